@@ -1,0 +1,107 @@
+"""``python -m mtl_lightning`` and ``mtl-lightning``: the light front of the command line.
+
+Nothing heavy is imported here: ``--help`` answers at once, and each command imports what it needs.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from mtl_lightning import __version__
+
+USAGE = """\
+usage: mtl-lightning COMMAND [--config FILE ...] [--KEY VALUE ...]      (or: python -m mtl_lightning ...)
+
+Train one encoder with a head per task on several data sets.
+
+commands:
+  fit        train; bare, without --config, an embedded demo (three tasks on pairs of handwritten digits)
+  validate   metrics on the validation split
+  test       metrics on the test split, with a report per label
+  predict    one JSON line per input, with the predictions of all heads
+
+Give COMMAND --help for its options; --version prints the version.
+"""
+
+_COMMON = """\
+configuration (YAML key = flag; later ones win; environment variables: MTL_<COMMAND>__<KEY>, dots as '__'):
+  --config FILE                     a YAML file; may be given several times
+  --print_config                    print the whole resolved configuration and stop
+  --seed_everything N               seed of everything that is random
+  --name NAME                       name of the run; its files go to runs/NAME/<time>
+  --model.encoder CLASS             TransformerEncoder, ConvolutionalEncoder, PerceptronEncoder, or your.module.Class
+  --model.tasks.NAME CLASS          SequenceClassification, MultiLabelClassification, TokenClassification, Regression
+  --model.weighting CLASS           EqualWeighting, FixedWeighting
+  --model.optimizer CLASS           any of torch.optim; --model.optimizer.lr VALUE
+  --model.lr_scheduler CLASS        WarmupDecay, or any of torch.optim.lr_scheduler
+  --data.datasets.NAME CLASS        FileSource, HubSource, DigitPairs, SnowNLPReviews, SnowNLPNews
+  --data.batch_size N               examples per step from each data set and process
+  --data.schedule CLASS             RoundRobin (all data sets in each step), Alternating (one a step)
+  --trainer.KEY VALUE               anything that Lightning's Trainer takes: max_epochs, devices, precision, ...
+"""
+
+_OPTIONS = {
+    "fit": """\
+  --ckpt_path FILE|FOLDER|last      go on from a checkpoint, a run's folder, or the last run of this name
+  --evaluate val|test|none          what the best checkpoint is evaluated on at the end
+  --json FILE                       write those metrics as JSON too
+  --wandb auto|online|offline|off   auto: online when logged in, otherwise offline
+  --tensorboard true                log to TensorBoard as well
+""",
+    "validate": """\
+  --ckpt_path FILE|FOLDER|best      a checkpoint (it suffices alone), a run's folder, or the last run of this name
+  --json FILE                       write the metrics as JSON too
+""",
+    "test": """\
+  --ckpt_path FILE|FOLDER|best      a checkpoint (it suffices alone), a run's folder, or the last run of this name
+  --json FILE                       write the metrics as JSON too
+""",
+    "predict": """\
+  --ckpt_path FILE|FOLDER|best      a checkpoint (it suffices alone), a run's folder, or the last run of this name
+  --input FILE                      texts, one a line, or a .jsonl, .csv, .tsv or .parquet file (also .gz) with the
+                                    columns of the training data; '-' reads texts from standard input
+  --output FILE                     where the JSON lines go; '-' is standard output
+""",
+}
+
+
+def command_help(command: str) -> str:
+    """The text of ``COMMAND --help``."""
+    return (
+        f"usage: mtl-lightning {command} [--config FILE ...] [--KEY VALUE ...]\n\n"
+        f"options of {command}:\n{_OPTIONS[command]}\n{_COMMON}\n"
+        f"Every key with its type and default: mtl-lightning {command} --help_all\n"
+        "The arguments of a class:           mtl-lightning fit --model.encoder.help TransformerEncoder"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command.
+
+    Args:
+        argv: Arguments after the program's name; null: those of the process.
+
+    Returns:
+        The exit status: 0, or 2 for a mistake in the input.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    command = arguments[0] if arguments else "--help"
+    if command in ("--help", "-h", "help"):
+        print(USAGE, end="")
+    elif command == "--version":
+        print(f"mtl-lightning {__version__}")
+    elif command not in _OPTIONS:
+        from mtl_lightning.errors import did_you_mean
+
+        print(f"error: unknown command '{command}'; {did_you_mean(command, _OPTIONS)}", file=sys.stderr)
+        return 2
+    elif {"--help", "-h"} & set(arguments):
+        print(command_help(command))
+    else:
+        from mtl_lightning.cli import run
+
+        return run(arguments)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

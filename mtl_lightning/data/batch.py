@@ -1,0 +1,31 @@
+"""What the model sees of one data set in one step."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """A batch from one data set. Numbers of labels are known on the host, so that no step has to ask the device.
+
+    Attributes:
+        inputs: The encoder's inputs, each [B, ...].
+        targets: Encoded labels by task, each [B, ...]; only the tasks that this data set labels.
+        counts: Number of labels present in this batch, by task.
+        shares: By task, the weight of this batch's mean loss in the mean over all labels of the step: its labels divided
+            by those of the step's other batches too, times the number of processes, whose gradients are averaged.
+        examples: Row numbers of the examples in their data set, B of them.
+        num_tokens: Size of the inputs in the encoder's unit, without padding.
+    """
+
+    inputs: dict[str, Tensor]
+    targets: dict[str, Tensor]
+    counts: dict[str, int]
+    shares: dict[str, float]
+    examples: list[int]
+    num_tokens: int
+
+
+StepBatch = Mapping[str, Batch]
+"""What one optimizer step sees: a batch from each data set that the schedule drew, by data set."""

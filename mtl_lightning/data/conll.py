@@ -1,0 +1,68 @@
+"""Reads CoNLL columns: one word a line, sentences apart by an empty line."""
+
+import gzip
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mtl_lightning.errors import UserError
+
+
+def read_conll(path: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yields the sentences of a file.
+
+    Comment lines ``# name = value`` before a sentence become columns of single values.
+
+    Args:
+        path: A text file in UTF-8, plain or gzipped.
+        columns: Names of the columns, in order; values are separated by a tab or, where a line has none, by spaces.
+
+    Yields:
+        For each sentence a list of values for each column, and a text for each comment.
+
+    Raises:
+        UserError: If a line has another number of columns; it names file and line.
+    """
+    sentence: dict[str, Any] = {}
+    with (gzip.open if path.endswith(".gz") else open)(path, "rt", encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            line = line.rstrip("\r\n")
+            if not line.strip():
+                if columns[0] in sentence:
+                    yield sentence
+                sentence = {}
+            elif line.startswith("#") and columns[0] not in sentence and "=" in line:
+                name, value = line.removeprefix("#").split("=", 1)
+                sentence[name.strip()] = value.strip()
+            else:
+                values = line.split("\t") if "\t" in line else line.split()
+                if len(values) != len(columns):
+                    raise UserError(
+                        f"{path}, line {number}: expected {len(columns)} columns ({', '.join(columns)}), "
+                        f"found {len(values)}: {line!r}"
+                    )
+                for name, value in zip(columns, values, strict=True):
+                    sentence.setdefault(name, []).append(value)
+    if columns[0] in sentence:
+        yield sentence
+
+
+def conll_rows(path: str, columns: Sequence[str], version: str) -> Iterator[dict[str, Any]]:
+    """Rows for ``datasets.Dataset.from_generator``, all with the same columns (None where a comment is absent).
+
+    Args:
+        path: See :func:`read_conll`.
+        columns: See :func:`read_conll`.
+        version: Changes whenever the file does; it is part of what the cache is keyed by.
+    """
+    names: dict[str, None] = {}
+    for sentence in read_conll(path, columns):
+        names.update(dict.fromkeys(sentence))
+    for sentence in read_conll(path, columns):
+        yield {name: sentence.get(name) for name in names}
+
+
+def file_version(path: str) -> str:
+    """Changes whenever the file does."""
+    status = Path(path).stat()
+    return f"{status.st_size}-{status.st_mtime_ns}"

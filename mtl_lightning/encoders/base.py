@@ -1,0 +1,96 @@
+"""What an encoder is, and what it hands to the heads."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+
+class Representation(NamedTuple):
+    """What an encoder made of a batch.
+
+    Attributes:
+        pooled: One vector an example [B, D], or None where the encoder has none.
+        tokens: One vector a label position (a word) [B, L, D], or None where the input has no such positions.
+        mask: True where ``tokens`` holds a real position [B, L].
+    """
+
+    pooled: Tensor | None = None
+    tokens: Tensor | None = None
+    mask: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Assets:
+    """What an encoder needs besides its weights to be built again from a checkpoint alone.
+
+    Attributes:
+        files: Text files by name, say a tokenizer's.
+        init_args: Arguments of the constructor that replace the configured ones; ``{folder}`` in a string stands for the
+            folder into which ``files`` are written.
+    """
+
+    files: Mapping[str, str] = field(default_factory=dict)
+    init_args: Mapping[str, Any] = field(default_factory=dict)
+
+
+class InputProcessor(ABC):
+    """Turns raw columns into tensors: once an example when the data is encoded, then once a batch.
+
+    A processor is small and picklable (it travels to the workers of a data loader) and holds no weights.
+
+    Attributes:
+        inputs: The names that a data set may map columns to.
+    """
+
+    inputs: tuple[str, ...]
+
+    @abstractmethod
+    def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+        """Encodes examples.
+
+        Args:
+            columns: Raw values by input name, each a list of N.
+
+        Returns:
+            Encoded values by name, each a list of N. A processor that knows label positions adds ``num_words``, the
+            number of positions of each raw example, and ``word_starts``, of the positions that were kept.
+        """
+
+    @abstractmethod
+    def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Pads and stacks encoded examples into tensors whose first dimension is B."""
+
+    @abstractmethod
+    def length(self, example: Mapping[str, Any]) -> int:
+        """Size of an encoded example in the unit of throughput (tokens for text)."""
+
+    @abstractmethod
+    def signature(self) -> Any:
+        """Something small that changes whenever ``encode`` would give another result; the cache is keyed by it."""
+
+
+class Encoder(nn.Module, ABC):
+    """The shared part of the model.
+
+    Attributes:
+        features: D, the width of the representation.
+        processor: What turns raw columns into this encoder's inputs.
+    """
+
+    features: int
+    processor: InputProcessor
+
+    @abstractmethod
+    def forward(self, inputs: dict[str, Tensor]) -> Representation:
+        """Encodes a batch.
+
+        Args:
+            inputs: What ``processor.collate`` returned.
+        """
+
+    def assets(self) -> Assets:
+        """What must be kept in a checkpoint so that it suffices alone; nothing by default."""
+        return Assets()

@@ -1,0 +1,38 @@
+"""A tokenizer whose tokens are characters: it needs no vocabulary file and no network."""
+
+from transformers import PreTrainedTokenizerFast
+
+_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+_ALPHABETS = {
+    "ascii": ((0x21, 0x7F),),
+    # ASCII, Latin-1 and general punctuation, CJK punctuation and ideographs, full-width forms.
+    "cjk": ((0x21, 0x7F), (0xA1, 0x100), (0x2010, 0x2040), (0x3000, 0x3030), (0x4E00, 0xA000), (0xFF01, 0xFF5F)),
+}
+
+
+def character_tokenizer(alphabet: str = "ascii") -> PreTrainedTokenizerFast:
+    """A tokenizer with one token a character, ``[CLS]`` before and ``[SEP]`` after each text.
+
+    Args:
+        alphabet: ``ascii`` (99 tokens with the special ones) or ``cjk`` (some 21,500, about as many as
+            ``bert-base-chinese`` has). Other characters become ``[UNK]``; white space is dropped.
+
+    >>> tokenizer = character_tokenizer("ascii")
+    >>> tokenizer.convert_ids_to_tokens(tokenizer("C=O é")["input_ids"])
+    ['[CLS]', 'C', '=', 'O', '[UNK]', '[SEP]']
+    """
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
+
+    ranges = _ALPHABETS[alphabet]
+    tokens = [*_SPECIAL, *(chr(code) for start, stop in ranges for code in range(start, stop))]
+    tokenizer = Tokenizer(models.WordLevel({token: i for i, token in enumerate(tokens)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex("."), behavior="isolated")]
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        **dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), _SPECIAL, strict=True)),
+    )

@@ -1,0 +1,148 @@
+"""Any encoder of the transformers library."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
+
+from mtl_lightning.encoders.base import Assets, Encoder, Representation
+from mtl_lightning.encoders.characters import character_tokenizer
+from mtl_lightning.encoders.text import TextProcessor
+from mtl_lightning.errors import UserError
+
+_DROPOUT_NAMES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")
+
+
+class TransformerEncoder(Encoder):
+    """A transformer over sub-words; its representation is pooled [B, D] and, for ``tokens`` inputs, per word [B, L, D].
+
+    Args:
+        model: Name on the Hugging Face hub or local folder. Null: a model is built from ``config`` with random weights.
+        config: Settings of the architecture, with its ``model_type``, for a model built from scratch; with ``model``,
+            settings that replace the model's own.
+        pretrained: Load the weights of ``model``. False: only its configuration and tokenizer.
+        tokenizer: Name or folder of the tokenizer, where it is not the model's; ``characters:ascii`` and
+            ``characters:cjk`` are character tokenizers that need no file.
+        pooling: ``mean`` over the tokens, or the first token (``cls``).
+        max_length: Longest sequence in tokens; null: what the model and its tokenizer allow.
+        split: How a string becomes words, where a data set maps one to ``tokens``.
+        freeze_embeddings: Keep the embeddings as they are.
+        frozen_layers: Number of layers, from the bottom, that stay as they are; -1: all of them.
+        gradient_checkpointing: Recompute activations in the backward pass, to save memory.
+        dropout: Replaces every dropout probability of the architecture.
+        attention: Implementation of attention, see ``attn_implementation`` of transformers.
+    """
+
+    def __init__(
+        self,
+        model: str | None = None,
+        config: dict[str, Any] | None = None,
+        pretrained: bool = True,
+        tokenizer: str | None = None,
+        pooling: Literal["cls", "mean"] = "mean",
+        max_length: int | None = None,
+        split: Literal["whitespace", "characters"] = "whitespace",
+        freeze_embeddings: bool = False,
+        frozen_layers: int = 0,
+        gradient_checkpointing: bool = False,
+        dropout: float | None = None,
+        attention: str = "sdpa",
+    ) -> None:
+        super().__init__()
+        name = tokenizer or model
+        if name is None:
+            raise UserError("`tokenizer` is missing: a model built from `config` needs one, say `characters:ascii`")
+        words = _load_tokenizer(name)
+        architecture = _load_config(model, config, len(words), dropout)
+        if model is not None and pretrained:
+            self.backbone = _guard(
+                model, lambda: AutoModel.from_pretrained(model, config=architecture, attn_implementation=attention)
+            )
+        else:
+            self.backbone = AutoModel.from_config(architecture, attn_implementation=attention)
+        self.backbone.pooler = None  # unused, and its parameters would be part of the shared ones
+        self.features = architecture.hidden_size
+        self.pooling = pooling
+        longest = getattr(architecture, "max_position_embeddings", None) or words.model_max_length
+        self.processor = TextProcessor(words, max_length or min(longest, words.model_max_length), split)
+        self._freeze(freeze_embeddings, frozen_layers)
+        if gradient_checkpointing:
+            self.backbone.gradient_checkpointing_enable({"use_reentrant": False})
+
+    def forward(self, inputs: dict[str, Tensor]) -> Representation:
+        starts = inputs.get("word_starts")
+        arguments = {name: value for name, value in inputs.items() if name != "word_starts"}
+        hidden = self.backbone(**arguments).last_hidden_state
+        pooled = hidden[:, 0] if self.pooling == "cls" else _mean(hidden, inputs["attention_mask"])
+        if starts is None:
+            return Representation(pooled=pooled)
+        index = starts.clamp(min=0).unsqueeze(-1).expand(-1, -1, hidden.shape[-1])
+        return Representation(pooled, hidden.gather(1, index), starts >= 0)
+
+    def assets(self) -> Assets:
+        with TemporaryDirectory() as folder:
+            self.backbone.config.save_pretrained(folder)
+            self.processor.tokenizer.save_pretrained(folder)
+            files = {path.name: path.read_text("utf-8") for path in Path(folder).iterdir() if path.is_file()}
+        fixed = {"model": "{folder}", "config": None, "pretrained": False, "tokenizer": None}
+        return Assets(files, {**fixed, "max_length": self.processor.max_length})
+
+    def _freeze(self, embeddings: bool, layers: int) -> None:
+        modules: list[nn.Module] = []
+        if embeddings:
+            modules.append(self.backbone.get_input_embeddings())
+            modules.append(getattr(self.backbone, "embeddings", nn.Identity()))
+        if layers:
+            stack = next(_layer_stacks(self.backbone), None)
+            if stack is None or layers > len(stack):
+                found = "none" if stack is None else str(len(stack))
+                raise UserError(f"`frozen_layers` is {layers}, but {type(self.backbone).__name__} has {found} layers")
+            modules += list(stack)[: None if layers < 0 else layers]
+        for module in modules:
+            module.requires_grad_(False)
+
+
+def _layer_stacks(backbone: nn.Module) -> Iterator[nn.ModuleList]:
+    depth = getattr(backbone.config, "num_hidden_layers", None)
+    return (m for m in backbone.modules() if isinstance(m, nn.ModuleList) and len(m) == depth)
+
+
+def _load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    if name.startswith("characters:"):
+        return character_tokenizer(name.removeprefix("characters:"))
+    return _guard(name, lambda: AutoTokenizer.from_pretrained(name))
+
+
+def _load_config(
+    model: str | None, settings: dict[str, Any] | None, vocab_size: int, dropout: float | None
+) -> PretrainedConfig:
+    settings = dict(settings or {})
+    if model is not None:
+        config = _guard(model, lambda: AutoConfig.from_pretrained(model, **settings))
+    elif "model_type" in settings:
+        config = AutoConfig.for_model(**{"vocab_size": vocab_size, **settings})
+    else:
+        raise UserError("`config` misses 'model_type' (say `bert`); give it, or name a `model`")
+    if dropout is not None:
+        for name in _DROPOUT_NAMES:
+            if hasattr(config, name):
+                setattr(config, name, dropout)
+    return config
+
+
+def _guard(name: str, load: Any) -> Any:
+    """Runs ``load``; a model that is neither on disk nor on the hub becomes one clear line."""
+    try:
+        return load()
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"cannot load '{name}' (a local folder, or a name on the Hugging Face hub): {reason}") from error
+
+
+def _mean(hidden: Tensor, mask: Tensor) -> Tensor:
+    weights = mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * weights).sum(1) / torch.clamp(weights.sum(1), min=1)

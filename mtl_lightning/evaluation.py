@@ -1,0 +1,155 @@
+"""Metrics of all tasks over an evaluation, and what they add up to."""
+
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import MeanMetric, Metric, MetricCollection
+
+from mtl_lightning.tasks import Task
+
+REPORT = "label_counts"
+"""Name of the metric of a task that feeds its per-label report."""
+
+
+@dataclass
+class Results:
+    """What an evaluation found.
+
+    Attributes:
+        metrics: By task and metric, ``loss`` among them.
+        joint: By data set that labels several tasks, the fraction of its examples on which all tasks with a notion of
+            "right" are right.
+        average: Unweighted mean of the tasks' main metrics; one that is better when lower counts negative.
+        reports: By task and label, ``precision``, ``recall``, ``f1`` and ``support``.
+    """
+
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+    joint: dict[str, float] = field(default_factory=dict)
+    average: float = math.nan
+    reports: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """``{task: {metric: value}, …, "average": value}``, with ``joint`` where there is one; not a number is null."""
+        joint = {"joint": self.joint} if self.joint else {}
+        return _plain({**self.metrics, **joint, "average": self.average})  # type: ignore[no-any-return]
+
+
+class Evaluation(nn.Module):
+    """Collects one evaluation over all tasks.
+
+    Args:
+        tasks: The tasks, built.
+    """
+
+    def __init__(self, tasks: Mapping[str, Task]) -> None:
+        super().__init__()
+        self.names = list(tasks)
+        self.losses = TaskLosses(len(self.names))
+        self.metrics = nn.ModuleDict({name: task.metrics() for name, task in tasks.items()})
+        self.joint: dict[str, MeanMetric] = {}
+
+    def update(
+        self,
+        dataset: str,
+        tasks: Mapping[str, Task],
+        logits: Mapping[str, Tensor],
+        targets: Mapping[str, Tensor],
+        counts: Mapping[str, int],
+    ) -> None:
+        """Feeds a batch of one data set; tasks without a label in it are passed over."""
+        right = []
+        for name in logits:
+            if counts[name]:
+                task = tasks[name]
+                self.losses.update(self.names.index(name), task.loss(logits[name], targets[name]), counts[name])
+                task.update(self._of(name), logits[name], targets[name])
+            if (correct := tasks[name].correct(logits[name], targets[name])) is not None:
+                right.append(correct)
+        if len(right) > 1:
+            self._update_joint(dataset, torch.stack(right).prod(0))
+
+    def compute(self, tasks: Mapping[str, Task]) -> Results:
+        """Results over all processes; tasks that had no label anywhere are left out."""
+        results = Results()
+        losses, counts = self.losses.compute()
+        for name, loss, count in zip(self.names, losses.tolist(), counts.tolist(), strict=True):
+            if count:
+                values = _compute(self._of(name))
+                report = tasks[name].report(values.pop(REPORT)) if REPORT in values else {}
+                results.metrics[name] = {**{k: float(v) for k, v in values.items()}, "loss": loss}
+                results.reports[name] = {
+                    label: {score: float(v) for score, v in row.items()} for label, row in report.items()
+                }
+        results.joint = {name: float(metric.compute()) for name, metric in self.joint.items()}
+        results.average = _average(tasks, results.metrics)
+        return results
+
+    def reset(self) -> None:
+        """Forgets all batches."""
+        self.losses.reset()
+        for name in self.names:
+            self._of(name).reset()
+        for metric in self.joint.values():
+            metric.reset()
+
+    def _of(self, name: str) -> MetricCollection:
+        metrics = self.metrics[name]
+        assert isinstance(metrics, MetricCollection)
+        return metrics
+
+    def _update_joint(self, dataset: str, right: Tensor) -> None:
+        if dataset not in self.joint:
+            self.joint[dataset] = MeanMetric(nan_strategy="ignore").to(right.device)
+        self.joint[dataset].update(right)
+
+
+class TaskLosses(Metric):
+    """Mean loss of each task over labels, and their number.
+
+    Args:
+        num_tasks: K.
+    """
+
+    full_state_update = False
+    totals: Tensor
+    counts: Tensor
+
+    def __init__(self, num_tasks: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.add_state("totals", torch.zeros(num_tasks, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("counts", torch.zeros(num_tasks, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, task: int, loss: Tensor, count: int) -> None:
+        """Adds the mean ``loss`` of ``count`` labels of the task with this index."""
+        self.totals[task] += loss * count
+        self.counts[task] += count
+
+    def compute(self) -> tuple[Tensor, Tensor]:
+        """Mean losses [K], NaN where there is no label, and numbers of labels [K]."""
+        return self.totals / self.counts, self.counts
+
+
+def _compute(metrics: MetricCollection) -> dict[str, Any]:
+    with warnings.catch_warnings():
+        # A process may have had no label of a task that others had labels of.
+        warnings.filterwarnings("ignore", message="The ``compute`` method of metric")
+        return dict(metrics.compute())
+
+
+def _average(tasks: Mapping[str, Task], metrics: Mapping[str, Mapping[str, float]]) -> float:
+    scores = [
+        values[tasks[name].main_metric] * (1 if tasks[name].higher_is_better else -1)
+        for name, values in metrics.items()
+    ]
+    return sum(scores) / len(scores) if scores else math.nan
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value if math.isfinite(value) else None

@@ -1,0 +1,50 @@
+"""Where a run is logged: Weights & Biases, a CSV file, TensorBoard."""
+
+import netrc
+import os
+from pathlib import Path
+from urllib.parse import urlparse
+
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+
+
+def default_loggers(run_dir: Path, name: str, project: str, wandb_mode: str, tensorboard: bool) -> list[Logger]:
+    """The loggers of a run; the first one is the CSV file, whose folder is the run's.
+
+    Args:
+        run_dir: Folder of the run.
+        name: Of the run.
+        project: In Weights & Biases.
+        wandb_mode: ``auto``, ``online``, ``offline`` or ``off``; the variable ``WANDB_MODE`` goes before ``auto``.
+        tensorboard: Whether to log to TensorBoard as well.
+    """
+    loggers: list[Logger] = [CSVLogger(run_dir, name="", version="", flush_logs_every_n_steps=10)]
+    if wandb_mode == "auto":
+        wandb_mode = os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")
+    if wandb_mode not in ("off", "disabled"):
+        offline = wandb_mode != "online"
+        if offline:
+            os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # or else an offline run reaches for the network
+            os.environ.setdefault("WANDB_SILENT", "true")
+        run_dir.mkdir(parents=True, exist_ok=True)
+        loggers.append(WandbLogger(name=run_dir.name, group=name, project=project, save_dir=run_dir, offline=offline))
+    if tensorboard:
+        loggers.append(TensorBoardLogger(run_dir, name="", version="tensorboard"))
+    return loggers
+
+
+def logged_in() -> bool:
+    """Whether Weights & Biases knows the user: a key in the environment or in ``~/.netrc``. Asks no network."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    try:
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+def sync_command(run_dir: Path) -> str | None:
+    """The line that uploads an offline run later; None where there is none."""
+    runs = sorted(run_dir.glob("wandb/offline-run-*"))
+    return f"wandb sync {runs[-1]}" if runs else None

@@ -1,0 +1,259 @@
+"""The LightningModule that joins encoder, sharing, tasks and weighting."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from mtl_lightning.backward import Executor, synchronise_buffers, take_over_reduction
+from mtl_lightning.data import Batch, StepBatch
+from mtl_lightning.encoders import Encoder, Representation
+from mtl_lightning.errors import UserError
+from mtl_lightning.evaluation import Evaluation, Results
+from mtl_lightning.sharing import HardSharing, Sharing
+from mtl_lightning.tasks import Task
+from mtl_lightning.weighting import EqualWeighting, LossWeighting, Weighting
+
+CHECKPOINT_KEY = "mtl_lightning"
+_RESERVED = ("average", "joint", "loss")
+
+
+class MultiTaskModule(LightningModule):
+    """One shared encoder, a head per task, and a weighting that balances their losses.
+
+    Logged in training: ``train/loss`` (the objective), ``train/loss/<task>``, ``train/weight/<task>``. In evaluation,
+    with ``val`` or ``test`` first: ``val/<task>/<metric>``, ``val/<task>/loss``, ``val/joint/<data set>`` (examples on
+    which all tasks are right) and ``val/average`` (mean of the main metrics; checkpoints are chosen by it).
+
+    Args:
+        encoder: The shared encoder.
+        tasks: The tasks, by name.
+        weighting: What balances the losses; it is given the task names.
+        sharing: What stands between encoder and heads; it is given the task names and the encoder's width.
+        optimizer: The optimizer; it is given the parameters.
+        lr_scheduler: The scheduler; it is given the optimizer, and the run's number of optimizer steps if it has a
+            parameter ``total_steps`` that the config leaves null.
+        lr_interval: Whether the scheduler steps every optimizer step or every epoch.
+        head_lr_factor: Learning rate of heads and weighting, relative to the encoder's.
+        head_gradients: What heads receive from a Gramian or Jacobian method, see :class:`Executor`.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        tasks: dict[str, Task],
+        weighting: Callable[[Sequence[str]], Weighting] = EqualWeighting,
+        sharing: Callable[[Sequence[str], int], Sharing] = HardSharing,
+        optimizer: Callable[[Iterable[Any]], Optimizer] = partial(torch.optim.AdamW, lr=1e-3),
+        lr_scheduler: Callable[[Optimizer], LRScheduler | ReduceLROnPlateau] | None = None,
+        lr_interval: Literal["step", "epoch"] = "step",
+        head_lr_factor: float = 1.0,
+        head_gradients: Literal["own", "weighted"] = "own",
+    ) -> None:
+        super().__init__()
+        _check_names(tasks)
+        self.encoder = encoder
+        self.heads = nn.ModuleDict(tasks)
+        self.weighting = weighting(list(tasks))
+        self.sharing = sharing(list(tasks), encoder.features)
+        self.results: dict[str, Results] = {}
+        self._optimizer = optimizer
+        self._lr_scheduler = lr_scheduler
+        self._lr_interval = lr_interval
+        self._head_lr_factor = head_lr_factor
+        self._head_gradients: Literal["own", "weighted"] = head_gradients
+        self._evaluations: dict[str, Evaluation] = {}
+        self._executor: Executor | None = None
+
+    @property
+    def tasks(self) -> dict[str, Task]:
+        """The tasks, by name."""
+        return dict(self.heads.items())  # type: ignore[arg-type]
+
+    def forward(self, inputs: dict[str, Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """Logits of ``tasks`` (null: all), from one encoder pass.
+
+        Args:
+            inputs: The encoder's inputs, each [B, ...].
+            tasks: Names of the tasks wanted.
+        """
+        return self._logits(self.encoder(inputs), list(self.heads) if tasks is None else tasks)
+
+    # -- set-up ------------------------------------------------------------------------------------------------------
+    def setup(self, stage: str) -> None:
+        """Completes the tasks by what the training data says and builds their heads."""
+        if self._executor is None:
+            self.build(getattr(self.trainer.datamodule, "training_labels", None))  # type: ignore[attr-defined]
+
+    def build(self, training_labels: Callable[[str], Iterable[Any]] | None = None) -> None:
+        """Builds the heads.
+
+        Args:
+            training_labels: Raw training labels of a task, for tasks whose config leaves something open.
+
+        Raises:
+            UserError: If a task lacks label names and there is no training data to take them from.
+        """
+        for name, task in self.tasks.items():
+            try:
+                if not task.adapted():
+                    if training_labels is None:
+                        raise UserError("needs training data, or its `labels` (`mean` and `std`) in the config")
+                    task.adapt(training_labels(name))
+                task.build(self.encoder.features)
+            except UserError as error:
+                raise UserError(f"model.tasks.{name}: {error}") from error
+        self._executor = Executor(
+            self.weighting,
+            [*self.encoder.parameters(), *self.sharing.shared_parameters()],
+            {name: task.parameters() for name, task in self.tasks.items()},
+            self._head_gradients,
+        )
+
+    def on_fit_start(self) -> None:
+        """Refuses what the executor cannot do yet, before anything is trained."""
+        trainer = self.trainer
+        if not isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
+            name = type(trainer.strategy).__name__
+            raise UserError(f"trainer.strategy: {name} shards or splits the model; use `ddp` or one device")
+        if trainer.accumulate_grad_batches > 1 and not isinstance(self.weighting, LossWeighting):
+            raise UserError(
+                f"trainer.accumulate_grad_batches is {trainer.accumulate_grad_batches}, but "
+                f"{type(self.weighting).__name__} takes its weights from the gradients of one batch; set it to 1"
+            )
+
+    def on_train_start(self) -> None:
+        """Hands gradient reduction over to the executor."""
+        take_over_reduction(self.trainer.model)
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer, over the parameters that train, and its scheduler."""
+        encoder = [p for p in self.encoder.parameters() if p.requires_grad]
+        known = {id(p) for p in encoder}
+        others = [p for p in self.parameters() if p.requires_grad and id(p) not in known]
+        optimizer = self._optimizer([{"params": parameters} for parameters in (encoder, others) if parameters])
+        optimizer.param_groups[-1]["lr"] *= self._head_lr_factor
+        if self._lr_scheduler is None:
+            return optimizer
+        wanted = getattr(self._lr_scheduler, "keywords", {})
+        if "total_steps" in wanted and wanted["total_steps"] is None:
+            steps = int(self.trainer.estimated_stepping_batches)
+            scheduler = self._lr_scheduler(optimizer, total_steps=steps)  # type: ignore[call-arg]
+        else:
+            scheduler = self._lr_scheduler(optimizer)
+        settings = {"scheduler": scheduler, "interval": self._lr_interval}
+        if isinstance(scheduler, ReduceLROnPlateau):
+            settings |= {"interval": "epoch", "monitor": getattr(scheduler, "monitor", "val/average")}
+        return {"optimizer": optimizer, "lr_scheduler": settings}
+
+    # -- training ----------------------------------------------------------------------------------------------------
+    def training_step(self, batch: StepBatch, batch_idx: int) -> Tensor:
+        """The objective of a step; the gradients follow in ``backward``."""
+        assert self._executor is not None
+        for part in batch.values():
+            present = [task for task, share in part.shares.items() if share > 0]
+            logits = self.forward(part.inputs, present)
+            losses = {task: self.tasks[task].loss(logits[task], part.targets[task]) for task in present}
+            self._executor.add(losses, part.shares)
+        objective, losses, weights = self._executor.combine()
+        self._log_step(objective.detach(), losses, weights)
+        return objective
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Lets the executor write the gradients."""
+        assert self._executor is not None
+        self._executor.backward(loss)
+        synchronise_buffers(self.encoder)
+
+    def _log_step(self, objective: Tensor, losses: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
+        self.log("train/loss", objective, batch_size=1)
+        for task, loss in losses.items():
+            self.log(f"train/loss/{task}", loss, prog_bar=True, batch_size=1)
+        self.log_dict({f"train/weight/{task}": weight for task, weight in weights.items()}, batch_size=1)
+
+    # -- evaluation --------------------------------------------------------------------------------------------------
+    def validation_step(self, batch: StepBatch, batch_idx: int) -> None:
+        """Feeds the metrics."""
+        self._evaluate("val", batch)
+
+    def test_step(self, batch: StepBatch, batch_idx: int) -> None:
+        """Feeds the metrics."""
+        self._evaluate("test", batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the metrics."""
+        self._finish("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Logs the metrics."""
+        self._finish("test")
+
+    def _evaluate(self, stage: str, batch: StepBatch) -> None:
+        if stage not in self._evaluations:
+            self._evaluations[stage] = Evaluation(self.tasks).to(self.device)
+        for dataset, part in batch.items():
+            logits = self.forward(part.inputs, list(part.targets))
+            self._evaluations[stage].update(dataset, self.tasks, logits, part.targets, part.counts)
+
+    def _finish(self, stage: str) -> None:
+        evaluation = self._evaluations.get(stage)
+        if evaluation is None:
+            return
+        results = self.results[stage] = evaluation.compute(self.tasks)
+        evaluation.reset()
+        for task, metrics in results.metrics.items():
+            self.log_dict({f"{stage}/{task}/{name}": value for name, value in metrics.items()})
+        self.log_dict({f"{stage}/joint/{dataset}": value for dataset, value in results.joint.items()})
+        self.log(f"{stage}/average", results.average, prog_bar=True)
+
+    # -- prediction --------------------------------------------------------------------------------------------------
+    def predict_step(self, batch: StepBatch, batch_idx: int) -> list[dict[str, Any]]:
+        """Decoded predictions: for each example ``{task: {"label": …, "probability": …}}``."""
+        return [row for part in batch.values() for row in self.decode(part)]
+
+    def decode(self, batch: Batch) -> list[dict[str, Any]]:
+        """Predictions of all heads on a batch, from one encoder pass."""
+        representation: Representation = self.encoder(batch.inputs)
+        possible = [n for n, t in self.tasks.items() if t.level == "pooled" or representation.tokens is not None]
+        logits = self._logits(representation, possible)
+        decoded = {name: self.tasks[name].decode(logits[name], representation.mask) for name in possible}
+        return [dict(zip(decoded, row, strict=True)) for row in zip(*decoded.values(), strict=True)]
+
+    # -- checkpoints -------------------------------------------------------------------------------------------------
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what a checkpoint needs to suffice alone: what tasks learnt from the data, and the encoder's assets."""
+        assets = self.encoder.assets()
+        checkpoint[CHECKPOINT_KEY] = {
+            **checkpoint.get(CHECKPOINT_KEY, {}),
+            "tasks": {name: task.adapted() for name, task in self.tasks.items()},
+            "assets": {"files": dict(assets.files), "init_args": dict(assets.init_args)},
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuses a checkpoint of other tasks or other labels."""
+        saved = checkpoint.get(CHECKPOINT_KEY, {}).get("tasks")
+        if saved is None:
+            raise UserError("this checkpoint was not written by mtl_lightning")
+        if list(saved) != list(self.tasks):
+            raise UserError(f"the checkpoint's tasks are {', '.join(saved)}; the config's are {', '.join(self.tasks)}")
+        for name, task in self.tasks.items():
+            if saved[name] != task.adapted():
+                raise UserError(f"model.tasks.{name}: the checkpoint was trained on {saved[name]}, not {task.adapted()}")
+
+    def _logits(self, representation: Representation, tasks: Sequence[str]) -> dict[str, Tensor]:
+        shared = self.sharing(representation, tasks)
+        return {name: self.heads[name](shared[name]) for name in tasks}
+
+
+def _check_names(tasks: Mapping[str, Task]) -> None:
+    if not tasks:
+        raise UserError("model.tasks is empty; name at least one task")
+    for name in tasks:
+        if not name.isidentifier() or name in _RESERVED or hasattr(nn.ModuleDict, name):
+            raise UserError(f"model.tasks: '{name}' cannot be a task's name; use letters, digits and '_', say '{name}_1'")

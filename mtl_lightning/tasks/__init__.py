@@ -1,0 +1,21 @@
+"""Tasks: head, loss, metrics and decoding of one prediction problem, one file a type."""
+
+from mtl_lightning.tasks.base import IGNORE, Features, LabelScores, Task
+from mtl_lightning.tasks.multi_label_classification import MultiLabelClassification
+from mtl_lightning.tasks.regression import Regression
+from mtl_lightning.tasks.sequence_classification import SequenceClassification
+from mtl_lightning.tasks.span_f1 import SpanCounts, SpanScore
+from mtl_lightning.tasks.token_classification import TokenClassification
+
+__all__ = [
+    "IGNORE",
+    "Features",
+    "LabelScores",
+    "MultiLabelClassification",
+    "Regression",
+    "SequenceClassification",
+    "SpanCounts",
+    "SpanScore",
+    "Task",
+    "TokenClassification",
+]

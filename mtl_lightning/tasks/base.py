@@ -1,0 +1,166 @@
+"""What a task is: head, loss, metrics and decoding of one prediction problem."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import MetricCollection
+
+from mtl_lightning.errors import UserError, did_you_mean
+
+IGNORE = -100
+"""Stands for a missing integer label, as in torch's cross entropy; a missing float label is NaN."""
+
+
+class Features(Protocol):
+    """What a head reads; :class:`mtl_lightning.encoders.Representation` is one."""
+
+    @property
+    def pooled(self) -> Tensor | None: ...  # noqa: D102
+
+    @property
+    def tokens(self) -> Tensor | None: ...  # noqa: D102
+
+    @property
+    def mask(self) -> Tensor | None: ...  # noqa: D102
+
+
+class LabelScores(dict[str, Tensor]):
+    """Rows of a per-label report: ``precision``, ``recall``, ``f1`` and ``support``, each [C]."""
+
+    @classmethod
+    def from_counts(cls, true_positives: Tensor, false_positives: Tensor, false_negatives: Tensor) -> "LabelScores":
+        """Scores from counts [C]; a ratio with an empty denominator is 0, as in scikit-learn."""
+        tp, fp, fn = (counts.to(torch.float64) for counts in (true_positives, false_positives, false_negatives))
+
+        def ratio(part: Tensor, whole: Tensor) -> Tensor:
+            return torch.where(whole > 0, part / whole.clamp(min=1), 0.0)
+
+        return cls(
+            precision=ratio(tp, tp + fp), recall=ratio(tp, tp + fn), f1=ratio(2 * tp, 2 * tp + fp + fn), support=tp + fn
+        )
+
+
+class Task(nn.Module, ABC):
+    """One prediction problem.
+
+    A task lives in three steps: it is configured (``__init__``), it learns from the training data what the config left
+    open, label names say (``adapt``), and it is built for the width of an encoder (``build``). A checkpoint keeps what
+    ``adapted`` returns, so that the training data is not needed again.
+
+    Attributes:
+        level: Which features the head reads: one vector an example (``pooled``) or one a position (``tokens``).
+        missing: The encoded value of a missing label, ``IGNORE`` or NaN.
+        main_metric: Name of the metric that stands for the task in averages and in the choice of checkpoints.
+        head: Features → logits; there after ``build``.
+    """
+
+    level: ClassVar[Literal["pooled", "tokens"]] = "pooled"
+    missing: ClassVar[float] = IGNORE
+    lower_is_better: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, main_metric: str, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.main_metric = main_metric
+        self.dropout = nn.Dropout(dropout)
+        self.head: nn.Module | None = None
+
+    # -- labels ------------------------------------------------------------------------------------------------------
+    @abstractmethod
+    def adapt(self, values: Iterable[Any]) -> None:
+        """Learns from raw training labels what the config left open. Called once, with those of all its data sets."""
+
+    @abstractmethod
+    def adapted(self) -> dict[str, Any]:
+        """Arguments of ``__init__`` that replace ``adapt``; empty where it has not run and the config does not say."""
+
+    @abstractmethod
+    def encode(self, value: Any) -> Any:
+        """One raw label as a number or a list of numbers; a missing one (None, empty) as ``missing``.
+
+        Raises:
+            UserError: Where the value cannot be understood. The caller adds file, column and row.
+        """
+
+    # -- model -------------------------------------------------------------------------------------------------------
+    @property
+    @abstractmethod
+    def num_outputs(self) -> int:
+        """Width of the logits."""
+
+    def build(self, features: int) -> None:
+        """Creates the head for features of width D."""
+        if self.main_metric not in (names := [n for n, m in self.metrics().items() if n != "label_counts"]):
+            raise UserError(f"`main_metric` is '{self.main_metric}'; choose from {', '.join(names)}")
+        self.head = nn.Linear(features, self.num_outputs)
+
+    def forward(self, features: Features) -> Tensor:
+        """Logits [B, ...] or [B, L, ...]."""
+        assert self.head is not None, "build() comes first"
+        hidden = features.pooled if self.level == "pooled" else features.tokens
+        if hidden is None:
+            raise UserError(f"{type(self).__name__} reads {self.level} features, which this encoder or input lacks")
+        logits: Tensor = self.head(self.dropout(hidden))
+        return logits
+
+    @abstractmethod
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Mean of the loss over the labels that are present, in float32; a scalar."""
+
+    # -- evaluation --------------------------------------------------------------------------------------------------
+    @abstractmethod
+    def metrics(self) -> MetricCollection:
+        """Fresh metrics by plain name; ``label_counts``, where there, feeds the per-label report and is not logged."""
+
+    @abstractmethod
+    def update(self, metrics: MetricCollection, logits: Tensor, targets: Tensor) -> None:
+        """Feeds a batch to ``metrics``, without the labels that are missing."""
+
+    @abstractmethod
+    def decode(self, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
+        """Predictions of B examples, each a JSON-like dict with label(s) and probability.
+
+        Args:
+            logits: What ``forward`` returned.
+            mask: True at real positions [B, L], for tasks of the ``tokens`` level.
+        """
+
+    def correct(self, logits: Tensor, targets: Tensor) -> Tensor | None:
+        """Whether all labels of an example are right: 1 or 0 [B], NaN where a label is missing. None: not defined."""
+        return None
+
+    def report(self, counts: Any) -> Mapping[str, LabelScores]:
+        """Per-label scores from what ``label_counts`` computed: label name → scalars. Empty where there are none."""
+        return {}
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Direction of the main metric."""
+        return self.main_metric not in self.lower_is_better
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a raw label is missing: None, an empty text, or NaN."""
+    return value is None or value == "" or value != value
+
+
+def names_found(values: Iterable[Any]) -> list[str]:
+    """Sorted names of the labels among raw values, without missing ones."""
+    return sorted({str(value) for value in values if not is_missing(value)})
+
+
+def index_of(name: Any, labels: Sequence[str], index: Mapping[str, int]) -> int:
+    """Position of a label name in the label set.
+
+    Raises:
+        UserError: If it is not there; it names the nearest one.
+    """
+    try:
+        return index[str(name)]
+    except KeyError:
+        raise UserError(
+            f"label {str(name)!r} is not among the {len(labels)} labels of the task, which come from `labels` or, without "
+            f"it, from the training split; {did_you_mean(str(name), labels)}"
+        ) from None

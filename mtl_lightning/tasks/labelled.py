@@ -1,0 +1,73 @@
+"""What tasks with a set of label names have in common."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mtl_lightning.errors import UserError
+from mtl_lightning.tasks.base import LabelScores, Task, index_of, names_found
+
+
+class LabelledTask(Task):
+    """A task whose outputs are a set of names.
+
+    Args:
+        labels: Label names, in the order of the outputs; null: those of the training split, sorted.
+        main_metric: See :class:`Task`.
+        dropout: Before the head.
+    """
+
+    def __init__(self, labels: Sequence[str] | None, main_metric: str, dropout: float) -> None:
+        super().__init__(main_metric, dropout)
+        self._set_labels(labels)
+
+    def _set_labels(self, labels: Sequence[str] | None) -> None:
+        self.labels = None if labels is None else [str(label) for label in labels]
+        self._index = {label: i for i, label in enumerate(self.labels or [])}
+        if len(self._index) != len(self.labels or []):
+            raise UserError(f"`labels` names a label twice: {self.labels}")
+
+    def adapt(self, values: Iterable[Any]) -> None:
+        found = names_found(self.split(values))
+        if len(found) < 2:
+            raise UserError(f"needs at least two labels, found {found or 'none'} in the training split")
+        self._set_labels(self.complete(found))
+
+    def split(self, values: Iterable[Any]) -> Iterable[Any]:
+        """Single label names among raw values."""
+        return values
+
+    def complete(self, found: list[str]) -> list[str]:
+        """The label set, from the names that were found."""
+        return found
+
+    def adapted(self) -> dict[str, Any]:
+        return {} if self.labels is None else {"labels": self.labels}
+
+    @property
+    def num_outputs(self) -> int:
+        assert self.labels is not None, "adapt() comes first"
+        return len(self.labels)
+
+    def index(self, name: Any) -> int:
+        """Position of a label name; see :func:`index_of`."""
+        assert self.labels is not None, "adapt() comes first"
+        return index_of(name, self.labels, self._index)
+
+    def report(self, counts: Tensor) -> dict[str, LabelScores]:
+        """From torchmetrics' stat scores [C, 5]: true positives, false positives, true and false negatives, support."""
+        assert self.labels is not None
+        scores = LabelScores.from_counts(counts[:, 0], counts[:, 1], counts[:, 3])
+        return per_label(self.labels, scores)
+
+
+def per_label(labels: Sequence[str], scores: LabelScores) -> dict[str, LabelScores]:
+    """Splits scores [C] into one row a label."""
+    return {label: LabelScores({name: values[i] for name, values in scores.items()}) for i, label in enumerate(labels)}
+
+
+def fill_missing(values: Tensor, missing: Tensor) -> Tensor:
+    """``values`` as float [B] with NaN where ``missing`` [B]."""
+    return torch.where(missing, torch.nan, values.to(torch.float32))

@@ -1,0 +1,78 @@
+"""One label of several for each example: a text, a pair of texts, an image."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from torchmetrics import Metric, MetricCollection
+from torchmetrics.classification import (
+    BinaryAUROC,
+    BinaryF1Score,
+    MulticlassAccuracy,
+    MulticlassF1Score,
+    MulticlassStatScores,
+)
+
+from mtl_lightning.tasks.base import IGNORE, is_missing
+from mtl_lightning.tasks.labelled import LabelledTask, fill_missing
+
+
+class SequenceClassification(LabelledTask):
+    """Binary or multi-class classification of whole examples, by cross entropy over the labels.
+
+    Metrics: ``accuracy``; ``f1`` (macro; with two labels that of the second, positive one); with two labels also
+    ``auroc``.
+
+    Args:
+        labels: Label names, in the order of the outputs; null: those of the training split, sorted.
+        main_metric: The metric that stands for the task.
+        dropout: Before the head.
+        label_smoothing: See torch's cross entropy.
+    """
+
+    def __init__(
+        self,
+        labels: Sequence[str] | None = None,
+        main_metric: str = "accuracy",
+        dropout: float = 0.1,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(labels, main_metric, dropout)
+        self.label_smoothing = label_smoothing
+
+    def encode(self, value: Any) -> int:
+        return IGNORE if is_missing(value) else self.index(value)
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return cross_entropy(logits.float(), targets, ignore_index=IGNORE, label_smoothing=self.label_smoothing)
+
+    def metrics(self) -> MetricCollection:
+        count = self.num_outputs
+        metrics: dict[str, Metric | MetricCollection] = {
+            "accuracy": MulticlassAccuracy(count, average="micro", ignore_index=IGNORE),
+            "f1": MulticlassF1Score(count, average="macro", ignore_index=IGNORE),
+            "label_counts": MulticlassStatScores(count, average=None, ignore_index=IGNORE),
+        }
+        if count == 2:
+            metrics["f1"] = BinaryF1Score(ignore_index=IGNORE)
+            metrics["auroc"] = BinaryAUROC(ignore_index=IGNORE)
+        return MetricCollection(metrics, compute_groups=False)
+
+    def update(self, metrics: MetricCollection, logits: Tensor, targets: Tensor) -> None:
+        logits = logits.float()
+        positive = logits.softmax(-1)[:, 1]
+        for metric in metrics.values():
+            metric.update(positive if isinstance(metric, BinaryF1Score | BinaryAUROC) else logits, targets)
+
+    def decode(self, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
+        assert self.labels is not None
+        probability, index = logits.float().softmax(-1).max(-1)
+        return [
+            {"label": self.labels[i], "probability": p}
+            for i, p in zip(index.tolist(), probability.tolist(), strict=True)
+        ]
+
+    def correct(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return fill_missing(logits.argmax(-1) == targets, torch.eq(targets, IGNORE))

@@ -1,0 +1,14 @@
+"""Loss weightings, one file a method. They need torch alone: no Lightning, no data, no logger."""
+
+from mtl_lightning.weighting.base import GramianWeighting, JacobianWeighting, LossWeighting, Weighting
+from mtl_lightning.weighting.equal import EqualWeighting
+from mtl_lightning.weighting.fixed import FixedWeighting
+
+__all__ = [
+    "EqualWeighting",
+    "FixedWeighting",
+    "GramianWeighting",
+    "JacobianWeighting",
+    "LossWeighting",
+    "Weighting",
+]

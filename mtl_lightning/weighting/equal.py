@@ -1,0 +1,20 @@
+"""Equal weighting: the sum of the losses."""
+
+from torch import Tensor
+
+from mtl_lightning.weighting.base import LossWeighting
+
+
+class EqualWeighting(LossWeighting):
+    r"""The objective :math:`\sum_t \ell_t` over the tasks present: every task weighs 1.
+
+    Reference: the baseline that Kurin et al., "In Defense of the Unitary Scalarization for Deep Multi-Task Learning"
+    (NeurIPS 2022), equation 2, call unitary scalarization. Difference: none.
+
+    >>> import torch
+    >>> EqualWeighting(["a", "b"])(torch.tensor([1.0, 2.0]), torch.tensor([0, 1]))
+    tensor(3.)
+    """
+
+    def forward(self, losses: Tensor, tasks: Tensor) -> Tensor:
+        return losses.sum()

@@ -1,0 +1,40 @@
+"""Fixed weighting: a weighted sum of the losses."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.weighting.base import LossWeighting
+
+
+class FixedWeighting(LossWeighting):
+    r"""The objective :math:`\sum_t \lambda_t \ell_t` over the tasks present, with constant :math:`\lambda_t`.
+
+    Reference: scalarization; see Xin et al., "Do Current Multi-Task Optimization Methods in Deep Learning Even Help?"
+    (NeurIPS 2022), equation 2. Difference: the weights need not sum to one.
+
+    Args:
+        tasks: Names of the K tasks.
+        weights: The weight of each task, by name; not negative.
+
+    >>> FixedWeighting(["a", "b"], {"a": 1.0, "b": 0.5})(torch.tensor([1.0, 2.0]), torch.tensor([0, 1]))
+    tensor(2.)
+    """
+
+    weights: Tensor
+
+    def __init__(self, tasks: Sequence[str], weights: Mapping[str, float]) -> None:
+        super().__init__(tasks)
+        for name, weight in weights.items():
+            if name not in self.tasks:
+                raise UserError(f"`weights` names the unknown task '{name}'; {did_you_mean(name, self.tasks)}")
+            if not 0 <= weight < float("inf"):
+                raise UserError(f"`weights.{name}` must be a finite number of at least 0, found {weight}")
+        if missing := [name for name in self.tasks if name not in weights]:
+            raise UserError(f"`weights` misses {', '.join(missing)}; give every task a weight")
+        self.register_buffer("weights", torch.tensor([float(weights[name]) for name in self.tasks]))
+
+    def forward(self, losses: Tensor, tasks: Tensor) -> Tensor:
+        return (self.weights[tasks] * losses).sum()
