@@ -13,7 +13,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from mtl_lightning.weighting import GramianWeighting, LossWeighting, Weighting
+from mtl_lightning.errors import UserError
+from mtl_lightning.weighting import GramianWeighting, JacobianWeighting, LossWeighting, Weighting
 
 _GRAMIAN_CHUNK = 1 << 20
 
@@ -27,9 +28,9 @@ class Executor:
         weighting: What balances the tasks.
         shared: Parameters that several tasks train.
         own: Parameters of each task's head.
-        head_gradients: What a head receives from a Gramian or Jacobian method: the gradient of its own loss (``own``) or
-            that multiplied by the task's weight (``weighted``, Gramian methods only). A loss weighting's heads receive
-            the gradient of the objective.
+        head_gradients: What a head receives from a Gramian or Jacobian method: the gradient of its own loss (``own``),
+            or that multiplied by the task's weight (``weighted``, Gramian methods only). A loss weighting's heads
+            receive the gradient of the objective.
     """
 
     def __init__(
@@ -42,6 +43,8 @@ class Executor:
         self.weighting = weighting
         self.shared = [p for p in shared if p.requires_grad]
         self.own = {task: [p for p in parameters if p.requires_grad] for task, parameters in own.items()}
+        if head_gradients == "weighted" and isinstance(weighting, JacobianWeighting):
+            raise UserError(f"`head_gradients: weighted` needs task weights, which {type(weighting).__name__} has not")
         self.weighted_heads = head_gradients == "weighted"
         self._terms: dict[str, Tensor] = {}
         self._losses: dict[str, Tensor] = {}
@@ -74,8 +77,8 @@ class Executor:
         """Asks the weighting.
 
         Returns:
-            The objective, whose derivative by itself tells ``backward`` the factors that the trainer applies; the losses
-            and the weights of the tasks present, detached scalars by name. A Jacobian method has no weights.
+            The objective, through which ``backward`` learns the factors that the trainer applies; the losses and the
+            weights of the tasks present, detached scalars by name. A Jacobian method has no weights.
         """
         tasks = tuple(task for task in self.weighting.tasks if task in self._losses)
         losses = _mean_over_processes(torch.stack([self._losses[task].float() for task in tasks]))
@@ -110,9 +113,9 @@ class Executor:
         tasks = tuple(task for task in self.weighting.tasks if task in self._losses)
         terms = [self._terms[t] * w for t, w in zip(tasks, self._weights, strict=True) if t in self._terms]
         if next(self.weighting.parameters(), None) is not None:
-            self._objective.backward(scale)
+            torch.autograd.backward(self._objective, scale)
         if not _distributed():
-            torch.stack(terms).sum().backward(scale)
+            torch.autograd.backward(torch.stack(terms).sum(), scale)
             return
         parameters = self.shared + [p for task in tasks for p in self.own[task]]
         gradients: Sequence[Tensor | None] = [None] * len(parameters)
@@ -136,7 +139,8 @@ class Executor:
         split = len(self.shared)
         for task in tasks:
             self._rows.setdefault(task, [None] * (split + len(self.own[task])))
-        jacobian = torch.stack([_flatten(self._rows[task][:split], self.shared) for task in tasks])
+        rows = [_flatten(self._rows[task][:split], self.shared) for task in tasks]
+        jacobian = torch.stack(rows).to(losses.device)  # an encoder that is frozen whole has no rows, on no device
         jacobian = _mean_over_processes(jacobian)
         weights = None
         if isinstance(self.weighting, GramianWeighting):
@@ -176,7 +180,7 @@ class Executor:
     def _used_anywhere(self, tasks: tuple[str, ...], gradients: Sequence[Tensor | None]) -> list[bool]:
         """Asked of all processes once for each set of tasks: which parameters the tasks use does not change."""
         if tasks not in self._used:
-            used = torch.tensor([g is not None for g in gradients], dtype=torch.float32, device=self.shared[0].device)
+            used = torch.tensor([g is not None for g in gradients], dtype=torch.float32, device=self._device)
             self._used[tasks] = (_mean_over_processes(used) > 0).tolist()
         return self._used[tasks]
 
@@ -186,7 +190,12 @@ class Executor:
         return self._indices[tasks]
 
     def _zero(self) -> Tensor:
-        return torch.zeros((), device=self.shared[0].device)
+        return torch.zeros((), device=self._device)
+
+    @property
+    def _device(self) -> torch.device:
+        """The device of what trains: a frozen encoder leaves only the heads."""
+        return next(p for p in (*self.shared, *(p for head in self.own.values() for p in head))).device
 
 
 def take_over_reduction(model: object) -> None:
@@ -206,7 +215,7 @@ def synchronise_buffers(module: nn.Module) -> None:
 def gramian(jacobian: Tensor) -> Tensor:
     """Inner products of the rows of a Jacobian [T, P], summed in float64 [T, T]; a float32 sum loses three digits."""
     total = torch.zeros(len(jacobian), len(jacobian), dtype=torch.float64, device=jacobian.device)
-    for chunk in jacobian.split(_GRAMIAN_CHUNK, dim=1):
+    for chunk in torch.split(jacobian, _GRAMIAN_CHUNK, dim=1):
         total += chunk.double() @ chunk.double().T
     return total
 
@@ -232,7 +241,7 @@ def _flatten(gradients: Sequence[Tensor | None], parameters: Sequence[nn.Paramet
 
 def _unflatten(vector: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
     sizes = [parameter.numel() for parameter in parameters]
-    return [piece.view_as(p) for piece, p in zip(vector.split(sizes), parameters, strict=True)] if sizes else []
+    return [piece.view_as(p) for piece, p in zip(torch.split(vector, sizes), parameters, strict=True)] if sizes else []
 
 
 def _accumulate(parameter: nn.Parameter, gradient: Tensor | None) -> None:

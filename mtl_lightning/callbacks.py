@@ -11,9 +11,9 @@ from mtl_lightning.data import StepBatch
 class Throughput(Callback):
     """Logs ``train/examples_per_second`` and ``train/tokens_per_second``, of all processes together.
 
-    Both are means over the steps since the last logged one, evaluation left out. Batches carry their sizes on the host, so
-    nothing asks the device. (Lightning's ``ThroughputMonitor`` reports only once a window of steps is full, and under
-    names that change with the device.)
+    Both are means over the steps since the last logged one, evaluation left out. Batches carry their sizes on the host,
+    so nothing asks the device. (Lightning's ``ThroughputMonitor`` reports only once a window of steps is full, and
+    under names that change with the device.)
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,8 @@ class Throughput(Callback):
         self._tokens += sum(part.num_tokens for part in batch.values())
         self._seconds += now - self._started
         self._started = now
-        if trainer.global_step % trainer.log_every_n_steps == 0:
+        every = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if every and trainer.global_step % every == 0:
             rate = trainer.world_size / max(self._seconds, 1e-9)
             pl_module.log("train/examples_per_second", self._examples * rate, batch_size=1)
             pl_module.log("train/tokens_per_second", self._tokens * rate, batch_size=1)

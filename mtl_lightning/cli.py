@@ -3,16 +3,18 @@
 import os
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn, cast
 
 import yaml
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from mtl_lightning import data, encoders, optim, sharing, tasks, weighting
 from mtl_lightning.callbacks import Throughput
@@ -20,7 +22,7 @@ from mtl_lightning.checkpoint import checkpoint_config, find_checkpoint
 from mtl_lightning.config_errors import explain
 from mtl_lightning.data import MultiTaskDataModule
 from mtl_lightning.errors import UserError
-from mtl_lightning.loggers import default_loggers
+from mtl_lightning.loggers import csv_logger, default_loggers
 from mtl_lightning.module import CHECKPOINT_KEY, MultiTaskModule
 from mtl_lightning.trainer import Trainer
 
@@ -34,12 +36,11 @@ RUN_DIR_VARIABLE = "MTL_LIGHTNING_RUN_DIR"
 class Parser(LightningArgumentParser):
     """Says in one line what is wrong with the input."""
 
-    def error(self, message: str, ex: Exception | None = None) -> None:  # type: ignore[override]
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raises what is wrong as :class:`UserError`."""
-        raise UserError(explain(message, sys.argv[1:] if ARGUMENTS is None else ARGUMENTS, self)) from ex
-
-
-ARGUMENTS: list[str] | None = None
+        if not any(action.dest in ("subcommand", "trainer") for action in self._actions):
+            raise TypeError(message) from ex  # a parser of one class; the one above knows the whole configuration
+        raise UserError(explain(message, sys.argv[1:], self)) from ex
 
 
 class SaveConfig(SaveConfigCallback):
@@ -74,7 +75,7 @@ class CLI(LightningCLI):
             help="Log to Weights & Biases; auto: online when logged in, otherwise offline.",
         )
         parser.add_argument("--tensorboard", type=bool, default=False, help="Log to TensorBoard as well.")
-        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.add_class_arguments(ModelCheckpoint, "checkpoint")
         parser.set_defaults(
             {
                 "checkpoint.monitor": "val/average",
@@ -97,6 +98,12 @@ class CLI(LightningCLI):
         self.run_dir = run_directory(config["name"], config["trainer"]["default_root_dir"], config["ckpt_path"])
         os.environ[RUN_DIR_VARIABLE] = str(self.run_dir)
 
+    def instantiate_classes(self) -> None:
+        """Says in one line which argument a class refuses."""
+        try:
+            super().instantiate_classes()
+        except (ValueError, MisconfigurationException) as error:
+            raise error if isinstance(error, UserError) else UserError(f"in the configuration: {error}") from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Adds the run's folder, loggers and callbacks."""
@@ -105,16 +112,22 @@ class CLI(LightningCLI):
         if self.subcommand == "fit":
             kwargs["default_root_dir"] = str(self.run_dir)
             kwargs["logger"] = self._loggers(settings, given)
-            checkpoint = settings["checkpoint"]
-            checkpoint.dirpath = checkpoint.dirpath or str(self.run_dir / "checkpoints")
-            callbacks = [Throughput()]
-            if kwargs["logger"]:
-                callbacks.append(LearningRateMonitor("step"))
-            settings["trainer"]["callbacks"] = [*(settings["trainer"]["callbacks"] or []), *callbacks]
+            settings["trainer"]["callbacks"] = [
+                *(settings["trainer"]["callbacks"] or []),
+                *self._callbacks(settings["checkpoint"], settings["trainer"], bool(kwargs["logger"])),
+            ]
         elif given is None:
             kwargs["logger"] = False
-        trainer: Trainer = super().instantiate_trainer(**kwargs)
-        return trainer
+        return cast(Trainer, super().instantiate_trainer(**kwargs))
+
+    def _callbacks(self, checkpoint: ModelCheckpoint, trainer: Any, logging: bool) -> list[Callback]:
+        callbacks: list[Callback] = [Throughput()]
+        if logging:
+            callbacks.append(LearningRateMonitor("step"))
+        if trainer["enable_checkpointing"] is not False:
+            checkpoint.dirpath = checkpoint.dirpath or str(self.run_dir / "checkpoints")
+            callbacks.append(checkpoint)
+        return callbacks
 
     def _loggers(self, settings: Any, given: Any) -> list[Logger] | bool:
         if given is False:
@@ -125,7 +138,7 @@ class CLI(LightningCLI):
             )
         chosen = list(given) if isinstance(given, list) else [given]
         if not any(isinstance(logger, CSVLogger) for logger in chosen):
-            chosen.append(CSVLogger(self.run_dir, name="", version=""))
+            chosen.append(csv_logger(self.run_dir))
         return chosen
 
 
@@ -134,20 +147,17 @@ def run_directory(name: str, given: str | None, checkpoint: str | None) -> Path:
 
     Processes that the first one starts find it in the environment.
     """
-    if inherited := os.environ.get(RUN_DIR_VARIABLE):
-        if rank_zero_only.rank != 0 or "LOCAL_RANK" in os.environ:
-            return Path(inherited)
+    if "LOCAL_RANK" in os.environ and RUN_DIR_VARIABLE in os.environ:
+        return Path(os.environ[RUN_DIR_VARIABLE])
     if given is not None:
         return Path(given)
     if checkpoint is not None and Path(checkpoint).parent.name == "checkpoints":
         return Path(checkpoint).parent.parent
-    stamp = os.environ.get("SLURM_JOB_ID") or os.environ.get("TORCHELASTIC_RUN_ID") or time.strftime("%Y%m%d-%H%M%S")
-    folder = Path("runs", name, stamp)
-    number = 2
-    while folder.exists() and stamp.count("-") == 1:
-        folder = Path("runs", name, f"{stamp}-{number}")
-        number += 1
-    return folder
+    if job := os.environ.get("SLURM_JOB_ID"):  # the same after a requeue, and for all its processes
+        return Path("runs", name, f"slurm-{job}-{os.environ.get('SLURM_STEP_ID', '0')}")
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    names = (stamp if number == 1 else f"{stamp}-{number}" for number in count(1))
+    return next(folder for folder in (Path("runs", name, n) for n in names) if not folder.exists())
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -159,10 +169,11 @@ def run(arguments: Sequence[str]) -> int:
     Returns:
         The exit status.
     """
-    global ARGUMENTS
+    warnings.filterwarnings("ignore", message=".*LeafSpec")  # Lightning 2.6 on torch 2.13
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # Lightning 2.6 calls names that go
     with ExitStack() as stack:
         try:
-            ARGUMENTS = with_base_config(list(arguments), stack)
+            sys.argv[1:] = with_base_config(list(arguments), stack)  # also what Lightning starts further processes with
             CLI(
                 MultiTaskModule,
                 MultiTaskDataModule,
@@ -173,9 +184,11 @@ def run(arguments: Sequence[str]) -> int:
                 parser_class=Parser,
                 parser_kwargs={"env_prefix": "MTL", "default_env": True, "allow_abbrev": False},
                 auto_configure_optimizers=False,
-                args=ARGUMENTS,
+                load_from_checkpoint_support=False,
             )
         except UserError as error:
+            if os.environ.get("MTL_TRACEBACK"):
+                raise
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
             return 2
     return 0

@@ -2,6 +2,7 @@
 
 import netrc
 import os
+from itertools import count
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -18,7 +19,7 @@ def default_loggers(run_dir: Path, name: str, project: str, wandb_mode: str, ten
         wandb_mode: ``auto``, ``online``, ``offline`` or ``off``; the variable ``WANDB_MODE`` goes before ``auto``.
         tensorboard: Whether to log to TensorBoard as well.
     """
-    loggers: list[Logger] = [CSVLogger(run_dir, name="", version="", flush_logs_every_n_steps=10)]
+    loggers: list[Logger] = [csv_logger(run_dir)]
     if wandb_mode == "auto":
         wandb_mode = os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")
     if wandb_mode not in ("off", "disabled"):
@@ -31,6 +32,14 @@ def default_loggers(run_dir: Path, name: str, project: str, wandb_mode: str, ten
     if tensorboard:
         loggers.append(TensorBoardLogger(run_dir, name="", version="tensorboard"))
     return loggers
+
+
+def csv_logger(run_dir: Path) -> CSVLogger:
+    """Logs to ``metrics.csv``; a run that goes on keeps what it logged before as ``metrics.1.csv`` and so on."""
+    old = run_dir / "metrics.csv"
+    if old.exists() and os.environ.get("LOCAL_RANK", "0") == "0":
+        old.rename(next(path for n in count(1) if not (path := run_dir / f"metrics.{n}.csv").exists()))
+    return CSVLogger(run_dir, name="", version="", flush_logs_every_n_steps=10)
 
 
 def logged_in() -> bool:

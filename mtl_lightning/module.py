@@ -1,7 +1,6 @@
 """The LightningModule that joins encoder, sharing, tasks and weighting."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -50,7 +49,7 @@ class MultiTaskModule(LightningModule):
         tasks: dict[str, Task],
         weighting: Callable[[Sequence[str]], Weighting] = EqualWeighting,
         sharing: Callable[[Sequence[str], int], Sharing] = HardSharing,
-        optimizer: Callable[[Iterable[Any]], Optimizer] = partial(torch.optim.AdamW, lr=1e-3),
+        optimizer: Callable[[Iterable[Any]], Optimizer] = torch.optim.AdamW,
         lr_scheduler: Callable[[Optimizer], LRScheduler | ReduceLROnPlateau] | None = None,
         lr_interval: Literal["step", "epoch"] = "step",
         head_lr_factor: float = 1.0,
@@ -147,7 +146,7 @@ class MultiTaskModule(LightningModule):
             scheduler = self._lr_scheduler(optimizer, total_steps=steps)  # type: ignore[call-arg]
         else:
             scheduler = self._lr_scheduler(optimizer)
-        settings = {"scheduler": scheduler, "interval": self._lr_interval}
+        settings: dict[str, Any] = {"scheduler": scheduler, "interval": self._lr_interval}
         if isinstance(scheduler, ReduceLROnPlateau):
             settings |= {"interval": "epoch", "monitor": getattr(scheduler, "monitor", "val/average")}
         return {"optimizer": optimizer, "lr_scheduler": settings}
@@ -244,7 +243,9 @@ class MultiTaskModule(LightningModule):
             raise UserError(f"the checkpoint's tasks are {', '.join(saved)}; the config's are {', '.join(self.tasks)}")
         for name, task in self.tasks.items():
             if saved[name] != task.adapted():
-                raise UserError(f"model.tasks.{name}: the checkpoint was trained on {saved[name]}, not {task.adapted()}")
+                raise UserError(
+                    f"model.tasks.{name}: the checkpoint was trained on {saved[name]}, not {task.adapted()}"
+                )
 
     def _logits(self, representation: Representation, tasks: Sequence[str]) -> dict[str, Tensor]:
         shared = self.sharing(representation, tasks)
@@ -256,4 +257,4 @@ def _check_names(tasks: Mapping[str, Task]) -> None:
         raise UserError("model.tasks is empty; name at least one task")
     for name in tasks:
         if not name.isidentifier() or name in _RESERVED or hasattr(nn.ModuleDict, name):
-            raise UserError(f"model.tasks: '{name}' cannot be a task's name; use letters, digits and '_', say '{name}_1'")
+            raise UserError(f"model.tasks: '{name}' cannot be a task's name; try '{name}_task'")

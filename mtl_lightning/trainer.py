@@ -38,11 +38,11 @@ class Trainer(pl.Trainer):
         """
         super().fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
         best = getattr(self.checkpoint_callback, "best_model_path", "")
-        if evaluate != "none" and best and not self.fast_dev_run:
+        if evaluate != "none" and best:
             evaluation = super().validate if evaluate == "val" else super().test
             evaluation(model, datamodule=datamodule, ckpt_path=best, verbose=False, weights_only=True)
             self._report(model, evaluate, f"Best checkpoint on the {_SPLITS[evaluate]} split", json)
-        if self.is_global_zero and self.loggers:
+        if self.is_global_zero and Path(self.default_root_dir, "config.yaml").is_file():
             _print_files(Path(self.default_root_dir), best)
 
     def validate(  # type: ignore[override]
@@ -102,10 +102,8 @@ class Trainer(pl.Trainer):
             raise UserError(f"predict runs on one process, found {self.world_size}; set `--trainer.devices=1`")
         datamodule.predict_source = read_inputs(input, datamodule.datasets)
         writer = PredictionWriter(output, datamodule.predict_source[1])
-        self.callbacks.append(writer)
-        super().predict(
-            model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False, weights_only=True
-        )
+        self.callbacks.append(writer)  # type: ignore[attr-defined]
+        super().predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False, weights_only=True)
 
     def _report(
         self, model: MultiTaskModule, split: str, title: str, json: str | None, per_label: bool = False

@@ -42,7 +42,7 @@ class StepDataset(TorchDataset[StepBatch]):
             counts={task: int(values.sum()) for task, values in _named("counts/", columns).items()},
             shares=rows.shares,
             examples=rows.indices,
-            num_tokens=sum(map(self.processor.length, examples)),
+            num_tokens=int(columns["length"].sum()),
         )
 
 
@@ -50,8 +50,8 @@ def stack(targets: Sequence[Any], missing: float) -> Tensor:
     """Encoded labels as a tensor: float32 where missing ones are NaN, else int64; lists are padded with ``missing``."""
     dtype = torch.float32 if missing != missing else torch.int64
     if np.ndim(targets[0]) == 0:
-        return torch.as_tensor(np.asarray(targets), dtype=dtype)
-    return pad_sequence([torch.as_tensor(t, dtype=dtype) for t in targets], batch_first=True, padding_value=missing)
+        return torch.tensor(np.asarray(targets), dtype=dtype)
+    return pad_sequence([torch.tensor(t, dtype=dtype) for t in targets], batch_first=True, padding_value=missing)
 
 
 def _named(prefix: str, columns: Mapping[str, Any]) -> dict[str, Any]:

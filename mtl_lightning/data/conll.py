@@ -5,13 +5,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from datasets import Dataset, Features, List, Value
+
 from mtl_lightning.errors import UserError
 
 
 def read_conll(path: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yields the sentences of a file.
 
-    Comment lines ``# name = value`` before a sentence become columns of single values.
+    Comment lines ``# name = value`` before a sentence become columns of single values; other comments are passed over.
 
     Args:
         path: A text file in UTF-8, plain or gzipped.
@@ -31,9 +33,10 @@ def read_conll(path: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
                 if columns[0] in sentence:
                     yield sentence
                 sentence = {}
-            elif line.startswith("#") and columns[0] not in sentence and "=" in line:
-                name, value = line.removeprefix("#").split("=", 1)
-                sentence[name.strip()] = value.strip()
+            elif line.startswith("#") and "\t" not in line and columns[0] not in sentence:
+                name, equals, value = line.removeprefix("#").partition("=")
+                if equals:
+                    sentence[name.strip()] = value.strip()
             else:
                 values = line.split("\t") if "\t" in line else line.split()
                 if len(values) != len(columns):
@@ -47,22 +50,17 @@ def read_conll(path: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
         yield sentence
 
 
-def conll_rows(path: str, columns: Sequence[str], version: str) -> Iterator[dict[str, Any]]:
-    """Rows for ``datasets.Dataset.from_generator``, all with the same columns (None where a comment is absent).
+def conll_table(path: str, columns: Sequence[str]) -> Dataset:
+    """The sentences of a file as a table, cached by path and time of change; see :func:`read_conll`."""
+    status = Path(path).stat()
+    names = {name: None for sentence in read_conll(path, columns) for name in sentence}
+    text = Value("string")
+    features = Features({name: List(text) if name in columns else text for name in names})
+    version = f"{status.st_size}-{status.st_mtime_ns}"
+    arguments = {"path": path, "columns": tuple(columns), "names": tuple(names), "version": version}
+    return Dataset.from_generator(_rows, features=features, gen_kwargs=arguments)
 
-    Args:
-        path: See :func:`read_conll`.
-        columns: See :func:`read_conll`.
-        version: Changes whenever the file does; it is part of what the cache is keyed by.
-    """
-    names: dict[str, None] = {}
-    for sentence in read_conll(path, columns):
-        names.update(dict.fromkeys(sentence))
+
+def _rows(path: str, columns: Sequence[str], names: Sequence[str], version: str) -> Iterator[dict[str, Any]]:
     for sentence in read_conll(path, columns):
         yield {name: sentence.get(name) for name in names}
-
-
-def file_version(path: str) -> str:
-    """Changes whenever the file does."""
-    status = Path(path).stat()
-    return f"{status.st_size}-{status.st_mtime_ns}"

@@ -16,10 +16,10 @@ class Processor(Protocol):
 
     inputs: tuple[str, ...]
 
-    def encode(self, columns: Mapping[str, Any]) -> dict[str, list[Any]]: ...  # noqa: D102
-    def collate(self, examples: Any) -> dict[str, Any]: ...  # noqa: D102
-    def length(self, example: Mapping[str, Any]) -> int: ...  # noqa: D102
-    def signature(self) -> Any: ...  # noqa: D102
+    def encode(self, columns: Mapping[str, Any]) -> dict[str, list[Any]]: ...
+    def collate(self, examples: Any) -> dict[str, Any]: ...
+    def length(self, example: Mapping[str, Any]) -> int: ...
+    def signature(self) -> Any: ...
 
 
 class LabelEncoder(Protocol):
@@ -28,8 +28,8 @@ class LabelEncoder(Protocol):
     level: Any
     missing: Any
 
-    def encode(self, value: Any) -> Any: ...  # noqa: D102
-    def adapted(self) -> dict[str, Any]: ...  # noqa: D102
+    def encode(self, value: Any) -> Any: ...
+    def adapted(self) -> dict[str, Any]: ...
 
 
 class Encoding:
@@ -42,9 +42,7 @@ class Encoding:
         tasks: The tasks that the data set labels, by name.
     """
 
-    def __init__(
-        self, name: str, source: DataSource, processor: Processor, tasks: Mapping[str, LabelEncoder]
-    ) -> None:
+    def __init__(self, name: str, source: DataSource, processor: Processor, tasks: Mapping[str, LabelEncoder]) -> None:
         self.name = name
         self.source = source
         self.processor = processor
@@ -69,7 +67,7 @@ class Encoding:
             labelled: Whether to encode labels too; they are not needed to predict.
 
         Returns:
-            Columns ``inputs/<name>`` and, if ``labelled``, ``targets/<task>`` and ``counts/<task>``.
+            Columns ``inputs/<name>``, ``length`` and, if ``labelled``, ``targets/<task>`` and ``counts/<task>``.
 
         Raises:
             UserError: For a column that is not there, or a value that cannot be understood; it names the row.
@@ -102,6 +100,8 @@ class Encoding:
             self._find_bad_input(columns, rows, split)
             raise
         encoded = {f"inputs/{name}": values for name, values in inputs.items()}
+        examples = [dict(zip(inputs, values, strict=True)) for values in zip(*inputs.values(), strict=True)]
+        encoded["length"] = [self.processor.length(example) for example in examples]
         for task, encoder in self.tasks.items() if labelled else ():
             column = columns[self.source.labels[task]]
             targets = [self._encode_label(task, encoder, v, split, row) for v, row in zip(column, rows, strict=True)]
@@ -129,9 +129,7 @@ class Encoding:
     ) -> list[list[int]]:
         """Cuts tags to the words that the encoder kept; an example without tags gets missing ones."""
         fitted = []
-        for tags, num_words, starts, row in zip(
-            targets, inputs["num_words"], inputs["word_starts"], rows, strict=True
-        ):
+        for tags, num_words, starts, row in zip(targets, inputs["num_words"], inputs["word_starts"], rows, strict=True):
             if tags and len(tags) != num_words:
                 raise UserError(
                     f"{self._where(split, row)}: {len(tags)} tags in column '{self.source.labels[task]}' "

@@ -77,7 +77,7 @@ class MultiTaskDataModule(LightningDataModule):
         """Step batches in the order of the schedule."""
         tables = self._encoded("train")
         sampler = StepSampler(
-            sizes={name: len(table) for name, table in tables.items()},
+            lengths={name: _integers(table, "length") for name, table in tables.items()},
             counts={name: _counts(table) for name, table in tables.items()},
             batch_sizes=self.batch_sizes,
             schedule=self.schedule,
@@ -104,7 +104,9 @@ class MultiTaskDataModule(LightningDataModule):
         source, table = self.predict_source
         encoding = Encoding("input", source, self._trainer.lightning_module.encoder.processor, {})
         self.eval_batch_sizes["input"] = max(self.eval_batch_sizes.values())
-        return self._evaluation({"input": encoding(table, "predict", labelled=False)})
+        encoded = encoding(table, "predict", labelled=False)
+        sampler = SequentialSampler({"input": np.zeros(len(encoded))}, self.eval_batch_sizes)
+        return self._loader({"input": encoded}, sampler)
 
     @property
     def _trainer(self) -> Any:
@@ -130,10 +132,8 @@ class MultiTaskDataModule(LightningDataModule):
         return tables[split]
 
     def _evaluation(self, tables: Mapping[str, Dataset]) -> DataLoader[StepBatch]:
-        sizes = {name: len(table) for name, table in tables.items()}
-        sampler = SequentialSampler(
-            sizes, self.eval_batch_sizes, self._trainer.global_rank, self._trainer.world_size
-        )
+        lengths = {name: _integers(table, "length") for name, table in tables.items()}
+        sampler = SequentialSampler(lengths, self.eval_batch_sizes, self._trainer.global_rank, self._trainer.world_size)
         return self._loader(tables, sampler)
 
     def _loader(self, tables: Mapping[str, Dataset], sampler: Any) -> DataLoader[StepBatch]:
@@ -170,13 +170,19 @@ def _load(name: str, source: DataSource) -> dict[str, Dataset]:
 def _counts(table: Dataset) -> dict[str, np.ndarray]:
     prefix = "counts/"
     return {
-        column.removeprefix(prefix): np.asarray(table.with_format("numpy")[column][:], dtype=np.int32)
+        column.removeprefix(prefix): _integers(table, column)
         for column in table.column_names
         if column.startswith(prefix)
     }
 
 
-def _per_dataset(parameter: str, sizes: int | Mapping[str, int], datasets: Sequence[str] | Mapping[str, Any]) -> dict[str, int]:
+def _integers(table: Dataset, column: str) -> np.ndarray:
+    return np.asarray(table.with_format("numpy")[column][:], dtype=np.int32)
+
+
+def _per_dataset(
+    parameter: str, sizes: int | Mapping[str, int], datasets: Sequence[str] | Mapping[str, Any]
+) -> dict[str, int]:
     if isinstance(sizes, int):
         sizes = dict.fromkeys(datasets, sizes)
     for name, size in sizes.items():

@@ -1,6 +1,7 @@
 """Which rows each step reads: a pure function of seed, epoch and rank."""
 
 from collections.abc import Iterator, Mapping
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -31,32 +32,36 @@ Counts = Mapping[str, Mapping[str, np.ndarray]]
 class StepSampler(DistributedSampler[Plan]):
     """Plans the steps of a training epoch.
 
-    A step's global batch is cut from a permutation of the data set, and each process takes every ``num_replicas``-th row
-    of it: an epoch's pass shows no example twice. A last batch with fewer rows than processes is left out.
+    A step's global batch is cut from a permutation of the data set, and each process takes every ``num_replicas``-th
+    row of it: an epoch's pass shows no example twice. A last batch with fewer rows than processes is left out. So that
+    little is padded, examples of similar length share a batch: each stretch of ``bucket`` batches of the permutation is
+    sorted by length before it is cut, and the order of its batches is shuffled.
 
     It is a ``DistributedSampler`` because it does that class's work: Lightning sets its epoch and leaves it in place.
 
     Args:
-        counts: Number of labels of each example; its lengths are the sizes of the data sets.
+        lengths: Length of each example [N], by data set.
+        counts: Number of labels of each example [N], by data set and task.
         batch_sizes: Examples a step and process, by data set.
         schedule: Which data sets appear in which step.
         seed: Of permutations and schedule.
         rank: Of this process.
         num_replicas: Number of processes.
-        sizes: Number of examples, by data set.
+        bucket: Number of batches to sort together; 1: batches are drawn regardless of length.
     """
 
     def __init__(
         self,
-        sizes: Mapping[str, int],
+        lengths: Mapping[str, np.ndarray],
         counts: Counts,
         batch_sizes: Mapping[str, int],
         schedule: Schedule,
         seed: int,
         rank: int = 0,
         num_replicas: int = 1,
+        bucket: int = 50,
     ) -> None:
-        self.sizes = sizes
+        self.lengths = lengths
         self.counts = counts
         self.global_batch_sizes = {name: size * num_replicas for name, size in batch_sizes.items()}
         self.schedule = schedule
@@ -64,29 +69,40 @@ class StepSampler(DistributedSampler[Plan]):
         self.rank = rank
         self.num_replicas = num_replicas
         self.epoch = 0
-        self.num_batches = {name: self._num_batches(name) for name in sizes}
+        self.bucket = bucket
+        self.num_batches = {name: self._num_batches(name) for name in lengths}
 
     def __len__(self) -> int:
         return self.schedule.num_steps(self.num_batches)
 
     def __iter__(self) -> Iterator[Plan]:
-        batches = {name: self._batches(name) for name in self.sizes}
+        batches = {name: self._batches(name) for name in self.lengths}
         for names in self.schedule.steps(self.num_batches, self.seed, self.epoch):
             yield self._plan({name: next(batches[name]) for name in names})
 
     def _num_batches(self, name: str) -> int:
-        full, rest = divmod(self.sizes[name], self.global_batch_sizes[name])
+        full, rest = divmod(len(self.lengths[name]), self.global_batch_sizes[name])
         return full + (rest >= self.num_replicas)
 
     def _batches(self, name: str) -> Iterator[np.ndarray]:
         """Global batches without end, pass after pass, each pass shuffled anew."""
-        number = list(self.sizes).index(name)
-        size = self.global_batch_sizes[name]
-        for turn in range(1 << 62):
+        number = list(self.lengths).index(name)
+        for turn in count():
             random = np.random.default_rng([self.seed, self.epoch, number, turn])
-            order = random.permutation(self.sizes[name])
-            for i in range(self.num_batches[name]):
-                yield order[i * size : (i + 1) * size]
+            order = random.permutation(len(self.lengths[name]))
+            stretch = self.global_batch_sizes[name] * self.bucket
+            for start in range(0, len(order), stretch):
+                yield from self._cut(name, order[start : start + stretch], random)
+
+    def _cut(self, name: str, rows: np.ndarray, random: np.random.Generator) -> Iterator[np.ndarray]:
+        """Batches of similar length, in random order; the last, smaller one stays last."""
+        size = self.global_batch_sizes[name]
+        full = len(rows) // size * size
+        rows[:full] = rows[:full][np.argsort(self.lengths[name][rows[:full]], kind="stable")]
+        for i in random.permutation(full // size):
+            yield rows[i * size : (i + 1) * size]
+        if len(rows) - full >= self.num_replicas:
+            yield rows[full:]
 
     def _plan(self, step: Mapping[str, np.ndarray]) -> Plan:
         totals: dict[str, int] = {}
@@ -106,24 +122,24 @@ class StepSampler(DistributedSampler[Plan]):
 
 
 class SequentialSampler(DistributedSampler[Plan]):
-    """Plans an evaluation: each example once, one data set after another, in order.
+    """Plans an evaluation: each example once, one data set after another, longest first.
 
     Processes take turns; they may differ by one example and so by one step.
 
     Args:
-        sizes: Number of examples, by data set.
+        lengths: Length of each example [N], by data set; examples of one length keep their order.
         batch_sizes: Examples a step, by data set.
         rank: Of this process.
         num_replicas: Number of processes.
     """
 
     def __init__(
-        self, sizes: Mapping[str, int], batch_sizes: Mapping[str, int], rank: int = 0, num_replicas: int = 1
+        self, lengths: Mapping[str, np.ndarray], batch_sizes: Mapping[str, int], rank: int = 0, num_replicas: int = 1
     ) -> None:
         self.batches = [
             (name, rows[start : start + batch_sizes[name]])
-            for name, size in sizes.items()
-            for rows in [range(rank, size, num_replicas)]
+            for name, length in lengths.items()
+            for rows in [np.argsort(-length, kind="stable")[rank::num_replicas]]
             for start in range(0, len(rows), batch_sizes[name])
         ]
 
@@ -132,7 +148,7 @@ class SequentialSampler(DistributedSampler[Plan]):
 
     def __iter__(self) -> Iterator[Plan]:
         for name, rows in self.batches:
-            yield {name: Rows(list(rows), {})}
+            yield {name: Rows(rows.tolist(), {})}
 
     def set_epoch(self, epoch: int) -> None:
         """Every epoch is the same."""

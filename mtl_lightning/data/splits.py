@@ -26,7 +26,7 @@ class ColumnSplit(Split):
         test: The value that marks test rows; null: there is no test split.
     """
 
-    def __init__(self, column: str = "split", train: str = "train", val: str = "val", test: str | None = "test") -> None:
+    def __init__(self, column: str, train: str = "train", val: str = "val", test: str | None = "test") -> None:
         self.column = column
         self.values = {"train": train, "val": val, "test": test}
 

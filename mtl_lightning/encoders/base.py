@@ -28,8 +28,8 @@ class Assets:
 
     Attributes:
         files: Text files by name, say a tokenizer's.
-        init_args: Arguments of the constructor that replace the configured ones; ``{folder}`` in a string stands for the
-            folder into which ``files`` are written.
+        init_args: Arguments of the constructor that replace the configured ones; ``{folder}`` in a string stands for
+            the folder into which ``files`` are written.
     """
 
     files: Mapping[str, str] = field(default_factory=dict)

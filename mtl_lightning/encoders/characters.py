@@ -2,6 +2,8 @@
 
 from transformers import PreTrainedTokenizerFast
 
+from mtl_lightning.errors import UserError, did_you_mean
+
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _ALPHABETS = {
     "ascii": ((0x21, 0x7F),),
@@ -23,6 +25,8 @@ def character_tokenizer(alphabet: str = "ascii") -> PreTrainedTokenizerFast:
     """
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
 
+    if alphabet not in _ALPHABETS:
+        raise UserError(f"there is no character tokenizer '{alphabet}'; {did_you_mean(alphabet, _ALPHABETS)}")
     ranges = _ALPHABETS[alphabet]
     tokens = [*_SPECIAL, *(chr(code) for start, stop in ranges for code in range(start, stop))]
     tokenizer = Tokenizer(models.WordLevel({token: i for i, token in enumerate(tokens)}, unk_token="[UNK]"))

@@ -1,5 +1,6 @@
 """Tokenisation: raw text or words in, padded token ids out."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -15,8 +16,8 @@ from mtl_lightning.errors import UserError
 class TextProcessor(InputProcessor):
     """Tokenises ``text`` (with ``text_pair``), or ``tokens`` where heads label words.
 
-    ``tokens`` is a list of words; a string is split into words first. The first sub-word of each word is where its label
-    is read; words that do not fit into ``max_length`` are cut off.
+    ``tokens`` is a list of words; a string is split into words first. The first sub-word of each word is where its
+    label is read; words that do not fit into ``max_length`` are cut off.
 
     Args:
         tokenizer: A fast tokenizer of transformers.
@@ -50,7 +51,7 @@ class TextProcessor(InputProcessor):
         names = [name for name in examples[0] if name != "num_words"]
         return {
             name: pad_sequence(
-                [torch.as_tensor(example[name], dtype=torch.int64) for example in examples],
+                [torch.tensor(example[name], dtype=torch.int64) for example in examples],
                 batch_first=True,
                 padding_value=padding.get(name, 0),
             )
@@ -61,7 +62,9 @@ class TextProcessor(InputProcessor):
         return len(example["input_ids"])
 
     def signature(self) -> Any:
-        return [self.tokenizer.backend_tokenizer.to_str(), self.max_length, self.split]
+        tokenizer = json.loads(self.tokenizer.backend_tokenizer.to_str())
+        tokenizer.update(truncation=None, padding=None)  # `encode` sets them, from `max_length`
+        return [tokenizer, self.max_length, self.split]
 
     def _words(self, value: Any) -> list[str]:
         if not isinstance(value, str):

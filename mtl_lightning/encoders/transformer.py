@@ -7,14 +7,12 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
 from mtl_lightning.encoders.base import Assets, Encoder, Representation
 from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.text import TextProcessor
-from mtl_lightning.errors import UserError
-
-_DROPOUT_NAMES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")
+from mtl_lightning.errors import UserError, did_you_mean
 
 
 class TransformerEncoder(Encoder):
@@ -36,6 +34,8 @@ class TransformerEncoder(Encoder):
         dropout: Replaces every dropout probability of the architecture.
         attention: Implementation of attention, see ``attn_implementation`` of transformers.
     """
+
+    processor: TextProcessor
 
     def __init__(
         self,
@@ -64,14 +64,18 @@ class TransformerEncoder(Encoder):
             )
         else:
             self.backbone = AutoModel.from_config(architecture, attn_implementation=attention)
+        self.backbone.train()  # from_pretrained leaves it in evaluation mode, without dropout
         self.backbone.pooler = None  # unused, and its parameters would be part of the shared ones
         self.features = architecture.hidden_size
         self.pooling = pooling
         longest = getattr(architecture, "max_position_embeddings", None) or words.model_max_length
+        if max_length is not None and max_length > longest:
+            raise UserError(f"`max_length` is {max_length}, but the model has positions for {longest} tokens")
         self.processor = TextProcessor(words, max_length or min(longest, words.model_max_length), split)
         self._freeze(freeze_embeddings, frozen_layers)
         if gradient_checkpointing:
-            self.backbone.gradient_checkpointing_enable({"use_reentrant": False})
+            enable = getattr(self.backbone, "activation_checkpointing_enable", None)  # its name in new transformers
+            (enable or self.backbone.gradient_checkpointing_enable)({"use_reentrant": False})
 
     def forward(self, inputs: dict[str, Tensor]) -> Representation:
         starts = inputs.get("word_starts")
@@ -98,7 +102,7 @@ class TransformerEncoder(Encoder):
             modules.append(getattr(self.backbone, "embeddings", nn.Identity()))
         if layers:
             stack = next(_layer_stacks(self.backbone), None)
-            if stack is None or layers > len(stack):
+            if stack is None or not -1 <= layers <= len(stack):
                 found = "none" if stack is None else str(len(stack))
                 raise UserError(f"`frozen_layers` is {layers}, but {type(self.backbone).__name__} has {found} layers")
             modules += list(stack)[: None if layers < 0 else layers]
@@ -123,13 +127,15 @@ def _load_config(
     settings = dict(settings or {})
     if model is not None:
         config = _guard(model, lambda: AutoConfig.from_pretrained(model, **settings))
-    elif "model_type" in settings:
+    elif (kind := settings.get("model_type")) is not None:
+        if kind not in CONFIG_MAPPING:
+            raise UserError(f"`config.model_type` is the unknown '{kind}'; {did_you_mean(kind, CONFIG_MAPPING)}")
         config = AutoConfig.for_model(**{"vocab_size": vocab_size, **settings})
     else:
         raise UserError("`config` misses 'model_type' (say `bert`); give it, or name a `model`")
     if dropout is not None:
-        for name in _DROPOUT_NAMES:
-            if hasattr(config, name):
+        for name, value in config.to_dict().items():
+            if ("dropout" in name or "pdrop" in name) and type(value) in (int, float):
                 setattr(config, name, dropout)
     return config
 
@@ -140,7 +146,9 @@ def _guard(name: str, load: Any) -> Any:
         return load()
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"cannot load '{name}' (a local folder, or a name on the Hugging Face hub): {reason}") from error
+        raise UserError(
+            f"cannot load '{name}' (a local folder, or a name on the Hugging Face hub): {reason}"
+        ) from error
 
 
 def _mean(hidden: Tensor, mask: Tensor) -> Tensor:

@@ -18,13 +18,13 @@ class Features(Protocol):
     """What a head reads; :class:`mtl_lightning.encoders.Representation` is one."""
 
     @property
-    def pooled(self) -> Tensor | None: ...  # noqa: D102
+    def pooled(self) -> Tensor | None: ...
 
     @property
-    def tokens(self) -> Tensor | None: ...  # noqa: D102
+    def tokens(self) -> Tensor | None: ...
 
     @property
-    def mask(self) -> Tensor | None: ...  # noqa: D102
+    def mask(self) -> Tensor | None: ...
 
 
 class LabelScores(dict[str, Tensor]):
@@ -161,6 +161,6 @@ def index_of(name: Any, labels: Sequence[str], index: Mapping[str, int]) -> int:
         return index[str(name)]
     except KeyError:
         raise UserError(
-            f"label {str(name)!r} is not among the {len(labels)} labels of the task, which come from `labels` or, without "
+            f"label {str(name)!r} is not among the task's {len(labels)} labels, which come from `labels` or, without "
             f"it, from the training split; {did_you_mean(str(name), labels)}"
         ) from None

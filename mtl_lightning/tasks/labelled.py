@@ -5,9 +5,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from mtl_lightning.errors import UserError
-from mtl_lightning.tasks.base import LabelScores, Task, index_of, names_found
+from mtl_lightning.tasks.base import IGNORE, LabelScores, Task, index_of, names_found
 
 
 class LabelledTask(Task):
@@ -28,6 +29,8 @@ class LabelledTask(Task):
         self._index = {label: i for i, label in enumerate(self.labels or [])}
         if len(self._index) != len(self.labels or []):
             raise UserError(f"`labels` names a label twice: {self.labels}")
+        if labels is not None and len(labels) < 2:
+            raise UserError(f"`labels` must name at least two labels, found {self.labels}")
 
     def adapt(self, values: Iterable[Any]) -> None:
         found = names_found(self.split(values))
@@ -66,6 +69,20 @@ class LabelledTask(Task):
 def per_label(labels: Sequence[str], scores: LabelScores) -> dict[str, LabelScores]:
     """Splits scores [C] into one row a label."""
     return {label: LabelScores({name: values[i] for name, values in scores.items()}) for i, label in enumerate(labels)}
+
+
+def mean_cross_entropy(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Cross entropy over the labels present, in float32; 0 where there is none.
+
+    Args:
+        logits: [N, C].
+        targets: Indices [N], ``IGNORE`` where missing.
+        label_smoothing: See torch's cross entropy.
+    """
+    total = cross_entropy(
+        logits.float(), targets, ignore_index=IGNORE, reduction="sum", label_smoothing=label_smoothing
+    )
+    return total / torch.ne(targets, IGNORE).sum().clamp(min=1)
 
 
 def fill_missing(values: Tensor, missing: Tensor) -> Tensor:

@@ -16,8 +16,8 @@ from mtl_lightning.tasks.labelled import LabelledTask, fill_missing
 class MultiLabelClassification(LabelledTask):
     """Multi-label classification of whole examples, by binary cross entropy a label.
 
-    A raw label is a list of names, or a text of names joined by ``separator``. None and an empty text are missing labels;
-    an empty list says that no label applies.
+    A raw label is a list of names, or a text of names joined by ``separator``. None and an empty text are missing
+    labels; an empty list says that no label applies.
 
     Metrics: ``f1`` (macro), ``f1_micro``.
 
@@ -70,7 +70,8 @@ class MultiLabelClassification(LabelledTask):
 
     def update(self, metrics: MetricCollection, logits: Tensor, targets: Tensor) -> None:
         present = ~targets.isnan().any(-1)
-        metrics.update(logits[present].float().sigmoid(), targets[present].long())
+        if present.any():
+            metrics.update(logits[present].float().sigmoid(), targets[present].long())
 
     def decode(self, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
         assert self.labels is not None
@@ -83,7 +84,8 @@ class MultiLabelClassification(LabelledTask):
 
     def _names(self, value: Any) -> list[str]:
         names = value.split(self.separator) if isinstance(value, str) else list(value)
-        return [str(name).strip() for name in names]
+        stripped = (str(name).strip() for name in names if not is_missing(name))
+        return [name for name in stripped if name]
 
 
 def _chosen(probabilities: dict[str, float]) -> dict[str, Any]:

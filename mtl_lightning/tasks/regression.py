@@ -46,7 +46,7 @@ class Regression(Task):
         self.std = std
 
     def adapt(self, values: Iterable[Any]) -> None:
-        targets = np.array([self.encode(value) for value in values if not is_missing(value)], dtype=np.float64)
+        targets = np.array([number for value in values if (number := _number(value)) is not None])
         if len(targets) == 0:
             raise UserError("has no label in the training split")
         self.mean = float(targets.mean()) if self.mean is None else self.mean
@@ -58,11 +58,8 @@ class Regression(Task):
     def encode(self, value: Any) -> float:
         if is_missing(value):
             return math.nan
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            number = math.inf
-        if not math.isfinite(number):
+        number = _number(value)
+        if number is None:
             raise UserError(f"expected a finite number, found {value!r}")
         return number
 
@@ -97,3 +94,11 @@ class Regression(Task):
     def _predict(self, logits: Tensor) -> Tensor:
         assert self.mean is not None and self.std is not None, "adapt() comes first"
         return torch.add(logits[:, 0].float() * self.std, self.mean)
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None

@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import (
     BinaryAUROC,
@@ -16,7 +15,7 @@ from torchmetrics.classification import (
 )
 
 from mtl_lightning.tasks.base import IGNORE, is_missing
-from mtl_lightning.tasks.labelled import LabelledTask, fill_missing
+from mtl_lightning.tasks.labelled import LabelledTask, fill_missing, mean_cross_entropy
 
 
 class SequenceClassification(LabelledTask):
@@ -46,7 +45,7 @@ class SequenceClassification(LabelledTask):
         return IGNORE if is_missing(value) else self.index(value)
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        return cross_entropy(logits.float(), targets, ignore_index=IGNORE, label_smoothing=self.label_smoothing)
+        return mean_cross_entropy(logits, targets, self.label_smoothing)
 
     def metrics(self) -> MetricCollection:
         count = self.num_outputs

@@ -27,11 +27,13 @@ class SpanCounts(Metric):
 
     >>> counts = SpanCounts(["O", "B-x", "I-x"])
     >>> counts.update(torch.tensor([[1, 2, 0, 1]]), torch.tensor([[1, 2, 0, 0]]))
-    >>> [value.tolist() for value in counts.compute()]
+    >>> counts.compute().tolist()
     [[1], [1], [0]]
     """
 
     full_state_update = False
+    type_of_tag: Tensor
+    is_begin: Tensor
     true_positives: Tensor
     false_positives: Tensor
     false_negatives: Tensor
@@ -59,9 +61,9 @@ class SpanCounts(Metric):
         self.false_positives += self._count(found[0], found[2]) - hits
         self.false_negatives += self._count(wanted[0], wanted[2]) - hits
 
-    def compute(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The three counts, each [C]."""
-        return self.true_positives, self.false_positives, self.false_negatives
+    def compute(self) -> Tensor:
+        """The three counts [3, C]; one tensor, for torchmetrics makes a scalar of a tensor with a single element."""
+        return torch.stack([self.true_positives, self.false_positives, self.false_negatives])
 
     def _spans(self, tags: Tensor, present: Tensor) -> Spans:
         safe = torch.where(present, tags, 0)
@@ -94,7 +96,7 @@ class SpanScore(SpanCounts):
         super().__init__(tags, **kwargs)
         self.score = score
 
-    def compute(self) -> Tensor:  # type: ignore[override]
+    def compute(self) -> Tensor:
         """The score, a scalar in [0, 1]; 0 where nothing was found or there was nothing to find."""
         hits, spurious, missed = (counts.sum().double() for counts in super().compute())
         whole = {

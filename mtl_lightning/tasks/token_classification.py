@@ -5,13 +5,12 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassStatScores
 
 from mtl_lightning.errors import UserError
 from mtl_lightning.tasks.base import IGNORE, LabelScores, is_missing
-from mtl_lightning.tasks.labelled import LabelledTask, fill_missing, per_label
+from mtl_lightning.tasks.labelled import LabelledTask, fill_missing, mean_cross_entropy, per_label
 from mtl_lightning.tasks.span_f1 import SpanCounts, SpanScore, span_types
 
 
@@ -66,7 +65,7 @@ class TokenClassification(LabelledTask):
         return [IGNORE if self._is_missing(tag) else self.index(tag) for tag in value]
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        return cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORE)
+        return mean_cross_entropy(logits.flatten(0, 1), targets.flatten())
 
     def metrics(self) -> MetricCollection:
         count = self.num_outputs
@@ -93,9 +92,7 @@ class TokenClassification(LabelledTask):
         assert mask is not None and self.labels is not None
         probability, index = logits.float().softmax(-1).max(-1)
         decoded = []
-        for tags, probabilities, length in zip(
-            index.tolist(), probability.tolist(), mask.sum(1).tolist(), strict=True
-        ):
+        for tags, probabilities, length in zip(index.tolist(), probability.tolist(), mask.sum(1).tolist(), strict=True):
             names = [self.labels[tag] for tag in tags[:length]]
             decoded.append({"labels": names, "probabilities": probabilities[:length], **self._decode_spans(names)})
         return decoded

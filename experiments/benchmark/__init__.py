@@ -1,0 +1,7 @@
+"""What training through Lightning costs, against a bare PyTorch loop."""
+
+import os
+
+# Threads of OpenMP that wait for each other burn processor time, without bound where the cores are shared; if they
+# sleep instead, what the processor's clock counts is work. Set here because it is read when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")

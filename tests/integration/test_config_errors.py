@@ -1,0 +1,114 @@
+# ruff: noqa: E501
+"""Every mistake in a configuration is one line that says what, where, and the nearest match; the status is 2."""
+
+import pytest
+
+from mtl_lightning.__main__ import main
+
+CONFIG = """\
+name: t
+model:
+  encoder:
+    class_path: PerceptronEncoder
+    init_args: {in_features: 3, hidden: [4]}
+  tasks:
+    x: {class_path: SequenceClassification, init_args: {dropout: 0.2}}
+    y: Regression
+  weighting: {class_path: FixedWeighting, init_args: {weights: {x: 1, y: 2}}}
+  optimizer: {class_path: AdamW, init_args: {lr: 0.1}}
+data:
+  datasets:
+    d:
+      class_path: FileSource
+      init_args:
+        files: {train: train.jsonl, val: train.jsonl}
+        inputs: {features: f}
+        labels: {x: x, y: y}
+  batch_size: 8
+trainer: {max_epochs: 1, logger: false, enable_progress_bar: false, enable_checkpointing: false}
+"""
+ROWS = '{"f": [1, 2, 3], "x": "a", "y": 1.5}\n{"f": [3, 2, 1], "x": "b", "y": 0}\n'
+
+MISTAKES = {
+    "trainer key": ("max_epochs", "max_epoch", "bad.yaml, line 20: unknown key 'trainer.max_epoch'; did you mean 'max_epochs'?"),
+    "model key": ("  tasks:", "  tusks:", "bad.yaml, line 6: unknown key 'model.tusks'; did you mean 'tasks'?"),
+    "top key": ("name: t", "nme: t", "bad.yaml, line 1: unknown key 'nme'; did you mean 'name'?"),
+    "data key": ("batch_size", "batch_sizes", "bad.yaml, line 19: unknown key 'data.batch_sizes'; did you mean 'batch_size'?"),
+    "encoder class": ("PerceptronE", "PerceptonE", "bad.yaml, line 4: no class 'PerceptonEncoder' for 'model.encoder'; did you mean 'PerceptronEncoder'?"),
+    "task class": ("SequenceClassification", "SequenceClasification", "bad.yaml, line 7: no class 'SequenceClasification' for 'model.tasks.x'; did you mean 'SequenceClassification'?"),
+    "source class": ("FileSource", "FileSorce", "bad.yaml, line 14: no class 'FileSorce' for 'data.datasets.d'; did you mean 'FileSource'?"),
+    "import path": ("FileSource", "my.module.Source", "bad.yaml, line 14: cannot import 'my.module.Source' for 'data.datasets.d'"),
+    "encoder argument": ("in_features", "in_feature", "bad.yaml, line 5: PerceptronEncoder (model.encoder) has no argument 'in_feature'; did you mean 'in_features'?"),
+    "task argument": ("dropout", "droput", "bad.yaml, line 7: SequenceClassification (model.tasks.x) has no argument 'droput'; did you mean 'dropout'?"),
+    "optimizer argument": ("lr:", "lrr:", "bad.yaml, line 10: AdamW (model.optimizer) has no argument 'lrr'; did you mean 'lr'?"),
+    "value of the wrong type": ("dropout: 0.2", "dropout: high", "bad.yaml, line 7: 'model.tasks.x.dropout': expected float, found high"),
+    "value that fits no type": ("size: 8", "size: eight", "bad.yaml, line 19: 'data.batch_size': expected int or dict, found eight"),
+    "broken YAML": ("max_epochs: 1", "max_epochs: [1", "bad.yaml, line 20: not valid YAML"),
+    "task of a weighting": ("y: 2}", "z: 2}", "`weights` names the unknown task 'z'"),
+    "split": ("train: tr", "tran: tr", "`files` has the unknown split 'tran'; did you mean 'train'?"),
+    "file": ("train: train.jsonl", "train: trian.jsonl", "data.datasets.d: no file trian.jsonl; did you mean 'train.jsonl'?"),
+    "label column": ("{x: x, y: y}", "{x: xx, y: y}", "data.datasets.d.labels.x: the data has no column 'xx'; did you mean 'x'?"),
+    "input column": ("{features: f}", "{features: ff}", "data.datasets.d.inputs.features: the data has no column 'ff'"),
+    "input": ("{features: f}", "{feature: f}", "data.datasets.d.inputs: the encoder has no input 'feature'; did you mean 'features'?"),
+    "task name": ("labels: {x: x", "labels: {xx: x", "data.datasets.d.labels: unknown task 'xx'; did you mean 'x'?"),
+    "task without labels": (", y: y}", "}", "model.tasks.y: no data set labels it"),
+}  # fmt: skip
+FLAGS = {
+    "class argument": (["--model.encoder.hiden=3"], "flag --model.encoder.hiden: PerceptronEncoder (model.encoder) has no argument 'hiden'; did you mean 'hidden'?"),
+    "trainer key": (["--trainer.max_epoch=3"], "flag --trainer.max_epoch: unknown key 'trainer.max_epoch'; did you mean 'max_epochs'?"),
+    "top key": (["--modle.encoder=3"], "flag --modle.encoder: unknown key 'modle'; did you mean 'model'?"),
+    "class": (["--model.weighting", "EqalWeighting"], "flag --model.weighting: no class 'EqalWeighting' for 'model.weighting'; did you mean 'EqualWeighting'?"),
+    "file": (["--config", "bda.yaml"], "no config file bda.yaml; did you mean 'bad.yaml'?"),
+    "type": (["--seed_everything=abc"], "flag --seed_everything: expected bool or int, found abc"),
+    "trainer value": (["--trainer.accelerator=gpux"], "invalid accelerator name"),
+    "stray word": (["stray"], "unexpected argument 'stray'"),
+    "checkpoint": (["--ckpt_path=none.ckpt"], "ckpt_path: no file or folder none.ckpt"),
+}  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.jsonl").write_text(ROWS)
+    return tmp_path
+
+
+def run(capsys, folder, config, *flags):
+    (folder / "bad.yaml").write_text(config)
+    status = main(["fit", "--config", "bad.yaml", *flags])
+    return status, [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+
+
+@pytest.mark.parametrize(("old", "new", "expected"), MISTAKES.values(), ids=MISTAKES)
+def test_mistake_in_a_file(capsys, folder, old, new, expected):
+    assert old in CONFIG
+    status, errors = run(capsys, folder, CONFIG.replace(old, new))
+    assert (status, len(errors)) == (2, 1)
+    assert expected in errors[0]
+
+
+@pytest.mark.parametrize(("flags", "expected"), FLAGS.values(), ids=FLAGS)
+def test_mistake_in_a_flag(capsys, folder, flags, expected):
+    status, errors = run(capsys, folder, CONFIG, *flags)
+    assert (status, len(errors)) == (2, 1)
+    assert expected in errors[0]
+
+
+def test_missing_section(capsys, folder):
+    config = CONFIG.replace(
+        "  encoder:\n    class_path: PerceptronEncoder\n    init_args: {in_features: 3, hidden: [4]}\n", ""
+    )
+    status, errors = run(capsys, folder, config)
+    assert (status, errors) == (
+        2,
+        ["error: `model.encoder` is missing; give it in a config file or as --model.encoder"],
+    )
+
+
+def test_the_config_itself_is_right(capsys, folder):
+    assert run(capsys, folder, CONFIG) == (0, [])
+
+
+def test_unknown_command(capsys):
+    assert main(["fitt"]) == 2
+    assert capsys.readouterr().err == "error: unknown command 'fitt'; did you mean 'fit'?\n"

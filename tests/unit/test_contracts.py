@@ -1,0 +1,330 @@
+"""Every exported task, encoder and weighting holds its contract, and the contract checks catch those that do not."""
+
+import copy
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from mtl_lightning import encoders, tasks, weighting
+from mtl_lightning.encoders import ConvolutionalEncoder, Encoder, PerceptronEncoder, Representation, TransformerEncoder
+from mtl_lightning.tasks import MultiLabelClassification, Regression, SequenceClassification, Task, TokenClassification
+from mtl_lightning.testing import check_encoder, check_task, check_weighting
+from mtl_lightning.weighting import EqualWeighting, FixedWeighting, GramianWeighting, LossWeighting, Weighting
+
+BERT = {
+    "model_type": "bert",
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "max_position_embeddings": 64,
+}
+CLASSES = ["yes", None, "no", "", "yes", "no"]
+TAGS = [["a", None, "b"], None, ["c"], ["b", "a", "", "c"]]
+SPANS = [["O", "B-x", "I-x"], None, ["I-y", "O", None, "B-x"], ["B-y"]]
+TEXTS = ["C=O", "a much longer text, some words of which are cut off", "N"]
+WORDS = [["one", "two"], ["a", "much", "longer", "sentence,", "of", "which", "words", "are", "cut", "off"], ["x"]]
+IMAGES = torch.rand(3, 1, 6, 6, generator=torch.Generator().manual_seed(0)).tolist()
+VECTORS = torch.rand(3, 5, generator=torch.Generator().manual_seed(0)).tolist()
+
+
+def bert(**changes: Any) -> TransformerEncoder:
+    return TransformerEncoder(config=BERT, tokenizer="characters:ascii", max_length=32, **changes)
+
+
+def halves(names: Sequence[str]) -> Weighting:
+    return FixedWeighting(names, dict.fromkeys(names, 0.5))
+
+
+TASKS: dict[str, tuple[Callable[[], Task], list[Any]]] = {
+    "binary": (SequenceClassification, CLASSES),
+    "classes": (SequenceClassification, [*CLASSES, "perhaps"]),
+    "classes-smoothed": (lambda: SequenceClassification(label_smoothing=0.1), [*CLASSES, "perhaps"]),
+    "classes-configured": (lambda: SequenceClassification(labels=["no", "yes"], main_metric="auroc"), CLASSES),
+    "multi-label-lists": (MultiLabelClassification, [["a", "b"], None, [], ["b"], ["a"]]),
+    "multi-label-texts": (lambda: MultiLabelClassification(separator="|"), ["a|b", "", None, "c", "a"]),
+    "tags": (TokenClassification, TAGS),
+    "tags-with-missing-tag": (lambda: TokenClassification(missing_tag="c", main_metric="f1"), TAGS),
+    "spans": (lambda: TokenClassification(scheme="bio"), SPANS),
+    "spans-of-one-type": (lambda: TokenClassification(scheme="bio"), [["O", "B-x"], None, ["I-x"]]),
+    "regression": (Regression, [1.5, None, -2, "7", 3.0]),
+    "regression-configured-mean": (lambda: Regression(mean=10.0, main_metric="rmse"), [1.5, None, -2, "7", 3.0]),
+}
+ENCODERS: dict[str, tuple[Callable[[], Encoder], dict[str, Sequence[Any]]]] = {
+    "transformer-text": (bert, {"text": TEXTS}),
+    "transformer-pairs": (bert, {"text": TEXTS, "text_pair": TEXTS[::-1]}),
+    "transformer-words": (bert, {"tokens": WORDS}),
+    "transformer-characters": (lambda: bert(split="characters"), {"tokens": TEXTS}),
+    "transformer-cls": (lambda: bert(pooling="cls"), {"text": TEXTS}),
+    "transformer-frozen-below": (lambda: bert(freeze_embeddings=True, frozen_layers=1), {"text": TEXTS}),
+    "transformer-frozen": (lambda: bert(freeze_embeddings=True, frozen_layers=-1), {"text": TEXTS}),
+    "convolutional": (lambda: ConvolutionalEncoder(channels=[2, 3], features=16), {"image": IMAGES}),
+    "convolutional-batch-norm": (lambda: ConvolutionalEncoder(channels=[2], batch_norm=True), {"image": IMAGES}),
+    "perceptron": (lambda: PerceptronEncoder(in_features=5, hidden=[32, 16], dropout=0.5), {"features": VECTORS}),
+}
+WEIGHTINGS: dict[str, Callable[[Sequence[str]], Weighting]] = {"equal": EqualWeighting, "fixed": halves}
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.mark.parametrize(("make", "labels"), TASKS.values(), ids=TASKS)
+def test_task(make: Callable[[], Task], labels: list[Any]) -> None:
+    check_task(make(), labels)
+
+
+@pytest.mark.parametrize(("make", "columns"), ENCODERS.values(), ids=ENCODERS)
+def test_encoder(make: Callable[[], Encoder], columns: dict[str, Sequence[Any]]) -> None:
+    check_encoder(make(), columns)
+
+
+@pytest.mark.parametrize("num_tasks", [2, 3, 8])
+@pytest.mark.parametrize("factory", WEIGHTINGS.values(), ids=WEIGHTINGS)
+def test_weighting(factory: Callable[[Sequence[str]], Weighting], num_tasks: int) -> None:
+    check_weighting(factory, num_tasks)
+
+
+@pytest.mark.parametrize(
+    ("package", "base", "made"),
+    [
+        (tasks, Task, lambda: [make() for make, _ in TASKS.values()]),
+        (encoders, Encoder, lambda: [make() for make, _ in ENCODERS.values()]),
+        (weighting, Weighting, lambda: [factory(["a", "b"]) for factory in WEIGHTINGS.values()]),
+    ],
+    ids=["tasks", "encoders", "weighting"],
+)
+def test_every_export_has_a_case(package: Any, base: type, made: Callable[[], list[Any]]) -> None:
+    exports = {getattr(package, name) for name in package.__all__}
+    plugins = {c for c in exports if inspect.isclass(c) and issubclass(c, base) and c is not base}
+    concrete = {plugin for plugin in plugins if not inspect.isabstract(plugin)}
+    assert concrete
+    assert concrete == {type(case) for case in made()}
+
+
+def test_checks_leave_everything_as_it_was() -> None:
+    encoder, task, random = bert(), SequenceClassification(), torch.get_rng_state()
+    state = copy.deepcopy(encoder.state_dict())
+    check_encoder(encoder, {"text": TEXTS})
+    check_task(task, CLASSES)
+    check_weighting(EqualWeighting)
+    assert encoder.training
+    assert all(torch.equal(value, state[name]) for name, value in encoder.state_dict().items())
+    assert all(parameter.grad is None for parameter in encoder.parameters())
+    assert task.adapted() == {}
+    assert task.head is None
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+# -- plug-ins that break a rule ----------------------------------------------------------------------------------------
+class CountsMissing(SequenceClassification):
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return cross_entropy(logits.float(), targets.clamp(min=0))
+
+
+class SumsLoss(SequenceClassification):
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return cross_entropy(logits.float(), targets, ignore_index=-100, reduction="sum")
+
+
+class LossInHalfPrecision(SequenceClassification):
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return cross_entropy(logits, targets, ignore_index=-100)
+
+
+class LossWithoutGradient(SequenceClassification):
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return super().loss(logits * 0, targets)
+
+
+class ForgetsLabels(SequenceClassification):
+    def adapted(self) -> dict[str, Any]:
+        return {}
+
+
+class ForgetsStd(Regression):
+    def adapted(self) -> dict[str, Any]:
+        return {} if self.mean is None else {"mean": self.mean}
+
+
+class TensorsInPredictions(SequenceClassification):
+    def decode(self, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
+        return [{"index": row.argmax()} for row in logits]
+
+
+class TooFewPredictions(SequenceClassification):
+    def decode(self, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
+        return super().decode(logits, mask)[1:]
+
+
+class WrongWhereMissing(SequenceClassification):
+    def correct(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return (logits.argmax(-1) == targets).float()
+
+
+class StateOutsideTheState(SequenceClassification):
+    def build(self, features: int) -> None:
+        super().build(features)
+        self.scale = torch.rand(())
+
+    def forward(self, features: tasks.Features) -> Tensor:
+        return super().forward(features) * self.scale
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (CountsMissing, "logits of missing labels change the loss"),
+        (SumsLoss, "mean over labels"),
+        (LossInHalfPrecision, "bfloat16 logits must be float32"),
+        (LossWithoutGradient, "a gradient that is not zero"),
+        (ForgetsLabels, r"adapted\(\) must not be empty"),
+        (TensorsInPredictions, "what JSON can hold"),
+        (TooFewPredictions, "must give 6 predictions, found 5"),
+        (WrongWhereMissing, "must be NaN where the label is missing"),
+        (StateOutsideTheState, "a checkpoint changes the logits"),
+    ],
+)
+def test_check_task_catches(broken: type[SequenceClassification], message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check_task(broken(), CLASSES)
+
+
+def test_check_task_catches_what_adapted_forgets() -> None:
+    with pytest.raises(AssertionError, match=r"adapt\(\) comes first"):
+        check_task(ForgetsStd(), [1.0, 2.0, None])
+
+
+def test_check_task_wants_a_missing_label() -> None:
+    with pytest.raises(AssertionError, match="at least one None"):
+        check_task(SequenceClassification(), ["yes", "no"])
+
+
+class MeanOverPadding(TransformerEncoder):
+    def forward(self, inputs: dict[str, Tensor]) -> Representation:
+        hidden = self.backbone(inputs["input_ids"], attention_mask=inputs["attention_mask"]).last_hidden_state
+        return Representation(pooled=hidden.mean(1))
+
+
+class AttentionToPadding(TransformerEncoder):
+    def forward(self, inputs: dict[str, Tensor]) -> Representation:
+        return super().forward({**inputs, "attention_mask": torch.ones_like(inputs["attention_mask"])})
+
+
+class ShiftsTheMask(TransformerEncoder):
+    def forward(self, inputs: dict[str, Tensor]) -> Representation:
+        representation = super().forward(inputs)
+        assert representation.mask is not None
+        return representation._replace(mask=representation.mask.roll(1, dims=1))
+
+
+class WrongWidth(PerceptronEncoder):
+    def __init__(self) -> None:
+        super().__init__(in_features=5, hidden=[4])
+        self.features = 5
+
+
+class UnusedParameter(PerceptronEncoder):
+    def __init__(self) -> None:
+        super().__init__(in_features=5, hidden=[4])
+        self.spare = nn.Parameter(torch.zeros(3))
+
+
+class UnpicklableProcessor(PerceptronEncoder):
+    def __init__(self) -> None:
+        super().__init__(in_features=5, hidden=[4])
+        self.processor.transform = lambda value: value
+
+    def __deepcopy__(self, memo: Any) -> "UnpicklableProcessor":
+        return self
+
+
+def broken_bert(broken: type[TransformerEncoder]) -> Callable[[], Encoder]:
+    return lambda: broken(config=BERT, tokenizer="characters:ascii", max_length=32)
+
+
+@pytest.mark.parametrize(
+    ("make", "columns", "message"),
+    [
+        (broken_bert(MeanOverPadding), {"text": TEXTS}, "pooled features of example 0 change"),
+        (broken_bert(AttentionToPadding), {"text": TEXTS}, "pooled features of example 0 change"),
+        (broken_bert(ShiftsTheMask), {"tokens": WORDS}, "real positions must come before padding"),
+        (WrongWidth, {"features": VECTORS}, r"pooled must be \[3, 5\], found \[3, 4\]"),
+        (UnusedParameter, {"features": VECTORS}, "spare"),
+        (UnpicklableProcessor, {"features": VECTORS}, "TensorProcessor must be picklable"),
+    ],
+    ids=["mean-over-padding", "attention-to-padding", "mask", "width", "unused-parameter", "unpicklable"],
+)
+def test_check_encoder_catches(make: Callable[[], Encoder], columns: dict[str, Sequence[Any]], message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check_encoder(make(), columns)
+
+
+class LazyState(LossWeighting):
+    def forward(self, losses: Tensor, tasks: Tensor) -> Tensor:
+        if not hasattr(self, "mean"):
+            self.register_buffer("mean", torch.zeros(()))
+        return losses.sum()
+
+
+class StateInAnAttribute(LossWeighting):
+    step = 0
+
+    def forward(self, losses: Tensor, tasks: Tensor) -> Tensor:
+        self.step += 1
+        return losses.sum() / self.step
+
+
+class NoNames(EqualWeighting):
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        pass
+
+
+class GlobalRandomNumbers(LossWeighting):
+    def forward(self, losses: Tensor, tasks: Tensor) -> Tensor:
+        return (torch.rand(len(losses)) * losses).sum()
+
+
+class DividesByNorm(GramianWeighting):
+    def forward(self, gramian: Tensor, losses: Tensor, tasks: Tensor) -> Tensor:
+        return gramian.diagonal().rsqrt()
+
+
+class SinglePrecisionSquares(GramianWeighting):
+    def forward(self, gramian: Tensor, losses: Tensor, tasks: Tensor) -> Tensor:
+        return gramian.float().square().mean(1) + 1
+
+
+class WeightsOfAllTasks(GramianWeighting):
+    def forward(self, gramian: Tensor, losses: Tensor, tasks: Tensor) -> Tensor:
+        return torch.ones(len(self.tasks))
+
+
+class ChangesTheGramian(GramianWeighting):
+    def forward(self, gramian: Tensor, losses: Tensor, tasks: Tensor) -> Tensor:
+        gramian += torch.eye(len(gramian))
+        return gramian.diagonal() * 0 + 1
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        (LazyState, "state must be created in __init__"),
+        (StateInAnAttribute, "a checkpoint changes the next answer"),
+        (NoNames, "another order"),
+        (GlobalRandomNumbers, "global random numbers"),
+        (DividesByNorm, r"must be finite, found .* gradient zero"),
+        (SinglePrecisionSquares, r"must be finite, found .* scale 1"),
+        (WeightsOfAllTasks, r"must be \[1\], found \[3\] for tasks \[0\]"),
+        (ChangesTheGramian, "must not change its evidence"),
+    ],
+)
+def test_check_weighting_catches(factory: Callable[[Sequence[str]], Weighting], message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check_weighting(factory)
