@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from mtl_lightning.errors import UserError
 from mtl_lightning.weighting import GramianWeighting, JacobianWeighting, LossWeighting, Weighting
 
-_GRAMIAN_CHUNK = 1 << 20
+_GRAMIAN_CHUNK = 1 << 16
 
 
 class Executor:
@@ -65,7 +65,7 @@ class Executor:
         """
         terms = {task: loss if shares[task] == 1 else loss * shares[task] for task, loss in losses.items()}
         for task in shares:
-            loss = terms[task].detach() if task in terms else self._zero()
+            loss = terms[task].detach().to(self._dtype) if task in terms else self._zero()
             self._losses[task] = self._losses[task] + loss if task in self._losses else loss
         if isinstance(self.weighting, LossWeighting):
             for task, term in terms.items():
@@ -81,7 +81,7 @@ class Executor:
             weights of the tasks present, detached scalars by name. A Jacobian method has no weights.
         """
         tasks = tuple(task for task in self.weighting.tasks if task in self._losses)
-        losses = _mean_over_processes(torch.stack([self._losses[task].float() for task in tasks]))
+        losses = _mean_over_processes(torch.stack([self._losses[task] for task in tasks]))
         index = self._index(tasks, losses.device)
         if isinstance(self.weighting, LossWeighting):
             evidence = losses.requires_grad_()
@@ -139,9 +139,8 @@ class Executor:
         split = len(self.shared)
         for task in tasks:
             self._rows.setdefault(task, [None] * (split + len(self.own[task])))
-        rows = [_flatten(self._rows[task][:split], self.shared) for task in tasks]
-        jacobian = torch.stack(rows).to(losses.device)  # an encoder that is frozen whole has no rows, on no device
-        jacobian = _mean_over_processes(jacobian)
+        jacobian = torch.stack([_flatten(self._rows[task][:split], self.shared) for task in tasks])
+        jacobian = _mean_over_processes(jacobian.to(losses.device))  # no parameters: no device either
         weights = None
         if isinstance(self.weighting, GramianWeighting):
             weights = self.weighting(gramian(jacobian), losses.detach(), index).to(jacobian)
@@ -180,7 +179,7 @@ class Executor:
     def _used_anywhere(self, tasks: tuple[str, ...], gradients: Sequence[Tensor | None]) -> list[bool]:
         """Asked of all processes once for each set of tasks: which parameters the tasks use does not change."""
         if tasks not in self._used:
-            used = torch.tensor([g is not None for g in gradients], dtype=torch.float32, device=self._device)
+            used = torch.tensor([g is not None for g in gradients], dtype=torch.float32, device=self._trained.device)
             self._used[tasks] = (_mean_over_processes(used) > 0).tolist()
         return self._used[tasks]
 
@@ -190,12 +189,17 @@ class Executor:
         return self._indices[tasks]
 
     def _zero(self) -> Tensor:
-        return torch.zeros((), device=self._device)
+        return torch.zeros((), dtype=self._dtype, device=self._trained.device)
 
     @property
-    def _device(self) -> torch.device:
-        """The device of what trains: a frozen encoder leaves only the heads."""
-        return next(p for p in (*self.shared, *(p for head in self.own.values() for p in head))).device
+    def _dtype(self) -> torch.dtype:
+        """What losses are added up in: the parameters' type, float32 at least."""
+        return torch.promote_types(self._trained.dtype, torch.float32)
+
+    @property
+    def _trained(self) -> nn.Parameter:
+        """Some parameter that trains: an encoder that is frozen whole leaves only the heads'."""
+        return next(p for p in (*self.shared, *(p for head in self.own.values() for p in head)))
 
 
 def take_over_reduction(model: object) -> None:
@@ -216,7 +220,8 @@ def gramian(jacobian: Tensor) -> Tensor:
     """Inner products of the rows of a Jacobian [T, P], summed in float64 [T, T]; a float32 sum loses three digits."""
     total = torch.zeros(len(jacobian), len(jacobian), dtype=torch.float64, device=jacobian.device)
     for chunk in torch.split(jacobian, _GRAMIAN_CHUNK, dim=1):
-        total += chunk.double() @ chunk.double().T
+        precise = chunk.double()
+        total += precise @ precise.T
     return total
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
+from zlib import crc32
 
 import torch
 from lightning.pytorch import LightningModule
@@ -69,6 +70,7 @@ class MultiTaskModule(LightningModule):
         self._head_gradients: Literal["own", "weighted"] = head_gradients
         self._evaluations: dict[str, Evaluation] = {}
         self._executor: Executor | None = None
+        self._newest: dict[str, Tensor] = {}
 
     @property
     def tasks(self) -> dict[str, Task]:
@@ -91,7 +93,7 @@ class MultiTaskModule(LightningModule):
             self.build(getattr(self.trainer.datamodule, "training_labels", None))  # type: ignore[attr-defined]
 
     def build(self, training_labels: Callable[[str], Iterable[Any]] | None = None) -> None:
-        """Builds the heads.
+        """Builds the heads. Their first weights depend on the seed and the task's name alone.
 
         Args:
             training_labels: Raw training labels of a task, for tasks whose config leaves something open.
@@ -105,7 +107,9 @@ class MultiTaskModule(LightningModule):
                     if training_labels is None:
                         raise UserError("needs training data, or its `labels` (`mean` and `std`) in the config")
                     task.adapt(training_labels(name))
-                task.build(self.encoder.features)
+                with torch.random.fork_rng(devices=[]):
+                    torch.manual_seed(torch.initial_seed() + crc32(name.encode()))
+                    task.build(self.encoder.features)
             except UserError as error:
                 raise UserError(f"model.tasks.{name}: {error}") from error
         self._executor = Executor(
@@ -126,6 +130,11 @@ class MultiTaskModule(LightningModule):
                 f"trainer.accumulate_grad_batches is {trainer.accumulate_grad_batches}, but "
                 f"{type(self.weighting).__name__} takes its weights from the gradients of one batch; set it to 1"
             )
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Lets go of the last step's gradients before the forward pass, not after it as Lightning does."""
+        if batch_idx % self.trainer.accumulate_grad_batches == 0:
+            self.zero_grad()
 
     def on_train_start(self) -> None:
         """Hands gradient reduction over to the executor."""
@@ -171,10 +180,14 @@ class MultiTaskModule(LightningModule):
         synchronise_buffers(self.encoder)
 
     def _log_step(self, objective: Tensor, losses: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
-        self.log("train/loss", objective, batch_size=1)
-        for task, loss in losses.items():
-            self.log(f"train/loss/{task}", loss, prog_bar=True, batch_size=1)
-        self.log_dict({f"train/weight/{task}": weight for task, weight in weights.items()}, batch_size=1)
+        """Logs the newest value of every task, on the steps that loggers write: `self.log` costs 0.4 ms a name."""
+        self._newest["train/loss"] = objective
+        self._newest |= {f"train/loss/{task}": loss for task, loss in losses.items()}
+        self._newest |= {f"train/weight/{task}": weight for task, weight in weights.items()}
+        every, step = self.trainer.log_every_n_steps, self.trainer.global_step + 1  # type: ignore[attr-defined]
+        if step == 1 or (every and step % every == 0):
+            for name, value in self._newest.items():
+                self.log(name, value, prog_bar=name.startswith("train/loss/"), batch_size=1)
 
     # -- evaluation --------------------------------------------------------------------------------------------------
     def validation_step(self, batch: StepBatch, batch_idx: int) -> None:

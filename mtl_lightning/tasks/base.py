@@ -141,6 +141,11 @@ class Task(nn.Module, ABC):
         return self.main_metric not in self.lower_is_better
 
 
+def full_precision(values: Tensor) -> Tensor:
+    """The values in float32 at least: a float16 loss overflows under a gradient scaler."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
 def is_missing(value: Any) -> bool:
     """Whether a raw label is missing: None, an empty text, or NaN."""
     return value is None or value == "" or value != value

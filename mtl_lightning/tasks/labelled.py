@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from mtl_lightning.errors import UserError
-from mtl_lightning.tasks.base import IGNORE, LabelScores, Task, index_of, names_found
+from mtl_lightning.tasks.base import IGNORE, LabelScores, Task, full_precision, index_of, names_found
 
 
 class LabelledTask(Task):
@@ -80,7 +80,7 @@ def mean_cross_entropy(logits: Tensor, targets: Tensor, label_smoothing: float =
         label_smoothing: See torch's cross entropy.
     """
     total = cross_entropy(
-        logits.float(), targets, ignore_index=IGNORE, reduction="sum", label_smoothing=label_smoothing
+        full_precision(logits), targets, ignore_index=IGNORE, reduction="sum", label_smoothing=label_smoothing
     )
     return total / torch.ne(targets, IGNORE).sum().clamp(min=1)
 

@@ -9,7 +9,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MultilabelF1Score, MultilabelStatScores
 
-from mtl_lightning.tasks.base import is_missing
+from mtl_lightning.tasks.base import full_precision, is_missing
 from mtl_lightning.tasks.labelled import LabelledTask, fill_missing
 
 
@@ -54,7 +54,7 @@ class MultiLabelClassification(LabelledTask):
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         present = ~targets.isnan()
-        losses = binary_cross_entropy_with_logits(logits.float(), targets.nan_to_num(), reduction="none")
+        losses = binary_cross_entropy_with_logits(full_precision(logits), targets.nan_to_num(), reduction="none")
         return (losses * present).sum() / present.sum().clamp(min=1)
 
     def metrics(self) -> MetricCollection:
@@ -71,15 +71,15 @@ class MultiLabelClassification(LabelledTask):
     def update(self, metrics: MetricCollection, logits: Tensor, targets: Tensor) -> None:
         present = ~targets.isnan().any(-1)
         if present.any():
-            metrics.update(logits[present].float().sigmoid(), targets[present].long())
+            metrics.update(full_precision(logits[present]).sigmoid(), targets[present].long())
 
     def decode(self, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
         assert self.labels is not None
-        rows = logits.float().sigmoid().tolist()
+        rows = full_precision(logits).sigmoid().tolist()
         return [_chosen({n: p for n, p in zip(self.labels, row, strict=True) if p > self.threshold}) for row in rows]
 
     def correct(self, logits: Tensor, targets: Tensor) -> Tensor:
-        right = ((logits.float().sigmoid() > self.threshold) == targets.nan_to_num().bool()).all(-1)
+        right = ((full_precision(logits).sigmoid() > self.threshold) == targets.nan_to_num().bool()).all(-1)
         return fill_missing(right, targets.isnan().any(-1))
 
     def _names(self, value: Any) -> list[str]:

@@ -11,7 +11,7 @@ from torch.nn.functional import mse_loss
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection, PearsonCorrCoef
 
 from mtl_lightning.errors import UserError
-from mtl_lightning.tasks.base import Task, is_missing
+from mtl_lightning.tasks.base import Task, full_precision, is_missing
 
 
 class Regression(Task):
@@ -70,7 +70,9 @@ class Regression(Task):
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         assert self.mean is not None and self.std is not None, "adapt() comes first"
         present = ~targets.isnan()
-        errors = mse_loss(logits[:, 0].float(), ((targets - self.mean) / self.std).nan_to_num(), reduction="none")
+        errors = mse_loss(
+            full_precision(logits[:, 0]), ((targets - self.mean) / self.std).nan_to_num(), reduction="none"
+        )
         return (errors * present).sum() / present.sum().clamp(min=1)
 
     def metrics(self) -> MetricCollection:
@@ -93,7 +95,7 @@ class Regression(Task):
 
     def _predict(self, logits: Tensor) -> Tensor:
         assert self.mean is not None and self.std is not None, "adapt() comes first"
-        return torch.add(logits[:, 0].float() * self.std, self.mean)
+        return torch.add(full_precision(logits[:, 0]) * self.std, self.mean)
 
 
 def _number(value: Any) -> float | None:

@@ -14,7 +14,7 @@ from torchmetrics.classification import (
     MulticlassStatScores,
 )
 
-from mtl_lightning.tasks.base import IGNORE, is_missing
+from mtl_lightning.tasks.base import IGNORE, full_precision, is_missing
 from mtl_lightning.tasks.labelled import LabelledTask, fill_missing, mean_cross_entropy
 
 
@@ -60,14 +60,14 @@ class SequenceClassification(LabelledTask):
         return MetricCollection(metrics, compute_groups=False)
 
     def update(self, metrics: MetricCollection, logits: Tensor, targets: Tensor) -> None:
-        logits = logits.float()
+        logits = full_precision(logits)
         positive = logits.softmax(-1)[:, 1]
         for metric in metrics.values():
             metric.update(positive if isinstance(metric, BinaryF1Score | BinaryAUROC) else logits, targets)
 
     def decode(self, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
         assert self.labels is not None
-        probability, index = logits.float().softmax(-1).max(-1)
+        probability, index = full_precision(logits).softmax(-1).max(-1)
         return [
             {"label": self.labels[i], "probability": p}
             for i, p in zip(index.tolist(), probability.tolist(), strict=True)

@@ -9,7 +9,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassStatScores
 
 from mtl_lightning.errors import UserError
-from mtl_lightning.tasks.base import IGNORE, LabelScores, is_missing
+from mtl_lightning.tasks.base import IGNORE, LabelScores, full_precision, is_missing
 from mtl_lightning.tasks.labelled import LabelledTask, fill_missing, mean_cross_entropy, per_label
 from mtl_lightning.tasks.span_f1 import SpanCounts, SpanScore, span_types
 
@@ -90,7 +90,7 @@ class TokenClassification(LabelledTask):
 
     def decode(self, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
         assert mask is not None and self.labels is not None
-        probability, index = logits.float().softmax(-1).max(-1)
+        probability, index = full_precision(logits).softmax(-1).max(-1)
         decoded = []
         for tags, probabilities, length in zip(index.tolist(), probability.tolist(), mask.sum(1).tolist(), strict=True):
             names = [self.labels[tag] for tag in tags[:length]]

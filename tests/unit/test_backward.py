@@ -177,7 +177,7 @@ def test_fixed_weighting_is_the_weighted_sum(batches: Batches) -> None:
 def test_weights_of_a_nonlinear_objective_are_its_derivatives(batches: Batches) -> None:
     model = Model()
     objective, losses, weights = step(model, executor_of(model, SumOfLogs(TASKS)), batches)
-    expected = torch.stack([*Model().step_losses(batches).values()]).detach().float()
+    expected = torch.stack([*Model().step_losses(batches).values()]).detach()
     assert list(losses) == list(weights) == TASKS
     torch.testing.assert_close(torch.stack([*losses.values()]), expected)
     torch.testing.assert_close(torch.stack([*weights.values()]), 1 / expected)
@@ -228,7 +228,7 @@ def test_evidence_is_in_the_order_of_the_tasks(batches: Batches) -> None:
         model = Model()
         _, _, weights = step(model, executor_of(model, weighting), batches)
         assert bool(weights) == (weighting is products)
-        torch.testing.assert_close(weighting.asked[1], torch.stack([*losses.values()]).detach().float())
+        torch.testing.assert_close(weighting.asked[1], torch.stack([*losses.values()]).detach())
         assert weighting.asked[2].tolist() == [0, 1, 2]
     torch.testing.assert_close(jacobian.asked[0], expected)
     torch.testing.assert_close(products.asked[0], expected @ expected.T)

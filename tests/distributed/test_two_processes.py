@@ -1,0 +1,119 @@
+"""Two gloo processes equal one process on the joined batch: metrics, losses and parameters."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+
+import pytest
+import torch
+
+CONFIG = """\
+name: two
+model:
+  encoder:
+    class_path: TransformerEncoder
+    init_args:
+      config: {model_type: bert, hidden_size: 16, num_hidden_layers: 1, num_attention_heads: 2, intermediate_size: 32}
+      tokenizer: characters:ascii
+      dropout: 0.0
+  tasks:
+    topic: {class_path: SequenceClassification, init_args: {dropout: 0.0}}
+    spans: {class_path: TokenClassification, init_args: {scheme: bio, dropout: 0.0}}
+    score: {class_path: Regression, init_args: {dropout: 0.0}}
+    flags: {class_path: MultiLabelClassification, init_args: {dropout: 0.0}}
+data:
+  datasets:
+    first:
+      class_path: FileSource
+      init_args:
+        files: {train: first.jsonl, val: first.jsonl}
+        inputs: {tokens: words}
+        labels: {topic: topic, spans: spans, score: score}
+    second:
+      class_path: FileSource
+      init_args:
+        files: {train: second.jsonl, val: second.jsonl}
+        inputs: {tokens: words}
+        labels: {score: score, flags: flags}
+trainer:
+  precision: 64-true
+  accelerator: cpu
+  max_epochs: 2
+  gradient_clip_val: 0.5
+  enable_progress_bar: false
+  enable_model_summary: false
+wandb: "off"
+"""
+PLUGIN = """\
+import torch
+from mtl_lightning.weighting import GramianWeighting
+
+class NormalisedGradients(GramianWeighting):
+    def forward(self, gramian, losses, tasks):
+        return gramian.diagonal().rsqrt()
+"""
+FIXED = '{"class_path": "FixedWeighting", "init_args": {"weights": {"topic": 1, "spans": 2, "score": 0.5, "flags": 1}}}'
+WEIGHTINGS = {
+    "equal": ("EqualWeighting", []),
+    "equal, accumulated": ("EqualWeighting", ["--trainer.accumulate_grad_batches=2"]),
+    "fixed, alternating": (FIXED, ["--data.schedule=Alternating"]),
+    "a Gramian method of the user's own": ("plugin.NormalisedGradients", []),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two")
+    (folder / "config.yaml").write_text(CONFIG)
+    (folder / "plugin.py").write_text(PLUGIN)
+    draw = random.Random(0)
+    for name, size in (("first", 37), ("second", 21)):
+        rows = [_row(draw) for _ in range(size)]
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def _row(draw):
+    words = ["".join(draw.choices("abcde", k=draw.randint(1, 4))) for _ in range(draw.randint(1, 6))]
+    tags = ["B-x" if word[0] == "a" else "O" for word in words]
+    missing = draw.random
+    return {
+        "words": words,
+        "topic": None if missing() < 0.4 else draw.choice("pqr"),
+        "spans": None if missing() < 0.4 else tags,
+        "score": None if missing() < 0.3 else draw.gauss(3, 2),
+        "flags": None if missing() < 0.3 else draw.choice(["u", "v", "u,v"]),
+    }
+
+
+def fit(folder, name, processes, weighting, flags):
+    # One process takes twice as many examples a step, so that the joined batches are the same.
+    strategy = ["--trainer.devices=2", "--trainer.strategy=ddp"] if processes == 2 else ["--trainer.devices=1"]
+    command = [
+        *(sys.executable, "-m", "mtl_lightning", "fit", "--config", "config.yaml", "--json", f"{name}.json"),
+        *(f"--data.batch_size={8 // processes}", f"--trainer.default_root_dir={name}"),
+        *(f"--model.weighting={weighting}", *strategy, *flags),
+    ]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240, env=dict(os.environ))
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
+    checkpoint = torch.load(folder / name / "checkpoints" / "last.ckpt", weights_only=True)
+    return checkpoint, json.loads((folder / f"{name}.json").read_text())
+
+
+@pytest.mark.parametrize(("weighting", "flags"), WEIGHTINGS.values(), ids=WEIGHTINGS)
+def test_two_processes_equal_one(folder, weighting, flags, request):
+    name = request.node.callspec.id.replace(" ", "_").replace(",", "").replace("'", "")
+    one, one_metrics = fit(folder, f"{name}-1", 1, weighting, flags)
+    two, two_metrics = fit(folder, f"{name}-2", 2, weighting, flags)
+    assert one["global_step"] == two["global_step"] > 0
+    assert one["state_dict"].keys() == two["state_dict"].keys()
+    for key, value in one["state_dict"].items():
+        if isinstance(value, torch.Tensor):
+            torch.testing.assert_close(
+                two["state_dict"][key], value, rtol=0, atol=1e-10, msg=lambda m, k=key: f"{k}: {m}"
+            )
+    assert set(one_metrics) == {"topic", "spans", "score", "flags", "joint", "average"}
+    for task, metrics in one_metrics.items():
+        assert two_metrics[task] == pytest.approx(metrics, abs=1e-6), task
