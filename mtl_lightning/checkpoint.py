@@ -112,7 +112,7 @@ def load(path: str | Path) -> "MultiTaskModule":
         config = yaml.safe_load(checkpoint_config(Path(path), stack).read_text("utf-8"))
         parser = ArgumentParser(exit_on_error=False)
         parser.add_class_arguments(MultiTaskModule, "model")
-        model: MultiTaskModule = parser.instantiate_classes(parser.parse_object({"model": config["model"]}))["model"]
+        model: MultiTaskModule = parser.instantiate(parser.parse_object({"model": config["model"]}))["model"]
     model.build()
     model.load_state_dict(read_checkpoint(Path(path))["state_dict"])
     return model.eval()

@@ -118,6 +118,8 @@ class CLI(LightningCLI):
             ]
         elif given is None:
             kwargs["logger"] = False
+        if settings.get("output") == "-":
+            kwargs["enable_progress_bar"] = False  # standard output is for the predictions
         return cast(Trainer, super().instantiate_trainer(**kwargs))
 
     def _callbacks(self, checkpoint: ModelCheckpoint, trainer: Any, logging: bool) -> list[Callback]:

@@ -79,7 +79,7 @@ class Encoding:
             table._fingerprint,
             self.source.inputs,
             self.processor.signature(),
-            [(task, self.source.labels[task], type(t).__qualname__, t.adapted()) for task, t in tasks.items()],
+            [(task, self.source.labels[task], _settings(encoder)) for task, encoder in tasks.items()],
         ]
         return table.map(
             self._encode,
@@ -155,6 +155,12 @@ def check_columns(where: str, mapping: Mapping[str, str], table: Dataset) -> Non
         if column not in table.column_names:
             hint = did_you_mean(column, table.column_names)
             raise UserError(f"{where}.{name}: the data has no column '{column}'; {hint}")
+
+
+def _settings(encoder: LabelEncoder) -> Any:
+    """All that ``encode`` may depend on: a task's class and plain attributes, not its weights and mode."""
+    settings = {name: value for name, value in vars(encoder).items() if name[0] != "_" and name != "training"}
+    return [type(encoder).__module__, type(encoder).__qualname__, encoder.adapted(), sorted(settings.items())]
 
 
 def count_labels(target: Any, missing: float) -> int:

@@ -1,15 +1,14 @@
 """Data sets in local files."""
 
 import csv
-import gzip
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from datasets import Dataset, Features, Value, load_dataset
+from datasets import Dataset, load_dataset
 from datasets.exceptions import DatasetGenerationError
 
 from mtl_lightning.data.conll import conll_table
+from mtl_lightning.data.delimited import delimited_table
 from mtl_lightning.data.source import SPLITS, DataSource
 from mtl_lightning.data.splits import Split
 from mtl_lightning.errors import UserError, did_you_mean
@@ -24,6 +23,7 @@ _FORMATS = {
     ".conllu": "conll",
     ".bio": "conll",
 }
+_DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 
 class FileSource(DataSource):
@@ -90,19 +90,18 @@ class FileSource(DataSource):
 
 
 def read_table(path: str, kind: str) -> Dataset:
-    """Reads a JSON Lines, CSV, TSV or Parquet file through Hugging Face datasets."""
+    """Reads a JSON Lines, CSV, TSV or Parquet file as a table.
+
+    Raises:
+        UserError: If the file is not what its ending says, or empty.
+    """
     try:
-        if kind in ("csv", "tsv"):
-            return load_dataset("csv", data_files=path, split="train", **_csv_options(path, kind))
+        if kind in _DELIMITERS:
+            return delimited_table(path, _DELIMITERS[kind])
         return load_dataset(kind, data_files=path, split="train")
-    except DatasetGenerationError as error:
-        reason = " ".join(str(error.__cause__ or error).split())
+    except (DatasetGenerationError, csv.Error, OSError, StopIteration, ValueError) as error:
+        cause = error.__cause__ if isinstance(error, DatasetGenerationError) else error
+        if isinstance(cause, UserError):
+            raise cause from None
+        reason = " ".join(str(cause or error).split()) or "it is empty"
         raise UserError(f"cannot read {path} as {kind}: {reason[:300]}") from error
-
-
-def _csv_options(path: str, kind: str) -> dict[str, Any]:
-    """Every value is the text that stands in the file: no guessed types, no words that mean "missing"."""
-    layout: dict[str, Any] = {"delimiter": ","} if kind == "csv" else {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
-    with (gzip.open if path.endswith(".gz") else open)(path, "rt", encoding="utf-8", newline="") as file:
-        header = next(csv.reader(file, **layout), [])
-    return {**layout, "features": Features({name: Value("string") for name in header}), "keep_default_na": False}

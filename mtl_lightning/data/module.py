@@ -46,7 +46,9 @@ class MultiTaskDataModule(LightningDataModule):
         self.datasets = datasets
         self.batch_sizes = _per_dataset("batch_size", batch_size, datasets)
         doubled = {name: 2 * size for name, size in self.batch_sizes.items()}
-        self.eval_batch_sizes = _per_dataset("eval_batch_size", eval_batch_size or doubled, datasets)
+        self.eval_batch_sizes = _per_dataset(
+            "eval_batch_size", doubled if eval_batch_size is None else eval_batch_size, datasets
+        )
         self.schedule = schedule or RoundRobin()
         self.num_workers = num_workers
         self.seed = seed

@@ -53,8 +53,11 @@ def read_inputs(path: str, datasets: Mapping[str, DataSource]) -> tuple[DataSour
                 return PredictSource(inputs, table, path), table
         wanted = " or ".join(", ".join(inputs.values()) for inputs in mappings)
         raise UserError(f"{path} has the columns {', '.join(table.column_names)}; the model reads {wanted}")
-    text = sys.stdin.read() if path == "-" else Path(path).read_text("utf-8")
-    lines = [line for line in text.splitlines() if line.strip()]
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"--input: {path} is not a text in UTF-8: {error}") from error
+    lines = [line for line in text.split("\n") if line.strip()]
     if not lines:
         raise UserError(f"--input: {'standard input' if path == '-' else path} holds no text")
     names = {name for inputs in mappings for name in inputs}

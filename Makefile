@@ -1,0 +1,29 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python
+
+help:  ## say what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+setup:  ## install the package with all that development needs, and the pre-commit hooks
+	$(PYTHON) -m pip install -e '.[dev]'
+	git rev-parse --git-dir > /dev/null 2>&1 && $(PYTHON) -m pre_commit install || true
+
+format:  ## format the code and mend what ruff can mend
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+check:  ## lint, formatting and types
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+
+test:  ## all tests
+	$(PYTHON) -m pytest
+
+benchmark:  ## speed and memory: a table, and build/benchmark.json
+	$(PYTHON) -m experiments.benchmark --output build/benchmark.json
+
+docs:  ## the reference of the public interfaces, in build/docs
+	$(PYTHON) -m pdoc --docformat google --output-directory build/docs mtl_lightning '!mtl_lightning.__main__'
+
+.PHONY: help setup format check test benchmark docs

@@ -1,0 +1,17 @@
+"""Runs the command line as a user does."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def command():
+    """``python -m mtl_lightning …`` in a process of its own."""
+
+    def run(*arguments, cwd, **kwargs):
+        line = [sys.executable, "-m", "mtl_lightning", *arguments]
+        return subprocess.run(line, cwd=cwd, capture_output=True, text=True, timeout=240, **kwargs)
+
+    return run
