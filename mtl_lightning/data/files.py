@@ -1,11 +1,13 @@
 """Data sets in local files."""
 
 import csv
+import gzip
 from collections.abc import Mapping
 from pathlib import Path
 
 from datasets import Dataset, load_dataset
 from datasets.exceptions import DatasetGenerationError
+from pyarrow import parquet
 
 from mtl_lightning.data.conll import conll_table
 from mtl_lightning.data.delimited import delimited_table
@@ -98,6 +100,9 @@ def read_table(path: str, kind: str) -> Dataset:
     try:
         if kind in _DELIMITERS:
             return delimited_table(path, _DELIMITERS[kind])
+        if kind == "parquet" and path.endswith(".gz"):  # which `load_dataset` does not unpack
+            with gzip.open(path) as file:
+                return Dataset(parquet.read_table(file))
         return load_dataset(kind, data_files=path, split="train")
     except (DatasetGenerationError, csv.Error, OSError, StopIteration, ValueError) as error:
         cause = error.__cause__ if isinstance(error, DatasetGenerationError) else error

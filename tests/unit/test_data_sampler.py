@@ -10,10 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lightning.pytorch import LightningModule, Trainer
-from torch.utils.data import DataLoader
+from lightning.pytorch.strategies import SingleDeviceStrategy
+from lightning.pytorch.trainer.connectors.accelerator_connector import _AcceleratorConnector
+from torch.utils.data import DataLoader, RandomSampler
 
 from mtl_lightning.data import Alternating, RoundRobin, Schedule
-from mtl_lightning.data.sampler import Plan, SequentialSampler, StepSampler
+from mtl_lightning.data.sampler import Plan, Rows, SequentialSampler, StepSampler
 
 SCHEDULES = {"round-robin": RoundRobin, "alternating": Alternating}
 
@@ -200,9 +202,7 @@ def test_batches_of_a_bucket_are_in_random_order() -> None:
 
 
 # -- evaluation --------------------------------------------------------------------------------------------------------
-@given(
-    st.lists(st.integers(0, 30), min_size=1, max_size=3), st.lists(st.integers(1, 9), min_size=3), st.integers(1, 5)
-)
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=3), st.lists(st.integers(1, 9), min_size=3), st.integers(1, 5))
 @settings(deadline=None, max_examples=60)
 def test_evaluation_shows_each_example_once(sizes: list[int], batch_sizes: list[int], world: int) -> None:
     random = np.random.default_rng(len(sizes))
@@ -234,13 +234,14 @@ def test_evaluation_is_longest_first_and_keeps_order() -> None:
 
 # -- under Lightning ---------------------------------------------------------------------------------------------------
 class Recorder(LightningModule):
-    """Keeps the plans that it is given; a DDP trainer of one process would replace a sampler that is not distributed."""
+    """Keeps the plans that it is given."""
 
     def __init__(self, sampler: Any) -> None:
         super().__init__()
         self.parameter = torch.nn.Parameter(torch.zeros(()))
         self.sampler = sampler
         self.seen: list[list[Plan]] = []
+        self.evaluated: list[Plan] = []
 
     def train_dataloader(self) -> DataLoader[Plan]:
         return DataLoader(Identity(), batch_size=None, sampler=self.sampler)  # type: ignore[arg-type]
@@ -255,6 +256,9 @@ class Recorder(LightningModule):
         self.seen[-1].append(batch)
         return self.parameter * 1
 
+    def validation_step(self, batch: Plan, batch_idx: int) -> None:
+        self.evaluated.append(batch)
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
@@ -264,15 +268,36 @@ class Identity(torch.utils.data.Dataset[Plan]):
         return plan
 
 
+@pytest.fixture
+def distributed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes Lightning take a single process for one of several."""
+    monkeypatch.setattr(SingleDeviceStrategy, "distributed_sampler_kwargs", {"num_replicas": 1, "rank": 0}, False)
+    monkeypatch.setattr(_AcceleratorConnector, "is_distributed", True)
+
+
+QUIET = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+
+
+@pytest.mark.usefixtures("distributed")
 def test_lightning_keeps_the_sampler_and_sets_its_epoch() -> None:
     case = Case({"a": np.arange(12)}, {"a": {}}, {"a": 4}, 1, 50, RoundRobin(), 0)
     model = Recorder(case.sampler())
-    quiet = {name: False for name in ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")}
-    trainer = Trainer(max_epochs=2, accelerator="cpu", **quiet)
-    trainer._accelerator_connector.__class__.is_distributed = property(lambda self: True)
-    try:
-        trainer.fit(model)
-    finally:
-        del trainer._accelerator_connector.__class__.is_distributed
+    trainer = Trainer(max_epochs=2, accelerator="cpu", **QUIET)
+    trainer.fit(model)
     assert trainer.train_dataloader.sampler is model.sampler
-    assert [[dict(plan) for plan in plans] for plans in model.seen] == [list(case.sampler(epoch=e)) for e in (0, 1)]
+    assert model.seen == [list(case.sampler(epoch=epoch)) for epoch in (0, 1)]
+
+
+@pytest.mark.usefixtures("distributed")
+def test_lightning_would_replace_another_sampler() -> None:
+    model = Recorder(RandomSampler([{}, {}]))
+    with pytest.raises((TypeError, MisconfigurationException)):
+        Trainer(max_epochs=1, accelerator="cpu", **QUIET).fit(model)
+
+
+@pytest.mark.usefixtures("distributed")
+def test_lightning_keeps_the_sampler_of_an_evaluation() -> None:
+    model = Recorder(SequentialSampler({"a": np.arange(5)}, {"a": 2}))
+    trainer = Trainer(accelerator="cpu", **QUIET)
+    trainer.validate(model, model.train_dataloader())
+    assert model.evaluated == [{"a": Rows([4, 3], {})}, {"a": Rows([2, 1], {})}, {"a": Rows([0], {})}]
