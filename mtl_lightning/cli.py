@@ -1,5 +1,6 @@
 """The commands, on LightningCLI."""
 
+import logging
 import os
 import sys
 import time
@@ -19,7 +20,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 from mtl_lightning import data, encoders, optim, sharing, tasks, weighting
 from mtl_lightning.callbacks import Throughput
 from mtl_lightning.checkpoint import checkpoint_config, find_checkpoint
-from mtl_lightning.config_errors import explain
+from mtl_lightning.config_errors import explain, locate
 from mtl_lightning.data import MultiTaskDataModule
 from mtl_lightning.errors import UserError
 from mtl_lightning.loggers import csv_logger, default_loggers
@@ -103,7 +104,7 @@ class CLI(LightningCLI):
         try:
             super().instantiate_classes()
         except (ValueError, MisconfigurationException) as error:
-            raise error if isinstance(error, UserError) else UserError(f"in the configuration: {error}") from error
+            raise error if isinstance(error, UserError) else UserError(str(error)) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Adds the run's folder, loggers and callbacks."""
@@ -173,6 +174,9 @@ def run(arguments: Sequence[str]) -> int:
     """
     warnings.filterwarnings("ignore", message=".*LeafSpec")  # Lightning 2.6 on torch 2.13
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # Lightning 2.6 calls names that go
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
+        lambda record: "Tip:" not in record.getMessage()
+    )
     with ExitStack() as stack:
         try:
             sys.argv[1:] = with_base_config(list(arguments), stack)  # also what Lightning starts further processes with
@@ -191,7 +195,8 @@ def run(arguments: Sequence[str]) -> int:
         except UserError as error:
             if os.environ.get("MTL_TRACEBACK"):
                 raise
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            message = locate(str(error), sys.argv[1:])
+            print(f"error: {' '.join(message.split())}", file=sys.stderr)
             return 2
     return 0
 

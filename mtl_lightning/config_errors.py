@@ -24,6 +24,8 @@ _UNKNOWN_OPTION = re.compile(r"(?:does not accept option|Option) '([^']+)'|unrec
 _UNKNOWN_CLASS = re.compile(r"Expected a dot import path string: (\S+)|given class_path '([^']+)'")
 _REQUIRED = re.compile(r"arguments are required: (?:\w+\.)?(\S+)")
 _WRONG_VALUE = re.compile(r'Parser key "([\w.]+)":\s*(?!\s*Parser key)(.*)', re.DOTALL)
+_KEY = re.compile(r"((?:model|data|trainer)(?:\.\w+)+)\b")
+_ARGUMENT = re.compile(r"`(\w+)`")
 _FOUND = re.compile(r"(?:Got value|Given value): (.*)\s*$", re.DOTALL)
 _EXPECTED = re.compile(r"Expected an? ([^\n]+?)(?:\.? Got value|\s*$)", re.MULTILINE)
 
@@ -63,6 +65,31 @@ def explain(message: str, arguments: Sequence[str], parser: Any) -> str:
     return _one_line(message)
 
 
+def locate(message: str, arguments: Sequence[str]) -> str:
+    """Puts the file and line in front of a message about a configured value.
+
+    Args:
+        message: It begins with the value's key (``data.datasets.snips.labels: …``), or names an argument in backticks.
+        arguments: The command line.
+
+    Returns:
+        The message, behind ``file, line n:`` where the key stands in a config file.
+    """
+    files = [file for file in _config_files(arguments) if _unreadable(file) is None]
+    entries = [(_without_init_args(entry.path), entry) for file in reversed(files) for entry in _entries(file)]
+    if match := _KEY.match(message):
+        key = tuple(match[1].split("."))
+        for length in range(len(key), 1, -1):
+            for path, entry in entries:
+                if path == key[:length]:
+                    return f"{entry.place}: {message}"
+    elif match := _ARGUMENT.search(message):
+        found = [(path, entry) for path, entry in entries if path[-1] == match[1]]
+        if len(found) == 1:
+            return f"{found[0][1].place}: {'.'.join(found[0][0])}: {message}"
+    return message
+
+
 # -- the kinds of mistakes ---------------------------------------------------------------------------------------------
 def _unknown_option(name: str, arguments: Sequence[str], entries: Sequence[Entry], keys: Sequence[str]) -> str:
     path = tuple(name.lstrip("-").split("=")[0].split("."))
@@ -83,8 +110,8 @@ def _unknown_option(name: str, arguments: Sequence[str], entries: Sequence[Entry
             return f"{place}: unknown key '{prefix}'; {did_you_mean(path[end - 1], choices)}"
         if not below:
             break
-    where = ".".join(part for part in path[:-1] if part != "init_args")
-    cls = _class_at([part for part in path[:-1] if part != "init_args"], arguments, entries)
+    where = ".".join(_without_init_args(path[:-1]))
+    cls = _class_at(_without_init_args(path[:-1]), arguments, entries)
     if cls is None:
         return f"{place}: '{where}' has no argument '{path[-1]}'"
     return f"{place}: {cls.__name__} ({where}) has no argument '{path[-1]}'; {did_you_mean(path[-1], _parameters(cls))}"
@@ -120,8 +147,7 @@ def _wrong_value(key: str, details: str, arguments: Sequence[str], entries: Sequ
     if flags:
         where = f"flag --{flags[-1]}"
     elif near:
-        path = ".".join(part for part in near[0].path if part != "init_args")
-        where = f"{near[0].place}: '{path}'"
+        where = f"{near[0].place}: '{'.'.join(_without_init_args(near[0].path))}'"
     else:
         where = f"'{key}'"
     return f"{where}: expected {' or '.join(dict.fromkeys(kinds))}, found {value}"
@@ -169,6 +195,10 @@ def _entries(file: str) -> Iterator[Entry]:
         yield from walk(root, ())
 
 
+def _without_init_args(path: Sequence[str]) -> tuple[str, ...]:
+    return tuple(part for part in path if part != "init_args")
+
+
 def _flag_name(argument: str) -> str | None:
     return argument.removeprefix("--").split("=")[0] if argument.startswith("--") else None
 
@@ -186,8 +216,7 @@ def _class_at(path: Sequence[str], arguments: Sequence[str], entries: Sequence[E
     """The class configured at a key, by a flag or in a file."""
     names = [a.split("=", 1)[1] for a in arguments if a.startswith(f"--{'.'.join(path)}=")]
     for entry in entries:
-        here = tuple(part for part in entry.path if part != "init_args")
-        if entry.value and here in (tuple(path), (*path, "class_path")):
+        if entry.value and _without_init_args(entry.path) in (tuple(path), (*path, "class_path")):
             names.append(entry.value)
     return _classes().get(names[0].split(".")[-1]) if names else None
 

@@ -2,11 +2,14 @@
 
 import netrc
 import os
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from urllib.parse import urlparse
 
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+
+from mtl_lightning.errors import UserError
 
 
 def default_loggers(run_dir: Path, name: str, project: str, wandb_mode: str, tensorboard: bool) -> list[Logger]:
@@ -30,6 +33,8 @@ def default_loggers(run_dir: Path, name: str, project: str, wandb_mode: str, ten
         run_dir.mkdir(parents=True, exist_ok=True)
         loggers.append(WandbLogger(name=run_dir.name, group=name, project=project, save_dir=run_dir, offline=offline))
     if tensorboard:
+        if find_spec("tensorboard") is None:
+            raise UserError("`tensorboard` is not installed: pip install 'mtl-lightning[tensorboard]'")
         loggers.append(TensorBoardLogger(run_dir, name="", version="tensorboard"))
     return loggers
 

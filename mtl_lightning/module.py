@@ -102,11 +102,12 @@ class MultiTaskModule(LightningModule):
             UserError: If a task lacks label names and there is no training data to take them from.
         """
         for name, task in self.tasks.items():
+            if not task.adapted() and training_labels is None:
+                raise UserError(f"model.tasks.{name}: without training data it needs its labels in the config")
+            values = [] if task.adapted() or training_labels is None else training_labels(name)
             try:
                 if not task.adapted():
-                    if training_labels is None:
-                        raise UserError("needs training data, or its `labels` (`mean` and `std`) in the config")
-                    task.adapt(training_labels(name))
+                    task.adapt(values)
                 with torch.random.fork_rng(devices=[]):
                     torch.manual_seed(torch.initial_seed() + crc32(name.encode()))
                     task.build(self.encoder.features)

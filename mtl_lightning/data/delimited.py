@@ -4,6 +4,7 @@ import csv
 import gzip
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from datasets import Dataset, Features, Value
 
@@ -22,7 +23,7 @@ def read_delimited(path: str, delimiter: str) -> Iterator[dict[str, str]]:
     Raises:
         UserError: If a row has another number of values than the header, or the header names a column twice.
     """
-    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
+    quoting: Literal[0, 3] = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
     with (gzip.open if path.endswith(".gz") else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
         rows = csv.reader(file, delimiter=delimiter, quoting=quoting)
         header = next(rows, [])

@@ -159,8 +159,9 @@ def check_columns(where: str, mapping: Mapping[str, str], table: Dataset) -> Non
 
 def _settings(encoder: LabelEncoder) -> Any:
     """All that ``encode`` may depend on: a task's class and plain attributes, not its weights and mode."""
-    settings = {name: value for name, value in vars(encoder).items() if name[0] != "_" and name != "training"}
-    return [type(encoder).__module__, type(encoder).__qualname__, encoder.adapted(), sorted(settings.items())]
+    names = [name for name, value in vars(encoder).items() if name[0] != "_" and value is not None]
+    settings = {name: getattr(encoder, name) for name in sorted(names) if name != "training"}
+    return [type(encoder).__module__, type(encoder).__qualname__, encoder.adapted(), settings]
 
 
 def count_labels(target: Any, missing: float) -> int:

@@ -10,7 +10,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.strategies import SingleDeviceStrategy
 from lightning.pytorch.trainer.connectors.accelerator_connector import _AcceleratorConnector
 from torch.utils.data import DataLoader, RandomSampler
 
@@ -256,7 +255,7 @@ class Recorder(LightningModule):
         self.seen[-1].append(batch)
         return self.parameter * 1
 
-    def validation_step(self, batch: Plan, batch_idx: int) -> None:
+    def test_step(self, batch: Plan, batch_idx: int) -> None:
         self.evaluated.append(batch)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -264,6 +263,9 @@ class Recorder(LightningModule):
 
 
 class Identity(torch.utils.data.Dataset[Plan]):
+    def __len__(self) -> int:
+        return 3
+
     def __getitem__(self, plan: Plan) -> Plan:
         return plan
 
@@ -271,7 +273,7 @@ class Identity(torch.utils.data.Dataset[Plan]):
 @pytest.fixture
 def distributed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes Lightning take a single process for one of several."""
-    monkeypatch.setattr(SingleDeviceStrategy, "distributed_sampler_kwargs", {"num_replicas": 1, "rank": 0}, False)
+    monkeypatch.setattr(Trainer, "distributed_sampler_kwargs", {"num_replicas": 1, "rank": 0})
     monkeypatch.setattr(_AcceleratorConnector, "is_distributed", True)
 
 
@@ -289,15 +291,17 @@ def test_lightning_keeps_the_sampler_and_sets_its_epoch() -> None:
 
 
 @pytest.mark.usefixtures("distributed")
-def test_lightning_would_replace_another_sampler() -> None:
-    model = Recorder(RandomSampler([{}, {}]))
-    with pytest.raises((TypeError, MisconfigurationException)):
-        Trainer(max_epochs=1, accelerator="cpu", **QUIET).fit(model)
+def test_lightning_replaces_another_sampler() -> None:
+    """Otherwise the other tests here would show nothing."""
+    model = Recorder(RandomSampler(range(3)))
+    trainer = Trainer(max_epochs=1, accelerator="cpu", **QUIET)
+    trainer.fit(model)
+    assert trainer.train_dataloader.sampler is not model.sampler
 
 
 @pytest.mark.usefixtures("distributed")
 def test_lightning_keeps_the_sampler_of_an_evaluation() -> None:
     model = Recorder(SequentialSampler({"a": np.arange(5)}, {"a": 2}))
     trainer = Trainer(accelerator="cpu", **QUIET)
-    trainer.validate(model, model.train_dataloader())
+    trainer.test(model, model.train_dataloader())
     assert model.evaluated == [{"a": Rows([4, 3], {})}, {"a": Rows([2, 1], {})}, {"a": Rows([0], {})}]

@@ -1,0 +1,118 @@
+"""The contract of encoders."""
+
+import copy
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mtl_lightning.encoders import Encoder, InputProcessor, Representation
+from mtl_lightning.testing.common import pickled, seeded
+
+
+def check_encoder(encoder: Encoder, columns: Mapping[str, Sequence[Any]]) -> None:
+    """Checks an encoder and its processor, from raw columns to the representation.
+
+    Args:
+        encoder: The encoder.
+        columns: Raw values of N examples, at least two, by input name; texts should differ in length.
+
+    Raises:
+        AssertionError: If a rule is broken.
+
+    >>> from mtl_lightning.encoders import PerceptronEncoder
+    >>> check_encoder(PerceptronEncoder(in_features=2, hidden=[64]), {"features": [[0.0, 1.0], [2.0, 3.0]]})
+    """
+    with seeded():
+        encoder = copy.deepcopy(encoder).eval()
+        examples = _check_processor(encoder.processor, columns)
+        together = encoder(encoder.processor.collate(examples))
+        _check_representation(together, len(examples), encoder.features)
+        _check_word_positions(together, examples)
+        _check_padding(encoder, examples, together)
+        _check_encoder_gradients(encoder, together)
+        assets = encoder.assets()
+        unknown = sorted(set(assets.init_args) - set(inspect.signature(type(encoder)).parameters))
+        assert not unknown, f"assets() names {unknown}, which are no arguments of {type(encoder).__name__}"
+
+
+def _check_processor(processor: InputProcessor, columns: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """The encoded examples."""
+    unknown = sorted(set(columns) - set(processor.inputs))
+    assert not unknown, f"`columns` names {unknown}, which are not among the inputs {processor.inputs}"
+    (count,) = {len(values) for values in columns.values()}
+    assert count > 1, "`columns` must hold at least two examples"
+    signature = processor.signature()
+    encoded = processor.encode(columns)
+    assert processor.signature() == signature, "signature() must not change when encode() has run"
+    for name, values in encoded.items():
+        assert len(values) == count, f"encode() must give {count} values of '{name}', found {len(values)}"
+    examples = _rows(encoded)
+    other = pickled(processor)
+    assert other.signature() == signature, "pickle changes the processor's signature()"
+    for position, example in enumerate(examples):
+        (alone,) = _rows(other.encode({name: values[position : position + 1] for name, values in columns.items()}))
+        assert _same(processor.collate([alone]), processor.collate([example])), (
+            f"example {position} must be encoded alike alone (by a pickled processor) and with others"
+        )
+        assert processor.length(example) > 0, f"length() must be positive, found {processor.length(example)}"
+    for name, tensor in processor.collate(examples).items():
+        assert len(tensor) == count, f"collate() must give '{name}' as [{count}, ...], found {list(tensor.shape)}"
+    return examples
+
+
+def _check_representation(representation: Representation, count: int, features: int) -> None:
+    pooled, tokens, mask = representation
+    assert pooled is not None or tokens is not None, "the representation must have pooled features or tokens"
+    if pooled is not None:
+        assert pooled.shape == (count, features), f"pooled must be [{count}, {features}], found {list(pooled.shape)}"
+        assert pooled.isfinite().all(), "pooled must be finite"
+    assert (tokens is None) == (mask is None), "tokens and their mask must come together"
+    if tokens is not None and mask is not None:
+        assert mask.dtype == torch.bool, f"the mask must be bool, found {mask.dtype}"
+        assert tokens.shape == (*mask.shape, features) and len(mask) == count, (
+            f"tokens must be [{count}, L, {features}] with a mask [{count}, L], "
+            f"found {list(tokens.shape)} and {list(mask.shape)}"
+        )
+        assert tokens[mask].isfinite().all(), "tokens must be finite"
+        assert (mask[:, :-1] | ~mask[:, 1:]).all(), "real positions must come before padding"
+
+
+def _check_word_positions(representation: Representation, examples: Sequence[Mapping[str, Any]]) -> None:
+    if representation.mask is not None and "word_starts" in examples[0]:
+        found, expected = representation.mask.sum(1).tolist(), [len(example["word_starts"]) for example in examples]
+        assert found == expected, f"the mask must have a position for each word kept, {expected}, found {found}"
+
+
+def _check_padding(encoder: Encoder, examples: Sequence[Mapping[str, Any]], together: Any) -> None:
+    for i, example in enumerate(examples):
+        alone: Any = encoder(encoder.processor.collate([example]))
+        if together.pooled is not None:
+            difference = (alone.pooled[0] - together.pooled[i]).abs().max()
+            assert difference < 1e-5, f"pooled features of example {i} change by {difference} in a padded batch"
+        if together.tokens is not None:
+            words, others = alone.tokens[0, alone.mask[0]], together.tokens[i, together.mask[i]]
+            assert words.shape == others.shape, f"example {i} has {len(words)} tokens alone, {len(others)} in a batch"
+            assert torch.allclose(words, others, atol=1e-5), f"tokens of example {i} change in a padded batch"
+
+
+def _check_encoder_gradients(encoder: Encoder, representation: Representation) -> None:
+    parameters = {name: p for name, p in encoder.named_parameters() if p.requires_grad}
+    if parameters:
+        outputs = [part.square().sum() for part in representation[:2] if part is not None]
+        gradients = torch.autograd.grad(torch.stack(outputs).sum(), list(parameters.values()), allow_unused=True)
+        reached = [gradient for gradient in gradients if gradient is not None]
+        unused = [name for name, gradient in zip(parameters, gradients, strict=True) if gradient is None]
+        assert not unused, f"parameters that train must receive a gradient; none came to {unused}"
+        assert all(g.isfinite().all() for g in reached), "gradients must be finite"
+        assert any(g.any() for g in reached), "gradients must not all be zero"
+
+
+def _rows(encoded: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    return [dict(zip(encoded, values, strict=True)) for values in zip(*encoded.values(), strict=True)]
+
+
+def _same(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)

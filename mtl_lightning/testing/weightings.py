@@ -1,0 +1,124 @@
+"""The contract of weightings."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mtl_lightning.backward import gramian
+from mtl_lightning.testing.common import checkpointed, pickled, seeded
+from mtl_lightning.weighting import GramianWeighting, JacobianWeighting, LossWeighting, Weighting
+
+_SCALES = (1e-10, 1e-5, 1.0, 1e5, 1e10)
+
+
+def check_weighting(factory: Callable[[Sequence[str]], Weighting], num_tasks: int = 3) -> None:
+    """Checks a weighting on random evidence, on degenerate evidence, and through a checkpoint.
+
+    Args:
+        factory: Makes a weighting from task names: the class, or a function that adds its other arguments.
+        num_tasks: K, at least 2.
+
+    Raises:
+        AssertionError: If a rule is broken.
+
+    >>> from mtl_lightning.weighting import EqualWeighting
+    >>> check_weighting(EqualWeighting)
+    """
+    assert num_tasks > 1, f"`num_tasks` must be at least 2, found {num_tasks}"
+    names = [f"task{i}" for i in range(num_tasks)]
+    with seeded():
+        _check_evidence(factory, names)
+        _check_evidence(factory, names[:1])
+        _check_weighting_state(factory, names)
+
+
+def _check_evidence(factory: Callable[[Sequence[str]], Weighting], names: Sequence[str]) -> None:
+    everyone = list(range(len(names)))
+    for present in [everyone, *([task] for task in everyone), everyone[1:] or everyone, everyone]:
+        _ask(factory(names), _random_jacobian(present), present)
+    weighting = factory(names)
+    for present in [everyone, everyone[-1:], everyone[:-1] or everyone, everyone]:
+        _ask(weighting, _random_jacobian(present), present)
+    if not isinstance(weighting, LossWeighting):
+        for scale in _SCALES:
+            _ask(factory(names), _random_jacobian(everyone) * scale, everyone, f"gradients of scale {scale}")
+        scales = torch.logspace(-10, 10, len(names)).unsqueeze(1)
+        _ask(factory(names), _random_jacobian(everyone) * scales, everyone, "gradients of scales 1e-10 to 1e10")
+        for task in everyone:
+            jacobian = _random_jacobian(everyone)
+            jacobian[task] = 0
+            _ask(factory(names), jacobian, everyone, "one task's gradient zero")
+        _ask(factory(names), torch.zeros_like(_random_jacobian(everyone)), everyone, "all gradients zero")
+
+
+def _check_weighting_state(factory: Callable[[Sequence[str]], Weighting], names: Sequence[str]) -> None:
+    everyone = list(range(len(names)))
+    weighting, fresh = factory(names), factory(names)
+    shapes = _shapes(weighting)
+    for _ in range(3):
+        _ask(weighting, _random_jacobian(everyone), everyone)
+        with torch.no_grad():
+            for parameter in weighting.parameters():
+                parameter.add_(0.01 * torch.randn_like(parameter))
+    assert _shapes(weighting) == shapes, f"state must be created in __init__: {shapes} became {_shapes(weighting)}"
+    state = checkpointed(weighting.state_dict())
+    fresh.load_state_dict(state)
+    others = {"a checkpoint": fresh, "pickle": pickled(weighting)}
+    for _ in range(2):
+        jacobian, losses = _random_jacobian(everyone), _random_losses(everyone)
+        expected = _ask(weighting, jacobian, everyone, losses=losses)
+        for how, other in others.items():
+            found = _ask(other, jacobian, everyone, losses=losses)
+            assert torch.equal(found, expected), f"{how} changes the next answer from {expected} to {found}"
+    try:
+        factory(names[::-1]).load_state_dict(state)
+    except (ValueError, RuntimeError):
+        return
+    raise AssertionError("load_state_dict() must raise for the state of the same tasks in another order")
+
+
+def _ask(
+    weighting: Weighting, jacobian: Tensor, present: Sequence[int], case: str = "", losses: Tensor | None = None
+) -> Tensor:
+    """The checked answer: weights [T], or the direction [P]."""
+    losses = _random_losses(present) if losses is None else losses
+    random, given = torch.get_rng_state(), (jacobian.clone(), losses.clone())
+    answer, shape = _answer(weighting, jacobian, losses, torch.tensor(present))
+    where = f"for tasks {list(present)}{' with ' if case else ''}{case}"
+    assert answer.shape == shape, f"the answer must be {list(shape)}, found {list(answer.shape)} {where}"
+    assert answer.is_floating_point(), f"the answer must be floating-point, found {answer.dtype} {where}"
+    assert answer.isfinite().all(), f"the answer must be finite, found {answer} {where}"
+    assert torch.equal(torch.get_rng_state(), random), "a weighting must not draw global random numbers"
+    assert torch.equal(jacobian, given[0]) and torch.equal(losses, given[1]), "a weighting must not change its evidence"
+    return answer.detach()
+
+
+def _answer(weighting: Weighting, jacobian: Tensor, losses: Tensor, tasks: Tensor) -> tuple[Tensor, torch.Size]:
+    if isinstance(weighting, LossWeighting):
+        evidence = losses.requires_grad_()
+        objective = weighting(evidence, tasks)
+        assert objective.shape == (), f"the objective must be a scalar, found {list(objective.shape)}"
+        return torch.autograd.grad(objective, evidence)[0], losses.shape
+    if isinstance(weighting, GramianWeighting):
+        products = gramian(jacobian)
+        kept = products.clone()
+        answer: Tensor = weighting(products, losses, tasks)
+        assert torch.equal(products, kept), "a weighting must not change its evidence"
+        return answer, losses.shape
+    assert isinstance(weighting, JacobianWeighting), f"{type(weighting).__name__} is of none of the three families"
+    direction: Tensor = weighting(jacobian, losses, tasks)
+    assert direction.dtype == jacobian.dtype, f"the direction must be {jacobian.dtype}, found {direction.dtype}"
+    return direction, jacobian.shape[1:]
+
+
+def _random_jacobian(present: Sequence[int]) -> Tensor:
+    return torch.randn(len(present), 8)
+
+
+def _random_losses(present: Sequence[int]) -> Tensor:
+    return torch.rand(len(present)) + 0.5
+
+
+def _shapes(module: nn.Module) -> dict[str, list[int]]:
+    return {name: list(value.shape) for name, value in module.state_dict().items() if isinstance(value, Tensor)}
