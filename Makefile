@@ -1,5 +1,6 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python
+PUBLIC = weighting sharing tasks encoders data data.schedules module backward evaluation optim callbacks trainer testing
 
 help:  ## say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -24,6 +25,6 @@ benchmark:  ## speed and memory: a table, and build/benchmark.json
 	$(PYTHON) -m experiments.benchmark --output build/benchmark.json
 
 docs:  ## the reference of the public interfaces, in build/docs
-	$(PYTHON) -m pdoc --docformat google --output-directory build/docs mtl_lightning '!mtl_lightning.__main__'
+	$(PYTHON) -m pdoc --docformat google --output-directory build/docs $(addprefix mtl_lightning.,$(PUBLIC))
 
 .PHONY: help setup format check test benchmark docs

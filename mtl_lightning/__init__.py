@@ -5,7 +5,13 @@ imported when they are first used, so that ``import mtl_lightning`` (and ``--hel
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mtl_lightning.checkpoint import load
+    from mtl_lightning.data import MultiTaskDataModule
+    from mtl_lightning.errors import UserError
+    from mtl_lightning.module import MultiTaskModule
 
 __version__ = "0.1.0"
 

@@ -109,7 +109,7 @@ class MultiTaskModule(LightningModule):
                 if not task.adapted():
                     task.adapt(values)
                 with torch.random.fork_rng(devices=[]):
-                    torch.manual_seed(torch.initial_seed() + crc32(name.encode()))
+                    torch.manual_seed((torch.initial_seed() + crc32(name.encode())) % 2**63)
                     task.build(self.encoder.features)
             except UserError as error:
                 raise UserError(f"model.tasks.{name}: {error}") from error
