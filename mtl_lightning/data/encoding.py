@@ -7,6 +7,7 @@ import numpy as np
 from datasets import Dataset
 from datasets.fingerprint import Hasher
 
+from mtl_lightning import __version__
 from mtl_lightning.data.source import DataSource
 from mtl_lightning.errors import UserError, did_you_mean
 
@@ -78,6 +79,8 @@ class Encoding:
         signature = [
             table._fingerprint,
             self.source.inputs,
+            __version__,
+            type(self.processor).__qualname__,
             self.processor.signature(),
             [(task, self.source.labels[task], _settings(encoder)) for task, encoder in tasks.items()],
         ]

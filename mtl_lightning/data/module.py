@@ -105,9 +105,8 @@ class MultiTaskDataModule(LightningDataModule):
             raise UserError("nothing to predict: give `--input FILE`")
         source, table = self.predict_source
         encoding = Encoding("input", source, self._trainer.lightning_module.encoder.processor, {})
-        self.eval_batch_sizes["input"] = max(self.eval_batch_sizes.values())
         encoded = encoding(table, "predict", labelled=False)
-        sampler = SequentialSampler({"input": np.zeros(len(encoded))}, self.eval_batch_sizes)
+        sampler = SequentialSampler({"input": np.zeros(len(encoded))}, {"input": max(self.eval_batch_sizes.values())})
         return self._loader({"input": encoded}, sampler)
 
     @property

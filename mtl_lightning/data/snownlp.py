@@ -52,7 +52,7 @@ class SnowNLPReviews(DataSource):
 class SnowNLPNews(DataSource):
     """A month of a newspaper with words and their parts of speech, one character a token.
 
-    Columns: ``characters``; ``segmentation``, BIO tags whose spans are the words (``B-word``, ``I-word``); ``pos``, BIO
+    A sentence that occurs twice is kept once. Columns: ``characters``; ``segmentation``, BIO tags whose spans are the words (``B-word``, ``I-word``); ``pos``, BIO
     tags whose spans are words with their part of speech (``B-n``, ``I-n``, …).
 
     Args:
@@ -78,9 +78,10 @@ class SnowNLPNews(DataSource):
         self.limit = limit
 
     def load(self) -> dict[str, Dataset]:
-        sentences = dict.fromkeys(_lines("tag/199801.txt"))
-        rows = [row for sentence in sentences if (row := _characters(_WORD.findall(sentence)))["characters"]]
-        return _divide(rows, self.split, self.limit)
+        rows = [_characters(_WORD.findall(sentence)) for sentence in _lines("tag/199801.txt")]
+        unique = {"".join(row["characters"]): row for row in reversed(rows)}  # of two taggings of a text, the first
+        unique.pop("", None)
+        return _divide(list(unique.values())[::-1], self.split, self.limit)
 
 
 def _characters(words: list[tuple[str, str]]) -> dict[str, Any]:
