@@ -52,8 +52,8 @@ class SnowNLPReviews(DataSource):
 class SnowNLPNews(DataSource):
     """A month of a newspaper with words and their parts of speech, one character a token.
 
-    A sentence that occurs twice is kept once. Columns: ``characters``; ``segmentation``, BIO tags whose spans are the words (``B-word``, ``I-word``); ``pos``, BIO
-    tags whose spans are words with their part of speech (``B-n``, ``I-n``, …).
+    A sentence that occurs twice is kept once. Columns: ``characters``; ``segmentation``, BIO tags whose spans are the
+    words (``B-word``, ``I-word``); ``pos``, BIO tags whose spans are words with their part of speech (``B-n``, …).
 
     Args:
         inputs: See :class:`DataSource`.
