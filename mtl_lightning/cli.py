@@ -207,7 +207,8 @@ def with_base_config(arguments: list[str], stack: ExitStack) -> list[str]:
     Without a config, ``fit`` runs the demo, and the other commands take what is inside the checkpoint.
     """
     command, options = arguments[0], arguments[1:]
-    options = ["--help" if option == "--help_all" else option for option in options]
+    if "--help_all" in options:
+        return [command, "--help"]
     configured = any(o in ("--config", "-c") or o.startswith(("--config=", "-c=")) for o in options)
     if configured or os.environ.get(f"MTL_{command.upper()}__CONFIG"):
         return [command, *options]
