@@ -123,9 +123,9 @@ class CLI(LightningCLI):
             kwargs["enable_progress_bar"] = False  # standard output is for the predictions
         return cast(Trainer, super().instantiate_trainer(**kwargs))
 
-    def _callbacks(self, checkpoint: ModelCheckpoint, trainer: Any, logging: bool) -> list[Callback]:
+    def _callbacks(self, checkpoint: ModelCheckpoint, trainer: Any, logged: bool) -> list[Callback]:
         callbacks: list[Callback] = [Throughput()]
-        if logging:
+        if logged:
             callbacks.append(LearningRateMonitor("step"))
         if trainer["enable_checkpointing"] is not False:
             checkpoint.dirpath = checkpoint.dirpath or str(self.run_dir / "checkpoints")

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from mtl_lightning.errors import UserError
 
@@ -41,10 +42,15 @@ def default_loggers(run_dir: Path, name: str, project: str, wandb_mode: str, ten
 
 def csv_logger(run_dir: Path) -> CSVLogger:
     """Logs to ``metrics.csv``; a run that goes on keeps what it logged before as ``metrics.1.csv`` and so on."""
-    old = run_dir / "metrics.csv"
-    if old.exists() and os.environ.get("LOCAL_RANK", "0") == "0":
-        old.rename(next(path for n in count(1) if not (path := run_dir / f"metrics.{n}.csv").exists()))
+    _keep_old_log(run_dir)
     return CSVLogger(run_dir, name="", version="", flush_logs_every_n_steps=10)
+
+
+@rank_zero_only
+def _keep_old_log(run_dir: Path) -> None:
+    old = run_dir / "metrics.csv"
+    if old.exists():
+        old.rename(next(path for n in count(1) if not (path := run_dir / f"metrics.{n}.csv").exists()))
 
 
 def logged_in() -> bool:
