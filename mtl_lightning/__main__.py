@@ -3,6 +3,7 @@
 Nothing heavy is imported here: ``--help`` answers at once, and each command imports what it needs.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -99,6 +100,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         from mtl_lightning.cli import run
 
+        if not {"", os.getcwd()} & set(sys.path):
+            sys.path.insert(0, os.getcwd())  # a user's own classes, as with `python -m`
         return run(arguments)
     return 0
 

@@ -81,6 +81,9 @@ class Executor:
             weights of the tasks present, detached scalars by name. A Jacobian method has no weights.
         """
         tasks = tuple(task for task in self.weighting.tasks if task in self._losses)
+        if not tasks:  # no label in the whole step, on any process
+            self._objective = self._zero().requires_grad_()
+            return self._objective, {}, {}
         losses = _mean_over_processes(torch.stack([self._losses[task] for task in tasks]))
         index = self._index(tasks, losses.device)
         if isinstance(self.weighting, LossWeighting):
@@ -101,9 +104,9 @@ class Executor:
         """
         assert self._objective is not None, "combine() comes first"
         (scale,) = torch.autograd.grad(loss, self._objective, retain_graph=True)
-        if isinstance(self.weighting, LossWeighting):
+        if self._losses and isinstance(self.weighting, LossWeighting):
             self._backward_objective(scale)
-        else:
+        elif self._losses:
             self._write_rows(scale)
         self._terms, self._losses, self._rows, self._objective = {}, {}, {}, None
 

@@ -1,6 +1,7 @@
 """Checkpoints that suffice alone: configuration, labels and tokenizer are inside."""
 
 import pickle
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,8 +38,11 @@ def find_checkpoint(given: str, name: str, last: bool) -> Path:
             return runs[-1]
         raise UserError(f"ckpt_path '{given}': no run under {path} has a {wanted}; give `--name`, or a file")
     if path.is_dir():
-        if (path / "checkpoints" / wanted).is_file():
-            return path / "checkpoints" / wanted
+        for name in (wanted, "last.ckpt"):
+            if (path / "checkpoints" / name).is_file():
+                if name != wanted:
+                    print(f"{path} has no {wanted} (it was never validated): taking {name}", file=sys.stderr)
+                return path / "checkpoints" / name
         raise UserError(f"ckpt_path: folder {path} has no checkpoints/{wanted}")
     raise UserError(f"ckpt_path: no file or folder {path}; give a checkpoint, a run's folder, `best` or `last`")
 
@@ -86,7 +90,7 @@ def checkpoint_config(path: Path, stack: ExitStack) -> Path:
         filled = value.replace("{folder}", str(folder)) if isinstance(value, str) else value
         config["model"]["encoder"].setdefault("init_args", {})[name] = filled
     target = folder / "mtl_lightning_config.yaml"
-    target.write_text(yaml.safe_dump(config, allow_unicode=True), "utf-8")
+    target.write_text(yaml.safe_dump(config, allow_unicode=True, sort_keys=False), "utf-8")
     return target
 
 

@@ -84,6 +84,7 @@ class CLI(LightningCLI):
                 "checkpoint.filename": "best",
                 "checkpoint.save_last": True,
                 "checkpoint.auto_insert_metric_name": False,
+                "checkpoint.enable_version_counter": False,
             }
         )
 
@@ -94,6 +95,8 @@ class CLI(LightningCLI):
         if config.get("ckpt_path"):
             config["ckpt_path"] = str(find_checkpoint(config["ckpt_path"], config["name"], last=fitting))
         if not fitting:
+            if not config.get("ckpt_path"):
+                raise UserError(f"{self.subcommand} needs `--ckpt_path`: a checkpoint, a run's folder, or `best`")
             self.save_config_callback = None
             return
         self.run_dir = run_directory(config["name"], config["trainer"]["default_root_dir"], config["ckpt_path"])
@@ -141,7 +144,7 @@ class CLI(LightningCLI):
             )
         chosen = list(given) if isinstance(given, list) else [given]
         if not any(isinstance(logger, CSVLogger) for logger in chosen):
-            chosen.append(csv_logger(self.run_dir))
+            chosen.insert(0, csv_logger(self.run_dir))
         return chosen
 
 
@@ -173,12 +176,14 @@ def run(arguments: Sequence[str]) -> int:
         The exit status.
     """
     warnings.filterwarnings("ignore", message=".*LeafSpec")  # Lightning 2.6 on torch 2.13
+    warnings.filterwarnings("ignore", message="Couldn't infer the batch indices")  # batches carry them
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # Lightning 2.6 calls names that go
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
         lambda record: "Tip:" not in record.getMessage()
     )
     with ExitStack() as stack:
         try:
+            sys.argv[1:] = arguments
             sys.argv[1:] = with_base_config(list(arguments), stack)  # also what Lightning starts further processes with
             CLI(
                 MultiTaskModule,
@@ -192,7 +197,7 @@ def run(arguments: Sequence[str]) -> int:
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
             )
-        except UserError as error:
+        except (UserError, MisconfigurationException) as error:
             if os.environ.get("MTL_TRACEBACK"):
                 raise
             message = locate(str(error), sys.argv[1:])

@@ -118,7 +118,7 @@ def _unknown_option(name: str, arguments: Sequence[str], entries: Sequence[Entry
 
 
 def _unknown_class(name: str, arguments: Sequence[str], entries: Sequence[Entry]) -> str:
-    given = zip(arguments, [*arguments[1:], ""], strict=True)
+    given = zip(arguments, [*arguments[1:], ""], strict=False)
     flag = next((f for a, b in given if (f := _flag_name(a)) and (a.endswith(f"={name}") or b == name)), None)
     entry = next((entry for entry in entries if entry.value == name), None)
     if flag is not None:
@@ -173,7 +173,7 @@ def _unreadable(file: str) -> str | None:
 # -- what is there -----------------------------------------------------------------------------------------------------
 def _config_files(arguments: Sequence[str]) -> list[str]:
     files = []
-    for option, value in zip(arguments, [*arguments[1:], ""], strict=True):
+    for option, value in zip(arguments, [*arguments[1:], ""], strict=False):
         name, _, attached = option.partition("=")
         if name in ("--config", "-c"):
             files.append(attached or value)

@@ -2,13 +2,13 @@
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import MeanMetric, Metric, MetricCollection
+from torchmetrics import Metric, MetricCollection
 
 from mtl_lightning.tasks import Task
 
@@ -44,14 +44,17 @@ class Evaluation(nn.Module):
 
     Args:
         tasks: The tasks, built.
+        datasets: The data sets that label several tasks. They are named beforehand, so that all processes hold the same
+            metrics whatever batches they see.
     """
 
-    def __init__(self, tasks: Mapping[str, Task]) -> None:
+    def __init__(self, tasks: Mapping[str, Task], datasets: Sequence[str] = ()) -> None:
         super().__init__()
         self.names = list(tasks)
-        self.losses = TaskLosses(len(self.names))
+        self.losses = Means(len(self.names))
         self.metrics = nn.ModuleDict({name: task.metrics() for name, task in tasks.items()})
-        self.joint: dict[str, MeanMetric] = {}
+        self.datasets = list(datasets)
+        self.joint = Means(len(self.datasets))
 
     def update(
         self,
@@ -66,26 +69,30 @@ class Evaluation(nn.Module):
         for name in logits:
             if counts[name]:
                 task = tasks[name]
-                self.losses.update(self.names.index(name), task.loss(logits[name], targets[name]), counts[name])
+                loss = task.loss(logits[name], targets[name])
+                self.losses.update(self.names.index(name), loss * counts[name], counts[name])
                 task.update(self._of(name), logits[name], targets[name])
             if (correct := tasks[name].correct(logits[name], targets[name])) is not None:
                 right.append(correct)
-        if len(right) > 1:
-            self._update_joint(dataset, torch.stack(right).prod(0))
+        if len(right) > 1 and dataset in self.datasets:
+            all_right = torch.stack(right).prod(0)
+            self.joint.update(self.datasets.index(dataset), all_right.nansum(), (~all_right.isnan()).sum())
 
     def compute(self, tasks: Mapping[str, Task]) -> Results:
         """Results over all processes; tasks that had no label anywhere are left out."""
         results = Results()
-        losses, counts = self.losses.compute()
+        losses, counts = _synchronised(self.losses)
         for name, loss, count in zip(self.names, losses.tolist(), counts.tolist(), strict=True):
             if count:
-                values = _compute(self._of(name))
+                values = _synchronised(self._of(name))
                 report = tasks[name].report(values.pop(REPORT)) if REPORT in values else {}
                 results.metrics[name] = {**{k: float(v) for k, v in values.items()}, "loss": loss}
                 results.reports[name] = {
                     label: {score: float(v) for score, v in row.items()} for label, row in report.items()
                 }
-        results.joint = {name: float(metric.compute()) for name, metric in self.joint.items()}
+        means, counts = _synchronised(self.joint)
+        joint = zip(self.datasets, means.tolist(), counts.tolist(), strict=True)
+        results.joint = {name: mean for name, mean, count in joint if count}
         results.average = _average(tasks, results.metrics)
         return results
 
@@ -94,51 +101,45 @@ class Evaluation(nn.Module):
         self.losses.reset()
         for name in self.names:
             self._of(name).reset()
-        for metric in self.joint.values():
-            metric.reset()
+        self.joint.reset()
 
     def _of(self, name: str) -> MetricCollection:
         metrics = self.metrics[name]
         assert isinstance(metrics, MetricCollection)
         return metrics
 
-    def _update_joint(self, dataset: str, right: Tensor) -> None:
-        if dataset not in self.joint:
-            self.joint[dataset] = MeanMetric(nan_strategy="ignore").to(right.device)
-        self.joint[dataset].update(right)
 
-
-class TaskLosses(Metric):
-    """Mean loss of each task over labels, and their number.
+class Means(Metric):
+    """Several means, and the numbers of values they are taken over.
 
     Args:
-        num_tasks: K.
+        size: Number of means N.
     """
 
     full_state_update = False
     totals: Tensor
     counts: Tensor
 
-    def __init__(self, num_tasks: int, **kwargs: Any) -> None:
+    def __init__(self, size: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.add_state("totals", torch.zeros(num_tasks, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("counts", torch.zeros(num_tasks, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("totals", torch.zeros(size, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("counts", torch.zeros(size, dtype=torch.float64), dist_reduce_fx="sum")
 
-    def update(self, task: int, loss: Tensor, count: int) -> None:
-        """Adds the mean ``loss`` of ``count`` labels of the task with this index."""
-        self.totals[task] += loss * count
-        self.counts[task] += count
+    def update(self, index: int, total: Tensor, count: Tensor | int) -> None:
+        """Adds ``count`` values whose sum is ``total`` to the mean with this index."""
+        self.totals[index] += total
+        self.counts[index] += count
 
-    def compute(self) -> tuple[Tensor, Tensor]:
-        """Mean losses [K], NaN where there is no label, and numbers of labels [K]."""
-        return self.totals / self.counts, self.counts
+    def compute(self) -> Tensor:
+        """Means, NaN where there is no value, and numbers of values [2, N]."""
+        return torch.stack([self.totals / self.counts, self.counts])
 
 
-def _compute(metrics: MetricCollection) -> dict[str, Any]:
+def _synchronised(metrics: Metric | MetricCollection) -> Any:
     with warnings.catch_warnings():
-        # A process may have had no label of a task that others had labels of.
+        # A process may have had no label of a task that others had labels of; its counts of 0 are right.
         warnings.filterwarnings("ignore", message="The ``compute`` method of metric")
-        return dict(metrics.compute())
+        return metrics.compute()
 
 
 def _average(tasks: Mapping[str, Task], metrics: Mapping[str, Mapping[str, float]]) -> float:

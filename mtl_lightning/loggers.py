@@ -26,6 +26,8 @@ def default_loggers(run_dir: Path, name: str, project: str, wandb_mode: str, ten
     loggers: list[Logger] = [csv_logger(run_dir)]
     if wandb_mode == "auto":
         wandb_mode = os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")
+    if wandb_mode == "online" and not logged_in():
+        raise UserError("Weights & Biases does not know you: run `wandb login`, or give `--wandb offline`")
     if wandb_mode not in ("off", "disabled"):
         offline = wandb_mode != "online"
         if offline:

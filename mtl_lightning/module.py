@@ -1,6 +1,8 @@
 """The LightningModule that joins encoder, sharing, tasks and weighting."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import isfinite
 from typing import Any, Literal
 from zlib import crc32
 
@@ -146,20 +148,33 @@ class MultiTaskModule(LightningModule):
         encoder = [p for p in self.encoder.parameters() if p.requires_grad]
         known = {id(p) for p in encoder}
         others = [p for p in self.parameters() if p.requires_grad and id(p) not in known]
-        optimizer = self._optimizer([{"params": parameters} for parameters in (encoder, others) if parameters])
+        try:
+            optimizer = self._optimizer([{"params": parameters} for parameters in (encoder, others) if parameters])
+        except ValueError as error:
+            raise UserError(f"model.optimizer: {error}") from error
         optimizer.param_groups[-1]["lr"] *= self._head_lr_factor
         if self._lr_scheduler is None:
             return optimizer
-        wanted = getattr(self._lr_scheduler, "keywords", {})
-        if "total_steps" in wanted and wanted["total_steps"] is None:
-            steps = int(self.trainer.estimated_stepping_batches)
-            scheduler = self._lr_scheduler(optimizer, total_steps=steps)  # type: ignore[call-arg]
-        else:
-            scheduler = self._lr_scheduler(optimizer)
+        try:
+            scheduler = self._lr_scheduler(optimizer, **self._total_steps())
+        except ValueError as error:
+            raise UserError(f"model.lr_scheduler: {error}") from error
         settings: dict[str, Any] = {"scheduler": scheduler, "interval": self._lr_interval}
         if isinstance(scheduler, ReduceLROnPlateau):
             settings |= {"interval": "epoch", "monitor": getattr(scheduler, "monitor", "val/average")}
+            if settings["monitor"] == "val/average" and scheduler.mode != "max":
+                raise UserError("model.lr_scheduler: val/average is better when higher: set `mode: max`")
         return {"optimizer": optimizer, "lr_scheduler": settings}
+
+    def _total_steps(self) -> dict[str, int]:
+        """The run's number of optimizer steps, if the scheduler asks for it and the config does not say."""
+        wanted = getattr(self._lr_scheduler, "keywords", {})
+        if "total_steps" not in wanted or wanted["total_steps"] is not None:
+            return {}
+        steps = self.trainer.estimated_stepping_batches
+        if not isfinite(steps):
+            raise ValueError("the run has no end: set `total_steps`, trainer.max_epochs or trainer.max_steps")
+        return {"total_steps": int(steps)}
 
     # -- training ----------------------------------------------------------------------------------------------------
     def training_step(self, batch: StepBatch, batch_idx: int) -> Tensor:
@@ -199,6 +214,14 @@ class MultiTaskModule(LightningModule):
         """Feeds the metrics."""
         self._evaluate("test", batch)
 
+    def on_validation_epoch_start(self) -> None:
+        """Starts the metrics, on every process, whatever batches it will see."""
+        self._start("val")
+
+    def on_test_epoch_start(self) -> None:
+        """Starts the metrics, on every process, whatever batches it will see."""
+        self._start("test")
+
     def on_validation_epoch_end(self) -> None:
         """Logs the metrics."""
         self._finish("val")
@@ -207,17 +230,19 @@ class MultiTaskModule(LightningModule):
         """Logs the metrics."""
         self._finish("test")
 
-    def _evaluate(self, stage: str, batch: StepBatch) -> None:
+    def _start(self, stage: str) -> None:
         if stage not in self._evaluations:
-            self._evaluations[stage] = Evaluation(self.tasks).to(self.device)
+            sources = getattr(self.trainer.datamodule, "datasets", {})  # type: ignore[attr-defined]
+            several = [name for name, source in sources.items() if len(source.labels) > 1]
+            self._evaluations[stage] = Evaluation(self.tasks, several).to(self.device)
+
+    def _evaluate(self, stage: str, batch: StepBatch) -> None:
         for dataset, part in batch.items():
             logits = self.forward(part.inputs, list(part.targets))
             self._evaluations[stage].update(dataset, self.tasks, logits, part.targets, part.counts)
 
     def _finish(self, stage: str) -> None:
-        evaluation = self._evaluations.get(stage)
-        if evaluation is None:
-            return
+        evaluation = self._evaluations[stage]
         results = self.results[stage] = evaluation.compute(self.tasks)
         evaluation.reset()
         for task, metrics in results.metrics.items():
@@ -271,4 +296,5 @@ def _check_names(tasks: Mapping[str, Task]) -> None:
         raise UserError("model.tasks is empty; name at least one task")
     for name in tasks:
         if not name.isidentifier() or name in _RESERVED or hasattr(nn.ModuleDict, name):
-            raise UserError(f"model.tasks: '{name}' cannot be a task's name; try '{name}_task'")
+            better = re.sub(r"\W", "_", f"{name}_task")
+            raise UserError(f"model.tasks: '{name}' cannot be a task's name; try '{better}'")

@@ -1,6 +1,9 @@
 """Data sets on the Hugging Face hub."""
 
-from datasets import Dataset, load_dataset
+from collections.abc import Sequence
+from typing import Any
+
+from datasets import ClassLabel, Dataset, load_dataset
 
 from mtl_lightning.data.source import DataSource
 from mtl_lightning.errors import UserError
@@ -36,9 +39,25 @@ class HubSource(DataSource):
     def load(self) -> dict[str, Dataset]:
         try:
             return {
-                split: load_dataset(self.path, self.name, split=name, revision=self.revision)
+                split: self._named(load_dataset(self.path, self.name, split=name, revision=self.revision))
                 for split, name in self.splits.items()
             }
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise UserError(f"cannot load '{self.path}' from the Hugging Face hub: {reason[:300]}") from error
+
+    def _named(self, table: Dataset) -> Dataset:
+        """Labels by their names, where the hub keeps numbers with names beside them; -1 is a missing label."""
+        for column in self.labels.values():
+            feature = table.features.get(column)
+            label = getattr(feature, "feature", feature)
+            if isinstance(label, ClassLabel):
+                values = [_names(value, label.names) for value in table[column]]
+                table = table.remove_columns(column).add_column(column, values)
+        return table
+
+
+def _names(value: Any, names: Sequence[str]) -> Any:
+    if isinstance(value, list):
+        return [_names(item, names) for item in value]
+    return None if value is None or value < 0 else names[value]

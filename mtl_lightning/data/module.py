@@ -50,6 +50,8 @@ class MultiTaskDataModule(LightningDataModule):
             "eval_batch_size", doubled if eval_batch_size is None else eval_batch_size, datasets
         )
         self.schedule = schedule or RoundRobin()
+        if num_workers < 0:
+            raise UserError(f"data.num_workers must be at least 0, found {num_workers}")
         self.num_workers = num_workers
         self.seed = seed
         self.predict_source: tuple[DataSource, Dataset] | None = None
@@ -57,6 +59,8 @@ class MultiTaskDataModule(LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Loads the raw tables."""
+        if self._trainer.overfit_batches:
+            raise UserError("trainer.overfit_batches picks from a plain sampler; use trainer.limit_train_batches")
         if stage != "predict" and not self._tables:
             self._tables = {name: _load(name, source) for name, source in self.datasets.items()}
         self._check_tasks()

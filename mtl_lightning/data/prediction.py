@@ -1,5 +1,6 @@
 """Inputs to predict on, as a data set without labels."""
 
+import gzip
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,7 +47,10 @@ def read_inputs(path: str, datasets: Mapping[str, DataSource]) -> tuple[DataSour
     mappings = [source.inputs for source in datasets.values()]
     if path != "-" and not Path(path).is_file():
         raise UserError(f"--input: no file {path}")
-    if path != "-" and any(suffix in (".jsonl", ".json", ".csv", ".tsv", ".parquet") for suffix in Path(path).suffixes):
+    ending = next((s for s in reversed(Path(path).suffixes) if s != ".gz"), "")
+    if ending in (".conll", ".conllu", ".bio"):
+        raise UserError(f"--input: {path} holds CoNLL columns; give texts, one a line, or JSON Lines")
+    if path != "-" and ending in (".jsonl", ".json", ".csv", ".tsv", ".parquet"):
         table = FileSource({"test": path}, {"text": "text"}, {}).load()["test"]
         for inputs in mappings:
             if set(inputs.values()) <= set(table.column_names):
@@ -54,10 +58,10 @@ def read_inputs(path: str, datasets: Mapping[str, DataSource]) -> tuple[DataSour
         wanted = " or ".join(", ".join(inputs.values()) for inputs in mappings)
         raise UserError(f"{path} has the columns {', '.join(table.column_names)}; the model reads {wanted}")
     try:
-        text = sys.stdin.read() if path == "-" else Path(path).read_text("utf-8")
+        text = sys.stdin.read() if path == "-" else _read_text(path)
     except UnicodeDecodeError as error:
         raise UserError(f"--input: {path} is not a text in UTF-8: {error}") from error
-    lines = [line for line in text.split("\n") if line.strip()]
+    lines = [line.removesuffix("\r") for line in text.split("\n") if line.strip()]
     if not lines:
         raise UserError(f"--input: {'standard input' if path == '-' else path} holds no text")
     names = {name for inputs in mappings for name in inputs}
@@ -65,3 +69,8 @@ def read_inputs(path: str, datasets: Mapping[str, DataSource]) -> tuple[DataSour
         raise UserError(f"--input: the model reads {', '.join(sorted(names))}, not lines of text; give a table")
     table = Dataset.from_dict({"text": lines})
     return PredictSource({"tokens" if "tokens" in names else "text": "text"}, table, path), table
+
+
+def _read_text(path: str) -> str:
+    with (gzip.open if path.endswith(".gz") else open)(path, "rt", encoding="utf-8") as file:
+        return str(file.read())

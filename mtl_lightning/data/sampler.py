@@ -1,7 +1,7 @@
 """Which rows each step reads: a pure function of seed, epoch and rank."""
 
 from collections.abc import Iterator, Mapping
-from itertools import count
+from itertools import count, zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -122,7 +122,7 @@ class StepSampler(DistributedSampler[Plan]):
 
 
 class SequentialSampler(DistributedSampler[Plan]):
-    """Plans an evaluation: each example once, one data set after another, longest first.
+    """Plans an evaluation: each example once, longest first, the data sets in turn.
 
     Processes take turns; they may differ by one example and so by one step.
 
@@ -136,12 +136,12 @@ class SequentialSampler(DistributedSampler[Plan]):
     def __init__(
         self, lengths: Mapping[str, np.ndarray], batch_sizes: Mapping[str, int], rank: int = 0, num_replicas: int = 1
     ) -> None:
-        self.batches = [
-            (name, rows[start : start + batch_sizes[name]])
+        batches = [
+            [(name, rows[start : start + batch_sizes[name]]) for start in range(0, len(rows), batch_sizes[name])]
             for name, length in lengths.items()
             for rows in [np.argsort(-length, kind="stable")[rank::num_replicas]]
-            for start in range(0, len(rows), batch_sizes[name])
         ]
+        self.batches = [batch for turn in zip_longest(*batches) for batch in turn if batch is not None]
 
     def __len__(self) -> int:
         return len(self.batches)

@@ -1,5 +1,6 @@
 """Any encoder of the transformers library."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +14,8 @@ from mtl_lightning.encoders.base import Assets, Encoder, Representation
 from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.errors import UserError, did_you_mean
+
+_LONGEST = 1_000_000  # tokenizers that know no limit say a very large number
 
 
 class TransformerEncoder(Encoder):
@@ -32,7 +35,7 @@ class TransformerEncoder(Encoder):
         frozen_layers: Number of layers, from the bottom, that stay as they are; -1: all of them.
         gradient_checkpointing: Recompute activations in the backward pass, to save memory.
         dropout: Replaces every dropout probability of the architecture.
-        attention: Implementation of attention, see ``attn_implementation`` of transformers.
+        attention: Implementation of attention, see ``attn_implementation`` of transformers; null: its choice.
     """
 
     processor: TextProcessor
@@ -50,14 +53,14 @@ class TransformerEncoder(Encoder):
         frozen_layers: int = 0,
         gradient_checkpointing: bool = False,
         dropout: float | None = None,
-        attention: str = "sdpa",
+        attention: str | None = None,
     ) -> None:
         super().__init__()
         name = tokenizer or model
         if name is None:
             raise UserError("`tokenizer` is missing: a model built from `config` needs one, say `characters:ascii`")
         words = _load_tokenizer(name)
-        architecture = _load_config(model, config, len(words), dropout)
+        architecture = _load_config(model, config, words, dropout)
         if model is not None and pretrained:
             self.backbone = _guard(
                 model, lambda: AutoModel.from_pretrained(model, config=architecture, attn_implementation=attention)
@@ -68,10 +71,13 @@ class TransformerEncoder(Encoder):
         self.backbone.pooler = None  # unused, and its parameters would be part of the shared ones
         self.features = architecture.hidden_size
         self.pooling = pooling
-        longest = getattr(architecture, "max_position_embeddings", None) or words.model_max_length
+        longest = _positions(self.backbone)
         if max_length is not None and max_length > longest:
             raise UserError(f"`max_length` is {max_length}, but the model has positions for {longest} tokens")
-        self.processor = TextProcessor(words, max_length or min(longest, words.model_max_length), split)
+        length = max_length or min(longest, words.model_max_length)
+        if length > _LONGEST:
+            raise UserError("neither model nor tokenizer limits the length of a text; set `max_length`")
+        self.processor = TextProcessor(words, length, split)
         self._freeze(freeze_embeddings, frozen_layers)
         if gradient_checkpointing:
             enable = getattr(self.backbone, "activation_checkpointing_enable", None)  # its name in new transformers
@@ -115,6 +121,26 @@ def _layer_stacks(backbone: nn.Module) -> Iterator[nn.ModuleList]:
     return (m for m in backbone.modules() if isinstance(m, nn.ModuleList) and len(m) == depth)
 
 
+def _positions(backbone: nn.Module) -> int:
+    """Longest sequence that the model has positions for; RoBERTa's begin behind that of the padding."""
+    positions = getattr(backbone.config, "max_position_embeddings", None) or sys.maxsize
+    table = getattr(getattr(backbone, "embeddings", None), "position_embeddings", None)
+    padding = getattr(table, "padding_idx", None)
+    return int(positions) if padding is None else int(positions) - padding - 1
+
+
+def _special_tokens(words: PreTrainedTokenizerBase) -> dict[str, int]:
+    """The tokenizer's special tokens under the names that configurations give them."""
+    found = {
+        "pad_token_id": words.pad_token_id,
+        "cls_token_id": words.cls_token_id,
+        "sep_token_id": words.sep_token_id,
+        "bos_token_id": words.bos_token_id if words.bos_token_id is not None else words.cls_token_id,
+        "eos_token_id": words.eos_token_id if words.eos_token_id is not None else words.sep_token_id,
+    }
+    return {name: index for name, index in found.items() if index is not None}
+
+
 def _load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     if name.startswith("characters:"):
         return character_tokenizer(name.removeprefix("characters:"))
@@ -122,7 +148,7 @@ def _load_tokenizer(name: str) -> PreTrainedTokenizerBase:
 
 
 def _load_config(
-    model: str | None, settings: dict[str, Any] | None, vocab_size: int, dropout: float | None
+    model: str | None, settings: dict[str, Any] | None, words: PreTrainedTokenizerBase, dropout: float | None
 ) -> PretrainedConfig:
     settings = dict(settings or {})
     if model is not None:
@@ -130,7 +156,7 @@ def _load_config(
     elif (kind := settings.get("model_type")) is not None:
         if kind not in CONFIG_MAPPING:
             raise UserError(f"`config.model_type` is the unknown '{kind}'; {did_you_mean(kind, CONFIG_MAPPING)}")
-        config = AutoConfig.for_model(**{"vocab_size": vocab_size, **settings})
+        config = AutoConfig.for_model(**{"vocab_size": len(words), **_special_tokens(words), **settings})
     else:
         raise UserError("`config` misses 'model_type' (say `bert`); give it, or name a `model`")
     if dropout is not None:

@@ -180,8 +180,8 @@ def test_batch_sizes_by_data_set() -> None:
     ]
     assert [(name, len(part.examples)) for batch in recorder.val for name, part in batch.items()] == [
         ("several", 7),
-        ("several", 2),
         ("scores", 3),
+        ("several", 2),
         ("scores", 2),
     ]
 

@@ -24,7 +24,7 @@ HEAVY = {
     "scipy",
 }
 
-OF_ITSELF = {part: {part, "errors"} for part in ("weighting", "sharing", "encoders", "tasks", "data")}
+OF_ITSELF = {part: {part, "errors", "__version__"} for part in ("weighting", "sharing", "encoders", "tasks", "data")}
 """What each part may import of this package."""
 
 OF_OTHERS = {"weighting": {"torch"}, "sharing": {"torch"}}

@@ -35,11 +35,18 @@ def test_netrc_logs_in(nobody_logged_in, host, found):
     [("auto", None, True), ("offline", None, True), ("online", None, False), ("auto", "online", False)],
 )
 def test_mode(tmp_path, monkeypatch, mode, variable, offline):
+    if not offline:
+        monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
     if variable:
         monkeypatch.setenv("WANDB_MODE", variable)
     found = loggers.default_loggers(tmp_path, "name", "project", mode, tensorboard=False)
     assert [type(logger) for logger in found] == [CSVLogger, WandbLogger]
     assert found[1]._offline is offline
+
+
+def test_online_without_a_key_is_one_clear_line(tmp_path):
+    with pytest.raises(UserError, match="run `wandb login`"):
+        loggers.default_loggers(tmp_path, "name", "project", "online", tensorboard=False)
 
 
 def test_off_and_tensorboard(tmp_path):
