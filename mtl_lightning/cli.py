@@ -82,7 +82,6 @@ class CLI(LightningCLI):
                 "checkpoint.monitor": "val/average",
                 "checkpoint.mode": "max",
                 "checkpoint.filename": "best",
-                "checkpoint.save_last": True,
                 "checkpoint.auto_insert_metric_name": False,
                 "checkpoint.enable_version_counter": False,
             }
@@ -100,6 +99,11 @@ class CLI(LightningCLI):
             self.save_config_callback = None
             return
         self.run_dir = run_directory(config["name"], config["trainer"]["default_root_dir"], config["ckpt_path"])
+        if not config.get("ckpt_path") and any(self.run_dir.glob("checkpoints/*.ckpt")):
+            raise UserError(
+                f"trainer.default_root_dir: {self.run_dir} holds the checkpoints of a run; name another folder, or "
+                f"go on from there with `--ckpt_path {self.run_dir}`"
+            )
         os.environ[RUN_DIR_VARIABLE] = str(self.run_dir)
 
     def instantiate_classes(self) -> None:
@@ -120,8 +124,8 @@ class CLI(LightningCLI):
                 *(settings["trainer"]["callbacks"] or []),
                 *self._callbacks(settings["checkpoint"], settings["trainer"], bool(kwargs["logger"])),
             ]
-        elif given is None:
-            kwargs["logger"] = False
+        else:
+            kwargs |= {"logger": given or False, "enable_checkpointing": False}
         if settings.get("output") == "-":
             kwargs["enable_progress_bar"] = False  # standard output is for the predictions
         return cast(Trainer, super().instantiate_trainer(**kwargs))
@@ -131,8 +135,10 @@ class CLI(LightningCLI):
         if logged:
             callbacks.append(LearningRateMonitor("step"))
         if trainer["enable_checkpointing"] is not False:
-            checkpoint.dirpath = checkpoint.dirpath or str(self.run_dir / "checkpoints")
-            callbacks.append(checkpoint)
+            folder = str(self.run_dir / "checkpoints")
+            checkpoint.dirpath = checkpoint.dirpath or folder
+            # Lightning's `save_last` writes only when the best one changes; a run goes on from its very last epoch.
+            callbacks += [checkpoint, ModelCheckpoint(folder, filename="last", enable_version_counter=False)]
         return callbacks
 
     def _loggers(self, settings: Any, given: Any) -> list[Logger] | bool:
@@ -176,6 +182,11 @@ def run(arguments: Sequence[str]) -> int:
         The exit status.
     """
     warnings.filterwarnings("ignore", message=".*LeafSpec")  # Lightning 2.6 on torch 2.13
+    warnings.filterwarnings("ignore", message="Be aware that when using `ckpt_path`, callbacks")  # those of fit
+    warnings.filterwarnings(
+        "ignore", message="Checkpoint directory .* exists and is not empty"
+    )  # only where it goes on
+    warnings.filterwarnings("ignore", message="Experiment logs directory")  # older logs are kept under another name
     warnings.filterwarnings("ignore", message="Couldn't infer the batch indices")  # batches carry them
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # Lightning 2.6 calls names that go
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(

@@ -71,20 +71,23 @@ def test_steps_without_any_label(folder):
     rows = [{"f": [i, 1, 2], "x": "pq"[i % 2] if i < 2 else None, "y": i if i < 2 else None} for i in range(20)]
     folder(rows)
     assert main(["fit", "--config", "config.yaml"]) == 0
-    assert torch.load("run/checkpoints/last.ckpt", weights_only=True)["global_step"] == 10
+    checkpoint = torch.load("run/checkpoints/last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 10
 
 
-def test_a_second_run_into_one_folder_leaves_no_stale_checkpoint(folder):
+def test_a_second_run_does_not_overwrite_the_first(folder, capsys):
     folder()
     assert main(["fit", "--config", "config.yaml"]) == 0
-    assert main(["fit", "--config", "config.yaml", "--trainer.max_epochs=1"]) == 0
-    assert {path.name for path in Path("run/checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
-    assert torch.load("run/checkpoints/best.ckpt", weights_only=True)["epoch"] == 0
+    before = Path("run/checkpoints/best.ckpt").read_bytes()
+    assert main(["fit", "--config", "config.yaml"]) == 2
+    assert "run holds the checkpoints of a run" in capsys.readouterr().err
+    assert Path("run/checkpoints/best.ckpt").read_bytes() == before
 
 
 def test_without_a_validation_the_last_checkpoint_stands_in(folder, capsys):
     folder()
-    assert main(["fit", "--config", "config.yaml", "--trainer.max_steps=2"]) == 0
+    with pytest.warns(UserWarning, match="could not find the monitored key"):
+        assert main(["fit", "--config", "config.yaml", "--trainer.max_steps=2"]) == 0
     assert main(["validate", "--ckpt_path=run"]) == 0
     assert "taking last.ckpt" in capsys.readouterr().err
 
