@@ -37,6 +37,12 @@ data:
         files: {train: second.jsonl, val: second.jsonl}
         inputs: {tokens: words}
         labels: {score: score, flags: flags}
+    third:   # a single validation example: one of two processes sees none
+      class_path: FileSource
+      init_args:
+        files: {train: third.jsonl, val: single.jsonl}
+        inputs: {tokens: words}
+        labels: {topic: topic, spans: spans}
 trainer:
   precision: 64-true
   accelerator: cpu
@@ -69,9 +75,12 @@ def folder(tmp_path_factory):
     (folder / "config.yaml").write_text(CONFIG)
     (folder / "plugin.py").write_text(PLUGIN)
     draw = random.Random(0)
-    for name, size in (("first", 37), ("second", 21)):
+    for name, size in (("first", 37), ("second", 21), ("third", 10)):
         rows = [_row(draw) for _ in range(size)]
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    single = {**_row(draw), "topic": "p"}
+    single["spans"] = ["O"] * len(single["words"])
+    (folder / "single.jsonl").write_text(json.dumps(single) + "\n")
     return folder
 
 
