@@ -49,6 +49,7 @@ class Executor:
         self._terms: dict[str, Tensor] = {}
         self._losses: dict[str, Tensor] = {}
         self._rows: dict[str, list[Tensor | None]] = {}
+        self._direction: list[Tensor] = []
         self._objective: Tensor | None = None
         self._weights: Tensor | None = None
         self._used: dict[tuple[str, ...], list[bool]] = {}
@@ -80,7 +81,7 @@ class Executor:
             The objective, through which ``backward`` learns the factors that the trainer applies; the losses and the
             weights of the tasks present, detached scalars by name. A Jacobian method has no weights.
         """
-        tasks = tuple(task for task in self.weighting.tasks if task in self._losses)
+        tasks = self._present()
         if not tasks:  # no label in the whole step, on any process
             self._objective = self._zero().requires_grad_()
             return self._objective, {}, {}
@@ -108,12 +109,12 @@ class Executor:
             self._backward_objective(scale)
         elif self._losses:
             self._write_rows(scale)
-        self._terms, self._losses, self._rows, self._objective = {}, {}, {}, None
+        self._terms, self._losses, self._rows, self._direction, self._objective = {}, {}, {}, [], None
 
     # -- one backward pass -------------------------------------------------------------------------------------------
     def _backward_objective(self, scale: Tensor) -> None:
         assert self._objective is not None and self._weights is not None
-        tasks = tuple(task for task in self.weighting.tasks if task in self._losses)
+        tasks = self._present()
         terms = [self._terms[t] * w for t, w in zip(tasks, self._weights, strict=True) if t in self._terms]
         if next(self.weighting.parameters(), None) is not None:
             torch.autograd.backward(self._objective, scale)
@@ -154,13 +155,13 @@ class Executor:
             factor = weights[position] if self.weighted_heads and weights is not None else None
             heads = self._rows[task][split:]
             self._rows[task] = heads if factor is None else [None if g is None else g * factor for g in heads]
-        self._rows[""] = list(_unflatten(direction, self.shared))
+        self._direction = _unflatten(direction, self.shared)
         return weights
 
     def _write_rows(self, scale: Tensor) -> None:
-        tasks = tuple(task for task in self.weighting.tasks if task in self._losses)
-        for parameter, gradient in zip(self.shared, self._rows[""], strict=True):
-            _accumulate(parameter, None if gradient is None else gradient * scale)
+        tasks = self._present()
+        for parameter, combined in zip(self.shared, self._direction, strict=True):
+            _accumulate(parameter, combined * scale)
         parameters = [p for task in tasks for p in self.own[task]]
         gradients = [None if g is None else g * scale for task in tasks for g in self._rows[task]]
         if _distributed():
@@ -185,6 +186,10 @@ class Executor:
             used = torch.tensor([g is not None for g in gradients], dtype=torch.float32, device=self._trained.device)
             self._used[tasks] = (_mean_over_processes(used) > 0).tolist()
         return self._used[tasks]
+
+    def _present(self) -> tuple[str, ...]:
+        """Tasks that have labels in the step on any process, in the weighting's order."""
+        return tuple(task for task in self.weighting.tasks if task in self._losses)
 
     def _index(self, tasks: tuple[str, ...], device: torch.device) -> Tensor:
         if tasks not in self._indices:
