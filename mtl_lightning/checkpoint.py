@@ -1,15 +1,14 @@
 """Checkpoints that suffice alone: configuration, labels and tokenizer are inside."""
 
-import pickle
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import torch
 import yaml
 
+from mtl_lightning.checkpoint_io import CHECKPOINT_KEY, AtomicCheckpointIO
 from mtl_lightning.errors import UserError
 
 if TYPE_CHECKING:
@@ -53,15 +52,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         UserError: If it is broken or foreign.
     """
-    from mtl_lightning.module import CHECKPOINT_KEY
-
-    try:
-        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise UserError(f"{path} is not a readable checkpoint ({reason}); is it complete?") from error
-    if not isinstance(checkpoint, dict) or CHECKPOINT_KEY not in checkpoint:
-        raise UserError(f"{path} was not written by mtl_lightning")
+    checkpoint = AtomicCheckpointIO().load_checkpoint(path)
     if "config" not in checkpoint[CHECKPOINT_KEY]:
         raise UserError(f"{path} was saved without its configuration (by a script, not by `fit`); give `--config` too")
     return checkpoint
@@ -77,8 +68,6 @@ def checkpoint_config(path: Path, stack: ExitStack) -> Path:
     Returns:
         A YAML file with ``model``, ``data``, ``name`` and ``seed_everything``.
     """
-    from mtl_lightning.module import CHECKPOINT_KEY
-
     folder = Path(stack.enter_context(TemporaryDirectory(prefix="mtl_lightning-")))
     saved = read_checkpoint(path)[CHECKPOINT_KEY]
     config = {key: saved["config"][key] for key in ("seed_everything", "name", "model", "data")}

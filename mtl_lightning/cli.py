@@ -12,19 +12,21 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, cast
 
 import yaml
+from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger
 
 from mtl_lightning import data, encoders, optim, sharing, tasks, weighting
-from mtl_lightning.callbacks import Throughput
+from mtl_lightning.callbacks import Interrupted, LastCheckpoint, Throughput
 from mtl_lightning.checkpoint import checkpoint_config, find_checkpoint
+from mtl_lightning.checkpoint_io import CHECKPOINT_KEY
 from mtl_lightning.config_errors import explain, locate
 from mtl_lightning.data import MultiTaskDataModule
 from mtl_lightning.errors import UserError
 from mtl_lightning.loggers import csv_logger, default_loggers, finish_wandb
-from mtl_lightning.module import CHECKPOINT_KEY, MultiTaskModule
+from mtl_lightning.module import MultiTaskModule
 from mtl_lightning.trainer import Trainer
 
 # Short class names in a config are looked up among what is imported.
@@ -45,7 +47,15 @@ class Parser(LightningArgumentParser):
 
 
 class SaveConfig(SaveConfigCallback):
-    """Keeps the whole resolved configuration: beside the checkpoints, in them, and with the loggers."""
+    """Keeps the whole resolved configuration: beside the checkpoints, in them, and with the loggers.
+
+    Without ``ckpt_path``: or else the saved configuration of a run that went on would go on from there ever again.
+    """
+
+    def __init__(self, parser: LightningArgumentParser, config: Namespace, **settings: Any) -> None:
+        config = config.clone()
+        config["ckpt_path"] = None
+        super().__init__(parser, config, **settings)
 
     def save_config(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Hands the configuration to the loggers."""
@@ -76,6 +86,12 @@ class CLI(LightningCLI):
             help="Log to Weights & Biases; auto: online when logged in, otherwise offline.",
         )
         parser.add_argument("--tensorboard", type=bool, default=False, help="Log to TensorBoard as well.")
+        parser.add_argument(
+            "--save_every_n_steps",
+            type=int | None,
+            default=None,
+            help="Write last.ckpt every n optimizer steps too, not only after each epoch and when the run is stopped.",
+        )
         parser.add_class_arguments(ModelCheckpoint, "checkpoint")
         parser.set_defaults(
             {
@@ -122,7 +138,7 @@ class CLI(LightningCLI):
             kwargs["logger"] = self._loggers(settings, given)
             settings["trainer"]["callbacks"] = [
                 *(settings["trainer"]["callbacks"] or []),
-                *self._callbacks(settings["checkpoint"], settings["trainer"], bool(kwargs["logger"])),
+                *self._callbacks(settings, bool(kwargs["logger"])),
             ]
         else:
             kwargs |= {"logger": given or False, "enable_checkpointing": False}
@@ -130,15 +146,15 @@ class CLI(LightningCLI):
             kwargs["enable_progress_bar"] = False  # standard output is for the predictions
         return cast(Trainer, super().instantiate_trainer(**kwargs))
 
-    def _callbacks(self, checkpoint: ModelCheckpoint, trainer: Any, logged: bool) -> list[Callback]:
+    def _callbacks(self, settings: Any, logged: bool) -> list[Callback]:
+        checkpoint: ModelCheckpoint = settings["checkpoint"]
         callbacks: list[Callback] = [Throughput()]
         if logged:
             callbacks.append(LearningRateMonitor("step"))
-        if trainer["enable_checkpointing"] is not False:
+        if settings["trainer"]["enable_checkpointing"] is not False:
             folder = str(self.run_dir / "checkpoints")
             checkpoint.dirpath = checkpoint.dirpath or folder
-            # Lightning's `save_last` writes only when the best one changes; a run goes on from its very last epoch.
-            callbacks += [checkpoint, ModelCheckpoint(folder, filename="last", enable_version_counter=False)]
+            callbacks += [checkpoint, LastCheckpoint(folder, settings["save_every_n_steps"])]
         return callbacks
 
     def _loggers(self, settings: Any, given: Any) -> list[Logger] | bool:
@@ -146,7 +162,12 @@ class CLI(LightningCLI):
             return False
         if given is None or given is True:
             return default_loggers(
-                self.run_dir, settings["name"], settings["project"], settings["wandb"], settings["tensorboard"]
+                self.run_dir,
+                settings["name"],
+                settings["project"],
+                settings["wandb"],
+                settings["tensorboard"],
+                goes_on=settings["ckpt_path"] is not None,
             )
         chosen = list(given) if isinstance(given, list) else [given]
         if not any(isinstance(logger, CSVLogger) for logger in chosen):
@@ -215,6 +236,8 @@ def run(arguments: Sequence[str]) -> int:
             message = locate(str(error), sys.argv[1:])
             print(f"error: {' '.join(message.split())}", file=sys.stderr)
             return 2
+        except Interrupted as interrupted:
+            return interrupted.code
     return 0
 
 

@@ -1,11 +1,31 @@
 """The one exception that means "mend your input", and the sentence that names the nearest match."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from functools import lru_cache
 
 
 class UserError(ValueError):
-    """A mistake in what the user gave: a config, a file, a label. The command line prints it as one line, status 2."""
+    """A mistake in what the user gave: a config, a file, a label. The command line prints it as one line, status 2.
+
+    Args:
+        message: What is wrong, where, and how to mend it.
+        word: Where the mistake is in a list of words or tags, its position in it.
+    """
+
+    def __init__(self, message: str, word: int | None = None) -> None:
+        super().__init__(message)
+        self.word = word
+
+
+def shown(value: object, width: int = 80) -> str:
+    """A value as a message shows it: as Python writes it, cut where it is long.
+
+    >>> shown("a" * 100, width=12)
+    "'aaaaaaaa…'"
+    """
+    text = repr(value[: width + 1] if isinstance(value, str | bytes | list | tuple) else value)
+    return text if len(text) <= width else f"{text[: width - 3]}…{text[-1]}"
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
@@ -23,10 +43,14 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
     >>> did_you_mean("zzz", ["accuracy", "f1"])
     'choose from accuracy, f1'
     """
-    choices = sorted(set(choices))
+    return _nearest(name[:200], tuple(sorted(set(choices))))
+
+
+@lru_cache
+def _nearest(name: str, choices: Sequence[str]) -> str:
     lower = {choice.lower(): choice for choice in choices}
     near = get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
     if near:
         return f"did you mean {lower[near[0]]!r}?"
-    shown = ", ".join(choices[:12])
-    return f"choose from {shown}{', …' if len(choices) > 12 else ''}" if choices else "nothing may stand there"
+    first = ", ".join(choices[:12])
+    return f"choose from {first}{', …' if len(choices) > 12 else ''}" if choices else "nothing may stand there"

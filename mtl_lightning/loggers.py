@@ -14,7 +14,9 @@ from lightning.pytorch.utilities import rank_zero_only
 from mtl_lightning.errors import UserError
 
 
-def default_loggers(run_dir: Path, name: str, project: str, wandb_mode: str, tensorboard: bool) -> list[Logger]:
+def default_loggers(
+    run_dir: Path, name: str, project: str, wandb_mode: str, tensorboard: bool, goes_on: bool = False
+) -> list[Logger]:
     """The loggers of a run; the first one is the CSV file, whose folder is the run's.
 
     Args:
@@ -23,6 +25,7 @@ def default_loggers(run_dir: Path, name: str, project: str, wandb_mode: str, ten
         project: In Weights & Biases.
         wandb_mode: ``auto``, ``online``, ``offline`` or ``off``; the variable ``WANDB_MODE`` goes before ``auto``.
         tensorboard: Whether to log to TensorBoard as well.
+        goes_on: Whether the run in the folder goes on: then it stays one run in Weights & Biases.
     """
     loggers: list[Logger] = [csv_logger(run_dir)]
     if wandb_mode == "auto":
@@ -36,12 +39,21 @@ def default_loggers(run_dir: Path, name: str, project: str, wandb_mode: str, ten
             os.environ.setdefault("WANDB_SILENT", "true")
         run_dir.mkdir(parents=True, exist_ok=True)
         folder = run_dir.resolve()  # wandb's service takes relative paths to be relative to where it was started
-        loggers.append(WandbLogger(name=run_dir.name, group=name, project=project, save_dir=folder, offline=offline))
+        run_id = wandb_id(run_dir) if goes_on else None
+        loggers.append(
+            WandbLogger(name=run_dir.name, group=name, project=project, save_dir=folder, offline=offline, id=run_id)
+        )
     if tensorboard:
         if find_spec("tensorboard") is None:
             raise UserError("`tensorboard` is not installed: pip install 'mtl-lightning[tensorboard]'")
         loggers.append(TensorBoardLogger(run_dir, name="", version="tensorboard"))
     return loggers
+
+
+def wandb_id(run_dir: Path) -> str | None:
+    """The id under which Weights & Biases knows the run in a folder; None where it knows none."""
+    runs = sorted(run_dir.glob("wandb/*run-*-*"), key=lambda folder: folder.stat().st_mtime)
+    return runs[-1].name.rsplit("-", 1)[1] if runs else None
 
 
 def finish_wandb() -> None:

@@ -1,9 +1,11 @@
-"""Undoing and repeating a forward pass: running statistics as they were, dropout as it was."""
+"""Random numbers of a step, and undoing and repeating a forward pass: running statistics and dropout as they were."""
 
+import random
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +22,21 @@ class RandomState(NamedTuple):
     host: Tensor
     device: Tensor | None
     where: torch.device
+
+
+def seed_batch(seed: int, epoch: int, batch: int, rank: int) -> None:
+    """Seeds the global generators for one batch, so that a run that goes on draws what it would have drawn.
+
+    Args:
+        seed: Of the run.
+        epoch: Number of the epoch.
+        batch: Number of the batch in it.
+        rank: Of the process; each has dropout masks of its own.
+    """
+    words = np.random.SeedSequence([seed, epoch, batch, rank]).generate_state(2)
+    random.seed(int(words[0]))
+    np.random.seed(words[0])
+    torch.manual_seed(int(words[1]) << 32 | int(words[0]))
 
 
 Buffers = list[tuple[Tensor, Tensor]]

@@ -13,14 +13,14 @@ from rich.table import Table
 class Row(TypedDict):
     """A line of ``build/benchmark.json``.
 
-    Ratios are to the first contestant of the workload. That of time is in processor seconds, on two processes in
-    seconds of the wall. What was not measured, or has no goal, is null.
+    Ratios are to the first contestant of the workload. That of time is in processor seconds, on two processes and of
+    waiting in seconds of the wall, of padding in tokens. What was not measured, or has no goal, is null.
     """
 
     workload: str
     contestant: str
     tasks: int
-    time_ratio: float
+    time_ratio: float | None
     target: float | None
     memory_ratio: float | None
     memory_target: float | None
@@ -31,7 +31,7 @@ def row(
     workload: str,
     contestant: str,
     tasks: int,
-    time_ratio: float,
+    time_ratio: float | None,
     target: float | None = None,
     memory_ratio: float | None = None,
     memory_target: float | None = None,
@@ -42,7 +42,7 @@ def row(
         workload=workload,
         contestant=contestant,
         tasks=tasks,
-        time_ratio=round(time_ratio, 3),
+        time_ratio=None if time_ratio is None else round(time_ratio, 3),
         target=target,
         memory_ratio=None if memory_ratio is None else round(memory_ratio, 3),
         memory_target=memory_target,
@@ -73,5 +73,5 @@ def print_tables(rows: Sequence[Row]) -> None:
 
 def _cells(ratio: float | None, target: float | None) -> tuple[str, str]:
     missed = ratio is not None and target is not None and ratio > target
-    shown = "" if ratio is None else f"{ratio:.2f}"
+    shown = "" if ratio is None else f"{ratio:.{2 if ratio >= 0.1 else 3}f}"
     return f"[red]{shown}[/red]" if missed else shown, "" if target is None else f"{target:.2f}"

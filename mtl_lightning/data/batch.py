@@ -17,6 +17,7 @@ class Batch(NamedTuple):
             divided by the step's, times the number of processes, over which gradients are averaged.
         examples: Row numbers of the examples in their data set, B of them.
         num_tokens: Size of the inputs in the encoder's unit, without padding.
+        step_size: Number of examples of this data set in the step, on all processes; 0: not known, as in an evaluation.
     """
 
     inputs: dict[str, Tensor]
@@ -25,6 +26,7 @@ class Batch(NamedTuple):
     shares: dict[str, float]
     examples: list[int]
     num_tokens: int
+    step_size: int = 0
 
 
 StepBatch = Mapping[str, Batch]

@@ -7,12 +7,13 @@ import numpy as np
 import torch
 from datasets import Dataset
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset as TorchDataset
 
 from mtl_lightning.data.batch import Batch, StepBatch
-from mtl_lightning.data.encoding import Processor
+from mtl_lightning.data.columns import read_rows, with_prefix
+from mtl_lightning.data.examples import Processor
 from mtl_lightning.data.sampler import Plan, Rows
+from mtl_lightning.padding import pad
 
 
 class StepDataset(TorchDataset[StepBatch]):
@@ -25,7 +26,7 @@ class StepDataset(TorchDataset[StepBatch]):
     """
 
     def __init__(self, tables: Mapping[str, Dataset], processor: Processor, missing: Mapping[str, float]) -> None:
-        self.tables = tables
+        self.tables = {name: table.with_format("arrow") for name, table in tables.items()}
         self.processor = processor
         self.missing = missing
 
@@ -33,26 +34,21 @@ class StepDataset(TorchDataset[StepBatch]):
         return {name: self._read(name, rows) for name, rows in plan.items()}
 
     def _read(self, name: str, rows: Rows) -> Batch:
-        columns = self.tables[name][rows.indices]
-        inputs = _named("inputs/", columns)
+        columns = read_rows(self.tables[name], rows.indices) if rows.examples is None else rows.examples.columns
+        inputs = with_prefix("inputs/", columns)
         examples = [dict(zip(inputs, values, strict=True)) for values in zip(*inputs.values(), strict=True)]
         return Batch(
             inputs=self.processor.collate(examples),
-            targets={task: stack(v, self.missing[task]) for task, v in _named("targets/", columns).items()},
-            counts={task: int(values.sum()) for task, values in _named("counts/", columns).items()},
+            targets={task: stack(v, self.missing[task]) for task, v in with_prefix("targets/", columns).items()},
+            counts={task: int(values.sum()) for task, values in with_prefix("counts/", columns).items()},
             shares=rows.shares,
-            examples=rows.indices,
+            examples=columns["row"].tolist(),
             num_tokens=int(columns["length"].sum()),
+            step_size=rows.step_size,
         )
 
 
 def stack(targets: Sequence[Any], missing: float) -> Tensor:
     """Encoded labels as a tensor: float32 where missing ones are NaN, else int64; lists are padded with ``missing``."""
-    dtype = torch.float32 if missing != missing else torch.int64
-    if np.ndim(targets[0]) == 0:
-        return torch.tensor(np.asarray(targets), dtype=dtype)
-    return pad_sequence([torch.tensor(t, dtype=dtype) for t in targets], batch_first=True, padding_value=missing)
-
-
-def _named(prefix: str, columns: Mapping[str, Any]) -> dict[str, Any]:
-    return {name.removeprefix(prefix): values for name, values in columns.items() if name.startswith(prefix)}
+    dtype = np.float32 if missing != missing else np.int64
+    return torch.from_numpy(np.array(targets, dtype)) if np.ndim(targets[0]) == 0 else pad(targets, missing, dtype)

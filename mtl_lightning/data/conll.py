@@ -1,80 +1,94 @@
 """Reads CoNLL columns: one word a line, sentences apart by an empty line."""
 
-import gzip
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from functools import cached_property
 
-from datasets import Dataset, Features, List, Value
+from mtl_lightning.data.bad_rows import BadLine
+from mtl_lightning.data.lines import Example, Rows, flaw, read_lines
 
-from mtl_lightning.errors import UserError
+_BLANK = " \t\r\n"
 
 
-def read_conll(path: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yields the sentences of a file.
+def read_conll(path: str, columns: Sequence[str]) -> Rows:
+    """Yields the sentences of a file: for each column a list of values, and a text for each comment.
 
     Comment lines ``# name = value`` before a sentence become columns of single values; other comments are passed over.
-    Where columns are apart by spaces, ``#tag O`` is a word: it has as many values as there are columns and no ``=``.
+    Where columns are apart by spaces, ``#tag O`` is a word: it has as many values as there are columns and no ``=``. So
+    is ``# O``, if its last value is ``O`` or stands in the last column of another line.
 
     Args:
         path: A text file in UTF-8, plain or gzipped.
         columns: Names of the columns, in order; values are separated by a tab or, where a line has none, by spaces.
 
-    Yields:
-        For each sentence a list of values for each column, and a text for each comment.
-
     Raises:
-        UserError: If a line has another number of columns; it names file and line.
+        UserError: If the file cannot be read.
     """
-    sentence: dict[str, Any] = {}
-    with (gzip.open if path.endswith(".gz") else open)(path, "rt", encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, 1):
-            line = line.rstrip("\r\n")
-            if not line.strip():
-                if columns[0] in sentence:
-                    yield sentence
-                sentence = {}
-            elif columns[0] not in sentence and _is_comment(line, len(columns)):
-                name, equals, value = line.removeprefix("#").partition("=")
-                if equals and name.strip() in columns:
-                    raise UserError(f"{path}, line {number}: the comment has the name of a column; rename that column")
-                if equals:
-                    sentence[name.strip()] = value.strip()
-            else:
-                values = line.split("\t") if "\t" in line else line.split()
-                if len(values) != len(columns):
-                    raise UserError(
-                        f"{path}, line {number}: expected {len(columns)} columns ({', '.join(columns)}), "
-                        f"found {len(values)}: {line!r}"
-                    )
-                for name, value in zip(columns, values, strict=True):
-                    sentence.setdefault(name, []).append(value)
-    if columns[0] in sentence:
-        yield sentence
+    sentence = _Sentence(path, columns)
+    for number, line in enumerate(read_lines(path), 1):
+        if line.strip(_BLANK):
+            sentence.add(number, line)
+        else:
+            yield from sentence.finish()
+    yield from sentence.finish()
 
 
-def _is_comment(line: str, num_columns: int) -> bool:
-    values = line.split()
-    is_word = len(values) == num_columns and values[0] != "#" and "=" not in line
-    return line.startswith("#") and "\t" not in line and not is_word
+class _Sentence:
+    """The lines of a sentence; ``finish`` begins the next one."""
+
+    def __init__(self, path: str, columns: Sequence[str]) -> None:
+        self.path = path
+        self.columns = columns
+        self._begin()
+
+    def _begin(self) -> None:
+        self.lines: list[str] = []
+        self.words: list[list[str]] = []
+        self.comments: dict[str, str] = {}
+        self.first = 0
+        self.problem: tuple[int, str] | None = None
+
+    def add(self, number: int, line: str) -> None:
+        """Takes a line that is not empty."""
+        self.lines.append(line)
+        values = _values(line)
+        reason = flaw(line)
+        if reason is None and not self.words and self._is_comment(line, values):
+            name, equals, value = line.strip(_BLANK).removeprefix("#").partition("=")
+            if equals and name.strip() in self.columns:
+                reason = "the comment has the name of a column; rename that column"
+            elif equals:
+                self.comments[name.strip()] = value.strip()
+        elif reason is None and len(values) != len(self.columns):
+            reason = f"expected {len(self.columns)} columns ({', '.join(self.columns)}), found {len(values)}"
+        else:
+            self.first = self.first or number
+            self.words.append(values)
+        if reason is not None and self.problem is None:
+            self.problem = (number, reason)
+
+    def finish(self) -> Iterator[Example | BadLine]:
+        """The sentence, if there is one."""
+        if self.problem is not None:
+            yield BadLine(*self.problem, "".join(self.lines))
+        elif self.words:
+            columns = dict(zip(self.columns, map(list, zip(*self.words, strict=True)), strict=True))
+            yield Example(self.first, {**columns, **self.comments})
+        self._begin()
+
+    def _is_comment(self, line: str, values: Sequence[str]) -> bool:
+        if not line.startswith("#") or "\t" in line:
+            return False
+        if len(values) != len(self.columns) or "=" in line:
+            return True
+        return values[0] == "#" and values[-1] != "O" and values[-1] not in self.last_values
+
+    @cached_property
+    def last_values(self) -> set[str]:
+        """What stands in the last column of the lines that cannot be comments."""
+        rows = (_values(line) for line in read_lines(self.path) if not line.startswith("#"))
+        return {values[-1] for values in rows if len(values) == len(self.columns)}
 
 
-def conll_table(path: str, columns: Sequence[str]) -> Dataset:
-    """The sentences of a file as a table, cached by path and time of change; see :func:`read_conll`."""
-    status = Path(path).stat()
-    try:
-        names = {name: None for sentence in read_conll(path, columns) for name in sentence}
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {path} as CoNLL columns: {error}") from error
-    text = Value("string")
-    if columns[0] not in names:
-        raise UserError(f"{path} holds no examples")
-    features = Features({name: List(text) if name in columns else text for name in names})
-    version = f"{status.st_size}-{status.st_mtime_ns}"
-    arguments = {"path": path, "columns": tuple(columns), "names": tuple(names), "version": version}
-    return Dataset.from_generator(_rows, features=features, gen_kwargs=arguments)
-
-
-def _rows(path: str, columns: Sequence[str], names: Sequence[str], version: str) -> Iterator[dict[str, Any]]:
-    for sentence in read_conll(path, columns):
-        yield {name: sentence.get(name) for name in names}
+def _values(line: str) -> list[str]:
+    line = line.rstrip("\r\n")
+    return line.split("\t") if "\t" in line else [value for value in line.split(" ") if value]

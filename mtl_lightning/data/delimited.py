@@ -1,17 +1,26 @@
 """Reads CSV and TSV: every value is the text that stands in the file."""
 
 import csv
-import gzip
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Literal
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
-from datasets import Dataset, Features, Value
+from mtl_lightning.data.bad_rows import BadLine
+from mtl_lightning.data.lines import Example, Rows, check_names, flaw, read_lines
+from mtl_lightning.errors import UserError, shown
 
-from mtl_lightning.errors import UserError
+_LONGEST = 2**31 - 1
 
 
-def read_delimited(path: str, delimiter: str) -> Iterator[dict[str, str]]:
+class _Record(NamedTuple):
+    """A row as it stands in the file, from its first physical line on; ``reason`` says why it is none."""
+
+    line: int
+    text: str
+    values: list[str]
+    reason: str | None
+
+
+def read_delimited(path: str, delimiter: str) -> Rows:
     """Yields the rows of a file that has a header row; empty lines are passed over.
 
     Unlike pandas it guesses no types, knows no words that mean "missing", and takes no column for an index.
@@ -21,34 +30,59 @@ def read_delimited(path: str, delimiter: str) -> Iterator[dict[str, str]]:
         delimiter: A comma, or a tab, with which quotes mean nothing.
 
     Raises:
-        UserError: If a row has another number of values than the header, or the header names a column twice.
+        UserError: If the file cannot be read, or its header is none.
     """
-    quoting: Literal[0, 3] = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
-    with (gzip.open if path.endswith(".gz") else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
-        rows = csv.reader(file, delimiter=delimiter, quoting=quoting)
-        header = next(rows, [])
-        if twice := [name for name in header if header.count(name) > 1]:
-            raise UserError(f"{path}: the header names the column '{twice[0]}' twice")
-        for values in rows:
-            if values and len(values) != len(header):
-                raise UserError(
-                    f"{path}, line {rows.line_num}: expected {len(header)} values ({', '.join(header)}), "
-                    f"found {len(values)}: {delimiter.join(values)[:80]!r}"
-                )
-            if values:
-                yield dict(zip(header, values, strict=True))
+    records = _records(read_lines(path), delimiter)
+    header = _header(path, records)
+    for line, text, values, reason in records:
+        if reason is None and len(values) != len(header):
+            names = shown(", ".join(header))[1:-1]
+            reason = f"expected {len(header)} values ({names}), found {len(values)}"
+        yield Example(line, dict(zip(header, values, strict=True))) if reason is None else BadLine(line, reason, text)
 
 
-def delimited_table(path: str, delimiter: str) -> Dataset:
-    """The rows of a file as a table, cached by path and time of change; see :func:`read_delimited`."""
-    status = Path(path).stat()
-    names = next(read_delimited(path, delimiter), None)
-    if names is None:
-        raise UserError(f"{path} holds no examples")
-    arguments = {"path": path, "delimiter": delimiter, "version": f"{status.st_size}-{status.st_mtime_ns}"}
-    features = Features({name: Value("string") for name in names})
-    return Dataset.from_generator(_rows, features=features, gen_kwargs=arguments)
+def header_of(path: str, delimiter: str) -> list[str]:
+    """Names of the columns of a file, none if it is empty."""
+    return _header(path, _records(read_lines(path), delimiter))
 
 
-def _rows(path: str, delimiter: str, version: str) -> Iterator[dict[str, str]]:
-    yield from read_delimited(path, delimiter)
+def _header(path: str, records: Iterator[_Record]) -> list[str]:
+    header = next(records, None)
+    if header is None:
+        return []
+    if header.reason is not None:
+        raise UserError(f"{path}, line {header.line}, the header: {header.reason}")
+    check_names(path, header.values)
+    return header.values
+
+
+def _records(lines: Iterator[str], delimiter: str) -> Iterator[_Record]:
+    """The rows that are not empty."""
+    csv.field_size_limit(_LONGEST)  # a text may be longer than the 128 KiB that are the default
+    read: list[str] = []
+    reader = csv.reader(
+        _remember(lines, read),
+        delimiter=delimiter,
+        quoting=csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL,
+        strict=True,
+    )
+    number = 1
+    while True:
+        values, reason = [], None
+        try:
+            values = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            reason = "a quote is not closed" if "end of data" in str(error) else str(error)
+        text = "".join(read)
+        if values or reason:
+            yield _Record(number, text, values, flaw(text) or reason)
+        number += len(read)
+        read.clear()
+
+
+def _remember(lines: Iterable[str], read: list[str]) -> Iterator[str]:
+    for line in lines:
+        read.append(line)
+        yield line

@@ -1,36 +1,23 @@
-"""From raw columns to encoded ones: inputs by the encoder's processor, labels by the tasks."""
+"""From raw columns to encoded ones, cached."""
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+import json
+from collections.abc import Container, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from datasets import Dataset
 from datasets.fingerprint import Hasher
 
 from mtl_lightning import __version__
+from mtl_lightning.data.bad_rows import BAD, LINE, BadLine, BadRow, visible
+from mtl_lightning.data.cache import made_once, num_encoders
+from mtl_lightning.data.examples import Columns, ExampleEncoder, LabelEncoder, Processor
 from mtl_lightning.data.source import DataSource
+from mtl_lightning.data.tables import decoded, exact
 from mtl_lightning.errors import UserError, did_you_mean
 
-
-class Processor(Protocol):
-    """What the data layer asks of an encoder's processor; see ``mtl_lightning.encoders.InputProcessor``."""
-
-    inputs: tuple[str, ...]
-
-    def encode(self, columns: Mapping[str, Any]) -> dict[str, list[Any]]: ...
-    def collate(self, examples: Any) -> dict[str, Any]: ...
-    def length(self, example: Mapping[str, Any]) -> int: ...
-    def signature(self) -> Any: ...
-
-
-class LabelEncoder(Protocol):
-    """What the data layer asks of a task; see ``mtl_lightning.tasks.Task``."""
-
-    level: Any
-    missing: Any
-
-    def encode(self, value: Any) -> Any: ...
-    def adapted(self) -> dict[str, Any]: ...
+_ROW = "__row__"
+"""Column of the rows' numbers in their table."""
 
 
 class Encoding:
@@ -68,10 +55,13 @@ class Encoding:
             labelled: Whether to encode labels too; they are not needed to predict.
 
         Returns:
-            Columns ``inputs/<name>``, ``length`` and, if ``labelled``, ``targets/<task>`` and ``counts/<task>``.
+            Columns ``row`` (number of the example in ``table``), ``inputs/<name>``, ``length``, ``lost`` (words or
+            tokens beyond the encoder's limit) and, if ``labelled``, for each task ``targets/<task>``,
+            ``counts/<task>`` (labels present) and ``irregular/<task>`` (labels that look like a mistake).
 
         Raises:
-            UserError: For a column that is not there, or a value that cannot be understood; it names the row.
+            UserError: For a column that is not there, or a value that cannot be understood; it names the row. Where
+                the data set skips bad rows they are missing in the result, and it is an error if all are bad.
         """
         tasks = self.tasks if labelled else {}
         check_columns(f"data.datasets.{self.name}.inputs", self.source.inputs, table)
@@ -79,85 +69,107 @@ class Encoding:
         signature = [
             table._fingerprint,
             self.source.inputs,
+            self.source.on_bad_row,
             __version__,
             type(self.processor).__qualname__,
             self.processor.signature(),
-            [(task, self.source.labels[task], _settings(encoder)) for task, encoder in tasks.items()],
+            [
+                (task, self.source.labels[task], self._names(task), _settings(encoder))
+                for task, encoder in tasks.items()
+            ],
         ]
-        return table.map(
-            self._encode,
-            batched=True,
-            with_indices=True,
-            remove_columns=table.column_names,
-            fn_kwargs={"split": split, "labelled": labelled},
-            new_fingerprint=Hasher.hash(signature),
-            desc=f"encode {self.name}/{split}",
-        ).with_format("numpy")
+        (raw, json_columns), fingerprint = exact(table), Hasher.hash(signature)
+        with made_once(fingerprint) as path:
+            encoded = raw.map(
+                self._encode,
+                batched=True,
+                with_indices=True,
+                remove_columns=raw.column_names,
+                fn_kwargs={"json_columns": json_columns, "split": split, "labelled": labelled},
+                cache_file_name=str(path),
+                num_proc=num_encoders(len(raw)),
+                new_fingerprint=fingerprint,
+                desc=f"encode {self.name}/{split}",
+            )
+        if len(encoded) == 0:
+            bad = next(self.skipped(table, encoded, split, labelled))
+            raise UserError(
+                f"data set '{self.name}': no row of split '{split}' is good; {bad.where}: {bad.reason}; mend it"
+            )
+        return encoded.with_format("numpy")
+
+    def skipped(self, table: Dataset, encoded: Dataset, split: str, labelled: bool = True) -> Iterator[BadRow]:
+        """The rows of a table that are not in what it was encoded to, and why; arguments as those of the call."""
+        kept = np.zeros(len(table), dtype=bool)
+        if len(encoded):
+            kept[encoded["row"][:]] = True
+        (raw, json_columns), encode = exact(table), self._encoder(labelled)
+        for row in np.flatnonzero(~kept).tolist():
+            columns = decoded(raw[row : row + 1], json_columns)
+            if (bad := columns.get(BAD, [None])[0]) is not None:
+                line = BadLine(**json.loads(bad))
+                yield BadRow(self.source.where(table, split, row), line.reason, line.text)
+                continue
+            try:
+                encode(columns)
+            except UserError as error:
+                content = {name: columns[name][0] for name in visible(table)}
+                yield BadRow(self.source.where(table, split, row, error.word), str(error), content)
 
     def _encode(
-        self, columns: Mapping[str, list[Any]], rows: list[int], split: str, labelled: bool
-    ) -> dict[str, list[Any]]:
-        try:
-            inputs = self.processor.encode({name: columns[column] for name, column in self.source.inputs.items()})
-        except UserError:
-            self._find_bad_input(columns, rows, split)
-            raise
-        encoded = {f"inputs/{name}": values for name, values in inputs.items()}
-        examples = [dict(zip(inputs, values, strict=True)) for values in zip(*inputs.values(), strict=True)]
-        encoded["length"] = [self.processor.length(example) for example in examples]
-        for task, encoder in self.tasks.items() if labelled else ():
-            column = columns[self.source.labels[task]]
-            targets = [self._encode_label(task, encoder, v, split, row) for v, row in zip(column, rows, strict=True)]
-            if encoder.level == "tokens":
-                targets = self._fit_words(task, encoder, targets, inputs, split, rows)
-            encoded[f"targets/{task}"] = targets
-            encoded[f"counts/{task}"] = [count_labels(target, encoder.missing) for target in targets]
-        return encoded
+        self, columns: Columns, rows: list[int], json_columns: Container[str], split: str, labelled: bool
+    ) -> dict[str, Sequence[Any]]:
+        columns = {**decoded(columns, json_columns), _ROW: rows}
+        if BAD in columns:
+            columns = _take(columns, [i for i, bad in enumerate(columns[BAD]) if bad is None])
+        return self._sift(self._encoder(labelled), columns, split)
 
-    def _encode_label(self, task: str, encoder: LabelEncoder, value: Any, split: str, row: int) -> Any:
+    def _sift(self, encode: ExampleEncoder, columns: Columns, split: str) -> dict[str, Sequence[Any]]:
+        """Encodes the rows that can be encoded; where they cannot all at once, each half by itself."""
+        rows = columns[_ROW]
+        if not rows:
+            return {"row": []}
         try:
-            return encoder.encode(value)
+            return {"row": rows, **encode(columns)}
         except UserError as error:
-            column = self.source.labels[task]
-            raise UserError(f"{self._where(split, row)}, column '{column}' (task '{task}'): {error}") from error
+            if len(rows) == 1 and self.source.on_bad_row == "skip":
+                return {"row": []}
+            where = f"data set '{self.name}', {self._where(columns, split, error.word)}"
+            if len(rows) == 1:
+                raise UserError(f"{where}, {error}; {self.source.mend}") from error
+            middle = len(rows) // 2
+            parts = range(middle), range(middle, len(rows))
+            halves = [self._sift(encode, _take(columns, part), split) for part in parts]
+            good = [half for half in halves if half["row"]]
+            if sum(len(half["row"]) for half in good) == len(rows):
+                raise UserError(f"{where}, and the {len(rows) - 1} rows after it: {error}") from error
+            return {name: [v for half in good for v in half[name]] for name in (good or halves)[0]}
 
-    def _fit_words(
-        self,
-        task: str,
-        encoder: LabelEncoder,
-        targets: list[list[int]],
-        inputs: Mapping[str, list[Any]],
-        split: str,
-        rows: list[int],
-    ) -> list[list[int]]:
-        """Cuts tags to the words that the encoder kept; an example without tags gets missing ones."""
-        fitted = []
-        for tags, num_words, starts, row in zip(targets, inputs["num_words"], inputs["word_starts"], rows, strict=True):
-            if tags and len(tags) != num_words:
-                raise UserError(
-                    f"{self._where(split, row)}: {len(tags)} tags in column '{self.source.labels[task]}' "
-                    f"(task '{task}') for {num_words} words; there must be one a word"
-                )
-            fitted.append((tags or [encoder.missing] * num_words)[: len(starts)])
-        return fitted
+    def _where(self, columns: Columns, split: str, word: int | None) -> str:
+        """Where the first of some rows came from."""
+        row = columns[_ROW][0]
+        if LINE not in columns:
+            return self.source.describe(split, row)
+        return self.source.describe(split, row, line=columns[LINE][0], word=word)
 
-    def _find_bad_input(self, columns: Mapping[str, list[Any]], rows: list[int], split: str) -> None:
-        for position, row in enumerate(rows):
-            try:
-                self.processor.encode({n: columns[c][position : position + 1] for n, c in self.source.inputs.items()})
-            except UserError as error:
-                raise UserError(f"{self._where(split, row)}: {error}") from error
+    def _encoder(self, labelled: bool) -> ExampleEncoder:
+        return ExampleEncoder(self.source, self.processor, self.tasks if labelled else {})
 
-    def _where(self, split: str, row: int) -> str:
-        return f"data set '{self.name}', {self.source.describe(split, row)}"
+    def _names(self, task: str) -> Mapping[str, str] | None:
+        rename = self.source.renaming(task)
+        return None if rename is None else rename.names
 
 
 def check_columns(where: str, mapping: Mapping[str, str], table: Dataset) -> None:
     """Raises :class:`UserError` if a mapped column is not in the table."""
     for name, column in mapping.items():
-        if column not in table.column_names:
-            hint = did_you_mean(column, table.column_names)
+        if column not in visible(table):
+            hint = did_you_mean(column, visible(table))
             raise UserError(f"{where}.{name}: the data has no column '{column}'; {hint}")
+
+
+def _take(columns: Columns, rows: Sequence[int]) -> Columns:
+    return {name: [found[i] for i in rows] for name, found in columns.items()}
 
 
 def _settings(encoder: LabelEncoder) -> Any:
@@ -165,9 +177,3 @@ def _settings(encoder: LabelEncoder) -> Any:
     names = [name for name, value in vars(encoder).items() if name[0] != "_" and value is not None]
     settings = {name: getattr(encoder, name) for name in sorted(names) if name != "training"}
     return [type(encoder).__module__, type(encoder).__qualname__, encoder.adapted(), settings]
-
-
-def count_labels(target: Any, missing: float) -> int:
-    """Number of labels present in an encoded label."""
-    values = np.asarray(target)
-    return int(np.size(values) - np.count_nonzero(np.isnan(values) if missing != missing else values == missing))

@@ -1,22 +1,19 @@
 """Data sets in local files."""
 
-import csv
-import gzip
 from collections.abc import Mapping
 from pathlib import Path
 
-from datasets import Dataset, load_dataset
-from datasets.exceptions import DatasetGenerationError
-from pyarrow import parquet
+from datasets import Dataset, IterableDataset
 
-from mtl_lightning.data.conll import conll_table
-from mtl_lightning.data.delimited import delimited_table
-from mtl_lightning.data.source import SPLITS, DataSource
+from mtl_lightning.data.parquet import parquet_rows, parquet_table
+from mtl_lightning.data.source import SPLITS, DataSource, OnBadRow
 from mtl_lightning.data.splits import Split
+from mtl_lightning.data.streaming import Streaming
+from mtl_lightning.data.text_tables import text_rows, text_table
 from mtl_lightning.errors import UserError, did_you_mean
 
 _FORMATS = {
-    ".jsonl": "json",
+    ".jsonl": "jsonl",
     ".json": "json",
     ".csv": "csv",
     ".tsv": "tsv",
@@ -25,14 +22,14 @@ _FORMATS = {
     ".conllu": "conll",
     ".bio": "conll",
 }
-_DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 
 class FileSource(DataSource):
     """Examples from JSON Lines, CSV, TSV, Parquet or CoNLL columns, plain or gzipped (``.gz``), told by their endings.
 
     Splits are files of their own (``{train: …, val: …, test: …}``), or ``split`` makes them out of a single file. CSV
-    and TSV have a header row; all their values are texts, and TSV knows no quotes.
+    and TSV have a header row; all their values are texts, and TSV knows no quotes. A ``.json`` file holds JSON Lines or
+    one array of objects. Every value is what stands in the file, and messages name its line.
 
     Args:
         files: Path of each split's file, or of the single file.
@@ -41,6 +38,10 @@ class FileSource(DataSource):
         root: Folder that paths start from.
         split: How to divide a single file, :class:`ColumnSplit` or :class:`FractionSplit`.
         columns: Names of the columns of CoNLL files, in order.
+        label_maps: See :class:`DataSource`; paths start from ``root``.
+        on_bad_row: See :class:`DataSource`.
+        streaming: Read the training file as it comes, see :class:`Streaming`; null: it is read before training starts,
+            and kept in the cache.
     """
 
     def __init__(
@@ -51,62 +52,68 @@ class FileSource(DataSource):
         root: str = ".",
         split: Split | None = None,
         columns: list[str] | None = None,
+        label_maps: dict[str, str | dict[str, list[str]]] | None = None,
+        on_bad_row: OnBadRow = "error",
+        streaming: Streaming | None = None,
     ) -> None:
-        super().__init__(inputs, labels)
+        maps = {task: str(Path(root, m)) if isinstance(m, str) else m for task, m in (label_maps or {}).items()}
+        super().__init__(inputs, labels, maps, on_bad_row)
         if isinstance(files, str) != (split is not None):
             raise UserError("`files` must name a file for each split, or be a single file with `split` beside it")
         for name in files if isinstance(files, Mapping) else ():
             if name not in SPLITS:
                 raise UserError(f"`files` has the unknown split '{name}'; {did_you_mean(name, SPLITS)}")
+        if columns is not None and len(set(columns)) != len(columns):
+            raise UserError(f"`columns` names a column twice: {', '.join(columns)}")
+        if streaming is not None and split is not None:
+            raise UserError("`streaming` needs a file of its own for `train`; `split` divides one that it must count")
+        self.streaming = streaming
         self.files = {"": files} if isinstance(files, str) else dict(files)
         self.root = root
         self.split = split
         self.columns = columns
 
-    def load(self) -> dict[str, Dataset]:
-        tables = {name: self._read(self._path(file)) for name, file in self.files.items()}
+    def load(self) -> dict[str, Dataset | IterableDataset]:
+        tables = {
+            name: self._read(self._path(file), stream=name == "train" and self.streaming is not None)
+            for name, file in self.files.items()
+        }
         return self.split.divide(tables[""]) if self.split is not None else tables
 
-    def describe(self, split: str, row: int) -> str:
-        file = self.files.get(split)
-        return super().describe(split, row) if file is None else f"{self._path(file)}, example {row + 1}"
+    def describe(self, split: str, row: int, line: int | None = None, word: int | None = None) -> str:
+        file = self.files.get("" if self.split is not None else split)
+        if file is None or line is None:
+            return super().describe(split, row)
+        kind = _kind(file)
+        if kind == "conll":
+            line += word or 0
+        return f"{Path(self.root, file)}, {'row' if kind == 'parquet' else 'line'} {line}"
 
     def _path(self, file: str) -> str:
         path = Path(self.root, file)
-        if not path.is_file():
-            beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-            hint = did_you_mean(path.name, beside) if beside else f"there is no folder {path.parent}"
-            raise UserError(f"no file {path}; {hint}")
-        return str(path)
+        if path.is_file():
+            return str(path)
+        if path.is_symlink():
+            raise UserError(f"{path} is a link to {path.readlink()}, which is no file")
+        if path.exists():
+            raise UserError(f"{path} is {'a folder' if path.is_dir() else 'no regular file'}; name a file")
+        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        hint = did_you_mean(path.name, beside) if beside else f"there is no folder {path.parent}"
+        raise UserError(f"no file {path}; {hint}")
 
-    def _read(self, path: str) -> Dataset:
-        endings = [suffix for suffix in Path(path).suffixes if suffix != ".gz"]
-        kind = _FORMATS.get(endings[-1]) if endings else None
+    def _read(self, path: str, stream: bool = False) -> Dataset | IterableDataset:
+        kind = _kind(path)
         if kind is None:
             raise UserError(f"cannot tell the format of {path} by its ending; known: {', '.join(_FORMATS)} (also .gz)")
-        if kind != "conll":
-            return read_table(path, kind)
-        if not self.columns:
+        if kind == "conll" and not self.columns:
             raise UserError(f"`columns` is missing: name the columns of {path}, in order")
-        return conll_table(path, self.columns)
+        if stream:
+            of_texts = {"path": path, "kind": kind, "columns": tuple(self.columns or ())}
+            read, arguments = (parquet_rows, {"path": path}) if kind == "parquet" else (text_rows, of_texts)
+            return IterableDataset.from_generator(read, gen_kwargs=arguments)
+        return parquet_table(path) if kind == "parquet" else text_table(path, kind, self.columns, self.on_bad_row)
 
 
-def read_table(path: str, kind: str) -> Dataset:
-    """Reads a JSON Lines, CSV, TSV or Parquet file as a table.
-
-    Raises:
-        UserError: If the file is not what its ending says, or empty.
-    """
-    try:
-        if kind in _DELIMITERS:
-            return delimited_table(path, _DELIMITERS[kind])
-        if kind == "parquet" and path.endswith(".gz"):  # which `load_dataset` does not unpack
-            with gzip.open(path) as file:
-                return Dataset(parquet.read_table(file))
-        return load_dataset(kind, data_files=path, split="train")
-    except (DatasetGenerationError, csv.Error, OSError, StopIteration, ValueError) as error:
-        cause = error.__cause__ if isinstance(error, DatasetGenerationError) else error
-        if isinstance(cause, UserError):
-            raise cause from None
-        reason = " ".join(str(cause or error).split()) or "it is empty"
-        raise UserError(f"cannot read {path} as {kind}: {reason[:300]}") from error
+def _kind(path: str) -> str | None:
+    endings = [suffix.lower() for suffix in Path(path).suffixes if suffix.lower() != ".gz"]
+    return _FORMATS.get(endings[-1]) if endings else None

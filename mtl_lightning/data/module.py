@@ -1,19 +1,29 @@
 """The data module: data sets in, step batches out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from math import ceil
 from typing import Any
 
 import numpy as np
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from mtl_lightning.data.batch import StepBatch
 from mtl_lightning.data.collation import StepDataset
-from mtl_lightning.data.encoding import Encoding, check_columns
+from mtl_lightning.data.columns import integers, with_prefix
+from mtl_lightning.data.encoding import Encoding
+from mtl_lightning.data.examples import ExampleEncoder
+from mtl_lightning.data.findings import report, without_notes
+from mtl_lightning.data.labels import check_label_maps, understood_labels
+from mtl_lightning.data.loader import step_loader
+from mtl_lightning.data.overlap import warn_of_overlap
+from mtl_lightning.data.position import Position, position
 from mtl_lightning.data.sampler import SequentialSampler, StepSampler
-from mtl_lightning.data.schedules import RoundRobin, Schedule
+from mtl_lightning.data.schedules import Moment, RoundRobin, Schedule, Score
+from mtl_lightning.data.scores import Scores
 from mtl_lightning.data.source import DataSource
+from mtl_lightning.data.stream_passes import StreamPasses, check_streams
 from mtl_lightning.errors import UserError, did_you_mean
 
 
@@ -27,7 +37,8 @@ class MultiTaskDataModule(LightningDataModule):
         batch_size: Examples a step and process: one number, or one for each data set.
         eval_batch_size: The same for evaluation and prediction; null: twice ``batch_size``.
         schedule: Which data sets appear in which step, and how long an epoch is; null: :class:`RoundRobin`.
-        num_workers: Processes that prepare batches; 0: the training process does.
+        num_workers: Processes that prepare batches, 0: the training process does; null: 0 on a CPU, up to 4 of a
+            training process's cores beside an accelerator.
         seed: Of shuffling.
     """
 
@@ -37,7 +48,7 @@ class MultiTaskDataModule(LightningDataModule):
         batch_size: int | dict[str, int] = 32,
         eval_batch_size: int | dict[str, int] | None = None,
         schedule: Schedule | None = None,
-        num_workers: int = 0,
+        num_workers: int | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -50,49 +61,71 @@ class MultiTaskDataModule(LightningDataModule):
             "eval_batch_size", doubled if eval_batch_size is None else eval_batch_size, datasets
         )
         self.schedule = schedule or RoundRobin()
-        if num_workers < 0:
+        if num_workers is not None and num_workers < 0:
             raise UserError(f"data.num_workers must be at least 0, found {num_workers}")
         self.num_workers = num_workers
         self.seed = seed
         self.predict_source: tuple[DataSource, Dataset] | None = None
-        self._tables: dict[str, dict[str, Dataset]] = {}
+        self.scores = Scores()
+        self._tables: dict[str, Mapping[str, Dataset | IterableDataset]] = {}
+        self._streams: dict[str, StreamPasses] = {}
+        self._sampler: StepSampler | None = None
+        self._moment: Moment | None = None
+        self._saved: dict[str, Any] = {}
+        self._reported: set[tuple[str, str]] = set()
 
     def setup(self, stage: str) -> None:
         """Loads the raw tables."""
         if self._trainer.overfit_batches:
             raise UserError("trainer.overfit_batches picks from a plain sampler; use trainer.limit_train_batches")
+        if stage == "fit":
+            self.scores, self._sampler, self._moment, self._saved = Scores(), None, None, {}
         if stage != "predict" and not self._tables:
             self._tables = {name: _load(name, source) for name, source in self.datasets.items()}
         self._check_tasks()
+        for name, source in self.datasets.items() if stage == "fit" else ():
+            check_label_maps(name, source, self._trainer.lightning_module.tasks)
+            check_streams(name, source, self._tables[name])
+            if self._trainer.is_global_zero and not self._is_stream(name):
+                warn_of_overlap(name, source, self._tables[name])
 
-    def training_labels(self, task: str) -> list[Any]:
-        """Raw labels of a task in the training splits of all data sets that label it.
+    def training_labels(self, task: str) -> Iterator[Any]:
+        """Yields raw labels of a task from the training splits of all data sets that label it.
 
         Raises:
-            UserError: If no data set labels it, or one that does has no training split.
+            UserError: If a data set that labels it has no training split, or a label there cannot be understood.
         """
-        values: list[Any] = []
         for name, source in self.datasets.items():
             if task in source.labels:
-                table = self._table(name, "train")
-                check_columns(f"data.datasets.{name}.labels", {task: source.labels[task]}, table)
-                values += table[source.labels[task]]
-        return values
+                if self._is_stream(name):
+                    raise UserError(
+                        f"data set '{name}' is a stream, which nobody has read before training starts: give the task "
+                        f"what it would take from the labels (`labels`; `mean` and `std` of a regression)"
+                    )
+                yield from understood_labels(self._encoding(name), self._table(name, "train"), "train", task)
 
     def train_dataloader(self) -> DataLoader[StepBatch]:
         """Step batches in the order of the schedule."""
         tables = self._encoded("train")
+        self._streams = {name: self._stream(name) for name in self.datasets if self._is_stream(name)}
         sampler = StepSampler(
-            lengths={name: _integers(table, "length") for name, table in tables.items()},
+            lengths={name: integers(table, "length") for name, table in tables.items()},
             counts={name: _counts(table) for name, table in tables.items()},
             batch_sizes=self.batch_sizes,
             schedule=self.schedule,
-            seed=self.seed,
+            moment=self._moment_of,
             rank=self._trainer.global_rank,
             num_replicas=self._trainer.world_size,
+            streams=self._streams,
         )
         if empty := [name for name, number in sampler.num_batches.items() if number == 0]:
             raise UserError(f"data set '{empty[0]}' has fewer training examples than there are processes")
+        sampler.start = Position(*self._saved.get("position", (0, 0)))
+        sampler.epoch = sampler.start[0]  # Lightning sets it only once the workers have begun
+        for name in self._streams.keys() & self._saved.get("streams", {}).keys():
+            self._streams[name].restore(sampler.epoch, self._saved["streams"][name])
+        self._sampler = sampler
+        self._check_saved_plan()
         return self._loader(tables, sampler)
 
     def val_dataloader(self) -> DataLoader[StepBatch]:
@@ -114,19 +147,106 @@ class MultiTaskDataModule(LightningDataModule):
         return self._loader({"input": encoded}, sampler)
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """Number of training examples of each data set, once training has begun."""
+        if self._sampler is None:
+            return {}
+        streams = {name: stream.num_examples for name, stream in self._streams.items()}
+        return {name: len(each) for name, each in self._sampler.lengths.items()} | streams
+
+    # -- checkpoints -------------------------------------------------------------------------------------------------
+    def state_dict(self) -> dict[str, Any]:
+        """Where a run that goes on takes up, and what its batches follow from."""
+        start = position(self._trainer)
+        streams = {name: stream.state(start.epoch) for name, stream in self._streams.items()}
+        state: dict[str, Any] = {"scores": self.scores.state_dict(), "position": list(start), "streams": streams}
+        if self._moment is not None and self._sampler is not None:
+            scores = {name: [list(score) for score in found] for name, found in self._moment.scores.items()}
+            state |= {"moment": {**self._moment._asdict(), "scores": scores}, "plan": self._plan()}
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """From a checkpoint."""
+        self.scores.load_state_dict(state_dict["scores"])
+        self._saved = state_dict
+
+    def _moment_of(self, epoch: int) -> Moment:
+        """Where the run stands at the start of an epoch: scores that come later do not change what it reads."""
+        if self._moment is None or self._moment.epoch != epoch:
+            scores = {name: self.scores.of(source.labels) for name, source in self.datasets.items()}
+            self._moment = Moment(self.seed, epoch, self._num_epochs(), scores)
+        return self._moment
+
+    def _num_epochs(self) -> int | None:
+        """Of the run, as far as the trainer's limits say."""
+        trainer, limits = self._trainer, []
+        if trainer.max_epochs not in (None, -1):
+            limits.append(trainer.max_epochs)
+        if trainer.max_steps != -1 and self._sampler is not None:
+            limits.append(ceil(trainer.max_steps * trainer.accumulate_grad_batches / len(self._sampler)))
+        return min(limits, default=None)
+
+    def _plan(self) -> dict[str, Any]:
+        """What the batches of an epoch follow from."""
+        assert self._sampler is not None
+        schedule = {name: value for name, value in vars(self.schedule).items() if name[0] != "_"}
+        return {
+            "data.seed": self.seed,
+            "data.schedule": f"{type(self.schedule).__name__} {schedule}",
+            "the number of training examples": self.sizes,
+            "data.batch_size times the number of processes": dict(self._sampler.global_batch_sizes),
+            "the number of batches": dict(self._sampler.num_batches),
+        }
+
+    def _check_saved_plan(self) -> None:
+        """Refuses to go on in the middle of an epoch whose remaining batches would not be those that are left."""
+        assert self._sampler is not None
+        epoch, batch = self._sampler.start
+        if batch == 0 or "plan" not in self._saved:
+            return
+        moment, saved = self._saved["moment"], self._saved["plan"]
+        for name, now in self._plan().items():
+            if saved[name] != now:
+                raise UserError(
+                    f"the checkpoint was saved in the middle of epoch {epoch}, after {batch} batches, and {name} was "
+                    f"{saved[name]}; it is {now} now: set it back, or go on from a checkpoint of an epoch's end"
+                )
+        if moment["epoch"] == epoch:
+            scores = {name: [Score(*score) for score in found] for name, found in moment["scores"].items()}
+            self._moment = Moment(**{**moment, "scores": scores})
+
+    @property
     def _trainer(self) -> Any:
         if self.trainer is None:
             raise RuntimeError("the data module works inside a Trainer: trainer.fit(model, datamodule=data)")
         return self.trainer
 
     def _encoded(self, split: str) -> dict[str, Dataset]:
-        model = self._trainer.lightning_module
         encoded = {}
-        for name, source in self.datasets.items():
-            tasks = {task: model.tasks[task] for task in model.tasks if task in source.labels}
-            encoding = Encoding(name, source, model.encoder.processor, tasks)
-            encoded[name] = encoding(self._table(name, split), split)
+        for name in self.datasets:
+            if split == "train" and self._is_stream(name):
+                continue
+            encoding, table = self._encoding(name), self._table(name, split)
+            found = encoding(table, split)
+            if self._trainer.is_global_zero and (name, split) not in self._reported:
+                report(encoding, table, found, split, self._trainer.default_root_dir)
+            self._reported.add((name, split))
+            encoded[name] = without_notes(found)
         return encoded
+
+    def _is_stream(self, name: str) -> bool:
+        return isinstance(self._tables[name].get("train"), IterableDataset)
+
+    def _stream(self, name: str) -> StreamPasses:
+        encoding = self._encoding(name)
+        encode = ExampleEncoder(encoding.source, encoding.processor, encoding.tasks)
+        examples = self._tables[name]["train"]
+        return StreamPasses(name, examples, encode, self.batch_sizes[name], self._trainer.world_size)
+
+    def _encoding(self, name: str) -> Encoding:
+        model, source = self._trainer.lightning_module, self.datasets[name]
+        tasks = {task: model.tasks[task] for task in model.tasks if task in source.labels}
+        return Encoding(name, source, model.encoder.processor, tasks)
 
     def _table(self, name: str, split: str) -> Dataset:
         tables = self._tables[name]
@@ -137,21 +257,15 @@ class MultiTaskDataModule(LightningDataModule):
         return tables[split]
 
     def _evaluation(self, tables: Mapping[str, Dataset]) -> DataLoader[StepBatch]:
-        lengths = {name: _integers(table, "length") for name, table in tables.items()}
+        lengths = {name: integers(table, "length") for name, table in tables.items()}
         sampler = SequentialSampler(lengths, self.eval_batch_sizes, self._trainer.global_rank, self._trainer.world_size)
         return self._loader(tables, sampler)
 
     def _loader(self, tables: Mapping[str, Dataset], sampler: Any) -> DataLoader[StepBatch]:
         model = self._trainer.lightning_module
         missing = {name: task.missing for name, task in model.tasks.items()}
-        return DataLoader(
-            StepDataset(tables, model.encoder.processor, missing),
-            batch_size=None,
-            sampler=sampler,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            pin_memory=model.device.type != "cpu",
-        )
+        dataset = StepDataset(tables, model.encoder.processor, missing)
+        return step_loader(dataset, sampler, self.num_workers, self._trainer)
 
     def _check_tasks(self) -> None:
         tasks = list(self._trainer.lightning_module.tasks)
@@ -165,7 +279,7 @@ class MultiTaskDataModule(LightningDataModule):
             raise UserError(f"model.tasks.{unlabelled[0]}: no data set labels it; add it to a data set's `labels`")
 
 
-def _load(name: str, source: DataSource) -> dict[str, Dataset]:
+def _load(name: str, source: DataSource) -> Mapping[str, Dataset | IterableDataset]:
     try:
         return source.load()
     except UserError as error:
@@ -173,16 +287,8 @@ def _load(name: str, source: DataSource) -> dict[str, Dataset]:
 
 
 def _counts(table: Dataset) -> dict[str, np.ndarray]:
-    prefix = "counts/"
-    return {
-        column.removeprefix(prefix): _integers(table, column)
-        for column in table.column_names
-        if column.startswith(prefix)
-    }
-
-
-def _integers(table: Dataset, column: str) -> np.ndarray:
-    return np.asarray(table.with_format("numpy")[column][:], dtype=np.int32)
+    columns = with_prefix("counts/", {name: name for name in table.column_names})
+    return {task: integers(table, column) for task, column in columns.items()}
 
 
 def _per_dataset(

@@ -1,15 +1,17 @@
 """Inputs to predict on, as a data set without labels."""
 
-import gzip
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from datasets import Dataset
 
+from mtl_lightning.data.bad_rows import LINE, MEND, visible
+from mtl_lightning.data.columns import integers
 from mtl_lightning.data.files import FileSource
+from mtl_lightning.data.lines import flaw, read_lines
 from mtl_lightning.data.source import DataSource
-from mtl_lightning.errors import UserError
+from mtl_lightning.errors import UserError, shown
 
 
 class PredictSource(DataSource):
@@ -19,26 +21,30 @@ class PredictSource(DataSource):
         inputs: See :class:`DataSource`.
         table: The inputs.
         origin: Where they come from, for messages.
+        lines: Number of the line of each input, or of its row where ``origin`` has no lines.
     """
 
-    def __init__(self, inputs: Mapping[str, str], table: Dataset, origin: str) -> None:
+    mend = "mend it"
+
+    def __init__(self, inputs: Mapping[str, str], table: Dataset, origin: str, lines: Sequence[int]) -> None:
         super().__init__(inputs, {})
         self.table = table
         self.origin = origin
+        self.lines = lines
 
     def load(self) -> dict[str, Dataset]:
         return {"predict": self.table}
 
-    def describe(self, split: str, row: int) -> str:
-        return f"{self.origin}, example {row + 1}"
+    def describe(self, split: str, row: int, line: int | None = None, word: int | None = None) -> str:
+        return f"{self.origin}, {'row' if '.parquet' in self.origin else 'line'} {self.lines[row]}"
 
 
 def read_inputs(path: str, datasets: Mapping[str, DataSource]) -> tuple[DataSource, Dataset]:
     """Reads what to predict on.
 
-    A table (``.jsonl``, ``.csv``, ``.tsv``, ``.parquet``, also ``.gz``) is mapped as the first data set whose input
-    columns it has. Any other file holds texts, one a line; they go to the input ``tokens`` if a data set maps it (the
-    encoder splits them into words), else to ``text``. Empty lines are left out.
+    A table (``.jsonl``, ``.json``, ``.csv``, ``.tsv``, ``.parquet``, also ``.gz``) is mapped as the first data set that
+    has its input columns. Any other file holds texts, one a line; they go to the input ``tokens`` if a data set maps it
+    (the encoder splits them into words), else to ``text``. Empty lines are left out.
 
     Args:
         path: A file, or ``-`` for texts on standard input.
@@ -51,26 +57,39 @@ def read_inputs(path: str, datasets: Mapping[str, DataSource]) -> tuple[DataSour
     if ending in (".conll", ".conllu", ".bio"):
         raise UserError(f"--input: {path} holds CoNLL columns; give texts, one a line, or JSON Lines")
     if path != "-" and ending in (".jsonl", ".json", ".csv", ".tsv", ".parquet"):
-        table = FileSource({"test": path}, {"text": "text"}, {}).load()["test"]
-        for inputs in mappings:
-            if set(inputs.values()) <= set(table.column_names):
-                return PredictSource(inputs, table, path), table
-        wanted = " or ".join(", ".join(inputs.values()) for inputs in mappings)
-        raise UserError(f"{path} has the columns {', '.join(table.column_names)}; the model reads {wanted}")
-    try:
-        text = sys.stdin.read() if path == "-" else _read_text(path)
-    except UnicodeDecodeError as error:
-        raise UserError(f"--input: {path} is not a text in UTF-8: {error}") from error
-    lines = [line.removesuffix("\r") for line in text.split("\n") if line.strip()]
-    if not lines:
-        raise UserError(f"--input: {'standard input' if path == '-' else path} holds no text")
+        return _read_table(path, mappings)
+    origin = "standard input" if path == "-" else path
+    texts = dict(_read_texts(origin, sys.stdin if path == "-" else read_lines(path)))
+    if not texts:
+        raise UserError(f"--input: {origin} holds no text")
     names = {name for inputs in mappings for name in inputs}
     if not names & {"text", "tokens"}:
         raise UserError(f"--input: the model reads {', '.join(sorted(names))}, not lines of text; give a table")
-    table = Dataset.from_dict({"text": lines})
-    return PredictSource({"tokens" if "tokens" in names else "text": "text"}, table, path), table
+    table = Dataset.from_dict({"text": list(texts.values())})
+    inputs = {"tokens" if "tokens" in names else "text": "text"}
+    return PredictSource(inputs, table, origin, list(texts)), table
 
 
-def _read_text(path: str) -> str:
-    with (gzip.open if path.endswith(".gz") else open)(path, "rt", encoding="utf-8") as file:
-        return str(file.read())
+def _read_table(path: str, mappings: Iterable[Mapping[str, str]]) -> tuple[DataSource, Dataset]:
+    try:
+        table = FileSource({"test": path}, {"text": "text"}, {}).load()["test"]
+    except UserError as error:
+        raise UserError(f"--input: {str(error).replace(MEND, PredictSource.mend)}") from error
+    plain = table.select_columns(visible(table))
+    for inputs in mappings:
+        if set(inputs.values()) <= set(plain.column_names):
+            return PredictSource(inputs, plain, path, integers(table, LINE).tolist()), plain
+    wanted = " or ".join(", ".join(inputs.values()) for inputs in mappings)
+    raise UserError(f"{path} has the columns {', '.join(plain.column_names)}; the model reads {wanted}")
+
+
+def _read_texts(origin: str, lines: Iterable[str]) -> Iterable[tuple[int, str]]:
+    """The lines that are not empty, by their numbers."""
+    try:
+        for number, line in enumerate(lines, 1):
+            if reason := flaw(line):
+                raise UserError(f"--input: {origin}, line {number}: {reason}: {shown(line.strip())}")
+            if line.strip():
+                yield number, line.rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise UserError(f"--input: {origin} is not a text in UTF-8: {error}") from error

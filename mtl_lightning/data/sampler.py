@@ -1,13 +1,19 @@
 """Which rows each step reads: a pure function of seed, epoch and rank."""
 
-from collections.abc import Iterator, Mapping
-from itertools import count, zip_longest
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice, zip_longest
 from typing import NamedTuple
 
 import numpy as np
 from torch.utils.data import DistributedSampler
 
-from mtl_lightning.data.schedules import Schedule
+from mtl_lightning.data.columns import with_prefix
+from mtl_lightning.data.passes import Passes
+from mtl_lightning.data.schedules import Moment, Schedule, checked_steps
+from mtl_lightning.data.stream_passes import StreamPasses
+from mtl_lightning.data.streaming import Examples
+from mtl_lightning.errors import UserError
 
 
 class Rows(NamedTuple):
@@ -16,10 +22,14 @@ class Rows(NamedTuple):
     Attributes:
         indices: Row numbers.
         shares: See :class:`mtl_lightning.data.Batch`.
+        step_size: See there.
+        examples: What the rows of a stream hold; they cannot be looked up.
     """
 
     indices: list[int]
     shares: dict[str, float]
+    step_size: int = 0
+    examples: Examples | None = None
 
 
 Plan = dict[str, Rows]
@@ -32,22 +42,34 @@ Counts = Mapping[str, Mapping[str, np.ndarray]]
 class StepSampler(DistributedSampler[Plan]):
     """Plans the steps of a training epoch.
 
-    A step's global batch is cut from a permutation of the data set, and each process takes every ``num_replicas``-th
-    row of it: an epoch's pass shows no example twice. A last batch with fewer rows than processes is left out. So that
-    little is padded, examples of similar length share a batch: each stretch of ``bucket`` batches of the permutation is
-    sorted by length before it is cut, and the order of its batches is shuffled.
+    A step takes batches of all processes together from each data set that the schedule draws, and each process takes
+    every ``num_replicas``-th row of them. Batches are cut from permutations of the data set, see
+    :class:`.passes.Passes`: within an epoch, no example is seen again before all are, but fewer than ``num_replicas``.
 
     It is a ``DistributedSampler`` because it does that class's work: Lightning sets its epoch and leaves it in place.
 
     Args:
         lengths: Length of each example [N], by data set.
         counts: Number of labels of each example [N], by data set and task.
-        batch_sizes: Examples a step and process, by data set.
+        batch_sizes: Examples a batch and process, by data set.
         schedule: Which data sets appear in which step.
-        seed: Of permutations and schedule.
+        moment: Seed and standing of the run at the start of an epoch, which is its argument.
         rank: Of this process.
         num_replicas: Number of processes.
-        bucket: Number of batches to sort together; 1: batches are drawn regardless of length.
+        bucket: Number of batches to sort together by length: more save padding, fewer leave more to chance.
+        max_tokens: Largest padded size of a batch of a data set and process, number of rows times longest row; it then
+            has ``batch_size`` rows or fewer. Null: any. A step that draws n batches of a data set joins them into one,
+            of about n times the size.
+        streams: Data sets that are read as they come, by name.
+
+    Attributes:
+        start: Epoch and number of its first steps to leave out, for a run that goes on in mid-epoch; later epochs are
+            whole. The length remains that of a whole epoch.
+        num_batches: Number of batches in a pass over each data set, the same in every pass; 0 where it has fewer
+            examples than there are processes.
+
+    Raises:
+        UserError: If the schedule does not fit the data sets, or an example is longer than ``max_tokens``.
     """
 
     def __init__(
@@ -56,69 +78,84 @@ class StepSampler(DistributedSampler[Plan]):
         counts: Counts,
         batch_sizes: Mapping[str, int],
         schedule: Schedule,
-        seed: int,
+        moment: Callable[[int], Moment],
         rank: int = 0,
         num_replicas: int = 1,
-        bucket: int = 50,
+        bucket: int = 100,
+        max_tokens: int | None = None,
+        streams: Mapping[str, StreamPasses] | None = None,
     ) -> None:
+        streams = streams or {}
+        schedule.check({**counts, **{name: stream.encode.tasks for name, stream in streams.items()}})
+        if max_tokens is not None:
+            _check_lengths(lengths, max_tokens)
+            if streams:
+                raise UserError(f"data.max_tokens: '{next(iter(streams))}' is a stream, whose lengths nobody knows")
         self.lengths = lengths
         self.counts = counts
         self.global_batch_sizes = {name: size * num_replicas for name, size in batch_sizes.items()}
         self.schedule = schedule
-        self.seed = seed
+        self.moment = moment
         self.rank = rank
         self.num_replicas = num_replicas
         self.epoch = 0
-        self.bucket = bucket
-        self.num_batches = {name: self._num_batches(name) for name in lengths}
+        self.start = (0, 0)
+        self.passes: dict[str, Passes | StreamPasses] = {
+            name: Passes(length, batch_sizes[name], num_replicas, bucket, max_tokens)
+            for name, length in lengths.items()
+        }
+        self.passes.update(streams)
+        self.num_batches = {name: len(passes.sizes) for name, passes in self.passes.items()}
 
     def __len__(self) -> int:
         return self.schedule.num_steps(self.num_batches)
 
     def __iter__(self) -> Iterator[Plan]:
-        batches = {name: self._batches(name) for name in self.lengths}
-        for names in self.schedule.steps(self.num_batches, self.seed, self.epoch):
-            yield self._plan({name: next(batches[name]) for name in names})
+        moment = self.moment(self.epoch)
+        skip = self.start[1] if self.start[0] == self.epoch else 0
+        sizes, skipped = self._draws(moment, skip)
+        draws: dict[str, Iterator[np.ndarray | Examples]] = {
+            name: passes.draws(sizes[name], skipped[name], [moment.seed, self.epoch, number])
+            for number, (name, passes) in enumerate(self.passes.items())
+        }
+        for names in islice(checked_steps(self.schedule, self.num_batches, moment), skip, None):
+            yield self._plan({name: next(draws[name]) for name in dict.fromkeys(names)})
 
-    def _num_batches(self, name: str) -> int:
-        full, rest = divmod(len(self.lengths[name]), self.global_batch_sizes[name])
-        return full + (rest >= self.num_replicas)
+    def _draws(self, moment: Moment, skip: int) -> tuple[dict[str, list[int]], Counter[str]]:
+        """Numbers of batches that the steps take from each data set, where any, and how many of these are skipped."""
+        sizes: dict[str, list[int]] = {name: [] for name in self.passes}
+        skipped: Counter[str] = Counter()
+        for number, names in enumerate(checked_steps(self.schedule, self.num_batches, moment)):
+            for name, size in Counter(names).items():
+                sizes[name].append(size)
+                skipped[name] += number < skip
+        return sizes, skipped
 
-    def _batches(self, name: str) -> Iterator[np.ndarray]:
-        """Global batches without end, pass after pass, each pass shuffled anew."""
-        number = list(self.lengths).index(name)
-        for turn in count():
-            random = np.random.default_rng([self.seed, self.epoch, number, turn])
-            order = random.permutation(len(self.lengths[name]))
-            stretch = self.global_batch_sizes[name] * self.bucket
-            for start in range(0, len(order), stretch):
-                yield from self._cut(name, order[start : start + stretch], random)
-
-    def _cut(self, name: str, rows: np.ndarray, random: np.random.Generator) -> Iterator[np.ndarray]:
-        """Batches of similar length, in random order; the last, smaller one stays last."""
-        size = self.global_batch_sizes[name]
-        full = len(rows) // size * size
-        rows[:full] = rows[:full][np.argsort(self.lengths[name][rows[:full]], kind="stable")]
-        for i in random.permutation(full // size):
-            yield rows[i * size : (i + 1) * size]
-        if len(rows) - full >= self.num_replicas:
-            yield rows[full:]
-
-    def _plan(self, step: Mapping[str, np.ndarray]) -> Plan:
-        totals: dict[str, int] = {}
-        for name, rows in step.items():
-            for task, counts in self.counts[name].items():
-                totals[task] = totals.get(task, 0) + int(counts[rows].sum())
+    def _plan(self, step: Mapping[str, np.ndarray | Examples]) -> Plan:
+        counts = {name: self._label_counts(name, drawn) for name, drawn in step.items()}
+        totals: Counter[str] = Counter()
+        for found in counts.values():
+            totals.update({task: int(numbers.sum()) for task, numbers in found.items()})
+        part = slice(self.rank, None, self.num_replicas)
         plan = {}
-        for name, rows in step.items():
-            local = rows[self.rank :: self.num_replicas]
+        for name, drawn in step.items():
             shares = {
-                task: int(counts[local].sum()) * self.num_replicas / totals[task]
-                for task, counts in self.counts[name].items()
+                task: int(numbers[part].sum()) * self.num_replicas / totals[task]
+                for task, numbers in counts[name].items()
                 if totals[task]
             }
-            plan[name] = Rows(local.tolist(), shares)
+            local = drawn[part]
+            if isinstance(local, Examples):
+                plan[name] = Rows(local.columns["row"].tolist(), shares, len(drawn), local)
+            else:
+                plan[name] = Rows(local.tolist(), shares, len(drawn))
         return plan
+
+    def _label_counts(self, name: str, drawn: np.ndarray | Examples) -> dict[str, np.ndarray]:
+        """Number of labels of each example drawn, by task."""
+        if isinstance(drawn, Examples):
+            return with_prefix("counts/", drawn.columns)
+        return {task: counts[drawn] for task, counts in self.counts[name].items()}
 
 
 class SequentialSampler(DistributedSampler[Plan]):
@@ -152,3 +189,12 @@ class SequentialSampler(DistributedSampler[Plan]):
 
     def set_epoch(self, epoch: int) -> None:
         """Every epoch is the same."""
+
+
+def _check_lengths(lengths: Mapping[str, np.ndarray], max_tokens: int) -> None:
+    for name, length in lengths.items():
+        if len(length) and (longest := int(length.max())) > max_tokens:
+            raise UserError(
+                f"data.max_tokens is {max_tokens}, but row {int(length.argmax())} of data set '{name}' has {longest} "
+                f"tokens; set it to {longest} at least, or shorten texts by the encoder's max_length"
+            )

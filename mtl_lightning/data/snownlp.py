@@ -8,7 +8,7 @@ from typing import Any
 
 from datasets import Dataset
 
-from mtl_lightning.data.source import DataSource
+from mtl_lightning.data.source import DataSource, OnBadRow
 from mtl_lightning.data.splits import FractionSplit
 from mtl_lightning.errors import UserError
 
@@ -27,6 +27,8 @@ class SnowNLPReviews(DataSource):
         test: Fraction of the reviews for testing.
         seed: Of the splits.
         limit: Use the first this many reviews of a seeded permutation; null: all.
+        label_maps: See :class:`DataSource`.
+        on_bad_row: See :class:`DataSource`.
     """
 
     def __init__(
@@ -37,8 +39,10 @@ class SnowNLPReviews(DataSource):
         test: float = 0.1,
         seed: int = 0,
         limit: int | None = None,
+        label_maps: dict[str, str | dict[str, list[str]]] | None = None,
+        on_bad_row: OnBadRow = "error",
     ) -> None:
-        super().__init__(inputs, labels)
+        super().__init__(inputs, labels, label_maps, on_bad_row)
         self.split = FractionSplit(val, test, seed)
         self.limit = limit
 
@@ -62,6 +66,8 @@ class SnowNLPNews(DataSource):
         test: Fraction of the sentences for testing.
         seed: Of the splits.
         limit: Use the first this many sentences of a seeded permutation; null: all.
+        label_maps: See :class:`DataSource`.
+        on_bad_row: See :class:`DataSource`.
     """
 
     def __init__(
@@ -72,8 +78,10 @@ class SnowNLPNews(DataSource):
         test: float = 0.1,
         seed: int = 0,
         limit: int | None = None,
+        label_maps: dict[str, str | dict[str, list[str]]] | None = None,
+        on_bad_row: OnBadRow = "error",
     ) -> None:
-        super().__init__(inputs, labels)
+        super().__init__(inputs, labels, label_maps, on_bad_row)
         self.split = FractionSplit(val, test, seed)
         self.limit = limit
 

@@ -2,12 +2,23 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
 
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 
-from mtl_lightning.errors import UserError
+from mtl_lightning.data.bad_rows import LINE, MEND
+from mtl_lightning.data.label_maps import LabelMap, Renaming, read_label_map
+from mtl_lightning.data.streaming import Streaming
+from mtl_lightning.errors import UserError, did_you_mean
 
 SPLITS = ("train", "val", "test")
+
+OnBadRow = Literal["error", "skip"]
+"""What happens to a row that cannot be understood."""
+
+LabelMaps = Mapping[str, str | LabelMap]
+"""Label map of each task, or the path of its file."""
 
 
 class DataSource(ABC):
@@ -17,18 +28,72 @@ class DataSource(ABC):
         inputs: Column of each input of the encoder, say ``{text: sentence}``.
         labels: Column of each task that this data set labels, say ``{intent: intent, slots: tags}``. Labels may be
             missing in some rows.
+        label_maps: By task, for each of its labels the data set's labels that mean it, say ``{emotion: {joy: [joy,
+            relief], anger: [anger]}}``; or the path of a JSON or YAML file that holds this for the task. Of BIO tags
+            the type is mapped and the prefix kept; a type mapped to ``O`` marks no span.
+        on_bad_row: ``error``: a row that cannot be understood ends the run. ``skip``: it is left out, counted, and
+            written with the reason to ``skipped_rows/<data set>-<split>.jsonl`` in the run's folder.
+
+    Attributes:
+        mend: What a message about a row advises.
+        streaming: How the training split is read, where it is a stream; null: it is a table.
     """
 
-    def __init__(self, inputs: Mapping[str, str], labels: Mapping[str, str]) -> None:
+    mend = MEND
+    streaming: Streaming | None = None
+
+    def __init__(
+        self,
+        inputs: Mapping[str, str],
+        labels: Mapping[str, str],
+        label_maps: LabelMaps | None = None,
+        on_bad_row: OnBadRow = "error",
+    ) -> None:
         if not inputs:
             raise UserError("`inputs` is empty; map at least one input of the encoder to a column")
+        if on_bad_row not in ("error", "skip"):
+            raise UserError(f"`on_bad_row` must be `error` or `skip`, found {on_bad_row!r}")
         self.inputs = dict(inputs)
         self.labels = dict(labels)
+        self.label_maps = dict(label_maps or {})
+        self.on_bad_row = on_bad_row
+        self._renamings: dict[str, Renaming] = {}
+        for task, label_map in self.label_maps.items():
+            if task not in self.labels:
+                hint = did_you_mean(task, self.labels)
+                raise UserError(f"`label_maps` names the task '{task}', which `labels` does not; {hint}")
+            if not isinstance(label_map, str):
+                self.renaming(task)
 
     @abstractmethod
-    def load(self) -> dict[str, Dataset]:
-        """Tables by split, some of ``train``, ``val`` and ``test``; raw columns, in the order of the source."""
+    def load(self) -> Mapping[str, Dataset | IterableDataset]:
+        """Tables by split, some of ``train``, ``val`` and ``test``; raw columns, in the order of the source.
 
-    def describe(self, split: str, row: int) -> str:
-        """Where a row came from, for messages about it."""
+        ``train`` may be a stream instead, if ``streaming`` says how it is read.
+        """
+
+    def describe(self, split: str, row: int, line: int | None = None, word: int | None = None) -> str:
+        """Where a row came from, for messages about it.
+
+        Args:
+            split: Name of the split.
+            row: Number of the row in the table of the split.
+            line: What the column ``__line__`` says, if the table has one.
+            word: Position of the word in question in the row's list of words.
+        """
         return f"split '{split}', row {row + 1}"
+
+    def where(self, table: Dataset, split: str, row: int, word: int | None = None) -> str:
+        """The same, for a row of a table that :meth:`load` returned."""
+        if LINE not in table.column_names:
+            return self.describe(split, row)
+        return self.describe(split, row, line=table.select_columns(LINE)[row][LINE], word=word)
+
+    def renaming(self, task: str) -> Renaming | None:
+        """What maps the labels of a task, or None. A file is read here: to predict, no data set's files are needed."""
+        label_map = self.label_maps.get(task)
+        if label_map is not None and task not in self._renamings:
+            where = f"label_maps.{task}"
+            found = read_label_map(Path(label_map), where) if isinstance(label_map, str) else label_map
+            self._renamings[task] = Renaming(found, where)
+        return self._renamings.get(task)

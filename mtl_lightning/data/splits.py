@@ -1,11 +1,21 @@
 """Ways to make splits out of one table."""
 
+import logging
 from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator
+from itertools import repeat
+from typing import Any
 
 import numpy as np
 from datasets import Dataset
+from lightning.pytorch.utilities import rank_zero_only
 
-from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.data.bad_rows import BAD, visible
+from mtl_lightning.data.tables import chunks
+from mtl_lightning.errors import UserError, did_you_mean, shown
+
+_warn = rank_zero_only(logging.getLogger(__name__).warning)
 
 
 class Split(ABC):
@@ -28,22 +38,36 @@ class ColumnSplit(Split):
 
     def __init__(self, column: str, train: str = "train", val: str = "val", test: str | None = "test") -> None:
         self.column = column
-        self.values = {"train": train, "val": val, "test": test}
+        self.values = {"train": train, "val": val, **({} if test is None else {"test": test})}
+        if len(set(self.values.values())) != len(self.values):
+            raise UserError(f"`train`, `val` and `test` must be different values, found {self.values}")
 
     def divide(self, table: Dataset) -> dict[str, Dataset]:
-        if self.column not in table.column_names:
-            raise UserError(f"no column '{self.column}' to split by; {did_you_mean(self.column, table.column_names)}")
-        found = np.array(table[self.column], dtype=object)
-        splits = {}
+        if self.column not in visible(table):
+            raise UserError(f"no column '{self.column}' to split by; {did_you_mean(self.column, visible(table))}")
+        split_of = {value: name for name, value in self.values.items()}
+        rows: dict[str | None, list[int]] = {name: [] for name in (*self.values, None)}
+        others: Counter[str] = Counter()
+        for row, (value, bad) in enumerate(self._values(table)):
+            name = "train" if bad is not None else split_of.get(str(value))  # a line that says nothing is told of once
+            rows[name].append(row)
+            if name is None:
+                others[shown(value)] += 1
         for name, value in self.values.items():
-            if value is None:
-                continue
-            rows = np.flatnonzero(found == value)
-            if len(rows) == 0:
-                choices = ", ".join(sorted({str(v) for v in found}))
-                raise UserError(f"column '{self.column}' never says '{value}', the {name} split; it says {choices}")
-            splits[name] = table.select(rows)
-        return splits
+            if not rows[name]:
+                said = ", ".join(sorted([*(shown(v) for v in split_of if rows[split_of[v]]), *others])[:12])
+                raise UserError(f"column '{self.column}' never says '{value}', the {name} split; it says {said}")
+        if others:
+            said = ", ".join(f"{value} ({count:,})" for value, count in others.most_common(12))
+            _warn(f"{others.total():,} of {len(table):,} rows are in no split: column '{self.column}' says {said}")
+        return {name: table.select(rows[name]) for name in self.values}
+
+    def _values(self, table: Dataset) -> Iterator[tuple[Any, str | None]]:
+        """The value of each row, and what is wrong with the row."""
+        found = (value for chunk in chunks(table, self.column) for value in chunk)
+        if BAD not in table.column_names:
+            return zip(found, repeat(None))
+        return zip(found, (bad for chunk in chunks(table, BAD) for bad in chunk), strict=True)
 
 
 class FractionSplit(Split):

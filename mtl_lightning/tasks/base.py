@@ -1,17 +1,20 @@
 """What a task is: head, loss, metrics and decoding of one prediction problem."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Number
 from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
-from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.errors import UserError, did_you_mean, shown
 
 IGNORE = -100
 """Stands for a missing integer label, as in torch's cross entropy; a missing float label is NaN."""
+
+_NO_NAMES = "{} has no label names to map; take the task out of `label_maps`"
 
 
 class Features(Protocol):
@@ -53,6 +56,8 @@ class Task(nn.Module, ABC):
     Attributes:
         level: Which features the head reads: one vector an example (``pooled``) or one a position (``tokens``).
         missing: The encoded value of a missing label, ``IGNORE`` or NaN.
+        distinct: Whether ``adapt`` only asks which labels there are, not how often.
+        irregular: What ``count_irregular`` counts, for the warning of it.
         main_metric: Name of the metric that stands for the task in averages and in the choice of checkpoints.
         head: Features → logits; there after ``build``.
     """
@@ -60,6 +65,8 @@ class Task(nn.Module, ABC):
     level: ClassVar[Literal["pooled", "tokens"]] = "pooled"
     missing: ClassVar[float] = IGNORE
     lower_is_better: ClassVar[frozenset[str]] = frozenset()
+    distinct: ClassVar[bool] = False
+    irregular: ClassVar[str] = "labels"
 
     def __init__(self, main_metric: str, dropout: float = 0.1) -> None:
         super().__init__()
@@ -83,6 +90,26 @@ class Task(nn.Module, ABC):
         Raises:
             UserError: Where the value cannot be understood. The caller adds file, column and row.
         """
+
+    def check(self, value: Any) -> None:
+        """Raises :class:`UserError` if a raw label could not be understood whatever the label set is."""
+
+    def count_irregular(self, target: Any) -> int:
+        """How many labels in an encoded label are accepted although they look like a mistake."""
+        return 0
+
+    def relabel(self, value: Any, rename: Callable[[str], str]) -> Any:
+        """One raw label with its names replaced; a missing one stays missing.
+
+        Args:
+            value: A raw label.
+            rename: The task's name of a data set's label; it raises :class:`UserError` for one that it does not know.
+        """
+        raise UserError(_NO_NAMES.format(type(self).__name__))
+
+    def check_names(self, names: Sequence[str]) -> None:
+        """Raises :class:`UserError` if a name that a label map maps to is none of the labels that the config gives."""
+        raise UserError(_NO_NAMES.format(type(self).__name__))
 
     # -- model -------------------------------------------------------------------------------------------------------
     @property
@@ -148,12 +175,18 @@ def full_precision(values: Tensor) -> Tensor:
 
 def is_missing(value: Any) -> bool:
     """Whether a raw label is missing: None, an empty text, or NaN."""
-    return value is None or value == "" or value != value
+    return value is None or (isinstance(value, str) and value == "") or (isinstance(value, Number) and value != value)
 
 
-def names_found(values: Iterable[Any]) -> list[str]:
-    """Sorted names of the labels among raw values, without missing ones."""
-    return sorted({str(value) for value in values if not is_missing(value)})
+def name_of(value: Any) -> str:
+    """The name that a raw value gives: a text, or a number or truth value as Python writes it.
+
+    Raises:
+        UserError: If it is something else.
+    """
+    if not isinstance(value, str | Number):
+        raise UserError(f"expected the name of a label, found {shown(value)}")
+    return str(value)
 
 
 def index_of(name: Any, labels: Sequence[str], index: Mapping[str, int]) -> int:
@@ -163,9 +196,9 @@ def index_of(name: Any, labels: Sequence[str], index: Mapping[str, int]) -> int:
         UserError: If it is not there; it names the nearest one.
     """
     try:
-        return index[str(name)]
+        return index[name_of(name)]
     except KeyError:
         raise UserError(
-            f"label {str(name)!r} is not among the task's {len(labels)} labels, which come from `labels` or, without "
-            f"it, from the training split; {did_you_mean(str(name), labels)}"
+            f"label {shown(str(name))} is not among the task's {len(labels)} labels, which come from `labels` or, "
+            f"without it, from the training split; {did_you_mean(str(name), labels)}"
         ) from None

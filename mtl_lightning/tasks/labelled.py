@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from mtl_lightning.errors import UserError
-from mtl_lightning.tasks.base import IGNORE, LabelScores, Task, full_precision, index_of, names_found
+from mtl_lightning.tasks.base import IGNORE, LabelScores, Task, full_precision, index_of, is_missing, name_of
 
 
 class LabelledTask(Task):
@@ -19,6 +19,8 @@ class LabelledTask(Task):
         main_metric: See :class:`Task`.
         dropout: Before the head.
     """
+
+    distinct = True
 
     def __init__(self, labels: Sequence[str] | None, main_metric: str, dropout: float) -> None:
         super().__init__(main_metric, dropout)
@@ -33,18 +35,29 @@ class LabelledTask(Task):
             raise UserError(f"`labels` must name at least two labels, found {self.labels}")
 
     def adapt(self, values: Iterable[Any]) -> None:
-        found = names_found(self.split(values))
+        found = sorted({name for value in values for name in self.names(value)})
         if len(found) < 2:
             raise UserError(f"needs at least two labels, found {found or 'none'} in the training split")
         self._set_labels(self.complete(found))
 
-    def split(self, values: Iterable[Any]) -> Iterable[Any]:
-        """Single label names among raw values."""
-        return values
+    def names(self, value: Any) -> list[str]:
+        """The label names in one raw value, none if it is missing.
+
+        Raises:
+            UserError: If the value cannot be understood.
+        """
+        return [] if is_missing(value) else [name_of(value)]
+
+    def check(self, value: Any) -> None:
+        self.names(value)
 
     def complete(self, found: list[str]) -> list[str]:
         """The label set, from the names that were found."""
         return found
+
+    def check_names(self, names: Sequence[str]) -> None:
+        for name in names if self.labels is not None else ():
+            self.index(name)
 
     def adapted(self) -> dict[str, Any]:
         return {} if self.labels is None else {"labels": self.labels}

@@ -1,7 +1,7 @@
 """Any number of labels for each example."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -9,7 +9,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MultilabelF1Score, MultilabelStatScores
 
-from mtl_lightning.tasks.base import full_precision, is_missing
+from mtl_lightning.errors import UserError, shown
+from mtl_lightning.tasks.base import full_precision, is_missing, name_of
 from mtl_lightning.tasks.labelled import LabelledTask, fill_missing
 
 
@@ -40,17 +41,28 @@ class MultiLabelClassification(LabelledTask):
         dropout: float = 0.1,
     ) -> None:
         super().__init__(labels, main_metric, dropout)
+        if not separator:
+            raise UserError("`separator` must not be empty")
         self.separator = separator
         self.threshold = threshold
 
-    def split(self, values: Iterable[Any]) -> Iterable[str]:
-        return (name for value in values if not is_missing(value) for name in self._names(value))
+    def names(self, value: Any) -> list[str]:
+        if is_missing(value):
+            return []
+        if not isinstance(value, str | list | tuple):
+            raise UserError(f"expected a list of labels, or a text of them, found {shown(value)}")
+        names = value.split(self.separator) if isinstance(value, str) else value
+        stripped = (name_of(name).strip() for name in names if not is_missing(name))
+        return [name for name in stripped if name]
 
     def encode(self, value: Any) -> list[float]:
         if is_missing(value):
             return [math.nan] * self.num_outputs
-        chosen = {self.index(name) for name in self._names(value)}
+        chosen = {self.index(name) for name in self.names(value)}
         return [float(i in chosen) for i in range(self.num_outputs)]
+
+    def relabel(self, value: Any, rename: Callable[[str], str]) -> Any:
+        return value if is_missing(value) else list(dict.fromkeys(map(rename, self.names(value))))
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         present = ~targets.isnan()
@@ -81,11 +93,6 @@ class MultiLabelClassification(LabelledTask):
     def correct(self, logits: Tensor, targets: Tensor) -> Tensor:
         right = ((full_precision(logits).sigmoid() > self.threshold) == targets.nan_to_num().bool()).all(-1)
         return fill_missing(right, targets.isnan().any(-1))
-
-    def _names(self, value: Any) -> list[str]:
-        names = value.split(self.separator) if isinstance(value, str) else list(value)
-        stripped = (str(name).strip() for name in names if not is_missing(name))
-        return [name for name in stripped if name]
 
 
 def _chosen(probabilities: dict[str, float]) -> dict[str, Any]:

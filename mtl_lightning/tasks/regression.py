@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection, PearsonCorrCoef
 
-from mtl_lightning.errors import UserError
-from mtl_lightning.tasks.base import Task, full_precision, is_missing
+from mtl_lightning.errors import UserError, shown
+from mtl_lightning.tasks.base import Task, full_precision
 
 
 class Regression(Task):
@@ -56,12 +56,15 @@ class Regression(Task):
         return {} if self.mean is None or self.std is None else {"mean": self.mean, "std": self.std}
 
     def encode(self, value: Any) -> float:
-        if is_missing(value):
+        if value is None or (isinstance(value, str) and not value):
             return math.nan
         number = _number(value)
         if number is None:
-            raise UserError(f"expected a finite number, found {value!r}")
+            raise UserError(f"expected a finite number, found {shown(value)}")
         return number
+
+    def check(self, value: Any) -> None:
+        self.encode(value)
 
     @property
     def num_outputs(self) -> int:
@@ -99,8 +102,10 @@ class Regression(Task):
 
 
 def _number(value: Any) -> float | None:
+    if isinstance(value, str) and "_" in value:  # Python's own way to group digits
+        return None
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None

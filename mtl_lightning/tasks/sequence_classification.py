@@ -1,6 +1,6 @@
 """One label of several for each example: a text, a pair of texts, an image."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from torchmetrics.classification import (
     MulticlassStatScores,
 )
 
-from mtl_lightning.tasks.base import IGNORE, full_precision, is_missing
+from mtl_lightning.tasks.base import IGNORE, full_precision, is_missing, name_of
 from mtl_lightning.tasks.labelled import LabelledTask, fill_missing, mean_cross_entropy
 
 
@@ -43,6 +43,9 @@ class SequenceClassification(LabelledTask):
 
     def encode(self, value: Any) -> int:
         return IGNORE if is_missing(value) else self.index(value)
+
+    def relabel(self, value: Any, rename: Callable[[str], str]) -> Any:
+        return value if is_missing(value) else rename(name_of(value))
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         return mean_cross_entropy(logits, targets, self.label_smoothing)

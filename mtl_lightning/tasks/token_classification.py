@@ -1,17 +1,19 @@
 """One label for each word: tags, or spans written as BIO tags."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassStatScores
 
-from mtl_lightning.errors import UserError
-from mtl_lightning.tasks.base import IGNORE, LabelScores, full_precision, is_missing
+from mtl_lightning.errors import UserError, shown
+from mtl_lightning.tasks.base import IGNORE, LabelScores, full_precision, is_missing, name_of
 from mtl_lightning.tasks.labelled import LabelledTask, fill_missing, mean_cross_entropy, per_label
 from mtl_lightning.tasks.span_f1 import SpanCounts, SpanScore, span_types
+
+T = TypeVar("T")
 
 
 class TokenClassification(LabelledTask):
@@ -33,6 +35,7 @@ class TokenClassification(LabelledTask):
     """
 
     level = "tokens"
+    irregular = "tags `I-x` follow no tag of type x; each starts a span, as in conlleval"
 
     def __init__(
         self,
@@ -48,8 +51,8 @@ class TokenClassification(LabelledTask):
         if labels is not None and scheme == "bio":
             _check_bio(labels)
 
-    def split(self, values: Iterable[Any]) -> Iterable[str]:
-        return (tag for value in values if value is not None for tag in value if not self._is_missing(tag))
+    def names(self, value: Any) -> list[str]:
+        return [name for name in self._each(value, self._name) if name is not None]
 
     def complete(self, found: list[str]) -> list[str]:
         if self.scheme == "tags":
@@ -58,11 +61,23 @@ class TokenClassification(LabelledTask):
         return ["O", *(f"{prefix}-{name}" for name in span_types(found) for prefix in "BI")]
 
     def encode(self, value: Any) -> list[int]:
-        if value is None:
-            return []
-        if isinstance(value, str):
-            raise UserError(f"expected a list of tags, one a word, found the text {value!r}")
-        return [IGNORE if self._is_missing(tag) else self.index(tag) for tag in value]
+        return self._each(value, lambda tag: IGNORE if (name := self._name(tag)) is None else self.index(name))
+
+    def count_irregular(self, target: Any) -> int:
+        """Number of tags ``I-x`` that follow no tag of type x; as in :class:`SpanCounts`, they start a span."""
+        assert self.labels is not None, "adapt() comes first"
+        count, previous = 0, "O"
+        for index in target if self.scheme == "bio" else ():
+            tag = "" if index == IGNORE else self.labels[index]
+            count += tag.startswith("I-") and previous != "" and previous[2:] != tag[2:]
+            previous = tag
+        return count
+
+    def relabel(self, value: Any, rename: Callable[[str], str]) -> Any:
+        return None if is_missing(value) else self._each(value, lambda tag: self._rename(tag, rename))
+
+    def check_names(self, names: Sequence[str]) -> None:
+        super().check_names(names if self.scheme == "tags" else [n if n == "O" else f"B-{n}" for n in names])
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         return mean_cross_entropy(logits.flatten(0, 1), targets.flatten())
@@ -108,8 +123,36 @@ class TokenClassification(LabelledTask):
         assert self.labels is not None
         return per_label(span_types(self.labels), LabelScores.from_counts(*counts))
 
-    def _is_missing(self, tag: Any) -> bool:
-        return is_missing(tag) or tag == self.missing_tag
+    def _each(self, value: Any, convert: Callable[[Any], T]) -> list[T]:
+        """Something for each tag of a raw label."""
+        if is_missing(value):
+            return []
+        if not isinstance(value, list | tuple):
+            raise UserError(f"expected a list of tags, one a word, found {shown(value)}")
+        converted = []
+        for position, tag in enumerate(value):
+            try:
+                converted.append(convert(tag))
+            except UserError as error:
+                raise UserError(f"word {position + 1}: {error}", position) from error
+        return converted
+
+    def _name(self, tag: Any) -> str | None:
+        """The name of a tag; None if it is missing."""
+        if is_missing(tag) or (name := name_of(tag)) == self.missing_tag:
+            return None
+        if self.scheme == "bio":
+            _check_bio([name])
+        return name
+
+    def _rename(self, tag: Any, rename: Callable[[str], str]) -> str | None:
+        name = self._name(tag)
+        if name is None or (self.scheme == "bio" and name == "O"):
+            return name
+        if self.scheme == "tags":
+            return rename(name)
+        mapped = rename(name[2:])
+        return mapped if mapped == "O" else f"{name[:2]}{mapped}"
 
     def _decode_spans(self, tags: list[str]) -> dict[str, Any]:
         """Spans of words, end exclusive, by the rule of :class:`SpanCounts`."""
@@ -129,4 +172,4 @@ class TokenClassification(LabelledTask):
 def _check_bio(tags: Iterable[str]) -> None:
     for tag in tags:
         if tag != "O" and not (tag[:2] in ("B-", "I-") and len(tag) > 2):
-            raise UserError(f"tag {tag!r} is not BIO ('O', 'B-x' or 'I-x'); mend it, or set `scheme: tags`")
+            raise UserError(f"tag {shown(tag)} is not BIO ('O', 'B-x' or 'I-x'); mend it, or set `scheme: tags`")

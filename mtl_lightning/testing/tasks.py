@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl_lightning.data.collation import stack
-from mtl_lightning.data.encoding import count_labels
+from mtl_lightning.data.examples import count_labels
 from mtl_lightning.encoders import Representation
 from mtl_lightning.tasks import Task
 from mtl_lightning.testing.common import checkpointed, pickled, seeded, survives_json

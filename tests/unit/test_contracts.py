@@ -1,20 +1,24 @@
-"""Every exported task, encoder and weighting holds its contract, and the contract checks catch those that do not."""
+"""Every exported plug-in holds its contract, and the contract checks catch those that do not."""
 
 import copy
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import repeat
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from mtl_lightning import encoders, tasks, weighting
+from mtl_lightning.data import schedules
+from mtl_lightning.data.schedules import Moment, Schedule
 from mtl_lightning.encoders import ConvolutionalEncoder, Encoder, PerceptronEncoder, Representation, TransformerEncoder
 from mtl_lightning.tasks import MultiLabelClassification, Regression, SequenceClassification, Task, TokenClassification
-from mtl_lightning.testing import check_encoder, check_task, check_weighting
+from mtl_lightning.testing import check_encoder, check_schedule, check_task, check_weighting
 from mtl_lightning.weighting import EqualWeighting, FixedWeighting, GramianWeighting, LossWeighting, Weighting
 
 BERT = {
@@ -76,6 +80,18 @@ WEIGHTINGS: dict[str, Callable[[Sequence[str]], Weighting]] = {
 }
 for name in ("LossWeighting", "GramianWeighting", "JacobianWeighting"):
     del WEIGHTINGS[name]
+SCHEDULES: dict[str, Schedule] = {
+    "round-robin": schedules.RoundRobin(),
+    "round-robin-shortest": schedules.RoundRobin("shortest"),
+    "alternating": schedules.Alternating(),
+    "alternating-in-mid-turn": schedules.Alternating(10),
+    "proportional": schedules.Proportional(),
+    "uniform-longest": schedules.Uniform(epoch_length="longest"),
+    "temperature-mixed": schedules.Temperature(0.3, batches_per_step=5, epoch_length="shortest"),
+    "annealed": schedules.Annealed(),
+    "fixed-without-one": schedules.FixedProbabilities({"a": 0.1, "b": 0, "c": 0.3}, epoch_length="longest"),
+    "validation-driven": schedules.ValidationDriven({"a": 0.9}, batches_per_step=2, epoch_length=11),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -99,14 +115,20 @@ def test_weighting(factory: Callable[[Sequence[str]], Weighting], num_tasks: int
     check_weighting(factory, num_tasks)
 
 
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+def test_schedule(schedule: Schedule) -> None:
+    check_schedule(schedule)
+
+
 @pytest.mark.parametrize(
     ("package", "base", "made"),
     [
         (tasks, Task, lambda: [make() for make, _ in TASKS.values()]),
         (encoders, Encoder, lambda: [make() for make, _ in ENCODERS.values()]),
         (weighting, Weighting, lambda: [factory(["a", "b"]) for factory in WEIGHTINGS.values()]),
+        (schedules, Schedule, lambda: SCHEDULES.values()),
     ],
-    ids=["tasks", "encoders", "weighting"],
+    ids=["tasks", "encoders", "weighting", "schedules"],
 )
 def test_every_export_has_a_case(package: Any, base: type, made: Callable[[], list[Any]]) -> None:
     exports = {getattr(package, name) for name in package.__all__}
@@ -336,3 +358,54 @@ class ChangesTheGramian(GramianWeighting):
 def test_check_weighting_catches(factory: Callable[[Sequence[str]], Weighting], message: str) -> None:
     with pytest.raises(AssertionError, match=message):
         check_weighting(factory)
+
+
+class TooShort(schedules.RoundRobin):
+    def steps(self, num_batches: Mapping[str, int], moment: Moment) -> Iterator[tuple[str, ...]]:
+        yield tuple(num_batches)
+
+
+class Endless(schedules.RoundRobin):
+    def steps(self, num_batches: Mapping[str, int], moment: Moment) -> Iterator[tuple[str, ...]]:
+        yield from repeat(tuple(num_batches))
+
+
+class NothingDrawn(schedules.RoundRobin):
+    def steps(self, num_batches: Mapping[str, int], moment: Moment) -> Iterator[tuple[str, ...]]:
+        yield from repeat((), self.num_steps(num_batches))
+
+
+class OneName(schedules.RoundRobin):
+    def steps(self, num_batches: Mapping[str, int], moment: Moment) -> Iterator[tuple[str, ...]]:
+        yield from repeat(("".join(num_batches),), self.num_steps(num_batches))
+
+
+class KeepsItsPlace(schedules.Alternating):
+    turn = 0
+
+    def steps(self, num_batches: Mapping[str, int], moment: Moment) -> Iterator[tuple[str, ...]]:
+        self.turn += 1
+        yield from super().steps(num_batches, moment._replace(epoch=self.turn))
+
+
+class RollsDice(schedules.Alternating):
+    def steps(self, num_batches: Mapping[str, int], moment: Moment) -> Iterator[tuple[str, ...]]:
+        np.random.rand()
+        yield from super().steps(num_batches, moment)
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (TooShort("longest"), "draws 1 steps in epoch 0, but its num_steps is 40"),
+        (Endless("longest"), "draws more than 40 steps in epoch 0"),
+        (NothingDrawn("longest"), "draws no data set in step 1 of epoch 0"),
+        (OneName("longest"), "draws the unknown data set 'abc'; choose from a, b, c"),
+        (KeepsItsPlace(10), "must always be the same"),
+        (RollsDice("longest"), "global random numbers"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Schedule) else "",
+)
+def test_check_schedule_catches(broken: Schedule, message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check_schedule(broken)

@@ -12,7 +12,8 @@ import pytest
 from datasets import Dataset
 
 from mtl_lightning.data import DataSource, FileSource
-from mtl_lightning.data.encoding import Encoding, check_columns, count_labels
+from mtl_lightning.data.encoding import Encoding, check_columns
+from mtl_lightning.data.examples import count_labels
 from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.tensors import TensorProcessor
 from mtl_lightning.encoders.text import TextProcessor
@@ -29,8 +30,8 @@ from mtl_lightning.tasks.base import Task
 ROWS = [
     {"text": "one", "words": ["ab", "c"], "topic": "x", "tags": ["O", "A"], "score": 1.5, "flags": "p|q"},
     {"text": "three", "words": ["a"], "topic": None, "tags": None, "score": None, "flags": None},
-    {"text": "", "words": ["a", "b", "cd"], "topic": "", "tags": ["A", "", None], "score": math.nan, "flags": ""},
-    {"text": "a b", "words": [], "topic": "y", "tags": [], "score": -2.0, "flags": "q"},
+    {"text": "b", "words": ["a", "b", "cd"], "topic": "", "tags": ["A", "", None], "score": None, "flags": ""},
+    {"text": "a b", "words": ["e"], "topic": "y", "tags": [], "score": -2.0, "flags": "q"},
 ]
 LABELS = {name: name for name in ("topic", "tags", "score", "flags")}
 
@@ -75,10 +76,10 @@ def encode(
 # -- columns -----------------------------------------------------------------------------------------------------------
 def test_columns_lengths_and_counts() -> None:
     encoded = encode()
-    assert encoded["length"][:].tolist() == [5, 3, 6, 2]
-    assert [row.tolist() for row in encoded["inputs/word_starts"][:]] == [[1, 3], [1], [1, 2, 3], []]
+    assert encoded["length"][:].tolist() == [5, 3, 6, 3]
+    assert [row.tolist() for row in encoded["inputs/word_starts"][:]] == [[1, 3], [1], [1, 2, 3], [1]]
     assert encoded["targets/topic"][:].tolist() == [0, IGNORE, IGNORE, 1]
-    assert [row.tolist() for row in encoded["targets/tags"][:]] == [[0, 1], [IGNORE], [1, IGNORE, IGNORE], []]
+    assert [row.tolist() for row in encoded["targets/tags"][:]] == [[0, 1], [IGNORE], [1, IGNORE, IGNORE], [IGNORE]]
     np.testing.assert_array_equal(encoded["targets/score"][:], [1.5, np.nan, np.nan, -2.0])
     counts = {name: encoded[f"counts/{name}"][:].tolist() for name in LABELS}
     assert counts == {"topic": [1, 0, 0, 1], "tags": [2, 0, 1, 0], "score": [1, 0, 0, 1], "flags": [2, 0, 0, 2]}
@@ -101,7 +102,7 @@ def test_count_numbers(target: Any, count: int) -> None:
 def test_predict_needs_no_labels() -> None:
     rows = [{"words": row["words"]} for row in ROWS]
     encoded = encode(rows, labelled=False)
-    assert encoded["length"][:].tolist() == [5, 3, 6, 2]
+    assert encoded["length"][:].tolist() == [5, 3, 6, 3]
     assert not [name for name in encoded.column_names if name.startswith(("targets/", "counts/"))]
     with pytest.raises(UserError, match=r"mine\.labels\.topic: the data has no column 'topic'"):
         encode(rows)
@@ -153,10 +154,10 @@ def test_check_columns_passes_what_is_there() -> None:
     [
         ({"topic": "xx"}, r"row 3, column 'topic' \(task 'topic'\): label 'xx' is not among .* did you mean 'x'"),
         ({"score": "much"}, r"row 3, column 'score' \(task 'score'\): expected a finite number, found 'much'"),
-        ({"tags": ["O", "A", "B"]}, r"row 3, column 'tags' \(task 'tags'\): label 'B' is not among"),
-        ({"tags": ["O", "A"]}, r"row 3: 2 tags in column 'tags' \(task 'tags'\) for 3 words; there must be one a word"),
-        ({"tags": ["O"] * 4}, r"row 3: 4 tags in column 'tags' \(task 'tags'\) for 3 words"),
-        ({"words": ["a", None, "b"]}, r"row 3: expected a text, found None"),
+        ({"tags": ["O", "A", "B"]}, r"row 3, column 'tags' \(task 'tags'\): word 3: label 'B' is not among"),
+        ({"tags": ["O", "A"]}, r"row 3, column 'tags' \(task 'tags'\): 2 tags for 3 words; there must be one a word"),
+        ({"tags": ["O"] * 4}, r"row 3, column 'tags' \(task 'tags'\): 4 tags for 3 words"),
+        ({"words": ["a", None, "b"]}, r"row 3, column 'words': word 2: expected a text, found None"),
     ],
     ids=["label", "number", "tag", "too-few-tags", "too-many-tags", "input"],
 )
@@ -173,7 +174,7 @@ def test_bad_values_name_the_file_and_a_row_far_down(tmp_path: Path) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     source = FileSource({"val": str(path)}, {"text": "text"}, {"topic": "topic"})
     encoding = Encoding("mine", source, text_processor(), {"topic": tasks()["topic"]})
-    with pytest.raises(UserError, match=r"^data set 'mine', .*many\.jsonl, example 2501, column 'topic'"):
+    with pytest.raises(UserError, match=r"^data set 'mine', .*many\.jsonl, line 2501, column 'topic'"):
         encoding(source.load()["val"], "val")
 
 

@@ -26,6 +26,8 @@ HEAVY = {
 
 OF_ITSELF = {part: {part, "errors", "__version__"} for part in ("weighting", "sharing", "encoders", "tasks", "data")}
 """What each part may import of this package."""
+for part in ("encoders", "data"):
+    OF_ITSELF[part].add("padding")
 
 OF_OTHERS = {"weighting": {"torch", "numpy", "scipy", "torchjd"}, "sharing": {"torch"}}
 """What some parts may import besides the standard library; other parts are held by NOT_OF_OTHERS."""

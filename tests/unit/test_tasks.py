@@ -213,7 +213,7 @@ def test_missing_tag() -> None:
 
 
 def test_tags_given_as_a_text_are_refused() -> None:
-    with pytest.raises(UserError, match="expected a list of tags, one a word, found the text 'a b'"):
+    with pytest.raises(UserError, match="expected a list of tags, one a word, found 'a b'"):
         TokenClassification(labels=["a", "b"]).encode("a b")
 
 

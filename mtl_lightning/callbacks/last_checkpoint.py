@@ -1,0 +1,124 @@
+"""The checkpoint to go on from."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+
+from mtl_lightning.backward.processes import Agreement
+from mtl_lightning.callbacks.interruption import Interrupted, Interruption
+from mtl_lightning.data.position import Position, position
+from mtl_lightning.errors import UserError
+
+
+class LastCheckpoint(Checkpoint):
+    """Writes ``last.ckpt``, from which a run goes on as if it had never been stopped.
+
+    It is written between two steps, when everything that belongs to the one before is done (validation, learning rate,
+    epoch hooks): after each epoch, every ``every_n_steps`` optimizer steps, when training ends, and when the run is
+    asked to stop by Ctrl-C or SIGTERM, which it does after the step (on all processes after the same one).
+    Lightning's ``ModelCheckpoint(save_last=True)`` saves in the middle of such things, and some are then done twice or
+    never.
+
+    Args:
+        folder: Where to write; null: ``checkpoints`` in the trainer's ``default_root_dir``.
+        every_n_steps: Optimizer steps between two checkpoints within an epoch; null: none.
+
+    Raises:
+        Interrupted: When the run was asked to stop.
+    """
+
+    def __init__(self, folder: str | None = None, every_n_steps: int | None = None) -> None:
+        if every_n_steps is not None and every_n_steps < 1:
+            raise UserError(f"`every_n_steps` must be at least 1, found {every_n_steps}")
+        self.folder = folder
+        self.every_n_steps = every_n_steps
+        self._interruption = Interruption()
+        self._agreement: Agreement | None = None
+        self._saving: Position | None = None
+        self._saved_step = 0
+        self._logged = 0
+        self._restored: int | None = None
+
+    def path(self, trainer: Trainer) -> Path:
+        """Of the checkpoint."""
+        return Path(self.folder or Path(trainer.default_root_dir, "checkpoints"), "last.ckpt")
+
+    # -- when to save ------------------------------------------------------------------------------------------------
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listens for signals."""
+        self._saved_step = trainer.global_step
+        self._agreement = Agreement()
+        self._interruption.listen()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Saves what the epoch before has led to."""
+        self._save(trainer)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Saves in mid-epoch, and stops if asked to."""
+        if self._restored is not None:
+            # Lightning counts one step too many after some validations, and would pass over schedulers of metrics.
+            trainer.fit_loop.epoch_loop._batches_that_stepped = self._restored
+            trainer.fit_loop._restarting = False
+            self._restored = None
+        if batch_idx % trainer.accumulate_grad_batches:
+            return  # the gradients of a step that is under way are not saved
+        assert self._agreement is not None
+        if number := self._agreement.exchange(self._interruption.received):
+            self._save(trainer)
+            if trainer.is_global_zero:
+                path = self.path(trainer)
+                print(f"Stopped after step {trainer.global_step}; go on with --ckpt_path {path}", file=sys.stderr)
+            raise Interrupted(128 + number if trainer.is_global_zero else 0)
+        if self.every_n_steps and trainer.global_step % self.every_n_steps == 0:
+            self._save(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Saves the end."""
+        self._save(trainer)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Leaves the signals alone."""
+        self._interruption.stop_listening()
+
+    # -- how to save -------------------------------------------------------------------------------------------------
+    def _save(self, trainer: Trainer) -> None:
+        if trainer.global_step == self._saved_step or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        self._saved_step = trainer.global_step
+        self._saving = position(trainer)
+        self._logged = trainer.fit_loop.epoch_loop._batches_that_stepped
+        try:
+            trainer.save_checkpoint(self.path(trainer), weights_only=False)
+        finally:
+            self._saving = None
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Puts Lightning's progress, if the checkpoint is ours, to where all is done and the next batch is due."""
+        if self._saving is not None:
+            _put(checkpoint["loops"]["fit_loop"], self._saving)
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint: how many steps were logged."""
+        return {} if self._saving is None else {"logged_steps": self._logged}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """From a checkpoint."""
+        self._restored = state_dict["logged_steps"]
+
+
+def _put(progress: dict[str, Any], where: Position) -> None:
+    """Sets the counters of Lightning's fit loop to where ``batch`` batches of an epoch are done and none is begun."""
+    under_way = where.batch > 0
+    epochs, batches = progress["epoch_progress"], progress["epoch_loop.batch_progress"]
+    more = where.epoch - epochs["current"]["completed"]
+    for counts in (epochs["current"], epochs["total"]):
+        done = counts["completed"] + more
+        counts.update(ready=done + under_way, started=done + under_way, processed=done, completed=done)
+    total = batches["total"]["processed"]
+    batches["total"].update(ready=total, started=total, completed=total)
+    batches["current"].update(dict.fromkeys(batches["current"], where.batch))
+    batches["is_last_batch"] = False

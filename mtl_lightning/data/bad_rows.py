@@ -1,0 +1,74 @@
+"""What becomes of rows that cannot be understood."""
+
+import json
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from datasets import Dataset
+
+LINE = "__line__"
+"""Column with the number of the line, or row, of its file at which an example begins."""
+
+BAD = "__bad_row__"
+"""Column of a table that is read with ``on_bad_row: skip``: null, or a :class:`BadLine` as JSON."""
+
+MEND = "mend it, or leave such rows out with `on_bad_row: skip`"
+
+
+class BadLine(NamedTuple):
+    """A line of a file that is no example.
+
+    Attributes:
+        line: Its number.
+        reason: What is wrong with it.
+        text: What stands there.
+    """
+
+    line: int
+    reason: str
+    text: str
+
+
+class BadRow(NamedTuple):
+    """A row that was left out.
+
+    Attributes:
+        where: File and line, or split and row.
+        reason: What is wrong with it.
+        row: What it holds: the text of a line, or values by column.
+    """
+
+    where: str
+    reason: str
+    row: Any
+
+
+def visible(table: Dataset) -> list[str]:
+    """Names of the columns that are the data's own."""
+    return [name for name in table.column_names if name not in (LINE, BAD)]
+
+
+def write_bad_rows(rows: Iterable[BadRow], folder: str, dataset: str, split: str) -> Path:
+    """Writes a JSON line for each row, to ``skipped_rows/<data set>-<split>.jsonl``.
+
+    Args:
+        rows: What was left out.
+        folder: The run's.
+        dataset: Name of the data set.
+        split: Name of the split.
+
+    Returns:
+        The path of the file, which appears only when it is complete.
+    """
+    name = re.sub(r"[^-.\w]", "_", dataset)
+    path = Path(folder, "skipped_rows", f"{name}-{split}.jsonl")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(unfinished, "w", encoding="utf-8", errors="backslashreplace") as file:
+        for row in rows:
+            file.write(json.dumps(row._asdict(), ensure_ascii=False, default=str) + "\n")
+    os.replace(unfinished, path)
+    return path

@@ -1,0 +1,44 @@
+"""Columns of tables as NumPy arrays, without making Python objects of their numbers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+
+
+def read_rows(table: Dataset, rows: Sequence[int]) -> dict[str, Any]:
+    """Some rows of a table, by column.
+
+    Args:
+        table: In the format ``arrow``.
+        rows: Their numbers, B of them.
+
+    Returns:
+        For each column B values: numbers as one array [B], a list of numbers as an array, a list of lists as a list of
+        those. (The numpy format of ``datasets`` gives nearly the same, in ten times the time.)
+    """
+    found = table[rows]
+    return {name: _plain(found.column(name).to_numpy()) for name in found.column_names}
+
+
+def integers(table: Dataset, column: str, chunk: int = 100_000) -> np.ndarray:
+    """A whole column of numbers [N] as int32.
+
+    Args:
+        table: With at least one row.
+        column: Its name.
+        chunk: Rows to read at a time.
+    """
+    parts = table.select_columns(column).with_format("arrow").iter(chunk)
+    return np.concatenate([part.column(column).to_numpy().astype(np.int32) for part in parts])
+
+
+def with_prefix(prefix: str, columns: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns whose names begin with ``prefix``, by the rest of their names."""
+    return {name.removeprefix(prefix): values for name, values in columns.items() if name.startswith(prefix)}
+
+
+def _plain(value: Any) -> Any:
+    """Arrow gives lists as arrays of objects."""
+    return [_plain(item) for item in value] if isinstance(value, np.ndarray) and value.dtype == object else value

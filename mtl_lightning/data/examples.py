@@ -1,0 +1,119 @@
+"""Encodes examples: inputs by the encoder's processor, labels by the tasks."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from mtl_lightning.data.source import DataSource
+from mtl_lightning.errors import UserError
+
+Columns = Mapping[str, Sequence[Any]]
+"""Raw values by column, each a list of N."""
+
+
+class Processor(Protocol):
+    """What the data layer asks of an encoder's processor; see ``mtl_lightning.encoders.InputProcessor``."""
+
+    inputs: tuple[str, ...]
+
+    def encode(self, columns: Columns) -> dict[str, list[Any]]: ...
+    def collate(self, examples: Any) -> dict[str, Any]: ...
+    def length(self, example: Mapping[str, Any]) -> int: ...
+    def signature(self) -> Any: ...
+
+
+class LabelEncoder(Protocol):
+    """What the data layer asks of a task; see ``mtl_lightning.tasks.Task``."""
+
+    level: Any
+    missing: Any
+    distinct: bool
+    irregular: str
+
+    def encode(self, value: Any) -> Any: ...
+    def check(self, value: Any) -> None: ...
+    def relabel(self, value: Any, rename: Callable[[str], str]) -> Any: ...
+    def check_names(self, names: Sequence[str]) -> None: ...
+    def count_irregular(self, target: Any) -> int: ...
+    def adapted(self) -> dict[str, Any]: ...
+
+
+class ExampleEncoder:
+    """Encodes columns of raw values.
+
+    Args:
+        source: Says which column is which input or label, and what labels mean.
+        processor: The encoder's processor.
+        tasks: The tasks to encode labels of, by name.
+    """
+
+    def __init__(self, source: DataSource, processor: Processor, tasks: Mapping[str, LabelEncoder]) -> None:
+        self.source = source
+        self.processor = processor
+        self.tasks = tasks
+
+    def __call__(self, columns: Columns) -> dict[str, list[Any]]:
+        """Encodes N examples.
+
+        Returns:
+            Columns ``inputs/<name>``, ``length``, ``lost`` (words or tokens beyond the encoder's limit) and, for each
+            task, ``targets/<task>``, ``counts/<task>`` and ``irregular/<task>``; see :class:`Encoding`.
+
+        Raises:
+            UserError: For a value that cannot be understood; it names the column.
+        """
+        inputs = self._encode_inputs(columns)
+        lost = inputs.pop("lost", None)
+        encoded = {f"inputs/{name}": values for name, values in inputs.items()}
+        examples = [dict(zip(inputs, values, strict=True)) for values in zip(*inputs.values(), strict=True)]
+        encoded["length"] = [self.processor.length(example) for example in examples]
+        encoded["lost"] = [0] * len(examples) if lost is None else lost
+        for task, encoder in self.tasks.items():
+            targets = [self._encode_label(task, value) for value in columns[self.source.labels[task]]]
+            if encoder.level == "tokens":
+                targets = self._fit_words(task, targets, inputs["num_words"], inputs["word_starts"])
+            encoded[f"targets/{task}"] = targets
+            encoded[f"counts/{task}"] = [count_labels(target, encoder.missing) for target in targets]
+            encoded[f"irregular/{task}"] = [encoder.count_irregular(target) for target in targets]
+        return encoded
+
+    def _encode_inputs(self, columns: Columns) -> dict[str, list[Any]]:
+        try:
+            return self.processor.encode({name: columns[column] for name, column in self.source.inputs.items()})
+        except UserError as error:
+            names = ", ".join(f"'{column}'" for column in dict.fromkeys(self.source.inputs.values()))
+            raise UserError(f"column {names}: {error}", error.word) from error
+
+    def _encode_label(self, task: str, value: Any) -> Any:
+        encoder = self.tasks[task]
+        try:
+            return encoder.encode(relabelled(self.source, task, encoder, value))
+        except UserError as error:
+            raise UserError(f"{self._column(task)}: {error}", error.word) from error
+
+    def _fit_words(
+        self, task: str, targets: list[list[int]], num_words: list[int], word_starts: list[list[int]]
+    ) -> list[list[int]]:
+        """Cuts tags to the words that the encoder kept; an example without tags gets missing ones."""
+        missing, fitted = self.tasks[task].missing, []
+        for tags, count, starts in zip(targets, num_words, word_starts, strict=True):
+            if tags and len(tags) != count:
+                raise UserError(f"{self._column(task)}: {len(tags)} tags for {count} words; there must be one a word")
+            fitted.append((tags or [missing] * count)[: len(starts)])
+        return fitted
+
+    def _column(self, task: str) -> str:
+        return f"column '{self.source.labels[task]}' (task '{task}')"
+
+
+def relabelled(source: DataSource, task: str, encoder: LabelEncoder, value: Any) -> Any:
+    """A raw label in the task's own names."""
+    rename = source.renaming(task)
+    return value if rename is None else encoder.relabel(value, rename)
+
+
+def count_labels(target: Any, missing: float) -> int:
+    """Number of labels present in an encoded label."""
+    values = np.asarray(target)
+    return int(np.size(values) - np.count_nonzero(np.isnan(values) if missing != missing else values == missing))

@@ -1,0 +1,48 @@
+"""Says once what of a data set was left out, cut off, or looks like a mistake."""
+
+import logging
+
+import numpy as np
+from datasets import Dataset
+
+from mtl_lightning.data.bad_rows import write_bad_rows
+from mtl_lightning.data.columns import integers
+from mtl_lightning.data.encoding import Encoding
+
+_LOG = logging.getLogger(__name__)
+
+
+def report(encoding: Encoding, table: Dataset, encoded: Dataset, split: str, folder: str) -> None:
+    """Logs a warning for each kind of finding, and writes the rows that were skipped to a file.
+
+    Args:
+        encoding: Of the data set.
+        table: Raw columns.
+        encoded: What they were encoded to.
+        split: Name of the split.
+        folder: The run's.
+    """
+    where = f"data set '{encoding.name}', split '{split}'"
+    if skipped := len(table) - len(encoded):
+        path = write_bad_rows(encoding.skipped(table, encoded, split), folder, encoding.name, split)
+        _LOG.warning(f"{where}: skipped {skipped:,} of {len(table):,} rows, which are bad; they and why are in {path}")
+    lost = integers(encoded, "lost")
+    if cut := np.count_nonzero(lost):
+        limit = getattr(encoding.processor, "max_length", None)
+        unit = "words" if "inputs/num_words" in encoded.column_names else "tokens"
+        unit += ", with their labels," if any(task.level == "tokens" for task in encoding.tasks.values()) else ""
+        _LOG.warning(
+            f"{where}: {cut:,} of {len(encoded):,} examples are longer than the encoder's {limit} tokens; "
+            f"{lost.sum():,} {unit} are cut off (`model.encoder.max_length`)"
+        )
+    for task in encoding.tasks:
+        counts = integers(encoded, f"irregular/{task}")
+        if counts.any():
+            first = encoding.source.where(table, split, int(encoded[int(np.flatnonzero(counts)[0])]["row"]))
+            irregular = encoding.tasks[task].irregular
+            _LOG.warning(f"{where}, task '{task}': {counts.sum():,} {irregular}; the first in {first}")
+
+
+def without_notes(encoded: Dataset) -> Dataset:
+    """An encoded table without the columns that training does not read."""
+    return encoded.remove_columns([n for n in encoded.column_names if n == "lost" or n.startswith("irregular/")])

@@ -1,0 +1,183 @@
+"""Passes over a data set that is read as it comes."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from datasets import Dataset, IterableDataset
+
+from mtl_lightning.data.bad_rows import LINE
+from mtl_lightning.data.examples import ExampleEncoder
+from mtl_lightning.data.source import DataSource
+from mtl_lightning.data.stream_reader import StreamReader
+from mtl_lightning.data.streaming import Examples
+from mtl_lightning.errors import UserError, did_you_mean
+
+_LOG = logging.getLogger(__name__)
+
+
+class StreamPasses:
+    """Is to a stream what :class:`.passes.Passes` is to a table.
+
+    Every process reads and encodes the whole stream, so that each knows the others' labels, and keeps its part.
+    Examples are taken a buffer at a time, sorted by length and cut into what the steps draw, in random order. An epoch
+    takes up where the one before ended: all batches are full, and no example is left out between them.
+
+    Args:
+        name: Of the data set, for messages.
+        examples: Its training split.
+        encode: Encodes raw columns.
+        batch_size: Examples of a batch and process.
+        num_replicas: Number of processes.
+
+    Attributes:
+        num_examples: Number of examples that counts as a pass.
+        sizes: Number of examples of each batch of a pass, of all processes.
+    """
+
+    def __init__(
+        self, name: str, examples: IterableDataset, encode: ExampleEncoder, batch_size: int, num_replicas: int
+    ) -> None:
+        streaming = encode.source.streaming
+        assert streaming is not None and streaming.num_examples is not None, "check_streams() comes first"
+        self.name = name
+        self.encode = encode
+        self.num_examples = streaming.num_examples
+        self.batch_size = batch_size * num_replicas
+        self.sizes = np.full(-(-self.num_examples // self.batch_size), self.batch_size)
+        self._buffer = streaming.buffer // self.batch_size
+        self._reader = StreamReader(examples)
+        self._starts: dict[int, dict[str, Any]] = {}
+        self._cut_off = False
+
+    def draws(self, sizes: Sequence[int], skip: int, key: Sequence[int]) -> Iterator[Examples]:
+        """What is drawn in an epoch.
+
+        Args:
+            sizes: Number of batches of each draw, at least 1.
+            skip: Number of draws to leave out at the start; they are read all the same.
+            key: Of the random numbers: seed, epoch, and number of the data set.
+
+        Yields:
+            The examples of a draw.
+        """
+        epoch = key[1]
+        self._starts = {epoch: self.state(epoch)}
+        self._reader.restore(self._starts[epoch])
+        for window in _windows(sizes, self._buffer):
+            examples = self._take(sum(sizes[window]) * self.batch_size)
+            if window.stop == len(sizes):
+                self._starts[epoch + 1] = self._reader.state()
+            draws = self._cut(examples, sizes[window], np.random.default_rng([*key, window.start]))
+            yield from draws[max(skip - window.start, 0) :]
+
+    def state(self, epoch: int) -> dict[str, Any]:
+        """Where the stream stands at the start of an epoch, the present one or the next, for a checkpoint."""
+        return self._starts.get(epoch) or self._reader.state()
+
+    def restore(self, epoch: int, state: dict[str, Any]) -> None:
+        """Makes an epoch begin where it began in another run."""
+        self._starts = {epoch: state}
+
+    def _take(self, number: int) -> Examples:
+        first = self._reader.taken
+        try:
+            rows = self._reader.take(number)
+        except UserError as error:
+            raise UserError(f"data.datasets.{self.name}: {error}") from error
+        if first == 0:
+            self._check_columns(rows)
+        encoded = self._encoded(rows, first)
+        self._warn_of_long_ones(encoded.pop("lost"))
+        encoded["row"] = list(range(first, first + number))
+        read = {n: values for n, values in encoded.items() if not n.startswith("irregular/")}
+        return Examples({name: _array(values) for name, values in read.items()})
+
+    def _encoded(self, rows: Sequence[Mapping[str, Any]], first: int) -> dict[str, list[Any]]:
+        try:
+            return self.encode(self._columns(rows))
+        except UserError:
+            for number, row in enumerate(rows, first):
+                try:
+                    self.encode(self._columns([row]))
+                except UserError as error:
+                    where = self.encode.source.describe("train", number, row.get(LINE), error.word)
+                    raise UserError(f"data set '{self.name}', {where}, {error}; mend it") from error
+            raise
+
+    def _columns(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+        labels = [self.encode.source.labels[task] for task in self.encode.tasks]
+        return {name: [row.get(name) for row in rows] for name in [*self.encode.source.inputs.values(), *labels]}
+
+    def _check_columns(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        found = list(dict.fromkeys(name for row in rows for name in row if name != LINE))
+        labels = {task: self.encode.source.labels[task] for task in self.encode.tasks}
+        for kind, mapping in (("inputs", self.encode.source.inputs), ("labels", labels)):
+            for name, column in mapping.items():
+                if column not in found:
+                    where = f"data.datasets.{self.name}.{kind}.{name}"
+                    read = f"the first {len(rows):,} examples have no column '{column}'"
+                    raise UserError(f"{where}: {read}; {did_you_mean(column, found)}")
+
+    def _warn_of_long_ones(self, lost: Sequence[int]) -> None:
+        if any(lost) and not self._cut_off:
+            self._cut_off = True
+            number, taken = np.count_nonzero(lost), self._reader.taken
+            _LOG.warning(
+                f"data set '{self.name}', a stream: {number:,} of the {len(lost):,} examples before the {taken:,}th "
+                f"are longer than the encoder's limit and cut off (`model.encoder.max_length`); later ones are not told"
+            )
+
+    def _cut(self, examples: Examples, sizes: Sequence[int], random: np.random.Generator) -> list[Examples]:
+        """Parts of ``sizes`` batches, each of similar lengths."""
+        rows = random.permutation(len(examples))
+        rows = rows[np.argsort(examples.columns["length"][rows], kind="stable")]
+        order = random.permutation(len(sizes))
+        ends = np.cumsum(np.asarray(sizes)[order]) * self.batch_size
+        parts = np.split(rows, ends[:-1])
+        return [examples[parts[place]] for place in np.argsort(order)]
+
+
+def check_streams(name: str, source: DataSource, tables: Mapping[str, Dataset | IterableDataset]) -> None:
+    """Refuses what a stream cannot do.
+
+    Args:
+        name: Of the data set.
+        source: The data set.
+        tables: What it loaded, by split.
+    """
+    where = f"data.datasets.{name}"
+    for split, table in tables.items():
+        if not isinstance(table, IterableDataset):
+            continue
+        if split != "train":
+            raise UserError(f"{where}: split '{split}' is a stream; only 'train' may be one, the others are counted")
+        if source.streaming is None:
+            raise UserError(f"{where}: split 'train' is a stream, so the source must say how it is read: `streaming`")
+        if source.streaming.num_examples is None:
+            raise UserError(f"{where}.streaming.num_examples is missing: how many examples count as a pass?")
+        if source.on_bad_row == "skip":
+            raise UserError(f"{where}: a stream cannot skip bad rows, which are counted first; set `on_bad_row: error`")
+
+
+def _windows(sizes: Sequence[int], most: int) -> Iterator[slice]:
+    """Stretches of draws, each of ``most`` batches at most, but of one draw at least."""
+    start, held = 0, 0
+    for number, size in enumerate(sizes):
+        if held and held + size > most:
+            yield slice(start, number)
+            start, held = number, 0
+        held += size
+    if held:
+        yield slice(start, len(sizes))
+
+
+def _array(values: Sequence[Any]) -> np.ndarray:
+    """One array of numbers, or one of arrays."""
+    if np.ndim(values[0]) == 0:
+        return np.array(values)
+    array = np.empty(len(values), dtype=object)
+    for position, value in enumerate(values):
+        array[position] = np.asarray(value)
+    return array

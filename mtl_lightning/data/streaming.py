@@ -1,0 +1,45 @@
+"""How a training split is read that is too large to be written to disk first."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from mtl_lightning.errors import UserError
+
+
+@dataclass(frozen=True)
+class Streaming:
+    """Reads a training split as it comes.
+
+    Args:
+        num_examples: Number of examples that counts as a pass, from which schedules tell epochs and proportions; null:
+            what the source says. A stream that ends earlier begins anew; of a longer one, the next epoch reads on.
+        buffer: Number of examples that are held, shuffled, and sorted into batches of similar length.
+    """
+
+    num_examples: int | None = None
+    buffer: int = 10_000
+
+    def __post_init__(self) -> None:
+        for name, value in (("num_examples", self.num_examples), ("buffer", self.buffer)):
+            if value is not None and value < 1:
+                raise UserError(f"streaming.{name} must be at least 1, found {value}")
+
+
+class Examples:
+    """Encoded examples of a stream: no table holds them, so they travel with the plan of their step.
+
+    Args:
+        columns: ``row`` (number in the stream), ``length``, ``inputs/<name>``, ``targets/<task>`` and
+            ``counts/<task>``, each an array of N, of objects where its values are lists.
+    """
+
+    def __init__(self, columns: Mapping[str, np.ndarray]) -> None:
+        self.columns = columns
+
+    def __len__(self) -> int:
+        return len(self.columns["length"])
+
+    def __getitem__(self, rows: slice | np.ndarray) -> "Examples":
+        return Examples({name: values[rows] for name, values in self.columns.items()})

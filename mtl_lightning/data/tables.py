@@ -1,0 +1,78 @@
+"""Arrow tables on disk: written once, then mapped into memory by every run that reads the same file."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from datasets import Dataset, Json
+from datasets.table import MemoryMappedTable
+
+from mtl_lightning import __version__
+from mtl_lightning.data.cache import made_once
+from mtl_lightning.errors import UserError
+
+_ROWS = 1000
+
+
+def cached(
+    path: str, settings: Sequence[Any], make: Callable[[], tuple[pa.Schema, Iterator[pa.RecordBatch]]]
+) -> Dataset:
+    """The table that is made of a file, from the cache if the same content was read before.
+
+    Of processes and runs that start at once one makes it, and the others wait. It takes its place at one stroke.
+
+    Args:
+        path: The file.
+        settings: What the table depends on besides the file's content.
+        make: Returns the schema and the batches of the table; called if it is not in the cache.
+    """
+    try:
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "blake2b")
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error}") from error
+    digest.update(json.dumps([__version__, *settings]).encode())
+    key = digest.hexdigest()[:16]
+    with made_once(key) as target:
+        if not target.is_file():
+            _write(target, *make())
+        return Dataset(MemoryMappedTable.from_file(str(target)), fingerprint=key)
+
+
+def _write(target: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+    unfinished = target.with_suffix(".tmp")
+    try:
+        with pa.OSFile(str(unfinished), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+        os.replace(unfinished, target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def exact(table: Dataset) -> tuple[Dataset, set[str]]:
+    """The same table, whose JSON columns give JSON, and their names: the library's own decoder rounds numbers."""
+    names = {name for name, feature in table.features.items() if isinstance(feature, Json)}
+    for name in names:
+        table = table.cast_column(name, Json(decode=False))
+    return table, names
+
+
+def decoded(columns: Mapping[str, Sequence[Any]], names: Container[str]) -> dict[str, Sequence[Any]]:
+    """Columns of a table that is :func:`exact` as Python objects; ``names`` are those that hold JSON."""
+    return {name: _loads(found) if name in names else found for name, found in columns.items()}
+
+
+def chunks(table: Dataset, column: str) -> Iterator[Sequence[Any]]:
+    """The values of a column in stretches of some thousand, so that they need not fit into memory."""
+    raw, names = exact(table.select_columns(column))
+    for batch in raw.iter(_ROWS):
+        yield decoded(batch, names)[column]
+
+
+def _loads(texts: Sequence[str | None]) -> list[Any]:
+    return [None if text is None else json.loads(text) for text in texts]
