@@ -31,12 +31,13 @@ configuration (YAML key = flag; later ones win; environment variables: MTL_<COMM
   --name NAME                       name of the run; its files go to runs/NAME/<time>
   --model.encoder CLASS             TransformerEncoder, ConvolutionalEncoder, PerceptronEncoder, or your.module.Class
   --model.tasks.NAME CLASS          SequenceClassification, MultiLabelClassification, TokenClassification, Regression
-  --model.weighting CLASS           EqualWeighting, FixedWeighting
+  --model.weighting CLASS           EqualWeighting, FixedWeighting, UncertaintyWeighting, UPGrad, ... (31; see README)
   --model.optimizer CLASS           any of torch.optim; --model.optimizer.lr VALUE
   --model.lr_scheduler CLASS        WarmupDecay, or any of torch.optim.lr_scheduler
   --data.datasets.NAME CLASS        FileSource, HubSource, DigitPairs, SnowNLPReviews, SnowNLPNews
   --data.batch_size N               examples per step from each data set and process
-  --data.schedule CLASS             RoundRobin (all data sets in each step), Alternating (one a step)
+  --data.schedule CLASS             RoundRobin (default), Alternating, Proportional, Uniform, Temperature, Annealed,
+                                    FixedProbabilities, ValidationDriven
   --trainer.KEY VALUE               anything that Lightning's Trainer takes: max_epochs, devices, precision, ...
 """
 
@@ -47,6 +48,7 @@ _OPTIONS = {
   --json FILE                       write those metrics as JSON too
   --wandb auto|online|offline|off   auto: online when logged in, otherwise offline
   --tensorboard true                log to TensorBoard as well
+  --save_every_n_steps N            write last.ckpt every n optimizer steps too, not only after each epoch
 """,
     "validate": """\
   --ckpt_path FILE|FOLDER|best      a checkpoint (it suffices alone), a run's folder, or the last run of this name

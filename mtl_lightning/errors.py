@@ -52,5 +52,5 @@ def _nearest(name: str, choices: Sequence[str]) -> str:
     near = get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
     if near:
         return f"did you mean {lower[near[0]]!r}?"
-    first = ", ".join(choices[:12])
+    first = ", ".join(choice[:60] for choice in choices[:12])
     return f"choose from {first}{', …' if len(choices) > 12 else ''}" if choices else "nothing may stand there"

@@ -249,7 +249,7 @@ class MultiTaskModule(LightningModule):
             raise UserError(f"model.lr_scheduler: {error}") from error
         settings: dict[str, Any] = {"scheduler": scheduler, "interval": self._lr_interval}
         if isinstance(scheduler, ReduceLROnPlateau):
-            every = self.trainer.check_val_every_n_epoch or 1  # type: ignore[attr-defined]
+            every = self.trainer.check_val_every_n_epoch or 1
             monitor = getattr(scheduler, "monitor", "val/average")
             settings |= {"interval": "epoch", "frequency": every, "monitor": monitor}
             if settings["monitor"] == "val/average" and scheduler.mode != "max":
@@ -355,9 +355,9 @@ class MultiTaskModule(LightningModule):
             losses = {name: metrics["loss"] for name, metrics in results.metrics.items() if "loss" in metrics}
             tasks = torch.tensor([self.weighting.tasks.index(name) for name in losses], dtype=torch.long)
             self.weighting.on_validation_end(torch.tensor(list(losses.values()), dtype=torch.float64), tasks)
-            if scores := getattr(self.trainer.datamodule, "scores", None):  # type: ignore[attr-defined]
+            if progress := getattr(self.trainer.datamodule, "progress", None):  # type: ignore[attr-defined]
                 for name, found in results.metrics.items():
-                    scores.add(name, found[self.tasks[name].main_metric], self.tasks[name].higher_is_better)
+                    progress.scores.add(name, found[self.tasks[name].main_metric], self.tasks[name].higher_is_better)
 
     # -- prediction --------------------------------------------------------------------------------------------------
     def predict_step(self, batch: StepBatch, batch_idx: int) -> list[dict[str, Any]]:

@@ -37,7 +37,9 @@ def _on_real_sentences(data: Path, quick: bool) -> list[Row]:
     if not data.is_dir():
         print(f"no folder {data}: nothing is measured on real sentences; name the folder with --data")
         return []
-    return reading.measure(data, *[reading.QUICK] * quick) + memory.measure(data, *[memory.QUICK] * quick)
+    if quick:
+        return reading.measure(data, reading.QUICK) + memory.measure(data, *memory.QUICK)
+    return reading.measure(data) + memory.measure(data)
 
 
 def _algebra(quick: bool) -> list[Row]:
@@ -53,7 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m experiments.benchmark", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="little to do: whether it runs, not how fast")
     parser.add_argument("--output", type=Path, default=Path("build/benchmark.json"), help="file for the rows")
-    parser.add_argument("--data", type=Path, default=reading.DATA, help="folder of ud_ewt and snips (default: %(default)s)")
+    parser.add_argument(
+        "--data", type=Path, default=reading.DATA, help="folder of ud_ewt and snips (default: %(default)s)"
+    )
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (default: 1)")
     return parser
 

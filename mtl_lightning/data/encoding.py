@@ -63,9 +63,8 @@ class Encoding:
             UserError: For a column that is not there, or a value that cannot be understood; it names the row. Where
                 the data set skips bad rows they are missing in the result, and it is an error if all are bad.
         """
+        self.check(table, labelled)
         tasks = self.tasks if labelled else {}
-        check_columns(f"data.datasets.{self.name}.inputs", self.source.inputs, table)
-        check_columns(f"data.datasets.{self.name}.labels", {task: self.source.labels[task] for task in tasks}, table)
         signature = [
             table._fingerprint,
             self.source.inputs,
@@ -97,6 +96,12 @@ class Encoding:
                 f"data set '{self.name}': no row of split '{split}' is good; {bad.where}: {bad.reason}; mend it"
             )
         return encoded.with_format("numpy")
+
+    def check(self, table: Dataset, labelled: bool = True) -> None:
+        """Raises :class:`UserError` if the table has not the columns; arguments as those of the call."""
+        labels = {task: self.source.labels[task] for task in self.tasks} if labelled else {}
+        check_columns(f"data.datasets.{self.name}.inputs", self.source.inputs, table)
+        check_columns(f"data.datasets.{self.name}.labels", labels, table)
 
     def skipped(self, table: Dataset, encoded: Dataset, split: str, labelled: bool = True) -> Iterator[BadRow]:
         """The rows of a table that are not in what it was encoded to, and why; arguments as those of the call."""

@@ -8,9 +8,10 @@ from io import TextIOWrapper
 from typing import IO, Any, NamedTuple
 
 from mtl_lightning.data.bad_rows import BAD, LINE, BadLine
-from mtl_lightning.errors import UserError
+from mtl_lightning.errors import UserError, shown
 
 _INVALID = re.compile("[\udc80-\udcff]")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class Example(NamedTuple):
@@ -42,7 +43,7 @@ def read_lines(path: str) -> Iterator[str]:
                 number += 1
                 yield line
     except (EOFError, zlib.error, OSError) as error:
-        at = f" after line {number}; it is cut off or damaged" if number else ""
+        at = f" after line {number}; it is cut off or damaged, fetch it again" if number else ""
         raise UserError(f"cannot read {path}{at}: {error}") from error
 
 
@@ -68,3 +69,5 @@ def check_names(path: str, names: list[str]) -> None:
         raise UserError(f"{path} names the column '{twice[0]}' twice; rename one of them")
     if reserved := {LINE, BAD} & set(names):
         raise UserError(f"{path}: the column name '{min(reserved)}' is reserved; rename that column")
+    if odd := [name for name in names if _CONTROL.search(name)]:
+        raise UserError(f"{path}: the column name {shown(odd[0])} holds a control character; rename that column")

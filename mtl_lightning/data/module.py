@@ -1,11 +1,11 @@
 """The data module: data sets in, step batches out."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import ceil
 from typing import Any
 
 import numpy as np
 from datasets import Dataset, IterableDataset
+from jsonargparse import lazy_instance
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
@@ -18,13 +18,14 @@ from mtl_lightning.data.findings import report, without_notes
 from mtl_lightning.data.labels import check_label_maps, understood_labels
 from mtl_lightning.data.loader import step_loader
 from mtl_lightning.data.overlap import warn_of_overlap
-from mtl_lightning.data.position import Position, position
+from mtl_lightning.data.progress import Progress
 from mtl_lightning.data.sampler import SequentialSampler, StepSampler
-from mtl_lightning.data.schedules import Moment, RoundRobin, Schedule, Score
-from mtl_lightning.data.scores import Scores
+from mtl_lightning.data.schedules import RoundRobin, Schedule
 from mtl_lightning.data.source import DataSource
 from mtl_lightning.data.stream_passes import StreamPasses, check_streams
 from mtl_lightning.errors import UserError, did_you_mean
+
+_ROUND_ROBIN = lazy_instance(RoundRobin)
 
 
 class MultiTaskDataModule(LightningDataModule):
@@ -36,7 +37,9 @@ class MultiTaskDataModule(LightningDataModule):
         datasets: The data sets, by name.
         batch_size: Examples a step and process: one number, or one for each data set.
         eval_batch_size: The same for evaluation and prediction; null: twice ``batch_size``.
-        schedule: Which data sets appear in which step, and how long an epoch is; null: :class:`RoundRobin`.
+        schedule: Which data sets appear in which step, and how long an epoch is.
+        max_tokens: Largest size of a training batch of one data set and process, padding included; it then has
+            ``batch_size`` examples or fewer. Null: any.
         num_workers: Processes that prepare batches, 0: the training process does; null: 0 on a CPU, up to 4 of a
             training process's cores beside an accelerator.
         seed: Of shuffling.
@@ -47,7 +50,8 @@ class MultiTaskDataModule(LightningDataModule):
         datasets: dict[str, DataSource],
         batch_size: int | dict[str, int] = 32,
         eval_batch_size: int | dict[str, int] | None = None,
-        schedule: Schedule | None = None,
+        schedule: Schedule = _ROUND_ROBIN,
+        max_tokens: int | None = None,
         num_workers: int | None = None,
         seed: int = 0,
     ) -> None:
@@ -60,18 +64,19 @@ class MultiTaskDataModule(LightningDataModule):
         self.eval_batch_sizes = _per_dataset(
             "eval_batch_size", doubled if eval_batch_size is None else eval_batch_size, datasets
         )
-        self.schedule = schedule or RoundRobin()
+        self.schedule = schedule
+        if max_tokens is not None and max_tokens < 1:
+            raise UserError(f"data.max_tokens must be at least 1, found {max_tokens}")
+        self.max_tokens = max_tokens
         if num_workers is not None and num_workers < 0:
             raise UserError(f"data.num_workers must be at least 0, found {num_workers}")
         self.num_workers = num_workers
+        if seed < 0:
+            raise UserError(f"data.seed must be at least 0, found {seed}")
         self.seed = seed
         self.predict_source: tuple[DataSource, Dataset] | None = None
-        self.scores = Scores()
+        self.progress: Progress | None = None
         self._tables: dict[str, Mapping[str, Dataset | IterableDataset]] = {}
-        self._streams: dict[str, StreamPasses] = {}
-        self._sampler: StepSampler | None = None
-        self._moment: Moment | None = None
-        self._saved: dict[str, Any] = {}
         self._reported: set[tuple[str, str]] = set()
 
     def setup(self, stage: str) -> None:
@@ -79,15 +84,18 @@ class MultiTaskDataModule(LightningDataModule):
         if self._trainer.overfit_batches:
             raise UserError("trainer.overfit_batches picks from a plain sampler; use trainer.limit_train_batches")
         if stage == "fit":
-            self.scores, self._sampler, self._moment, self._saved = Scores(), None, None, {}
+            tasks = {name: list(source.labels) for name, source in self.datasets.items()}
+            self.progress = Progress(self._trainer, self.seed, tasks)
         if stage != "predict" and not self._tables:
             self._tables = {name: _load(name, source) for name, source in self.datasets.items()}
         self._check_tasks()
         for name, source in self.datasets.items() if stage == "fit" else ():
             check_label_maps(name, source, self._trainer.lightning_module.tasks)
             check_streams(name, source, self._tables[name])
-            if self._trainer.is_global_zero and not self._is_stream(name):
-                warn_of_overlap(name, source, self._tables[name])
+            if not self._is_stream(name):
+                self._encoding(name).check(self._table(name, "train"))
+                if self._trainer.is_global_zero:
+                    warn_of_overlap(name, source, self._tables[name])
 
     def training_labels(self, task: str) -> Iterator[Any]:
         """Yields raw labels of a task from the training splits of all data sets that label it.
@@ -106,26 +114,22 @@ class MultiTaskDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[StepBatch]:
         """Step batches in the order of the schedule."""
+        assert self.progress is not None, "setup() comes first"
         tables = self._encoded("train")
-        self._streams = {name: self._stream(name) for name in self.datasets if self._is_stream(name)}
         sampler = StepSampler(
             lengths={name: integers(table, "length") for name, table in tables.items()},
             counts={name: _counts(table) for name, table in tables.items()},
             batch_sizes=self.batch_sizes,
             schedule=self.schedule,
-            moment=self._moment_of,
+            moment=self.progress.moment,
             rank=self._trainer.global_rank,
             num_replicas=self._trainer.world_size,
-            streams=self._streams,
+            max_tokens=self.max_tokens,
+            streams={name: self._stream(name) for name in self.datasets if self._is_stream(name)},
         )
         if empty := [name for name, number in sampler.num_batches.items() if number == 0]:
             raise UserError(f"data set '{empty[0]}' has fewer training examples than there are processes")
-        sampler.start = Position(*self._saved.get("position", (0, 0)))
-        sampler.epoch = sampler.start[0]  # Lightning sets it only once the workers have begun
-        for name in self._streams.keys() & self._saved.get("streams", {}).keys():
-            self._streams[name].restore(sampler.epoch, self._saved["streams"][name])
-        self._sampler = sampler
-        self._check_saved_plan()
+        self.progress.begin(sampler)
         return self._loader(tables, sampler)
 
     def val_dataloader(self) -> DataLoader[StepBatch]:
@@ -149,71 +153,17 @@ class MultiTaskDataModule(LightningDataModule):
     @property
     def sizes(self) -> dict[str, int]:
         """Number of training examples of each data set, once training has begun."""
-        if self._sampler is None:
-            return {}
-        streams = {name: stream.num_examples for name, stream in self._streams.items()}
-        return {name: len(each) for name, each in self._sampler.lengths.items()} | streams
+        return {} if self.progress is None else self.progress.sizes
 
     # -- checkpoints -------------------------------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:
-        """Where a run that goes on takes up, and what its batches follow from."""
-        start = position(self._trainer)
-        streams = {name: stream.state(start.epoch) for name, stream in self._streams.items()}
-        state: dict[str, Any] = {"scores": self.scores.state_dict(), "position": list(start), "streams": streams}
-        if self._moment is not None and self._sampler is not None:
-            scores = {name: [list(score) for score in found] for name, found in self._moment.scores.items()}
-            state |= {"moment": {**self._moment._asdict(), "scores": scores}, "plan": self._plan()}
-        return state
+        """Where a run takes up when it goes on; see :class:`.progress.Progress`."""
+        return {} if self.progress is None else self.progress.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """From a checkpoint."""
-        self.scores.load_state_dict(state_dict["scores"])
-        self._saved = state_dict
-
-    def _moment_of(self, epoch: int) -> Moment:
-        """Where the run stands at the start of an epoch: scores that come later do not change what it reads."""
-        if self._moment is None or self._moment.epoch != epoch:
-            scores = {name: self.scores.of(source.labels) for name, source in self.datasets.items()}
-            self._moment = Moment(self.seed, epoch, self._num_epochs(), scores)
-        return self._moment
-
-    def _num_epochs(self) -> int | None:
-        """Of the run, as far as the trainer's limits say."""
-        trainer, limits = self._trainer, []
-        if trainer.max_epochs not in (None, -1):
-            limits.append(trainer.max_epochs)
-        if trainer.max_steps != -1 and self._sampler is not None:
-            limits.append(ceil(trainer.max_steps * trainer.accumulate_grad_batches / len(self._sampler)))
-        return min(limits, default=None)
-
-    def _plan(self) -> dict[str, Any]:
-        """What the batches of an epoch follow from."""
-        assert self._sampler is not None
-        schedule = {name: value for name, value in vars(self.schedule).items() if name[0] != "_"}
-        return {
-            "data.seed": self.seed,
-            "data.schedule": f"{type(self.schedule).__name__} {schedule}",
-            "the number of training examples": self.sizes,
-            "data.batch_size times the number of processes": dict(self._sampler.global_batch_sizes),
-            "the number of batches": dict(self._sampler.num_batches),
-        }
-
-    def _check_saved_plan(self) -> None:
-        """Refuses to go on in the middle of an epoch whose remaining batches would not be those that are left."""
-        assert self._sampler is not None
-        epoch, batch = self._sampler.start
-        if batch == 0 or "plan" not in self._saved:
-            return
-        moment, saved = self._saved["moment"], self._saved["plan"]
-        for name, now in self._plan().items():
-            if saved[name] != now:
-                raise UserError(
-                    f"the checkpoint was saved in the middle of epoch {epoch}, after {batch} batches, and {name} was "
-                    f"{saved[name]}; it is {now} now: set it back, or go on from a checkpoint of an epoch's end"
-                )
-        if moment["epoch"] == epoch:
-            scores = {name: [Score(*score) for score in found] for name, found in moment["scores"].items()}
-            self._moment = Moment(**{**moment, "scores": scores})
+        """From a checkpoint, if the run goes on."""
+        if self.progress is not None:
+            self.progress.load_state_dict(state_dict)
 
     @property
     def _trainer(self) -> Any:
@@ -277,6 +227,7 @@ class MultiTaskDataModule(LightningDataModule):
                     raise UserError(f"data.datasets.{name}.labels: unknown task '{task}'; {hint}")
         if unlabelled := [task for task in tasks if task not in labelled]:
             raise UserError(f"model.tasks.{unlabelled[0]}: no data set labels it; add it to a data set's `labels`")
+        self.schedule.check({name: list(source.labels) for name, source in self.datasets.items()})
 
 
 def _load(name: str, source: DataSource) -> Mapping[str, Dataset | IterableDataset]:

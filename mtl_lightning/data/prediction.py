@@ -80,7 +80,8 @@ def _read_table(path: str, mappings: Iterable[Mapping[str, str]]) -> tuple[DataS
         if set(inputs.values()) <= set(plain.column_names):
             return PredictSource(inputs, plain, path, integers(table, LINE).tolist()), plain
     wanted = " or ".join(", ".join(inputs.values()) for inputs in mappings)
-    raise UserError(f"{path} has the columns {', '.join(plain.column_names)}; the model reads {wanted}")
+    found = shown(", ".join(plain.column_names), 400)[1:-1]
+    raise UserError(f"{path} has the columns {found}; the model reads {wanted}")
 
 
 def _read_texts(origin: str, lines: Iterable[str]) -> Iterable[tuple[int, str]]:

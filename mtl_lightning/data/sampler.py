@@ -15,6 +15,8 @@ from mtl_lightning.data.stream_passes import StreamPasses
 from mtl_lightning.data.streaming import Examples
 from mtl_lightning.errors import UserError
 
+_PADDING = 256
+
 
 class Rows(NamedTuple):
     """What this process reads of a data set in one step.
@@ -85,7 +87,8 @@ class StepSampler(DistributedSampler[Plan]):
         max_tokens: int | None = None,
         streams: Mapping[str, StreamPasses] | None = None,
     ) -> None:
-        streams = streams or {}
+        self.streams = streams = streams or {}
+        self.max_tokens = max_tokens
         schedule.check({**counts, **{name: stream.encode.tasks for name, stream in streams.items()}})
         if max_tokens is not None:
             _check_lengths(lengths, max_tokens)
@@ -161,11 +164,12 @@ class StepSampler(DistributedSampler[Plan]):
 class SequentialSampler(DistributedSampler[Plan]):
     """Plans an evaluation: each example once, longest first, the data sets in turn.
 
-    Processes take turns; they may differ by one example and so by one step.
+    A batch also ends before it would hold 256 tokens of padding: one step more costs less. Processes take turns; they
+    may differ by one example and so by one step.
 
     Args:
         lengths: Length of each example [N], by data set; examples of one length keep their order.
-        batch_sizes: Examples a step, by data set.
+        batch_sizes: Most examples a step, by data set.
         rank: Of this process.
         num_replicas: Number of processes.
     """
@@ -173,11 +177,11 @@ class SequentialSampler(DistributedSampler[Plan]):
     def __init__(
         self, lengths: Mapping[str, np.ndarray], batch_sizes: Mapping[str, int], rank: int = 0, num_replicas: int = 1
     ) -> None:
-        batches = [
-            [(name, rows[start : start + batch_sizes[name]]) for start in range(0, len(rows), batch_sizes[name])]
-            for name, length in lengths.items()
-            for rows in [np.argsort(-length, kind="stable")[rank::num_replicas]]
-        ]
+        batches = []
+        for name, length in lengths.items():
+            order = np.argsort(-length, kind="stable")
+            ends = _ends(length[order[::num_replicas]], batch_sizes[name])
+            batches.append([(name, rows) for rows in np.split(order[rank::num_replicas], ends) if len(rows)])
         self.batches = [batch for turn in zip_longest(*batches) for batch in turn if batch is not None]
 
     def __len__(self) -> int:
@@ -189,6 +193,19 @@ class SequentialSampler(DistributedSampler[Plan]):
 
     def set_epoch(self, epoch: int) -> None:
         """Every epoch is the same."""
+
+
+def _ends(lengths: np.ndarray, most: int) -> list[int]:
+    """Where batches of descending lengths end, but for the last."""
+    ends: list[int] = []
+    start = total = 0
+    for position, length in enumerate(lengths.tolist()):
+        size = position - start
+        if size == most or lengths[start] * (size + 1) - (total + length) >= _PADDING:
+            ends.append(position)
+            start, total = position, 0
+        total += length
+    return ends
 
 
 def _check_lengths(lengths: Mapping[str, np.ndarray], max_tokens: int) -> None:

@@ -3,7 +3,7 @@
 import logging
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Any
 
@@ -46,21 +46,28 @@ class ColumnSplit(Split):
         if self.column not in visible(table):
             raise UserError(f"no column '{self.column}' to split by; {did_you_mean(self.column, visible(table))}")
         split_of = {value: name for name, value in self.values.items()}
-        rows: dict[str | None, list[int]] = {name: [] for name in (*self.values, None)}
+        rows: dict[str, list[int]] = {name: [] for name in self.values}
         others: Counter[str] = Counter()
         for row, (value, bad) in enumerate(self._values(table)):
             name = "train" if bad is not None else split_of.get(str(value))  # a line that says nothing is told of once
-            rows[name].append(row)
             if name is None:
                 others[shown(value)] += 1
+            else:
+                rows[name].append(row)
+        self._check(rows, others)
+        return {name: table.select(found) for name, found in rows.items()}
+
+    def _check(self, rows: Mapping[str, Sequence[int]], others: Counter[str]) -> None:
+        """Refuses an empty split, and counts rows that are in none."""
+        there = {shown(value): len(rows[name]) for name, value in self.values.items() if rows[name]}
         for name, value in self.values.items():
             if not rows[name]:
-                said = ", ".join(sorted([*(shown(v) for v in split_of if rows[split_of[v]]), *others])[:12])
+                said = ", ".join(sorted([*there, *others])[:12])
                 raise UserError(f"column '{self.column}' never says '{value}', the {name} split; it says {said}")
         if others:
             said = ", ".join(f"{value} ({count:,})" for value, count in others.most_common(12))
-            _warn(f"{others.total():,} of {len(table):,} rows are in no split: column '{self.column}' says {said}")
-        return {name: table.select(rows[name]) for name in self.values}
+            whole = others.total() + sum(there.values())
+            _warn(f"{others.total():,} of {whole:,} rows are in no split: column '{self.column}' says {said}")
 
     def _values(self, table: Dataset) -> Iterator[tuple[Any, str | None]]:
         """The value of each row, and what is wrong with the row."""

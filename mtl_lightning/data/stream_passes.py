@@ -48,7 +48,8 @@ class StreamPasses:
         self.sizes = np.full(-(-self.num_examples // self.batch_size), self.batch_size)
         self._buffer = streaming.buffer // self.batch_size
         self._reader = StreamReader(examples)
-        self._starts: dict[int, dict[str, Any]] = {}
+        self._epoch = 0
+        self._start = self._reader.state()
         self._cut_off = False
 
     def draws(self, sizes: Sequence[int], skip: int, key: Sequence[int]) -> Iterator[Examples]:
@@ -62,23 +63,20 @@ class StreamPasses:
         Yields:
             The examples of a draw.
         """
-        epoch = key[1]
-        self._starts = {epoch: self.state(epoch)}
-        self._reader.restore(self._starts[epoch])
+        self.restore(key[1], self.state(key[1]))
+        self._reader.restore(self._start)
         for window in _windows(sizes, self._buffer):
             examples = self._take(sum(sizes[window]) * self.batch_size)
-            if window.stop == len(sizes):
-                self._starts[epoch + 1] = self._reader.state()
             draws = self._cut(examples, sizes[window], np.random.default_rng([*key, window.start]))
             yield from draws[max(skip - window.start, 0) :]
 
     def state(self, epoch: int) -> dict[str, Any]:
         """Where the stream stands at the start of an epoch, the present one or the next, for a checkpoint."""
-        return self._starts.get(epoch) or self._reader.state()
+        return self._start if epoch == self._epoch else self._reader.state()
 
     def restore(self, epoch: int, state: dict[str, Any]) -> None:
         """Makes an epoch begin where it began in another run."""
-        self._starts = {epoch: state}
+        self._epoch, self._start = epoch, state
 
     def _take(self, number: int) -> Examples:
         first = self._reader.taken

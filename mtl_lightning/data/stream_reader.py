@@ -63,6 +63,5 @@ class StreamReader:
             reason = " ".join(str(error.__cause__ or error).split())[:300]
             raise UserError(f"the stream breaks off after {self.taken:,} examples: {reason}") from error
         self.taken += len(found)
-        if found:
-            self._position = self._examples.state_dict()
+        self._position = self._examples.state_dict()
         return found

@@ -66,27 +66,32 @@ def _read(path: str, kind: str, columns: Sequence[str] | None) -> Rows:
 
 def _make(path: str, read: Callable[[], Rows], on_bad_row: OnBadRow) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     """Goes through the file twice: what its columns hold must be known before the first row is written."""
-    kinds: dict[str, Kind] = {}
-    bad: BadLine | None = None
-    for row in tqdm(read(), f"read {Path(path).name}", unit=" examples", delay=1):
-        if isinstance(row, Example):
-            _update(kinds, row.values)
-        else:
-            bad = bad or row
-        if bad is not None and on_bad_row == "error":
-            break
-        if len(kinds) > _MOST_COLUMNS:
-            raise UserError(f"{path}, line {row.line}: more than {_MOST_COLUMNS:,} different columns; is this a table?")
+    kinds, bad = _survey(path, read(), on_bad_row)
     if bad is not None and (on_bad_row == "error" or not kinds):
-        raise UserError(
-            f"{path}, line {bad.line}: {bad.reason}: {shown(bad.text.rstrip())}; {MEND if kinds else 'no row is good'}"
-        )
+        mend = MEND if on_bad_row == "error" else "no row is good"
+        raise UserError(f"{path}, line {bad.line}: {bad.reason}: {shown(bad.text.rstrip())}; {mend}")
     if not kinds:
         raise UserError(f"{path} holds no examples")
     check_names(path, list(kinds))
     features = features_of(kinds)
     hidden = {LINE: Value("int64")} if bad is None else {LINE: Value("int64"), BAD: Value("string")}
     return Features({**features, **hidden}).arrow_schema, _batches(read(), features, BAD in hidden)
+
+
+def _survey(path: str, rows: Rows, on_bad_row: OnBadRow) -> tuple[dict[str, Kind], BadLine | None]:
+    """What the columns hold, and the first line that is no example."""
+    kinds: dict[str, Kind] = {}
+    bad: BadLine | None = None
+    for row in tqdm(rows, f"read {Path(path).name}", unit=" examples", delay=1):
+        if isinstance(row, Example):
+            _update(kinds, row.values)
+        else:
+            bad = bad or row
+            if on_bad_row == "error":
+                break
+        if len(kinds) > _MOST_COLUMNS:
+            raise UserError(f"{path}, line {row.line}: more than {_MOST_COLUMNS:,} different columns; is this a table?")
+    return kinds, bad
 
 
 def _update(kinds: dict[str, Kind], values: Mapping[str, Any]) -> None:

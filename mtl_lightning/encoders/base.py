@@ -56,7 +56,11 @@ class InputProcessor(ABC):
 
         Returns:
             Encoded values by name, each a list of N. A processor that knows label positions adds ``num_words``, the
-            number of positions of each raw example, and ``word_starts``, of the positions that were kept.
+            number of positions of each raw example, and ``word_starts``, of the positions that were kept. One that cuts
+            long examples adds ``lost``, the number of words or tokens of each that were cut off.
+
+        Raises:
+            UserError: For a value that is no such input. The caller adds file, column and row.
         """
 
     @abstractmethod

@@ -55,7 +55,8 @@ class TensorProcessor(InputProcessor):
 
 def _array(name: str, value: Any) -> np.ndarray:
     try:
-        array = np.asarray(value, dtype=np.float32)
+        with np.errstate(over="ignore"):  # it becomes infinite
+            array = np.asarray(value, dtype=np.float32)
     except (TypeError, ValueError, OverflowError) as error:
         raise UserError(f"input '{name}' must be numbers in lists of one length, found {shown(value)}") from error
     if not np.isfinite(array).all():

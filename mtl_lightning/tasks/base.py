@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from numbers import Number
+from numbers import Number, Real
 from typing import Any, ClassVar, Literal, Protocol
 
 import torch
@@ -175,7 +175,9 @@ def full_precision(values: Tensor) -> Tensor:
 
 def is_missing(value: Any) -> bool:
     """Whether a raw label is missing: None, an empty text, or NaN."""
-    return value is None or (isinstance(value, str) and value == "") or (isinstance(value, Number) and value != value)
+    if isinstance(value, str):
+        return not value
+    return value is None or (isinstance(value, Real) and value != value)
 
 
 def name_of(value: Any) -> str:

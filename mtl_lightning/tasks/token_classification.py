@@ -61,6 +61,11 @@ class TokenClassification(LabelledTask):
         return ["O", *(f"{prefix}-{name}" for name in span_types(found) for prefix in "BI")]
 
     def encode(self, value: Any) -> list[int]:
+        if self.missing_tag is None and isinstance(value, list):
+            try:
+                return [self._index[tag] for tag in value]  # most labels, in a tenth of the time
+            except (KeyError, TypeError):
+                pass
         return self._each(value, lambda tag: IGNORE if (name := self._name(tag)) is None else self.index(name))
 
     def count_irregular(self, target: Any) -> int:

@@ -23,7 +23,7 @@ FLAGS = {
     "ewt": [MINILM],
     "sentiment": [MINILM],
     "chinese": ["--data.datasets.reviews.limit=300", "--data.datasets.news.limit=300"],
-    "tox21": [],
+    "tox21": ["--trainer.limit_val_batches=1.0"],
     "goemotions": [MINILM, "--data.datasets.goemotions.files={train: test.tsv.gz, val: dev.tsv.gz}"],
 }
 ASSAYS = [
@@ -51,7 +51,7 @@ def trained(command, runs):
 
     @cache
     def train(name):
-        flags = [*FLAGS[name], *BRIEF, f"--trainer.default_root_dir={runs / name}", f"--json={runs / name}.json"]
+        flags = [*BRIEF, *FLAGS[name], f"--trainer.default_root_dir={runs / name}", f"--json={runs / name}.json"]
         result = command("fit", "--config", f"configs/{name}.yaml", *flags, cwd=ROOT)
         assert result.returncode == 0, result.stderr[-4000:]
         return json.loads((runs / f"{name}.json").read_text()), runs / name / "checkpoints" / "best.ckpt"

@@ -119,6 +119,9 @@ def test_bad_line(tmp_path: Path, ending: str, line: str | bytes, reason: str, g
     message = refuse(source(path))
     assert message.startswith(f"{path}, line {number}: {reason}")
     assert message.endswith(f"; {MEND}")
+    alone = write(tmp_path / f"alone.{ending}", before.splitlines()[0] + b"\n" + raw if "json" not in ending else raw)
+    assert refuse(source(alone)).endswith(f"; {MEND}")
+    assert refuse(source(alone, on_bad_row="skip")).endswith("; no row is good")
     encoded, skipped = encode(source(path, on_bad_row="skip"))
     assert encoded["row"][:].tolist() == [0, 1, 3]
     (bad,) = skipped
@@ -133,6 +136,11 @@ def test_message_about_a_line_in_full(tmp_path: Path) -> None:
         f"{path}, line 3: expected 2 values (text, topic), found 3: 'a,b,c'; "
         "mend it, or leave such rows out with `on_bad_row: skip`"
     )
+
+
+def test_lines_within_quotes_are_counted(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", 'text,"topic"\n"a\nb\r\nc",x\n\n"d\ne",y\nf\n')
+    assert f"{path}, line 8: expected 2 values (text, topic), found 1: 'f'" in refuse(source(path))
 
 
 def test_quote_that_is_never_closed(tmp_path: Path) -> None:
@@ -282,8 +290,18 @@ CONLL = {"columns": ["text", "topic"]}
             "{path}, line 1, the header: byte 0xff at character 1 is not UTF-8; the file looks ",
         ),
         ("a.csv", b"text,__line__\na,1\n", "{path}: the column name '__line__' is reserved; rename that column"),
+        (
+            "a.jsonl",
+            b'{"a\\u0000": 1}',
+            "{path}: the column name 'a\\x00' holds a control character; rename that column",
+        ),
+        (
+            "a.csv",
+            b'text,"to\npic"\na,b\n',
+            "{path}: the column name 'to\\npic' holds a control character; rename that ",
+        ),
         ("a.jsonl", b'{"__bad_row__": 1}', "{path}: the column name '__bad_row__' is reserved"),
-        ("a.jsonl", b'{"te', "{path}, line 1: not JSON: unterminated string starting at at character 2"),
+        ("a.jsonl", b'{"te', "{path}, line 1: not JSON: unterminated string starting at at character 2: '{{\"te'; "),
         ("a.json", b'[{"text": "a"},\n {]', "{path}, line 2: not JSON: expecting property"),
         (
             "a.json",
@@ -315,7 +333,7 @@ def test_truncated_gzip_is_an_error_whatever_the_policy(tmp_path: Path, ending: 
     path = write(tmp_path / f"a.{ending}.gz", packed[: len(packed) // 2])
     message = refuse(source(path, on_bad_row=policy, **CONLL))
     assert message.startswith(f"cannot read {path} after line ")
-    assert "; it is cut off or damaged: Compressed file ended" in message
+    assert "; it is cut off or damaged, fetch it again: Compressed file ended" in message
 
 
 def test_damaged_parquet(tmp_path: Path) -> None:
@@ -590,6 +608,20 @@ def test_line_ends_and_byte_order_mark(tmp_path: Path, ending: str, end: str, bo
     assert [row["text"] for row in rows] == wanted
 
 
+def test_every_line_has_keys_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_tables, "_MOST_COLUMNS", 20)
+    path = write(tmp_path / "a.jsonl", json_lines(*({f"key {i}": 1} for i in range(30))))
+    assert refuse(source(path)) == f"{path}, line 21: more than 20 different columns; is this a table?"
+
+
+def test_long_texts_are_written_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_tables, "_MOST_CHARACTERS", 100)
+    path = write(tmp_path / "a.jsonl", json_lines(*({"text": "a" * 60, "topic": "x"} for _ in range(10))))
+    table = source(path).load()["train"]
+    assert [len(chunk) for chunk in table.data.column("text").chunks] == [2] * 5
+    assert table["text"][:] == ["a" * 60] * 10
+
+
 def test_long_values(tmp_path: Path) -> None:
     long = "word " * 100_000
     for ending, content in (("csv", f"text,topic\n{long},x\n"), ("jsonl", json_lines({"text": long}))):
@@ -685,6 +717,15 @@ def test_run_writes_what_it_skipped_also_from_the_cache(tmp_path: Path, caplog: 
         assert not list(paths["train"].parent.glob(".*"))
     with pytest.raises(UserError, match=r"train\.jsonl, line 4: not JSON"):
         fit(tmp_path / "third", FileSource(files, {"text": "text"}, {"topic": "topic"}))
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_a_row_that_was_skipped_once_is_not_forgiven(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"a.{ending}"
+    rows = Dataset.from_list([GOOD, {**GOOD, "text": ""}, OTHER])
+    _ = rows.to_json(str(path)) if ending == "jsonl" else rows.to_parquet(str(path))
+    assert len(encode(source(path, on_bad_row="skip"))[0]) == 2
+    assert " 2, column 'text'" in refuse(source(path))
 
 
 def test_labels_of_bad_rows_are_not_learnt(tmp_path: Path) -> None:

@@ -393,10 +393,11 @@ class Own(RoundRobin):
 
 def test_a_schedule_of_ones_own() -> None:
     case = Case({"a": np.ones(12), "b": np.ones(12)}, {"a": {}, "b": {}}, {"a": 2, "b": 3}, 1, 5, RoundRobin(), 0)
-    sampler = case._replace(schedule=Own(("b",), ("a", "b", "a"), ("b", "b"))).sampler()
+    sampler = case._replace(schedule=Own(("b",), ("b", "a", "a"), ("b", "b"))).sampler()
     plans = list(sampler)
     sizes = [{name: len(rows.indices) for name, rows in plan.items()} for plan in plans]
-    assert sizes == [{"b": 3}, {"a": 4, "b": 3}, {"b": 6}]
+    assert sizes == [{"b": 3}, {"b": 3, "a": 4}, {"b": 6}]
+    assert list(plans[1]) == ["b", "a"]
     assert sorted(chain(*(plan["b"].indices for plan in plans))) == list(range(12))
 
 

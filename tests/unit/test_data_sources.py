@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from datasets import Dataset
+from datasets import ClassLabel, Dataset, Features, List, Value
 from sklearn.datasets import load_digits
 
 from mtl_lightning.data import (
@@ -306,6 +306,30 @@ def test_hub_offline() -> None:
     with pytest.raises(UserError, match="cannot load 'nyu-mll/glue' from the Hugging Face hub: ") as raised:
         HubSource("nyu-mll/glue", INPUTS, LABELS, name="mnli").load()
     assert "\n" not in str(raised.value)
+
+
+def test_hub_folder(tmp_path: Path) -> None:
+    write(tmp_path / "train.csv", "text,topic\na,x\n")
+    source = HubSource(str(tmp_path), INPUTS, LABELS, splits={"train": "train"})
+    assert source.load()["train"].to_list() == [{"text": "a", "topic": "x"}]
+    assert source.where(source.load()["train"], "train", 0) == "split 'train', row 1"
+
+
+def test_hub_data_that_cannot_be_read(tmp_path: Path) -> None:
+    write(tmp_path / "train.parquet", "x")
+    with pytest.raises(UserError, match=f"cannot load '{tmp_path}' from the Hugging Face hub: ") as raised:
+        HubSource(str(tmp_path), INPUTS, LABELS, splits={"train": "train"}).load()
+    assert "\n" not in str(raised.value)
+
+
+def test_hub_numbers_become_label_names() -> None:
+    names = ClassLabel(names=["no", "yes"])
+    features = Features({"topic": names, "tags": List(names), "text": Value("string")})
+    rows = [{"topic": 1, "tags": [0, 1], "text": "a"}, {"topic": -1, "tags": [], "text": "b"}]
+    source = HubSource("a", INPUTS, {"topic": "topic", "tags": "tags"})
+    found = source._named(Dataset.from_list(rows, features=features)).to_list()
+    assert [row["topic"] for row in found] == ["yes", None]
+    assert [row["tags"] for row in found] == [["no", "yes"], []]
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from mtl_lightning.callbacks import Throughput
 from mtl_lightning.data.collation import stack
 from mtl_lightning.data.columns import integers, read_rows
 from mtl_lightning.data.loader import StepLoader, default_num_workers, step_loader
+from mtl_lightning.data.sampler import SequentialSampler
 from mtl_lightning.padding import pad
 
 ROWS = [
@@ -237,3 +238,22 @@ def test_batches_go_through_pinned_memory_to_a_gpu(device: str, pinned: bool) ->
     trainer = type("T", (), {"num_devices": 1, "strategy": type("S", (), {"root_device": torch.device(device)})})
     made = step_loader(Slow(), range(3), 2, trainer)
     assert (made.pin_memory, made.num_workers, made.persistent_workers) == (pinned, 2, True)
+
+
+# -- padding of real batches -------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("world", [1, 2])
+def test_evaluation_pads_little(world: int) -> None:
+    """Lengths as those of sentences: most are short."""
+    lengths = np.minimum(np.random.default_rng(0).geometric(0.07, 2000) + 2, 128)
+    plans = [list(SequentialSampler({"a": lengths}, {"a": 64}, rank, world)) for rank in range(world)]
+    assert sorted(row for found in plans for plan in found for row in plan["a"].indices) == list(range(2000))
+    assert len({len(found) for found in plans}) == 1
+    for rank, found in enumerate(plans):
+        batches = [lengths[plan["a"].indices] for plan in found]
+        assert all(len(batch) * batch.max() - batch.sum() < 256 + rank * batch.max() for batch in batches)
+        assert all(len(batch) <= 64 for batch in batches)
+        for before, after in pairwise(batches if rank == 0 else []):
+            joined = np.append(before, after[0])
+            assert len(before) == 64 or len(joined) * joined.max() - joined.sum() >= 256
+        if world == 1:
+            assert 1 - lengths.sum() / sum(len(batch) * batch.max() for batch in batches) < 0.08

@@ -227,9 +227,12 @@ def test_a_reference_takes_the_place_of_the_best_score() -> None:
 def test_lag_of_a_data_set_is_the_mean_of_its_tasks() -> None:
     behind, best = Score("t", 0.4, 0.8), Score("u", 0.8, 0.8)
     assert lags({"a": [behind, best], "b": [behind], "c": [best]}) == pytest.approx([0.25, 0.5, 0.05])
+    assert lags({"a": [behind, best]}, {"u": 0.1}) == pytest.approx([0.25])  # one ahead of its reference is not behind
 
 
-@pytest.mark.parametrize("unknown", [[], [Score("u", nan, 0.9)], [Score("u", nan, nan)], [Score("u", inf, 0.9)]])
+@pytest.mark.parametrize(
+    "unknown", [[], [Score("u", nan, 0.9)], [Score("u", nan, nan)], [Score("u", inf, 0.9)], [Score("u", 0.9, nan)]]
+)
 def test_a_data_set_without_a_score_is_as_the_others(unknown: list[Score]) -> None:
     known = {"a": [Score("t", 0.4, 0.8)], "b": [Score("v", 0.6, 0.8)]}
     assert lags({**known, "c": unknown}) == pytest.approx([0.5, 0.25, 0.375])

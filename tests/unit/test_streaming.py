@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from datasets import ClassLabel, Dataset, Features, IterableDataset, List, SplitInfo, Value
+from datasets import ClassLabel, Dataset, Features, IterableDataset, List, SplitDict, SplitInfo, Value
 from lightning.pytorch import Callback, Trainer
 
 from mtl_lightning.data import (
@@ -206,6 +206,26 @@ def test_batches_hold_similar_lengths_and_come_in_random_order() -> None:
     assert sum(np.ptp(found) for found in lengths) / 100 < 0.5
     firsts = [int(found[0]) for found in lengths]
     assert firsts not in (sorted(firsts), sorted(firsts, reverse=True))
+
+
+def alike(number: int) -> Iterator[dict[str, Any]]:
+    yield from ({"words": ["w"], "topic": "x", "tags": ["O"]} for _ in range(number))
+
+
+def test_each_buffer_is_shuffled_in_another_way() -> None:
+    def orders(key: list[int], made: StreamPasses) -> list[list[int]]:
+        rows = [int(row) for d in made.draws([1] * 8, 0, key) for row in d.columns["row"]]
+        return [[row - min(part) for row in part] for part in (rows[:16], rows[16:])]
+
+    def made() -> StreamPasses:
+        return passes(32, examples=IterableDataset.from_generator(alike, gen_kwargs={"number": 32}))
+
+    once = made()
+    found = [order for key in ([0, 0, 0], [0, 1, 0]) for order in orders(key, once)]
+    found += [order for key in ([1, 0, 0], [0, 0, 1]) for order in orders(key, made())]
+    assert orders([0, 0, 0], made()) == found[:2]
+    assert all(sorted(order) == list(range(16)) != order for order in found)
+    assert len({tuple(order) for order in found}) == 8
 
 
 @pytest.mark.parametrize("buffer", [1, 4, 11, 16, 1000])
@@ -475,7 +495,7 @@ def test_the_hub_streams_labels_by_name(tmp_path: Path, monkeypatch: pytest.Monk
     def with_sizes(*args: Any, **kwargs: Any) -> Any:
         found = load(*args, **kwargs)
         if kwargs.get("streaming"):
-            found.info.splits = {"train": SplitInfo("train", num_examples=8)}
+            found.info.splits = SplitDict({"train": SplitInfo("train", num_examples=8)})
         return found
 
     monkeypatch.setattr(hub, "load_dataset", with_sizes)
@@ -513,7 +533,7 @@ def test_labels_must_be_configured() -> None:
     encoder = TransformerEncoder(config=BERT, tokenizer="characters:ascii", max_length=20)
     net = MultiTaskModule(encoder, {**tasks(), "tags": TokenClassification()})
     with pytest.raises(
-        UserError, match=r"model\.tasks\.tags: data set 's' is a stream, which nobody has read .* `labels`"
+        UserError, match=r"model\.tasks\.tags: data set 's' is a stream, which nobody has read .*`labels`"
     ):
         fit(data(), net)
 
@@ -552,23 +572,24 @@ def test_bad_rows_are_named(line: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("column", "message"),
     [
         (
-            {"inputs": {"tokens": "wrods"}},
-            r"data\.datasets\.s\.inputs\.tokens: the first 8 examples have no column 'wrods'; did you mean 'words'",
+            "words",
+            r"data\.datasets\.s\.inputs\.tokens: the first 8 examples have no column 'words'; did you mean 'wordz'",
         ),
         (
-            {"labels": {**LABELS, "topic": "tpic"}},
-            r"data\.datasets\.s\.labels\.topic: the first 8 examples have no column 'tpic'; did you",
+            "topic",
+            r"data\.datasets\.s\.labels\.topic: the first 8 examples have no column 'topic'; did you mean 'topiz'",
         ),
     ],
     ids=["input", "label"],
 )
-def test_missing_columns(changes: dict[str, Any], message: str) -> None:
-    Path("s.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows(8)))
+def test_missing_columns(column: str, message: str) -> None:
+    renamed = [{f"{n[:-1]}z" if n == column else n: value for n, value in row.items()} for row in rows(8)]
+    Path("s.jsonl").write_text("".join(json.dumps(row) + "\n" for row in renamed))
     with pytest.raises(UserError, match=message):
-        fit(data(files("s.jsonl", streaming=Streaming(8, buffer=8), **changes)))
+        fit(data(files("s.jsonl", streaming=Streaming(8, buffer=8))))
 
 
 def test_texts_that_are_too_long_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -577,5 +598,6 @@ def test_texts_that_are_too_long_are_told_once(caplog: pytest.LogCaptureFixture)
     for number in range(2):
         list(made.draws([1] * 8, 0, [0, number, 0]))
     (record,) = caplog.records
-    long = sum(len("".join(row["words"])) + 2 > 9 for row in rows(16))
+    long = sum((len(row["words"]) - 1) * len(row["words"][0]) >= 7 for row in rows(16))  # the last word's first letter
+    assert 0 < long < 16
     assert f"{long} of the 16 examples before the 16th are longer than the encoder's limit" in record.getMessage()
