@@ -23,7 +23,7 @@ class StreamReader:
 
     def __init__(self, examples: IterableDataset) -> None:
         self._examples = examples
-        self.restore({"turn": 0, "taken": 0, "position": deepcopy(examples.state_dict())})
+        self.restore({"turn": 0, "taken": 0, "position": examples.state_dict()})
 
     def take(self, number: int) -> list[dict[str, Any]]:
         """The next examples.
@@ -44,7 +44,7 @@ class StreamReader:
 
     def state(self) -> dict[str, Any]:
         """Where it stands, for a checkpoint: in which turn, after how many examples, and where in the source."""
-        return {"turn": self._turn, "taken": self.taken, "position": deepcopy(self._position)}
+        return {"turn": self._turn, "taken": self.taken, "position": self._position}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Stands where another reader of the same stream stood."""

@@ -22,8 +22,8 @@ class TextProcessor(InputProcessor):
     """Tokenises ``text`` (with ``text_pair``), or ``tokens`` where heads label words.
 
     ``tokens`` is a list of words; a string is split into words first. The first sub-word of each word is where its
-    label is read; words that do not fit into ``max_length`` are cut off. A text, or a word, that is empty or white space
-    is refused.
+    label is read; words that do not fit into ``max_length`` are cut off. A text, or a word, that is empty or white
+    space is refused.
 
     Args:
         tokenizer: A fast tokenizer of transformers.

@@ -1,13 +1,10 @@
 """Every weighting: two gloo processes equal one process on the joined batch, and a resumed run an uninterrupted one."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))
 from launch import assert_same, run
 from methods import CASES, METHODS, TASKS
 

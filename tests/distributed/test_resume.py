@@ -1,13 +1,10 @@
 """A run that was stopped and goes on equals one that was not, bitwise: data, losses, log, parameters, all states."""
 
 import pickle
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from launch import assert_same, run
 from resume import CASES
 

@@ -13,10 +13,10 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.trainer.connectors.data_connector import _worker_check
 
 from mtl_lightning.callbacks import Throughput
-from mtl_lightning.data.collation import stack
+from mtl_lightning.data.collation import StepDataset, stack
 from mtl_lightning.data.columns import integers, read_rows
 from mtl_lightning.data.loader import StepLoader, default_num_workers, step_loader
-from mtl_lightning.data.sampler import SequentialSampler
+from mtl_lightning.data.sampler import Rows, SequentialSampler
 from mtl_lightning.padding import pad
 
 ROWS = [
@@ -95,6 +95,24 @@ def test_batches_may_be_written_to() -> None:
     found = read_rows(Dataset.from_list(ROWS).with_format("arrow"), [0])
     for tensor in (stack(found["n"], -100), stack(found["x"], float("nan")), pad(found["ids"], 0)):
         tensor.zero_()
+
+
+class Stacking:
+    """As much of a processor as is asked for."""
+
+    def collate(self, examples: Any) -> dict[str, torch.Tensor]:
+        return {"x": torch.tensor([float(example["x"]) for example in examples])}
+
+
+def test_examples_are_named_by_their_rows_in_the_raw_table() -> None:
+    """Which differ from those of the encoded one where bad rows were left out."""
+    columns = {"row": [3, 7, 9], "length": [1, 2, 3], "inputs/x": [0.3, 0.7, 0.9]}
+    labels = {"targets/task": [0, -100, 2], "counts/task": [1, 0, 1]}
+    steps = StepDataset({"a": Dataset.from_dict({**columns, **labels})}, Stacking(), {"task": -100})  # type: ignore[arg-type]
+    batch = steps[{"a": Rows([2, 0], {"task": 1.0}, 5)}]["a"]
+    assert batch.examples == [9, 3]
+    assert (batch.inputs["x"].tolist(), batch.targets["task"].tolist()) == (pytest.approx([0.9, 0.3]), [2, 0])
+    assert (batch.counts, batch.shares, batch.num_tokens, batch.step_size) == ({"task": 2}, {"task": 1.0}, 4, 5)
 
 
 # -- waiting -----------------------------------------------------------------------------------------------------------
@@ -247,7 +265,7 @@ def test_evaluation_pads_little(world: int) -> None:
     lengths = np.minimum(np.random.default_rng(0).geometric(0.07, 2000) + 2, 128)
     plans = [list(SequentialSampler({"a": lengths}, {"a": 64}, rank, world)) for rank in range(world)]
     assert sorted(row for found in plans for plan in found for row in plan["a"].indices) == list(range(2000))
-    assert len({len(found) for found in plans}) == 1
+    assert len({tuple(len(plan["a"].indices) for plan in found) for found in plans}) == 1
     for rank, found in enumerate(plans):
         batches = [lengths[plan["a"].indices] for plan in found]
         assert all(len(batch) * batch.max() - batch.sum() < 256 + rank * batch.max() for batch in batches)

@@ -19,6 +19,7 @@ from mtl_lightning.data import (
     ColumnSplit,
     DataSource,
     FileSource,
+    FixedProbabilities,
     HubSource,
     Moment,
     MultiTaskDataModule,
@@ -304,6 +305,10 @@ def test_schedules_see_the_declared_number() -> None:
     planned = sampler(number=10, num_examples=41, schedule=Alternating())
     assert planned.num_batches == {"t": 7, "s": 11}
     assert len(planned) == len(epoch(planned, 0)) == 22
+
+
+def test_schedules_may_name_streams() -> None:
+    assert len(sampler(schedule=FixedProbabilities({"t": 0.5, "s": 0.5}, epoch_length=4))) == 4
 
 
 def test_max_tokens_is_refused() -> None:

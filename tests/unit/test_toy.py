@@ -1,7 +1,6 @@
 """The toy experiment computes what it says: the problem's gradients, its Pareto set, and descent as PyTorch would."""
 
 import csv
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))  # experiments are not installed with the package
-
-from experiments.toy.__main__ import main  # noqa: E402
-from experiments.toy.descent import descend  # noqa: E402
-from experiments.toy.methods import METHODS, PUBLISHED  # noqa: E402
-from experiments.toy.problem import (  # noqa: E402
+from experiments.toy.__main__ import main
+from experiments.toy.descent import descend
+from experiments.toy.methods import METHODS, PUBLISHED
+from experiments.toy.problem import (
     MINIMA,
     PARETO_SET,
     STARTS,
@@ -24,7 +20,7 @@ from experiments.toy.problem import (  # noqa: E402
     evaluate,
     on_front,
 )
-from mtl_lightning.weighting import GramianWeighting, JacobianWeighting, LossWeighting, gramian  # noqa: E402
+from mtl_lightning.weighting import GramianWeighting, JacobianWeighting, LossWeighting, gramian
 
 PRESENT = torch.arange(2)
 POINTS = np.concatenate(
