@@ -46,7 +46,7 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
     return _nearest(name[:200], tuple(sorted(set(choices))))
 
 
-@lru_cache
+@lru_cache(4096)
 def _nearest(name: str, choices: Sequence[str]) -> str:
     lower = {choice.lower(): choice for choice in choices}
     near = get_close_matches(name.lower(), lower, n=1, cutoff=0.6)

@@ -63,6 +63,7 @@ class ExampleEncoder:
         Raises:
             UserError: For a value that cannot be understood; it names the column.
         """
+        labels = {task: self._encode_labels(task, columns) for task in self.tasks}  # first: a bad one costs little then
         inputs = self._encode_inputs(columns)
         lost = inputs.pop("lost", None)
         encoded = {f"inputs/{name}": values for name, values in inputs.items()}
@@ -70,7 +71,7 @@ class ExampleEncoder:
         encoded["length"] = [self.processor.length(example) for example in examples]
         encoded["lost"] = [0] * len(examples) if lost is None else lost
         for task, encoder in self.tasks.items():
-            targets = [self._encode_label(task, value) for value in columns[self.source.labels[task]]]
+            targets = labels[task]
             if encoder.level == "tokens":
                 targets = self._fit_words(task, targets, inputs["num_words"], inputs["word_starts"])
             encoded[f"targets/{task}"] = targets
@@ -85,10 +86,10 @@ class ExampleEncoder:
             names = ", ".join(f"'{column}'" for column in dict.fromkeys(self.source.inputs.values()))
             raise UserError(f"column {names}: {error}", error.word) from error
 
-    def _encode_label(self, task: str, value: Any) -> Any:
-        encoder = self.tasks[task]
+    def _encode_labels(self, task: str, columns: Columns) -> list[Any]:
+        encoder, values = self.tasks[task], columns[self.source.labels[task]]
         try:
-            return encoder.encode(relabelled(self.source, task, encoder, value))
+            return [encoder.encode(relabelled(self.source, task, encoder, value)) for value in values]
         except UserError as error:
             raise UserError(f"{self._column(task)}: {error}", error.word) from error
 

@@ -62,7 +62,7 @@ class MultiLabelClassification(LabelledTask):
         return [float(i in chosen) for i in range(self.num_outputs)]
 
     def relabel(self, value: Any, rename: Callable[[str], str]) -> Any:
-        return value if is_missing(value) else list(dict.fromkeys(map(rename, self.names(value))))
+        return value if is_missing(value) else list(map(rename, self.names(value)))
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         present = ~targets.isnan()

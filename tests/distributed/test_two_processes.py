@@ -1,7 +1,6 @@
 """Two gloo processes equal one process on the joined batch: metrics, losses and parameters."""
 
 import json
-import os
 import random
 import subprocess
 import sys
@@ -62,7 +61,6 @@ class NormalisedGradients(GramianWeighting):
 """
 FIXED = '{"class_path": "FixedWeighting", "init_args": {"weights": {"topic": 1, "spans": 2, "score": 0.5, "flags": 1}}}'
 WEIGHTINGS = {
-    "equal": ("EqualWeighting", []),
     "equal, accumulated": ("EqualWeighting", ["--trainer.accumulate_grad_batches=2"]),
     "fixed, alternating": (FIXED, ["--data.schedule=Alternating"]),
     "a Gramian method of the user's own": ("plugin.NormalisedGradients", []),
@@ -97,7 +95,7 @@ def _row(draw):
     }
 
 
-def fit(folder, name, processes, weighting, flags):
+def start(folder, name, processes, weighting, flags):
     # One process takes twice as many examples a step, so that the joined batches are the same.
     strategy = ["--trainer.devices=2", "--trainer.strategy=ddp"] if processes == 2 else ["--trainer.devices=1"]
     command = [
@@ -105,8 +103,12 @@ def fit(folder, name, processes, weighting, flags):
         *(f"--data.batch_size={8 // processes}", f"--trainer.default_root_dir={name}"),
         *(f"--model.weighting={weighting}", *strategy, *flags),
     ]
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240, env=dict(os.environ))
-    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def result(folder, name, process):
+    output, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, output[-2000:] + errors[-4000:]
     checkpoint = torch.load(folder / name / "checkpoints" / "last.ckpt", weights_only=True)
     return checkpoint, json.loads((folder / f"{name}.json").read_text())
 
@@ -114,8 +116,9 @@ def fit(folder, name, processes, weighting, flags):
 @pytest.mark.parametrize(("weighting", "flags"), WEIGHTINGS.values(), ids=WEIGHTINGS)
 def test_two_processes_equal_one(folder, weighting, flags, request):
     name = request.node.callspec.id.replace(" ", "_").replace(",", "").replace("'", "")
-    one, one_metrics = fit(folder, f"{name}-1", 1, weighting, flags)
-    two, two_metrics = fit(folder, f"{name}-2", 2, weighting, flags)
+    started = [start(folder, f"{name}-{number}", number, weighting, flags) for number in (1, 2)]
+    one, one_metrics = result(folder, f"{name}-1", started[0])
+    two, two_metrics = result(folder, f"{name}-2", started[1])
     assert one["global_step"] == two["global_step"] > 0
     assert one["state_dict"].keys() == two["state_dict"].keys()
     for key, value in one["state_dict"].items():

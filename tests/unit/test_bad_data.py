@@ -6,6 +6,7 @@ import os
 import random
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,12 @@ from mtl_lightning.data import (
     tables,
     text_tables,
 )
-from mtl_lightning.data.bad_rows import MEND, BadRow, visible
+from mtl_lightning.data.bad_rows import MEND, BadRow, visible, write_bad_rows
 from mtl_lightning.data.encoding import Encoding
 from mtl_lightning.data.findings import report
 from mtl_lightning.data.labels import understood_labels
 from mtl_lightning.data.overlap import warn_of_overlap
+from mtl_lightning.data.prediction import read_inputs
 from mtl_lightning.encoders import TransformerEncoder
 from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.tensors import TensorProcessor
@@ -181,6 +183,7 @@ VALUES: dict[str, tuple[dict[str, Any], str, Task | None, str]] = {
     "nan-target": ({"score": float("nan")}, "score", None, "expected a finite number, found nan"),
     "infinite-target": ({"score": float("inf")}, "score", None, "expected a finite number, found inf"),
     "text-target": ({"score": "much"}, "score", None, "expected a finite number, found 'much'"),
+    "grouped-digits": ({"score": "1_000"}, "score", None, "expected a finite number, found '1_000'"),
     "number-for-labels": ({"flags": 3}, "flags", None, "expected a list of labels, or a text of them, found 3"),
     "list-in-labels": ({"flags": ["a", ["b"]]}, "flags", None, "expected the name of a label, found ['b']"),
     "not-bio": ({"tags": ["B-p", "X"]}, "bio", None, "word 2: tag 'X' is not BIO ('O', 'B-x' or 'I-x'); mend it, or"),
@@ -236,6 +239,40 @@ def test_bad_input(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
     assert encoded["row"][:].tolist() == [0, 1]
     assert (bad.where, bad.reason) == (f"{path}, line 3", f"column '{column}': {reason}")
     assert bad.row[column] == change[column]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"text": ["a\ud800"]}, r"input 'text': half of a surrogate pair is no character: 'a\\ud800'"),
+        ({"text": ["a"], "text_pair": [" "]}, "input 'text_pair': the text is empty: ' '"),
+        ({"tokens": [["a", "\udfff"]]}, r"word 2: half of a surrogate pair is no character: '\\udfff'"),
+        ({"text_pair": ["a"]}, "give `tokens`, or `text` with or without `text_pair`; found text_pair"),
+        (
+            {"tokens": [["a"]], "text": ["a"]},
+            "give `tokens`, or `text` with or without `text_pair`; found tokens, text",
+        ),
+    ],
+    ids=["surrogate", "pair", "word", "half-a-pair", "both"],
+)
+def test_bad_text_in_memory(columns: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        PROCESSOR.encode(columns)
+
+
+@pytest.mark.parametrize(
+    ("array", "ndim"),
+    [([], 1), ([[]], 2), ([[1.0], [1.0, 2.0]], 2), ([1e39], 1), (["x"], 1), ({}, 0), (1.0, 1)],
+    ids=repr,
+)
+def test_bad_array_in_memory(array: Any, ndim: int) -> None:
+    with pytest.raises(UserError, match="input 'v' must "):
+        TensorProcessor("v", ndim).encode({"v": [array]})
+
+
+def test_arrays_of_different_shapes_make_no_batch() -> None:
+    with pytest.raises(UserError, match=r"input 'v' must have one shape for all examples, found \[1\] and \[2\]"):
+        TensorProcessor("v", 1).collate([{"v": [1.0]}, {"v": [1.0, 2.0]}])
 
 
 def test_conll_names_the_line_of_the_word(tmp_path: Path) -> None:
@@ -415,7 +452,7 @@ def test_overlap_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
 @pytest.mark.parametrize(
     ("train", "val", "overlapping"),
     [
-        ({"t": ["a b", "c"]}, {"t": ["a", "b c"]}, False),
+        ({"t": ["ab", "c"]}, {"t": ["a", "bc"]}, False),
         ({"t": ["a", "b"]}, {"t": ["a", "b"]}, True),
         ({"t": None}, {"t": None}, False),
         ({"t": []}, {"t": []}, False),
@@ -669,6 +706,42 @@ def test_columns_are_named_once(tmp_path: Path) -> None:
         source(tmp_path / "a.conll", columns=["a", "a"])
 
 
+# -- inputs to predict on ----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "a.jsonl",
+            '{"text": "a"}\n{',
+            "--input: {path}, line 2: not JSON: expecting property name enclosed in double",
+        ),
+        (
+            "a.txt",
+            "a\n\0\n",
+            "--input: {path}, line 2: it holds a NUL character; is the file binary, or UTF-16?: '\\x00'",
+        ),
+        ("a.txt", b"a\n\xff", "--input: {path}, line 2: byte 0xff at character 1 is not UTF-8; save the file as UTF-8"),
+        (
+            "a.csv",
+            "text\n a \n ''\n\n \n",
+            "data set 'input', {path}, line 5, column 'text': input 'text': the text is empty",
+        ),
+        ("a.csv", "texts\na\n", "{path} has the columns texts; the model reads text"),
+    ],
+)
+def test_bad_inputs_to_predict_on(tmp_path: Path, name: str, content: str | bytes, message: str) -> None:
+    path = write(tmp_path / name, content)
+
+    def predict() -> None:
+        inputs, table = read_inputs(str(path), {"mine": source(path)})
+        Encoding("input", inputs, PROCESSOR, {})(table, "predict", labelled=False)
+
+    with pytest.raises(UserError) as raised:
+        predict()
+    assert str(raised.value).startswith(message.format(path=path))
+    assert "on_bad_row" not in str(raised.value)
+
+
 # -- runs --------------------------------------------------------------------------------------------------------------
 BERT = {
     "model_type": "bert",
@@ -717,6 +790,25 @@ def test_run_writes_what_it_skipped_also_from_the_cache(tmp_path: Path, caplog: 
         assert not list(paths["train"].parent.glob(".*"))
     with pytest.raises(UserError, match=r"train\.jsonl, line 4: not JSON"):
         fit(tmp_path / "third", FileSource(files, {"text": "text"}, {"topic": "topic"}))
+
+
+def test_whatever_a_bad_row_holds_is_written(tmp_path: Path) -> None:
+    held = ["\udcff", {"day": date(2020, 1, 1), "bytes": b"\xff", "number": float("nan"), "é": None}]
+    path = write_bad_rows((BadRow("there", "so", row) for row in held), str(tmp_path), "a/b c", "train")
+    assert path == tmp_path / "skipped_rows" / "a_b_c-train.jsonl"
+    found = [json.loads(line)["row"] for line in path.read_text("utf-8").splitlines()]
+    assert found[0] == "\udcff"
+    assert repr(found[1]) == repr({"day": "2020-01-01", "bytes": "b'\\xff'", "number": float("nan"), "é": None})
+
+
+def test_bad_line_is_skipped_though_the_encoder_takes_nothing_for_something(tmp_path: Path) -> None:
+    class Lenient(TensorProcessor):
+        def encode(self, columns: Mapping[str, Any]) -> dict[str, list[Any]]:
+            return {"v": [value or [0.0] for value in columns["v"]]}
+
+    path = write(tmp_path / "a.jsonl", '{"v": [1.0]}\n{\n')
+    data = FileSource({"train": str(path)}, {"v": "v"}, {}, on_bad_row="skip")
+    assert Encoding("mine", data, Lenient("v", 1), {})(data.load()["train"], "train")["row"][:].tolist() == [0]
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])

@@ -41,6 +41,7 @@ CONTESTANTS = {
     "snips, batches of 32: share of padding": PADDING,
     "snips, MiniLM, batches of 32: waiting for data": WAITING,
     "snips, MiniLM, 2 workers: peak anonymous memory": ["100 texts", "200 texts"],
+    "snips, MiniLM, 2 workers: the same, before the first step": ["100 texts", "200 texts"],
     "snips, MiniLM, 2 workers: private memory of a worker": ["100 texts", "200 texts"],
     "algebra, beside TorchJD's": ["MGDA", "MGDA", "UPGrad", "UPGrad"],
 }

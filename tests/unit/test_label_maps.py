@@ -109,6 +109,11 @@ def test_map_in_a_file_beside_the_data(tmp_path: Path, name: str) -> None:
     FileSource({"train": "a.csv"}, {"tokens": "words"}, {"task": "label"}, label_maps={"task": name})  # to predict
 
 
+def test_numbers_in_the_file_of_a_map(tmp_path: Path) -> None:
+    (tmp_path / "map.json").write_text('{"a": [1, 3], "b": [2]}')
+    assert encode(Memory([1, 2, 3], str(tmp_path / "map.json")), SequenceClassification()) == [0, 1, 0]
+
+
 def test_the_cache_knows_the_map() -> None:
     task = SequenceClassification(["joy", "anger"])
     swapped = {"joy": ["anger", "annoyance"], "anger": ["joy", "relief"]}

@@ -507,6 +507,9 @@ def test_the_hub_streams_labels_by_name(tmp_path: Path, monkeypatch: pytest.Monk
     source = HubSource(**options, streaming=Streaming(buffer=5))
     source.load()
     assert source.streaming == Streaming(num_examples=8, buffer=5)
+    source = HubSource(**options, streaming=Streaming(num_examples=3))
+    source.load()
+    assert source.streaming == Streaming(num_examples=3)
 
 
 # -- messages ----------------------------------------------------------------------------------------------------------
