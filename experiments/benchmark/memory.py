@@ -40,7 +40,7 @@ def measure(data: Path, texts: int = SOME, few: int = FEW) -> list[Row]:
 
     The goal is 2,000,000 texts in 1.5 GB. What a step takes depends on the sentences that it draws, so the price of a
     text is told before the first one: it may cost what it may cost where there are 2,000,000. A worker that copied the
-    table would hold 700 bytes a text; 20 are allowed.
+    table would hold some 500 bytes a text; 20 are allowed.
 
     Args:
         data: Folder with ``snips``.

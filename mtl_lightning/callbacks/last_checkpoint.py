@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
@@ -68,17 +68,22 @@ class LastCheckpoint(Checkpoint):
             return  # the gradients of a step that is under way are not saved
         assert self._agreement is not None
         if number := self._agreement.exchange(self._interruption.received):
-            self._save(trainer)
-            if trainer.is_global_zero:
-                path = self.path(trainer)
-                print(f"Stopped after step {trainer.global_step}; go on with --ckpt_path {path}", file=sys.stderr)
-            raise Interrupted(128 + number if trainer.is_global_zero else 0)
+            self._stop(trainer, number)
         if self.every_n_steps and trainer.global_step % self.every_n_steps == 0:
             self._save(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Saves the end."""
         self._save(trainer)
+
+    def _stop(self, trainer: Trainer, number: int) -> NoReturn:
+        self._save(trainer)
+        if not trainer.is_global_zero:
+            raise Interrupted(0)
+        path = self.path(trainer)
+        how = f"; go on with --ckpt_path {path}" if path.exists() else ", before there was anything to save"
+        print(f"Stopped after step {trainer.global_step}{how}", file=sys.stderr)
+        raise Interrupted(128 + number)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leaves the signals alone."""

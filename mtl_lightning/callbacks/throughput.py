@@ -24,8 +24,10 @@ class Throughput(Callback):
         self._waited = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forgets what was counted in an earlier run."""
-        self.__init__()  # type: ignore[misc]
+        """Forgets an earlier run and starts the clock, as a run that goes on in mid-epoch starts no epoch."""
+        self._examples = self._tokens = 0
+        self._seconds = self._waited = 0.0
+        self._started = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts the clock; waiting for data counts."""

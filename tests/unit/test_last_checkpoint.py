@@ -108,6 +108,16 @@ def test_a_signal_stops_after_the_step_with_a_checkpoint(tmp_path: Path, number:
     assert fit(tmp_path, LastCheckpoint(), checkpoint=tmp_path / "checkpoints" / "last.ckpt").global_step == 10
 
 
+def test_before_the_first_step_there_is_nothing_to_save(tmp_path: Path, capsys: Any) -> None:
+    class AtOnce(Callback):
+        def on_train_epoch_start(self, *args: Any) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        fit(tmp_path, AtOnce(), LastCheckpoint())
+    assert "Stopped after step 0, before there was anything to save" in capsys.readouterr().err
+
+
 def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as stopped:
         fit(tmp_path, Send(3, signal.SIGINT, signal.SIGINT), LastCheckpoint())
