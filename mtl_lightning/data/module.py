@@ -64,7 +64,7 @@ class MultiTaskDataModule(LightningDataModule):
         self.eval_batch_sizes = _per_dataset(
             "eval_batch_size", doubled if eval_batch_size is None else eval_batch_size, datasets
         )
-        self.schedule = schedule
+        self.schedule = schedule or RoundRobin()  # null in configurations of version 0.1
         if max_tokens is not None and max_tokens < 1:
             raise UserError(f"data.max_tokens must be at least 1, found {max_tokens}")
         self.max_tokens = max_tokens
