@@ -9,7 +9,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import BasePredictionWriter
 
 from mtl_lightning.data import MultiTaskDataModule
-from mtl_lightning.data.prediction import read_inputs
+from mtl_lightning.data.sources.prediction import read_inputs
 from mtl_lightning.errors import UserError
 from mtl_lightning.loggers import sync_command
 from mtl_lightning.module import MultiTaskModule

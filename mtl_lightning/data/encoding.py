@@ -9,11 +9,11 @@ from datasets import Dataset
 from datasets.fingerprint import Hasher
 
 from mtl_lightning import __version__
-from mtl_lightning.data.bad_rows import BAD, LINE, BadLine, BadRow, visible
 from mtl_lightning.data.cache import made_once, num_encoders
 from mtl_lightning.data.examples import Columns, ExampleEncoder, LabelEncoder, Processor
-from mtl_lightning.data.source import DataSource
-from mtl_lightning.data.tables import decoded, exact
+from mtl_lightning.data.readers.bad_rows import BAD, LINE, BadLine, BadRow, visible
+from mtl_lightning.data.readers.tables import decoded, exact
+from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.errors import UserError, did_you_mean
 
 _ROW = "__row__"

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mtl_lightning.data.source import DataSource
+from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.errors import UserError
 
 Columns = Mapping[str, Sequence[Any]]

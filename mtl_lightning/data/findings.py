@@ -5,9 +5,9 @@ import logging
 import numpy as np
 from datasets import Dataset
 
-from mtl_lightning.data.bad_rows import write_bad_rows
 from mtl_lightning.data.columns import integers
 from mtl_lightning.data.encoding import Encoding
+from mtl_lightning.data.readers.bad_rows import write_bad_rows
 
 _LOG = logging.getLogger(__name__)
 

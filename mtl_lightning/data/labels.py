@@ -9,8 +9,8 @@ from datasets import Dataset
 
 from mtl_lightning.data.encoding import Encoding, check_columns
 from mtl_lightning.data.examples import LabelEncoder, relabelled
-from mtl_lightning.data.source import DataSource
-from mtl_lightning.data.tables import decoded, exact
+from mtl_lightning.data.readers.tables import decoded, exact
+from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.errors import UserError
 
 _ROWS = 10_000

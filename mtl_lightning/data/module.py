@@ -21,8 +21,8 @@ from mtl_lightning.data.overlap import warn_of_overlap
 from mtl_lightning.data.progress import Progress
 from mtl_lightning.data.sampler import SequentialSampler, StepSampler
 from mtl_lightning.data.schedules import RoundRobin, Schedule
-from mtl_lightning.data.source import DataSource
-from mtl_lightning.data.stream_passes import StreamPasses, check_streams
+from mtl_lightning.data.sources.base import DataSource
+from mtl_lightning.data.streams.passes import StreamPasses, check_streams
 from mtl_lightning.errors import UserError, did_you_mean
 
 _ROUND_ROBIN = lazy_instance(RoundRobin)
@@ -43,6 +43,7 @@ class MultiTaskDataModule(LightningDataModule):
         num_workers: Processes that prepare batches, 0: the training process does; null: 0 on a CPU, up to 4 of a
             training process's cores beside an accelerator.
         seed: Of shuffling.
+        tasks: The tasks to train; null: all that the data sets label. Data sets that label none of them are left out.
     """
 
     def __init__(
@@ -54,11 +55,12 @@ class MultiTaskDataModule(LightningDataModule):
         max_tokens: int | None = None,
         num_workers: int | None = None,
         seed: int = 0,
+        tasks: list[str] | None = None,
     ) -> None:
         super().__init__()
         if not datasets:
             raise UserError("data.datasets is empty; name at least one data set")
-        self.datasets = datasets
+        self.datasets = _labelling(datasets, tasks)
         self.batch_sizes = _per_dataset("batch_size", batch_size, datasets)
         doubled = {name: 2 * size for name, size in self.batch_sizes.items()}
         self.eval_batch_sizes = _per_dataset(
@@ -235,6 +237,18 @@ def _load(name: str, source: DataSource) -> Mapping[str, Dataset | IterableDatas
         return source.load()
     except UserError as error:
         raise UserError(f"data.datasets.{name}: {error}") from error
+
+
+def _labelling(datasets: dict[str, DataSource], tasks: Sequence[str] | None) -> dict[str, DataSource]:
+    """The data sets that label any of the tasks; of others they forget the labels."""
+    if tasks is None:
+        return datasets
+    labelled = {task for source in datasets.values() for task in source.labels}
+    if unknown := [task for task in tasks if task not in labelled]:
+        raise UserError(f"data.tasks: no data set labels '{unknown[0]}'; {did_you_mean(unknown[0], labelled)}")
+    for source in datasets.values():
+        source.keep_tasks(tasks)
+    return {name: source for name, source in datasets.items() if source.labels}
 
 
 def _counts(table: Dataset) -> dict[str, np.ndarray]:

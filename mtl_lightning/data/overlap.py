@@ -9,7 +9,7 @@ import numpy as np
 from datasets import Dataset, LargeList, List, Value
 from datasets.fingerprint import Hasher
 
-from mtl_lightning.data.source import DataSource
+from mtl_lightning.data.sources.base import DataSource
 
 _LOG = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from torch.utils.data import DistributedSampler
 from mtl_lightning.data.columns import with_prefix
 from mtl_lightning.data.passes import Passes
 from mtl_lightning.data.schedules import Moment, Schedule, checked_steps
-from mtl_lightning.data.stream_passes import StreamPasses
-from mtl_lightning.data.streaming import Examples
+from mtl_lightning.data.streams.passes import StreamPasses
+from mtl_lightning.data.streams.settings import Examples
 from mtl_lightning.errors import UserError
 
 _PADDING = 256

@@ -16,21 +16,14 @@ from datasets import Dataset, Features, List, Value
 from lightning.pytorch import Trainer
 from pyarrow import parquet
 
-from mtl_lightning.data import (
-    ColumnSplit,
-    DataSource,
-    FileSource,
-    FractionSplit,
-    MultiTaskDataModule,
-    tables,
-    text_tables,
-)
-from mtl_lightning.data.bad_rows import MEND, BadRow, visible, write_bad_rows
+from mtl_lightning.data import ColumnSplit, DataSource, FileSource, FractionSplit, MultiTaskDataModule
 from mtl_lightning.data.encoding import Encoding
 from mtl_lightning.data.findings import report
 from mtl_lightning.data.labels import understood_labels
 from mtl_lightning.data.overlap import warn_of_overlap
-from mtl_lightning.data.prediction import read_inputs
+from mtl_lightning.data.readers import tables, text_tables
+from mtl_lightning.data.readers.bad_rows import MEND, BadRow, visible, write_bad_rows
+from mtl_lightning.data.sources.prediction import read_inputs
 from mtl_lightning.encoders import TransformerEncoder
 from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.tensors import TensorProcessor
@@ -319,7 +312,7 @@ CONLL = {"columns": ["text", "topic"]}
         ("a.csv", b"", "{path} holds no examples"),
         ("a.csv", b"text,topic\n", "{path} holds no examples"),
         ("a.conll", b"# a comment\n\n", "{path} holds no examples"),
-        ("a.csv.gz", gzip.compress(b""), "{path} holds no examples"),
+        ("a.csv.gz", gzip.compress(b"", mtime=0), "{path} holds no examples"),
         ("a.csv", b"text,text\na,b\n", "{path} names the column 'text' twice; rename one of them"),
         (
             "a.csv",

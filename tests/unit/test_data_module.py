@@ -16,7 +16,7 @@ from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 
 from mtl_lightning.data import Alternating, Batch, DataSource, MultiTaskDataModule, StepBatch
-from mtl_lightning.data.prediction import read_inputs
+from mtl_lightning.data.sources.prediction import read_inputs
 from mtl_lightning.encoders import TransformerEncoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.module import MultiTaskModule

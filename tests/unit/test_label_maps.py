@@ -10,8 +10,8 @@ from datasets import Dataset
 
 from mtl_lightning.data import DataSource, FileSource, HubSource, SnowNLPNews, SnowNLPReviews
 from mtl_lightning.data.encoding import Encoding
-from mtl_lightning.data.label_maps import Renaming
 from mtl_lightning.data.labels import check_label_maps, understood_labels
+from mtl_lightning.data.sources.label_maps import Renaming
 from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.errors import UserError

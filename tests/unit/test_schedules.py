@@ -270,7 +270,11 @@ def test_an_epoch_does_not_depend_on_what_was_asked_before(
         assert list(made().steps(num_batches, Moment(seed, epoch))) == asked[epoch]
 
 
-@pytest.mark.parametrize("schedule", [Proportional(), Uniform(), Proportional(batches_per_step=2)], ids=str)
+@pytest.mark.parametrize(
+    "schedule",
+    [Proportional(), Uniform(), Proportional(batches_per_step=2)],
+    ids=["proportional", "uniform", "two a step"],
+)
 def test_order_is_random_and_another_in_each_epoch_and_with_each_seed(schedule: Schedule) -> None:
     num_batches = {"a": 20, "b": 20}
     orders = [tuple(schedule.steps(num_batches, Moment(seed, epoch))) for seed in (0, 1) for epoch in (0, 1)]

@@ -26,12 +26,12 @@ from mtl_lightning.data import (
     RoundRobin,
     StepBatch,
     Streaming,
-    hub,
 )
 from mtl_lightning.data.examples import ExampleEncoder
 from mtl_lightning.data.sampler import StepSampler
-from mtl_lightning.data.stream_passes import StreamPasses
-from mtl_lightning.data.stream_reader import StreamReader
+from mtl_lightning.data.sources import hub
+from mtl_lightning.data.streams.passes import StreamPasses
+from mtl_lightning.data.streams.reader import StreamReader
 from mtl_lightning.encoders import TransformerEncoder
 from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.text import TextProcessor

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from mtl_lightning.data.bad_rows import BadLine
-from mtl_lightning.data.lines import Example, Rows, flaw, read_lines
+from mtl_lightning.data.readers.bad_rows import BadLine
+from mtl_lightning.data.readers.lines import Example, Rows, flaw, read_lines
 from mtl_lightning.errors import UserError, shown
 
 _BLANK = " \t\r\n"

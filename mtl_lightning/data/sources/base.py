@@ -1,15 +1,15 @@
 """Where examples come from, and what their columns mean."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal
 
 from datasets import Dataset, IterableDataset
 
-from mtl_lightning.data.bad_rows import LINE, MEND
-from mtl_lightning.data.label_maps import LabelMap, Renaming, read_label_map
-from mtl_lightning.data.streaming import Streaming
+from mtl_lightning.data.readers.bad_rows import LINE, MEND
+from mtl_lightning.data.sources.label_maps import LabelMap, Renaming, read_label_map
+from mtl_lightning.data.streams.settings import Streaming
 from mtl_lightning.errors import UserError, did_you_mean
 
 SPLITS = ("train", "val", "test")
@@ -71,6 +71,11 @@ class DataSource(ABC):
 
         ``train`` may be a stream instead, if ``streaming`` says how it is read.
         """
+
+    def keep_tasks(self, tasks: Collection[str]) -> None:
+        """Forgets the labels of all other tasks."""
+        self.labels = {task: column for task, column in self.labels.items() if task in tasks}
+        self.label_maps = {task: label_map for task, label_map in self.label_maps.items() if task in tasks}
 
     def describe(self, split: str, row: int, line: int | None = None, word: int | None = None) -> str:
         """Where a row came from, for messages about it.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from io import TextIOWrapper
 from typing import IO, Any, NamedTuple
 
-from mtl_lightning.data.bad_rows import BAD, LINE, BadLine
+from mtl_lightning.data.readers.bad_rows import BAD, LINE, BadLine
 from mtl_lightning.errors import UserError, shown
 
 _INVALID = re.compile("[\udc80-\udcff]")

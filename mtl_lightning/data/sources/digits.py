@@ -3,7 +3,7 @@
 import numpy as np
 from datasets import Dataset
 
-from mtl_lightning.data.source import DataSource
+from mtl_lightning.data.sources.base import DataSource
 
 
 class DigitPairs(DataSource):

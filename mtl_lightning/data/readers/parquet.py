@@ -9,9 +9,9 @@ import pyarrow as pa
 from datasets import Dataset, Features
 from pyarrow import parquet
 
-from mtl_lightning.data.bad_rows import LINE
-from mtl_lightning.data.lines import check_names, open_binary
-from mtl_lightning.data.tables import cached
+from mtl_lightning.data.readers.bad_rows import LINE
+from mtl_lightning.data.readers.lines import check_names, open_binary
+from mtl_lightning.data.readers.tables import cached
 from mtl_lightning.errors import UserError
 
 _ROWS = 1000

@@ -8,8 +8,8 @@ from typing import Any
 
 from datasets import Dataset
 
-from mtl_lightning.data.source import DataSource, OnBadRow
-from mtl_lightning.data.splits import FractionSplit
+from mtl_lightning.data.sources.base import DataSource, OnBadRow
+from mtl_lightning.data.sources.splits import FractionSplit
 from mtl_lightning.errors import UserError
 
 _WORD = re.compile(r"(\S+)/([A-Za-z]+)")

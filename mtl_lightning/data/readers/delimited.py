@@ -4,8 +4,8 @@ import csv
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from mtl_lightning.data.bad_rows import BadLine
-from mtl_lightning.data.lines import Example, Rows, check_names, flaw, read_lines
+from mtl_lightning.data.readers.bad_rows import BadLine
+from mtl_lightning.data.readers.lines import Example, Rows, check_names, flaw, read_lines
 from mtl_lightning.errors import UserError, shown
 
 _LONGEST = 2**31 - 1

@@ -11,8 +11,8 @@ import numpy as np
 from datasets import Dataset
 from lightning.pytorch.utilities import rank_zero_only
 
-from mtl_lightning.data.bad_rows import BAD, visible
-from mtl_lightning.data.tables import chunks
+from mtl_lightning.data.readers.bad_rows import BAD, visible
+from mtl_lightning.data.readers.tables import chunks
 from mtl_lightning.errors import UserError, did_you_mean, shown
 
 _warn = rank_zero_only(logging.getLogger(__name__).warning)

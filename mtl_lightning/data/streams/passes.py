@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from datasets import Dataset, IterableDataset
 
-from mtl_lightning.data.bad_rows import LINE
 from mtl_lightning.data.examples import ExampleEncoder
-from mtl_lightning.data.source import DataSource
-from mtl_lightning.data.stream_reader import StreamReader
-from mtl_lightning.data.streaming import Examples
+from mtl_lightning.data.readers.bad_rows import LINE
+from mtl_lightning.data.sources.base import DataSource
+from mtl_lightning.data.streams.reader import StreamReader
+from mtl_lightning.data.streams.settings import Examples
 from mtl_lightning.errors import UserError, did_you_mean
 
 _LOG = logging.getLogger(__name__)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from datasets import Dataset
 
-from mtl_lightning.data.bad_rows import LINE, MEND, visible
 from mtl_lightning.data.columns import integers
-from mtl_lightning.data.files import FileSource
-from mtl_lightning.data.lines import flaw, read_lines
-from mtl_lightning.data.source import DataSource
+from mtl_lightning.data.readers.bad_rows import LINE, MEND, visible
+from mtl_lightning.data.readers.lines import flaw, read_lines
+from mtl_lightning.data.sources.base import DataSource
+from mtl_lightning.data.sources.files import FileSource
 from mtl_lightning.errors import UserError, shown
 
 

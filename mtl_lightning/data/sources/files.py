@@ -5,11 +5,11 @@ from pathlib import Path
 
 from datasets import Dataset, IterableDataset
 
-from mtl_lightning.data.parquet import parquet_rows, parquet_table
-from mtl_lightning.data.source import SPLITS, DataSource, OnBadRow
-from mtl_lightning.data.splits import Split
-from mtl_lightning.data.streaming import Streaming
-from mtl_lightning.data.text_tables import text_rows, text_table
+from mtl_lightning.data.readers.parquet import parquet_rows, parquet_table
+from mtl_lightning.data.readers.text_tables import text_rows, text_table
+from mtl_lightning.data.sources.base import SPLITS, DataSource, OnBadRow
+from mtl_lightning.data.sources.splits import Split
+from mtl_lightning.data.streams.settings import Streaming
 from mtl_lightning.errors import UserError, did_you_mean
 
 _FORMATS = {

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
-from mtl_lightning.data.bad_rows import BadLine
-from mtl_lightning.data.lines import Example, Rows, flaw, read_lines
+from mtl_lightning.data.readers.bad_rows import BadLine
+from mtl_lightning.data.readers.lines import Example, Rows, flaw, read_lines
 
 _BLANK = " \t\r\n"
 

@@ -7,8 +7,8 @@ from typing import Any
 from datasets import ClassLabel, Dataset, Features, IterableDataset, List, Value, load_dataset
 from datasets.exceptions import DatasetsError
 
-from mtl_lightning.data.source import DataSource, OnBadRow
-from mtl_lightning.data.streaming import Streaming
+from mtl_lightning.data.sources.base import DataSource, OnBadRow
+from mtl_lightning.data.streams.settings import Streaming
 from mtl_lightning.errors import UserError
 
 

@@ -1,0 +1,1 @@
+"""What is in a file, line by line, as tables."""
