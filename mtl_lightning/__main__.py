@@ -19,6 +19,7 @@ commands:
   validate   metrics on the validation split
   test       metrics on the test split, with a report per label
   predict    one JSON line per input, with the predictions of all heads
+  compare    weightings, or other variants of a config, over seeds: which is better, by how much, at what cost
 
 Give COMMAND --help for its options; --version prints the version.
 """
@@ -92,20 +93,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(USAGE, end="")
     elif command == "--version":
         print(f"mtl-lightning {__version__}")
+    elif command == "compare":
+        from mtl_lightning.compare.command import run as compare
+
+        _find_own_classes()
+        return compare(arguments[1:])
     elif command not in _OPTIONS:
         from mtl_lightning.errors import did_you_mean
 
-        print(f"error: unknown command '{command}'; {did_you_mean(command, _OPTIONS)}", file=sys.stderr)
+        hint = did_you_mean(command, [*_OPTIONS, "compare"])
+        print(f"error: unknown command '{command}'; {hint}", file=sys.stderr)
         return 2
     elif {"--help", "-h"} & set(arguments):
         print(command_help(command))
     else:
         from mtl_lightning.cli import run
 
-        if not {"", os.getcwd()} & set(sys.path):
-            sys.path.insert(0, os.getcwd())  # a user's own classes, as with `python -m`
+        _find_own_classes()
         return run(arguments)
     return 0
+
+
+def _find_own_classes() -> None:
+    """Lets classes in the working directory be named in a config, as with ``python -m``."""
+    if not {"", os.getcwd()} & set(sys.path):
+        sys.path.insert(0, os.getcwd())
 
 
 if __name__ == "__main__":

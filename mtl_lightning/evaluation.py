@@ -1,5 +1,6 @@
 """Metrics of all tasks over an evaluation, and what they add up to."""
 
+import logging
 import math
 import warnings
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
 from mtl_lightning.tasks import Task
+
+_LOG = logging.getLogger(__name__)
 
 REPORT = "label_counts"
 """Name of the metric of a task that feeds its per-label report."""
@@ -24,7 +27,8 @@ class Results:
         metrics: By task and metric, ``loss`` among them.
         joint: By data set that labels several tasks, the fraction of its examples on which all tasks with a notion of
             "right" are right.
-        average: Unweighted mean of the tasks' main metrics; one that is better when lower counts negative.
+        average: Unweighted mean of the tasks' main metrics; one that is better when lower counts negative, one that is
+            not defined for want of a label does not count.
         reports: By task and label, ``precision``, ``recall``, ``f1`` and ``support``.
     """
 
@@ -32,6 +36,14 @@ class Results:
     joint: dict[str, float] = field(default_factory=dict)
     average: float = math.nan
     reports: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+
+    def undefined(self, task: str) -> dict[str, list[str]]:
+        """By metric that is NaN because no example has some labels of the task, those labels.
+
+        A metric that is NaN for another reason, say because all predictions are the same, is the model's fault.
+        """
+        absent = [label for label, row in self.reports[task].items() if row["support"] == 0]
+        return {metric: absent for metric, value in self.metrics[task].items() if absent and math.isnan(value)}
 
     def to_json(self) -> dict[str, Any]:
         """``{task: {metric: value}, …, "average": value}``, with ``joint`` where there is one; not a number is null."""
@@ -55,6 +67,7 @@ class Evaluation(nn.Module):
         self.metrics = nn.ModuleDict({name: task.metrics() for name, task in tasks.items()})
         self.datasets = list(datasets)
         self.joint = Means(len(self.datasets))
+        self._warned: set[tuple[str, str]] = set()
 
     def update(
         self,
@@ -93,8 +106,20 @@ class Evaluation(nn.Module):
         means, counts = _synchronised(self.joint)
         joint = zip(self.datasets, means.tolist(), counts.tolist(), strict=True)
         results.joint = {name: mean for name, mean, count in joint if count}
-        results.average = _average(tasks, results.metrics)
+        results.average = _average(tasks, results)
         return results
+
+    def warn_of_undefined(self, results: Results, split: str) -> None:
+        """Logs once for each metric that it is not defined, and for want of which labels."""
+        for task in results.metrics:
+            for metric, labels in results.undefined(task).items():
+                if (task, metric) not in self._warned:
+                    names = ", ".join(f"'{label}'" for label in labels)
+                    _LOG.warning(
+                        f"task '{task}': no example of split '{split}' has the label {names}, so {metric} is not "
+                        f"defined there; it is NaN and counts for no average"
+                    )
+                self._warned.add((task, metric))
 
     def reset(self) -> None:
         """Forgets all batches."""
@@ -142,10 +167,11 @@ def _synchronised(metrics: Metric | MetricCollection) -> Any:
         return metrics.compute()
 
 
-def _average(tasks: Mapping[str, Task], metrics: Mapping[str, Mapping[str, float]]) -> float:
+def _average(tasks: Mapping[str, Task], results: Results) -> float:
     scores = [
         values[tasks[name].main_metric] * (1 if tasks[name].higher_is_better else -1)
-        for name, values in metrics.items()
+        for name, values in results.metrics.items()
+        if tasks[name].main_metric not in results.undefined(name)
     ]
     return sum(scores) / len(scores) if scores else math.nan
 

@@ -234,19 +234,14 @@ class MultiTaskModule(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The optimizer, over the parameters that train, and its scheduler."""
-        try:
-            optimizer = self._optimizer(parameter_groups(self.encoder, [self.heads, self.sharing], self.weighting))
-        except ValueError as error:
-            raise UserError(f"model.optimizer: {error}") from error
+        groups = parameter_groups(self.encoder, [self.heads, self.sharing], self.weighting)
+        optimizer: Optimizer = _made("model.optimizer", self._optimizer, groups)
         for group in optimizer.param_groups:
             if group["name"] != "encoder":
                 group["lr"] *= self._head_lr_factor
         if self._lr_scheduler is None:
             return optimizer
-        try:
-            scheduler = self._lr_scheduler(optimizer, **self._total_steps())
-        except ValueError as error:
-            raise UserError(f"model.lr_scheduler: {error}") from error
+        scheduler = _made("model.lr_scheduler", self._lr_scheduler, optimizer, **self._total_steps())
         settings: dict[str, Any] = {"scheduler": scheduler, "interval": self._lr_interval}
         if isinstance(scheduler, ReduceLROnPlateau):
             every = self.trainer.check_val_every_n_epoch or 1
@@ -263,7 +258,8 @@ class MultiTaskModule(LightningModule):
             return {}
         steps = self.trainer.estimated_stepping_batches
         if not isfinite(steps):
-            raise ValueError("the run has no end: set `total_steps`, trainer.max_epochs or trainer.max_steps")
+            end = "set `total_steps`, trainer.max_epochs or trainer.max_steps"
+            raise UserError(f"model.lr_scheduler: the run has no end: {end}")
         return {"total_steps": int(steps)}
 
     # -- training ----------------------------------------------------------------------------------------------------
@@ -346,6 +342,8 @@ class MultiTaskModule(LightningModule):
     def _finish(self, stage: str) -> None:
         evaluation = self._evaluations[stage]
         results = self.results[stage] = evaluation.compute(self.tasks)
+        if self.trainer.is_global_zero and not self.trainer.sanity_checking:
+            evaluation.warn_of_undefined(results, stage)
         evaluation.reset()
         for task, metrics in results.metrics.items():
             self.log_dict({f"{stage}/{task}/{name}": value for name, value in metrics.items()})
@@ -412,6 +410,21 @@ def _check_names(tasks: Mapping[str, Task]) -> None:
     if not tasks:
         raise UserError("model.tasks is empty; name at least one task")
     for name in tasks:
-        if not name.isidentifier() or name in _RESERVED or hasattr(nn.ModuleDict, name):
-            better = re.sub(r"\W", "_", f"{name}_task")
-            raise UserError(f"model.tasks: '{name}' cannot be a task's name; try '{better}'")
+        if not _is_task_name(name):
+            word = re.sub(r"\W", "_", name)
+            better = next(n for n in (word, f"{word}_task", f"task_{word}") if _is_task_name(n))
+            raise UserError(f"model.tasks.{name}: '{name}' cannot be a task's name; try '{better}'")
+
+
+def _is_task_name(name: str) -> bool:
+    return name.isidentifier() and name not in _RESERVED and not hasattr(nn.ModuleDict, name)
+
+
+def _made(key: str, make: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What a configured class makes of its arguments; what it refuses is said of its key."""
+    try:
+        return make(*args, **kwargs)
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(f"{key}: {error}") from error

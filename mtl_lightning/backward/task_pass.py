@@ -16,6 +16,7 @@ from mtl_lightning.backward.rows import FeatureProducts, Rows
 from mtl_lightning.backward.step import BatchTasks, Setup, Step, Tasks, named
 from mtl_lightning.weighting import GramianWeighting, JacobianWeighting, LossWeighting
 from mtl_lightning.weighting.inner_products import is_accurate
+from mtl_lightning.weighting.solvers import SolverError
 
 
 class TaskPass(Pass):
@@ -105,7 +106,7 @@ class TaskPass(Pass):
             jacobian, self._mean_appearances = self._jacobian(tasks, appearances), float(appearances.mean())
             self._direction = weighting(jacobian, losses, self._setup.index(tasks, losses.device))
             if not self._direction.isfinite().all():
-                raise RuntimeError(f"{type(weighting).__name__} gave a direction that is not finite")
+                raise SolverError(f"{type(weighting).__name__} gave a direction that is not finite")
             return {}
         if isinstance(weighting, LossWeighting):
             self._objective, weights = ask_for_objective(self._setup, tasks, losses)
@@ -114,7 +115,7 @@ class TaskPass(Pass):
         weights = weighting(gramian, on_host, self._setup.index(tasks, on_host.device))
         if not weights.isfinite().all():
             name = type(weighting).__name__
-            raise RuntimeError(f"{name} gave weights that are not finite, {weights.tolist()}, for {gramian.tolist()}")
+            raise SolverError(f"{name} gave weights that are not finite, {weights.tolist()}, for {gramian.tolist()}")
         self._weights = dict(zip(tasks, weights.tolist(), strict=True))
         return named(tasks, weights)
 

@@ -33,6 +33,22 @@ class Conflict(NamedTuple):
     steps: int
 
 
+class Pair(NamedTuple):
+    """What was seen of two tasks.
+
+    Attributes:
+        tasks: Their names.
+        mean: Mean cosine between their gradients.
+        share: Of the steps that saw both, the share with a negative cosine.
+        steps: How many steps saw both.
+    """
+
+    tasks: tuple[str, str]
+    mean: float
+    share: float
+    steps: int
+
+
 class Part(NamedTuple):
     """What a part of training found.
 
@@ -123,6 +139,14 @@ class CosineHistory:
             for i, j in pairs
         ]
         return sorted(found, key=lambda conflict: conflict.mean)
+
+    def pairs(self) -> list[Pair]:
+        """What was seen of every pair of tasks that a step saw together."""
+        sums, counts, negative = self._totals.sum(1)
+        return [
+            Pair((self.tasks[i], self.tasks[j]), sums[i, j] / counts[i, j], negative[i, j] / counts[i, j], int(counts[i, j]))
+            for i, j in zip(*np.nonzero(np.triu(counts, 1)), strict=True)
+        ]
 
     def most_seen(self) -> int:
         """In how many steps the pair of tasks that was seen most often was seen."""

@@ -11,6 +11,10 @@ from mtl_lightning.errors import UserError
 _LOG = logging.getLogger(__name__)
 
 
+class NotFinite(UserError):
+    """A run whose losses or gradients are not finite any more has been given up."""
+
+
 class StopWhenNotFinite(Callback):
     """Counts skipped steps, says why they were skipped, and ends a run that only skips.
 
@@ -42,7 +46,7 @@ class StopWhenNotFinite(Callback):
             _LOG.warning("Step %d is skipped: the %s is not finite.", trainer.global_step, what)
             if self.in_a_row >= self.max_skipped:
                 path = self._save(trainer)
-                raise UserError(
+                raise NotFinite(
                     f"{self.in_a_row} steps in a row were skipped, because the {what} is not finite; the last good "
                     f"parameters are in {path}. Look at that task's data, lower the learning rate, or clip gradients "
                     "(trainer.gradient_clip_val)"

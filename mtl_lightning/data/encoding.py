@@ -10,7 +10,7 @@ from datasets.fingerprint import Hasher
 
 from mtl_lightning import __version__
 from mtl_lightning.data.cache import made_once, num_encoders
-from mtl_lightning.data.examples import Columns, ExampleEncoder, LabelEncoder, Processor
+from mtl_lightning.data.examples import FORMAT, Columns, ExampleEncoder, LabelEncoder, Processor
 from mtl_lightning.data.readers.bad_rows import BAD, LINE, BadLine, BadRow, visible
 from mtl_lightning.data.readers.tables import decoded, exact
 from mtl_lightning.data.sources.base import DataSource
@@ -70,6 +70,7 @@ class Encoding:
             self.source.inputs,
             self.source.on_bad_row,
             __version__,
+            FORMAT,
             type(self.processor).__qualname__,
             self.processor.signature(),
             [

@@ -11,6 +11,13 @@ from mtl_lightning.errors import UserError
 Columns = Mapping[str, Sequence[Any]]
 """Raw values by column, each a list of N."""
 
+FORMAT = 1
+"""Number of the format of encoded tables; a cache keeps them, and the package's version changes with releases only.
+
+Raise it with every change after which :class:`ExampleEncoder` or :class:`.encoding.Encoding` makes other columns, or
+other values in them, of the same rows; a processor's or a task's own changes belong in its signature or settings.
+"""
+
 
 class Processor(Protocol):
     """What the data layer asks of an encoder's processor; see ``mtl_lightning.encoders.InputProcessor``."""

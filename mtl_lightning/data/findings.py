@@ -33,12 +33,13 @@ def report(encoding: Encoding, table: Dataset, encoded: Dataset, split: str, fol
         unit += ", with their labels," if any(task.level == "tokens" for task in encoding.tasks.values()) else ""
         _LOG.warning(
             f"{where}: {cut:,} of {len(encoded):,} examples are longer than the encoder's {limit} tokens; "
-            f"{lost.sum():,} {unit} are cut off (`model.encoder.max_length`)"
+            f"{lost.sum():,} {unit} are cut off (`model.encoder.max_length`); "
+            f"the first: {_first(encoding, table, encoded, split, lost)}"
         )
     for task in encoding.tasks:
         counts = integers(encoded, f"irregular/{task}")
         if counts.any():
-            first = encoding.source.where(table, split, int(encoded[int(np.flatnonzero(counts)[0])]["row"]))
+            first = _first(encoding, table, encoded, split, counts)
             irregular = encoding.tasks[task].irregular
             _LOG.warning(f"{where}, task '{task}': {counts.sum():,} {irregular}; the first in {first}")
 
@@ -46,3 +47,8 @@ def report(encoding: Encoding, table: Dataset, encoded: Dataset, split: str, fol
 def without_notes(encoded: Dataset) -> Dataset:
     """An encoded table without the columns that training does not read."""
     return encoded.remove_columns([n for n in encoded.column_names if n == "lost" or n.startswith("irregular/")])
+
+
+def _first(encoding: Encoding, table: Dataset, encoded: Dataset, split: str, counts: np.ndarray) -> str:
+    """Where the first example with a count came from."""
+    return encoding.source.where(table, split, int(encoded[int(np.flatnonzero(counts)[0])]["row"]))

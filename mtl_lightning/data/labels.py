@@ -55,13 +55,18 @@ def understood_labels(encoding: Encoding, table: Dataset, split: str, task: str)
 
 
 def check_label_maps(name: str, source: DataSource, tasks: Mapping[str, LabelEncoder]) -> None:
-    """Raises :class:`UserError` if a label map of a data set maps to a label that its task has not."""
+    """Raises :class:`UserError` if a label map of a data set is none, or maps to a label that its task has not."""
     for task in source.labels:
-        if (rename := source.renaming(task)) is not None:
-            try:
-                tasks[task].check_names(rename.targets)
-            except UserError as error:
-                raise UserError(f"data.datasets.{name}.{rename.where}: {error}") from error
+        try:
+            rename = source.renaming(task)
+        except UserError as error:
+            raise UserError(f"data.datasets.{name}.{error}") from error
+        if rename is None:
+            continue
+        try:
+            tasks[task].check_names(rename.targets)
+        except UserError as error:
+            raise UserError(f"data.datasets.{name}.label_maps.{task}: {error}") from error
 
 
 def _understand(encoding: Encoding, task: str, encoder: LabelEncoder, value: Any) -> Any:

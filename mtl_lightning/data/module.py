@@ -149,8 +149,9 @@ class MultiTaskDataModule(LightningDataModule):
         source, table = self.predict_source
         encoding = Encoding("input", source, self._trainer.lightning_module.encoder.processor, {})
         encoded = encoding(table, "predict", labelled=False)
+        report(encoding, table, encoded, "predict", self._trainer.default_root_dir)
         sampler = SequentialSampler({"input": np.zeros(len(encoded))}, {"input": max(self.eval_batch_sizes.values())})
-        return self._loader({"input": encoded}, sampler)
+        return self._loader({"input": without_notes(encoded)}, sampler)
 
     @property
     def sizes(self) -> dict[str, int]:

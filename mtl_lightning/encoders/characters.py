@@ -26,7 +26,8 @@ def character_tokenizer(alphabet: str = "ascii") -> PreTrainedTokenizerFast:
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
 
     if alphabet not in _ALPHABETS:
-        raise UserError(f"there is no character tokenizer '{alphabet}'; {did_you_mean(alphabet, _ALPHABETS)}")
+        hint = did_you_mean(alphabet, _ALPHABETS)
+        raise UserError(f"`tokenizer` is the unknown character tokenizer '{alphabet}'; {hint}")
     ranges = _ALPHABETS[alphabet]
     tokens = [*_SPECIAL, *(chr(code) for start, stop in ranges for code in range(start, stop))]
     tokenizer = Tokenizer(models.WordLevel({token: i for i, token in enumerate(tokens)}, unk_token="[UNK]"))

@@ -15,18 +15,19 @@ class LabelledTask(Task):
     """A task whose outputs are a set of names.
 
     Args:
-        labels: Label names, in the order of the outputs; null: those of the training split, sorted.
+        labels: Label names, in the order of the outputs; a number is the name that it has in the data. Null: those of
+            the training split, sorted.
         main_metric: See :class:`Task`.
         dropout: Before the head.
     """
 
     distinct = True
 
-    def __init__(self, labels: Sequence[str] | None, main_metric: str, dropout: float) -> None:
+    def __init__(self, labels: Sequence[str | int] | None, main_metric: str, dropout: float) -> None:
         super().__init__(main_metric, dropout)
         self._set_labels(labels)
 
-    def _set_labels(self, labels: Sequence[str] | None) -> None:
+    def _set_labels(self, labels: Sequence[str | int] | None) -> None:
         self.labels = None if labels is None else [str(label) for label in labels]
         self._index = {label: i for i, label in enumerate(self.labels or [])}
         if len(self._index) != len(self.labels or []):

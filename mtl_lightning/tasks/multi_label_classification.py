@@ -34,7 +34,7 @@ class MultiLabelClassification(LabelledTask):
 
     def __init__(
         self,
-        labels: Sequence[str] | None = None,
+        labels: Sequence[str | int] | None = None,
         main_metric: str = "f1",
         separator: str = ",",
         threshold: float = 0.5,

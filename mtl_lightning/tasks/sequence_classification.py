@@ -13,16 +13,27 @@ from torchmetrics.classification import (
     MulticlassF1Score,
     MulticlassStatScores,
 )
+from torchmetrics.utilities import dim_zero_cat
 
+from mtl_lightning.errors import UserError
 from mtl_lightning.tasks.base import IGNORE, full_precision, is_missing, name_of
 from mtl_lightning.tasks.labelled import LabelledTask, fill_missing, mean_cross_entropy
+
+
+class AreaUnderROC(BinaryAUROC):
+    """torchmetrics' metric, but NaN where a class is absent: there the curve is not defined; torchmetrics says 0."""
+
+    def compute(self) -> Tensor:  # type: ignore[override]
+        """Area under the curve, a scalar."""
+        targets = dim_zero_cat(self.target)
+        return super().compute() if targets.min() < targets.max() else torch.full((), torch.nan, device=self.device)
 
 
 class SequenceClassification(LabelledTask):
     """Binary or multi-class classification of whole examples, by cross entropy over the labels.
 
     Metrics: ``accuracy``; ``f1`` (macro; with two labels that of the second, positive one); with two labels also
-    ``auroc``.
+    ``auroc``, which is NaN where all examples have the same label.
 
     Args:
         labels: Label names, in the order of the outputs; null: those of the training split, sorted.
@@ -33,7 +44,7 @@ class SequenceClassification(LabelledTask):
 
     def __init__(
         self,
-        labels: Sequence[str] | None = None,
+        labels: Sequence[str | int] | None = None,
         main_metric: str = "accuracy",
         dropout: float = 0.1,
         label_smoothing: float = 0.0,
@@ -50,6 +61,14 @@ class SequenceClassification(LabelledTask):
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         return mean_cross_entropy(logits, targets, self.label_smoothing)
 
+    def build(self, features: int) -> None:
+        if self.main_metric == "auroc" and self.num_outputs != 2:
+            raise UserError(
+                f"`main_metric` is 'auroc', which needs two labels, but the task has {self.num_outputs}; "
+                "choose from accuracy, f1"
+            )
+        super().build(features)
+
     def metrics(self) -> MetricCollection:
         count = self.num_outputs
         metrics: dict[str, Metric | MetricCollection] = {
@@ -59,7 +78,7 @@ class SequenceClassification(LabelledTask):
         }
         if count == 2:
             metrics["f1"] = BinaryF1Score(ignore_index=IGNORE)
-            metrics["auroc"] = BinaryAUROC(ignore_index=IGNORE)
+            metrics["auroc"] = AreaUnderROC(ignore_index=IGNORE)
         return MetricCollection(metrics, compute_groups=False)
 
     def update(self, metrics: MetricCollection, logits: Tensor, targets: Tensor) -> None:

@@ -40,7 +40,7 @@ class TokenClassification(LabelledTask):
     def __init__(
         self,
         scheme: Literal["tags", "bio"] = "tags",
-        labels: Sequence[str] | None = None,
+        labels: Sequence[str | int] | None = None,
         main_metric: str | None = None,
         missing_tag: str | None = None,
         dropout: float = 0.1,
@@ -48,8 +48,8 @@ class TokenClassification(LabelledTask):
         super().__init__(labels, main_metric or ("f1" if scheme == "bio" else "accuracy"), dropout)
         self.scheme = scheme
         self.missing_tag = missing_tag
-        if labels is not None and scheme == "bio":
-            _check_bio(labels)
+        if self.labels is not None and scheme == "bio":
+            _check_bio(self.labels)
 
     def names(self, value: Any) -> list[str]:
         return [name for name in self._each(value, self._name) if name is not None]

@@ -27,6 +27,12 @@ data:
   batch_size: 8
 trainer: {max_epochs: 1, logger: false, enable_progress_bar: false, enable_checkpointing: false}
 """
+PERCEPTRON = "class_path: PerceptronEncoder\n    init_args: {in_features: 3, hidden: [4]}"
+TRANSFORMER = """class_path: TransformerEncoder
+    init_args:
+      config: {model_type: bert, hidden_size: 4, num_hidden_layers: 1, num_attention_heads: 1, intermediate_size: 4}
+      tokenizer: characters:ascii"""
+FILES = "files: {train: train.jsonl, val: train.jsonl}"
 ROWS = '{"f": [1, 2, 3], "x": "a", "y": 1.5}\n{"f": [3, 2, 1], "x": "b", "y": 0}\n'
 
 MISTAKES = {
@@ -51,6 +57,17 @@ MISTAKES = {
     "input column": ("{features: f}", "{features: ff}", "bad.yaml, line 17: data.datasets.d.inputs.features: the data has no column 'ff'"),
     "input": ("{features: f}", "{feature: f}", "bad.yaml, line 17: data.datasets.d.inputs: the encoder has no input 'feature'; did you mean 'features'?"),
     "task name": ("labels: {x: x", "labels: {xx: x", "bad.yaml, line 18: data.datasets.d.labels: unknown task 'xx'; did you mean 'x'?"),
+    "name of a task": ("    x: {class", "    x-y: {class", "bad.yaml, line 7: model.tasks.x-y: 'x-y' cannot be a task's name; try 'x_y'"),
+    "reserved name of a task": ("    x: {class", "    loss: {class", "bad.yaml, line 7: model.tasks.loss: 'loss' cannot be a task's name; try 'loss_task'"),
+    "metric for two labels": ("{dropout: 0.2}", "{labels: [a, b, c], main_metric: auroc}", "bad.yaml, line 7: model.tasks.x: `main_metric` is 'auroc', which needs two labels, but the task has 3; choose from accuracy, f1"),
+    "list of the wrong type": ("{dropout: 0.2}", "{labels: [true, false]}", "bad.yaml, line 7: 'model.tasks.x.labels': expected list of str or int or null, found [True, False]"),
+    "label twice": ("{dropout: 0.2}", "{labels: [a, a]}", "bad.yaml, line 7: model.tasks.x.labels: `labels` names a label twice: ['a', 'a']"),
+    "model type": (PERCEPTRON, TRANSFORMER.replace("bert", "brt"), "bad.yaml, line 6: model.encoder.config.model_type: `config.model_type` is the unknown 'brt'; did you mean 'bert'?"),
+    "character tokenizer": (PERCEPTRON, TRANSFORMER.replace("ascii", "asci"), "bad.yaml, line 7: model.encoder.tokenizer: `tokenizer` is the unknown character tokenizer 'asci'; did you mean 'ascii'?"),
+    "file of a label map": ("{x: x, y: y}", "{x: x, y: y}\n        label_maps: {x: trian.json}", "bad.yaml, line 19: data.datasets.d.label_maps.x: no file trian.json; did you mean 'train.jsonl'?"),
+    "label map": ("{x: x, y: y}", "{x: x, y: y}\n        label_maps: {x: {p: [a, b], n: [b]}}", "bad.yaml, line 19: data.datasets.d.label_maps.x names 'b' under both 'p' and 'n'; choose one"),
+    "class in a union": (FILES, "files: train.jsonl\n        split: FractonSplit", "bad.yaml, line 17: no class 'FractonSplit' for 'data.datasets.d.split'; did you mean 'FractionSplit'?"),
+    "what a class in a union says": (FILES, "files: train.jsonl\n        split: {class_path: FractionSplit, init_args: {val: .6, test: .5}}", "bad.yaml, line 17: data.datasets.d.split.val: `val` and `test` must be fractions that leave rows to train on, found 0.6 and 0.5\n"),
     "task without labels": (", y: y}", "}", "bad.yaml, line 8: model.tasks.y: no data set labels it"),
 }  # fmt: skip
 FLAGS = {
@@ -59,6 +76,8 @@ FLAGS = {
     "top key": (["--modle.encoder=3"], "flag --modle.encoder: unknown key 'modle'; did you mean 'model'?"),
     "class": (["--model.weighting", "EqalWeighting"], "flag --model.weighting: no class 'EqalWeighting' for 'model.weighting'; did you mean 'EqualWeighting'?"),
     "file": (["--config", "bda.yaml"], "no config file bda.yaml; did you mean 'bad.yaml'?"),
+    "entry of a dict": (["--data.datasets.d.labels.x", "y"], "flag --data.datasets.d.labels.x: a flag cannot set one entry of this dict; give all of them, as --data.datasets.d.labels '{x: VALUE, …}'\n"),
+    "type of an entry": (["--data.batch_size.d", "eight"], "flag --data.batch_size.d: expected int or dict, found eight\n"),
     "type": (["--seed_everything=abc"], "flag --seed_everything: expected bool or int, found abc"),
     "trainer value": (["--trainer.accelerator=gpux"], "invalid accelerator name"),
     "stray word": (["stray"], "unexpected argument 'stray'"),
@@ -84,14 +103,57 @@ def test_mistake_in_a_file(capsys, folder, old, new, expected):
     assert old in CONFIG
     status, errors = run(capsys, folder, CONFIG.replace(old, new))
     assert (status, len(errors)) == (2, 1)
-    assert expected in errors[0]
+    assert expected in f"{errors[0]}\n"
 
 
 @pytest.mark.parametrize(("flags", "expected"), FLAGS.values(), ids=FLAGS)
 def test_mistake_in_a_flag(capsys, folder, flags, expected):
     status, errors = run(capsys, folder, CONFIG, *flags)
     assert (status, len(errors)) == (2, 1)
-    assert expected in errors[0]
+    assert expected in f"{errors[0]}\n"
+
+
+@pytest.mark.parametrize("flags", [[], ["--config", "bad.yaml"]], ids=["alone", "before another"])
+def test_mistake_in_a_file_of_another_folder(capsys, folder, flags):
+    (folder / "configs").mkdir()
+    (folder / "bad.yaml").write_text(CONFIG)
+    (folder / "configs" / "worse.yaml").write_text(CONFIG.replace("dropout: 0.2", "dropout: high"))
+    assert main(["fit", "--config", "configs/worse.yaml", *flags]) == 2
+    expected = "error: configs/worse.yaml, line 7: 'model.tasks.x.dropout': expected float, found high\n"
+    assert capsys.readouterr().err.endswith(expected)
+
+
+def test_label_names_may_be_numbers(capsys, folder):
+    (folder / "train.jsonl").write_text(ROWS.replace('"a"', "0").replace('"b"', "1"))
+    assert run(capsys, folder, CONFIG.replace("{dropout: 0.2}", "{labels: [0, 1]}")) == (0, [])
+
+
+def test_dict_that_a_flag_gives(capsys, folder):
+    config = CONFIG.replace("labels: {x: x, y: y}", "labels: {x: y, y: x}")
+    assert run(capsys, folder, config, "--data.datasets.d.labels", "{x: x, y: y}") == (0, [])
+
+
+@pytest.mark.parametrize("scheduler", ["WarmupDecay", "null"])
+def test_bad_row_is_no_fault_of_the_scheduler(capsys, folder, scheduler):
+    (folder / "train.jsonl").write_text(ROWS.replace("[3, 2, 1]", '"abc"'))
+    status, errors = run(capsys, folder, CONFIG.replace("  optimizer:", f"  lr_scheduler: {scheduler}\n  optimizer:"))
+    assert (status, len(errors)) == (2, 1)
+    assert errors[0].startswith("error: data set 'd', train.jsonl, line 2, column 'f': ")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "optimizer: {class_path: AdamW, init_args: {lr: -1}}",
+        "lr_scheduler: {class_path: WarmupDecay, init_args: {warmup: 2}}",
+    ],
+)
+def test_what_an_optimizer_or_scheduler_refuses(capsys, folder, key):
+    name = key.split(":")[0]
+    config = CONFIG.replace("optimizer: {class_path: AdamW, init_args: {lr: 0.1}}", key)
+    status, errors = run(capsys, folder, config)
+    assert (status, len(errors)) == (2, 1)
+    assert errors[0].startswith(f"error: bad.yaml, line 10: model.{name}: ")
 
 
 def test_missing_section(capsys, folder):

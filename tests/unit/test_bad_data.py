@@ -536,16 +536,17 @@ def test_cut_texts_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture)
         findings(source(path), tmp_path)
         assert warnings(caplog) == [
             "data set 'mine', split 'train': 2 of 4 examples are longer than the encoder's 16 tokens; 27 tokens are "
-            "cut off (`model.encoder.max_length`)"
+            f"cut off (`model.encoder.max_length`); the first: {path}, line 2"
         ]
 
 
 def test_cut_words_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     rows = [{"words": ["a"] * count, "tags": ["O", "B-p"] * (count // 2)} for count in (14, 16, 20)]
-    findings(source(write(tmp_path / "a.jsonl", json_lines(*rows)), "bio"), tmp_path)
+    path = write(tmp_path / "a.jsonl", json_lines(*rows))
+    findings(source(path, "bio"), tmp_path)
     assert warnings(caplog) == [
         "data set 'mine', split 'train': 2 of 3 examples are longer than the encoder's 16 tokens; 8 words, with their "
-        "labels, are cut off (`model.encoder.max_length`)"
+        f"labels, are cut off (`model.encoder.max_length`); the first: {path}, line 2"
     ]
 
 

@@ -13,7 +13,7 @@ from datasets import Dataset
 
 from mtl_lightning.data import DataSource, FileSource
 from mtl_lightning.data.encoding import Encoding, check_columns
-from mtl_lightning.data.examples import count_labels
+from mtl_lightning.data.examples import FORMAT, count_labels
 from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.tensors import TensorProcessor
 from mtl_lightning.encoders.text import TextProcessor
@@ -226,6 +226,12 @@ def test_use_does_not_change_the_key() -> None:
 def test_key_changes_with(arguments: dict[str, Any]) -> None:
     rows = [{**row, "other": row["topic"], "others": row["words"]} for row in ROWS]
     assert encode(rows, **arguments)._fingerprint != encode(rows)._fingerprint
+
+
+def test_key_changes_with_the_format(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = encode()._fingerprint
+    monkeypatch.setattr("mtl_lightning.data.encoding.FORMAT", FORMAT + 1)
+    assert encode()._fingerprint != before
 
 
 def test_key_changes_with_the_data() -> None:

@@ -309,6 +309,20 @@ def test_predict_each_input_once(tmp_path: Path) -> None:
     assert [len(row["tags"]["labels"]) for row in flat] == [len(row["words"]) for row in SEVERAL]
 
 
+def test_cut_inputs_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    made, net, path = data(), model(), tmp_path / "in.jsonl"
+    fit(made, net)
+    path.write_text("".join(json.dumps({"words": ["w"] * count}) + "\n" for count in (3, 13, 14)))
+    made.predict_source = read_inputs(str(path), made.datasets)
+    caplog.clear()
+    predictions = trainer().predict(net, datamodule=made)
+    assert [len(row["tags"]["labels"]) for batch in predictions or [] for row in batch] == [3, 10, 10]
+    assert [record.getMessage() for record in caplog.records if "cut off" in record.getMessage()] == [
+        "data set 'input', split 'predict': 2 of 3 examples are longer than the encoder's 12 tokens; 7 words are cut "
+        f"off (`model.encoder.max_length`); the first: {path}, line 2"
+    ]
+
+
 def test_nothing_to_predict() -> None:
     made, net = data(), model()
     fit(made, net)
@@ -375,6 +389,23 @@ def test_bad_inputs(tmp_path: Path, name: str, content: bytes | None, message: s
         (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=message):
         read_inputs(str(tmp_path / name), SOURCES)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "texts"),
+    [
+        ("in.tsv", "text\na\n\n\nb\n\n\n", ["a", "", "", "b"]),
+        ("in.tsv", "\ntext\n\na\n", ["", "a"]),
+        ("in.csv", 'text\na\n\n""\nb\n', ["a", "", "b"]),
+    ],
+)
+def test_empty_row_of_a_single_column(tmp_path: Path, name: str, content: str, texts: list[str]) -> None:
+    (tmp_path / name).write_text(content)
+    source, table = read_inputs(str(tmp_path / name), SOURCES)
+    assert table["text"][:] == texts
+    lines = content.split("\n")
+    numbers = [source.describe("predict", row).rpartition(" ")[2] for row in range(len(texts))]
+    assert [lines[int(number) - 1].strip('"') for number in numbers] == texts
 
 
 def test_lines_for_a_model_of_images(tmp_path: Path) -> None:

@@ -162,15 +162,21 @@ def test_bad_map(tmp_path: Path, label_map: Any, message: str) -> None:
         Memory([], str(tmp_path / "map.json")).renaming("task")
 
 
-@pytest.mark.parametrize(
-    ("name", "content"), [("a.json", b"{"), ("a.yaml", b"a: [b"), ("a.json", b"\xff"), ("gone.yml", None)]
-)
-def test_bad_map_file(tmp_path: Path, name: str, content: bytes | None) -> None:
-    if content is not None:
-        (tmp_path / name).write_bytes(content)
+@pytest.mark.parametrize(("name", "content"), [("a.json", b"{"), ("a.yaml", b"a: [b"), ("a.json", b"\xff")])
+def test_bad_map_file(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=rf"^label_maps\.task: cannot read .*{name}: ") as raised:
         Memory([], str(tmp_path / name)).renaming("task")
     assert "\n" not in str(raised.value)
+
+
+def test_no_map_file(tmp_path: Path) -> None:
+    (tmp_path / "gone.yaml").touch()
+    source = Memory([], str(tmp_path / "gone.yml"))
+    with pytest.raises(UserError) as raised:
+        check_label_maps("mine", source, {"task": SequenceClassification()})
+    where = "data.datasets.mine.label_maps.task"
+    assert str(raised.value) == f"{where}: no file {tmp_path / 'gone.yml'}; did you mean 'gone.yaml'?"
 
 
 def test_map_of_a_task_that_has_no_labels_here() -> None:

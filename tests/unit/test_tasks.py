@@ -205,6 +205,57 @@ def test_evaluation_passes_over_tasks_without_a_label(task: Task, missing: Any) 
     assert results.average == pytest.approx(2 / 3)
 
 
+def evaluated(tasks: dict[str, Task], logits: Tensor, targets: Tensor, caplog: pytest.LogCaptureFixture) -> Any:
+    """Results of two evaluations of the same batch, the second one's, and what was said in both."""
+    evaluation = Evaluation(tasks)
+    for _ in range(2):
+        counts = {name: int((targets != IGNORE).sum()) for name in tasks}
+        evaluation.update("data", tasks, dict.fromkeys(tasks, logits), dict.fromkeys(tasks, targets), counts)
+        results = evaluation.compute(tasks)
+        evaluation.warn_of_undefined(results, "val")
+        evaluation.reset()
+    return results, [record.getMessage() for record in caplog.records]
+
+
+@pytest.mark.parametrize(("present", "absent"), [(0, "on"), (1, "off")])
+def test_area_without_one_of_the_labels(present: int, absent: str, caplog: pytest.LogCaptureFixture) -> None:
+    tasks = {
+        "area": built(SequenceClassification(["off", "on"], main_metric="auroc")),
+        "part": built(SequenceClassification(["off", "on"])),
+    }
+    logits = torch.tensor([[1.0, 0], [0, 1.0], [2.0, 0], [0, 1.0]])
+    results, said = evaluated(tasks, logits, torch.tensor([present, present, present, IGNORE]), caplog)
+    assert math.isnan(results.metrics["area"]["auroc"])
+    assert results.average == results.metrics["part"]["accuracy"] == pytest.approx([2 / 3, 1 / 3][present])
+    assert results.to_json()["area"]["auroc"] is None
+    assert said == [
+        f"task '{name}': no example of split 'val' has the label '{absent}', so auroc is not defined there; it is NaN "
+        "and counts for no average"
+        for name in tasks
+    ]
+
+
+def test_area_with_both_labels(caplog: pytest.LogCaptureFixture) -> None:
+    tasks = {"area": built(SequenceClassification(["off", "on"], main_metric="auroc"))}
+    logits = torch.tensor([[1.0, 0], [0, 1.0], [2.0, 0], [0, 3.0]])
+    results, said = evaluated(tasks, logits, torch.tensor([0, 1, 1, 1]), caplog)
+    assert (results.average, results.metrics["area"]["auroc"], said) == (pytest.approx(2 / 3), results.average, [])
+
+
+def test_score_that_is_nan_by_the_model_s_fault_counts(caplog: pytest.LogCaptureFixture) -> None:
+    class Lost(SequenceClassification):
+        def update(self, metrics: Any, logits: Tensor, targets: Tensor) -> None:
+            super().update(metrics, logits, targets)
+            metrics["auroc"].compute = lambda: torch.tensor(math.nan)
+
+    tasks = {
+        "lost": built(Lost(["off", "on"], main_metric="auroc")),
+        "other": built(SequenceClassification(["a", "b"])),
+    }
+    results, said = evaluated(tasks, torch.tensor([[1.0, 0], [0, 1.0]]), torch.tensor([0, 1]), caplog)
+    assert math.isnan(results.average) and said == []
+
+
 def test_missing_tag() -> None:
     task = TokenClassification(missing_tag="_")
     task.adapt([["a", "_"], None, ["b"]])
@@ -255,8 +306,20 @@ def test_label_named_twice_is_refused() -> None:
         SequenceClassification(labels=["a", "b", "a"])
 
 
+def test_label_names_may_be_numbers() -> None:
+    assert SequenceClassification(labels=[1, 0]).encode("0") == SequenceClassification(labels=[1, 0]).encode(0) == 1
+    with pytest.raises(UserError, match="tag '1' is not BIO"):
+        TokenClassification("bio", labels=[1, 0])
+
+
 def test_unknown_main_metric_is_refused() -> None:
-    with pytest.raises(UserError, match="`main_metric` is 'auroc'; choose from accuracy, f1"):
+    with pytest.raises(UserError, match="`main_metric` is 'recall'; choose from accuracy, f1"):
+        SequenceClassification(labels=["a", "b", "c"], main_metric="recall").build(4)
+
+
+def test_metric_of_two_labels_is_refused_for_three() -> None:
+    SequenceClassification(labels=["a", "b"], main_metric="auroc").build(4)
+    with pytest.raises(UserError, match="`main_metric` is 'auroc', which needs two labels, but the task has 3; choose"):
         SequenceClassification(labels=["a", "b", "c"], main_metric="auroc").build(4)
 
 

@@ -21,7 +21,10 @@ class _Record(NamedTuple):
 
 
 def read_delimited(path: str, delimiter: str) -> Rows:
-    """Yields the rows of a file that has a header row; empty lines are passed over.
+    """Yields the rows of a file that has a header row.
+
+    An empty line is passed over. But in a TSV with a single column, which cannot write an empty value as ``""``, it is
+    a row, unless nothing but empty lines follows.
 
     Unlike pandas it guesses no types, knows no words that mean "missing", and takes no column for an index.
 
@@ -34,20 +37,22 @@ def read_delimited(path: str, delimiter: str) -> Rows:
     """
     records = _records(read_lines(path), delimiter)
     header = _header(path, records)
+    empty: list[int] = []
     for line, text, values, reason in records:
+        if not values and reason is None:
+            if len(header) == 1 and delimiter == "\t":
+                empty.append(line)
+            continue
+        yield from (Example(number, {header[0]: ""}) for number in empty)
+        empty.clear()
         if reason is None and len(values) != len(header):
             names = shown(", ".join(header))[1:-1]
             reason = f"expected {len(header)} values ({names}), found {len(values)}"
         yield Example(line, dict(zip(header, values, strict=True))) if reason is None else BadLine(line, reason, text)
 
 
-def header_of(path: str, delimiter: str) -> list[str]:
-    """Names of the columns of a file, none if it is empty."""
-    return _header(path, _records(read_lines(path), delimiter))
-
-
 def _header(path: str, records: Iterator[_Record]) -> list[str]:
-    header = next(records, None)
+    header = next((record for record in records if record.values or record.reason), None)
     if header is None:
         return []
     if header.reason is not None:
@@ -57,7 +62,7 @@ def _header(path: str, records: Iterator[_Record]) -> list[str]:
 
 
 def _records(lines: Iterator[str], delimiter: str) -> Iterator[_Record]:
-    """The rows that are not empty."""
+    """The rows; one that is an empty line has no values."""
     csv.field_size_limit(_LONGEST)  # a text may be longer than the 128 KiB that are the default
     read: list[str] = []
     reader = csv.reader(
@@ -76,8 +81,7 @@ def _records(lines: Iterator[str], delimiter: str) -> Iterator[_Record]:
         except csv.Error as error:
             reason = "a quote is not closed" if "end of data" in str(error) else str(error)
         text = "".join(read)
-        if values or reason:
-            yield _Record(number, text, values, flaw(text) or reason)
+        yield _Record(number, text, values, flaw(text) or reason)
         number += len(read)
         read.clear()
 

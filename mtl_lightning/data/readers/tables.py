@@ -17,6 +17,10 @@ from mtl_lightning.errors import UserError
 
 _ROWS = 1000
 
+_FORMAT = 2
+"""Number of the format of the tables that are read from files; raise it with every change after which a reader makes
+another table of the same file. 2: an empty line of a TSV with one column is a row."""
+
 
 def cached(
     path: str, settings: Sequence[Any], make: Callable[[], tuple[pa.Schema, Iterator[pa.RecordBatch]]]
@@ -35,7 +39,7 @@ def cached(
             digest = hashlib.file_digest(file, "blake2b")
     except OSError as error:
         raise UserError(f"cannot read {path}: {error}") from error
-    digest.update(json.dumps([__version__, *settings]).encode())
+    digest.update(json.dumps([__version__, _FORMAT, *settings]).encode())
     key = digest.hexdigest()[:16]
     with made_once(key) as target:
         if not target.is_file():

@@ -8,6 +8,7 @@ from datasets import Dataset, IterableDataset
 from mtl_lightning.data.readers.parquet import parquet_rows, parquet_table
 from mtl_lightning.data.readers.text_tables import text_rows, text_table
 from mtl_lightning.data.sources.base import SPLITS, DataSource, OnBadRow
+from mtl_lightning.data.sources.paths import existing_file
 from mtl_lightning.data.sources.splits import Split
 from mtl_lightning.data.streams.settings import Streaming
 from mtl_lightning.errors import UserError, did_you_mean
@@ -75,7 +76,7 @@ class FileSource(DataSource):
 
     def load(self) -> dict[str, Dataset | IterableDataset]:
         tables = {
-            name: self._read(self._path(file), stream=name == "train" and self.streaming is not None)
+            name: self._read(file, stream=name == "train" and self.streaming is not None)
             for name, file in self.files.items()
         }
         return self.split.divide(tables[""]) if self.split is not None else tables
@@ -89,20 +90,8 @@ class FileSource(DataSource):
             line += word or 0
         return f"{Path(self.root, file)}, {'row' if kind == 'parquet' else 'line'} {line}"
 
-    def _path(self, file: str) -> str:
-        path = Path(self.root, file)
-        if path.is_file():
-            return str(path)
-        if path.is_symlink():
-            raise UserError(f"{path} is a link to {path.readlink()}, which is no file")
-        if path.exists():
-            raise UserError(f"{path} is {'a folder' if path.is_dir() else 'no regular file'}; name a file")
-        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        hint = did_you_mean(path.name, beside) if beside else f"there is no folder {path.parent}"
-        raise UserError(f"no file {path}; {hint}")
-
-    def _read(self, path: str, stream: bool = False) -> Dataset | IterableDataset:
-        kind = _kind(path)
+    def _read(self, file: str, stream: bool = False) -> Dataset | IterableDataset:
+        path, kind = str(existing_file(Path(self.root, file))), _kind(file)
         if kind is None:
             raise UserError(f"cannot tell the format of {path} by its ending; known: {', '.join(_FORMATS)} (also .gz)")
         if kind == "conll" and not self.columns:

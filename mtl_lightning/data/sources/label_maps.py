@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from mtl_lightning.data.sources.paths import existing_file
 from mtl_lightning.errors import UserError, did_you_mean
 
 LabelMap = Mapping[str, Sequence[str]]
@@ -60,10 +61,13 @@ def read_label_map(path: Path, where: str) -> Any:
     """What a JSON or YAML file holds.
 
     Raises:
-        UserError: If the file cannot be read or is neither.
+        UserError: If there is no such file, or it cannot be read or is neither.
     """
     try:
-        text = path.read_text("utf-8-sig")
+        text = existing_file(path).read_text("utf-8-sig")
         return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise UserError(f"{where}: cannot read {path}: {' '.join(str(error).split())[:200]}") from error
+        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())[:200]
+        raise UserError(f"{where}: cannot read {path}: {reason}") from error

@@ -1,0 +1,1 @@
+"""Comparing weightings, or any variants of a config, fairly: plan, run, statistics, report."""

@@ -1,0 +1,129 @@
+"""What a comparison must know of the weightings before torch is imported: their names, and what to search.
+
+A test holds this table to the classes themselves.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mtl_lightning.errors import UserError, did_you_mean
+
+Family = Literal["loss", "gramian", "jacobian"]
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers to search.
+
+    Attributes:
+        low: The least.
+        high: The greatest.
+        log: Whether orders of magnitude are alike, rather than differences.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Values to search."""
+
+    values: tuple[Any, ...]
+
+
+Space = dict[str, Range | Choice]
+"""What to search, by key of the config (for a weighting's own options: by their name)."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A weighting: what it sees, and which of its options a search varies (around what its paper tried)."""
+
+    family: Family
+    options: Space
+
+
+def _loss(**options: Range | Choice) -> Entry:
+    return Entry("loss", options)
+
+
+def _gramian(**options: Range | Choice) -> Entry:
+    return Entry("gramian", options)
+
+
+def _jacobian(**options: Range | Choice) -> Entry:
+    return Entry("jacobian", options)
+
+
+WEIGHTINGS: dict[str, Entry] = {
+    "EqualWeighting": _loss(),
+    "ScaleInvariantWeighting": _loss(),
+    "UncertaintyWeighting": _loss(initial_log_variance=Range(-1.0, 1.0)),
+    "DWA": _loss(temperature=Range(0.5, 5.0, log=True)),
+    "RLW": _loss(distribution=Choice(("normal", "dirichlet"))),
+    "GLS": _loss(),
+    "IMTLL": _loss(),
+    "STCH": _loss(mu=Range(0.1, 10.0, log=True)),
+    "CoBa": _loss(tau=Range(1.0, 10.0, log=True)),
+    "FAMO": _loss(learning_rate=Range(1e-3, 0.1, log=True), gamma=Range(1e-4, 1e-2, log=True)),
+    "GradNorm": _gramian(alpha=Range(0.1, 3.0)),
+    "MGDA": _gramian(normalization=Choice(("none", "l2", "loss", "loss+"))),
+    "PCGrad": _gramian(),
+    "GradVac": _gramian(beta=Range(1e-3, 0.5, log=True)),
+    "CAGrad": _gramian(c=Range(0.1, 0.9)),
+    "IMTLG": _gramian(),
+    "IMTL": _gramian(),
+    "NashMTL": _gramian(max_norm=Choice((1.0, None))),
+    "AlignedMTL": _gramian(scale_mode=Choice(("min", "median", "rmse"))),
+    "FairGrad": _gramian(alpha=Range(0.5, 5.0, log=True)),
+    "UPGrad": _gramian(),
+    "DualProj": _gramian(),
+    "ConFIG": _gramian(),
+    "GradDrop": _jacobian(leak=Range(0.0, 0.9)),
+    "MoCo": _jacobian(gamma=Range(0.01, 1.0, log=True)),
+    "DBMTL": _jacobian(beta=Range(0.5, 0.99)),
+    "ExcessMTL": _jacobian(robust_step_size=Range(1e-3, 0.1, log=True)),
+}
+"""Every method that needs no argument, by class name."""
+
+FIXED = "FixedWeighting"
+WEIGHT = Range(0.1, 10.0, log=True)
+"""Where a search for fixed weights looks for the weight of each task, before they are scaled to a mean of 1."""
+
+
+def class_name(name: str) -> str:
+    """The class of a weighting that was named loosely.
+
+    Args:
+        name: Its class, in any case, with or without ``Weighting``, with or without punctuation; or an import path.
+
+    Raises:
+        UserError: If there is none.
+
+    >>> class_name("nash-mtl"), class_name("equal"), class_name("mine.Own")
+    ('NashMTL', 'EqualWeighting', 'mine.Own')
+    """
+    if "." in name:
+        return name
+    known = {_bare(cls): cls for cls in WEIGHTINGS}
+    if _bare(name) in known:
+        return known[_bare(name)]
+    if _bare(name) == _bare(FIXED):
+        raise UserError("weightings: fixed weights have to be found: `--tune N` adds them, tuned like all others")
+    raise UserError(f"weightings: no weighting is called '{name}'; {did_you_mean(name, (*known, 'all'))}")
+
+
+def short_name(cls: str) -> str:
+    """What a contestant is called.
+
+    >>> short_name("EqualWeighting"), short_name("NashMTL"), short_name("mine.Own")
+    ('equal', 'nashmtl', 'Own')
+    """
+    return _bare(cls) if cls in WEIGHTINGS else cls.rsplit(".", 1)[-1]
+
+
+def _bare(name: str) -> str:
+    letters = "".join(letter for letter in name.lower() if letter.isalnum())
+    return letters.removesuffix("weighting") or letters

@@ -1,0 +1,50 @@
+"""``python -m mtl_lightning compare``: from options to report."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from mtl_lightning.compare.plan import Plan, make_plan
+from mtl_lightning.compare.settings import HELP, parse
+from mtl_lightning.compare.show import show_plan
+from mtl_lightning.compare.store import Store
+from mtl_lightning.errors import UserError
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs ``compare`` and prints a mistake in the input as one line.
+
+    Args:
+        arguments: After ``compare``.
+
+    Returns:
+        The exit status: 0, 2 for a mistake in the input, 130 if it was stopped, 1 if no run finished.
+    """
+    if {"--help", "-h"} & set(arguments):
+        print(HELP, end="")
+        return 0
+    try:
+        return _compare(make_plan(parse(arguments)))
+    except UserError as error:
+        if os.environ.get("MTL_TRACEBACK"):
+            raise
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+
+
+def _compare(plan: Plan) -> int:
+    console = Console()
+    folder = plan.settings.output or Path("runs", "compare", plan.name)
+    store = Store(folder)
+    show_plan(plan, store, folder, console)
+    if plan.settings.dry_run:
+        from mtl_lightning.compare.estimate import show_estimate
+
+        show_estimate(plan, store, console)
+        return 0
+    from mtl_lightning.compare.finish import run_and_report
+
+    return run_and_report(plan, store, folder, console)

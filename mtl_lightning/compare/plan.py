@@ -1,0 +1,203 @@
+"""What is to be run: every contestant with every seed, each run with its whole config and a key made of it."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any, Literal
+
+from mtl_lightning.compare.catalogue import FIXED, WEIGHT, WEIGHTINGS, Range, Space, short_name
+from mtl_lightning.compare.configs import Config, class_path, get_value, read_config, restricted, set_value, tasks_of
+from mtl_lightning.compare.names import SINGLE_TASK, TUNED_WEIGHTS
+from mtl_lightning.compare.settings import Settings
+from mtl_lightning.errors import UserError
+
+SEARCH_SEED = 10_000
+"""Searches train with this seed, which is not among those that are reported."""
+
+Role = Literal["compare", "tune", "pair"]
+
+_LEARNING_RATE = "model.optimizer.lr"
+_LR_FACTOR = 5.0
+_NOT_IN_KEY = ("name", "project", "wandb", "tensorboard")
+_RECORDER = "mtl_lightning.compare.recorder.RunRecorder"
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """What is compared.
+
+    Attributes:
+        name: That the report shows.
+        changes: Of the config, by key.
+        space: What a search varies, by key.
+        tasks: The tasks it is trained on, where they are not all: a single-task baseline has one for each task.
+        role: What its runs are for.
+    """
+
+    name: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    space: Space = field(default_factory=dict)
+    tasks: tuple[str, ...] = ()
+    role: Role = "compare"
+
+    @property
+    def label(self) -> str:
+        """Its name, with the tasks where they are not all."""
+        return f"{self.name} {' + '.join(self.tasks)}" if self.tasks else self.name
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of ``fit``.
+
+    Attributes:
+        contestant: Whose it is.
+        seed: Of everything that is random.
+        role: What it is for.
+        config: All of it.
+    """
+
+    contestant: Contestant
+    seed: int
+    role: Role
+    config: Config
+
+    @property
+    def key(self) -> str:
+        """Tells runs apart by the content of their config."""
+        content = {key: value for key, value in self.config.items() if key not in _NOT_IN_KEY}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def name(self) -> str:
+        """For people: contestant, seed or search, and key."""
+        label = "".join(letter if letter.isalnum() or letter in "._+" else "-" for letter in self.contestant.label)
+        return f"{label}-{'search' if self.role == 'tune' else f'seed{self.seed}'}-{self.key}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A comparison.
+
+    Attributes:
+        name: Of the comparison.
+        settings: Its options.
+        base: The config that contestants change.
+        tasks: Names of the tasks.
+        contestants: In the order in which they are reported.
+    """
+
+    name: str
+    settings: Settings
+    base: Config
+    tasks: tuple[str, ...]
+    contestants: tuple[Contestant, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the contestants that are compared."""
+        return list(dict.fromkeys(c.name for c in self.contestants if c.role == "compare"))
+
+    @property
+    def reference(self) -> str:
+        """Equal weighting, or the first contestant where it does not compete."""
+        equal = short_name("EqualWeighting")
+        return equal if equal in self.names else next(name for name in self.names if name != SINGLE_TASK)
+
+    def runs(self, contestant: Contestant, chosen: Mapping[str, Any] | None = None) -> list[Run]:
+        """The runs that are reported, one a seed.
+
+        Args:
+            contestant: Whose they are.
+            chosen: What its search chose, by key.
+        """
+        return [
+            Run(contestant, seed, contestant.role, self._config(contestant, chosen or {}, seed, self.settings.split))
+            for seed in self.settings.seeds
+        ]
+
+    def trial(self, contestant: Contestant, tried: Mapping[str, Any]) -> Run:
+        """A run of the search, which sees validation data alone."""
+        return Run(contestant, SEARCH_SEED, "tune", self._config(contestant, tried, SEARCH_SEED, "val"))
+
+    def all_runs(self) -> list[Run]:
+        """Every run that is reported, as far as it is known before the search."""
+        return [run for contestant in self.contestants for run in self.runs(contestant)]
+
+    def num_trials(self) -> int:
+        """Runs of the search."""
+        return self.settings.tune * sum(contestant.role == "compare" for contestant in self.contestants)
+
+    def _config(self, contestant: Contestant, settings: Mapping[str, Any], seed: int, split: str) -> Config:
+        config = deepcopy(self.base)
+        for key, value in {**contestant.changes, **settings}.items():
+            set_value(config, key, deepcopy(value))
+        if contestant.tasks:
+            config = restricted(config, contestant.tasks)
+        if class_path(get_value(config, "model.weighting")) == FIXED:
+            _normalise(config)
+        self._set_probe(config)
+        config |= {"name": self.name, "seed_everything": seed, "evaluate": split}
+        config["data"]["seed"] = seed
+        trainer = {"log_every_n_steps": 10, "enable_progress_bar": False, "enable_model_summary": False}
+        config["trainer"] = trainer | (config.get("trainer") or {})
+        set_value(config, "trainer.callbacks+", {"class_path": _RECORDER})
+        return config
+
+    def _set_probe(self, config: Config) -> None:
+        weighting = class_path(get_value(config, "model.weighting")) or "EqualWeighting"
+        of_losses = weighting == FIXED or (weighting in WEIGHTINGS and WEIGHTINGS[weighting].family == "loss")
+        several = len(config["model"]["tasks"]) > 1
+        if self.settings.probe and of_losses and several and get_value(config, "model.refresh_every") is None:
+            config["model"]["refresh_every"] = self.settings.probe
+
+
+def make_plan(settings: Settings) -> Plan:
+    """Plans a comparison.
+
+    Raises:
+        UserError: If the config cannot be read, or contestants have the same name.
+    """
+    base = read_config(settings.config, settings.flags)
+    tasks = tuple(tasks_of(base))
+    contestants = tuple(_contestants(settings, base, tasks))
+    labels = [contestant.label for contestant in contestants]
+    if twice := [label for label in labels if labels.count(label) > 1]:
+        raise UserError(f"two contestants are called '{twice[0]}'; name the variant otherwise")
+    return Plan(str(base.get("name", "run")), settings, base, tasks, contestants)
+
+
+def _contestants(settings: Settings, base: Config, tasks: tuple[str, ...]) -> Iterable[Contestant]:
+    general = settings.space or _learning_rate(base)
+    for weighting in settings.weightings:
+        options = WEIGHTINGS[weighting].options if weighting in WEIGHTINGS else {}
+        own = {f"model.weighting.{name}": searched for name, searched in options.items()}
+        yield Contestant(short_name(weighting), {"model.weighting": weighting}, {**general, **own})
+    if settings.tune and settings.weightings and len(tasks) > 1:
+        weights = {"class_path": FIXED, "init_args": {"weights": dict.fromkeys(tasks, 1.0)}}
+        own = {f"model.weighting.weights.{task}": WEIGHT for task in tasks}
+        yield Contestant(TUNED_WEIGHTS, {"model.weighting": weights}, {**general, **own})
+    for name, changes in settings.variants.items():
+        yield Contestant(name, changes, general)
+    if settings.single_task:
+        yield from (Contestant(SINGLE_TASK, {}, general, (task,)) for task in tasks)
+    if settings.pairs:
+        yield from (Contestant("pair", {}, {}, pair, "pair") for pair in combinations(tasks, 2))
+
+
+def _learning_rate(base: Config) -> Space:
+    """The learning rate, around that of the config."""
+    rate = get_value(base, _LEARNING_RATE)
+    if not isinstance(rate, int | float):
+        return {}
+    return {_LEARNING_RATE: Range(rate / _LR_FACTOR, rate * _LR_FACTOR, log=True)}
+
+
+def _normalise(config: Config) -> None:
+    """Scales fixed weights to a mean of 1, so that they do not change the learning rate by the way."""
+    weights = get_value(config, "model.weighting.weights")
+    mean = sum(weights.values()) / len(weights)
+    set_value(config, "model.weighting.weights", {task: weight / mean for task, weight in weights.items()})

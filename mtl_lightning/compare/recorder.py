@@ -1,0 +1,151 @@
+"""What a run tells its comparison."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from mtl_lightning.backward import cosines
+from mtl_lightning.callbacks.cosines import CosineHistory
+from mtl_lightning.callbacks.skipping import NotFinite, StopWhenNotFinite
+from mtl_lightning.compare.measure import PassCounter, PeakMemory, Stopwatch
+from mtl_lightning.compare.store import RECORD, write_text
+from mtl_lightning.weighting import LossWeighting
+from mtl_lightning.weighting.solvers import SolverError
+
+
+class RunRecorder(Callback):
+    """Writes ``record.json`` in the run's folder: what its metrics mean, what it cost, how its tasks conflicted.
+
+    Steps in which a loss weighting's tasks are looked at (``refresh_every``) count neither as time nor as backward
+    passes. A run that goes on adds to what it had recorded before.
+    """
+
+    def __init__(self) -> None:
+        self.history = CosineHistory([])
+        self._means = {name: [0.0, 0] for name in ("seconds_per_step", "backward_passes", "solver_seconds")}
+        self._steps = self._peak = 0
+        self._memory = PeakMemory()
+        self._watch = Stopwatch()
+        self._passes: PassCounter | None = None
+        self._newest: Any = None
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begins."""
+        if not self.history.tasks:
+            self.history = CosineHistory(list(pl_module.tasks))  # type: ignore[arg-type]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts clock and counters."""
+        self._passes = PassCounter(pl_module.encoder)  # type: ignore[arg-type]
+        self._memory.start(pl_module.device)
+        self._watch = Stopwatch()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts the clock anew."""
+        self._watch.start()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Looks at the memory before a checkpoint is written."""
+        self._peak = max(self._peak, self._memory.read(pl_module.device))
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts the clock anew."""
+        self._watch.start()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Takes a step."""
+        if trainer.fit_loop._should_accumulate():
+            return
+        step: Any = pl_module.step
+        fresh = step is not None and step.gramian is not None and step.gramian is not self._newest
+        if fresh:
+            self._newest = step.gramian
+            self.history.add(trainer.global_step, list(step.losses), cosines(step.gramian))
+        probed = fresh and isinstance(pl_module.weighting, LossWeighting)
+        self._count(step, probed)
+
+    def _count(self, step: Any, probed: bool) -> None:
+        assert self._passes is not None, "on_train_start comes first"
+        self._steps += 1
+        seconds, passes = self._watch.lap(), self._passes.read()
+        if not probed:
+            self._add("seconds_per_step", seconds)
+            self._add("backward_passes", passes)
+        if step is not None:
+            self._add("solver_seconds", step.seconds)
+
+    def _add(self, name: str, value: float | None) -> None:
+        if value is not None:
+            self._means[name][0] += value
+            self._means[name][1] += 1
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes."""
+        self._write(trainer, pl_module, "finished", "")
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Writes what ended the run."""
+        if isinstance(exception, Exception):
+            kinds = {NotFinite: "diverged", SolverError: "solver"}
+            status = next((name for kind, name in kinds.items() if isinstance(exception, kind)), "failed")
+            self._write(trainer, pl_module, status, f"{exception}")
+
+    def _write(self, trainer: Trainer, module: LightningModule, status: str, message: str) -> None:
+        if self._passes is not None:
+            self._passes.remove()
+        if not trainer.is_global_zero:
+            return
+        record = {
+            "status": status,
+            "message": message,
+            "metrics": _meanings(module),
+            "costs": self._costs(trainer, module),
+            "cosines": [[*pair.tasks, pair.mean, pair.share, pair.steps] for pair in self.history.pairs()],
+            "torch": torch.__version__,
+            "device": _device_name(module.device),
+        }
+        write_text(Path(trainer.default_root_dir, RECORD), json.dumps(record, indent=1))
+
+    def _costs(self, trainer: Trainer, module: LightningModule) -> dict[str, float | None]:
+        callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+        return {
+            **{name: total / count if count else None for name, (total, count) in self._means.items()},
+            "peak_memory": max(self._peak, self._memory.read(module.device)) or None,
+            "steps": self._steps,
+            "skipped_steps": sum(callback.skipped for callback in callbacks if isinstance(callback, StopWhenNotFinite)),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        means = {name: list(mean) for name, mean in self._means.items()}
+        return {"history": self.history.state_dict(), "means": means, "steps": self._steps, "peak": self._peak}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """From a checkpoint."""
+        self.history.load_state_dict(state_dict["history"])
+        self._means = {name: list(mean) for name, mean in state_dict["means"].items()}
+        self._steps, self._peak = state_dict["steps"], state_dict["peak"]
+
+
+def _meanings(module: Any) -> dict[str, Any]:
+    """For each task its main metric, and which way each metric is better."""
+    return {
+        name: {
+            "main": task.main_metric,
+            "higher_is_better": {
+                **{metric: found.higher_is_better is not False for metric, found in task.metrics().items()},
+                "loss": False,
+                task.main_metric: task.higher_is_better,
+            },
+        }
+        for name, task in module.tasks.items()
+    }
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device.type)

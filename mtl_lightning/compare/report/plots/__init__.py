@@ -1,0 +1,70 @@
+"""The report's plots. They need matplotlib; every other part of the report does without."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mtl_lightning.compare.evidence import Evidence
+from mtl_lightning.compare.report.plots import affinity, cosines, cost, curves, forest, ranks, tradeoff, weights
+from mtl_lightning.compare.report.plots.canvas import save, styled
+from mtl_lightning.compare.report.plots.looks import Material, NothingToShowError
+from mtl_lightning.compare.summary import Summary
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DRAWN: dict[str, tuple[str, Callable[[Material], "tuple[Figure, str]"]]] = {
+    "delta_m": ("How good: with intervals", forest.delta_m),
+    "tradeoff": ("Trade-off between tasks", tradeoff.tradeoff),
+    "cost": ("Cost against quality", cost.cost),
+    "critical_difference": ("Mean ranks", ranks.critical_difference),
+    "curves": ("Learning curves on validation", curves.curves),
+    "weights": ("Weights over training", weights.weights),
+    "cosines": ("Conflict between tasks", cosines.cosines),
+    "affinity": ("Affinity between tasks", affinity.affinity),
+}
+"""Name of the file, title, and the function that draws it and says in a caption what is seen."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot that was drawn, or the reason why not.
+
+    Attributes:
+        name: Of its files.
+        title: Its heading.
+        caption: What is seen; or, where nothing is, why.
+        svg: Text of the vector file; empty where there is nothing to show.
+        files: That were written.
+    """
+
+    name: str
+    title: str
+    caption: str
+    svg: str = ""
+    files: tuple[Path, ...] = ()
+
+
+def write_plots(evidence: Evidence, summary: Summary, folder: Path) -> list[Plot]:
+    """Draws everything that has something to show.
+
+    Args:
+        evidence: What was found.
+        summary: What it says.
+        folder: For ``<name>.png`` and ``<name>.svg``.
+    """
+    material = Material(evidence, summary)
+    return [_plot(name, title, draw, material, folder) for name, (title, draw) in DRAWN.items()]
+
+
+def _plot(
+    name: str, title: str, draw: Callable[[Material], "tuple[Figure, str]"], material: Material, folder: Path
+) -> Plot:
+    with styled():
+        try:
+            figure, caption = draw(material)
+        except NothingToShowError as reason:
+            return Plot(name, title, str(reason))
+        svg, files = save(figure, folder / name)
+    return Plot(name, title, caption, svg, files)

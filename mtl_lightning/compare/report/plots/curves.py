@@ -1,0 +1,101 @@
+"""Learning curves on validation, with bands over seeds."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from mtl_lightning.compare.evidence import SINGLE_TASK
+from mtl_lightning.compare.report.plots.canvas import new_figure
+from mtl_lightning.compare.report.plots.looks import Material, NothingToShowError, short
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_POINTS = 120
+
+
+def curves(material: Material) -> "tuple[Figure, str]":
+    """The average and each task's main metric over training."""
+    logged = material.evidence.curves
+    logged = logged[~((logged["contestant"] == SINGLE_TASK) & (logged["name"] == "val/average"))]  # of one task each
+    titles = {"val/average": "average of the main metrics"}
+    titles |= {f"val/{m.task}/{m.metric}": f"{short(m.task)}: {m.metric}" for m in material.main.itertuples()}
+    if len(material.main) == 1:
+        del titles["val/average"]
+    names = [name for name in titles if (logged["name"] == name).any()]
+    if not names:
+        raise NothingToShowError("No score on validation was logged during training.")
+    columns = min(len(names), 3)
+    lines = -(-len(names) // columns)
+    figure = new_figure(7.2 if columns < 3 else 9.0, 0.9 + 2.4 * lines)
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()
+    for panel, name in zip(panels, names, strict=False):
+        draw(panel, material, logged[logged["name"] == name])
+        panel.set_title(titles[name], loc="left")
+        frame_the_end(panel)
+    for panel in panels[len(names) :]:
+        panel.set_axis_off()
+    panels[0].set_xlabel("optimizer step")
+    legend(figure, material, panels[: len(names)])
+    return figure, (
+        "Scores on validation over training: mean over seeds; the band reaches from the lowest seed to the highest. "
+        "What lies beyond the scores after the first fifth of the steps is cut off."
+    )
+
+
+def draw(axes: "Axes", material: Material, logged: pd.DataFrame) -> None:
+    """A line for each contestant; a band for those that have a colour."""
+    for name, look in material.looks.items():
+        part = thinned(logged[logged["contestant"] == name])
+        if part.empty:
+            continue
+        axes.plot(
+            part.index, part["mean"], color=look.colour, lw=1.5 if look.strong else 0.7, zorder=look.order, label=name,
+            marker=look.marker, ms=4, markevery=max(len(part) // 5, 1),
+        )  # fmt: skip
+        if look.strong:
+            axes.fill_between(part.index, part["min"], part["max"], color=look.colour, alpha=0.15, lw=0, zorder=1)
+    axes.grid()
+
+
+def frame_the_end(axes: "Axes") -> None:
+    """Cuts off the steep start, beside which the ends could not be told apart."""
+    drawn = np.concatenate([line.get_xydata() for line in axes.lines])
+    start, end = drawn[:, 0].min(), drawn[:, 0].max()
+    late = drawn[drawn[:, 0] >= start + 0.2 * (end - start), 1]
+    room = 0.05 * np.ptp(late)
+    if room > 0:
+        axes.set_ylim(late.min() - room, late.max() + room)
+
+
+def thinned(logged: pd.DataFrame, most: int = MOST_POINTS) -> pd.DataFrame:
+    """Mean, least and greatest value over seeds by step; many steps are put together, so that a file stays small.
+
+    Args:
+        logged: ``seed, step, value``.
+        most: Points that are left.
+
+    Returns:
+        ``mean, min, max`` by step.
+    """
+    logged = logged[np.isfinite(logged["value"].astype(float))]
+    steps = np.sort(logged["step"].unique())
+    if len(steps) > most:
+        bins = steps[np.searchsorted(steps, np.linspace(steps[0], steps[-1], most + 1)[:-1])]
+        at = np.searchsorted(bins, logged["step"], side="right") - 1
+        logged = logged.assign(step=bins[at]).groupby(["seed", "step"], as_index=False)["value"].mean()
+    return logged.groupby("step")["value"].agg(["mean", "min", "max"])
+
+
+def legend(figure: "Figure", material: Material, panels: "list[Axes]") -> None:
+    """One legend for all panels; the grey ones share a line in it."""
+    found = {}
+    for panel in panels:
+        found.update(dict(zip(*panel.get_legend_handles_labels()[::-1], strict=True)))
+    strong = [name for name in material.looks if name in found and material.looks[name].strong]
+    grey = [name for name in material.looks if name in found and not material.looks[name].strong]
+    handles = [found[name] for name in [*strong, *grey[:1]]]
+    labels = [material.looks[name].label for name in strong] + ([f"{len(grey)} others"] if grey else [])
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4))

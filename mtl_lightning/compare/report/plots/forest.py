@@ -1,0 +1,92 @@
+"""Forest plot: a row a contestant, its mean and its interval, and every seed."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from mtl_lightning.compare.report.plots.canvas import new_figure
+from mtl_lightning.compare.report.plots.looks import INK, Material, NothingToShowError
+from mtl_lightning.compare.report.quality import quality_name
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def delta_m(material: Material) -> "tuple[Figure, str]":
+    """Δm of each contestant, or its difference to the reference where there is no baseline."""
+    quality = material.quality.dropna(subset=["mean"]).sort_values("mean", kind="stable")
+    if quality.empty:
+        raise NothingToShowError("No contestant has a score.")
+    figure = new_figure(7.2, 1.1 + 0.26 * len(quality))
+    axes = figure.subplots()
+    deltas = material.summary.deltas
+    seeds = deltas[deltas["convention"] == "tasks"] if len(deltas) else deltas
+    rows(axes, material, quality, seeds)
+    axes.axvline(0, color=INK, lw=0.8, ls=(0, (4, 3)), zorder=1)
+    name = quality_name(material.evidence, material.summary)
+    axes.set_xlabel(name)
+    small = ", each seed (small)" if len(seeds) else ""
+    return figure, f"{name}: mean and 95 % confidence interval of each contestant{small}, best on top. Right is better."
+
+
+def rows(axes: "Axes", material: Material, means: pd.DataFrame, seeds: pd.DataFrame) -> None:
+    """Draws a row for each contestant, the last one on top.
+
+    Args:
+        axes: Empty.
+        material: Gives the looks.
+        means: ``mean, low, high`` by contestant.
+        seeds: ``contestant, value``.
+    """
+    for at, (name, row) in enumerate(means.iterrows()):
+        look = material.looks[name]
+        values = seeds.loc[seeds["contestant"] == name, "value"] if len(seeds) else []
+        axes.plot(values, [at + 0.27] * len(values), ls="", marker=".", ms=3, color=look.colour, alpha=0.6)
+        half = [[row["mean"] - row.low], [row.high - row["mean"]]]
+        axes.errorbar(
+            row["mean"], at, xerr=half, color=look.colour, marker=look.marker, ms=6, lw=1.6, capsize=3, label=name
+        )
+    axes.set_yticks(range(len(means)), labels=[material.looks[name].label for name in means.index])
+    axes.set_ylim(-0.6, len(means) - 0.3)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x")
+    bound(axes, means)
+
+
+def bound(axes: "Axes", means: pd.DataFrame) -> None:
+    """Keeps one contestant that is far off from pressing all others together: what lies outside gets an arrow."""
+    inner = robust_limits(means["mean"].tolist())
+    if inner is None:
+        return
+    axes.set_xlim(*inner)
+    for at, mean in enumerate(means["mean"]):
+        if not inner[0] <= mean <= inner[1]:
+            left = mean < inner[0]
+            axes.annotate(
+                f"◀ {mean:.4g}" if left else f"{mean:.4g} ▶",
+                (0.01 if left else 0.99, at),
+                xycoords=("axes fraction", "data"),
+                ha="left" if left else "right",
+                va="center",
+                fontsize=8,
+            )
+
+
+def robust_limits(values: Sequence[float], reach: float = 6.0) -> tuple[float, float] | None:
+    """Limits that leave out values far from the middle half; ``None`` where none is so far.
+
+    >>> robust_limits([1.0, 2.0, 3.0, 4.0]) is None
+    True
+    >>> robust_limits([1.0, 2.0, 3.0, 4.0, -900.0])
+    (-0.5, 4.5)
+    """
+    ordered = sorted(values)
+    low, high = ordered[len(ordered) // 4], ordered[(3 * len(ordered)) // 4]
+    margin = reach * (high - low)
+    near = [value for value in ordered if low - margin <= value <= high + margin]
+    if margin <= 0 or len(near) == len(ordered):
+        return None
+    pad = 0.5 * (near[-1] - near[0]) / max(len(near) - 1, 1) if len(near) > 1 else margin
+    return near[0] - 3 * pad, near[-1] + pad

@@ -1,0 +1,52 @@
+"""Matrices as coloured cells with their numbers."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mtl_lightning.compare.report.numbers import number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LinearSegmentedColormap
+
+
+def diverging() -> "LinearSegmentedColormap":
+    """From vermilion (conflict) over pale grey to blue, told apart with any colour vision."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("conflict", ["#b8470b", "#f0b48c", "#f2f2f2", "#8fc1e3", "#0b5a94"])
+
+
+def heat(axes: "Axes", matrix: np.ndarray, labels: list[str], largest: float, digits: int) -> "ScalarMappable":
+    """Draws a square matrix; cells that are not numbers stay empty.
+
+    Args:
+        axes: Empty.
+        matrix: [K, K].
+        labels: Of its rows and columns.
+        largest: Magnitude at the ends of the colours.
+        digits: Decimal places of the numbers in the cells.
+    """
+    count = len(labels)
+    shown = np.ma.masked_invalid(matrix)
+    mesh = axes.pcolormesh(shown, cmap=diverging(), vmin=-largest, vmax=largest, edgecolors="none")
+    for row, column in np.ndindex(count, count):
+        value = float(matrix[row, column])
+        if np.isfinite(value) and count <= 12:
+            colour = "#ffffff" if abs(value) > 0.7 * largest else "#101010"
+            size = min(8.0, 60 / count)
+            axes.text(
+                column + 0.5, row + 0.5, number(value, digits), ha="center", va="center", fontsize=size, color=colour
+            )
+    crowded = count * max(map(len, labels)) > 28
+    slant: dict[str, Any] = {"rotation": 35, "ha": "right"} if crowded else {}
+    places = np.arange(count) + 0.5
+    axes.set_xticks(places, labels=labels, fontsize=7.5, **slant)
+    axes.set_yticks(places, labels=labels, fontsize=7.5)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_aspect("equal")
+    axes.invert_yaxis()
+    return mesh

@@ -1,0 +1,91 @@
+"""Names beside points and lines that do not cover each other."""
+
+from collections.abc import Iterator, Sequence
+from math import cos, pi, sin
+from typing import TYPE_CHECKING
+
+from mtl_lightning.compare.report.plots.looks import FAINT
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.transforms import Bbox
+
+CLEAR = 6.0
+"""Pixels that are kept free around a point."""
+RINGS = (3, 8, 16, 28, 44, 64, 90)
+"""Pixels between a point and its name, tried in turn; lines longer than the last would cross too much."""
+
+
+def label_points(axes: "Axes", points: Sequence[tuple[float, float, str]]) -> list[str]:
+    """Names points, each in the nearest free place around it, with a line to it where that is not beside it.
+
+    Args:
+        axes: Whose limits are final.
+        points: ``x, y, text`` in data coordinates, the most important first.
+
+    Returns:
+        The texts for which there was no place.
+    """
+    from matplotlib.transforms import Bbox
+
+    axes.figure.draw_without_rendering()  # type: ignore[union-attr]
+    scale, inside = axes.figure.dpi / 72, axes.get_window_extent()
+    middles = [axes.transData.transform((x, y)) for x, y, _ in points]
+    taken = [Bbox.from_extents(x - CLEAR, y - CLEAR, x + CLEAR, y + CLEAR) for x, y in middles]
+    lost = []
+    for (x, y, text), middle in zip(points, middles, strict=True):
+        note = axes.annotate(
+            text,
+            (x, y),
+            (0, 0),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            fontsize=7.5,
+            zorder=5,
+            arrowprops={"arrowstyle": "-", "color": FAINT, "lw": 0.5, "shrinkA": 0, "shrinkB": 3},
+        )
+        note.set_in_layout(False)
+        size = note.get_window_extent()
+        place = next((at for at in _places(size.width, size.height) if _free(at, middle, inside, taken)), None)
+        if place is None:
+            note.remove()
+            lost.append(text)
+            continue
+        note.set_position((place.x0 / scale + size.width / scale / 2, place.y0 / scale + size.height / scale / 2))
+        taken.append(place.translated(*middle))
+    return lost
+
+
+def _places(width: float, height: float) -> "Iterator[Bbox]":
+    from matplotlib.transforms import Bbox
+
+    for ring in RINGS:
+        for eighth in (1, 7, 3, 5, 2, 6, 0, 4):  # first where neither interval passes
+            x = cos(pi * eighth / 4) * (ring + width / 2) - width / 2
+            y = sin(pi * eighth / 4) * (ring + height / 2) - height / 2
+            yield Bbox.from_bounds(x, y, width, height)
+
+
+def _free(place: "Bbox", middle: tuple[float, float], inside: "Bbox", taken: "list[Bbox]") -> bool:
+    box = place.translated(*middle)
+    within = box.x0 >= inside.x0 and box.x1 <= inside.x1 and box.y0 >= inside.y0 and box.y1 <= inside.y1
+    return within and not any(box.overlaps(other) for other in taken)
+
+
+def spread(values: Sequence[float], gap: float) -> list[float]:
+    """Moves values apart, as little as need be, until neighbours are ``gap`` apart; their order stays.
+
+    >>> spread([1.0, 1.0, 5.0], 1.0)
+    [0.5, 1.5, 5.0]
+    """
+    order = sorted(range(len(values)), key=lambda at: values[at])
+    blocks: list[list[float]] = []  # sum of wished first positions, number of values
+    for at, index in enumerate(order):
+        blocks.append([values[index] - at * gap, 1.0])
+        while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] >= blocks[-1][0] / blocks[-1][1]:
+            total, count = blocks.pop()
+            blocks[-1] = [blocks[-1][0] + total, blocks[-1][1] + count]
+    starts = [total / count for total, count in blocks for _ in range(int(count))]
+    placed = dict(zip(order, (start + at * gap for at, start in enumerate(starts)), strict=True))
+    return [placed[index] for index in range(len(values))]

@@ -1,0 +1,56 @@
+"""The plan, as it is printed before anything is run."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from mtl_lightning.compare.catalogue import Range
+from mtl_lightning.compare.plan import Contestant, Plan
+from mtl_lightning.compare.store import Store
+
+
+def show_plan(plan: Plan, store: Store, folder: Path, console: Console) -> None:
+    """Prints what will be run.
+
+    Args:
+        plan: Of the comparison.
+        store: Its runs.
+        folder: Where they are.
+        console: Where to print.
+    """
+    settings = plan.settings
+    table = Table(title=f"{plan.name}: tasks {', '.join(plan.tasks)}", title_justify="left")
+    for column in ("contestant", "changes", *(["searched"] if settings.tune else []), "runs", "done"):
+        table.add_column(column, justify="right" if column in ("runs", "done") else "left")
+    for contestant in plan.contestants:
+        runs = plan.runs(contestant)
+        done = "" if settings.tune else str(sum(map(store.is_done, runs)) or "")
+        searched = [_searched(contestant)] if settings.tune else []
+        table.add_row(contestant.label, _changes(contestant), *searched, str(len(runs)), done)
+    console.print(table)
+    trials = plan.num_trials()
+    search = f" and {trials} of the search" if trials else ""
+    console.print(
+        f"{len(plan.all_runs())} runs{search}, scored on the {settings.split} split, in {folder}", highlight=False
+    )
+
+
+def _changes(contestant: Contestant) -> str:
+    if contestant.tasks:
+        return f"only {' + '.join(contestant.tasks)}"
+    return ", ".join(f"{key.removeprefix('model.')}: {_brief(value)}" for key, value in contestant.changes.items())
+
+
+def _brief(value: object) -> str:
+    return str(value["class_path"]) if isinstance(value, dict) and "class_path" in value else str(value)
+
+
+def _searched(contestant: Contestant) -> str:
+    if contestant.role != "compare":
+        return ""
+    parts = []
+    for key, spec in contestant.space.items():
+        of = f"{spec.low:g} to {spec.high:g}" if isinstance(spec, Range) else ", ".join(map(str, spec.values))
+        parts.append(f"{key.removeprefix('model.')} {of}")
+    return "; ".join(parts)

@@ -1,0 +1,45 @@
+"""What the contestants cost, and what happened to their gradients and runs."""
+
+import numpy as np
+import pandas as pd
+
+from mtl_lightning.compare.evidence import Evidence
+from mtl_lightning.compare.statistics.intervals import t_interval
+from mtl_lightning.compare.statistics.score_table import BROKEN
+
+MEASURES = ["seconds_per_step", "peak_memory", "backward_passes", "steps", "solver_seconds", "skipped_steps"]
+
+
+def costs(evidence: Evidence) -> pd.DataFrame:
+    """Means over seeds of each cost, with intervals, and relative to the reference's mean.
+
+    ``relative`` is not a number where the reference's cost is unknown or zero.
+    """
+    names, seeds = evidence.contestants, sorted(evidence.seeds)
+    runs = pd.MultiIndex.from_product([names, seeds])
+    table = evidence.costs.set_index(["contestant", "seed"]).reindex(index=runs, columns=MEASURES)
+    values = table.to_numpy(dtype=float).reshape(len(names), len(seeds), len(MEASURES))
+    mean, low, high, _ = t_interval(values, axis=1)
+    base = mean[names.index(evidence.reference)] if evidence.reference in names else np.full(len(MEASURES), np.nan)
+    index = pd.MultiIndex.from_product([names, MEASURES], names=["contestant", "measure"])
+    columns = {"mean": mean, "low": low, "high": high, "relative": mean / np.where(base == 0, np.nan, base)}
+    return pd.DataFrame({key: column.ravel() for key, column in columns.items()}, index=index).reset_index()
+
+
+def conflicts(evidence: Evidence) -> pd.DataFrame:
+    """Cosines between tasks' gradients, shares of conflicts, skipped steps and numbers of broken runs.
+
+    Means over pairs and runs count every step the same; ``skipped_steps`` is the sum over seeds.
+    """
+    names = pd.Index(evidence.contestants, name="contestant")
+    found = evidence.cosines.sort_values(["contestant", "seed", "first", "second"])
+    by_name, cosines = found["contestant"], found[["cosine", "conflicting", "steps"]].astype(float)
+    steps = cosines["steps"].where(cosines["cosine"].notna())
+    weighted = cosines[["cosine", "conflicting"]].mul(steps, axis=0).groupby(by_name).sum(min_count=1)
+    table = weighted.div(steps.groupby(by_name).sum(), axis=0).reindex(names)
+    skipped = evidence.costs["skipped_steps"].astype(float).groupby(evidence.costs["contestant"]).sum(min_count=1)
+    table["skipped_steps"] = skipped.reindex(names)
+    runs = evidence.runs[evidence.runs["role"] == "compare"]
+    for status in BROKEN:
+        table[status] = (runs["status"] == status).groupby(runs["contestant"]).sum().reindex(names, fill_value=0)
+    return table.reset_index()

@@ -1,0 +1,68 @@
+"""Δm: by how much a model of all tasks is better than a model for each, in one number."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mtl_lightning.compare.statistics.score_table import Array, Mask, ScoreTable
+
+CONVENTIONS = ("tasks", "metrics")
+
+
+@dataclass(frozen=True)
+class DeltaM:
+    """Δm of every run.
+
+    Attributes:
+        values: Convention → [C, S], in per cent, higher is better; not a number where the run or its baseline lacks one
+            of the metrics.
+        used: Which metrics it is made of, [M].
+    """
+
+    values: dict[str, Array]
+    used: Mask
+
+
+def relative_gain(values: Array, baseline: Array, sign: Array) -> Array:
+    """Gain over a baseline in per cent of the baseline's absolute value, positive where better.
+
+    The absolute value keeps the sign right for scores below zero, such as correlations.
+
+    Args:
+        values: Scores [..., M].
+        baseline: Scores that broadcast against them.
+        sign: 1 where higher is better, else -1, [M].
+    """
+    gain: Array = 100 * sign * (values - baseline) / np.abs(baseline)
+    return gain
+
+
+def metric_weights(tasks: list[str], used: Mask, convention: str) -> Array:
+    """What each metric counts in Δm, [M]; sums to 1.
+
+    ``tasks``: the mean over tasks of the mean over a task's metrics (Maninis et al. 2019, "Attentive Single-Tasking of
+    Multiple Tasks", eq. 4, as Vandenhende et al. 2021, "Multi-Task Learning for Dense Prediction Tasks: A Survey",
+    use it). ``metrics``: the mean over all metrics, so that a task with more of them counts more (the tables of
+    Nash-MTL, Navon et al. 2022, sec. 6, and of FAMO, Liu et al. 2023, which print the negative of it, a drop).
+    """
+    counts = np.array([used[np.array(tasks) == task].sum() for task in tasks], dtype=float)
+    weights = used / np.maximum(counts, 1) if convention == "tasks" else used.astype(float)
+    return weights / max(float(weights.sum()), 1.0)
+
+
+def delta_m(table: ScoreTable) -> DeltaM:
+    """Δm in both conventions, of every run against the single-task models of the same seed.
+
+    Made of :attr:`ScoreTable.judged` metrics. One whose baseline is zero in any seed has no relative gain and is left
+    out for all contestants and seeds, so that every value is made of the same metrics.
+    """
+    baseline = table.baseline
+    used = table.judged & ~(baseline == 0).any(axis=0) & np.isfinite(baseline).any(axis=0)
+    gains = relative_gain(table.values[:, :, used], baseline[:, used], table.sign[used])
+    weights = {convention: metric_weights(table.tasks, used, convention)[used] for convention in CONVENTIONS}
+    shape = table.values.shape[:2]
+    if not used.any():
+        return DeltaM(dict.fromkeys(CONVENTIONS, np.full(shape, np.nan)), used)
+    # Not a matrix product: its rounding depends on where a contestant stands.
+    values = {convention: (gains * weight).sum(axis=2) for convention, weight in weights.items()}
+    return DeltaM(values, used)
