@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
+from copy import deepcopy
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal, NoReturn, cast
@@ -22,7 +23,7 @@ from mtl_lightning import data, encoders, optim, sharing, tasks, weighting
 from mtl_lightning.callbacks import Interrupted, LastCheckpoint, Throughput
 from mtl_lightning.checkpoint import checkpoint_config, find_checkpoint
 from mtl_lightning.checkpoint_io import CHECKPOINT_KEY
-from mtl_lightning.config_errors import explain, locate
+from mtl_lightning.config_errors import ParserError, one_line
 from mtl_lightning.data import MultiTaskDataModule
 from mtl_lightning.errors import UserError
 from mtl_lightning.loggers import csv_logger, default_loggers, finish_wandb
@@ -40,10 +41,10 @@ class Parser(LightningArgumentParser):
     """Says in one line what is wrong with the input."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raises what is wrong as :class:`UserError`."""
+        """Raises :class:`ParserError`, which is explained where the working directory is the user's own again."""
         if not any(action.dest in ("subcommand", "trainer") for action in self._actions):
             raise TypeError(message) from ex  # a parser of one class; the one above knows the whole configuration
-        raise UserError(explain(message, sys.argv[1:], self)) from ex
+        raise ParserError(message, self) from ex
 
 
 class SaveConfig(SaveConfigCallback):
@@ -56,6 +57,7 @@ class SaveConfig(SaveConfigCallback):
         config = config.clone()
         config["ckpt_path"] = None
         super().__init__(parser, config, **settings)
+        self._dumped: dict[str, Any] | None = None
 
     def save_config(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Hands the configuration to the loggers."""
@@ -68,8 +70,9 @@ class SaveConfig(SaveConfigCallback):
         checkpoint.setdefault(CHECKPOINT_KEY, {})["config"] = self._plain()
 
     def _plain(self) -> dict[str, Any]:
-        dumped: dict[str, Any] = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
-        return dumped
+        if self._dumped is None:
+            self._dumped = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+        return deepcopy(self._dumped)
 
 
 class CLI(LightningCLI):
@@ -233,8 +236,7 @@ def run(arguments: Sequence[str]) -> int:
         except (UserError, MisconfigurationException) as error:
             if os.environ.get("MTL_TRACEBACK"):
                 raise
-            message = locate(str(error), sys.argv[1:])
-            print(f"error: {' '.join(message.split())}", file=sys.stderr)
+            print(f"error: {one_line(error, sys.argv[1:])}", file=sys.stderr)
             return 2
         except Interrupted as interrupted:
             return interrupted.code

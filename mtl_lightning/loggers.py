@@ -6,6 +6,7 @@ import sys
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlparse
 
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
@@ -28,15 +29,9 @@ def default_loggers(
         goes_on: Whether the run in the folder goes on: then it stays one run in Weights & Biases.
     """
     loggers: list[Logger] = [csv_logger(run_dir)]
-    if wandb_mode == "auto":
-        wandb_mode = os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")
-    if wandb_mode == "online" and not logged_in():
-        raise UserError("Weights & Biases does not know you: run `wandb login`, or give `--wandb offline`")
-    if wandb_mode not in ("off", "disabled"):
-        offline = wandb_mode != "online"
-        if offline:
-            os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # or else an offline run reaches for the network
-            os.environ.setdefault("WANDB_SILENT", "true")
+    wandb_mode = chosen_mode(wandb_mode)
+    if wandb_mode != "off":
+        offline = wandb_mode == "offline"
         run_dir.mkdir(parents=True, exist_ok=True)
         folder = run_dir.resolve()  # wandb's service takes relative paths to be relative to where it was started
         run_id = wandb_id(run_dir) if goes_on else None
@@ -48,6 +43,31 @@ def default_loggers(
             raise UserError("`tensorboard` is not installed: pip install 'mtl-lightning[tensorboard]'")
         loggers.append(TensorBoardLogger(run_dir, name="", version="tensorboard"))
     return loggers
+
+
+def chosen_mode(given: str) -> Literal["online", "offline", "off"]:
+    """What ``auto`` means here: ``online`` for those who are logged in, unless ``WANDB_MODE`` says something else.
+
+    Args:
+        given: ``auto``, ``online``, ``offline`` or ``off``.
+
+    Returns:
+        ``online``, ``offline`` or ``off``.
+
+    Raises:
+        UserError: If it is to be online and nobody is logged in.
+    """
+    mode = given
+    if given == "auto":
+        mode = os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")
+    if mode == "online" and not logged_in():
+        raise UserError("Weights & Biases does not know you: run `wandb login`, or give `--wandb offline`")
+    if mode in ("off", "disabled"):
+        return "off"
+    if mode != "online":
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # or else an offline run reaches for the network
+        os.environ.setdefault("WANDB_SILENT", "true")
+    return "online" if mode == "online" else "offline"
 
 
 def wandb_id(run_dir: Path) -> str | None:

@@ -36,8 +36,6 @@ def accuracies(file: Path) -> pd.DataFrame:
     """
     table = pd.read_csv(file)
     kept = table["metric"].eq("accuracy") & table["contestant"].isin(list(PUBLISHED))
-    if "role" in table:
-        kept &= table["role"].eq("compare")
     runs = table[kept].pivot_table("value", "contestant", "seed", aggfunc="mean")
     found = runs.reindex([name for name in PUBLISHED if name in runs.index]).dropna(axis=1)
     if len(found) < 3 or found.shape[1] == 0:

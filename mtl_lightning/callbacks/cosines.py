@@ -144,7 +144,12 @@ class CosineHistory:
         """What was seen of every pair of tasks that a step saw together."""
         sums, counts, negative = self._totals.sum(1)
         return [
-            Pair((self.tasks[i], self.tasks[j]), sums[i, j] / counts[i, j], negative[i, j] / counts[i, j], int(counts[i, j]))
+            Pair(
+                (self.tasks[i], self.tasks[j]),
+                sums[i, j] / counts[i, j],
+                negative[i, j] / counts[i, j],
+                int(counts[i, j]),
+            )
             for i, j in zip(*np.nonzero(np.triu(counts, 1)), strict=True)
         ]
 

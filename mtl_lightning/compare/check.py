@@ -1,6 +1,7 @@
 """Finds mistakes in the configs before anything is run."""
 
 import os
+import re
 import sys
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from io import StringIO
@@ -14,6 +15,9 @@ import yaml
 from mtl_lightning.compare.plan import Plan
 from mtl_lightning.compare.store import Store
 from mtl_lightning.errors import UserError
+
+
+_PLACE = re.compile(r"^\S+, line \d+: ")  # in a file that the user did not write
 
 
 def check(plan: Plan, store: Store, context: Any) -> None:
@@ -64,7 +68,8 @@ def _first_problem(configs: list[tuple[str, list[str]]], result: Connection) -> 
                 code = run(["fit", *options, "--print_config"])
         if code:
             lines = [line for line in errors.getvalue().splitlines() if line.startswith("error: ")]
-            result.send(whose + (lines[-1].removeprefix("error: ") if lines else errors.getvalue()))
+            problem = lines[-1].removeprefix("error: ") if lines else errors.getvalue()
+            result.send(whose + (_PLACE.sub("", problem) if whose else problem))
             return
         sys.stderr.write(errors.getvalue())
     result.send("")

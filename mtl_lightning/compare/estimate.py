@@ -1,10 +1,101 @@
-"""How long a comparison will take."""
+"""How long a comparison will take: by the runs that have finished, or by a few steps of one."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
 from rich.console import Console
 
-from mtl_lightning.compare.plan import Plan
-from mtl_lightning.compare.store import Store
+from mtl_lightning.compare.catalogue import WEIGHTINGS
+from mtl_lightning.compare.check import check
+from mtl_lightning.compare.configs import class_path, get_value, set_value
+from mtl_lightning.compare.launchers import LocalLauncher, prepare_processes, processes
+from mtl_lightning.compare.plan import Contestant, Plan
+from mtl_lightning.compare.progress import duration
+from mtl_lightning.compare.store import FIT, LOG, PROBED, Store, read_json
+from mtl_lightning.errors import UserError
+
+_PROBE = "mtl_lightning.compare.probe.Probe"
 
 
 def show_estimate(plan: Plan, store: Store, console: Console) -> None:
-    """Prints it."""
+    """Prints how long the runs that are not done will take.
+
+    Args:
+        plan: Of the comparison.
+        store: Its runs.
+        console: Where to print.
+    """
+    runs = plan.all_runs()
+    finished = [(run, found) for run in runs if (found := store.result(run)) and found["status"] == "finished"]
+    if finished:
+        known = {run.contestant.label: found["seconds"] for run, found in finished}
+        unit = sum(found["seconds"] / _share(plan, run.contestant) for run, found in finished) / len(finished)
+        basis = f"{len(finished)} runs that have finished"
+    else:
+        prepare_processes(plan.settings)
+        check(plan, store, processes())
+        known, unit = {}, _probed(plan)
+        basis = f"a few steps of {plan.reference}"
+    left = [run for run in runs if not store.is_done(run)]
+    seconds = sum(known.get(run.contestant.label, unit * _share(plan, run.contestant)) for run in left)
+    trials = sum(plan.settings.tune * _share(plan, c) for c in plan.contestants if c.role == "compare")
+    seconds += unit * trials
+    workers = LocalLauncher(plan.settings).workers if plan.settings.launcher == "local" else plan.settings.workers or 1
+    console.print(
+        f"About {duration(seconds / workers)} with {workers} runs at a time ({duration(seconds)} of runs), by {basis}.",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _share(plan: Plan, contestant: Contestant) -> float:
+    """What a run takes, in runs of equal weighting: K passes back for each pass forward, for those data sets it sees.
+
+    A backward pass is taken to cost two forward passes.
+    """
+    config = plan.runs(contestant)[0].config
+    datasets = get_value(config, "data.datasets") or {}
+    tasks = list(config["model"]["tasks"])
+    name = class_path(get_value(config, "model.weighting")) or "EqualWeighting"
+    once = name not in WEIGHTINGS or WEIGHTINGS[name].family == "loss"
+    labelled = [sum(task in _labels(source, tasks) for task in tasks) for source in datasets.values()]
+    costs = [(1 + 2 * (1 if once else number)) / 3 for number in labelled if number]
+    return sum(costs) / max(1, len(datasets))
+
+
+def _labels(source: Any, tasks: list[str]) -> list[str]:
+    return list(get_value({"source": source}, "source.labels") or tasks)
+
+
+def _probed(plan: Plan) -> float:
+    """Seconds of a run of the reference, from a few of its steps."""
+    contestant = next(c for c in plan.contestants if c.name == plan.reference)
+    config = plan.runs(contestant)[0].config
+    set_value(config, "trainer.callbacks+", {"class_path": _PROBE})
+    config["wandb"] = "off"
+    with TemporaryDirectory() as folder:
+        Path(folder, FIT).write_text(yaml.safe_dump(config, allow_unicode=True), "utf-8")
+        process = processes().Process(target=_fit, args=(folder, plan.settings.threads))
+        process.start()
+        process.join()
+        probed: Mapping[str, float] | None = read_json(Path(folder, "run", PROBED))
+        if probed is None:
+            log = Path(folder, LOG).read_text("utf-8", errors="replace")
+            lines = [line for line in log.splitlines() if line.strip()]
+            wrong = [line for line in lines if line.startswith("error: ")] or lines[-1:]
+            raise UserError(" ".join(wrong).removeprefix("error: ") or "the probe of a few steps ended without a word")
+    return probed["start"] + probed["steps"] * probed["step"] + probed["evaluations"] * probed["evaluation"]
+
+
+def _fit(folder: str, threads: int) -> None:
+    import torch
+
+    from mtl_lightning.cli import run
+    from mtl_lightning.compare.execute import output_to
+
+    torch.set_num_threads(threads)
+    with output_to(Path(folder, LOG)):
+        run(["fit", "--config", f"{folder}/{FIT}", "--trainer.default_root_dir", f"{folder}/run"])

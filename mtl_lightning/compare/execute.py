@@ -23,7 +23,9 @@ SCORES = "scores.json"
 _WAIT = 300.0  # seconds for a run of a comparison that was killed to notice and stop
 
 
-def execute(folder: str, threads: int, keep_checkpoints: bool, role: str, cores: Sequence[int] = ()) -> None:
+def execute(
+    folder: str, threads: int, keep_checkpoints: bool, role: str, cores: Sequence[int] = (), wait: float = _WAIT
+) -> None:
     """Fits and tests one run, and writes ``result.json``: ``status, message, seconds`` and what the run recorded.
 
     Args:
@@ -32,13 +34,14 @@ def execute(folder: str, threads: int, keep_checkpoints: bool, role: str, cores:
         keep_checkpoints: Whether the best checkpoint is kept.
         role: What the run is for; Weights & Biases calls it the job type.
         cores: To which the process keeps.
+        wait: Seconds for another process that is at the same run to end it or stop; -1: however long it takes.
     """
     run_dir = Path(folder).resolve()
     _follow_parent()
     if cores:
         os.sched_setaffinity(0, cores)
     os.environ["WANDB_JOB_TYPE"] = role
-    with FileLock(run_dir / ".lock", timeout=_WAIT), _output_to(run_dir / LOG):
+    with FileLock(run_dir / ".lock", timeout=wait), output_to(run_dir / LOG):
         if not (run_dir / RESULT).exists():
             started = time.time()
             result = _outcome(run_dir, threads)
@@ -94,7 +97,7 @@ def _clean(run_dir: Path, keep_checkpoints: bool) -> None:
 
 
 @contextmanager
-def _output_to(log: Path) -> Iterator[None]:
+def output_to(log: Path) -> Iterator[None]:
     """Sends all that the process prints to a file."""
     with log.open("a", buffering=1, encoding="utf-8") as file:
         sys.stdout.flush()

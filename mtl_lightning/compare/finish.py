@@ -1,20 +1,24 @@
 """Runs a comparison and writes its report."""
 
-import os
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
+import pandas as pd
 from rich.console import Console
 
 from mtl_lightning.compare.agenda import Agenda
 from mtl_lightning.compare.check import check
 from mtl_lightning.compare.collect import collect
 from mtl_lightning.compare.conduct import conduct
-from mtl_lightning.compare.launchers import LocalLauncher, launcher, processes
+from mtl_lightning.compare.launchers import LocalLauncher, launcher, prepare_processes, processes
 from mtl_lightning.compare.plan import Plan
 from mtl_lightning.compare.progress import Progress
 from mtl_lightning.compare.report import write_report
 from mtl_lightning.compare.statistics import summarise
 from mtl_lightning.compare.store import Store
+from mtl_lightning.compare.tracking import contestants_table, log_summary
+from mtl_lightning.errors import UserError
 
 
 def run_and_report(plan: Plan, store: Store, folder: Path, console: Console) -> int:
@@ -29,9 +33,9 @@ def run_and_report(plan: Plan, store: Store, folder: Path, console: Console) -> 
     Returns:
         The exit status.
     """
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[variable] = str(plan.settings.threads)
+    if find_spec("matplotlib") is None:
+        raise UserError("compare draws its report with matplotlib: pip install 'mtl-lightning[compare]'")
+    prepare_processes(plan.settings)
     check(plan, store, processes())
     runner = launcher(plan.settings, folder)
     agenda = Agenda(plan, store)
@@ -41,10 +45,25 @@ def run_and_report(plan: Plan, store: Store, folder: Path, console: Console) -> 
     if evidence.scores.empty:
         console.print("No run has finished, so there is nothing to report yet.")
         return 1 if ended else 130
-    written = write_report(evidence, summarise(evidence), folder)
+    summary = summarise(evidence)
+    written = write_report(evidence, summary, folder)
+    _log(plan, folder, contestants_table(evidence, summary), written)
     page = next(path for path in written if path.suffix == ".html")
-    console.print((folder / "report.md").read_text("utf-8").split("\n\n")[1], highlight=False, soft_wrap=True)
-    console.print(f"Report: {page}", highlight=False, soft_wrap=True)
+    _say(console, (folder / "report.md").read_text("utf-8").split("\n\n")[1])
+    _say(console, f"Report: {page}")
     if not ended:
-        console.print("It is not complete; the same command goes on.")
+        _say(console, "It is not complete; the same command goes on.")
     return 0 if ended else 130
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _log(plan: Plan, folder: Path, table: pd.DataFrame, files: Sequence[Path]) -> None:
+    """Logs the summary from a process like that of the runs, which has imported what it takes."""
+    mode, project = str(plan.base.get("wandb", "auto")), str(plan.base.get("project", "mtl_lightning"))
+    arguments = (str(folder), plan.name, project, mode, table, [str(file) for file in files])
+    process = processes().Process(target=log_summary, args=arguments)
+    process.start()
+    process.join()

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import subprocess
 import time
 from abc import ABC, abstractmethod
@@ -17,7 +18,7 @@ from mtl_lightning.compare.settings import Settings
 from mtl_lightning.errors import UserError
 
 _GRACE = 60.0  # seconds for a run that was asked to stop to end its step and write a checkpoint
-_PRELOADED = ["mtl_lightning.cli", "mtl_lightning.compare.recorder"]
+_PRELOADED = ["mtl_lightning.cli", "mtl_lightning.compare.recorder", "sklearn.datasets"]  # the last one: the demo
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,8 @@ class SlurmLauncher(Launcher):
 
     def start(self, run: Run, folder: Path) -> None:
         options = (str(folder.resolve()), self._settings.threads, self._settings.keep_checkpoints, run.role)
-        self._jobs.append((run, self._executor.submit(execute, *options), time.time()))
+        job = self._executor.submit(execute, *options, wait=-1)  # one that an earlier comparison left may be at it
+        self._jobs.append((run, job, time.time()))
 
     def ended(self, timeout: float) -> list[Ended]:
         until = time.time() + timeout
@@ -185,7 +187,8 @@ class SlurmLauncher(Launcher):
         if error is None:
             return Ended(run, "", "", seconds)
         status = "timeout" if "TIMEOUT" in str(job.state).upper() else "failed"
-        return Ended(run, status, f"SLURM job {job.job_id}, {job.state}: {error}".splitlines()[0], seconds)
+        said = re.findall(r"^\w[\w.]*(?:Error|Exception)\b.*$", str(error), re.MULTILINE) or [f"{error}".strip()]
+        return Ended(run, status, f"job {job.job_id}, {job.state}: {said[-1]}", seconds)
 
     def running(self) -> list[Run]:
         return [run for run, _, _ in self._jobs]
@@ -197,6 +200,13 @@ class SlurmLauncher(Launcher):
 def launcher(settings: Settings, folder: Path) -> Launcher:
     """What runs a comparison."""
     return LocalLauncher(settings) if settings.launcher == "local" else SlurmLauncher(settings, folder / "slurm")
+
+
+def prepare_processes(settings: Settings) -> None:
+    """Sets what libraries read from the environment when they are imported, before any process is started."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = str(settings.threads)
 
 
 def processes() -> Any:

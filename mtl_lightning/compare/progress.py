@@ -57,7 +57,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Prints a line."""
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def tell(self, run: Run, result: Mapping[str, Any]) -> None:
         """Counts a run that has ended, and says so where there is no table; says in any case what went wrong."""

@@ -103,7 +103,7 @@ class RunRecorder(Callback):
         record = {
             "status": status,
             "message": message,
-            "metrics": _meanings(module),
+            "metrics": _meanings(module) if status == "finished" else {},
             "costs": self._costs(trainer, module),
             "cosines": [[*pair.tasks, pair.mean, pair.share, pair.steps] for pair in self.history.pairs()],
             "torch": torch.__version__,

@@ -16,8 +16,8 @@ _AT_ONCE = 4
 class Search:
     """A search by Optuna's tree-structured Parzen estimator, the first trial being the config's own settings.
 
-    The trials follow from the contestant's name and the values it is told, so that a search that is gone through again,
-    with the runs that were kept, asks for the same ones.
+    The trials follow from what is searched and the values that are told, so that a search that is gone through again,
+    with the runs that were kept, asks for the same ones, and contestants that search the same try the same at first.
 
     Args:
         contestant: What varies.
@@ -37,7 +37,7 @@ class Search:
         self.trials: list[dict[str, Any]] = []
         self._number = plan.settings.tune
         self._optuna = optuna
-        seed = int.from_bytes(hashlib.sha256(contestant.label.encode()).digest()[:4], "big")
+        seed = int.from_bytes(hashlib.sha256(repr(contestant.space).encode()).digest()[:4], "big")
         sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=_AT_ONCE, constant_liar=True)
         self._study = optuna.create_study(direction="maximize", sampler=sampler)
         self._study.enqueue_trial(_own_settings(contestant, plan))

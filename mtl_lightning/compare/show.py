@@ -32,7 +32,9 @@ def show_plan(plan: Plan, store: Store, folder: Path, console: Console) -> None:
     trials = plan.num_trials()
     search = f" and {trials} of the search" if trials else ""
     console.print(
-        f"{len(plan.all_runs())} runs{search}, scored on the {settings.split} split, in {folder}", highlight=False
+        f"{len(plan.all_runs())} runs{search}, scored on the {settings.split} split, in {folder}",
+        highlight=False,
+        soft_wrap=True,
     )
 
 
@@ -52,5 +54,5 @@ def _searched(contestant: Contestant) -> str:
     parts = []
     for key, spec in contestant.space.items():
         of = f"{spec.low:g} to {spec.high:g}" if isinstance(spec, Range) else ", ".join(map(str, spec.values))
-        parts.append(f"{key.removeprefix('model.')} {of}")
+        parts.append(f"{key.rsplit('.', 1)[-1]} {of}")
     return "; ".join(parts)

@@ -11,6 +11,7 @@ import yaml
 from mtl_lightning.compare.plan import Run
 
 FIT = "fit.yaml"
+PROBED = "probed.json"
 RECORD = "record.json"
 RESULT = "result.json"
 LOG = "log.txt"

@@ -1,9 +1,11 @@
 """What a parser says of a value of the wrong type."""
 
+import ast
 import re
 from typing import NamedTuple
 
 _UNION = re.compile(r"Union subtypes\s+Subtypes: \[(.*?)\]\n.*^\s*Given value: (.*)", re.DOTALL | re.MULTILINE)
+_CLASS = re.compile(r"<class '(?:[\w.]*\.)?(\w+)'>")
 _EXPECTED = re.compile(r"Expected an? ([^\n]+?)\. Got value: (.*)", re.DOTALL)
 _ENTRY = re.compile(r"^NestedArg\(key='[^']*', val='?(.*?)'?\)$")  # of a dict, by a flag
 _BULLET = re.compile(r"^\s*- (.+)$", re.MULTILINE)
@@ -24,14 +26,11 @@ class WrongType(NamedTuple):
 
 def wrong_type(message: str) -> WrongType | None:
     """What a parser's message about one key says; null: it is about something else."""
-    if match := _UNION.search(message):
-        kinds = _split(match[1])
-    elif match := _EXPECTED.search(message):
-        kinds = [match[1]]
-    else:
+    match = _UNION.search(message) or _EXPECTED.search(message)
+    if match is None:
         return None
     value = _ENTRY.sub(r"\1", " ".join(match[2].split()))
-    return WrongType(list(dict.fromkeys(map(_type_name, kinds))), value[:400])
+    return WrongType(_names(match[1], in_full=value.startswith("{")), value[:400])
 
 
 def said_by_class(message: str) -> str:
@@ -41,16 +40,30 @@ def said_by_class(message: str) -> str:
     return next((said for said in _BULLET.findall(message) if not said.startswith(_ABOUT_TYPES)), message)
 
 
-def _split(kinds: str) -> list[str]:
-    """The types of a list of types, of which each may hold commas in brackets."""
-    return re.findall(r"(?:[^,\[]|\[(?:[^\[\]]|\[[^\]]*\])*\])+", kinds)
+def _names(types: str, in_full: bool) -> list[str]:
+    """Names of types, which are separated by commas; ``in_full`` also what dicts hold."""
+    plain = _CLASS.sub(r"\1", types)
+    try:
+        nodes = ast.parse(f"[{plain}]", mode="eval").body.elts  # type: ignore[attr-defined]
+    except SyntaxError:
+        return [plain]
+    return list(dict.fromkeys(_name(node, in_full) for node in nodes))
 
 
-def _type_name(kind: str) -> str:
-    kind = re.sub(r"<class '(?:[\w.]*\.)?(\w+)'>", r"\1", kind).strip(" .")
-    kind = re.sub(r"^(?:typing|collections\.abc)\.", "", kind)
-    kind = re.sub(r"^Literal\[(.*)\]$", r"one of \1", kind)
-    kind = re.sub(r"^(?:dict|Dict|Mapping)\[.*\]$", "dict", kind)
-    if match := re.match(r"(?:list|List|Sequence)\[(.*)\]$", kind):
-        kind = f"list of {match[1].replace('|', 'or')}"
-    return {"NoneType": "null", "Sequence": "list"}.get(kind, kind)
+def _name(node: ast.AST, in_full: bool) -> str:
+    match node:
+        case ast.BinOp(left=left, right=right):
+            return f"{_name(left, in_full)} or {_name(right, in_full)}"
+        case ast.Subscript(value=kind, slice=ast.Tuple(elts=parts)) if ast.unparse(kind).endswith("Literal"):
+            return f"one of {', '.join(map(ast.unparse, parts))}"
+        case ast.Subscript(value=kind, slice=ast.Tuple(elts=[key, value])) if in_full:
+            return f"{_name(kind, in_full)} of {_name(key, in_full)} to {_name(value, in_full)}"
+        case ast.Subscript(value=kind, slice=ast.Tuple()):
+            return _name(kind, in_full)
+        case ast.Subscript(value=kind, slice=part):
+            return f"{_name(kind, in_full)} of {_name(part, in_full)}"
+        case _:
+            name = ast.unparse(node).rpartition(".")[2]
+            return {"NoneType": "null", "None": "null", "Sequence": "list", "List": "list", "Dict": "dict"}.get(
+                name, name
+            )

@@ -94,9 +94,9 @@ class TestCriticalDifference:
         assert friedman_p(ranks) == pytest.approx(stats.chi2.sf(statistic, k - 1))
         assert friedman_p(np.full((k, n), 3.0)) == 1.0
 
-    def test_errs_at_most_as_often_as_it_says(self) -> None:
-        random = np.random.default_rng(5)
-        metrics = random.normal(size=(1000, 6, 5, 4))  # 6 contestants, 5 seeds, 4 metrics
+    @pytest.mark.parametrize("num_metrics", [1, 4])
+    def test_errs_at_most_as_often_as_it_says(self, num_metrics: int) -> None:
+        metrics = np.random.default_rng(5).normal(size=(1000, 6, 5, num_metrics))  # of 6 contestants with 5 seeds
         ranks = stats.rankdata(metrics, axis=1).mean(axis=3)
         means = ranks.mean(axis=2)
         assert (np.ptp(means, axis=1) > critical_difference(6, 5)).mean() <= 0.05
@@ -152,6 +152,12 @@ class TestImprovement:
         found = improvement(["a", "b", "c"], overall([[1, NAN, 3], [2, 0, NAN], [NAN, NAN, NAN]]))
         assert found[["first", "second"]].to_numpy().tolist() == [["a", "b"]]
         assert found["probability"].item() == 0.75
+
+    def test_is_the_same_each_time_and_wherever_contestants_and_seeds_stand(self) -> None:
+        scores = np.random.default_rng(0).normal(size=(3, 12))
+        one = improvement(["a", "b", "c"], overall(scores.tolist()))
+        other = improvement(["c", "a", "b"], overall(scores[[2, 0, 1], ::-1].tolist()))
+        assert one.iloc[0].tolist() == other.iloc[2].tolist()
 
     def test_the_other_way_round_is_the_complement(self) -> None:
         scores = np.random.default_rng(0).normal(size=(2, 5))

@@ -4,7 +4,11 @@ import pytest
 import torch
 from torch.optim import SGD
 
+from mtl_lightning.encoders import PerceptronEncoder
+from mtl_lightning.errors import UserError
+from mtl_lightning.module import MultiTaskModule
 from mtl_lightning.optim import WarmupDecay
+from mtl_lightning.tasks import SequenceClassification
 
 
 def factors(steps, **settings):
@@ -41,3 +45,17 @@ def test_without_a_number_of_steps():
 def test_warmup_is_a_fraction():
     with pytest.raises(ValueError, match="fraction of the steps, found 100"):
         factors(1, total_steps=10, warmup=100)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"), [(ValueError("bad"), "model.optimizer: bad"), (UserError("a.tsv: bad"), "a.tsv: bad")]
+)
+def test_what_is_said_of_the_optimizer(error, said):
+    def refuse(groups):
+        raise error
+
+    module = MultiTaskModule(PerceptronEncoder(3, [4]), {"x": SequenceClassification(["a", "b"])}, optimizer=refuse)
+    module.build()
+    with pytest.raises(UserError) as raised:
+        module.configure_optimizers()
+    assert str(raised.value) == said

@@ -18,29 +18,25 @@ def headline(evidence: Evidence, summary: Summary) -> list[str]:
     if tests.empty:
         return [f"Nothing was compared with {reference}: no other contestant has a score by {where}."]
     if (tests["verdict"] == "too few seeds").all():
-        return [f"Too few seeds to show a difference from {reference} by {where}: run at least two, better five."]
-    parts = dict(iter(tests.groupby("verdict", sort=False)))
-    sentences = [
-        _shown(parts[verdict], verdict, summary, reference) for verdict in ("better", "worse") if verdict in parts
-    ]
-    rest = tests[~tests["verdict"].isin(["better", "worse"])]
-    if not sentences:
-        return [f"{_none(list(rest['first']))} was shown to differ from {reference} by {where}."]
-    if len(rest):
-        sentences.append(f"For {_names(list(rest['first']))} no difference from {reference} was shown.")
-    return [f"By {where}, {sentences[0]}", *(sentence[0].upper() + sentence[1:] for sentence in sentences[1:])]
+        return [f"Too few seeds to show a difference from {reference} by {where}: run at least three, better five."]
+    named = {verdict: list(part["first"]) for verdict, part in tests.groupby("verdict", sort=False)}
+    shown = [_shown(tests, verdict, summary, reference) for verdict in ("better", "worse") if verdict in named]
+    same, few = named.get("no difference shown", []), named.get("too few seeds", [])
+    unknown = [f"For {_names(few)} too few seeds finished to tell."] if few else []
+    if not shown:
+        none = f"None of the {len(same)} other contestants was" if len(same) > 1 else f"{same[0]} was not"
+        return [f"{none} shown to differ from {reference} by {where}.", *unknown]
+    rest = [f"For {_names(same)} no difference from {reference} was shown."] if same else []
+    return [f"Compared by {where}.", *shown, *rest, *unknown]
 
 
-def _none(names: list[str]) -> str:
-    return f"None of the {len(names)} other contestants" if len(names) > 1 else f"{names[0]} alone was compared, which"
-
-
-def _shown(part: pd.DataFrame, verdict: str, summary: Summary, reference: str) -> str:
+def _shown(tests: pd.DataFrame, verdict: str, summary: Summary, reference: str) -> str:
+    part = tests[tests["verdict"] == verdict]
     part = part.sort_values("difference", ascending=verdict == "worse", kind="stable")
     digits = places((part["high"] - part["low"]) / 2, part["difference"])
     named = [_one(test, summary, digits) for _, test in part.head(MOST_NAMED).iterrows()]
     more = f" and {len(part) - MOST_NAMED} more" if len(part) > MOST_NAMED else ""
-    return f"shown to be {verdict} than {reference}: {'; '.join(named)}{more}."
+    return f"Shown to be {verdict} than {reference}: {'; '.join(named)}{more}."
 
 
 def _one(test: pd.Series, summary: Summary, digits: int) -> str:

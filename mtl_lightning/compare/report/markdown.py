@@ -14,7 +14,7 @@ MOST_ROWS = 40
 
 def markdown(evidence: Evidence, summary: Summary, plots: list[Plot]) -> str:
     """The whole report; long tables are cut, and say so."""
-    parts = [f"# {escape(evidence.name)}", *map(escape, headline(evidence, summary))]
+    parts = [f"# {escape(evidence.name)}", escape(" ".join(headline(evidence, summary)))]
     parts += ["\n".join(f"- {escape(note)}" for note in summary.notes)] if summary.notes else []
     parts += [_section(overview(evidence, summary)), "## Plots"]
     parts += [_plot(plot) for plot in plots]
@@ -31,7 +31,7 @@ def escape(text: str) -> str:
     r"""Text as Markdown shows it unchanged, on one line, in a table too.
 
     >>> escape("<b> a|b_c")
-    '\\\\<b\\\\> a\\\\|b\\\\_c'
+    '\\<b\\> a\\|b\\_c'
     """
     return re.sub(r"([\\`*_\[\]<>|#~$&])", r"\\\1", " ".join(text.split()))
 

@@ -18,6 +18,8 @@ def quality(evidence: Evidence, summary: Summary) -> pd.DataFrame:
         return part.set_index("contestant")[columns].astype(float)
     tests = summary.tests[summary.tests["family"] == "reference"]
     part = tests.rename(columns={"first": "contestant", "difference": "mean"}).set_index("contestant")[columns]
+    if not evidence.scores["contestant"].eq(evidence.reference).any():
+        return part.astype(float)
     zero = pd.DataFrame({"mean": [0.0], "low": [float("nan")], "high": [float("nan")]}, index=[evidence.reference])
     return pd.concat([zero, part.astype(float)]).rename_axis("contestant")
 

@@ -20,12 +20,12 @@ def affinity(evidence: Evidence) -> tuple[pd.DataFrame, str]:
 
     From runs on pairs of tasks, where there are some: the gain of the row's main metric over the single-task model of
     the same seed, in per cent, mean over seeds (Standley et al. 2020, "Which Tasks Should Be Learned Together in
-    Multi-task Learning?", sec. 4; the gain of a pair says little of the gain in a larger group, as they found).
+    Multi-task Learning?", who predict larger groups from pairs; that is rough).
 
     Otherwise the mean cosine of the tasks' gradients in the reference's runs. It is symmetric, and a hint at most: it
     says whether the tasks pull the shared parameters the same way while all are trained, not whether one generalises
-    better for it (Fifty et al. 2021, "Efficiently Identifying Task Groupings for Multi-Task Learning", sec. 4.2, find
-    that conflicting gradients predict gains badly).
+    better for it (in Fifty et al. 2021, "Efficiently Identifying Task Groupings for Multi-Task Learning", groupings
+    by cosines fall behind).
 
     Returns:
         The matrix, and what it was taken from: ``pairs``, ``cosines`` or nothing.
@@ -65,9 +65,9 @@ def _from_cosines(evidence: Evidence) -> pd.DataFrame:
 def grouping(matrix: pd.DataFrame) -> list[list[str]]:
     """The partition of the tasks with the highest sum over tasks of the mean affinity to the rest of their group.
 
-    The objective is that of Fifty et al. 2021, eq. 3 f., over partitions. A task alone has affinity 0, so tasks that do
-    not help each other stay apart; so do tasks whose affinity is unknown. Up to :data:`MOST_TASKS` tasks the best of
-    all partitions, above that the best cut of an average-linkage clustering.
+    So Fifty et al. 2021 score a grouping; there groups may overlap, here each task is in one. A task alone has affinity
+    0, so tasks that do not help each other stay apart; so do tasks whose affinity is unknown. Up to
+    :data:`MOST_TASKS` tasks the best of all partitions, above that the best cut of an average-linkage clustering.
 
     Returns:
         Groups in the order of the tasks, nothing if no affinity is known.
@@ -87,8 +87,8 @@ def grouping(matrix: pd.DataFrame) -> list[list[str]]:
 
     every = tuple(range(len(matrix)))
     candidates = _partitions(every) if len(every) <= MOST_TASKS else _cuts(values)
-    # Of equals, the one with the most groups: nothing is gained by training together.
-    best = max(candidates, key=lambda groups: (round(sum(map(gain, groups)), 9), len(groups)))
+    # Of equals the first, which comes before all that join its groups: no task joins another for nothing.
+    best = max(candidates, key=lambda groups: round(sum(map(gain, groups)), 9))
     return [[matrix.index[task] for task in group] for group in sorted(best)]
 
 

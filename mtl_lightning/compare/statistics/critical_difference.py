@@ -31,7 +31,8 @@ def friedman_p(by_seed: Array) -> float:
 
 
 def critical_difference(num_contestants: int, num_seeds: int) -> float:
-    """Nemenyi's critical difference of mean ranks, ``q(0.05, k) √(k (k + 1) / 6 N)`` (Demšar 2006, eq. after 5).
+    """Nemenyi's critical difference of mean ranks, ``q(0.05, k) √(k (k + 1) / 6 N)`` (Demšar 2006, "Statistical
+    Comparisons of Classifiers over Multiple Data Sets", sec. 3.2.2).
 
     Seeds are the N blocks, as in :func:`friedman_p`. The rank of a seed here is a mean over metrics, whose variance is
     at most that of one ranking: the difference is on the safe side, the more so the less the metrics agree.
@@ -59,18 +60,12 @@ def joined(names: list[str], mean_ranks: Array, difference: float) -> list[list[
     [['b', 'a'], ['a', 'c']]
     """
     order = sorted(range(len(names)), key=lambda i: (mean_ranks[i], names[i]))
+    ranks = mean_ranks[order]
     bars: list[list[str]] = []
     end = 0
     for start in range(len(order)):
-        stop = max(
-            (k + 1 for k in range(start, len(order)) if _gap(mean_ranks, order, start, k) <= difference), default=0
-        )
+        stop = int(np.searchsorted(ranks - ranks[start], difference, side="right"))
         if stop > max(end, start + 1):
             bars.append([names[i] for i in order[start:stop]])
             end = stop
     return bars
-
-
-def _gap(mean_ranks: Array, order: list[int], start: int, stop: int) -> float:
-    # Ranks are sums of halves divided by counts: equal gaps may differ by rounding.
-    return float(round(mean_ranks[order[stop]] - mean_ranks[order[start]], 12))

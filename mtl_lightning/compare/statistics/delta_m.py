@@ -41,7 +41,7 @@ def metric_weights(tasks: list[str], used: Mask, convention: str) -> Array:
     """What each metric counts in Δm, [M]; sums to 1.
 
     ``tasks``: the mean over tasks of the mean over a task's metrics (Maninis et al. 2019, "Attentive Single-Tasking of
-    Multiple Tasks", eq. 4, as Vandenhende et al. 2021, "Multi-Task Learning for Dense Prediction Tasks: A Survey",
+    Multiple Tasks", sec. 5, as Vandenhende et al. 2021, "Multi-Task Learning for Dense Prediction Tasks: A Survey",
     use it). ``metrics``: the mean over all metrics, so that a task with more of them counts more (the tables of
     Nash-MTL, Navon et al. 2022, sec. 6, and of FAMO, Liu et al. 2023, which print the negative of it, a drop).
     """

@@ -33,6 +33,7 @@ def notes(
         *_not_numbers(table),
         *_splits(evidence),
         *_seeds(table),
+        *_losses(table),
         *_deltas(table, deltas, overall),
         *_ranks(table, ranks),
         *_tests(tests),
@@ -48,7 +49,7 @@ def _runs(evidence: Evidence, table: ScoreTable) -> Iterator[str]:
             continue
         statuses = compared.loc[compared["contestant"] == name, "status"].value_counts()
         why = ", ".join(f"{statuses[status]} {status}" for status in (*BROKEN, "missing") if status in statuses)
-        count = f"{finished or 'none'} of {planned} seeds finished" + (f" ({why})" if why else "")
+        count = f"{finished or 'none'} of {planned} seeds finished" + (f" (runs: {why})" if why else "")
         yield f"{name}: {count}; " + (
             "its means, intervals and tests are over those." if finished else "it has no means and is in no test."
         )
@@ -86,6 +87,15 @@ def _seeds(table: ScoreTable) -> Iterator[str]:
         yield f"{count} seeds: intervals are wide, and tests find only large differences. Take {FEW_SEEDS} or more."
 
 
+def _losses(table: ScoreTable) -> Iterator[str]:
+    losses = [m for m, metric in enumerate(table.metrics) if metric == "loss"]
+    if any(table.judged[losses]):
+        tasks = ", ".join(table.tasks[m] for m in losses if table.judged[m])
+        yield f"Δm and ranks are made of all metrics but loss, except of {tasks}, where there is nothing else."
+    elif losses:
+        yield "Δm and ranks are made of all metrics but loss."
+
+
 def _deltas(table: ScoreTable, deltas: DeltaM, overall: Overall) -> Iterator[str]:
     if SINGLE_TASK not in table.contestants or not np.isfinite(table.baseline).any():
         yield (
@@ -93,7 +103,6 @@ def _deltas(table: ScoreTable, deltas: DeltaM, overall: Overall) -> Iterator[str
             "may differ."
         )
         return
-    yield "Δm and ranks are made of all metrics but loss; a task that has nothing else is judged by its loss."
     for m in np.flatnonzero(table.judged & ~deltas.used):
         why = "its single-task score is zero in a seed" if (table.baseline[:, m] == 0).any() else "it has no baseline"
         yield f"Δm leaves {table.tasks[m]} {table.metrics[m]} out: {why}."
@@ -134,28 +143,23 @@ def _ranks(table: ScoreTable, ranks: Ranks) -> Iterator[str]:
 
 def _tests(tests: pd.DataFrame) -> Iterator[str]:
     counts = tests["p"].notna().groupby(tests["family"]).sum()
-    shown = [
-        f"{counts[family]} ({label})" for family, label in zip(FAMILIES, _LABELS, strict=True) if counts.get(family)
-    ]
+    shown = [f"{counts[family]} ({label})" for family, label in FAMILIES.items() if counts.get(family)]
     if shown:
         yield (
             f"p values are of paired t-tests, corrected by Holm's method within each family: {', '.join(shown)}. "
-            "Intervals of differences and effects are not corrected."
+            "Where nothing differs, a family makes a false claim in at most 5 % of reports. Intervals are uncorrected."
         )
     if (tests["p"].isna() & (tests["num_seeds"] < MIN_SEEDS)).any():
         yield f"A test needs {MIN_SEEDS} seeds that both contestants finished."
 
 
-_LABELS = ("each against the reference", "pairs", "each against the reference by task")
-
-
 def _affinity(evidence: Evidence, source: str) -> Iterator[str]:
     if source == "pairs":
-        yield "The suggested grouping rests on pairs of tasks: what a pair gains says little of a larger group's gain."
+        yield "The suggested grouping rests on pairs of tasks, which predict the gain of larger groups only roughly."
     elif source == "cosines":
         yield (
-            f"The suggested grouping rests on cosines between gradients in the runs of {evidence.reference}: a hint, "
-            "as they predict gains badly. Runs on pairs of tasks tell more."
+            f"The suggested grouping rests on cosines between gradients in the runs of {evidence.reference}: a hint "
+            "at most, as they do not say which tasks generalise better together. Runs on pairs of tasks tell more."
         )
     if source != "pairs" and len(evidence.pairs):
         yield "The runs on pairs of tasks are not used: they lack single-task runs of the same seeds to compare with."

@@ -33,8 +33,11 @@ def paired_test(first: Array, second: Array) -> PairedTest:
 
     Seeds pair the runs (same first weights, same order of the data), so the differences are what varies. The t-test
     because n is small: Wilcoxon's signed-rank and the sign-flip test cannot give a two-sided p below 2 / 2ⁿ, which is
-    0.0625 with five seeds, whatever the difference (Dror et al. 2018, "The Hitchhiker's Guide to Testing Statistical
-    Significance in NLP"; Colas et al. 2018, "How Many Random Seeds?", find the t-test robust to other distributions).
+    0.0625 with five seeds, whatever the difference; and because it errs little where scores are not normal (Colas et
+    al. 2019, "A Hitchhiker's Guide to Statistical Comparisons of Reinforcement Learning Algorithms", on unpaired ones).
+
+    It finds a difference of two standard deviations of independent noise with five seeds in 66 % of the cases, of three
+    in 93 %, and of two with ten seeds in 98 %; fewer where Holm's correction counts more tests.
 
     Differences that are the same in every seed have no spread to measure them by, and a t-test would claim certainty
     from a few coarse scores. Zeros: p = 1. Others: the sign-flip test's 2 / 2ⁿ, which needs no spread, and no effect

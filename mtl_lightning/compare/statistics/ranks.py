@@ -38,8 +38,8 @@ def mean_rank(oriented: Array) -> Array:
 def rank(table: ScoreTable) -> Ranks:
     """Ranks all contestants that were run, but the single-task models: these are not one model.
 
-    A run that broke ranks last in its seed. The papers rank the means over seeds (``of_means``); ranks within seeds
-    have their mean where there is one seed, know nothing of the scores' spread otherwise, and show how stable they are.
+    A run that broke ranks last in its seed. The papers rank the means over seeds (``of_means``), which with one seed is
+    the same; intervals and the critical difference need the ranks within seeds.
     """
     tried = table.finished | table.lost
     pool = [position for position in table.others if tried[position].any()]

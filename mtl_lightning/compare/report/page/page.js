@@ -32,7 +32,11 @@ function show(element) {
   tip.textContent = element.dataset.tip;
   tip.hidden = false;
   element.setAttribute("aria-describedby", "tip");
-  const box = element.getBoundingClientRect(), size = tip.getBoundingClientRect();
+  place();
+}
+
+function place() {
+  const box = owner.getBoundingClientRect(), size = tip.getBoundingClientRect();
   const below = box.bottom + 6, above = box.top - size.height - 6;
   tip.style.top = `${below + size.height < innerHeight || above < 0 ? below : above}px`;
   tip.style.left = `${Math.max(8, Math.min(box.left, innerWidth - size.width - 8))}px`;
@@ -52,7 +56,7 @@ document.addEventListener("mouseover", (event) => {
 });
 document.addEventListener("focusin", (event) => { if (event.target.dataset.tip) show(event.target); else hide(); });
 document.addEventListener("focusout", hide);
-document.addEventListener("scroll", hide, true);
+document.addEventListener("scroll", () => { if (owner && owner === document.activeElement) place(); else hide(); }, true);
 document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
 
 // Cells with a tooltip: one stop of the Tab key for each table, arrow keys from there.

@@ -6,7 +6,7 @@ import numpy as np
 
 from mtl_lightning.compare.report.numbers import places
 from mtl_lightning.compare.report.plots.canvas import new_figure
-from mtl_lightning.compare.report.plots.heat import heat
+from mtl_lightning.compare.report.plots.heat import MOST_NUMBERED, heat
 from mtl_lightning.compare.report.plots.looks import Material, NothingToShowError, short
 from mtl_lightning.compare.report.tables.affinity import SOURCES
 
@@ -25,7 +25,9 @@ def affinity(material: Material) -> "tuple[Figure, str]":
     figure = new_figure(side + 1, side)
     axes = figure.subplots()
     labels = [short(str(task)) for task in summary.affinity.index]
-    heat(axes, matrix, labels, float(abs(values).max()) or 1.0, places([], values))
+    mesh = heat(axes, matrix, labels, float(abs(values).max()) or 1.0, places([], values))
+    if len(labels) > MOST_NUMBERED:
+        figure.colorbar(mesh, shrink=0.7)
     axes.set_ylabel("this task …")
     axes.set_xlabel("… beside this one")
     what = SOURCES.get(summary.affinity_source, summary.affinity_source)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from mtl_lightning.compare.report.plots.canvas import new_figure
 from mtl_lightning.compare.report.plots.forest import rows
-from mtl_lightning.compare.report.plots.heat import heat
+from mtl_lightning.compare.report.plots.heat import MOST_NUMBERED, heat
 from mtl_lightning.compare.report.plots.looks import INK, Material, NothingToShowError, short
 
 if TYPE_CHECKING:
@@ -50,10 +50,12 @@ def _matrices(material: Material, found: pd.DataFrame, names: list[str], count: 
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     for panel, name in zip(panels, names, strict=False):
         matrix = symmetric(found[found["contestant"] == name], tasks)
-        heat(panel, matrix, [short(task) for task in tasks], 1.0, 2)
+        mesh = heat(panel, matrix, [short(task) for task in tasks], 1.0, 2)
         panel.set_title(material.looks[name].label, loc="left")
     for panel in panels[len(names) :]:
         panel.set_axis_off()
+    if len(tasks) > MOST_NUMBERED:
+        figure.colorbar(mesh, ax=panels.tolist(), shrink=0.5)
     left = f" Shown are {len(names)} of {count} contestants." if count > len(names) else ""
     return (
         figure,

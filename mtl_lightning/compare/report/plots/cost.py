@@ -1,7 +1,8 @@
 """What quality costs in time."""
 
-from math import isfinite
 from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from mtl_lightning.compare.report.numbers import TIMES
 from mtl_lightning.compare.report.plots.canvas import new_figure
@@ -11,48 +12,53 @@ from mtl_lightning.compare.report.plots.looks import Material, NothingToShowErro
 from mtl_lightning.compare.report.quality import quality_name
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
 def cost(material: Material) -> "tuple[Figure, str]":
     """Seconds a step, relative to the reference, against the figure that contestants are ordered by."""
-    from matplotlib.ticker import LogLocator
-
     costs = material.summary.costs
     times = costs[costs["measure"] == "seconds_per_step"].set_index("contestant")["relative"]
     points = material.quality.join(times).dropna(subset=["mean", "relative"])
     if points.empty:
-        raise NothingToShowError("No contestant has both a score and a time a step.")
+        raise NothingToShowError("No contestant has both a time a step and a Δm or a difference to the reference.")
     figure = new_figure(7.2, 4.6)
     axes = figure.subplots()
     for name, row in points.iterrows():
-        look = material.looks[name]
-        half = (row.high - row.low) / 2
+        look, half = material.looks[name], (row.high - row.low) / 2
         axes.errorbar(row.relative, row["mean"], yerr=half, color=look.colour, lw=0.8, alpha=0.6, zorder=look.order)
         axes.plot(row.relative, row["mean"], look.marker, color=look.colour, ms=7, zorder=look.order + 1, label=name)
+    _axes(axes, material, points)
+    return figure, (
+        f"Time of an optimizer step ({TIMES} that of {material.evidence.reference}) against quality with its 95 % "
+        f"interval. Up and left is better.{_names(axes, material, points)}"
+    )
+
+
+def _axes(axes: "Axes", material: Material, points: pd.DataFrame) -> None:
+    from matplotlib.ticker import LogLocator
+
     if points["relative"].max() > 8 * points["relative"].min() > 0:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("")
-    inner = robust_limits(points["mean"].tolist())
     axes.margins(0.12)
+    inner = robust_limits(points["mean"].tolist())
     if inner is not None:
         axes.set_ylim(*inner)
-    reference = material.evidence.reference
-    axes.set_xlabel(f"time a step, relative to {material.looks[reference].label}")
+    axes.set_xlabel(f"time a step, relative to {material.looks[material.evidence.reference].label}")
     axes.set_ylabel(quality_name(material.evidence, material.summary).replace(" (", "\n(").replace(": ", ":\n"))
     axes.grid()
-    seen = [name for name in points.index if inner is None or inner[0] <= points.loc[name, "mean"] <= inner[1]]
-    named = sorted(seen, key=lambda name: not material.looks[name].strong)
-    lost = label_points(
-        axes, [(points.loc[name, "relative"], points.loc[name, "mean"], material.looks[name].label) for name in named]
-    )
-    off = [name for name in points.index if name not in seen and isfinite(points.loc[name, "mean"])]
-    more = f" Not named for lack of room: {', '.join(lost)}." if lost else ""
-    more += f" Far outside: {', '.join(off)}." if off else ""
-    return (
-        figure,
-        f"Time of an optimizer step ({TIMES} that of {reference}) against quality with its 95 % interval. Up and left "
-        f"is better.{more}",
-    )
+
+
+def _names(axes: "Axes", material: Material, points: pd.DataFrame) -> str:
+    """Names the points, and says which ones it could not."""
+    low, high = axes.get_ylim()
+    seen = points[(points["mean"] >= low) & (points["mean"] <= high)]
+    ordered = sorted(seen.index, key=lambda name: not material.looks[name].strong)
+    places = [(seen.loc[name, "relative"], seen.loc[name, "mean"], material.looks[name].label) for name in ordered]
+    lost, off = label_points(axes, places), [name for name in points.index if name not in seen.index]
+    unnamed = f" Not named for lack of room: {', '.join(lost)}." if lost else ""
+    return unnamed + (f" Far outside: {', '.join(off)}." if off else "")

@@ -18,19 +18,14 @@ MOST_POINTS = 120
 
 def curves(material: Material) -> "tuple[Figure, str]":
     """The average and each task's main metric over training."""
-    logged = material.evidence.curves
-    logged = logged[~((logged["contestant"] == SINGLE_TASK) & (logged["name"] == "val/average"))]  # of one task each
-    titles = {"val/average": "average of the main metrics"}
-    titles |= {f"val/{m.task}/{m.metric}": f"{short(m.task)}: {m.metric}" for m in material.main.itertuples()}
-    if len(material.main) == 1:
-        del titles["val/average"]
+    logged, titles = _logged(material)
     names = [name for name in titles if (logged["name"] == name).any()]
     if not names:
         raise NothingToShowError("No score on validation was logged during training.")
     columns = min(len(names), 3)
     lines = -(-len(names) // columns)
     figure = new_figure(7.2 if columns < 3 else 9.0, 0.9 + 2.4 * lines)
-    panels = figure.subplots(lines, columns, squeeze=False).ravel()
+    panels = list(figure.subplots(lines, columns, squeeze=False).flat)
     for panel, name in zip(panels, names, strict=False):
         draw(panel, material, logged[logged["name"] == name])
         panel.set_title(titles[name], loc="left")
@@ -43,6 +38,15 @@ def curves(material: Material) -> "tuple[Figure, str]":
         "Scores on validation over training: mean over seeds; the band reaches from the lowest seed to the highest. "
         "What lies beyond the scores after the first fifth of the steps is cut off."
     )
+
+
+def _logged(material: Material) -> tuple[pd.DataFrame, dict[str, str]]:
+    """What is drawn, and the title of each of its names."""
+    logged = material.evidence.curves
+    logged = logged[~((logged["contestant"] == SINGLE_TASK) & (logged["name"] == "val/average"))]  # of one task each
+    titles = {"val/average": "average of the main metrics"} if len(material.main) > 1 else {}
+    titles |= {f"val/{m.task}/{m.metric}": f"{short(m.task)}: {m.metric}" for m in material.main.itertuples()}
+    return logged, titles
 
 
 def draw(axes: "Axes", material: Material, logged: pd.DataFrame) -> None:

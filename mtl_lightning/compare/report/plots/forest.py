@@ -18,7 +18,7 @@ def delta_m(material: Material) -> "tuple[Figure, str]":
     """Δm of each contestant, or its difference to the reference where there is no baseline."""
     quality = material.quality.dropna(subset=["mean"]).sort_values("mean", kind="stable")
     if quality.empty:
-        raise NothingToShowError("No contestant has a score.")
+        raise NothingToShowError("No contestant has a Δm or a difference to the reference.")
     figure = new_figure(7.2, 1.1 + 0.26 * len(quality))
     axes = figure.subplots()
     deltas = material.summary.deltas
@@ -28,7 +28,11 @@ def delta_m(material: Material) -> "tuple[Figure, str]":
     name = quality_name(material.evidence, material.summary)
     axes.set_xlabel(name)
     small = ", each seed (small)" if len(seeds) else ""
-    return figure, f"{name}: mean and 95 % confidence interval of each contestant{small}, best on top. Right is better."
+    line = "the single-task baseline" if len(seeds) else material.evidence.reference
+    return figure, (
+        f"{name[0].upper()}{name[1:]}: mean and 95 % confidence interval of each contestant{small}, best on top. "
+        f"Right is better; the dashed line is {line}."
+    )
 
 
 def rows(axes: "Axes", material: Material, means: pd.DataFrame, seeds: pd.DataFrame) -> None:

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from matplotlib.colors import LinearSegmentedColormap
 
 
+MOST_NUMBERED = 8
+"""Tasks up to which the numbers in the cells can be read."""
+
+
 def diverging() -> "LinearSegmentedColormap":
     """From vermilion (conflict) over pale grey to blue, told apart with any colour vision."""
     from matplotlib.colors import LinearSegmentedColormap
@@ -34,7 +38,7 @@ def heat(axes: "Axes", matrix: np.ndarray, labels: list[str], largest: float, di
     mesh = axes.pcolormesh(shown, cmap=diverging(), vmin=-largest, vmax=largest, edgecolors="none")
     for row, column in np.ndindex(count, count):
         value = float(matrix[row, column])
-        if np.isfinite(value) and count <= 12:
+        if np.isfinite(value) and count <= MOST_NUMBERED:
             colour = "#ffffff" if abs(value) > 0.7 * largest else "#101010"
             size = min(8.0, 60 / count)
             axes.text(

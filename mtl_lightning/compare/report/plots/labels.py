@@ -1,19 +1,21 @@
 """Names beside points and lines that do not cover each other."""
 
 from collections.abc import Iterator, Sequence
-from math import cos, pi, sin
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mtl_lightning.compare.report.plots.looks import FAINT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.text import Annotation
     from matplotlib.transforms import Bbox
 
 CLEAR = 6.0
 """Pixels that are kept free around a point."""
-RINGS = (3, 8, 16, 28, 44, 64, 90)
+RINGS = (5, 9, 16, 28, 44, 64, 90)
 """Pixels between a point and its name, tried in turn; lines longer than the last would cross too much."""
+DIRECTIONS = ((1, 1), (1, -1), (-1, 1), (-1, -1), (0, 1), (0, -1), (1, 0), (-1, 0))
+"""First the corners, where no interval passes."""
 
 
 def label_points(axes: "Axes", points: Sequence[tuple[float, float, str]]) -> list[str]:
@@ -30,41 +32,39 @@ def label_points(axes: "Axes", points: Sequence[tuple[float, float, str]]) -> li
 
     axes.figure.draw_without_rendering()  # type: ignore[union-attr]
     scale, inside = axes.figure.dpi / 72, axes.get_window_extent()
-    middles = [axes.transData.transform((x, y)) for x, y, _ in points]
+    middles = [tuple(axes.transData.transform((x, y))) for x, y, _ in points]
     taken = [Bbox.from_extents(x - CLEAR, y - CLEAR, x + CLEAR, y + CLEAR) for x, y in middles]
     lost = []
-    for (x, y, text), middle in zip(points, middles, strict=True):
-        note = axes.annotate(
-            text,
-            (x, y),
-            (0, 0),
-            textcoords="offset points",
-            ha="center",
-            va="center",
-            fontsize=7.5,
-            zorder=5,
-            arrowprops={"arrowstyle": "-", "color": FAINT, "lw": 0.5, "shrinkA": 0, "shrinkB": 3},
-        )
-        note.set_in_layout(False)
+    for point, middle in zip(points, middles, strict=True):
+        note = _note(axes, point)
         size = note.get_window_extent()
         place = next((at for at in _places(size.width, size.height) if _free(at, middle, inside, taken)), None)
         if place is None:
             note.remove()
-            lost.append(text)
+            lost.append(point[2])
             continue
-        note.set_position((place.x0 / scale + size.width / scale / 2, place.y0 / scale + size.height / scale / 2))
+        note.set_position(((place.x0 + size.width / 2) / scale, (place.y0 + size.height / 2) / scale))
+        if note.arrow_patch is not None:
+            note.arrow_patch.set_visible(max(place.x0, -place.x1, place.y0, -place.y1) > RINGS[1])
         taken.append(place.translated(*middle))
     return lost
+
+
+def _note(axes: "Axes", point: tuple[float, float, str]) -> "Annotation":
+    line = {"arrowstyle": "-", "color": FAINT, "lw": 0.5, "shrinkA": 0, "shrinkB": 3}
+    style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7.5, "zorder": 5}
+    note = axes.annotate(point[2], point[:2], (0, 0), textcoords="offset points", arrowprops=line, **style)
+    note.set_in_layout(False)
+    return note
 
 
 def _places(width: float, height: float) -> "Iterator[Bbox]":
     from matplotlib.transforms import Bbox
 
     for ring in RINGS:
-        for eighth in (1, 7, 3, 5, 2, 6, 0, 4):  # first where neither interval passes
-            x = cos(pi * eighth / 4) * (ring + width / 2) - width / 2
-            y = sin(pi * eighth / 4) * (ring + height / 2) - height / 2
-            yield Bbox.from_bounds(x, y, width, height)
+        xs, ys = {1: ring, 0: -width / 2, -1: -ring - width}, {1: ring, 0: -height / 2, -1: -ring - height}
+        for right, up in DIRECTIONS:
+            yield Bbox.from_bounds(xs[right], ys[up], width, height)
 
 
 def _free(place: "Bbox", middle: tuple[float, float], inside: "Bbox", taken: "list[Bbox]") -> bool:

@@ -1,7 +1,9 @@
 """Critical-difference diagram (Demšar 2006, figure 1)."""
 
 from math import ceil, floor, isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from mtl_lightning.compare.report.numbers import number, probability
 from mtl_lightning.compare.report.plots.canvas import new_figure
@@ -26,26 +28,14 @@ def critical_difference(material: Material) -> "tuple[Figure, str]":
         raise NothingToShowError("Fewer than two contestants have a rank.")
     if not isfinite(summary.critical_difference):
         raise NothingToShowError("Mean ranks have no critical difference with fewer than two seeds.")
-    half, bars = ceil(len(ranks) / 2), [group for group in summary.groups if len(group) > 1]
-    figure = new_figure(7.2, 1.0 + 0.24 * half + 0.14 * len(bars))
+    bars = [group for group in summary.groups if len(group) > 1]
+    figure = new_figure(7.2, 1.0 + 0.24 * ceil(len(ranks) / 2) + 0.14 * len(bars))
     axes = figure.subplots()
-    low, high = floor(ranks.min()), ceil(ranks.max())
-    _scale(axes, low, high, summary.critical_difference)
-    depth = 0.5 + 0.55 * len(bars)
-    for at, (name, rank) in enumerate(ranks.items()):
-        left = at < half
-        row = depth + (at if left else len(ranks) - 1 - at)
-        _name(axes, material, name, (rank, row, low if left else high), left)
+    _scale(axes, floor(ranks.min()), ceil(ranks.max()), summary.critical_difference)
     for at, group in enumerate(bars):
-        height = 0.45 + 0.55 * at
-        axes.plot(
-            [ranks[group].min() - 0.03, ranks[group].max() + 0.03],
-            [height] * 2,
-            color=INK,
-            lw=3.5,
-            solid_capstyle="butt",
-        )
-    axes.set_ylim(depth + half - 0.4, TOP - 1.3)
+        ends = [ranks[group].min() - 0.03, ranks[group].max() + 0.03]
+        axes.plot(ends, [0.45 + 0.55 * at] * 2, color=INK, lw=3.5, solid_capstyle="butt")
+    _names(axes, material, ranks, 0.5 + 0.55 * len(bars))
     axes.set_axis_off()
     return figure, (
         f"Mean rank over seeds, 1 is best. A bar joins contestants that differ by less than the critical difference "
@@ -72,11 +62,16 @@ def _scale(axes: "Axes", low: int, high: int, difference: float) -> None:
     )
 
 
-def _name(axes: "Axes", material: Material, name: str, place: tuple[float, float, float], left: bool) -> None:
-    rank, row, edge = place
-    look = material.looks[name]
-    margin = -0.02 if left else 0.02
-    axes.plot([rank, rank, edge + margin], [0, row, row], color=look.colour, lw=1, label=name)
-    axes.plot(rank, 0, look.marker, color=look.colour, ms=5, zorder=4)
-    text = f"{look.label} {number(rank, 2)} " if left else f" {number(rank, 2)} {look.label}"
-    axes.text(edge + margin, row, text, ha="right" if left else "left", va="center", fontsize=8)
+def _names(axes: "Axes", material: Material, ranks: pd.Series, depth: float) -> None:
+    """The better half on the left, the others on the right, each on a line of its own below ``depth``."""
+    half, low, high = ceil(len(ranks) / 2), floor(ranks.min()), ceil(ranks.max())
+    for at, (name, rank) in enumerate(ranks.items()):
+        left = at < half
+        row, edge = depth + (at if left else len(ranks) - 1 - at), low - 0.02 if left else high + 0.02
+        look, value = material.looks[name], number(rank, 2)
+        axes.plot([rank, rank, edge], [0, row, row], color=look.colour, lw=1, label=name)
+        axes.plot(rank, 0, look.marker, color=look.colour, ms=5, zorder=4)
+        style: dict[str, Any] = {"ha": "right" if left else "left", "va": "center", "fontsize": 8}
+        text = f"{look.label} {value}" if left else f"{value} {look.label}"
+        axes.annotate(text, (edge, row), (-3 if left else 3, 0), textcoords="offset points", **style)
+    axes.set_ylim(depth + half - 0.4, TOP - 1.3)

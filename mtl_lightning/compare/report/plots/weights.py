@@ -2,16 +2,21 @@
 
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from mtl_lightning.compare.evidence import SINGLE_TASK
 from mtl_lightning.compare.report.plots.canvas import new_figure
 from mtl_lightning.compare.report.plots.curves import thinned
 from mtl_lightning.compare.report.plots.looks import DASHES, TASKS, Material, NothingToShowError, short
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 PREFIX = "train/weight/"
 COLUMNS = 4
+MOST_BANDS = 6
+"""Tasks up to which bands can be told apart."""
 
 
 def weights(material: Material) -> "tuple[Figure, str]":
@@ -26,19 +31,26 @@ def weights(material: Material) -> "tuple[Figure, str]":
     figure = new_figure(9.0 if columns > 2 else 7.2, 0.8 + 1.7 * lines)
     panels = figure.subplots(lines, columns, squeeze=False, sharex=True).ravel()
     for panel, name in zip(panels, names, strict=False):
-        for at, task in enumerate(material.evidence.tasks):
-            part = thinned(logged[(logged["contestant"] == name) & (logged["name"] == PREFIX + task)], most=60)
-            colour, dashes = TASKS[at % len(TASKS)], DASHES[at % len(DASHES)]
-            panel.plot(part.index, part["mean"], color=colour, ls=dashes, lw=1.4, label=short(task))
-            panel.fill_between(part.index, part["min"], part["max"], color=colour, alpha=0.15, lw=0)
+        _panel(panel, material, logged[logged["contestant"] == name])
         panel.set_title(material.looks[name].label, loc="left")
-        panel.grid()
-        panel.tick_params(labelsize=7)
     for panel in panels[len(names) :]:
         panel.set_axis_off()
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 5))
     return figure, (
-        "Weight of each task's loss over optimizer steps, mean over seeds with the band from the lowest seed to the "
-        "highest. Every panel has its own scale: weightings differ in it by orders of magnitude."
+        "Weight of each task's loss over optimizer steps, mean over seeds (up to six tasks: with a band from the lowest "
+        "seed to the highest). Every panel has its own scale: weightings differ in it by orders of magnitude."
     )
+
+
+def _panel(panel: "Axes", material: Material, logged: pd.DataFrame) -> None:
+    tasks = material.evidence.tasks
+    for at, task in enumerate(tasks):
+        part = thinned(logged[logged["name"] == PREFIX + task], most=60)
+        colour, dashes = TASKS[at % len(TASKS)], DASHES[at % len(DASHES)]
+        panel.plot(part.index, part["mean"], color=colour, ls=dashes, lw=1.4, label=short(task))
+        if len(tasks) <= MOST_BANDS:
+            panel.fill_between(part.index, part["min"], part["max"], color=colour, alpha=0.15, lw=0)
+    panel.grid()
+    panel.tick_params(labelsize=7)
+    panel.locator_params(nbins=5)

@@ -18,6 +18,21 @@ FAMILIES = {
     "pairs": "Paired tests of each pair",
 }
 
+CONSTANT = {"reference": ("second", "metric"), "tasks": ("second",), "pairs": ("metric",)}
+"""Columns that say the same in every row of a family."""
+COLUMNS = [
+    Column("first", "The contestant whose score counts positive.", numeric=False),
+    Column("second", "The contestant that is subtracted.", numeric=False),
+    Column("metric", "The task and its main metric, which is compared.", numeric=False),
+    Column("difference", "First minus second, mean over the seeds; positive is better for the first.", True, True),
+    Column("95 % interval", "Confidence interval of the difference, paired by seed; not corrected.", True, True),
+    Column("p", "Probability of so large a difference if there were none; not corrected."),
+    Column("corrected p", "The same, corrected for the number of tests in this table."),
+    Column("effect size", "Standardised difference; its 95 % interval is in the tooltip.", True, True),
+    Column("seeds", "How many seeds both contestants finished.", True, True),
+    Column("verdict", "Better or worse only where the corrected p is below 0.05.", numeric=False),
+]
+
 
 def paired_tests(summary: Summary) -> list[Table]:
     """Differences between contestants with the same seeds, a table for each family of tests."""
@@ -25,35 +40,26 @@ def paired_tests(summary: Summary) -> list[Table]:
 
 
 def _family(summary: Summary, family: str, title: str) -> Table:
-    columns = [
-        Column("first", "The contestant whose score counts positive.", numeric=False),
-        Column("second", "The contestant that is subtracted.", numeric=False),
-        Column("of", f"What is compared: {summary.overall}, or a task's main metric.", numeric=False),
-        Column("difference", "First minus second, mean over the seeds; positive is better for the first.", True, True),
-        Column("95 % interval", "Confidence interval of the difference, paired by seed; not corrected.", numeric=False),
-        Column("p", "Probability of so large a difference if there were none; not corrected."),
-        Column("corrected p", "The same, corrected for the number of tests in this table."),
-        Column("effect size", "Standardised difference; its 95 % interval is in the tooltip.", True, True),
-        Column("seeds", "How many seeds both contestants finished.", True, True),
-        Column("verdict", "Better or worse only where the corrected p is below 0.05.", numeric=False),
-    ]
     tests = summary.tests[summary.tests["family"] == family]
-    digits = {
-        key: places((part.high - part.low) / 2, part.difference) for key, part in tests.groupby(["task", "metric"])
-    }
-    rows = [_test(test, summary, digits[test.task, test.metric]) for _, test in tests.iterrows()]
-    return Table(f"tests-{family}", title, columns, rows, folded=len(rows) > LONG)
+    parts = tests.groupby(["task", "metric"])
+    digits = {key: places((part.high - part.low) / 2, part.difference) for key, part in parts}
+    filled = [_test(test, summary, digits[test.task, test.metric]) for _, test in tests.iterrows()]
+    kept = [at for at, column in enumerate(COLUMNS) if column.title not in CONSTANT[family]]
+    rows = [[cells[at] for at in kept] for cells in filled]
+    by = "each task's main metric" if family == "tasks" else summary.overall
+    note = f"Paired by seed; compared by {by}. Better or worse only where the corrected p is below 0.05."
+    return Table(f"tests-{family}", title, [COLUMNS[at] for at in kept], rows, note, folded=len(rows) > LONG)
 
 
 def _test(test: pd.Series, summary: Summary, digits: int) -> list[Cell]:
-    measure = f"{test.task}: {test.metric}" if test.task else summary.overall
-    effect_tip = f"95 % interval {span(test.effect_low, test.effect_high, 2, signed=True)}"
+    interval = span(test.low, test.high, digits, signed=True) if isfinite(test.low) else MISSING
+    effect = f"95 % interval {span(test.effect_low, test.effect_high, 2, signed=True)}" if isfinite(test.effect) else ""
     return [
-        *(Cell(text, text) for text in (test["first"], test.second, measure)),
+        *(Cell(text, text) for text in (test["first"], test.second, f"{test.task}: {test.metric}")),
         Cell(number(test.difference, digits, signed=True), float(test.difference)),
-        Cell(span(test.low, test.high, digits, signed=True), float(test.low)) if isfinite(test.low) else Cell(MISSING),
+        Cell(interval, float(test.low)),
         *(Cell(probability(value), float(value)) for value in (test.p, test.p_corrected)),
-        Cell(number(test.effect, 2, signed=True), float(test.effect), effect_tip if isfinite(test.effect) else ""),
+        Cell(number(test.effect, 2, signed=True), float(test.effect), effect),
         Cell(str(int(test.num_seeds)), float(test.num_seeds)),
         Cell(test.verdict, test.verdict, tone=TONES.get(test.verdict, "")),
     ]

@@ -22,6 +22,8 @@ from mtl_lightning.compare.report.tables.runs import BROKEN
 from mtl_lightning.compare.report.tables.table import Cell, Column, Table
 from mtl_lightning.compare.summary import Summary
 
+BEST = 2
+"""Position of the column that puts the best contestant first."""
 Filled = tuple[Column, dict[str, Cell]]
 
 CONVENTIONS = {
@@ -45,12 +47,12 @@ def overview(evidence: Evidence, summary: Summary) -> Table:
     filled += [metric_column(evidence, summary, metric) for _, metric in main.iterrows()]
     filled += [_cost(evidence, summary, measure) for measure in COSTS]
     filled += [*_conflicts(summary), _runs(evidence, summary)]
-    best = quality(evidence, summary)["mean"].sort_values(ascending=False, kind="stable")
-    ranked = list(best.dropna().index)
-    names = [*ranked, *(name for name in evidence.contestants if name not in ranked)]
     columns = [Column("contestant", "What was compared.", numeric=False), *(column for column, _ in filled)]
-    rows = [[Cell(name, name), *(cells.get(name, Cell(MISSING)) for _, cells in filled)] for name in names]
-    return Table("overview", "Contestants", columns, rows, sorted_by=2)
+    rows = [
+        [Cell(name, name), *(cells.get(name, Cell(MISSING)) for _, cells in filled)] for name in evidence.contestants
+    ]
+    rows.sort(key=lambda row: -float(row[BEST].sort_key or "-inf"))
+    return Table("overview", "Contestants", columns, rows, sorted_by=BEST)
 
 
 def _verdict(evidence: Evidence, summary: Summary) -> Filled:

@@ -1,0 +1,182 @@
+"""`compare` from options to report, killed and gone on with, with contestants that crash, diverge and never end."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+DATA = [
+    *("--model.tasks={left: SequenceClassification, right: SequenceClassification}", "--data.tasks=[left, right]"),
+    *(f"--data.datasets.digits.{split}={size}" for split, size in {"train": 600, "val": 100, "test": 200}.items()),
+    *("--trainer.max_epochs=2", "--trainer.log_every_n_steps=2", "--data.batch_size=32"),
+]
+WHOLE = [
+    *("--weightings=equal,upgrad", "--variant=again={model.weighting: EqualWeighting}"),
+    *("--seeds=2", "--tune=2", "--probe=5", *DATA, "--wandb=off"),
+]
+MEASURED = ["seconds_per_step", "peak_memory", "solver_seconds"]
+
+OWN = """
+import time
+from mtl_lightning.weighting import EqualWeighting
+
+class Crashing(EqualWeighting):
+    def forward(self, losses, tasks):
+        raise OSError("the disk is full")
+
+class NotANumber(EqualWeighting):
+    def forward(self, losses, tasks):
+        return super().forward(losses, tasks) * float("nan")
+
+class Endless(EqualWeighting):
+    def forward(self, losses, tasks):
+        time.sleep(2)
+        return super().forward(losses, tasks)
+"""
+
+
+@pytest.fixture(scope="module")
+def whole(command, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    started = time.monotonic()
+    done = command("compare", *WHOLE, "--output=comparison", cwd=folder)
+    assert done.returncode == 0, done.stderr[-4000:] + done.stdout[-2000:]
+    print(f"{time.monotonic() - started:.0f} s")
+    return folder / "comparison", done.stdout
+
+
+def results(folder):
+    return pd.read_csv(folder / "results.csv")
+
+
+def test_every_run_is_there(whole):
+    folder, _ = whole
+    runs = results(folder).drop_duplicates(["role", "contestant", "first_task", "seed", "folder"])
+    assert set(runs["status"]) == {"finished"}
+    compared = results(folder).query("role == 'compare' and metric == 'accuracy'")
+    counts = compared.groupby("contestant").size().to_dict()
+    assert counts == {name: 4 for name in ("equal", "upgrad", "again", "tuned weights", "single task")}
+    assert (results(folder)["role"] == "tune").any()
+
+
+def test_it_says_plainly_what_it_found(whole):
+    folder, printed = whole
+    assert "5 contestants" in printed or "equal" in printed
+    assert f"Report: {'comparison/report.html'}" in printed
+    assert (folder / "report.html").stat().st_size > 10_000
+
+
+def test_the_same_method_under_two_names_is_no_difference(whole):
+    folder, _ = whole
+    one, two = (results(folder).query(f"role == 'compare' and contestant == '{name}'") for name in ("equal", "again"))
+    assert list(one["value"]) == list(two["value"])
+
+
+def test_a_run_can_be_repeated_by_hand(whole, command):
+    folder, _ = whole
+    run = next((folder / "runs").glob("upgrad-seed1-*"))
+    options = ("--config", str(run / "fit.yaml"), "--trainer.default_root_dir=by_hand", "--json=by_hand.json")
+    done = command("fit", *options, cwd=folder)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads((folder / "by_hand.json").read_text()) == json.loads((run / "result.json").read_text())["scores"]
+
+
+def test_killed_and_gone_on_with_it_gives_the_same_report(whole, command, tmp_path):
+    folder, _ = whole
+    line = [sys.executable, "-m", "mtl_lightning", "compare", *WHOLE, "--output=comparison"]
+    process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    runs = tmp_path / "comparison" / "runs"
+    while len(list(runs.glob("*/result.json"))) < 7:
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    before = {path: path.stat().st_mtime_ns for path in runs.glob("*/result.json")}
+    assert len(before) < 16
+    assert command("compare", *WHOLE, "--output=comparison", cwd=tmp_path).returncode == 0
+    assert all(path.stat().st_mtime_ns == changed for path, changed in before.items())
+    _take_measured_times_from(folder / "runs", runs)
+    assert command("compare", *WHOLE, "--output=comparison", cwd=tmp_path).returncode == 0
+    for name in ("report.html", "report.md", "results.csv", "results.parquet"):
+        assert (tmp_path / "comparison" / name).read_bytes() == (folder / name).read_bytes(), name
+    for plot in (folder / "plots").iterdir():
+        assert (tmp_path / "comparison" / "plots" / plot.name).read_bytes() == plot.read_bytes(), plot.name
+
+
+def _take_measured_times_from(one, other):
+    """What a clock and the system measured is never the same twice."""
+    for path in one.glob("*/result.json"):
+        theirs, ours = json.loads(path.read_text()), json.loads((other / path.parent.name / "result.json").read_text())
+        ours["seconds"] = theirs["seconds"]
+        ours["costs"] |= {name: theirs["costs"][name] for name in MEASURED}
+        assert ours == theirs
+        (other / path.parent.name / "result.json").write_text(json.dumps(ours))
+
+
+@pytest.fixture(scope="module")
+def troubled(command, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("troubled")
+    (folder / "own.py").write_text(OWN)
+    variants = [f"--variant={name}={{model.weighting: own.{name}}}" for name in ("Crashing", "NotANumber", "Endless")]
+    options = ["--weightings=equal", *variants, "--seeds=1", "--single_task=false", "--time_limit=0.5", *DATA]
+    done = command("compare", *options, "--output=comparison", "--wandb=offline", cwd=folder)
+    assert done.returncode == 0, done.stderr[-4000:] + done.stdout[-2000:]
+    return folder / "comparison", done.stdout, options
+
+
+def result(folder, name):
+    return json.loads(next((folder / "runs").glob(f"{name}-seed0-*/result.json")).read_text())
+
+
+def test_one_that_crashes_is_reported_and_the_others_go_on(troubled):
+    folder, printed, _ = troubled
+    assert result(folder, "Crashing")["status"] == "failed"
+    assert "OSError: the disk is full" in result(folder, "Crashing")["message"]
+    assert "the disk is full" in printed and "the disk is full" in (folder / "report.html").read_text()
+    assert result(folder, "equal")["status"] == "finished"
+
+
+def test_one_that_diverges_is_reported(troubled):
+    folder, _, _ = troubled
+    assert result(folder, "NotANumber")["status"] == "diverged"
+    assert "not finite" in result(folder, "NotANumber")["message"]
+
+
+def test_one_that_never_ends_is_ended(troubled):
+    folder, printed, _ = troubled
+    assert result(folder, "Endless")["status"] == "timeout"
+    assert "time limit of 0.5 minutes" in printed
+
+
+def test_what_broke_is_tried_again_and_what_diverged_is_not(troubled, command, tmp_path):
+    folder, _, options = troubled
+    again = tmp_path / "comparison"
+    shutil.copytree(folder, again)
+    (tmp_path / "own.py").write_text(OWN.replace('raise OSError("the disk is full")', "return losses.sum()"))
+    done = command("compare", *options, "--output=comparison", "--wandb=off", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert result(again, "Crashing")["status"] == "finished"
+    assert result(again, "NotANumber") == result(folder, "NotANumber")
+
+
+def test_weights_and_biases_has_one_group_with_job_types_and_a_summary(troubled):
+    folder, _, _ = troubled
+    runs = [*folder.glob("runs/*/wandb/offline-run-*/run-*.wandb"), *folder.glob("wandb/offline-run-*/run-*.wandb")]
+    seen = [logged(run) for run in runs]
+    assert {run["run_group"] for run in seen} == {"digits"}
+    assert sorted({run["job_type"] for run in seen}) == ["compare", "summary"]
+    media = folder / "wandb"
+    assert list(media.glob("offline-run-*/files/media/table/contestants*.json"))
+    assert list(media.glob("offline-run-*/files/media/images/plots/*.png"))
+
+
+def logged(file):
+    line = ["wandb", "leet", "inspect", "--json", str(file)]
+    text = subprocess.run(line, capture_output=True, text=True, check=True).stdout
+    return next(row["run"] for row in map(json.loads, text.splitlines()) if row["type"] == "run")

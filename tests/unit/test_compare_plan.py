@@ -1,0 +1,267 @@
+"""What `compare` makes of its options: contestants, configs and keys, all without torch."""
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from mtl_lightning import weighting
+from mtl_lightning.compare.catalogue import FIXED, WEIGHTINGS, Choice, Range, class_name, short_name
+from mtl_lightning.compare.command import run
+from mtl_lightning.compare.configs import get_value, read_config, restricted, set_value
+from mtl_lightning.compare.plan import Plan, make_plan
+from mtl_lightning.compare.settings import parse
+from mtl_lightning.errors import UserError
+
+
+def plan(*arguments: str) -> Plan:
+    return make_plan(parse(arguments))
+
+
+def labels(*arguments: str) -> list[str]:
+    return [contestant.label for contestant in plan(*arguments).contestants]
+
+
+# -- the catalogue -----------------------------------------------------------------------------------------------------
+FAMILIES = {
+    "loss": weighting.LossWeighting,
+    "gramian": weighting.GramianWeighting,
+    "jacobian": weighting.JacobianWeighting,
+}
+
+
+def test_the_catalogue_has_every_method():
+    classes = {name for name in weighting.__all__ if inspect.isclass(getattr(weighting, name))}
+    abstract = {name for name in classes if inspect.isabstract(getattr(weighting, name))}
+    adapters = {name for name in classes if name.startswith("TorchJD")}
+    assert set(WEIGHTINGS) == classes - abstract - adapters - {FIXED, "Weighting"}
+
+
+@pytest.mark.parametrize("name", WEIGHTINGS)
+def test_the_catalogue_is_right(name):
+    cls = getattr(weighting, name)
+    assert issubclass(cls, FAMILIES[WEIGHTINGS[name].family])
+    parameters = inspect.signature(cls).parameters
+    for option, searched in WEIGHTINGS[name].options.items():
+        default = parameters[option].default
+        if isinstance(searched, Range):
+            assert searched.low <= default <= searched.high
+            values = (searched.low, searched.high)
+        else:
+            assert default in searched.values
+            values = searched.values
+        for value in values:
+            cls(["a", "b"], **{option: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "cls"),
+    [
+        ("equal", "EqualWeighting"),
+        ("EqualWeighting", "EqualWeighting"),
+        ("nash-mtl", "NashMTL"),
+        ("scale_invariant", "ScaleInvariantWeighting"),
+        ("own.Weighting", "own.Weighting"),
+    ],
+)
+def test_names_are_understood(name, cls):
+    assert class_name(name) == cls
+
+
+def test_short_names_are_understood_and_differ():
+    names = [short_name(cls) for cls in WEIGHTINGS]
+    assert [class_name(name) for name in names] == list(WEIGHTINGS)
+    assert len(set(names)) == len(names)
+
+
+# -- contestants -------------------------------------------------------------------------------------------------------
+def test_contestants_of_a_plain_comparison():
+    assert labels("--weightings=equal,upgrad") == [
+        *("equal", "upgrad", "single task left", "single task right", "single task sum")
+    ]
+
+
+def test_a_search_adds_fixed_weights_and_pairs_add_pairs():
+    found = labels("--weightings=upgrad", "--tune=2", "--pairs=true", "--single_task=false")
+    assert found == ["upgrad", "tuned weights", "pair left + right", "pair left + sum", "pair right + sum"]
+
+
+def test_all_is_all():
+    assert labels("--weightings=all", "--single_task", "false") == [short_name(name) for name in WEIGHTINGS]
+
+
+def test_the_reference_is_equal_weighting_or_else_the_first():
+    assert plan("--weightings=upgrad,equal").reference == "equal"
+    assert plan("--weightings=upgrad,mgda").reference == "upgrad"
+
+
+@pytest.mark.parametrize("text", ["{data.schedule: Alternating}", "change.yaml"])
+def test_variants_change_the_config(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "change.yaml").write_text("data: {schedule: Alternating}")
+    made = plan(f"--variant=turns={text}", "--single_task=false")
+    (run_,) = made.runs(made.contestants[0])[:1]
+    assert run_.config["data"]["schedule"] == "Alternating"
+
+
+# -- configs and keys --------------------------------------------------------------------------------------------------
+def test_a_run_says_all_that_decides_it():
+    made = plan("--weightings=cagrad", "--seeds=3,7", "--split=val", "--trainer.max_epochs=2")
+    runs = made.runs(made.contestants[0])
+    assert [(r.seed, r.config["seed_everything"], r.config["data"]["seed"]) for r in runs] == [(3, 3, 3), (7, 7, 7)]
+    config = runs[0].config
+    assert (config["evaluate"], config["trainer"]["max_epochs"], config["model"]["weighting"]) == ("val", 2, "CAGrad")
+    assert "refresh_every" not in config["model"]
+
+
+def test_keys_follow_from_content_alone():
+    one, same = (
+        plan("--weightings=equal,upgrad"),
+        plan("--weightings=upgrad", "--seeds=2", "--name=other", "--wandb=off"),
+    )
+    keys = {run_.key for run_ in one.all_runs()}
+    assert len(keys) == len(one.all_runs())
+    assert {run_.key for run_ in same.all_runs()} < keys
+    assert not keys & {run_.key for run_ in plan("--weightings=equal", "--data.batch_size=8").all_runs()}
+
+
+def test_the_same_method_under_two_names_is_one_run():
+    made = plan("--weightings=equal", "--variant=again={model.weighting: EqualWeighting}", "--single_task=false")
+    first, second = (made.runs(contestant) for contestant in made.contestants)
+    assert [run_.key for run_ in first] == [run_.key for run_ in second]
+
+
+def test_trials_see_no_test_data_and_no_seed_of_the_report():
+    made = plan("--weightings=equal", "--tune=3", "--seeds=20")
+    trial = made.trial(made.contestants[0], {"model.optimizer.lr": 0.5})
+    assert trial.config["evaluate"] == "val" and trial.seed not in made.settings.seeds
+    assert get_value(trial.config, "model.optimizer.lr") == 0.5
+
+
+def test_fixed_weights_are_scaled_to_a_mean_of_one():
+    made = plan("--weightings=equal", "--tune=1")
+    tuned = next(contestant for contestant in made.contestants if contestant.name == "tuned weights")
+    tried = {f"model.weighting.weights.{task}": weight for task, weight in zip(made.tasks, (1, 4, 10), strict=True)}
+    weights = get_value(made.trial(tuned, tried).config, "model.weighting.weights")
+    assert weights == pytest.approx({"left": 0.2, "right": 0.8, "sum": 2.0})
+
+
+def test_loss_weightings_are_probed_and_others_are_left_alone():
+    made = plan("--weightings=equal,upgrad,own.Weighting", "--probe=7")
+    by_name = {c.label: made.runs(c)[0].config["model"].get("refresh_every") for c in made.contestants}
+    single = {f"single task {task}": None for task in made.tasks}
+    assert by_name == {"equal": 7, "upgrad": None, "Weighting": None, **single}
+
+
+def test_single_task_configs_keep_one_task_and_what_speaks_of_others_goes():
+    config = read_config(
+        [], ["--data.schedule={class_path: FixedProbabilities, init_args: {probabilities: {digits: 1}}}"]
+    )
+    config["model"]["weighting"] = {"class_path": "CAGrad", "init_args": {"c": 0.3}}
+    cut = restricted(config, ["sum"])
+    assert cut["model"]["tasks"] == {"sum": "Regression"} and cut["data"]["tasks"] == ["sum"]
+    assert cut["model"]["weighting"] == "EqualWeighting" and "schedule" not in cut["data"]
+    assert config["model"]["weighting"]["class_path"] == "CAGrad"
+
+
+def test_later_files_and_flags_win(tmp_path):
+    (tmp_path / "a.yaml").write_text("model: {tasks: {a: X, b: X}, encoder: {class_path: E, init_args: {x: 1, y: 2}}}")
+    (tmp_path / "b.yaml").write_text("model: {tasks: {c: X}, encoder: {class_path: E, init_args: {x: 3}}}")
+    (tmp_path / "c.yaml").write_text("model: {encoder: {class_path: F, init_args: {z: 1e-3}}}\nwandb: off")
+    a, b, c = (str(tmp_path / f"{name}.yaml") for name in "abc")
+    merged = read_config([a, b], ["--model.encoder.y", "5"])
+    assert merged["model"]["tasks"] == {"c": "X"}
+    assert merged["model"]["encoder"]["init_args"] == {"x": 3, "y": 5}
+    assert read_config([a, c])["model"]["encoder"] == {"class_path": "F", "init_args": {"z": 0.001}}
+    assert read_config([a, c])["wandb"] == "off"
+
+
+def test_set_value_names_an_argument_of_a_class_that_was_given_by_name():
+    config = {"model": {"weighting": "CAGrad"}}
+    set_value(config, "model.weighting.c", 0.4)
+    set_value(config, "trainer.callbacks+", "A")
+    set_value(config, "trainer.callbacks+", "B")
+    assert config["model"]["weighting"] == {"class_path": "CAGrad", "init_args": {"c": 0.4}}
+    assert config["trainer"]["callbacks"] == ["A", "B"]
+
+
+def test_a_plan_file_holds_all_options(tmp_path):
+    (tmp_path / "plan.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "weightings": ["equal", "upgrad"],
+                "variants": {"turns": {"data.schedule": "Alternating"}},
+                "space": {"model.optimizer.lr": {"low": 1e-4, "high": 1e-2, "log": True}, "data.batch_size": [8, 16]},
+                "flags": {"trainer.max_epochs": 3},
+                "seeds": 3,
+            }
+        )
+    )
+    settings = parse(["--plan", str(tmp_path / "plan.yaml"), "--seeds=2", "--trainer.precision", "bf16-mixed"])
+    assert settings.seeds == [0, 1]
+    assert settings.flags == ["--trainer.max_epochs=3", "--trainer.precision", "bf16-mixed"]
+    assert settings.space == {"model.optimizer.lr": Range(1e-4, 1e-2, log=True), "data.batch_size": Choice((8, 16))}
+    assert make_plan(settings).base["trainer"] == {"max_epochs": 3, "precision": "bf16-mixed"}
+
+
+# -- mistakes ----------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "needs contestants"),
+        (["--weightings=equl"], "did you mean 'equal'?"),
+        (["--weightings=fixed"], "`--tune N` adds them"),
+        (["--weightings=equal", "--seeds=0"], "seeds: expected a number of seeds"),
+        (["--weightings=equal", "--seeds=1,1"], "each must be named once"),
+        (["--weightings=equal", "--tune=few"], "tune: expected a whole number"),
+        (["--weightings=equal", "--time_limit=-1"], "time_limit: expected minutes"),
+        (["--weightings=equal", "--launcher=slrm"], "did you mean 'slurm'?"),
+        (["--weightings=equal", "--pairs=maybe"], "pairs: expected true or false"),
+        (["--variant=x"], "expected NAME=FILE"),
+        (["--variant=equal={a: 1}", "--weightings=equal"], "two contestants are called 'equal'"),
+        (["--weightings=equal", "--config=nothing.yaml"], "nothing.yaml cannot be read"),
+        (["--weightings=equal", "stray"], "unexpected argument 'stray'"),
+        (["--weightings=equal", "--trainer.max_epochs"], "has no value"),
+        (["--plan=plan.yaml"], "compare has no option 'weights'; did you mean 'weightings'?"),
+        (["--weightings=equal", "--config=list.yaml"], "expected keys and values"),
+        (["--weightings=equal", "--config=no_tasks.yaml"], "model.tasks is empty"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, expected, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plan.yaml").write_text("weights: [equal]")
+    (tmp_path / "list.yaml").write_text("- 1")
+    (tmp_path / "no_tasks.yaml").write_text("model: {}")
+    assert run(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1 and expected in error
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [{"low": 2, "high": 1}, {"low": 0, "high": 1, "log": True}, {"low": 1}, [], 3, {"low": 1, "high": 2, "by": 1}],
+)
+def test_a_space_that_is_none_is_refused(spec, tmp_path):
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump({"weightings": "equal", "space": {"x": spec}}))
+    with pytest.raises(UserError, match="space.x: expected a list of values or"):
+        parse(["--plan", str(tmp_path / "plan.yaml")])
+
+
+def test_the_plan_needs_no_heavy_import():
+    code = (
+        "import sys; from mtl_lightning.compare.settings import parse; from mtl_lightning.compare.plan import make_plan;"
+        "import mtl_lightning.compare.command, mtl_lightning.compare.show;"
+        "make_plan(parse(['--weightings=all', '--tune=2']));"
+        "print(sorted({'torch','lightning','numpy','scipy','pandas','optuna','matplotlib','jsonargparse'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_help_names_every_option(capsys):
+    assert run(["--help"]) == 0
+    text = capsys.readouterr().out
+    for option in ("config", "weightings", "variant", "single_task", "pairs", "tune", "seeds", "split", "dry_run"):
+        assert f"--{option}" in text
