@@ -11,7 +11,7 @@ from mtl_lightning.errors import UserError
 _LOG = logging.getLogger(__name__)
 
 
-class NotFinite(UserError):
+class NotFiniteError(UserError):
     """A run whose losses or gradients are not finite any more has been given up."""
 
 
@@ -46,7 +46,7 @@ class StopWhenNotFinite(Callback):
             _LOG.warning("Step %d is skipped: the %s is not finite.", trainer.global_step, what)
             if self.in_a_row >= self.max_skipped:
                 path = self._save(trainer)
-                raise NotFinite(
+                raise NotFiniteError(
                     f"{self.in_a_row} steps in a row were skipped, because the {what} is not finite; the last good "
                     f"parameters are in {path}. Look at that task's data, lower the learning rate, or clip gradients "
                     "(trainer.gradient_clip_val)"

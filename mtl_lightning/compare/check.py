@@ -16,7 +16,6 @@ from mtl_lightning.compare.plan import Plan
 from mtl_lightning.compare.store import Store
 from mtl_lightning.errors import UserError
 
-
 _PLACE = re.compile(r"^\S+, line \d+: ")  # in a file that the user did not write
 
 

@@ -27,12 +27,19 @@ def run(arguments: Sequence[str]) -> int:
         print(HELP, end="")
         return 0
     try:
+        _refuse_environment()
         return _compare(make_plan(parse(arguments)))
     except UserError as error:
         if os.environ.get("MTL_TRACEBACK"):
             raise
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+
+
+def _refuse_environment() -> None:
+    """Refuses what would change the runs and not their keys."""
+    if names := sorted(name for name in os.environ if name.startswith("MTL_FIT__")):
+        raise UserError(f"compare reads no environment variables; give {names[0]} as a flag, and unset it")
 
 
 def _compare(plan: Plan) -> int:

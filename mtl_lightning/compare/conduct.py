@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from mtl_lightning.compare.agenda import Agenda
@@ -37,7 +37,8 @@ def conduct(agenda: Agenda, store: Store, launcher: Launcher, progress: Progress
                     progress.tell(ended.run, store.result(ended.run) or {})
     except KeyboardInterrupt:
         progress.say("Stopping; the runs under way write a checkpoint to go on from.")
-        launcher.stop()
+        with suppress(KeyboardInterrupt):
+            launcher.stop()
         return False
 
 

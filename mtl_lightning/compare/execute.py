@@ -41,6 +41,10 @@ def execute(
     if cores:
         os.sched_setaffinity(0, cores)
     os.environ["WANDB_JOB_TYPE"] = role
+    if rank := int(os.environ.get("SLURM_PROCID", 0)):
+        with output_to(run_dir / f"log-{rank}.txt"):
+            _help(run_dir, threads)
+        return
     with FileLock(run_dir / ".lock", timeout=wait), output_to(run_dir / LOG):
         if not (run_dir / RESULT).exists():
             started = time.time()
@@ -48,6 +52,12 @@ def execute(
             result["seconds"] = time.time() - started
             write_text(run_dir / RESULT, json.dumps(result, indent=1))
             _clean(run_dir, keep_checkpoints)
+
+
+def _help(run_dir: Path, threads: int) -> None:
+    """What the further processes of a run on several devices do: all but writing down what came of it."""
+    if not (run_dir / RESULT).exists():
+        _fit(run_dir, threads)
 
 
 def _outcome(run_dir: Path, threads: int) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def run_and_report(plan: Plan, store: Store, folder: Path, console: Console) -> 
         raise UserError("compare draws its report with matplotlib: pip install 'mtl-lightning[compare]'")
     prepare_processes(plan.settings)
     check(plan, store, processes())
-    runner = launcher(plan.settings, folder)
+    runner = launcher(plan, folder)
     agenda = Agenda(plan, store)
     ended = conduct(agenda, store, runner, Progress(plan, store, console))
     workers = runner.workers if isinstance(runner, LocalLauncher) else 0

@@ -12,8 +12,9 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
+from mtl_lightning.compare.configs import get_value
 from mtl_lightning.compare.execute import execute
-from mtl_lightning.compare.plan import Run
+from mtl_lightning.compare.plan import Plan, Run
 from mtl_lightning.compare.settings import Settings
 from mtl_lightning.errors import UserError
 
@@ -76,12 +77,14 @@ class LocalLauncher(Launcher):
 
     Args:
         settings: Of the comparison.
+        devices: That a run takes.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, devices: int = 1) -> None:
         self._settings = settings
         self._gpus = gpus()
-        self.workers = settings.workers or max(1, len(self._gpus) or len(_cores()) // settings.threads)
+        self._devices = devices
+        self.workers = settings.workers or max(1, (len(self._gpus) or len(_cores()) // settings.threads) // devices)
         self._limit = None if settings.time_limit is None else 60 * settings.time_limit
         self._processes: list[_Process] = []
         self._context = processes()
@@ -97,11 +100,14 @@ class LocalLauncher(Launcher):
         self._processes.append(_Process(run, process, slot, time.time()))
 
     def _device(self, slot: int) -> str | None:
-        return self._gpus[slot % len(self._gpus)] if self._gpus else None
+        """The GPUs of a slot, as ``CUDA_VISIBLE_DEVICES`` names them."""
+        if not self._gpus:
+            return None
+        return ",".join(self._gpus[(slot * self._devices + n) % len(self._gpus)] for n in range(self._devices))
 
     def _cores(self, slot: int) -> list[int]:
         """The cores of a slot; none in particular where there are not enough."""
-        cores, threads = _cores(), self._settings.threads
+        cores, threads = _cores(), self._settings.threads * self._devices
         return cores[slot * threads : (slot + 1) * threads] if self.workers * threads <= len(cores) else []
 
     def ended(self, timeout: float) -> list[Ended]:
@@ -135,12 +141,15 @@ class LocalLauncher(Launcher):
         return [process.run for process in self._processes]
 
     def stop(self) -> None:
-        for process in self._processes:
-            process.process.terminate()
         until = time.time() + _GRACE
-        for process in self._processes:
-            process.process.join(max(0.0, until - time.time()))
-            process.process.kill()
+        try:
+            for process in self._processes:
+                process.process.terminate()
+            for process in self._processes:
+                process.process.join(max(0.0, until - time.time()))
+        finally:
+            for process in self._processes:
+                process.process.kill()
 
 
 class SlurmLauncher(Launcher):
@@ -197,9 +206,12 @@ class SlurmLauncher(Launcher):
         """Leaves the jobs in the queue: they need no one to watch them, and a comparison that goes on finds them."""
 
 
-def launcher(settings: Settings, folder: Path) -> Launcher:
+def launcher(plan: Plan, folder: Path) -> Launcher:
     """What runs a comparison."""
-    return LocalLauncher(settings) if settings.launcher == "local" else SlurmLauncher(settings, folder / "slurm")
+    if plan.settings.launcher == "slurm":
+        return SlurmLauncher(plan.settings, folder / "slurm")
+    devices = get_value(plan.base, "trainer.devices")
+    return LocalLauncher(plan.settings, len(devices) if isinstance(devices, list) else max(1, _whole(devices)))
 
 
 def prepare_processes(settings: Settings) -> None:
@@ -228,9 +240,14 @@ def gpus() -> Sequence[str]:
 
 
 def _in_slot(device: str | None, cores: Sequence[int], options: tuple[str, int, bool, str]) -> None:
+    os.setpgid(0, 0)  # or else a Ctrl-C reaches it twice, from the terminal and from `stop`
     if device is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
     execute(*options, cores)
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 1
 
 
 def _cores() -> list[int]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any, Literal
 
-from mtl_lightning.compare.catalogue import FIXED, WEIGHT, WEIGHTINGS, Range, Space, short_name
+from mtl_lightning.compare.catalogue import FIXED, WEIGHT, WEIGHTINGS, Family, Range, Space, short_name
 from mtl_lightning.compare.configs import Config, class_path, get_value, read_config, restricted, set_value, tasks_of
 from mtl_lightning.compare.names import SINGLE_TASK, TUNED_WEIGHTS
 from mtl_lightning.compare.settings import Settings
@@ -139,7 +139,7 @@ class Plan:
             config = restricted(config, contestant.tasks)
         if class_path(get_value(config, "model.weighting")) == FIXED:
             _normalise(config)
-        self._set_probe(config)
+        self._suit_family(config)
         config |= {"name": self.name, "seed_everything": seed, "evaluate": split}
         config["data"]["seed"] = seed
         trainer = {"log_every_n_steps": 10, "enable_progress_bar": False, "enable_model_summary": False}
@@ -147,12 +147,18 @@ class Plan:
         set_value(config, "trainer.callbacks+", {"class_path": _RECORDER})
         return config
 
-    def _set_probe(self, config: Config) -> None:
-        weighting = class_path(get_value(config, "model.weighting")) or "EqualWeighting"
-        of_losses = weighting == FIXED or (weighting in WEIGHTINGS and WEIGHTINGS[weighting].family == "loss")
-        several = len(config["model"]["tasks"]) > 1
-        if self.settings.probe and of_losses and several and get_value(config, "model.refresh_every") is None:
-            config["model"]["refresh_every"] = self.settings.probe
+    def _suit_family(self, config: Config) -> None:
+        """Leaves out what has no meaning for a weighting's family, and lets loss weightings look at conflicts."""
+        family, model = _family(config), config["model"]
+        if family in ("loss", "jacobian"):
+            model.pop("gradient_of", None)
+        if family == "jacobian":
+            model.pop("refresh_every", None)
+            model.pop("head_gradients", None)
+        if family == "loss":
+            model.pop("refresh_every", None)
+            if self.settings.probe and len(model["tasks"]) > 1:
+                model["refresh_every"] = self.settings.probe
 
 
 def make_plan(settings: Settings) -> Plan:
@@ -194,6 +200,14 @@ def _learning_rate(base: Config) -> Space:
     if not isinstance(rate, int | float):
         return {}
     return {_LEARNING_RATE: Range(rate / _LR_FACTOR, rate * _LR_FACTOR, log=True)}
+
+
+def _family(config: Config) -> Family | None:
+    """What a weighting sees; None of one that is not ours."""
+    weighting = class_path(get_value(config, "model.weighting")) or "EqualWeighting"
+    if weighting == FIXED:
+        return "loss"
+    return WEIGHTINGS[weighting].family if weighting in WEIGHTINGS else None
 
 
 def _normalise(config: Config) -> None:

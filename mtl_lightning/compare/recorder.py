@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from mtl_lightning.backward import cosines
 from mtl_lightning.callbacks.cosines import CosineHistory
-from mtl_lightning.callbacks.skipping import NotFinite, StopWhenNotFinite
+from mtl_lightning.callbacks.skipping import NotFiniteError, StopWhenNotFinite
 from mtl_lightning.compare.measure import PassCounter, PeakMemory, Stopwatch
 from mtl_lightning.compare.store import RECORD, write_text
 from mtl_lightning.weighting import LossWeighting
@@ -91,7 +91,7 @@ class RunRecorder(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Writes what ended the run."""
         if isinstance(exception, Exception):
-            kinds = {NotFinite: "diverged", SolverError: "solver"}
+            kinds = {NotFiniteError: "diverged", SolverError: "solver"}
             status = next((name for kind, name in kinds.items() if isinstance(exception, kind)), "failed")
             self._write(trainer, pl_module, status, f"{exception}")
 

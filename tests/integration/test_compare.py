@@ -61,7 +61,7 @@ def test_every_run_is_there(whole):
     assert set(runs["status"]) == {"finished"}
     compared = results(folder).query("role == 'compare' and metric == 'accuracy'")
     counts = compared.groupby("contestant").size().to_dict()
-    assert counts == {name: 4 for name in ("equal", "upgrad", "again", "tuned weights", "single task")}
+    assert counts == dict.fromkeys(("equal", "upgrad", "again", "tuned weights", "single task"), 4)
     assert (results(folder)["role"] == "tune").any()
 
 

@@ -155,6 +155,20 @@ def test_loss_weightings_are_probed_and_others_are_left_alone():
     assert by_name == {"equal": 7, "upgrad": None, "Weighting": None, **single}
 
 
+def test_options_that_have_no_meaning_for_a_family_are_left_out():
+    options = ("--model.gradient_of=features", "--model.head_gradients=weighted", "--model.refresh_every=3")
+    made = plan("--weightings=equal,upgrad,graddrop", "--single_task=false", "--probe=9", *options)
+    kept = ("gradient_of", "head_gradients", "refresh_every")
+    found = [tuple(made.runs(c)[0].config["model"].get(name) for name in kept) for c in made.contestants]
+    assert found == [(None, "weighted", 9), ("features", "weighted", 3), (None, None, None)]
+
+
+def test_environment_variables_are_refused(monkeypatch, capsys):
+    monkeypatch.setenv("MTL_FIT__DATA__BATCH_SIZE", "8")
+    assert run(["--weightings=equal"]) == 2
+    assert "give MTL_FIT__DATA__BATCH_SIZE as a flag" in capsys.readouterr().err
+
+
 def test_single_task_configs_keep_one_task_and_what_speaks_of_others_goes():
     config = read_config(
         [], ["--data.schedule={class_path: FixedProbabilities, init_args: {probabilities: {digits: 1}}}"]
@@ -245,16 +259,17 @@ def test_mistakes_are_one_line(arguments, expected, tmp_path, monkeypatch, capsy
 )
 def test_a_space_that_is_none_is_refused(spec, tmp_path):
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump({"weightings": "equal", "space": {"x": spec}}))
-    with pytest.raises(UserError, match="space.x: expected a list of values or"):
+    with pytest.raises(UserError, match=r"space\.x: expected a list of values or"):
         parse(["--plan", str(tmp_path / "plan.yaml")])
 
 
 def test_the_plan_needs_no_heavy_import():
     code = (
-        "import sys; from mtl_lightning.compare.settings import parse; from mtl_lightning.compare.plan import make_plan;"
-        "import mtl_lightning.compare.command, mtl_lightning.compare.show;"
+        "import sys, mtl_lightning.compare.command, mtl_lightning.compare.show;"
+        "from mtl_lightning.compare.settings import parse; from mtl_lightning.compare.plan import make_plan;"
         "make_plan(parse(['--weightings=all', '--tune=2']));"
-        "print(sorted({'torch','lightning','numpy','scipy','pandas','optuna','matplotlib','jsonargparse'} & set(sys.modules)))"
+        "heavy = {'torch', 'lightning', 'numpy', 'scipy', 'pandas', 'optuna', 'matplotlib', 'jsonargparse'};"
+        "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

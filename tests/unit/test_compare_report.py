@@ -209,6 +209,13 @@ def test_answer_names_difference_interval_and_cost(usual):
     assert sentences[3] == "For pcgrad too few seeds finished to tell."
 
 
+def test_answer_says_who_was_better_and_who_worse(usual):
+    sentences = headline(usual, with_verdicts(summary(usual), upgrad="better", pcgrad="worse", nashmtl="worse"))
+    starts = ["Compared by Δm", "Shown to be better than equal: upgrad", "Shown to be worse than equal: ", "For uncer"]
+    assert [sentence[: len(start)] for sentence, start in zip(sentences, starts, strict=True)] == starts
+    assert "pcgrad" in sentences[2] and "nashmtl" in sentences[2]
+
+
 def test_answer_of_one_seed_asks_for_more():
     found = evidence(seeds=1)
     assert headline(found, summary(found))[0].startswith("Too few seeds to show a difference from equal")
@@ -300,7 +307,8 @@ def test_csv_and_parquet_agree_and_hold_every_score(found, tmp_path):
     pd.testing.assert_frame_equal(read, kept)
     pd.testing.assert_frame_equal(pd.read_parquet(parquet).astype(kept.dtypes.to_dict()), kept)
     compared = kept[(kept["role"] == "compare") & (kept["status"] == "finished")]
-    assert len(compared) == len(found.scores)
+    keys = ["contestant", "seed", "task", "metric"]
+    assert compared.set_index(keys)["value"].to_dict() == found.scores.set_index(keys)["value"].to_dict()
     assert len(kept[kept["role"] == "tune"]) == len(found.trials)
     assert len(kept[kept["role"] == "pair"]) == len(found.pairs)
     assert len(kept[kept["status"] == "failed"]) == (found.runs["status"] == "failed").sum()

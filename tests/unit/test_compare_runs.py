@@ -217,6 +217,8 @@ def test_gpus_are_those_that_may_be_used(monkeypatch, visible, expected):
 def test_workers_are_as_many_as_gpus_or_as_cores_allow(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
     assert LocalLauncher(Settings()).workers == 3
+    two = LocalLauncher(Settings(), devices=2)
+    assert (two.workers, two._device(0), LocalLauncher(Settings())._device(2)) == (1, "0,1", "2")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setattr(launchers, "_cores", lambda: [4, 5, 6, 7])
     assert LocalLauncher(Settings(threads=2)).workers == 2
@@ -246,12 +248,12 @@ def test_jobs_of_submitit_run_and_say_what_went_wrong(tmp_path, local_jobs):
 
 def test_a_machine_without_slurm_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(UserError, match="slurm: .*srun"):
+    with pytest.raises(UserError, match=r"slurm: .*srun"):
         SlurmLauncher(Settings(), tmp_path)
 
 
 def test_unknown_settings_of_slurm_are_one_line(tmp_path, local_jobs):
-    with pytest.raises(UserError, match="slurm: .*partitoin"):
+    with pytest.raises(UserError, match=r"slurm: .*partitoin"):
         SlurmLauncher(Settings(slurm={"partitoin": "gpu"}), tmp_path)
 
 

@@ -129,6 +129,18 @@ def test_only_the_executor_writes_gradients() -> None:
     assert relative(writing) == ["backward/finite.py", "backward/gradients.py"]
 
 
+def test_nothing_knows_of_compare_but_the_front() -> None:
+    package = [path for path in files(".") if path.relative_to(PACKAGE).parts[0] != "compare"]
+    knowing = [path for path in package if any(is_under(name, f"{NAME}.compare") for name in imported(path))]
+    assert relative(knowing) == ["__main__.py"]
+
+
+@pytest.mark.parametrize("part", ["compare/statistics", "compare/report"])
+def test_statistics_and_report_work_from_tables_alone(part: str) -> None:
+    for path in files(part):
+        assert not {name.split(".")[0] for name in imported(path)} & (HEAVY - {"scipy"}), path
+
+
 def test_the_package_does_not_import_its_own_testing() -> None:
     package = [path for path in files(".") if "testing" not in path.relative_to(PACKAGE).parts]
     assert not [path for path in package if any(is_under(name, f"{NAME}.testing") for name in imported(path))]

@@ -11,12 +11,12 @@ from markupsafe import Markup
 from mtl_lightning.compare.evidence import Evidence
 from mtl_lightning.compare.report.headline import headline
 from mtl_lightning.compare.report.plots import Plot
-from mtl_lightning.compare.report.plots.looks import FAINT, INK, PALETTE, PAPER, RULE, TASKS
+from mtl_lightning.compare.report.plots.looks import BROWN, FAINT, INK, PALETTE, PAPER, RULE, TASKS
 from mtl_lightning.compare.report.tables import details, overview
 from mtl_lightning.compare.summary import Summary
 
 HERE = Path(__file__).parent / "page"
-COLOURS = {INK: "ink", PAPER: "paper", FAINT: "faint", RULE: "rule"}
+COLOURS = {INK: "ink", PAPER: "paper", FAINT: "faint", RULE: "rule", BROWN: "baseline"}
 COLOURS |= {colour: f"series-{at}" for at, colour in enumerate(PALETTE)}
 COLOURS |= {colour: f"task-{at}" for at, colour in enumerate(TASKS)}
 

@@ -22,7 +22,8 @@ def improvement(contestants: list[str], overall: Overall) -> pd.DataFrame:
     sec. 4, from Mann and Whitney 1947). The stratified bootstrap draws runs again within each contestant; here a run
     has one overall score, where they average over tasks that were run separately. That seeds pair the runs is not used,
     which makes intervals wider where runs of a seed go up and down together. Still, percentile intervals of five runs
-    are too narrow (91 % of them hold the truth where noise is normal), and [1, 1] means that every run was better, not that every run will be.
+    are too narrow (91 % of them hold the truth where noise is normal), and [1, 1] means that every run was better, not
+    that every run will be.
 
     Args:
         contestants: Names.

@@ -21,6 +21,7 @@ CHINESE = (
     "PingFang SC",
     "Microsoft YaHei",
 )
+DPI = 150
 STYLE = {
     "font.size": 9,
     "text.parse_math": False,
@@ -71,7 +72,7 @@ def new_figure(width: float, height: float) -> "Figure":
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
@@ -85,7 +86,7 @@ def save(figure: "Figure", stem: Path) -> tuple[str, tuple[Path, ...]]:
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # is done; each file would do it again
     png, vector = stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.svg")
-    figure.savefig(png, dpi=150, facecolor="white", metadata={"Software": None})
+    figure.savefig(png, dpi=DPI, facecolor="white", metadata={"Software": None})
     text = StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     svg = re.sub(r"[ \t]+$", "", text.getvalue(), flags=re.MULTILINE)

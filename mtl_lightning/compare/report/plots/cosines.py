@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_PANELS = 12
+"""Half as many where the matrices are large."""
 
 
 def cosines(material: Material) -> "tuple[Figure, str]":
@@ -24,7 +25,8 @@ def cosines(material: Material) -> "tuple[Figure, str]":
         raise NothingToShowError("No cosines between gradients were logged.")
     if len(material.evidence.tasks) == 2:
         return _rows(material, found, names)
-    strong = sorted(names, key=lambda name: not material.looks[name].strong)[:MOST_PANELS]
+    most = MOST_PANELS if len(material.evidence.tasks) <= 5 else MOST_PANELS // 2
+    strong = sorted(names, key=lambda name: not material.looks[name].strong)[:most]
     return _matrices(material, found, [name for name in names if name in strong], len(names))
 
 
@@ -55,7 +57,7 @@ def _matrices(material: Material, found: pd.DataFrame, names: list[str], count: 
     for panel in panels[len(names) :]:
         panel.set_axis_off()
     if len(tasks) > MOST_NUMBERED:
-        figure.colorbar(mesh, ax=panels.tolist(), shrink=0.5)
+        figure.colorbar(mesh, ax=panels.tolist(), location="top", shrink=0.4, aspect=30)
     left = f" Shown are {len(names)} of {count} contestants." if count > len(names) else ""
     return (
         figure,

@@ -32,7 +32,7 @@ def curves(material: Material) -> "tuple[Figure, str]":
         frame_the_end(panel)
     for panel in panels[len(names) :]:
         panel.set_axis_off()
-    panels[0].set_xlabel("optimizer step")
+    figure.supxlabel("optimizer step", fontsize=9)
     legend(figure, material, panels[: len(names)])
     return figure, (
         "Scores on validation over training: mean over seeds; the band reaches from the lowest seed to the highest. "
@@ -102,4 +102,4 @@ def legend(figure: "Figure", material: Material, panels: "list[Axes]") -> None:
     grey = [name for name in material.looks if name in found and not material.looks[name].strong]
     handles = [found[name] for name in [*strong, *grey[:1]]]
     labels = [material.looks[name].label for name in strong] + ([f"{len(grey)} others"] if grey else [])
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4))
+    figure.legend(handles, labels, loc="outside upper center", ncols=min(len(labels), 4))

@@ -7,13 +7,13 @@ from mtl_lightning.compare.report.plots.looks import FAINT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.text import Annotation
     from matplotlib.transforms import Bbox
 
-CLEAR = 6.0
-"""Pixels that are kept free around a point."""
-RINGS = (5, 9, 16, 28, 44, 64, 90)
-"""Pixels between a point and its name, tried in turn; lines longer than the last would cross too much."""
+SIZE = 7.5
+CLEAR = 4.5
+"""Points (1/72 inch) that are kept free around a marker."""
+RINGS = (4, 7, 12, 20, 32, 46)
+"""Points between a marker and its name, tried in turn; lines longer than the last would cross too much."""
 DIRECTIONS = ((1, 1), (1, -1), (-1, 1), (-1, -1), (0, 1), (0, -1), (1, 0), (-1, 0))
 """First the corners, where no interval passes."""
 
@@ -28,34 +28,41 @@ def label_points(axes: "Axes", points: Sequence[tuple[float, float, str]]) -> li
     Returns:
         The texts for which there was no place.
     """
-    from matplotlib.transforms import Bbox
+    from matplotlib.transforms import Affine2D, Bbox
 
     axes.figure.draw_without_rendering()  # type: ignore[union-attr]
-    scale, inside = axes.figure.dpi / 72, axes.get_window_extent()
-    middles = [tuple(axes.transData.transform((x, y))) for x, y, _ in points]
+    to_points = Affine2D().scale(72 / axes.figure.dpi)
+    inside = axes.get_window_extent().transformed(to_points)
+    middles = [tuple((axes.transData + to_points).transform((x, y))) for x, y, _ in points]
     taken = [Bbox.from_extents(x - CLEAR, y - CLEAR, x + CLEAR, y + CLEAR) for x, y in middles]
     lost = []
-    for point, middle in zip(points, middles, strict=True):
-        note = _note(axes, point)
-        size = note.get_window_extent()
+    for (x, y, text), middle in zip(points, middles, strict=True):
+        size = _size(axes, text).transformed(to_points)
         place = next((at for at in _places(size.width, size.height) if _free(at, middle, inside, taken)), None)
         if place is None:
-            note.remove()
-            lost.append(point[2])
+            lost.append(text)
             continue
-        note.set_position(((place.x0 + size.width / 2) / scale, (place.y0 + size.height / 2) / scale))
-        if note.arrow_patch is not None:
-            note.arrow_patch.set_visible(max(place.x0, -place.x1, place.y0, -place.y1) > RINGS[1])
+        _write(axes, text, (x, y), place)
         taken.append(place.translated(*middle))
     return lost
 
 
-def _note(axes: "Axes", point: tuple[float, float, str]) -> "Annotation":
-    line = {"arrowstyle": "-", "color": FAINT, "lw": 0.5, "shrinkA": 0, "shrinkB": 3}
-    style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7.5, "zorder": 5}
-    note = axes.annotate(point[2], point[:2], (0, 0), textcoords="offset points", arrowprops=line, **style)
+def _size(axes: "Axes", text: str) -> "Bbox":
+    written = axes.text(0, 0, text, fontsize=SIZE)
+    size = written.get_window_extent()
+    written.remove()
+    return size
+
+
+def _write(axes: "Axes", text: str, point: tuple[float, float], place: "Bbox") -> None:
+    """Writes a name, with a line from its nearest edge where it is not beside the point."""
+    nearest = tuple(0.0 if low > 0 else 1.0 if high < 0 else 0.5 for low, high in (place.intervalx, place.intervaly))
+    far = max(place.x0, -place.x1, place.y0, -place.y1) > RINGS[1]
+    line = {"arrowstyle": "-", "color": FAINT, "lw": 0.5, "shrinkA": 0, "shrinkB": 3, "relpos": nearest}
+    middle = ((place.x0 + place.x1) / 2, (place.y0 + place.y1) / 2)
+    style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": SIZE, "zorder": 5}
+    note = axes.annotate(text, point, middle, textcoords="offset points", arrowprops=line if far else None, **style)
     note.set_in_layout(False)
-    return note
 
 
 def _places(width: float, height: float) -> "Iterator[Bbox]":

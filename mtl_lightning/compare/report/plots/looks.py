@@ -9,6 +9,8 @@ from mtl_lightning.compare.report.quality import quality
 from mtl_lightning.compare.summary import Summary
 
 INK, PAPER, FAINT, RULE = "#1b1b1c", "#fffffe", "#8b8b8c", "#d9d9da"
+BROWN = "#80583a"
+"""Of the single-task baseline."""
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#882255")
 """Okabe and Ito's colours, told apart with any colour vision, without yellow (unseen on white) and with a wine red."""
 TASKS = ("#332288", "#44aa99", "#cc6677", "#999933", "#88ccee", "#aa4499", "#117733", "#ddaa33", "#661100", "#6699cc")
@@ -45,8 +47,8 @@ class Material:
         summary: What it says.
 
     Attributes:
-        looks: By contestant. The reference is black (white in the dark), the best ones and, where there is room, all
-            others have a colour.
+        looks: By contestant. The reference is black (white in the dark), the baseline brown; the best of the others
+            have a colour, and the rest is grey.
         quality: ``mean, low, high`` by contestant.
         main: Rows of the main metrics, one for each task.
     """
@@ -68,7 +70,7 @@ def _looks(evidence: Evidence, quality: pd.Series) -> dict[str, Look]:
     others = [name for name in names if name not in (evidence.reference, SINGLE_TASK)]
     best = sorted(others, key=lambda name: -quality.fillna(-float("inf")).get(name, -float("inf")))
     coloured = [name for name in others if name in best[: len(PALETTE)]]
-    colours = {evidence.reference: INK, SINGLE_TASK: FAINT} | dict(zip(coloured, PALETTE, strict=False))
+    colours = {evidence.reference: INK, SINGLE_TASK: BROWN} | dict(zip(coloured, PALETTE, strict=False))
     return {
         name: Look(colours.get(name, FAINT), MARKERS[at % len(MARKERS)], name in colours, short(name))
         for at, name in enumerate(names)

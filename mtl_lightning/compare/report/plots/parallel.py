@@ -56,6 +56,7 @@ def _names_at_the_end(axes: "Axes", material: Material, ends: pd.Series) -> None
     last = len(material.main) - 1.0
     gap = 1.1 / max(len(ends) - 1, 12)
     room = 0.35 + 0.04 * len(axes.lines) / 10
+    axes.set_xlim(-0.1, last + room)  # names then start at the edge, where the layout makes room for them
     for name, end, height in zip(ends.index, ends, spread(ends.tolist(), gap), strict=True):
         look, place = material.looks[name], (last + room, height)
         axes.plot([last, place[0]], [end, height], color=look.colour, lw=0.5, zorder=1)

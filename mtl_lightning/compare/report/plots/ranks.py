@@ -74,4 +74,5 @@ def _names(axes: "Axes", material: Material, ranks: pd.Series, depth: float) -> 
         style: dict[str, Any] = {"ha": "right" if left else "left", "va": "center", "fontsize": 8}
         text = f"{look.label} {value}" if left else f"{value} {look.label}"
         axes.annotate(text, (edge, row), (-3 if left else 3, 0), textcoords="offset points", **style)
+    axes.set_xlim(low - 0.02, high + 0.02)  # names then start at the edge, where the layout makes room for them
     axes.set_ylim(depth + half - 0.4, TOP - 1.3)

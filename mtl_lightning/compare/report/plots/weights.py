@@ -35,10 +35,11 @@ def weights(material: Material) -> "tuple[Figure, str]":
         panel.set_title(material.looks[name].label, loc="left")
     for panel in panels[len(names) :]:
         panel.set_axis_off()
+    figure.supxlabel("optimizer step", fontsize=9)
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 5))
+    figure.legend(handles, labels, loc="outside upper center", ncols=min(len(labels), 5))
     return figure, (
-        "Weight of each task's loss over optimizer steps, mean over seeds (up to six tasks: with a band from the lowest "
+        "Weight of each task's loss over optimizer steps, mean over seeds (up to six tasks: and a band from the lowest "
         "seed to the highest). Every panel has its own scale: weightings differ in it by orders of magnitude."
     )
 
