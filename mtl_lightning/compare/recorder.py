@@ -12,6 +12,7 @@ from mtl_lightning.callbacks.cosines import CosineHistory
 from mtl_lightning.callbacks.skipping import NotFiniteError, StopWhenNotFinite
 from mtl_lightning.compare.measure import PassCounter, PeakMemory, Stopwatch
 from mtl_lightning.compare.store import RECORD, write_text
+from mtl_lightning.errors import UserError
 from mtl_lightning.weighting import LossWeighting
 from mtl_lightning.weighting.solvers import SolverError
 
@@ -93,7 +94,8 @@ class RunRecorder(Callback):
         if isinstance(exception, Exception):
             kinds = {NotFiniteError: "diverged", SolverError: "solver"}
             status = next((name for kind, name in kinds.items() if isinstance(exception, kind)), "failed")
-            self._write(trainer, pl_module, status, f"{exception}")
+            kind = "" if isinstance(exception, UserError) else f"{type(exception).__name__}: "
+            self._write(trainer, pl_module, status, f"{kind}{exception}")
 
     def _write(self, trainer: Trainer, module: LightningModule, status: str, message: str) -> None:
         if self._passes is not None:

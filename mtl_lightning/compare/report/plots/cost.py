@@ -6,7 +6,7 @@ import pandas as pd
 
 from mtl_lightning.compare.report.numbers import TIMES
 from mtl_lightning.compare.report.plots.canvas import new_figure
-from mtl_lightning.compare.report.plots.forest import robust_limits
+from mtl_lightning.compare.report.plots.forest import near, padded
 from mtl_lightning.compare.report.plots.labels import label_points
 from mtl_lightning.compare.report.plots.looks import Material, NothingToShowError
 from mtl_lightning.compare.report.quality import quality_name
@@ -45,9 +45,9 @@ def _axes(axes: "Axes", material: Material, points: pd.DataFrame) -> None:
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("")
     axes.margins(0.12)
-    inner = robust_limits(points["mean"].tolist())
-    if inner is not None:
-        axes.set_ylim(*inner)
+    kept = points[near(points["mean"].tolist())]
+    if len(kept) < len(points):
+        axes.set_ylim(*padded([*kept["mean"], *kept["low"], *kept["high"]]))
     axes.set_xlabel(f"time a step, relative to {material.looks[material.evidence.reference].label}")
     axes.set_ylabel(quality_name(material.evidence, material.summary).replace(" (", "\n(").replace(": ", ":\n"))
     axes.grid()

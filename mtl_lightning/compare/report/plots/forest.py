@@ -1,6 +1,7 @@
 """Forest plot: a row a contestant, its mean and its interval, and every seed."""
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -61,13 +62,14 @@ def rows(axes: "Axes", material: Material, means: pd.DataFrame, seeds: pd.DataFr
 
 def bound(axes: "Axes", means: pd.DataFrame) -> None:
     """Keeps one contestant that is far off from pressing all others together: what lies outside gets an arrow."""
-    inner = robust_limits(means["mean"].tolist())
-    if inner is None:
+    inside = near(means["mean"].tolist())
+    if all(inside):
         return
-    axes.set_xlim(*inner)
-    for at, mean in enumerate(means["mean"]):
-        if not inner[0] <= mean <= inner[1]:
-            left = mean < inner[0]
+    kept = means[inside]
+    axes.set_xlim(*padded([0.0, *kept["mean"], *kept["low"], *kept["high"]]))
+    for at, (mean, is_near) in enumerate(zip(means["mean"], inside, strict=True)):
+        if not is_near:
+            left = mean < kept["mean"].min()
             axes.annotate(
                 f"◀ {mean:.4g}" if left else f"{mean:.4g} ▶",
                 (0.01 if left else 0.99, at),
@@ -78,19 +80,26 @@ def bound(axes: "Axes", means: pd.DataFrame) -> None:
             )
 
 
-def robust_limits(values: Sequence[float], reach: float = 6.0) -> tuple[float, float] | None:
-    """Limits that leave out values far from the middle half; ``None`` where none is so far.
+def near(values: Sequence[float], reach: float = 6.0) -> list[bool]:
+    """Which values are not far from the middle half of them: at most ``reach`` times its width.
 
-    >>> robust_limits([1.0, 2.0, 3.0, 4.0]) is None
-    True
-    >>> robust_limits([1.0, 2.0, 3.0, 4.0, -900.0])
-    (-0.5, 4.5)
+    >>> near([1.0, 2.0, 3.0, 4.0, -900.0])
+    [True, True, True, True, False]
+    >>> near([1.0, 1.0, 1.0, 900.0])
+    [True, True, True, True]
     """
     ordered = sorted(values)
     low, high = ordered[len(ordered) // 4], ordered[(3 * len(ordered)) // 4]
     margin = reach * (high - low)
-    near = [value for value in ordered if low - margin <= value <= high + margin]
-    if margin <= 0 or len(near) == len(ordered):
-        return None
-    pad = 0.5 * (near[-1] - near[0]) / max(len(near) - 1, 1) if len(near) > 1 else margin
-    return near[0] - 3 * pad, near[-1] + pad
+    return [margin <= 0 or low - margin <= value <= high + margin for value in values]
+
+
+def padded(values: Sequence[float], share: float = 0.04) -> tuple[float, float]:
+    """Limits around the values that are numbers, with some room.
+
+    >>> padded([0.0, 100.0, float("nan")])
+    (-4.0, 104.0)
+    """
+    known = [value for value in values if isfinite(value)]
+    room = share * (max(known) - min(known))
+    return min(known) - room, max(known) + room

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mtl_lightning.compare.report.plots.canvas import new_figure
+from mtl_lightning.compare.report.plots.forest import near, padded
 from mtl_lightning.compare.report.plots.labels import label_points
 from mtl_lightning.compare.report.plots.looks import FAINT, Material, NothingToShowError, short
 from mtl_lightning.compare.report.plots.parallel import parallel
@@ -51,10 +52,13 @@ def _scatter(material: Material, wide: pd.DataFrame) -> "tuple[Figure, str]":
     axes.plot(*front.to_numpy().T, color=FAINT, lw=1, ls=(0, (4, 2)), zorder=1, label="Pareto front")
     for name in wide.index:
         _contestant(axes, material, name, list(wide.columns))
-    _axes(axes, material)
-    named = sorted(wide.index, key=lambda name: not material.looks[name].strong)
+    kept = wide[np.logical_and.reduce([near(wide[task].tolist()) for task in wide])]
+    _axes(axes, material, kept)
+    named = sorted(kept.index, key=lambda name: not material.looks[name].strong)
     lost = label_points(axes, [(*wide.loc[name], material.looks[name].label) for name in named])
     missing = f" Not named for lack of room: {', '.join(lost)}." if lost else ""
+    outside = [material.looks[name].label for name in wide.index if name not in kept.index]
+    missing += f" Far outside: {', '.join(outside)}." if outside else ""
     return figure, (
         "Main metric of both tasks: mean with 95 % intervals of each contestant; small points: seeds. Up and right is "
         f"better; the dashed line joins the contestants that none beats on both (Pareto front).{missing}"
@@ -74,10 +78,13 @@ def _contestant(axes: "Axes", material: Material, name: str, tasks: list[str]) -
     axes.plot(x, y, look.marker, color=look.colour, ms=7, zorder=look.order + 1, label=name)
 
 
-def _axes(axes: "Axes", material: Material) -> None:
+def _axes(axes: "Axes", material: Material, kept: pd.DataFrame) -> None:
+    means = material.means()
+    ends = means[means["contestant"].isin(kept.index)]
     for axis, metric in zip("xy", material.main.itertuples(), strict=True):
         getattr(axes, f"set_{axis}label")(f"{short(metric.task)}: {metric.metric}")
+        of_task = ends[ends["task"] == metric.task]
+        getattr(axes, f"set_{axis}lim")(*padded([*of_task["mean"], *of_task["low"], *of_task["high"]], share=0.12))
         if not metric.higher_is_better:
             getattr(axes, f"invert_{axis}axis")()
     axes.grid()
-    axes.margins(0.12)
