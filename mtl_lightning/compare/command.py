@@ -7,8 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from mtl_lightning.compare.options import parse
 from mtl_lightning.compare.plan import Plan, make_plan
-from mtl_lightning.compare.settings import HELP, parse
+from mtl_lightning.compare.settings import HELP
 from mtl_lightning.compare.show import show_plan
 from mtl_lightning.compare.store import Store
 from mtl_lightning.errors import UserError

@@ -17,15 +17,15 @@ class Summary:
             ``metrics`` (the mean over all metrics). Empty without a baseline.
         delta_m: ``contestant, convention, mean, low, high, num_seeds``.
         ranks: ``contestant, mean_rank, low, high, num_seeds, rank_of_means``; rank 1 is best. ``mean_rank`` is the mean
-            of the ranks within seeds, to which the interval belongs; ``rank_of_means`` ranks means over seeds, as papers
-            do.
+            of the ranks within seeds, to which the interval belongs; ``rank_of_means`` ranks means over seeds, as
+            papers do.
         pool: Which contestants the ranks are taken over.
         overall: What contestants are compared by, in words: "Δm (tasks)" or "mean of the main metrics".
         tests: ``family, first, second, task, metric, difference, low, high, p, p_corrected, effect, effect_low,
             effect_high, num_seeds, verdict``: ``first`` minus ``second``, so that positive is better for ``first``.
             ``family``: ``reference`` (each contestant against the reference, overall), ``pairs`` (each pair once,
-            overall) or ``tasks`` (each contestant against the reference, on each task's main metric; elsewhere ``task`` and
-            ``metric`` are empty). ``verdict``: ``better``, ``worse``, ``no difference shown`` or ``too few seeds``.
+            overall) or ``tasks`` (each contestant against the reference, on each task's main metric; elsewhere ``task``
+            and ``metric`` are empty). ``verdict``: ``better``, ``worse``, ``no difference shown`` or ``too few seeds``.
         improvement: ``first, second, probability, low, high``: probability that a run of ``first`` is better overall
             than one of ``second``, with a bootstrap interval.
         costs: ``contestant, measure, mean, low, high, relative``: ``measure`` is a column of the evidence's costs;

@@ -11,8 +11,8 @@ from mtl_lightning import weighting
 from mtl_lightning.compare.catalogue import FIXED, WEIGHTINGS, Choice, Range, class_name, short_name
 from mtl_lightning.compare.command import run
 from mtl_lightning.compare.configs import get_value, read_config, restricted, set_value
+from mtl_lightning.compare.options import parse
 from mtl_lightning.compare.plan import Plan, make_plan
-from mtl_lightning.compare.settings import parse
 from mtl_lightning.errors import UserError
 
 
@@ -266,7 +266,7 @@ def test_a_space_that_is_none_is_refused(spec, tmp_path):
 def test_the_plan_needs_no_heavy_import():
     code = (
         "import sys, mtl_lightning.compare.command, mtl_lightning.compare.show;"
-        "from mtl_lightning.compare.settings import parse; from mtl_lightning.compare.plan import make_plan;"
+        "from mtl_lightning.compare.options import parse; from mtl_lightning.compare.plan import make_plan;"
         "make_plan(parse(['--weightings=all', '--tune=2']));"
         "heavy = {'torch', 'lightning', 'numpy', 'scipy', 'pandas', 'optuna', 'matplotlib', 'jsonargparse'};"
         "print(sorted(heavy & set(sys.modules)))"

@@ -10,14 +10,15 @@ import submitit
 import torch
 from torch import nn
 
-from mtl_lightning.compare import launchers
 from mtl_lightning.compare.agenda import Agenda
 from mtl_lightning.compare.conduct import conduct
 from mtl_lightning.compare.execute import execute
-from mtl_lightning.compare.launchers import Ended, Launcher, LocalLauncher, SlurmLauncher, gpus
+from mtl_lightning.compare.launchers import Ended, Launcher, LocalLauncher, SlurmLauncher, local, processes
+from mtl_lightning.compare.launchers.hardware import gpus
 from mtl_lightning.compare.measure import PassCounter, PeakMemory, Stopwatch
+from mtl_lightning.compare.options import parse
 from mtl_lightning.compare.plan import Run, make_plan
-from mtl_lightning.compare.settings import Settings, parse
+from mtl_lightning.compare.settings import Settings
 from mtl_lightning.compare.store import RESULT, Store
 from mtl_lightning.errors import UserError
 
@@ -171,9 +172,9 @@ def test_a_run_is_found_by_its_key_whatever_it_was_called(tmp_path):
 
 # -- processes and jobs ------------------------------------------------------------------------------------------------
 def test_a_process_that_is_deaf_is_killed(tmp_path, monkeypatch):
-    monkeypatch.setattr(launchers, "_GRACE", 0.5)
-    monkeypatch.setattr(launchers, "_in_slot", _deaf)
-    monkeypatch.setattr(launchers, "_PRELOADED", [])
+    monkeypatch.setattr(local, "_GRACE", 0.5)
+    monkeypatch.setattr(local, "_in_slot", _deaf)
+    monkeypatch.setattr("mtl_lightning.compare.launchers.forking._PRELOADED", [])
     launcher = LocalLauncher(Settings(time_limit=0.02, workers=1))
     (run,) = plan("--weightings=equal", "--seeds=1").all_runs()
     launcher.start(run, tmp_path)
@@ -193,8 +194,8 @@ def _deaf(*arguments):
 
 
 def test_a_process_that_dies_says_of_what(tmp_path, monkeypatch):
-    monkeypatch.setattr(launchers, "_in_slot", _dying)
-    monkeypatch.setattr(launchers, "_PRELOADED", [])
+    monkeypatch.setattr(local, "_in_slot", _dying)
+    monkeypatch.setattr("mtl_lightning.compare.launchers.forking._PRELOADED", [])
     launcher = LocalLauncher(Settings(workers=1))
     (run,) = plan("--weightings=equal", "--seeds=1").all_runs()
     launcher.start(run, tmp_path)
@@ -220,7 +221,7 @@ def test_workers_are_as_many_as_gpus_or_as_cores_allow(monkeypatch):
     two = LocalLauncher(Settings(), devices=2)
     assert (two.workers, two._device(0), LocalLauncher(Settings())._device(2)) == (1, "0,1", "2")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setattr(launchers, "_cores", lambda: [4, 5, 6, 7])
+    monkeypatch.setattr(local, "cores", lambda: [4, 5, 6, 7])
     assert LocalLauncher(Settings(threads=2)).workers == 2
     assert [LocalLauncher(Settings(threads=2))._cores(slot) for slot in (0, 1)] == [[4, 5], [6, 7]]
     assert LocalLauncher(Settings(threads=2, workers=3))._cores(0) == []
@@ -310,7 +311,7 @@ def test_a_mistake_in_a_config_is_the_runs_message(tmp_path, monkeypatch):
     made, store = plan("--weightings=equal", "--seeds=1", "--model.encoder.channles=[1]"), Store(tmp_path)
     (run,) = made.all_runs()
     folder = store.prepare(run)
-    process = launchers.processes().Process(target=execute, args=(str(folder), 1, False, "compare"))
+    process = processes().Process(target=execute, args=(str(folder), 1, False, "compare"))
     process.start()
     process.join()
     result = store.result(run)

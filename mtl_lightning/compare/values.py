@@ -1,0 +1,124 @@
+"""What the values of options mean."""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias, get_args
+
+from mtl_lightning.compare.catalogue import WEIGHTINGS, Choice, Range, Space, class_name
+from mtl_lightning.compare.configs import parse_value, read_yaml
+from mtl_lightning.errors import UserError, did_you_mean
+
+Converter: TypeAlias = Callable[[str, Any], Any]
+"""Turns what was given for an option, whose name comes first, into its value, or raises a :class:`UserError`."""
+
+
+def weightings(name: str, value: Any) -> list[str]:
+    """Classes of the weightings that are named: a list, or names with commas between."""
+    named = value.split(",") if isinstance(value, str) else list(value)
+    classes: list[str] = []
+    for item in named:
+        classes += list(WEIGHTINGS) if item.strip().lower() == "all" else [class_name(item.strip())]
+    return list(dict.fromkeys(classes))
+
+
+def seeds(name: str, value: Any) -> list[int]:
+    """Seeds: so many from 0, or those given."""
+    value = parse_value(f"[{value}]" if "," in value else value) if isinstance(value, str) else value
+    seeds = list(range(value)) if isinstance(value, int) else value
+    if not isinstance(seeds, list) or not seeds or not all(isinstance(s, int) and s >= 0 for s in seeds):
+        raise UserError(f"seeds: expected a number of seeds, at least 1, or some of them (0,1,2), found {value!r}")
+    if len(set(seeds)) < len(seeds):
+        raise UserError(f"seeds: each must be named once, found {value!r}")
+    return seeds
+
+
+def switch(name: str, value: Any) -> bool:
+    """True or false."""
+    found = parse_value(value) if isinstance(value, str) else value
+    if not isinstance(found, bool):
+        raise UserError(f"{name}: expected true or false, found {value!r}")
+    return found
+
+
+def count(least: int) -> Converter:
+    """A whole number, at least ``least``."""
+
+    def convert(name: str, value: Any) -> int:
+        found = parse_value(value) if isinstance(value, str) else value
+        if not isinstance(found, int) or isinstance(found, bool) or found < least:
+            raise UserError(f"{name}: expected a whole number, at least {least}, found {value!r}")
+        return found
+
+    return convert
+
+
+def minutes(name: str, value: Any) -> float:
+    """Minutes, more than 0."""
+    found = parse_value(value) if isinstance(value, str) else value
+    if not isinstance(found, int | float) or found <= 0:
+        raise UserError(f"{name}: expected minutes, more than 0, found {value!r}")
+    return float(found)
+
+
+def one_of(choices: Any) -> Converter:
+    """One of the words of a ``Literal``."""
+
+    def convert(name: str, value: Any) -> str:
+        if value not in get_args(choices):
+            raise UserError(f"{name}: unknown '{value}'; {did_you_mean(str(value), get_args(choices))}")
+        return str(value)
+
+    return convert
+
+
+def mapping(name: str, value: Any) -> dict[str, Any]:
+    """Keys and values."""
+    found = parse_value(value) if isinstance(value, str) else value
+    if not isinstance(found, dict):
+        raise UserError(f"{name}: expected {{key: value}}, found {value!r}")
+    return found
+
+
+def space(name: str, value: Any) -> Space:
+    """What to search, by key."""
+    return {key: searched(f"{name}.{key}", spec) for key, spec in mapping(name, value).items()}
+
+
+def searched(name: str, spec: Any) -> Range | Choice:
+    """What one key may be: a list of values, or ``low``, ``high`` and ``log``."""
+    if isinstance(spec, list) and spec:
+        return Choice(tuple(spec))
+    if isinstance(spec, dict) and {"low", "high"} <= set(spec) <= {"low", "high", "log"}:
+        low, high, log = float(spec["low"]), float(spec["high"]), bool(spec.get("log", False))
+        if low < high and (low > 0 or not log):
+            return Range(low, high, log)
+    raise UserError(f"{name}: expected a list of values or {{low: …, high: …, log: true}}, found {spec!r}")
+
+
+def variants(name: str, value: Any) -> dict[str, dict[str, Any]]:
+    """Changes of the config, by contestant."""
+    return {variant: changes_of(variant, changes) for variant, changes in mapping(name, value).items()}
+
+
+def strings(name: str, value: Any) -> list[str]:
+    """A list of words."""
+    return [value] if isinstance(value, str) else [str(item) for item in value]
+
+
+def changes_of(name: str, changes: Any) -> dict[str, Any]:
+    """Changes of a config by key; those of a file come flat, each of its values at its whole key."""
+    if isinstance(changes, str):
+        return dict(_flat(read_yaml(changes)))
+    if not isinstance(changes, dict):
+        raise UserError(f"variant '{name}': expected a YAML file or {{key: value}}, found {changes!r}")
+    return changes
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    pairs = []
+    for key, value in config.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, dict) and "class_path" not in value and path not in ("model.tasks", "data.datasets"):
+            pairs += _flat(value, f"{path}.")
+        else:
+            pairs.append((path, value))
+    return pairs
