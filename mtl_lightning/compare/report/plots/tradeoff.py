@@ -25,8 +25,8 @@ def tradeoff(material: Material) -> "tuple[Figure, str]":
         means.pivot(index="contestant", columns="task", values="mean").reindex(columns=material.main["task"]).dropna()
     )
     wide = wide.loc[[name for name in material.evidence.contestants if name in wide.index]]
-    if wide.empty:
-        raise NothingToShowError("No contestant has a score on every task.")
+    if len(wide) < 2:
+        raise NothingToShowError("No two contestants have a score on every task.")
     return _scatter(material, wide) if wide.shape[1] == 2 else parallel(material, wide)
 
 
