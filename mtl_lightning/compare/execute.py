@@ -17,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from mtl_lightning.compare.store import FIT, LOG, RECORD, RESULT, read_json, write_text
+from mtl_lightning.compare.store import FIT, KEPT, LOG, RECORD, RESULT, read_json, write_text
 
 SCORES = "scores.json"
 _WAIT = 300.0  # seconds for a run of a comparison that was killed to notice and stop
@@ -75,9 +75,10 @@ def _outcome(run_dir: Path, threads: int) -> dict[str, Any]:
         broken = scores["average"] is None
         what = {"status": "diverged", "message": "its scores are not finite"} if broken else {"status": "finished"}
         return {"message": "", **record, "scores": scores, **what}
-    status = record.get("status", "failed")
-    message = record.get("message") or raised or _last_error(run_dir / LOG)
-    return {**record, "status": "failed" if status == "finished" else status, "message": message}
+    if code == 0:
+        return {**record, "status": "failed", "message": f"it chose no checkpoint by validation; see {run_dir / LOG}"}
+    status = record.get("status") if record.get("status") in KEPT[1:] else "failed"
+    return {**record, "status": status, "message": record.get("message") or raised or _last_error(run_dir / LOG)}
 
 
 def _fit(run_dir: Path, threads: int) -> int:
