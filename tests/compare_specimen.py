@@ -118,11 +118,10 @@ def summary(found):
         kinds["improvement"] += [(first, second, 0.4, 0.2, 0.6), (second, first, 0.6, 0.4, 0.8)]
     costs = []
     for measure in ("seconds_per_step", "peak_memory", "backward_passes", "solver_seconds", "skipped_steps", "steps"):
-        base = found.costs[found.costs.contestant == found.reference][measure].mean()
+        base = found.costs[found.costs.contestant == found.reference].set_index("seed")[measure].replace(0, np.nan)
         for name, part in found.costs.groupby("contestant", sort=False):
-            costs.append(
-                (name, measure, *_interval(part[measure])[:3], part[measure].mean() / base if base else np.nan)
-            )
+            ratios = (part.set_index("seed")[measure] / base).reindex(part.seed)
+            costs.append((name, measure, *_interval(part[measure])[:3], *_interval(ratios)[:3]))
     conflicts = []
     for name in found.contestants:
         part, runs = found.cosines[found.cosines.contestant == name], found.runs[found.runs.contestant == name]
@@ -145,7 +144,10 @@ def summary(found):
         overall="Δm (tasks)" if len(deltas) else "mean of the main metrics",
         tests=pd.DataFrame(kinds["tests"], columns=f"{columns} num_seeds verdict".split()),
         improvement=pd.DataFrame(kinds["improvement"], columns=["first", "second", "probability", "low", "high"]),
-        costs=pd.DataFrame(costs, columns=["contestant", "measure", "mean", "low", "high", "relative"]),
+        costs=pd.DataFrame(
+            costs,
+            columns=["contestant", "measure", "mean", "low", "high", "relative", "relative_low", "relative_high"],
+        ),
         conflicts=pd.DataFrame(
             conflicts,
             columns=["contestant", "cosine", "conflicting", "skipped_steps", "diverged", "failed", "solver", "timeout"],

@@ -103,7 +103,8 @@ class Executor:
         overflow under a gradient scaler are left to it: it skips the step and lowers its scale."""
         self._refresh_every = 1 if refresh_every is None and not isinstance(weighting, LossWeighting) else refresh_every
         num_tasks = len(weighting.tasks)
-        self._rows = FeatureProducts(num_tasks) if evidence is None else Rows(evidence, num_tasks)
+        keep = not isinstance(weighting, LossWeighting)  # which looks at the tasks' gradients only now and then
+        self._rows = FeatureProducts(num_tasks) if evidence is None else Rows(evidence, num_tasks, keep)
         if isinstance(weighting, JacobianWeighting) and isinstance(self._rows, Rows):
             weighting.prepare(self._rows.num_parameters)
         self._weights = dict.fromkeys(weighting.tasks, 1.0)

@@ -13,7 +13,7 @@ from mtl_lightning.weighting.inner_products import exact_gramian, gramian_on_dev
 
 
 class Rows:
-    """Per-task gradients of some parameters, flat, in a buffer [K, P] that is allocated once.
+    """Per-task gradients of some parameters, flat, in one buffer [K, P].
 
     Tasks take the rows from the top in the order in which they come, so that those of a step are contiguous. Rows are
     sums over processes once ``gather`` returns.
@@ -21,14 +21,16 @@ class Rows:
     Args:
         parameters: What the gradients are of; P values in all.
         num_tasks: K.
+        keep: Whether the buffer outlives ``clear``: for those who need it in every step.
 
     Attributes:
         used: For each parameter, whether a task of this process has a gradient of it.
     """
 
-    def __init__(self, parameters: Sequence[nn.Parameter], num_tasks: int) -> None:
+    def __init__(self, parameters: Sequence[nn.Parameter], num_tasks: int, keep: bool = True) -> None:
         self.parameters = parameters
         self.num_tasks = num_tasks
+        self.keep = keep
         self.used = [False] * len(parameters)
         self.num_parameters = sum(parameter.numel() for parameter in parameters)
         self._places: dict[str, int] = {}
@@ -48,8 +50,9 @@ class Rows:
         return self._memory()[: len(self._places)]
 
     def clear(self) -> None:
-        """Forgets the rows, not the memory."""
+        """Forgets the rows, and the memory unless it is kept."""
         self._places, self._filled, self._sent = {}, set(), set()
+        self._buffer = self._buffer if self.keep else None
         self.used = [False] * len(self.parameters)
 
     def start_batch(self, tasks: Sequence[str]) -> None:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mtl_lightning.compare.plan import Contestant, Plan, Run
+from mtl_lightning.compare.contestants import Contestant
+from mtl_lightning.compare.plan import Plan, Run
 from mtl_lightning.compare.search import Search
 from mtl_lightning.compare.store import Store
 

@@ -19,18 +19,33 @@ class Range:
         low: The least.
         high: The greatest.
         log: Whether orders of magnitude are alike, rather than differences.
+        default: What a method takes where the config says nothing; None: not known.
     """
 
     low: float
     high: float
     log: bool = False
+    default: float | None = None
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value is among them."""
+        return isinstance(value, int | float) and self.low <= value <= self.high
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Values to search."""
+    """Values to search; of a method's own option the first one is its default."""
 
     values: tuple[Any, ...]
+
+    @property
+    def default(self) -> Any:
+        """What a method takes where the config says nothing."""
+        return self.values[0]
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value is among them."""
+        return value in self.values
 
 
 Space = dict[str, Range | Choice]
@@ -60,36 +75,38 @@ def _jacobian(**options: Range | Choice) -> Entry:
 WEIGHTINGS: dict[str, Entry] = {
     "EqualWeighting": _loss(),
     "ScaleInvariantWeighting": _loss(),
-    "UncertaintyWeighting": _loss(initial_log_variance=Range(-1.0, 1.0)),
-    "DWA": _loss(temperature=Range(0.5, 5.0, log=True)),
+    "UncertaintyWeighting": _loss(initial_log_variance=Range(-1.0, 1.0, default=0.0)),
+    "DWA": _loss(temperature=Range(0.5, 5.0, log=True, default=2.0)),
     "RLW": _loss(distribution=Choice(("normal", "dirichlet"))),
     "GLS": _loss(),
     "IMTLL": _loss(),
-    "STCH": _loss(mu=Range(0.1, 10.0, log=True)),
-    "CoBa": _loss(tau=Range(1.0, 10.0, log=True)),
-    "FAMO": _loss(learning_rate=Range(1e-3, 0.1, log=True), gamma=Range(1e-4, 1e-2, log=True)),
-    "GradNorm": _gramian(alpha=Range(0.1, 3.0)),
+    "STCH": _loss(mu=Range(0.1, 10.0, log=True, default=1.0)),
+    "CoBa": _loss(tau=Range(1.0, 10.0, log=True, default=5.0)),
+    "FAMO": _loss(
+        learning_rate=Range(1e-3, 0.1, log=True, default=0.025), gamma=Range(1e-4, 1e-2, log=True, default=1e-3)
+    ),
+    "GradNorm": _gramian(alpha=Range(0.1, 3.0, default=1.5)),
     "MGDA": _gramian(normalization=Choice(("none", "l2", "loss", "loss+"))),
     "PCGrad": _gramian(),
-    "GradVac": _gramian(beta=Range(1e-3, 0.5, log=True)),
-    "CAGrad": _gramian(c=Range(0.1, 0.9)),
+    "GradVac": _gramian(beta=Range(1e-3, 0.5, log=True, default=1e-2)),
+    "CAGrad": _gramian(c=Range(0.1, 0.9, default=0.5)),
     "IMTLG": _gramian(),
     "IMTL": _gramian(),
     "NashMTL": _gramian(max_norm=Choice((1.0, None))),
     "AlignedMTL": _gramian(scale_mode=Choice(("min", "median", "rmse"))),
-    "FairGrad": _gramian(alpha=Range(0.5, 5.0, log=True)),
+    "FairGrad": _gramian(alpha=Range(0.5, 5.0, log=True, default=1.0)),
     "UPGrad": _gramian(),
     "DualProj": _gramian(),
     "ConFIG": _gramian(),
-    "GradDrop": _jacobian(leak=Range(0.0, 0.9)),
-    "MoCo": _jacobian(gamma=Range(0.01, 1.0, log=True)),
-    "DBMTL": _jacobian(beta=Range(0.5, 0.99)),
-    "ExcessMTL": _jacobian(robust_step_size=Range(1e-3, 0.1, log=True)),
+    "GradDrop": _jacobian(leak=Range(0.0, 0.9, default=0.0)),
+    "MoCo": _jacobian(gamma=Range(0.01, 1.0, log=True, default=0.1)),
+    "DBMTL": _jacobian(beta=Range(0.5, 0.99, default=0.9)),
+    "ExcessMTL": _jacobian(robust_step_size=Range(1e-3, 0.1, log=True, default=1e-2)),
 }
 """Every method that needs no argument, by class name."""
 
 FIXED = "FixedWeighting"
-WEIGHT = Range(0.1, 10.0, log=True)
+WEIGHT = Range(0.1, 10.0, log=True, default=1.0)
 """Where a search for fixed weights looks for the weight of each task, before they are scaled to a mean of 1."""
 
 
@@ -106,7 +123,8 @@ def class_name(name: str) -> str:
     ('NashMTL', 'EqualWeighting', 'mine.Own')
     """
     if "." in name:
-        return name
+        ours, _, bare = name.rpartition(".")
+        return bare if ours.startswith("mtl_lightning.weighting") and bare in WEIGHTINGS else name
     known = {_bare(cls): cls for cls in WEIGHTINGS}
     if _bare(name) in known:
         return known[_bare(name)]

@@ -11,13 +11,12 @@ import pandas as pd
 
 from mtl_lightning import __version__
 from mtl_lightning.compare.agenda import Agenda
-from mtl_lightning.compare.evidence import Evidence
-from mtl_lightning.compare.names import SINGLE_TASK
+from mtl_lightning.compare.evidence import MEASURES, Evidence
+from mtl_lightning.compare.names import is_single_task
 from mtl_lightning.compare.plan import Plan, Run
 from mtl_lightning.compare.store import Store
 
 _CURVES = ("val/", "train/loss", "train/weight/")
-_MEASURES = ("seconds_per_step", "peak_memory", "backward_passes", "steps", "solver_seconds", "skipped_steps")
 
 Found = tuple[Run, Path, dict[str, Any]]
 """A run, its folder and its result."""
@@ -88,7 +87,7 @@ def _of_tasks(result: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, flo
 
 
 def _curves(found: Sequence[Found]) -> pd.DataFrame:
-    parts = [_curve(run, folder) for run, folder, _ in found if run.contestant.name != SINGLE_TASK]
+    parts = [_curve(run, folder) for run, folder, _ in found if not is_single_task(run.contestant.name)]
     columns = ["contestant", "seed", "step", "epoch", "name", "value"]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
@@ -111,12 +110,12 @@ def _curve(run: Run, folder: Path) -> pd.DataFrame:
 
 def _costs(found: Sequence[Found]) -> pd.DataFrame:
     rows = [
-        {"contestant": run.contestant.name, "seed": run.seed, **{name: result["costs"][name] for name in _MEASURES}}
+        {"contestant": run.contestant.name, "seed": run.seed, **{name: result["costs"][name] for name in MEASURES}}
         for run, _, result in found
     ]
-    costs = pd.DataFrame(rows, columns=["contestant", "seed", *_MEASURES])
-    costs[list(_MEASURES)] = costs[list(_MEASURES)].astype(float)
-    together = {name: "max" if name == "peak_memory" else _sum for name in _MEASURES}
+    costs = pd.DataFrame(rows, columns=["contestant", "seed", *MEASURES])
+    costs[list(MEASURES)] = costs[list(MEASURES)].astype(float)
+    together = {name: "max" if name == "peak_memory" else _sum for name in MEASURES}
     return costs.groupby(["contestant", "seed"], sort=False).agg(together).reset_index()
 
 
@@ -161,7 +160,7 @@ def _facts(plan: Plan, found: Sequence[Found], workers: int) -> dict[str, str]:
         "seeds": ", ".join(map(str, settings.seeds)),
         "scored on": f"{settings.split} split, the checkpoint that is best on validation",
         "search": searched,
-        "runs at a time": f"{workers}, {settings.threads} thread(s) each",
+        "runs at a time": f"{workers or 'as many as SLURM starts'}, {settings.threads} thread(s) each",
         "device": str(some.get("device", "")),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "versions": f"mtl_lightning {__version__}, torch {some.get('torch', '?')}, Python {platform.python_version()}",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from mtl_lightning.compare.configs import refuse_shared_folders
 from mtl_lightning.compare.options import parse
 from mtl_lightning.compare.plan import Plan, make_plan
 from mtl_lightning.compare.settings import HELP
@@ -29,12 +30,18 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     try:
         _refuse_environment()
-        return _compare(make_plan(parse(arguments)))
+        plan = make_plan(parse(arguments))
+        for contestant in plan.contestants:
+            refuse_shared_folders(plan.runs(contestant)[0].config)
+        return _compare(plan)
     except UserError as error:
         if os.environ.get("MTL_TRACEBACK"):
             raise
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("Stopped; the same command goes on.", file=sys.stderr)
+        return 130
 
 
 def _refuse_environment() -> None:

@@ -1,39 +1,62 @@
 """Configs as plain dicts: read, changed by key, cut down to some of their tasks. Needs no torch."""
 
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import yaml
-
+from mtl_lightning.compare.merge import class_path as class_path
+from mtl_lightning.compare.merge import combined
+from mtl_lightning.compare.plain_yaml import Config as Config
+from mtl_lightning.compare.plain_yaml import parse_value, read_yaml
 from mtl_lightning.errors import UserError
-
-Config = dict[str, Any]
 
 DEMO = Path(__file__).parent.parent / "demo.yaml"
 
-_WHOLE = {("model", "tasks"), ("data", "datasets")}
-"""Dicts that a later file replaces, as `fit` does."""
+_SECTIONS = ("model", "data", "trainer", "checkpoint")
+_WORDS = ("name", "project")
+"""Options that are words even if they look like numbers."""
 
 
 def read_config(files: Sequence[str], flags: Sequence[str] = ()) -> Config:
-    """The config that ``fit`` would run: files and flags, later ones win; without a file the demo.
+    """The config that ``fit`` would run: files, then flags, later ones win; without a file the demo.
 
     Args:
         files: YAML files.
-        flags: Further options of ``fit``, ``--KEY VALUE`` or ``--KEY=VALUE``.
+        flags: Further options of ``fit``, ``--KEY VALUE`` or ``--KEY=VALUE``; ``--config FILE`` among them, too.
 
     Raises:
-        UserError: If a file cannot be read or a flag has no value.
+        UserError: If a file cannot be read, a flag has no value, or a section is not one.
     """
     config: Config = {}
-    for file in files or [str(DEMO)]:
-        config = _merged(config, read_yaml(file))
-    for key, value in _pairs(flags):
-        set_value(config, key, value)
-    return config
+    options = [("config", file) for file in files] + list(_pairs(flags))
+    if "config" not in dict(options):
+        options.insert(0, ("config", str(DEMO)))
+    for key, text in options:
+        if key == "config":
+            for name, value in read_yaml(text).items():
+                _put(config, name, value)
+        else:
+            _put(config, key, text if key in _WORDS else parse_value(text))
+    for section in _SECTIONS:
+        keys = config.setdefault(section, {})
+        if not isinstance(keys, dict) or not all(isinstance(key, str) for key in keys):
+            raise UserError(f"{section}: expected keys and values, found {config[section]!r}")
+    return {name: value for name, value in config.items() if value != {} or name in ("model", "data")}
+
+
+def refuse_shared_folders(config: Mapping[str, Any]) -> None:
+    """Refuses what would make all runs write into one folder.
+
+    Raises:
+        UserError: If the config names a folder for checkpoints, logs or the run.
+    """
+    folders = [(key, get_value(config, key)) for key in ("checkpoint.dirpath", "trainer.default_root_dir")]
+    for logger in _listed(get_value(config, "trainer.logger")):
+        folders.append(("trainer.logger.save_dir", get_value({"logger": logger}, "logger.save_dir")))
+    for key, folder in folders:
+        if folder is not None:
+            raise UserError(f"{key}: every run of a comparison has a folder of its own; leave out '{folder}'")
 
 
 def set_value(config: Config, key: str, value: Any) -> None:
@@ -45,18 +68,9 @@ def set_value(config: Config, key: str, value: Any) -> None:
         value: The new one.
     """
     *path, last = key.split(".")
-    node: Any = config
-    for position, part in enumerate(path):
-        node = _arguments(node) if part != "init_args" else node
-        if isinstance(node.get(part), str) and path[position + 1 :] != ["class_path"]:
-            node[part] = {"class_path": node[part], "init_args": {}}
-        if not isinstance(node.get(part), dict):
-            node[part] = {}
-        node = node[part]
-    if last not in ("class_path", "init_args"):
-        node = _arguments(node)
+    node = _node(config, path, last)
     if last.endswith("+"):
-        node[last[:-1]] = [*_listed(node.get(last[:-1])), value]
+        node[last[:-1]] = [*_listed(node.get(last[:-1])), *_listed(value)]
     else:
         node[last] = value
 
@@ -71,11 +85,6 @@ def get_value(config: Mapping[str, Any], key: str) -> Any:
     return node
 
 
-def class_path(value: Any) -> str | None:
-    """The class that a value of a config names."""
-    return value.get("class_path") if isinstance(value, Mapping) else value
-
-
 def restricted(config: Mapping[str, Any], tasks: Collection[str]) -> Config:
     """The same run on some of its tasks, with equal weighting: data sets that label none of them are left out.
 
@@ -87,8 +96,8 @@ def restricted(config: Mapping[str, Any], tasks: Collection[str]) -> Config:
     cut["model"]["tasks"] = {name: task for name, task in cut["model"]["tasks"].items() if name in tasks}
     cut["model"]["weighting"] = "EqualWeighting"
     cut["data"]["tasks"] = list(cut["model"]["tasks"])
-    arguments = get_value(config, "data.schedule.init_args") or {}
-    if any(isinstance(value, dict) for value in arguments.values()):
+    arguments = get_value(config, "data.schedule.init_args")
+    if isinstance(arguments, dict) and any(isinstance(value, dict) for value in arguments.values()):
         del cut["data"]["schedule"]  # it speaks of data sets or tasks that are left out
     return cut
 
@@ -99,89 +108,64 @@ def tasks_of(config: Mapping[str, Any]) -> list[str]:
     Raises:
         UserError: If there are none.
     """
-    tasks = get_value(config, "model.tasks")
+    tasks = config["model"].get("tasks")
     if not isinstance(tasks, dict) or not tasks:
         raise UserError("model.tasks is empty; name at least one task")
+    if numbers := [name for name in tasks if not isinstance(name, str)]:
+        raise UserError(f"model.tasks: expected words as names, found {numbers[0]!r}; put it in quotes")
     return list(tasks)
 
 
-def parse_value(text: str) -> Any:
-    """What a flag's value means, read as YAML."""
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError:
-        return text
+def _put(config: Config, key: str, value: Any) -> None:
+    """Changes a value as a file or flag of ``fit`` does: with what came before, as far as that stays."""
+    *path, last = key.split(".")
+    if path and last in ("class_path", "init_args"):
+        _put(config, ".".join(path), {last: value})
+    elif last.endswith("+"):
+        set_value(config, key, value)
+    else:
+        node = _node(config, path, last)
+        node[last] = combined(node.get(last), value, tuple(part for part in (*path, last) if part != "init_args"))
 
 
-def read_yaml(file: str) -> Config:
-    """What a YAML file holds.
-
-    Raises:
-        UserError: If it cannot be read or is no mapping.
-    """
-    try:
-        found = yaml.load(Path(file).read_text("utf-8"), Loader=_Loader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"config file {file} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(found, dict):
-        raise UserError(f"{file}: expected keys and values, found {type(found).__name__}")
-    return found
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Reads ``1e-3`` as a number and ``off`` as a word, as jsonargparse does and YAML 1.1 does not."""
-
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {
-        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":float"))]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+def _node(config: Config, path: Sequence[str], last: str) -> Config:
+    """Where the last part of a key is; made on the way."""
+    node: Any = config
+    for position, part in enumerate(path):
+        node = _arguments(node) if part != "init_args" else node
+        holder: Any = node
+        place: Any = part
+        if isinstance(node.get(part), list) and node[part]:
+            holder, place = node[part], -1  # a key after `callbacks+` speaks of the last one
+        found = node.get(part) if holder is node else holder[place]
+        if isinstance(found, str) and [*path, last][position + 1 :] != ["class_path"]:
+            found = {"class_path": found, "init_args": {}}
+        holder[place] = node = found if isinstance(found, dict) else {}
+    return node if last in ("class_path", "init_args") else _arguments(node)
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$"),
-    list("-+0123456789."),
-)
-
-
-def _merged(before: Config, after: Config, path: tuple[str, ...] = ()) -> Config:
-    merged = dict(before)
-    for key, value in after.items():
-        old, here = merged.get(key), (*path, key)
-        same = isinstance(value, dict) and value.get("class_path", class_path(old)) == class_path(old)
-        if isinstance(old, dict) and isinstance(value, dict) and same and here not in _WHOLE:
-            merged[key] = _merged(old, value, here)
-        else:
-            merged[key] = value
-    return merged
-
-
-def _pairs(flags: Sequence[str]) -> list[tuple[str, Any]]:
-    pairs, rest = [], list(flags)
+def _pairs(flags: Sequence[str]) -> Iterable[tuple[str, str]]:
+    rest = list(flags)
     while rest:
         flag = rest.pop(0)
-        if not flag.startswith("--"):
+        key, equals, value = ("--config" + flag[2:] if flag[:3] in ("-c", "-c=") else flag).partition("=")
+        if not key.startswith("--"):
             raise UserError(f"unexpected argument '{flag}'; options start with '--'")
-        key, equals, value = flag.removeprefix("--").partition("=")
         if not equals:
             if not rest or rest[0].startswith("--"):
                 raise UserError(f"flag {flag} has no value")
             value = rest.pop(0)
-        pairs.append((key, parse_value(value)))
-    return pairs
+        yield key.removeprefix("--"), value
 
 
 def _arguments(node: Config) -> Config:
     """Where the arguments of a class are."""
-    if "class_path" in node:
-        arguments: Config = node.setdefault("init_args", {})
-        return arguments
-    return node
+    if "class_path" not in node:
+        return node
+    if not isinstance(node.get("init_args"), dict):
+        node["init_args"] = {}
+    arguments: Config = node["init_args"]
+    return arguments
 
 
 def _listed(value: Any) -> list[Any]:

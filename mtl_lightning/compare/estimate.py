@@ -11,8 +11,9 @@ from rich.console import Console
 from mtl_lightning.compare.catalogue import WEIGHTINGS
 from mtl_lightning.compare.check import check
 from mtl_lightning.compare.configs import class_path, get_value, set_value
-from mtl_lightning.compare.launchers import LocalLauncher, prepare_processes, processes
-from mtl_lightning.compare.plan import Contestant, Plan
+from mtl_lightning.compare.contestants import Contestant
+from mtl_lightning.compare.launchers import local_launcher, prepare_processes, processes
+from mtl_lightning.compare.plan import Plan
 from mtl_lightning.compare.progress import duration
 from mtl_lightning.compare.store import FIT, LOG, PROBED, Store, read_json
 from mtl_lightning.errors import UserError
@@ -43,9 +44,12 @@ def show_estimate(plan: Plan, store: Store, console: Console) -> None:
     seconds = sum(known.get(run.contestant.label, unit * _share(plan, run.contestant)) for run in left)
     trials = sum(plan.settings.tune * _share(plan, c) for c in plan.contestants if c.role == "compare")
     seconds += unit * trials
-    workers = LocalLauncher(plan.settings).workers if plan.settings.launcher == "local" else plan.settings.workers or 1
+    workers = local_launcher(plan).workers if plan.settings.launcher == "local" else plan.settings.workers or 1
+    # What a search chose changes its runs, which are then not among those of the plan.
+    whole = " Of runs that a search decides on, all are counted, also those that are done." if trials else ""
     console.print(
-        f"About {duration(seconds / workers)} with {workers} runs at a time ({duration(seconds)} of runs), by {basis}.",
+        f"About {duration(seconds / workers)} with {workers} runs at a time ({duration(seconds)} of runs), by {basis}."
+        f"{whole}",
         highlight=False,
         soft_wrap=True,
     )

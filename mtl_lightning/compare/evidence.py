@@ -7,6 +7,15 @@ import pandas as pd
 
 from mtl_lightning.compare.names import SINGLE_TASK as SINGLE_TASK  # part of this interface
 
+MEASURES = ("seconds_per_step", "peak_memory", "backward_passes", "steps", "solver_seconds", "skipped_steps")
+"""What a run costs: columns of :attr:`Evidence.costs`."""
+
+BROKEN = ("diverged", "failed", "solver", "timeout")
+"""Statuses of runs that were started and gave no scores."""
+
+UNFINISHED = (*BROKEN, "missing")
+"""All statuses but ``finished``."""
+
 
 @dataclass
 class Evidence:
@@ -29,9 +38,12 @@ class Evidence:
         curves: ``contestant, seed, step, epoch, name, value``: what was logged in training, such as
             ``val/<task>/<metric>``, ``val/average``, ``train/loss/<task>`` and ``train/weight/<task>``.
         costs: ``contestant, seed, seconds_per_step, peak_memory, backward_passes, steps, solver_seconds,
-            skipped_steps``: seconds and backward passes are means over optimizer steps (a pass through the encoder for
-            one task counts 1), memory is in bytes. Those of :data:`SINGLE_TASK` are sums over its runs (memory: the
-            largest). Not a number where unknown.
+            skipped_steps``: ``seconds_per_step`` is the median over optimizer steps. ``peak_memory`` is the most that a
+            step holds, in bytes. ``backward_passes`` is the mean over optimizer steps of the number of backward passes
+            through the encoder, each through one batch of one data set: with K tasks on one data set equal weighting
+            takes 1 and a Gramian method K, with each task on a data set of its own both take K. ``steps`` and
+            ``skipped_steps`` (not finite) are numbers of the whole run, ``solver_seconds`` a mean over steps. Those of
+            :data:`SINGLE_TASK` are sums over its runs (memory: the largest). Not a number where unknown.
         cosines: ``contestant, seed, first, second, cosine, conflicting, steps``: for each pair of tasks the mean cosine
             between their gradients, and the share of steps in which it is negative.
         runs: ``contestant, seed, role, status, message, folder, seconds``: every run that was planned. ``role``:

@@ -4,29 +4,33 @@ import json
 import os
 import re
 import shutil
-import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from multiprocessing import connection, parent_process
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from mtl_lightning.compare.store import FIT, KEPT, LOG, RECORD, RESULT, read_json, write_text
+from mtl_lightning.compare.stopping import follow_parent, listen
+from mtl_lightning.compare.store import FIT, KEPT, LOCK, LOG, RECORD, RESULT, SPENT, read_json, remove, write_text
 
 SCORES = "scores.json"
 _WAIT = 300.0  # seconds for a run of a comparison that was killed to notice and stop
+_LOOK = 0.5  # seconds between two looks at what the first process of a job does
 
 
 def execute(
     folder: str, threads: int, keep_checkpoints: bool, role: str, cores: Sequence[int] = (), wait: float = _WAIT
 ) -> None:
     """Fits and tests one run, and writes ``result.json``: ``status, message, seconds`` and what the run recorded.
+
+    A run that is asked to stop keeps its checkpoints and goes on from them when it is executed again. In a job of
+    SLURM, which stops it before its time limit, it also writes the status ``timeout``.
 
     Args:
         folder: With the run's config.
@@ -36,28 +40,69 @@ def execute(
         cores: To which the process keeps.
         wait: Seconds for another process that is at the same run to end it or stop; -1: however long it takes.
     """
-    run_dir = Path(folder).resolve()
-    _follow_parent()
+    run_dir, job = Path(folder).resolve(), _job()
+    listen()
+    follow_parent()
+    # Lightning starts the further processes of a run on several devices with the module that `__main__` seems to be.
+    sys.modules["__main__"].__spec__ = find_spec("mtl_lightning.__main__")
     if cores:
         os.sched_setaffinity(0, cores)
     os.environ["WANDB_JOB_TYPE"] = role
-    if rank := int(os.environ.get("SLURM_PROCID", 0)):
-        with output_to(run_dir / f"log-{rank}.txt"):
-            _help(run_dir, threads)
+    if job is not None and job.global_rank:
+        with output_to(run_dir / f"log-{job.global_rank}.txt"):
+            _help(run_dir, threads, _started(run_dir, job))
         return
-    with FileLock(run_dir / ".lock", timeout=wait), output_to(run_dir / LOG):
-        if not (run_dir / RESULT).exists():
-            started = time.time()
-            result = _outcome(run_dir, threads)
-            result["seconds"] = time.time() - started
-            write_text(run_dir / RESULT, json.dumps(result, indent=1))
-            _clean(run_dir, keep_checkpoints)
+    with FileLock(run_dir / LOCK, timeout=wait), output_to(run_dir / LOG):
+        if not _is_over(run_dir):
+            if job is not None:
+                _started(run_dir, job).touch()
+            _run(run_dir, threads, keep_checkpoints, job)
 
 
-def _help(run_dir: Path, threads: int) -> None:
-    """What the further processes of a run on several devices do: all but writing down what came of it."""
-    if not (run_dir / RESULT).exists():
+def _job() -> Any:
+    """The job of submitit that this process was started by; None in a process of this machine's comparison."""
+    if parent_process() is not None or "SUBMITIT_EXECUTOR" not in os.environ:
+        return None
+    import submitit
+
+    return submitit.JobEnvironment()
+
+
+def _started(run_dir: Path, job: Any) -> Path:
+    """What the first process of a job leaves for the others, anew after each requeue."""
+    return run_dir / f"started-{job.job_id}-{os.environ.get('SLURM_RESTART_COUNT', '0')}"
+
+
+def _is_over(run_dir: Path) -> bool:
+    result = read_json(run_dir / RESULT)
+    return result is not None and result["status"] != "timeout"
+
+
+def _help(run_dir: Path, threads: int, started: Path) -> None:
+    """What the further processes of a job do, once the first one has begun: all but writing down what came of it."""
+    while not (begun := started.exists()) and not _is_over(run_dir):
+        time.sleep(_LOOK)
+    if begun:
         _fit(run_dir, threads)
+
+
+def _run(run_dir: Path, threads: int, keep_checkpoints: bool, job: Any) -> None:
+    if not _goes_on(run_dir):
+        shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
+        (run_dir / SPENT).unlink(missing_ok=True)
+    started = time.time() - (read_json(run_dir / SPENT) or 0.0)
+    try:
+        result = _outcome(run_dir, threads)
+    except SystemExit:  # it was asked to stop, and has a checkpoint to go on from
+        write_text(run_dir / SPENT, json.dumps(time.time() - started))
+        if job is None:
+            raise
+        message = f"job {job.job_id} was stopped, at its time limit or by SLURM; the same command goes on from there"
+        result = {"status": "timeout", "message": message}
+    result["seconds"] = time.time() - started
+    write_text(run_dir / RESULT, json.dumps(result, indent=1))
+    if result["status"] != "timeout":
+        _clean(run_dir, keep_checkpoints)
 
 
 def _outcome(run_dir: Path, threads: int) -> dict[str, Any]:
@@ -70,7 +115,7 @@ def _outcome(run_dir: Path, threads: int) -> dict[str, Any]:
     record = read_json(run_dir / RECORD) or {}
     scores = read_json(run_dir / SCORES)
     if code > 2:
-        sys.exit(code)  # it was asked to stop, and has a checkpoint to go on from
+        sys.exit(code)
     if code == 0 and scores is not None:
         broken = scores["average"] is None
         what = {"status": "diverged", "message": "its scores are not finite"} if broken else {"status": "finished"}
@@ -87,12 +132,13 @@ def _fit(run_dir: Path, threads: int) -> int:
     from mtl_lightning.cli import run
 
     torch.set_num_threads(threads)
-    goes_on = (run_dir / "checkpoints" / "last.ckpt").exists()
-    if not goes_on:
-        shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
     arguments = ["fit", "--config", str(run_dir / FIT), "--trainer.default_root_dir", str(run_dir)]
-    arguments += ["--json", str(run_dir / SCORES)] + (["--ckpt_path", str(run_dir)] if goes_on else [])
+    arguments += ["--json", str(run_dir / SCORES)] + (["--ckpt_path", str(run_dir)] if _goes_on(run_dir) else [])
     return run(arguments)
+
+
+def _goes_on(run_dir: Path) -> bool:
+    return (run_dir / "checkpoints" / "last.ckpt").exists()
 
 
 def _last_error(log: Path) -> str:
@@ -101,10 +147,12 @@ def _last_error(log: Path) -> str:
 
 
 def _clean(run_dir: Path, keep_checkpoints: bool) -> None:
-    if not keep_checkpoints:
-        shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
-    else:
-        (run_dir / "checkpoints" / "last.ckpt").unlink(missing_ok=True)
+    """Removes what nobody needs any more; the last good parameters of a run that diverged are in its message."""
+    for path in (run_dir / "checkpoints").glob("*"):
+        if path.name == "last.ckpt" or not (keep_checkpoints or path.name == "not_finite.ckpt"):
+            remove(path)
+    with suppress(OSError):  # something is in it, or it was never there
+        (run_dir / "checkpoints").rmdir()
 
 
 @contextmanager
@@ -118,15 +166,3 @@ def output_to(log: Path) -> Iterator[None]:
         yield
         sys.stdout.flush()
         sys.stderr.flush()
-
-
-def _follow_parent() -> None:
-    """Stops the run, with a checkpoint, when the comparison's own process dies."""
-    parent = parent_process()
-    if parent is not None:
-
-        def watch() -> None:
-            connection.wait([parent.sentinel])
-            os.kill(os.getpid(), signal.SIGTERM)
-
-        threading.Thread(target=watch, daemon=True).start()

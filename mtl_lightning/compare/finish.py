@@ -11,6 +11,7 @@ from mtl_lightning.compare.agenda import Agenda
 from mtl_lightning.compare.check import check
 from mtl_lightning.compare.collect import collect
 from mtl_lightning.compare.conduct import conduct
+from mtl_lightning.compare.evidence import Evidence
 from mtl_lightning.compare.launchers import LocalLauncher, launcher, prepare_processes, processes
 from mtl_lightning.compare.plan import Plan
 from mtl_lightning.compare.progress import Progress
@@ -36,24 +37,29 @@ def run_and_report(plan: Plan, store: Store, folder: Path, console: Console) -> 
     if find_spec("matplotlib") is None:
         raise UserError("compare draws its report with matplotlib: pip install 'mtl-lightning[compare]'")
     prepare_processes(plan.settings)
-    check(plan, store, processes())
-    runner = launcher(plan, folder)
-    agenda = Agenda(plan, store)
-    ended = conduct(agenda, store, runner, Progress(plan, store, console))
-    workers = runner.workers if isinstance(runner, LocalLauncher) else 0
-    evidence = collect(plan, store, agenda, workers)
+    with store.locked():
+        check(plan, store, processes())
+        runner = launcher(plan, folder)
+        agenda = Agenda(plan, store)
+        ended = conduct(agenda, store, runner, Progress(plan, store, console))
+        workers = runner.workers if isinstance(runner, LocalLauncher) else 0
+        reported = _report(plan, collect(plan, store, agenda, workers), folder, console)
+    if reported and not ended:
+        _say(console, "It is not complete; the same command goes on.")
+    return (0 if reported else 1) if ended else 130
+
+
+def _report(plan: Plan, evidence: Evidence, folder: Path, console: Console) -> bool:
+    """Writes and logs the report, and prints what it says; false where there is nothing to report."""
     if evidence.scores.empty:
-        console.print("No run has finished, so there is nothing to report yet.")
-        return 1 if ended else 130
+        _say(console, "No run has finished, so there is nothing to report yet.")
+        return False
     summary = summarise(evidence)
     written = write_report(evidence, summary, folder)
     _log(plan, folder, contestants_table(evidence, summary), written)
-    page = next(path for path in written if path.suffix == ".html")
     _say(console, (folder / "report.md").read_text("utf-8").split("\n\n")[1])
-    _say(console, f"Report: {page}")
-    if not ended:
-        _say(console, "It is not complete; the same command goes on.")
-    return 0 if ended else 130
+    _say(console, f"Report: {folder / 'report.html'}")
+    return True
 
 
 def _say(console: Console, text: str) -> None:

@@ -1,8 +1,11 @@
 """What training costs: time, memory and backward passes of a step."""
 
+import math
 import resource
+import statistics
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,43 +14,38 @@ from torch import Tensor, nn
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
+_BIN = 1.01
 
 
 class PassCounter:
     """Counts how often gradients are sent back through what the encoder made of a batch.
 
-    Args:
-        encoder: Its forward passes start the count of a batch.
+    A pass through the graphs of several batches counts once for each, as that is its arithmetic; a pass of all losses
+    together counts as one of a single loss.
 
-    Attributes:
-        forward: Forward passes since the last :meth:`read`.
-        backward: Backward passes through them; one of all losses together counts as often as one of a single loss.
+    Args:
+        encoder: Its forward passes tell batches apart.
     """
 
     def __init__(self, encoder: nn.Module) -> None:
-        self.forward = self.backward = self._batch = 0
-        self._last = (-1, -1)
+        self._batch = 0
+        self._passes: set[tuple[int, int]] = set()  # words and sentence may come from one batch, in one pass
         self._handle = encoder.register_forward_hook(self._watch)
 
     def _watch(self, encoder: nn.Module, inputs: Any, output: Any) -> None:
-        found = [tensor for tensor in _tensors(output) if tensor.grad_fn is not None]
-        if found:
-            self.forward += 1
-            self._batch = batch = self._batch + 1
-            for tensor in found:
-                tensor.grad_fn.register_prehook(lambda gradients: self._count(batch))  # type: ignore[union-attr]
+        self._batch = batch = self._batch + 1
+        for tensor in _tensors(output):
+            if tensor.grad_fn is not None:
+                tensor.grad_fn.register_prehook(lambda gradients: self._count(batch))
 
     def _count(self, batch: int) -> None:
-        here = (batch, torch._C._current_graph_task_id())  # words and sentence may come from one batch, in one pass
-        if here != self._last:
-            self.backward += 1
-        self._last = here
+        self._passes.add((batch, torch._C._current_graph_task_id()))
 
-    def read(self) -> float | None:
-        """Backward passes for each forward pass, both since it was last read; None where there was none."""
-        passes = self.backward / self.forward if self.forward else None
-        self.forward = self.backward = 0
-        return passes
+    def read(self) -> int:
+        """Backward passes since it was last read, each through one batch."""
+        number = len(self._passes)
+        self._passes.clear()
+        return number
 
     def remove(self) -> None:
         """Stops counting."""
@@ -79,24 +77,50 @@ class Stopwatch:
         return seconds
 
 
-class PeakMemory:
-    """The most memory that training holds, in bytes: on a GPU what torch allocated there, otherwise of the process.
+class Durations:
+    """Counts durations in bins of 1 %, so that their median is known however many there are.
 
-    Of the process it counts what it grew by since this object was made, as far as the system tells.
+    >>> durations = Durations()
+    >>> for seconds in (0.010, 0.011, 5.0):
+    ...     durations.add(seconds)
+    >>> round(durations.median(), 4)
+    0.011
+
+    Attributes:
+        counts: By bin.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Counter[int] = Counter()
+
+    def add(self, seconds: float) -> None:
+        """Takes one."""
+        self.counts[round(math.log(max(seconds, 1e-9), _BIN))] += 1
+
+    def median(self) -> float | None:
+        """Of all so far, in seconds, to within half a per cent; None where there is none."""
+        return _BIN ** statistics.median(self.counts.elements()) if self.counts else None
+
+
+class PeakMemory:
+    """The most memory held since it was last started, in bytes: on a GPU torch's, otherwise the process's.
+
+    Of the process it counts what it grew by since this object was made. Where there is no ``/proc``, the system tells
+    no more than the most that the process ever held.
     """
 
     def __init__(self) -> None:
         self._before = _resident("VmRSS") if _STATUS.exists() else 0
 
     def start(self, device: torch.device) -> None:
-        """Forgets the peak of what came before training."""
+        """Forgets the peak of what came before; takes some 0.02 ms."""
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         elif _CLEAR.exists():
             _CLEAR.write_text("5")
 
     def read(self, device: torch.device) -> int:
-        """The peak so far."""
+        """The peak so far; takes some 0.03 ms."""
         if device.type == "cuda":
             return int(torch.cuda.max_memory_allocated(device))
         if _STATUS.exists():

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl_lightning.compare import values
-from mtl_lightning.compare.configs import parse_value, read_yaml
+from mtl_lightning.compare.plain_yaml import parse_value, read_plan
 from mtl_lightning.compare.settings import Launcher, Settings, Split
 from mtl_lightning.errors import UserError, did_you_mean
 
@@ -25,7 +25,6 @@ def parse(arguments: Sequence[str]) -> Settings:
     """
     parser = _Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("--plan")
-    parser.add_argument("--config", "-c", action="append")
     parser.add_argument("--variant", action="append", default=[])
     for name in _OPTIONS:
         if name in _SWITCHES:
@@ -33,12 +32,13 @@ def parse(arguments: Sequence[str]) -> Settings:
         else:
             parser.add_argument(f"--{name}")
     given, rest = parser.parse_known_args(list(arguments))
-    options: dict[str, Any] = read_yaml(given.plan) if given.plan else {}
+    files, flags = _leading_files(rest)
+    options: dict[str, Any] = read_plan(given.plan) if given.plan else {}
     options |= {name: value for name in _OPTIONS if (value := getattr(given, name)) is not None}
-    options["flags"] = [*_flags(options.get("flags", [])), *rest]
-    if given.config:
-        options["config"] = given.config
-    variants = dict(options.get("variants") or {}) | dict(map(_variant, given.variant))
+    options["flags"] = [*_flags(options.get("flags", [])), *flags]
+    if files:
+        options["config"] = files
+    variants = values.mapping("variants", options.get("variants") or {}) | dict(map(_variant, given.variant))
     return _settings(options | {"variants": variants})
 
 
@@ -67,9 +67,22 @@ def _variant(text: str) -> tuple[str, dict[str, Any]]:
     return name, values.changes_of(name, parse_value(changes))
 
 
+def _leading_files(rest: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The files before the first option of ``fit``, and what follows: there the order decides, and files may follow."""
+    files, flags = [], list(rest)
+    while flags and flags[0].partition("=")[0] in ("--config", "-c"):
+        _, equals, file = flags.pop(0).partition("=")
+        if not equals and not flags:
+            raise UserError("--config has no value")
+        files.append(file if equals else flags.pop(0))
+    return files, flags
+
+
 def _flags(value: Any) -> list[str]:
     """Options of ``fit`` in a plan file, which are a mapping there."""
-    return [f"--{key}={json.dumps(item)}" for key, item in value.items()] if isinstance(value, dict) else list(value)
+    if isinstance(value, dict):
+        return [f"--{key}={item if isinstance(item, str) else json.dumps(item)}" for key, item in value.items()]
+    return values.strings("flags", value)
 
 
 _CONVERT: dict[str, values.Converter] = {
@@ -84,7 +97,7 @@ _CONVERT: dict[str, values.Converter] = {
     "space": values.space,
     "split": values.one_of(Split),
     "dry_run": values.switch,
-    "output": lambda name, value: Path(os.path.expanduser(value)),
+    "output": lambda name, value: Path(os.path.expanduser(values.word(name, value))),
     "workers": values.count(1),
     "threads": values.count(1),
     "time_limit": values.minutes,

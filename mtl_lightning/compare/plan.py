@@ -2,51 +2,24 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
-from itertools import combinations
-from typing import Any, Literal
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
-from mtl_lightning.compare.catalogue import FIXED, WEIGHT, WEIGHTINGS, Family, Range, Space, short_name
+from mtl_lightning.compare.catalogue import FIXED, WEIGHTINGS, Family, short_name
 from mtl_lightning.compare.configs import Config, class_path, get_value, read_config, restricted, set_value, tasks_of
-from mtl_lightning.compare.names import SINGLE_TASK, TUNED_WEIGHTS
+from mtl_lightning.compare.contestants import Contestant, Role, contestants
+from mtl_lightning.compare.names import TUNED_WEIGHTS, is_single_task
 from mtl_lightning.compare.settings import Settings
 from mtl_lightning.errors import UserError
 
 SEARCH_SEED = 10_000
 """Searches train with this seed, which is not among those that are reported."""
 
-Role = Literal["compare", "tune", "pair"]
-
-_LEARNING_RATE = "model.optimizer.lr"
-_LR_FACTOR = 5.0
 _NOT_IN_KEY = ("name", "project", "wandb", "tensorboard")
 _RECORDER = "mtl_lightning.compare.recorder.RunRecorder"
-
-
-@dataclass(frozen=True)
-class Contestant:
-    """What is compared.
-
-    Attributes:
-        name: That the report shows.
-        changes: Of the config, by key.
-        space: What a search varies, by key.
-        tasks: The tasks it is trained on, where they are not all: a single-task baseline has one for each task.
-        role: What its runs are for.
-    """
-
-    name: str
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    space: Space = field(default_factory=dict)
-    tasks: tuple[str, ...] = ()
-    role: Role = "compare"
-
-    @property
-    def label(self) -> str:
-        """Its name, with the tasks where they are not all."""
-        return f"{self.name} {' + '.join(self.tasks)}" if self.tasks else self.name
 
 
 @dataclass(frozen=True)
@@ -65,10 +38,10 @@ class Run:
     role: Role
     config: Config
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Tells runs apart by the content of their config."""
-        content = {key: value for key, value in self.config.items() if key not in _NOT_IN_KEY}
+        content = {key: _canonical(value) for key, value in self.config.items() if key not in _NOT_IN_KEY}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
@@ -105,7 +78,7 @@ class Plan:
     def reference(self) -> str:
         """Equal weighting, or the first contestant where it does not compete."""
         equal = short_name("EqualWeighting")
-        return equal if equal in self.names else next(name for name in self.names if name != SINGLE_TASK)
+        return equal if equal in self.names else next(name for name in self.names if not is_single_task(name))
 
     def runs(self, contestant: Contestant, chosen: Mapping[str, Any] | None = None) -> list[Run]:
         """The runs that are reported, one a seed.
@@ -137,7 +110,7 @@ class Plan:
             set_value(config, key, deepcopy(value))
         if contestant.tasks:
             config = restricted(config, contestant.tasks)
-        if class_path(get_value(config, "model.weighting")) == FIXED:
+        if contestant.name == TUNED_WEIGHTS:
             _normalise(config)
         self._suit_family(config)
         config |= {"name": self.name, "seed_everything": seed, "evaluate": split}
@@ -169,37 +142,22 @@ def make_plan(settings: Settings) -> Plan:
     """
     base = read_config(settings.config, settings.flags)
     tasks = tuple(tasks_of(base))
-    contestants = tuple(_contestants(settings, base, tasks))
-    labels = [contestant.label for contestant in contestants]
+    if SEARCH_SEED in settings.seeds:
+        raise UserError(f"seeds: {SEARCH_SEED} is the seed of the search; take another")
+    entered = tuple(contestants(settings, base, tasks))
+    labels = [contestant.label for contestant in entered]
     if twice := [label for label in labels if labels.count(label) > 1]:
         raise UserError(f"two contestants are called '{twice[0]}'; name the variant otherwise")
-    return Plan(str(base.get("name", "run")), settings, base, tasks, contestants)
+    return Plan(str(base.get("name", "run")), settings, base, tasks, entered)
 
 
-def _contestants(settings: Settings, base: Config, tasks: tuple[str, ...]) -> Iterable[Contestant]:
-    general = settings.space or _learning_rate(base)
-    for weighting in settings.weightings:
-        options = WEIGHTINGS[weighting].options if weighting in WEIGHTINGS else {}
-        own = {f"model.weighting.{name}": searched for name, searched in options.items()}
-        yield Contestant(short_name(weighting), {"model.weighting": weighting}, {**general, **own})
-    if settings.tune and settings.weightings and len(tasks) > 1:
-        weights = {"class_path": FIXED, "init_args": {"weights": dict.fromkeys(tasks, 1.0)}}
-        own = {f"model.weighting.weights.{task}": WEIGHT for task in tasks}
-        yield Contestant(TUNED_WEIGHTS, {"model.weighting": weights}, {**general, **own})
-    for name, changes in settings.variants.items():
-        yield Contestant(name, changes, general)
-    if settings.single_task:
-        yield from (Contestant(SINGLE_TASK, {}, general, (task,)) for task in tasks)
-    if settings.pairs:
-        yield from (Contestant("pair", {}, {}, pair, "pair") for pair in combinations(tasks, 2))
-
-
-def _learning_rate(base: Config) -> Space:
-    """The learning rate, around that of the config."""
-    rate = get_value(base, _LEARNING_RATE)
-    if not isinstance(rate, int | float):
-        return {}
-    return {_LEARNING_RATE: Range(rate / _LR_FACTOR, rate * _LR_FACTOR, log=True)}
+def _canonical(value: Any) -> Any:
+    """The same for a class that is given by name alone and one without arguments."""
+    if isinstance(value, dict):
+        if set(value) <= {"class_path", "init_args"} and "class_path" in value and not value.get("init_args"):
+            return value["class_path"]
+        return {key: _canonical(item) for key, item in value.items()}
+    return [_canonical(item) for item in value] if isinstance(value, list) else value
 
 
 def _family(config: Config) -> Family | None:

@@ -25,6 +25,10 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
+_SECONDS_BETWEEN = 2.0
+"""The runs need the processor more than the table does."""
+
+
 class Progress:
     """A live table, a row a contestant; where nobody watches (no terminal), a line for each run that ends.
 
@@ -40,7 +44,9 @@ class Progress:
         self._console = console
         self._started = time.time()
         self._done_here = 0
-        self._live = Live(console=console, refresh_per_second=2, transient=True) if console.is_terminal else None
+        self._drawn = float("-inf")
+        rate = 1 / _SECONDS_BETWEEN
+        self._live = Live(console=console, refresh_per_second=rate, transient=True) if console.is_terminal else None
 
     def __enter__(self) -> "Progress":
         """Opens the table."""
@@ -70,9 +76,10 @@ class Progress:
             self.say(f"{run.name}: {status} after {took}" + (f": {shown}" if shown else ""))
 
     def show(self, agenda: Agenda, running: Sequence[Run]) -> None:
-        """Draws the table anew."""
-        if self._live is not None:
+        """Draws the table anew, if it has not just been."""
+        if self._live is not None and time.monotonic() - self._drawn >= _SECONDS_BETWEEN:
             self._live.update(self._table(agenda, running))
+            self._drawn = time.monotonic()
 
     def _table(self, agenda: Agenda, running: Sequence[Run]) -> Table:
         table = Table(title=self._title(agenda, running), title_justify="left")

@@ -4,9 +4,10 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from mtl_lightning.compare.catalogue import Choice
+from mtl_lightning.compare.catalogue import Choice, Range, Space
 from mtl_lightning.compare.configs import get_value
-from mtl_lightning.compare.plan import Contestant, Plan
+from mtl_lightning.compare.contestants import Contestant
+from mtl_lightning.compare.plan import Plan
 from mtl_lightning.errors import UserError
 
 _AT_ONCE = 4
@@ -14,10 +15,12 @@ _AT_ONCE = 4
 
 
 class Search:
-    """A search by Optuna's tree-structured Parzen estimator, the first trial being the config's own settings.
+    """A search by Optuna's tree-structured Parzen estimator, after a first round of four trials.
 
-    The trials follow from what is searched and the values that are told, so that a search that is gone through again,
-    with the runs that were kept, asks for the same ones, and contestants that search the same try the same at first.
+    The first trial is the config as it is, with a method's own defaults. The rest of the first round is drawn at
+    random; what is searched for all contestants (the learning rate) comes from the same draws for all of them, so that
+    none has the better luck. All trials follow from what is searched and the values that are told: a search that is
+    gone through again, with the runs that were kept, asks for the same ones.
 
     Args:
         contestant: What varies.
@@ -37,15 +40,19 @@ class Search:
         self.trials: list[dict[str, Any]] = []
         self._number = plan.settings.tune
         self._optuna = optuna
-        seed = int.from_bytes(hashlib.sha256(repr(contestant.space).encode()).digest()[:4], "big")
-        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=_AT_ONCE, constant_liar=True)
+        sampler = optuna.samplers.TPESampler(
+            seed=_seed(contestant.searched), n_startup_trials=_AT_ONCE, constant_liar=True
+        )
         self._study = optuna.create_study(direction="maximize", sampler=sampler)
         self._study.enqueue_trial(_own_settings(contestant, plan))
+        general, own = (self._drawn(space) for space in (contestant.space, contestant.own))
+        for first, second in zip(general, own, strict=True):
+            self._study.enqueue_trial({**first, **second})
         self._asked: list[Any] = []
 
     def ask(self) -> list[dict[str, Any]]:
         """The settings to try next, all of which must be told before it is asked again; none at the end."""
-        space = {key: self._distribution(spec) for key, spec in self.contestant.space.items()}
+        space = self._distributions(self.contestant.searched)
         number = min(_AT_ONCE, self._number - len(self.trials))
         if not space:
             number = min(number, 1 - len(self.trials))  # nothing varies: one trial says it all
@@ -70,15 +77,33 @@ class Search:
         good = [trial for trial in self.trials if trial["value"] is not None]
         return dict(max(good, key=lambda trial: trial["value"])["settings"]) if good else {}
 
-    def _distribution(self, spec: Any) -> Any:
+    def _drawn(self, space: Space) -> list[dict[str, Any]]:
+        """Random settings for the rest of the first round; they depend on the keys of the space, not on who asks."""
+        study = self._optuna.create_study(sampler=self._optuna.samplers.RandomSampler(seed=_seed(space)))
+        return [dict(study.ask(self._distributions(space)).params) for _ in range(_AT_ONCE - 1)]
+
+    def _distributions(self, space: Space) -> dict[str, Any]:
+        return {key: self._distribution(searched) for key, searched in space.items()}
+
+    def _distribution(self, searched: Range | Choice) -> Any:
         distributions = self._optuna.distributions
-        if isinstance(spec, Choice):
-            return distributions.CategoricalDistribution(spec.values)
-        return distributions.FloatDistribution(spec.low, spec.high, log=spec.log)
+        if isinstance(searched, Choice):
+            return distributions.CategoricalDistribution(searched.values)
+        if isinstance(searched.low, int) and isinstance(searched.high, int):
+            return distributions.IntDistribution(searched.low, searched.high, log=searched.log)
+        return distributions.FloatDistribution(searched.low, searched.high, log=searched.log)
 
 
 def _own_settings(contestant: Contestant, plan: Plan) -> dict[str, Any]:
-    """What the config says of what is searched, as far as it says anything."""
+    """What a run without a search takes, as far as it is among what is searched."""
     config = plan.trial(contestant, {}).config
-    found = {key: get_value(config, key) for key in contestant.space}
-    return {key: value for key, value in found.items() if value is not None}
+    found = {}
+    for key, searched in contestant.searched.items():
+        value = get_value(config, key)
+        if searched.holds(value := searched.default if value is None and key in contestant.own else value):
+            found[key] = value
+    return found
+
+
+def _seed(space: Space) -> int:
+    return int.from_bytes(hashlib.sha256(repr(sorted(space)).encode()).digest()[:4], "big")

@@ -45,10 +45,24 @@ class Settings:
 
     Attributes:
         config: Files.
-        flags: Further options of ``fit``.
+        flags: Further options of ``fit``, later ones win; files that were given after one are among them.
         weightings: Classes of the weightings.
         variants: Changes of the config by contestant, each key to value.
+        seeds: Of the runs of each contestant.
+        single_task: Whether a model for each task competes, too.
+        pairs: Whether every pair of tasks is trained, too.
+        tune: Settings that the search tries for each contestant; 0: no search.
         space: What to search for every contestant, by key of the config; the learning rate if empty.
+        split: What the best checkpoint of each run is scored on.
+        dry_run: Whether to stop after the plan.
+        output: Folder of the comparison; ``runs/compare/<name>`` if None.
+        workers: Runs at a time; as many as cores or GPUs allow if None.
+        threads: Of each run on a CPU.
+        time_limit: Of a run, in minutes.
+        launcher: Where runs are done.
+        slurm: Options of submitit.
+        probe: Steps from one look at how tasks conflict to the next, in runs of loss weightings; 0: never.
+        keep_checkpoints: Whether every run's best checkpoint is kept.
     """
 
     config: list[str] = field(default_factory=list)

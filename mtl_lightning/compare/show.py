@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.table import Table
 
 from mtl_lightning.compare.catalogue import Range
-from mtl_lightning.compare.plan import Contestant, Plan
+from mtl_lightning.compare.contestants import Contestant
+from mtl_lightning.compare.plan import Plan
 from mtl_lightning.compare.store import Store
 
 
@@ -52,7 +53,7 @@ def _searched(contestant: Contestant) -> str:
     if contestant.role != "compare":
         return ""
     parts = []
-    for key, spec in contestant.space.items():
+    for key, spec in contestant.searched.items():
         of = f"{spec.low:g} to {spec.high:g}" if isinstance(spec, Range) else ", ".join(map(str, spec.values))
         parts.append(f"{key.rsplit('.', 1)[-1]} {of}")
     return "; ".join(parts)

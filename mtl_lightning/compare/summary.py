@@ -28,8 +28,9 @@ class Summary:
             and ``metric`` are empty). ``verdict``: ``better``, ``worse``, ``no difference shown`` or ``too few seeds``.
         improvement: ``first, second, probability, low, high``: probability that a run of ``first`` is better overall
             than one of ``second``, with a bootstrap interval.
-        costs: ``contestant, measure, mean, low, high, relative``: ``measure`` is a column of the evidence's costs;
-            ``relative`` is the ratio to the reference's mean.
+        costs: ``contestant, measure, mean, low, high, relative, relative_low, relative_high``: ``measure`` is a column
+            of the evidence's costs; ``relative`` is the mean over seeds of the ratio to the reference's run of the same
+            seed, with a 95 % confidence interval.
         conflicts: ``contestant, cosine, conflicting, skipped_steps, diverged, failed, solver, timeout``: means over
             pairs, steps and seeds of the cosine and the share of conflicts; sums over seeds of skipped steps; numbers
             of runs by status.

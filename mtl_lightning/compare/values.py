@@ -1,10 +1,12 @@
 """What the values of options mean."""
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeAlias, get_args
 
 from mtl_lightning.compare.catalogue import WEIGHTINGS, Choice, Range, Space, class_name
-from mtl_lightning.compare.configs import parse_value, read_yaml
+from mtl_lightning.compare.names import is_reserved
+from mtl_lightning.compare.plain_yaml import parse_value, read_yaml
 from mtl_lightning.errors import UserError, did_you_mean
 
 Converter: TypeAlias = Callable[[str, Any], Any]
@@ -13,7 +15,7 @@ Converter: TypeAlias = Callable[[str, Any], Any]
 
 def weightings(name: str, value: Any) -> list[str]:
     """Classes of the weightings that are named: a list, or names with commas between."""
-    named = value.split(",") if isinstance(value, str) else list(value)
+    named = value.split(",") if isinstance(value, str) else strings(name, value)
     classes: list[str] = []
     for item in named:
         classes += list(WEIGHTINGS) if item.strip().lower() == "all" else [class_name(item.strip())]
@@ -23,8 +25,8 @@ def weightings(name: str, value: Any) -> list[str]:
 def seeds(name: str, value: Any) -> list[int]:
     """Seeds: so many from 0, or those given."""
     value = parse_value(f"[{value}]" if "," in value else value) if isinstance(value, str) else value
-    seeds = list(range(value)) if isinstance(value, int) else value
-    if not isinstance(seeds, list) or not seeds or not all(isinstance(s, int) and s >= 0 for s in seeds):
+    seeds = list(range(value)) if type(value) is int else value
+    if not isinstance(seeds, list) or not seeds or not all(type(s) is int and s >= 0 for s in seeds):
         raise UserError(f"seeds: expected a number of seeds, at least 1, or some of them (0,1,2), found {value!r}")
     if len(set(seeds)) < len(seeds):
         raise UserError(f"seeds: each must be named once, found {value!r}")
@@ -54,7 +56,7 @@ def count(least: int) -> Converter:
 def minutes(name: str, value: Any) -> float:
     """Minutes, more than 0."""
     found = parse_value(value) if isinstance(value, str) else value
-    if not isinstance(found, int | float) or found <= 0:
+    if not _is_number(found) or found <= 0:
         raise UserError(f"{name}: expected minutes, more than 0, found {value!r}")
     return float(found)
 
@@ -87,11 +89,17 @@ def searched(name: str, spec: Any) -> Range | Choice:
     """What one key may be: a list of values, or ``low``, ``high`` and ``log``."""
     if isinstance(spec, list) and spec:
         return Choice(tuple(spec))
-    if isinstance(spec, dict) and {"low", "high"} <= set(spec) <= {"low", "high", "log"}:
-        low, high, log = float(spec["low"]), float(spec["high"]), bool(spec.get("log", False))
-        if low < high and (low > 0 or not log):
-            return Range(low, high, log)
+    if isinstance(spec, dict) and {"low", "high"} <= set(spec) <= {"low", "high", "log"} and _is_range(**spec):
+        return Range(float(spec["low"]), float(spec["high"]), spec.get("log", False))
     raise UserError(f"{name}: expected a list of values or {{low: …, high: …, log: true}}, found {spec!r}")
+
+
+def _is_range(low: Any, high: Any, log: Any = False) -> bool:
+    return _is_number(low) and _is_number(high) and isinstance(log, bool) and low < high and (low > 0 or not log)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def variants(name: str, value: Any) -> dict[str, dict[str, Any]]:
@@ -101,11 +109,24 @@ def variants(name: str, value: Any) -> dict[str, dict[str, Any]]:
 
 def strings(name: str, value: Any) -> list[str]:
     """A list of words."""
-    return [value] if isinstance(value, str) else [str(item) for item in value]
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise UserError(f"{name}: expected a list of words, found {value!r}")
+    return value
+
+
+def word(name: str, value: Any) -> str:
+    """A word."""
+    if not isinstance(value, str):
+        raise UserError(f"{name}: expected a word, found {value!r}")
+    return value
 
 
 def changes_of(name: str, changes: Any) -> dict[str, Any]:
     """Changes of a config by key; those of a file come flat, each of its values at its whole key."""
+    if is_reserved(name):
+        raise UserError(f"variant '{name}': compare calls contestants of its own so; name the variant otherwise")
     if isinstance(changes, str):
         return dict(_flat(read_yaml(changes)))
     if not isinstance(changes, dict):

@@ -1,8 +1,10 @@
 """What `compare` makes of its options: contestants, configs and keys, all without torch."""
 
 import inspect
+import re
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 import yaml
@@ -13,6 +15,7 @@ from mtl_lightning.compare.command import run
 from mtl_lightning.compare.configs import get_value, read_config, restricted, set_value
 from mtl_lightning.compare.options import parse
 from mtl_lightning.compare.plan import Plan, make_plan
+from mtl_lightning.compare.settings import Settings
 from mtl_lightning.errors import UserError
 
 
@@ -45,13 +48,8 @@ def test_the_catalogue_is_right(name):
     assert issubclass(cls, FAMILIES[WEIGHTINGS[name].family])
     parameters = inspect.signature(cls).parameters
     for option, searched in WEIGHTINGS[name].options.items():
-        default = parameters[option].default
-        if isinstance(searched, Range):
-            assert searched.low <= default <= searched.high
-            values = (searched.low, searched.high)
-        else:
-            assert default in searched.values
-            values = searched.values
+        assert searched.default == parameters[option].default and searched.holds(searched.default)
+        values = (searched.low, searched.high) if isinstance(searched, Range) else searched.values
         for value in values:
             cls(["a", "b"], **{option: value})
 
@@ -64,6 +62,7 @@ def test_the_catalogue_is_right(name):
         ("nash-mtl", "NashMTL"),
         ("scale_invariant", "ScaleInvariantWeighting"),
         ("own.Weighting", "own.Weighting"),
+        ("mtl_lightning.weighting.CAGrad", "CAGrad"),
     ],
 )
 def test_names_are_understood(name, cls):
@@ -86,6 +85,16 @@ def test_contestants_of_a_plain_comparison():
 def test_a_search_adds_fixed_weights_and_pairs_add_pairs():
     found = labels("--weightings=upgrad", "--tune=2", "--pairs=true", "--single_task=false")
     assert found == ["upgrad", "tuned weights", "pair left + right", "pair left + sum", "pair right + sum"]
+
+
+def test_variants_that_change_more_than_the_weighting_have_a_baseline_of_their_own():
+    variants = ("--variant=big={model.encoder.features: 512}", "--variant=turns={data.schedule: Alternating}")
+    made = plan(*variants)
+    baselines = [contestant.label for contestant in made.contestants if contestant.tasks]
+    names = ("single task", "single task: big")
+    assert baselines == [f"{name} {task}" for name in names for task in ("left", "right", "sum")]
+    assert get_value(made.runs(made.contestants[-1])[0].config, "model.encoder.features") == 512
+    assert made.reference == "big"
 
 
 def test_all_is_all():
@@ -180,18 +189,6 @@ def test_single_task_configs_keep_one_task_and_what_speaks_of_others_goes():
     assert config["model"]["weighting"]["class_path"] == "CAGrad"
 
 
-def test_later_files_and_flags_win(tmp_path):
-    (tmp_path / "a.yaml").write_text("model: {tasks: {a: X, b: X}, encoder: {class_path: E, init_args: {x: 1, y: 2}}}")
-    (tmp_path / "b.yaml").write_text("model: {tasks: {c: X}, encoder: {class_path: E, init_args: {x: 3}}}")
-    (tmp_path / "c.yaml").write_text("model: {encoder: {class_path: F, init_args: {z: 1e-3}}}\nwandb: off")
-    a, b, c = (str(tmp_path / f"{name}.yaml") for name in "abc")
-    merged = read_config([a, b], ["--model.encoder.y", "5"])
-    assert merged["model"]["tasks"] == {"c": "X"}
-    assert merged["model"]["encoder"]["init_args"] == {"x": 3, "y": 5}
-    assert read_config([a, c])["model"]["encoder"] == {"class_path": "F", "init_args": {"z": 0.001}}
-    assert read_config([a, c])["wandb"] == "off"
-
-
 def test_set_value_names_an_argument_of_a_class_that_was_given_by_name():
     config = {"model": {"weighting": "CAGrad"}}
     set_value(config, "model.weighting.c", 0.4)
@@ -278,5 +275,57 @@ def test_the_plan_needs_no_heavy_import():
 def test_help_names_every_option(capsys):
     assert run(["--help"]) == 0
     text = capsys.readouterr().out
-    for option in ("config", "weightings", "variant", "single_task", "pairs", "tune", "seeds", "split", "dry_run"):
-        assert f"--{option}" in text
+    options = {option.name for option in fields(Settings)} - {"flags", "variants", "space"}
+    for option in options | {"variant", "plan"}:
+        assert re.search(rf"--{option}\b", text), option
+    assert "`space`" in text
+
+
+# -- what is searched --------------------------------------------------------------------------------------------------
+def searched(*arguments: str) -> dict[str, set[str]]:
+    found = plan("--tune=3", "--single_task=false", *arguments).contestants
+    return {contestant.label: {key.removeprefix("model.") for key in contestant.searched} for contestant in found}
+
+
+def test_own_options_are_searched_where_they_are_open():
+    variants = ["--variant=fixed_c={model.weighting: {class_path: CAGrad, init_args: {c: 0.4}}}"]
+    variants += ["--variant=turns={data.schedule: Alternating, model.weighting: CAGrad}"]
+    found = searched("--weightings=equal,cagrad", *variants)
+    assert found["equal"] == found["fixed_c"] == {"optimizer.lr"}
+    assert found["cagrad"] == found["turns"] == {"optimizer.lr", "weighting.c"}
+
+
+def test_a_variant_is_searched_around_its_own_learning_rate():
+    made = plan("--tune=3", "--weightings=equal", "--variant=slow={model.optimizer.lr: 1e-4}", "--single_task=false")
+    ranges = {contestant.label: contestant.space["model.optimizer.lr"] for contestant in made.contestants}
+    assert ranges["slow"].low == pytest.approx(2e-5) and ranges["equal"].low == pytest.approx(6e-4)
+
+
+@pytest.mark.parametrize("rate", ["0", "null", "much"])
+def test_a_search_around_no_learning_rate_is_refused(rate, capsys):
+    assert run(["--weightings=equal", "--tune=2", f"--model.optimizer.lr={rate}"]) == 2
+    assert "gives no model.optimizer.lr above 0" in capsys.readouterr().err
+
+
+def test_uncertainty_weighting_knows_regressions():
+    made = plan("--weightings=uncertainty", "--single_task=false")
+    assert get_value(made.runs(made.contestants[0])[0].config, "model.weighting.regression") == ["sum"]
+
+
+def test_fixed_weights_of_a_variant_are_left_as_they_are():
+    weights = "{left: 2, right: 2, sum: 2}"
+    variant = f"--variant=fixed={{model.weighting: {{class_path: FixedWeighting, init_args: {{weights: {weights}}}}}}}"
+    made = plan(variant, "--single_task=false")
+    found = get_value(made.runs(made.contestants[0])[0].config, "model.weighting.weights")
+    assert found == {"left": 2, "right": 2, "sum": 2}
+
+
+def test_a_class_by_name_and_one_without_arguments_are_one_run():
+    variant = "--variant=same={model.weighting: {class_path: EqualWeighting, init_args: {}}}"
+    made = plan("--weightings=equal", variant, "--single_task=false", "--seeds=1")
+    assert len({run_.key for run_ in made.all_runs()}) == 1
+
+
+def test_the_seed_of_the_search_is_not_reported(capsys):
+    assert run(["--weightings=equal", "--seeds=10000,1"]) == 2
+    assert "10000 is the seed of the search" in capsys.readouterr().err

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mtl_lightning.compare.evidence import SINGLE_TASK
+from mtl_lightning.compare.evidence import MEASURES, SINGLE_TASK
 from mtl_lightning.compare.report import plots, write_report
 from mtl_lightning.compare.report.headline import headline
 from mtl_lightning.compare.report.markdown import markdown
@@ -20,7 +20,7 @@ from mtl_lightning.compare.report.plots import affinity, cosines, cost, curves, 
 from mtl_lightning.compare.report.plots.canvas import styled
 from mtl_lightning.compare.report.plots.labels import label_points, spread
 from mtl_lightning.compare.report.plots.looks import Material, NothingToShowError
-from mtl_lightning.compare.report.results import COSTS, results
+from mtl_lightning.compare.report.results import results
 from mtl_lightning.compare.report.tables import details, overview
 from mtl_lightning.compare.statistics import summarise
 from tests.compare_specimen import METHODS, evidence, summary
@@ -268,6 +268,43 @@ def test_absolute_costs_are_in_the_tooltip(usual):
     assert tips["equal"] == "20.0 ms [20.0 ms, 20.0 ms]"
 
 
+def test_relative_costs_have_an_interval_where_seeds_differ(usual):
+    usual.costs.loc[usual.costs["contestant"] == "upgrad", "seconds_per_step"] = [0.02, 0.03, 0.04]
+    table = rows(overview(usual, summarise(usual)))
+    assert table["upgrad"]["time a step"] == "\u00d7 1.50 ± 1.24"  # ratios 1, 1.5 and 2: 4.303 * 0.5 / √3
+    assert table["equal"]["time a step"] == "\u00d7 1.00"
+    usual.facts["runs at a time"] = "3, 1 thread(s) each"
+    (column,) = [column for column in overview(usual, summarise(usual)).columns if column.title == "time a step"]
+    assert column.definition.endswith("The machine's load enters (runs at a time: 3, 1 thread(s) each).")
+
+
+def test_the_answer_names_no_time_that_may_be_the_same(usual):
+    usual.costs.loc[usual.costs["contestant"] == "upgrad", "seconds_per_step"] = [0.02, 0.03, 0.04]
+    said = with_verdicts(replace(summary(usual), costs=summarise(usual).costs), upgrad="better", pcgrad="better")
+    named = " ".join(headline(usual, said)).split("; ")
+    assert ["times the time a step" in name for name in named] == ["pcgrad" in name for name in named]
+
+
+def test_cosines_say_how_many_steps_they_are_of(usual):
+    table = overview(usual, summary(usual))
+    at = [column.title for column in table.columns].index("conflicting")
+    assert {row[at].tip for row in table.rows if row[0].text == "equal"} == {"seen in 1200 steps of 3 runs"}
+
+
+def test_skipped_steps_are_those_of_all_runs(usual):
+    usual.costs.loc[usual.costs["contestant"] == "upgrad", "skipped_steps"] = [1, 2, 4]
+    table = overview(usual, summarise(usual))
+    (tip,) = [row[-1].tip for row in table.rows if row[0].text == "upgrad"]
+    assert tip == "skipped steps (not finite), of all its runs: 7"
+
+
+def test_searches_of_single_tasks_are_shown_one_by_one(usual):
+    names = usual.trials["contestant"].replace(SINGLE_TASK, f"{SINGLE_TASK} intent")
+    found = replace(usual, trials=usual.trials.assign(contestant=names), chosen={})
+    (table,) = [t for t in details(found, summary(found)) if t.name == "search"]
+    assert [row[0].text for row in table.rows] == [*METHODS, f"{SINGLE_TASK} intent"]
+
+
 def test_improvement_is_filled_from_one_direction(usual):
     said = summary(usual)
     one = pd.DataFrame([("equal", "upgrad", 0.2, 0.1, 0.4)], columns=["first", "second", "probability", "low", "high"])
@@ -325,7 +362,7 @@ def test_costs_stand_beside_the_scores_of_their_run(usual):
     run = usual.costs.loc[3]
     part = kept[(kept["contestant"] == run.contestant) & (kept["seed"] == run.seed) & (kept["role"] == "compare")]
     assert (part["seconds_per_step"] == 0.5).all()
-    assert set(COSTS) <= set(kept.columns)
+    assert set(MEASURES) <= set(kept.columns)
 
 
 # the plots

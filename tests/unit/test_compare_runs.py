@@ -6,20 +6,27 @@ import time
 from pathlib import Path
 
 import pytest
-import submitit
-import torch
-from torch import nn
+from filelock import FileLock
 
+from mtl_lightning.compare import store as stores
 from mtl_lightning.compare.agenda import Agenda
 from mtl_lightning.compare.conduct import conduct
-from mtl_lightning.compare.execute import execute
-from mtl_lightning.compare.launchers import Ended, Launcher, LocalLauncher, SlurmLauncher, local, processes
+from mtl_lightning.compare.execute import _clean, execute
+from mtl_lightning.compare.launchers import (
+    Ended,
+    Launcher,
+    LocalLauncher,
+    devices_of,
+    launcher,
+    local,
+    prepare_processes,
+    processes,
+)
 from mtl_lightning.compare.launchers.hardware import gpus
-from mtl_lightning.compare.measure import PassCounter, PeakMemory, Stopwatch
 from mtl_lightning.compare.options import parse
 from mtl_lightning.compare.plan import Run, make_plan
 from mtl_lightning.compare.settings import Settings
-from mtl_lightning.compare.store import RESULT, Store
+from mtl_lightning.compare.store import FIT, LOCK, RESULT, SPENT, Store
 from mtl_lightning.errors import UserError
 
 
@@ -96,8 +103,15 @@ def test_every_contestant_has_the_same_budget_and_starts_from_the_config(tmp_pat
     assert {label: len(search.trials) for label, search in agenda.searches.items()} == dict.fromkeys(
         ("equal", "cagrad", "upgrad", "tuned weights"), 6
     )
+    weights = dict.fromkeys((f"model.weighting.weights.{task}" for task in made.tasks), 1.0)
+    first = {label: search.trials[0]["settings"] for label, search in agenda.searches.items()}
+    lr = {"model.optimizer.lr": 0.003}
+    assert first == {
+        **{"equal": lr, "upgrad": lr, "cagrad": {**lr, "model.weighting.c": 0.5}, "tuned weights": {**lr, **weights}}
+    }
     for search in agenda.searches.values():
-        assert search.trials[0]["settings"]["model.optimizer.lr"] == 0.003
+        rates = [trial["settings"]["model.optimizer.lr"] for trial in search.trials[:4]]
+        assert rates == [trial["settings"]["model.optimizer.lr"] for trial in agenda.searches["equal"].trials[:4]]
         assert len({tuple(trial["settings"].values()) for trial in search.trials}) == 6
 
 
@@ -150,7 +164,8 @@ def test_what_failed_is_tried_again_once_a_comparison(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("status", "kept"), [("finished", True), ("diverged", True), ("solver", True), ("failed", False)]
+    ("status", "kept"),
+    [("finished", True), ("diverged", True), ("solver", True), ("failed", False), ("timeout", False)],
 )
 def test_what_a_run_would_come_to_again_is_kept(tmp_path, status, kept):
     made, store = plan("--weightings=equal", "--seeds=1"), Store(tmp_path)
@@ -168,6 +183,96 @@ def test_a_run_is_found_by_its_key_whatever_it_was_called(tmp_path):
     folder = store.prepare(run)
     folder.rename(folder.with_name(f"before-{run.key}"))
     assert store.path(run).name == f"before-{run.key}"
+
+
+def test_a_run_that_starts_anew_keeps_nothing_but_its_lock(tmp_path):
+    made, store = plan("--weightings=equal", "--seeds=1"), Store(tmp_path)
+    (run,) = made.all_runs()
+    folder = store.prepare(run)
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "last.ckpt").touch()
+    store.fail(run, "failed", "", 1.0)
+    lock = (folder / LOCK).stat().st_ino
+    assert store.prepare(run) == folder
+    assert {path.name for path in folder.iterdir()} == {FIT, LOCK} and (folder / LOCK).stat().st_ino == lock
+
+
+def test_a_folder_is_looked_through_once_however_often_it_is_asked(tmp_path, monkeypatch):
+    made, scans, scan = plan("--weightings=all", "--seeds=9"), [], Path.glob
+    runs = made.all_runs()
+    for run in runs:
+        Store(tmp_path).prepare(run)
+    monkeypatch.setattr(Path, "glob", lambda path, pattern: scans.append(path) or scan(path, pattern))
+    store = Store(tmp_path)
+    assert [store.result(run) for _ in range(3) for run in runs] == [None] * 3 * len(runs)
+    assert len(scans) == 1
+
+
+def test_what_is_final_is_read_once_and_what_is_not_is_looked_at_again(tmp_path):
+    one, other = plan("--weightings=equal,upgrad", "--seeds=1").all_runs()
+    store = Store(tmp_path)
+    for run, status in ((one, "finished"), (other, "timeout")):
+        store.prepare(run)
+        store.fail(run, status, "", 1.0)
+        assert store.result(run)["status"] == status
+        (store.path(run) / RESULT).write_text('{"status": "failed"}')
+    assert [store.result(run)["status"] for run in (one, other)] == ["finished", "failed"]
+
+
+# -- one comparison at a time ------------------------------------------------------------------------------------------
+def test_a_folder_is_for_one_comparison_at_a_time(tmp_path):
+    made = plan("--weightings=equal", "--seeds=1")
+    with Store(tmp_path).locked():
+        store = Store(tmp_path)
+        launcher = Pretended(store)
+        said = rf"another compare is at work in {tmp_path} \(process {os.getpid()}\); wait for it or give another --out"
+        with pytest.raises(UserError, match=said):
+            conduct(Agenda(made, store), store, launcher, Silent())
+        assert not launcher.started
+    with store.locked(), store.locked():
+        assert conduct(Agenda(made, store), store, launcher, Silent())
+    conducted(made, tmp_path)
+
+
+def test_a_run_that_another_process_is_at_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(stores, "_PATIENCE", 0.1)
+    made, store = plan("--weightings=equal", "--seeds=1"), Store(tmp_path)
+    (run,) = made.all_runs()
+    folder, told = store.prepare(run), []
+    watched = Silent()
+    watched.tell = lambda run, result: told.append(result["status"])
+    with FileLock(folder / LOCK):
+        assert conduct(Agenda(made, store), store, Pretended(store, broken=("equal",)), watched)
+        assert told == ["missing"] and not (folder / RESULT).exists()
+        (folder / RESULT).write_text('{"status": "failed"}')
+        with pytest.raises(UserError, match="another process is still at work in"):
+            store.prepare(run)
+    assert (folder / RESULT).exists()
+
+
+def test_what_ended_meanwhile_is_not_called_failed(tmp_path):
+    (run,) = plan("--weightings=equal", "--seeds=1").all_runs()
+    store = Store(tmp_path)
+    (store.prepare(run) / RESULT).write_text('{"status": "finished"}')
+    store.fail(run, "failed", "", 1.0)
+    assert store.result(run) == {"status": "finished"}
+
+
+def test_a_run_counts_the_time_before_it_was_stopped(tmp_path):
+    (run,) = plan("--weightings=equal", "--seeds=1").all_runs()
+    store = Store(tmp_path)
+    (store.prepare(run) / SPENT).write_text("70.0")
+    store.fail(run, "timeout", "", 30.0)
+    assert store.result(run)["seconds"] == 70.0
+
+
+def test_runs_are_stopped_whatever_ends_the_comparison(tmp_path):
+    made, store = plan("--weightings=equal", "--seeds=1"), Store(tmp_path)
+    launcher = Pretended(store)
+    launcher.ended = lambda timeout: [][0]
+    with pytest.raises(IndexError):
+        conduct(Agenda(made, store), store, launcher, Silent())
+    assert launcher.started and not launcher.running()
 
 
 # -- processes and jobs ------------------------------------------------------------------------------------------------
@@ -227,86 +332,66 @@ def test_workers_are_as_many_as_gpus_or_as_cores_allow(monkeypatch):
     assert LocalLauncher(Settings(threads=2, workers=3))._cores(0) == []
 
 
-@pytest.fixture
-def local_jobs(monkeypatch):
-    """Jobs of submitit without a SLURM."""
-    automatic = submitit.AutoExecutor
-    monkeypatch.setattr(submitit, "AutoExecutor", lambda folder, cluster: automatic(folder, cluster="local"))
+def test_a_run_on_a_gpu_has_its_share_of_all_cores(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.setattr(local, "cores", lambda: list(range(16)))
+    assert (LocalLauncher(Settings()).threads, LocalLauncher(Settings())._cores(0)) == (8, [])
+    assert LocalLauncher(Settings(), devices=2).threads == 8
+    assert LocalLauncher(Settings(threads=4, workers=8)).threads == 4
+    on_cpu = LocalLauncher(Settings(), use_gpus=False)
+    assert (on_cpu.workers, on_cpu.threads, on_cpu._device(0)) == (16, 1, None)
 
 
-def test_jobs_of_submitit_run_and_say_what_went_wrong(tmp_path, local_jobs):
-    launcher = SlurmLauncher(Settings(time_limit=1), tmp_path / "jobs")
-    (run,) = plan("--weightings=equal", "--seeds=1").all_runs()
-    (tmp_path / "file").touch()
-    launcher.start(run, tmp_path / "file")
-    assert launcher.running() == [run]
-    found, until = [], time.time() + 100
-    while not found and time.time() < until:
-        found = launcher.ended(1.0)
-    assert found[0].status == "failed" and "FileExistsError" in found[0].message
-    assert launcher.running() == []
+@pytest.mark.parametrize(("visible", "limited"), [("", True), ("0", False)])
+def test_threads_of_libraries_are_limited_where_runs_share_cores(monkeypatch, visible, limited):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "7")
+    monkeypatch.setenv("MKL_NUM_THREADS", "7")
+    prepare_processes(Settings(threads=2))
+    assert os.environ["OMP_NUM_THREADS"] == ("2" if limited else "7")
 
 
-def test_a_machine_without_slurm_says_so(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", "")
-    with pytest.raises(UserError, match=r"slurm: .*srun"):
-        SlurmLauncher(Settings(), tmp_path)
+def test_two_comparisons_that_leave_cores_do_not_share_one(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(local, "cores", lambda: [4, 5])
+    assert LocalLauncher(Settings(workers=1))._cores(0) == []
+    assert LocalLauncher(Settings(workers=2))._cores(1) == [5]
 
 
-def test_unknown_settings_of_slurm_are_one_line(tmp_path, local_jobs):
-    with pytest.raises(UserError, match=r"slurm: .*partitoin"):
-        SlurmLauncher(Settings(slurm={"partitoin": "gpu"}), tmp_path)
+@pytest.mark.parametrize(("devices", "number"), [(None, 1), ("auto", 1), (2, 2), ("2", 2)])
+def test_devices_of_a_run(devices, number):
+    made = plan("--weightings=equal", "--seeds=1")
+    made.base.setdefault("trainer", {})["devices"] = devices
+    assert devices_of(made) == number
+
+
+@pytest.mark.parametrize("devices", [[1], "0,1", -1, "-1", 0, True])
+def test_which_devices_is_not_for_a_config_to_say(tmp_path, devices):
+    made = plan("--weightings=equal", "--seeds=1")
+    made.base.setdefault("trainer", {})["devices"] = devices
+    with pytest.raises(UserError, match=r"trainer\.devices: give a number, found"):
+        launcher(made, tmp_path)
+
+
+def test_an_accelerator_in_the_config_counts(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    made = plan("--weightings=equal", "--seeds=1", "--trainer.accelerator=cpu")
+    assert launcher(made, tmp_path)._device(0) is None
+    assert launcher(plan("--weightings=equal"), tmp_path)._device(0) == "0"
+
+
+def test_what_a_run_leaves_of_its_checkpoints(tmp_path):
+    for keep, left in ((False, ["not_finite.ckpt"]), (True, ["best.ckpt", "not_finite.ckpt"])):
+        folder = tmp_path / str(keep)
+        (folder / "checkpoints").mkdir(parents=True)
+        for name in ("best", "last", "not_finite"):
+            (folder / "checkpoints" / f"{name}.ckpt").touch()
+        _clean(folder, keep)
+        assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == left
 
 
 # -- what a run records ------------------------------------------------------------------------------------------------
-class Encoder(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layer = nn.Linear(3, 3)
-
-    def forward(self, inputs):
-        return self.layer(inputs).relu()
-
-
-def test_backward_passes_are_counted_for_each_forward_pass():
-    encoder = Encoder()
-    counter = PassCounter(encoder)
-    assert counter.read() is None
-    features = encoder(torch.ones(2, 3))
-    for task in range(3):
-        torch.autograd.grad(features[:, task].sum(), encoder.layer.weight, retain_graph=True)
-    assert counter.read() == 3
-    (encoder(torch.ones(2, 3)).sum() + encoder(torch.ones(2, 3)).sum()).backward()
-    assert counter.read() == 1
-    features = encoder(torch.ones(2, 3))
-    torch.autograd.grad(features.sum(), features, retain_graph=True)
-    features.sum().backward()
-    assert counter.read() == 1
-    with torch.no_grad():
-        encoder(torch.ones(2, 3))
-    assert counter.read() is None
-    counter.remove()
-    encoder(torch.ones(2, 3)).sum().backward()
-    assert counter.read() is None
-
-
-def test_peak_memory_is_what_training_held_at_most():
-    memory = PeakMemory()
-    memory.start(torch.device("cpu"))
-    before = memory.read(torch.device("cpu"))
-    held = torch.ones(64 * 2**20 // 4)
-    del held
-    assert 50 * 2**20 < memory.read(torch.device("cpu")) - before < 200 * 2**20
-    memory.start(torch.device("cpu"))
-    assert memory.read(torch.device("cpu")) - before < 50 * 2**20
-
-
-def test_the_first_laps_warm_up():
-    watch = Stopwatch(warm_up=2)
-    watch.start()
-    assert [watch.lap() is None for _ in range(4)] == [True, True, False, False]
-
-
 def test_a_mistake_in_a_config_is_the_runs_message(tmp_path, monkeypatch):
     made, store = plan("--weightings=equal", "--seeds=1", "--model.encoder.channles=[1]"), Store(tmp_path)
     (run,) = made.all_runs()

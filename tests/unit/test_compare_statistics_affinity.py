@@ -123,11 +123,16 @@ class TestCosts:
         rows = [
             ("equal", 0, 0.1, 100.0, 1.0, 10, 0.0, 0),
             ("equal", 1, 0.3, 100.0, 1.0, 10, 0.0, 0),
-            (SINGLE_TASK, 0, 0.3, NAN, 2.0, 20, 0.5, 3),
+            (SINGLE_TASK, 0, 0.2, NAN, 2.0, 20, 0.5, 3),
+            (SINGLE_TASK, 1, 0.9, NAN, 2.0, 20, 0.5, 3),
         ]
         found = costs(evidence(costs=table("costs", rows))).set_index(["contestant", "measure"])
-        assert found.loc[(SINGLE_TASK, "seconds_per_step"), ["mean", "relative"]].tolist() == pytest.approx([0.3, 1.5])
+        assert found.loc[(SINGLE_TASK, "seconds_per_step"), ["mean", "relative"]].tolist() == pytest.approx([0.55, 2.5])
         assert found.loc[("equal", "seconds_per_step"), ["mean", "relative"]].tolist() == pytest.approx([0.2, 1.0])
+        bounds = ["relative_low", "relative_high"]
+        half = 12.7062 * 0.5  # Student's t of one degree times the standard error of the ratios 2 and 3
+        assert found.loc[(SINGLE_TASK, "seconds_per_step"), bounds].tolist() == pytest.approx([2.5 - half, 2.5 + half])
+        assert found.loc[("equal", "seconds_per_step"), bounds].tolist() == [1, 1]
         assert found.loc[("equal", "peak_memory"), ["low", "high"]].tolist() == [100, 100]
         assert found.loc[(SINGLE_TASK, "peak_memory")].isna().all()
         assert np.isnan(found.loc[(SINGLE_TASK, "solver_seconds"), "relative"])  # the reference has no solver

@@ -130,3 +130,14 @@ class TestLostRuns:
 
     def test_but_not_those_whose_baseline_is_missing(self) -> None:
         assert not self.lost(evidence_of(without((3, 2)), METRICS, NAMES)).any()
+
+
+def test_a_variant_is_measured_against_the_baseline_of_its_own_architecture() -> None:
+    names = ["equal", "big", SINGLE_TASK, f"{SINGLE_TASK}: big"]
+    metrics = [("a", "accuracy", True), ("b", "accuracy", True)]
+    scores = np.array([[0.6, 0.6], [0.9, 0.9], [0.5, 0.6], [0.6, 0.9]])
+    values = np.repeat(scores[:, None], 3, axis=1)
+    found = summarise(evidence_of(values, metrics, names))
+    means = found.delta_m.query("convention == 'tasks'").set_index("contestant")["mean"]
+    assert dict(means) == pytest.approx({"equal": 10.0, "big": 25.0})
+    assert found.pool == ["equal", "big"]

@@ -4,7 +4,7 @@ import dataclasses
 
 import pandas as pd
 import pytest
-from compare_statistics_data import EVIDENCE, METRICS, NAMES, evidence_of, run, table, without
+from compare_statistics_data import EVIDENCE, METRICS, NAMES, NAN, evidence_of, run, table, without
 
 from mtl_lightning.compare.evidence import Evidence
 from mtl_lightning.compare.statistics import summarise
@@ -62,3 +62,24 @@ class TestNotes:
     def test_say_that_validation_scores_are_too_high(self) -> None:
         assert "validation split" in notes(dataclasses.replace(EVIDENCE["full"], split="val"))
         assert "validation split" not in notes(EVIDENCE["full"])
+
+    def test_say_what_a_search_leaves_open(self) -> None:
+        searched = [("equal", number, 0.5, {"lr": 0.1 * number}, "finished") for number in range(3)]
+        broken = [("upgrad", number, NAN, {"lr": 0.1 * number}, "diverged") for number in range(2)]
+        trials = table("trials", [*searched, *broken, ("pcgrad", 0, 0.4, {}, "finished")])
+        said = notes(dataclasses.replace(EVIDENCE["full"], trials=trials))
+        assert "settings that a search chose (trials of one seed, 3 at most for each contestant)" in said
+        assert "upgrad: none of its trials finished; its runs have the config's settings." in said
+        assert "pcgrad: it has nothing to search" in said
+        assert "equal: " not in said
+
+    def test_say_that_pairs_are_not_tuned(self) -> None:
+        pairs = [
+            ("intent", "slots", seed, task, metric, 0.5)
+            for seed in range(5)
+            for task, metric in (("intent", "accuracy"), ("slots", "error"))
+        ]
+        trials = table("trials", [("equal", 0, 0.5, {"lr": 0.1}, "finished")])
+        evidence = dataclasses.replace(EVIDENCE["full"], pairs=table("pairs", pairs))
+        assert "affinities are too low" in notes(dataclasses.replace(evidence, trials=trials))
+        assert "affinities are too low" not in notes(evidence)

@@ -23,7 +23,7 @@ COLUMNS = {
     "tests": "family first second task metric difference low high p p_corrected effect effect_low effect_high "
     "num_seeds verdict",
     "improvement": "first second probability low high",
-    "costs": "contestant measure mean low high relative",
+    "costs": "contestant measure mean low high relative relative_low relative_high",
     "conflicts": "contestant cosine conflicting skipped_steps diverged failed solver timeout",
 }
 

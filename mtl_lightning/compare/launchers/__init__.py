@@ -8,14 +8,43 @@ from mtl_lightning.compare.launchers.forking import prepare_processes, processes
 from mtl_lightning.compare.launchers.local import LocalLauncher
 from mtl_lightning.compare.launchers.slurm import SlurmLauncher
 from mtl_lightning.compare.plan import Plan
+from mtl_lightning.errors import UserError
 
-__all__ = ["Ended", "Launcher", "LocalLauncher", "SlurmLauncher", "launcher", "prepare_processes", "processes"]
+__all__ = [
+    "Ended",
+    "Launcher",
+    "LocalLauncher",
+    "SlurmLauncher",
+    "devices_of",
+    "launcher",
+    "local_launcher",
+    "prepare_processes",
+    "processes",
+]
 
 
 def launcher(plan: Plan, folder: Path) -> Launcher:
     """What runs a comparison."""
     if plan.settings.launcher == "slurm":
         return SlurmLauncher(plan.settings, folder / "slurm")
+    return local_launcher(plan)
+
+
+def local_launcher(plan: Plan) -> LocalLauncher:
+    """What runs a comparison on this machine; it starts nothing before it is told to."""
+    on_cpu = get_value(plan.base, "trainer.accelerator") == "cpu"
+    return LocalLauncher(plan.settings, devices_of(plan), use_gpus=not on_cpu)
+
+
+def devices_of(plan: Plan) -> int:
+    """How many devices a run takes.
+
+    Raises:
+        UserError: If the config names devices: it is the comparison that hands them out.
+    """
     devices = get_value(plan.base, "trainer.devices")
-    number = len(devices) if isinstance(devices, list) else devices if isinstance(devices, int) else 1
-    return LocalLauncher(plan.settings, max(1, number))
+    if devices in (None, "auto"):
+        return 1
+    if isinstance(devices, bool) or not str(devices).isdigit() or int(devices) < 1:
+        raise UserError(f"trainer.devices: give a number, found {devices!r}; compare hands out the GPUs or cores")
+    return int(devices)

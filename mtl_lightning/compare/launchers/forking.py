@@ -4,14 +4,20 @@ import multiprocessing
 import os
 from typing import Any
 
+from mtl_lightning.compare.launchers.hardware import gpus
 from mtl_lightning.compare.settings import Settings
 
 _PRELOADED = ["mtl_lightning.cli", "mtl_lightning.compare.recorder", "sklearn.datasets"]  # the last one: the demo
 
 
 def prepare_processes(settings: Settings) -> None:
-    """Sets what libraries read from the environment when they are imported, before any process is started."""
+    """Sets what libraries read from the environment when they are imported, before any process is started.
+
+    Runs that share cores keep to their threads; where there are GPUs, runs are few, and each may use many cores.
+    """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if gpus():
+        return
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = str(settings.threads)
 

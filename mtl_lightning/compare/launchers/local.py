@@ -28,18 +28,22 @@ class _Process:
 
 
 class LocalLauncher(Launcher):
-    """Runs in processes that fork from one which has imported everything, each on cores or a GPU of its own.
+    """Runs in processes that fork from one which has imported everything, each on cores or GPUs of its own.
 
     Args:
         settings: Of the comparison.
         devices: That a run takes.
+        use_gpus: Whether runs are done on GPUs where there are any.
     """
 
-    def __init__(self, settings: Settings, devices: int = 1) -> None:
+    def __init__(self, settings: Settings, devices: int = 1, use_gpus: bool = True) -> None:
         self._settings = settings
-        self._gpus = gpus()
+        self._gpus = gpus() if use_gpus else []
         self._devices = devices
         self.workers = settings.workers or max(1, (len(self._gpus) or len(cores()) // settings.threads) // devices)
+        self.threads = settings.threads
+        if self._gpus:
+            self.threads = max(settings.threads, len(cores()) // (self.workers * devices))
         self._limit = None if settings.time_limit is None else 60 * settings.time_limit
         self._processes: list[_Process] = []
         self._context = processes()
@@ -49,7 +53,7 @@ class LocalLauncher(Launcher):
 
     def start(self, run: Run, folder: Path) -> None:
         slot = next(n for n in range(self.workers) if n not in [process.slot for process in self._processes])
-        options = (str(folder), self._settings.threads, self._settings.keep_checkpoints, run.role)
+        options = (str(folder), self.threads, self._settings.keep_checkpoints, run.role)
         process = self._context.Process(target=_in_slot, args=(self._device(slot), self._cores(slot), options))
         process.start()
         self._processes.append(_Process(run, process, slot, time.time()))
@@ -61,9 +65,10 @@ class LocalLauncher(Launcher):
         return ",".join(self._gpus[(slot * self._devices + n) % len(self._gpus)] for n in range(self._devices))
 
     def _cores(self, slot: int) -> list[int]:
-        """The cores of a slot; none in particular where there are not enough."""
-        all_cores, threads = cores(), self._settings.threads * self._devices
-        return all_cores[slot * threads : (slot + 1) * threads] if self.workers * threads <= len(all_cores) else []
+        """The cores of a slot; none in particular on GPUs, and where another comparison may use those left over."""
+        all_cores, threads = cores(), self.threads * self._devices
+        used_up = not self._gpus and self.workers * threads == len(all_cores)
+        return all_cores[slot * threads : (slot + 1) * threads] if used_up else []
 
     def ended(self, timeout: float) -> list[Ended]:
         connection.wait([process.process.sentinel for process in self._processes], timeout)

@@ -1,7 +1,5 @@
 """The answer, in one or two plain sentences."""
 
-from math import isfinite
-
 import pandas as pd
 
 from mtl_lightning.compare.evidence import Evidence
@@ -12,7 +10,7 @@ MOST_NAMED = 3
 
 
 def headline(evidence: Evidence, summary: Summary) -> list[str]:
-    """What was shown about the contestants against the reference, and at what cost."""
+    """What was shown about the contestants against the reference, and at what cost, where its interval shows one."""
     tests = summary.tests[summary.tests["family"] == "reference"]
     reference, where = evidence.reference, f"{summary.overall} on the {evidence.split} split"
     if tests.empty:
@@ -45,8 +43,9 @@ def _one(test: pd.Series, summary: Summary, digits: int) -> str:
     costs = summary.costs[
         (summary.costs["contestant"] == test["first"]) & (summary.costs["measure"] == "seconds_per_step")
     ]
-    time = float(costs["relative"].iloc[0]) if len(costs) else float("nan")
-    return f"{test['first']} (by {by}{f', at {number(time, 2)} times the time a step' if isfinite(time) else ''})"
+    known = costs[(costs["relative_low"] > 1) | (costs["relative_high"] < 1)]["relative"]
+    time = f", at {number(float(known.iloc[0]), 2)} times the time a step" if len(known) else ""
+    return f"{test['first']} (by {by}{time})"
 
 
 def _names(names: list[str]) -> str:

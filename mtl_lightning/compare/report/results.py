@@ -5,14 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from mtl_lightning.compare.evidence import Evidence
+from mtl_lightning.compare.evidence import MEASURES, Evidence
 
 TEXTS = ("role", "contestant", "first_task", "second_task", "status", "task", "metric", "split", "settings", "message")
 WHOLE = ("seed", "trial", "steps")
-COSTS = ("seconds_per_step", "peak_memory", "backward_passes", "steps", "solver_seconds", "skipped_steps")
 COLUMNS = [
     *("role", "contestant", "first_task", "second_task", "seed", "trial", "status", "task", "metric", "split", "value"),
-    *(*COSTS, "settings", "message", "folder"),
+    *(*MEASURES, "settings", "message", "folder"),
 ]
 
 

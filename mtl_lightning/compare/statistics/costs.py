@@ -3,26 +3,26 @@
 import numpy as np
 import pandas as pd
 
-from mtl_lightning.compare.evidence import Evidence
+from mtl_lightning.compare.evidence import BROKEN, MEASURES, Evidence
 from mtl_lightning.compare.statistics.intervals import t_interval
-from mtl_lightning.compare.statistics.score_table import BROKEN
-
-MEASURES = ["seconds_per_step", "peak_memory", "backward_passes", "steps", "solver_seconds", "skipped_steps"]
 
 
 def costs(evidence: Evidence) -> pd.DataFrame:
-    """Means over seeds of each cost, with intervals, and relative to the reference's mean.
+    """Means over seeds of each cost, with intervals, and relative to the reference's cost of the same seed.
 
-    ``relative`` is not a number where the reference's cost is unknown or zero.
+    ``relative`` is the mean over seeds of the ratio, with an interval like that of the mean; it is not a number where
+    the reference's cost is unknown or zero.
     """
     names, seeds = evidence.contestants, sorted(evidence.seeds)
     runs = pd.MultiIndex.from_product([names, seeds])
-    table = evidence.costs.set_index(["contestant", "seed"]).reindex(index=runs, columns=MEASURES)
+    table = evidence.costs.set_index(["contestant", "seed"]).reindex(index=runs, columns=list(MEASURES))
     values = table.to_numpy(dtype=float).reshape(len(names), len(seeds), len(MEASURES))
     mean, low, high, _ = t_interval(values, axis=1)
-    base = mean[names.index(evidence.reference)] if evidence.reference in names else np.full(len(MEASURES), np.nan)
+    base = values[names.index(evidence.reference)] if evidence.reference in names else np.full(values.shape[1:], np.nan)
+    relative, relative_low, relative_high, _ = t_interval(values / np.where(base == 0, np.nan, base), axis=1)
     index = pd.MultiIndex.from_product([names, MEASURES], names=["contestant", "measure"])
-    columns = {"mean": mean, "low": low, "high": high, "relative": mean / np.where(base == 0, np.nan, base)}
+    columns = {"mean": mean, "low": low, "high": high}
+    columns |= {"relative": relative, "relative_low": relative_low, "relative_high": relative_high}
     return pd.DataFrame({key: column.ravel() for key, column in columns.items()}, index=index).reset_index()
 
 

@@ -51,14 +51,14 @@ def metric_weights(tasks: list[str], used: Mask, convention: str) -> Array:
 
 
 def delta_m(table: ScoreTable) -> DeltaM:
-    """Δm in both conventions, of every run against the single-task models of the same seed.
+    """Δm in both conventions, of every run against the single-task models of the same seed and architecture.
 
     Made of :attr:`ScoreTable.judged` metrics. One whose baseline is zero in any seed has no relative gain and is left
     out for all contestants and seeds, so that every value is made of the same metrics.
     """
     baseline = table.baseline
-    used = table.judged & ~(baseline == 0).any(axis=0) & np.isfinite(baseline).any(axis=0)
-    gains = relative_gain(table.values[:, :, used], baseline[:, used], table.sign[used])
+    used = table.judged & ~(baseline == 0).any(axis=(0, 1)) & np.isfinite(baseline).any(axis=(0, 1))
+    gains = relative_gain(table.values[:, :, used], baseline[:, :, used], table.sign[used])
     weights = {convention: metric_weights(table.tasks, used, convention)[used] for convention in CONVENTIONS}
     shape = table.values.shape[:2]
     if not used.any():

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from mtl_lightning.compare.evidence import SINGLE_TASK, Evidence
+from mtl_lightning.compare.evidence import UNFINISHED, Evidence
 from mtl_lightning.compare.statistics.comparisons import FAMILIES
 from mtl_lightning.compare.statistics.delta_m import DeltaM
 from mtl_lightning.compare.statistics.overall import Overall
 from mtl_lightning.compare.statistics.paired_test import MIN_SEEDS
 from mtl_lightning.compare.statistics.ranks import Ranks
-from mtl_lightning.compare.statistics.score_table import BROKEN, Mask, ScoreTable
+from mtl_lightning.compare.statistics.score_table import Mask, ScoreTable
 
 FEW_SEEDS = 5
 NEAR_ZERO = 0.1
@@ -37,6 +37,7 @@ def notes(
         *_deltas(table, deltas, overall),
         *_ranks(table, ranks),
         *_tests(tests),
+        *_search(evidence),
         *_affinity(evidence, affinity_source),
     ]
 
@@ -48,7 +49,7 @@ def _runs(evidence: Evidence, table: ScoreTable) -> Iterator[str]:
         if finished == planned:
             continue
         statuses = compared.loc[compared["contestant"] == name, "status"].value_counts()
-        why = ", ".join(f"{statuses[status]} {status}" for status in (*BROKEN, "missing") if status in statuses)
+        why = ", ".join(f"{statuses[status]} {status}" for status in UNFINISHED if status in statuses)
         count = f"{finished or 'none'} of {planned} seeds finished" + (f" (runs: {why})" if why else "")
         yield f"{name}: {count}; " + (
             "its means, intervals and tests are over those." if finished else "it has no means and is in no test."
@@ -97,18 +98,20 @@ def _losses(table: ScoreTable) -> Iterator[str]:
 
 
 def _deltas(table: ScoreTable, deltas: DeltaM, overall: Overall) -> Iterator[str]:
-    if SINGLE_TASK not in table.contestants or not np.isfinite(table.baseline).any():
+    if not np.isfinite(table.baseline).any():
         yield (
             f"There is no single-task baseline, so no Δm: contestants are compared by the {overall.name}, whose scales "
             "may differ."
         )
         return
     for m in np.flatnonzero(table.judged & ~deltas.used):
-        why = "its single-task score is zero in a seed" if (table.baseline[:, m] == 0).any() else "it has no baseline"
+        why = (
+            "its single-task score is zero in a seed" if (table.baseline[:, :, m] == 0).any() else "it has no baseline"
+        )
         yield f"Δm leaves {table.tasks[m]} {table.metrics[m]} out: {why}."
     yield from _near_zero(table, deltas.used)
     finished = table.finished[table.others].any(axis=0)
-    without = finished & ~np.isfinite(table.baseline[:, deltas.used]).all(axis=1)
+    without = finished & ~np.isfinite(table.baseline[table.others][:, :, deltas.used]).all(axis=(0, 2))
     if without.any():
         missing = ", ".join(str(table.seeds[s]) for s in np.flatnonzero(without))
         yield f"Δm lacks seed {missing}, where the single-task baseline is incomplete."
@@ -119,7 +122,7 @@ def _deltas(table: ScoreTable, deltas: DeltaM, overall: Overall) -> Iterator[str
 def _near_zero(table: ScoreTable, used: Mask) -> Iterator[str]:
     size = np.abs(table.values)
     largest = np.where(np.isnan(size), 0, size).max(axis=(0, 1), initial=0)
-    baseline = np.where(np.isnan(table.baseline), np.inf, np.abs(table.baseline)).min(axis=0, initial=np.inf)
+    baseline = np.where(np.isnan(table.baseline), np.inf, np.abs(table.baseline)).min(axis=(0, 1), initial=np.inf)
     for m in np.flatnonzero(used & (baseline < NEAR_ZERO * largest)):
         yield (
             f"{table.tasks[m]} {table.metrics[m]}: the single-task score is near zero in a seed, so that its relative "
@@ -153,9 +156,29 @@ def _tests(tests: pd.DataFrame) -> Iterator[str]:
         yield f"A test needs {MIN_SEEDS} seeds that both contestants finished."
 
 
+def _search(evidence: Evidence) -> Iterator[str]:
+    if evidence.trials.empty:
+        return
+    most = evidence.trials["contestant"].value_counts().max()
+    yield (
+        f"Intervals and tests hold for the settings that a search chose (trials of one seed, {most} at most for each "
+        "contestant); the luck of that search is not in them."
+    )
+    for name, trials in evidence.trials.groupby("contestant"):
+        if (trials["status"] != "finished").all():
+            yield f"{name}: none of its trials finished; its runs have the config's settings."
+        elif not trials["settings"].map(bool).any():
+            yield f"{name}: it has nothing to search; its runs have the config's settings."
+
+
 def _affinity(evidence: Evidence, source: str) -> Iterator[str]:
     if source == "pairs":
         yield "The suggested grouping rests on pairs of tasks, which predict the gain of larger groups only roughly."
+        if len(evidence.trials):
+            yield (
+                "Runs on pairs of tasks have the config's settings, single-task runs those of a search: affinities are "
+                "too low."
+            )
     elif source == "cosines":
         yield (
             f"The suggested grouping rests on cosines between gradients in the runs of {evidence.reference}: a hint "

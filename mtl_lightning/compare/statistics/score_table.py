@@ -6,14 +6,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mtl_lightning.compare.evidence import SINGLE_TASK, Evidence
+from mtl_lightning.compare.evidence import BROKEN, Evidence
+from mtl_lightning.compare.names import baseline_of, is_single_task
 from mtl_lightning.errors import UserError
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-
-BROKEN = ("diverged", "failed", "solver", "timeout")
-"""Statuses of runs that were started and gave no scores."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +43,15 @@ class ScoreTable:
     @property
     def others(self) -> list[int]:
         """Positions of the contestants that train one model for all tasks."""
-        return [position for position, name in enumerate(self.contestants) if name != SINGLE_TASK]
+        return [position for position, name in enumerate(self.contestants) if not is_single_task(name)]
 
     @property
     def baseline(self) -> Array:
-        """Scores [S, M] of the single-task models; not a number where there are none."""
-        if SINGLE_TASK not in self.contestants:
-            return np.full(self.values.shape[1:], np.nan)
-        baseline: Array = self.values[self.contestants.index(SINGLE_TASK)]
+        """Scores [C, S, M] of the single-task models of each contestant's architecture; not a number without any."""
+        baseline = np.full(self.values.shape, np.nan)
+        for position, name in enumerate(self.contestants):
+            if (own := baseline_of(name, self.contestants)) in self.contestants:
+                baseline[position] = self.values[self.contestants.index(own)]
         return baseline
 
     @property

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from mtl_lightning.compare.evidence import SINGLE_TASK, Evidence
+from mtl_lightning.compare.evidence import Evidence
+from mtl_lightning.compare.names import is_single_task
 from mtl_lightning.compare.statistics.affinity import affinity, grouping
 from mtl_lightning.compare.statistics.comparisons import comparisons
 from mtl_lightning.compare.statistics.costs import conflicts, costs
@@ -83,7 +84,7 @@ def _deltas(table: ScoreTable, deltas: DeltaM) -> pd.DataFrame:
 
 
 def _delta_means(table: ScoreTable, deltas: DeltaM) -> pd.DataFrame:
-    known = SINGLE_TASK in table.contestants and deltas.used.any()
+    known = any(map(is_single_task, table.contestants)) and deltas.used.any()
     rows = [(table.contestants[c], convention) for convention in deltas.values for c in table.others if known]
     values = np.concatenate([values[table.others] for values in deltas.values.values()])[: len(rows)]
     return _with_intervals(pd.DataFrame(rows, columns=["contestant", "convention"]), values)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def cost(material: Material) -> "tuple[Figure, str]":
     """Seconds a step, relative to the reference, against the figure that contestants are ordered by."""
     costs = material.summary.costs
-    times = costs[costs["measure"] == "seconds_per_step"].set_index("contestant")["relative"]
+    times = costs[costs["measure"] == "seconds_per_step"].set_index("contestant").filter(like="relative")
     points = material.quality.join(times).dropna(subset=["mean", "relative"])
     if points.empty:
         raise NothingToShowError("No contestant has both a time a step and a Δm or a difference to the reference.")
@@ -27,12 +27,13 @@ def cost(material: Material) -> "tuple[Figure, str]":
     axes = figure.subplots()
     for name, row in points.iterrows():
         look, half = material.looks[name], (row.high - row.low) / 2
-        axes.errorbar(row.relative, row["mean"], yerr=half, color=look.colour, lw=0.8, alpha=0.6, zorder=look.order)
+        bars = {"xerr": (row.relative_high - row.relative_low) / 2, "yerr": half}
+        axes.errorbar(row.relative, row["mean"], **bars, color=look.colour, lw=0.8, alpha=0.6, zorder=look.order)
         axes.plot(row.relative, row["mean"], look.marker, color=look.colour, ms=7, zorder=look.order + 1, label=name)
     _axes(axes, material, points)
     return figure, (
-        f"Time of an optimizer step ({TIMES} that of {material.evidence.reference}) against quality with its 95 % "
-        f"interval. Up and left is better.{_names(axes, material, points)}"
+        f"Time of an optimizer step ({TIMES} that of {material.evidence.reference}) against quality, with 95 % "
+        f"intervals. Up and left is better.{_names(axes, material, points)}"
     )
 
 
@@ -45,12 +46,22 @@ def _axes(axes: "Axes", material: Material, points: pd.DataFrame) -> None:
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("")
     axes.margins(0.12)
+    axes.set_xlim(*_limits(points["relative"], axes.get_xscale() == "log"))
     kept = points[near(points["mean"].tolist())]
     if len(kept) < len(points):
         axes.set_ylim(*padded([*kept["mean"], *kept["low"], *kept["high"]]))
     axes.set_xlabel(f"time a step, relative to {material.looks[material.evidence.reference].label}")
     axes.set_ylabel(quality_name(material.evidence, material.summary).replace(" (", "\n(").replace(": ", ":\n"))
     axes.grid()
+
+
+def _limits(times: pd.Series, log: bool) -> tuple[float, float]:
+    """Around the times, not their intervals, which few seeds make enormous."""
+    low, high = float(times.min()), float(times.max())
+    if log:
+        return low / (high / low) ** 0.12, high * (high / low) ** 0.12
+    room = 0.12 * (high - low) or 0.12 * high
+    return low - room, high + room
 
 
 def _names(axes: "Axes", material: Material, points: pd.DataFrame) -> str:

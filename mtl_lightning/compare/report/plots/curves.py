@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from mtl_lightning.compare.evidence import SINGLE_TASK
+from mtl_lightning.compare.names import is_single_task
 from mtl_lightning.compare.report.plots.canvas import new_figure
 from mtl_lightning.compare.report.plots.looks import Material, NothingToShowError, short
 
@@ -43,7 +43,8 @@ def curves(material: Material) -> "tuple[Figure, str]":
 def _logged(material: Material) -> tuple[pd.DataFrame, dict[str, str]]:
     """What is drawn, and the title of each of its names."""
     logged = material.evidence.curves
-    logged = logged[~((logged["contestant"] == SINGLE_TASK) & (logged["name"] == "val/average"))]  # of one task each
+    alone = logged["contestant"].map(is_single_task).astype(bool)
+    logged = logged[~(alone & (logged["name"] == "val/average"))]  # of one task each
     titles = {"val/average": "average of the main metrics"} if len(material.main) > 1 else {}
     titles |= {f"val/{m.task}/{m.metric}": f"{short(m.task)}: {m.metric}" for m in material.main.itertuples()}
     return logged, titles

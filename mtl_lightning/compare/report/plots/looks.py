@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from mtl_lightning.compare.evidence import SINGLE_TASK, Evidence
+from mtl_lightning.compare.evidence import Evidence
+from mtl_lightning.compare.names import is_single_task
 from mtl_lightning.compare.report.quality import quality
 from mtl_lightning.compare.summary import Summary
 
@@ -67,10 +68,11 @@ class Material:
 
 def _looks(evidence: Evidence, quality: pd.Series) -> dict[str, Look]:
     names = evidence.contestants
-    others = [name for name in names if name not in (evidence.reference, SINGLE_TASK)]
+    others = [name for name in names if name != evidence.reference and not is_single_task(name)]
     best = sorted(others, key=lambda name: -quality.fillna(-float("inf")).get(name, -float("inf")))
     coloured = [name for name in others if name in best[: len(PALETTE)]]
-    colours = {evidence.reference: INK, SINGLE_TASK: BROWN} | dict(zip(coloured, PALETTE, strict=False))
+    baselines = dict.fromkeys(filter(is_single_task, names), BROWN)
+    colours = {**baselines, evidence.reference: INK} | dict(zip(coloured, PALETTE, strict=False))
     return {
         name: Look(colours.get(name, FAINT), MARKERS[at % len(MARKERS)], name in colours, short(name))
         for at, name in enumerate(names)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from mtl_lightning.compare.evidence import SINGLE_TASK
+from mtl_lightning.compare.names import is_single_task
 from mtl_lightning.compare.report.plots.canvas import new_figure
 from mtl_lightning.compare.report.plots.curves import thinned
 from mtl_lightning.compare.report.plots.looks import DASHES, TASKS, Material, NothingToShowError, short
@@ -23,7 +23,7 @@ def weights(material: Material) -> "tuple[Figure, str]":
     """The mean weight of each task over seeds, with the band of the seeds."""
     logged = material.evidence.curves
     logged = logged[logged["name"].str.startswith(PREFIX)]
-    names = [name for name in material.looks if name != SINGLE_TASK and (logged["contestant"] == name).any()]
+    names = [name for name in material.looks if not is_single_task(name) and (logged["contestant"] == name).any()]
     if not names or len(material.evidence.tasks) < 2:
         raise NothingToShowError("No weights were logged, or there is one task.")
     columns = min(len(names), COLUMNS)

@@ -4,7 +4,8 @@ from math import isfinite
 
 import pandas as pd
 
-from mtl_lightning.compare.evidence import SINGLE_TASK, Evidence
+from mtl_lightning.compare.evidence import UNFINISHED, Evidence
+from mtl_lightning.compare.names import is_single_task
 from mtl_lightning.compare.report.numbers import (
     MISSING,
     TIMES,
@@ -18,7 +19,6 @@ from mtl_lightning.compare.report.numbers import (
 from mtl_lightning.compare.report.quality import quality
 from mtl_lightning.compare.report.tables.comparisons import TONES
 from mtl_lightning.compare.report.tables.metrics import metric_column
-from mtl_lightning.compare.report.tables.runs import BROKEN
 from mtl_lightning.compare.report.tables.table import Cell, Column, Table
 from mtl_lightning.compare.summary import Summary
 
@@ -31,22 +31,26 @@ CONVENTIONS = {
     "metrics": "mean over all metrics of all tasks",
 }
 COSTS = {
-    "seconds_per_step": ("time a step", "Seconds per optimizer step", "s"),
-    "peak_memory": ("memory", "Peak memory", "B"),
-    "backward_passes": ("backward passes", "Backward passes through the encoder per optimizer step", ""),
+    "seconds_per_step": ("time a step", "Seconds per optimizer step (median over the steps of a run)", "s"),
+    "peak_memory": ("memory", "The most memory that an optimizer step holds", "B"),
+    "backward_passes": (
+        "backward passes",
+        "Backward passes through the encoder per optimizer step, each through one batch of one data set",
+        "",
+    ),
 }
 
 
 def overview(evidence: Evidence, summary: Summary) -> Table:
     """The main table, best contestant first."""
     filled: list[Filled] = [_verdict(evidence, summary)]
-    filled += [_delta(summary, convention) for convention in CONVENTIONS] if len(summary.delta_m) else []
+    filled += [_delta(evidence, summary, convention) for convention in CONVENTIONS] if len(summary.delta_m) else []
     filled += [_difference(evidence, summary)] if not len(summary.delta_m) else []
     filled += [_rank(summary)]
     main = evidence.metrics[evidence.metrics["main"].astype(bool)]
     filled += [metric_column(evidence, summary, metric) for _, metric in main.iterrows()]
     filled += [_cost(evidence, summary, measure) for measure in COSTS]
-    filled += [*_conflicts(summary), _runs(evidence, summary)]
+    filled += [*_conflicts(evidence, summary), _runs(evidence, summary)]
     columns = [Column("contestant", "What was compared.", numeric=False), *(column for column, _ in filled)]
     rows = [
         [Cell(name, name), *(cells.get(name, Cell(MISSING)) for _, cells in filled)] for name in evidence.contestants
@@ -69,14 +73,15 @@ def _verdict(evidence: Evidence, summary: Summary) -> Filled:
     return Column(f"against {evidence.reference}", definition, numeric=False), cells
 
 
-def _delta(summary: Summary, convention: str) -> Filled:
+def _delta(evidence: Evidence, summary: Summary, convention: str) -> Filled:
     definition = (
         "Δm: mean relative gain over the single-task baseline of the same seed and architecture, in per cent "
         f"({CONVENTIONS[convention]}); higher is better. ± half of the 95 % confidence interval over seeds."
     )
     part = summary.delta_m[summary.delta_m["convention"] == convention]
     cells = _means(part, "mean", signed=True)
-    cells.setdefault(SINGLE_TASK, Cell("0", 0.0, "The baseline itself."))
+    for name in filter(is_single_task, evidence.contestants):
+        cells.setdefault(name, Cell("0", 0.0, "The baseline itself."))
     return Column(f"Δm % ({convention})", definition, high_first=True), cells
 
 
@@ -107,24 +112,35 @@ def _means(part: pd.DataFrame, mean: str, signed: bool) -> dict[str, Cell]:
 def _cost(evidence: Evidence, summary: Summary, measure: str) -> Filled:
     title, what, unit = COSTS[measure]
     definition = (
-        f"{what}, relative to {evidence.reference} ({TIMES} 1.00); the absolute mean is in each cell's tooltip."
+        f"{what}, relative to that of {evidence.reference} with the same seed: mean over seeds ± half of the 95 % "
+        "interval; the absolute mean is in each cell's tooltip."
     )
+    if measure == "seconds_per_step" and (at_a_time := evidence.facts.get("runs at a time")):
+        definition += f" The machine's load enters (runs at a time: {at_a_time})."
     part = summary.costs[summary.costs["measure"] == measure]
     cells = {}
     for _, row in part.iterrows():
         shown = [amount(value, unit) if unit else number(value, 2) for value in (row["mean"], row.low, row.high)]
         tip = f"{shown[0]} [{shown[1]}, {shown[2]}]" if isfinite(row["mean"]) else "not known"
-        text = f"{TIMES} {number(row.relative, 2)}" if isfinite(row.relative) else MISSING
+        low, high = row.relative_low, row.relative_high
+        # An interval without width (the reference itself, or something that is counted) says nothing.
+        known = number((high - low) / 2, 2) not in (MISSING, "0.00")
+        ratio = with_interval(row.relative, low, high, 2) if known else number(row.relative, 2)
+        text = f"{TIMES} {ratio}" if isfinite(row.relative) else MISSING
         cells[row.contestant] = Cell(text, float(row.relative), tip)
     return Column(title, definition), cells
 
 
-def _conflicts(summary: Summary) -> list[Filled]:
+def _conflicts(evidence: Evidence, summary: Summary) -> list[Filled]:
     cosine, share = {}, {}
+    by_run = evidence.cosines.groupby(["contestant", "seed"])["steps"].max().groupby("contestant")
+    steps, runs = by_run.sum().to_dict(), by_run.size().to_dict()
     for _, row in summary.conflicts.iterrows():
-        cosine[row.contestant] = Cell(number(row.cosine, 2, signed=True), float(row.cosine))
+        name = row.contestant
+        tip = f"seen in {steps[name]} steps of {runs[name]} runs" if name in steps else ""
+        cosine[name] = Cell(number(row.cosine, 2, signed=True), float(row.cosine), tip)
         text = f"{number(100 * row.conflicting, 0)} %" if isfinite(row.conflicting) else MISSING
-        share[row.contestant] = Cell(text, float(row.conflicting))
+        share[name] = Cell(text, float(row.conflicting), tip)
     about = "between the gradients of two tasks, mean over pairs of tasks, steps and seeds"
     return [
         (Column("cosine", f"Cosine {about}; below 0 they conflict.", high_first=True), cosine),
@@ -139,8 +155,8 @@ def _runs(evidence: Evidence, summary: Summary) -> Filled:
     cells = {}
     for name, part in runs.groupby("contestant", sort=False):
         counts = part["status"].value_counts()
-        broken = [f"{counts[status]} {status}" for status in BROKEN if status in counts]
+        broken = [f"{counts[status]} {status}" for status in UNFINISHED if status in counts]
         text = ", ".join([f"{counts.get('finished', 0)} of {len(part)}", *broken])
-        tip = f"skipped steps (not finite), mean over runs: {number(skipped.get(name, float('nan')), 1)}"
+        tip = f"skipped steps (not finite), of all its runs: {number(skipped.get(name, float('nan')), 0)}"
         cells[name] = Cell(text, float(counts.get("finished", 0)), tip, "worse" if broken else "")
     return Column("runs", definition, high_first=True), cells

@@ -3,11 +3,9 @@
 import json
 from typing import Any
 
-from mtl_lightning.compare.evidence import Evidence
+from mtl_lightning.compare.evidence import UNFINISHED, Evidence
 from mtl_lightning.compare.report.numbers import MISSING, number, places
 from mtl_lightning.compare.report.tables.table import Cell, Column, Table
-
-BROKEN = ("diverged", "failed", "solver", "timeout", "missing")
 
 
 def settings(values: dict[str, Any]) -> str:
@@ -30,10 +28,8 @@ def search(evidence: Evidence) -> Table:
     ]
     digits = places([], evidence.trials["value"])
     rows = []
-    for name in evidence.contestants:
+    for name in dict.fromkeys([*evidence.trials["contestant"], *evidence.chosen]):  # single tasks search one by one
         trials = evidence.trials[evidence.trials["contestant"] == name]
-        if trials.empty and name not in evidence.chosen:
-            continue
         broken, best = int((trials["status"] != "finished").sum()), float(trials["value"].max())
         chosen = settings(evidence.chosen.get(name, {})) or MISSING
         counts = [Cell(str(count), float(count)) for count in (len(trials), broken)]
@@ -51,7 +47,7 @@ def failures(evidence: Evidence) -> Table:
         Column("message", "The last that was heard.", numeric=False),
         Column("log", "Folder with the run's config and log.", numeric=False),
     ]
-    broken = evidence.runs[evidence.runs["status"].isin(BROKEN)]
+    broken = evidence.runs[evidence.runs["status"].isin(UNFINISHED)]
     rows = [
         [
             Cell(run.contestant, run.contestant),

@@ -1,0 +1,56 @@
+"""SLURM's queue."""
+
+import subprocess
+import time
+
+_COMMAND = ("squeue", "--me", "--states=all", "--noheader", "--format=%i %T")
+_AGE = 5.0  # seconds for which an answer is good enough
+_SETTLED = 20.0  # seconds after the end of a job until what it wrote is seen on other machines
+_OVER = (
+    "COMPLETED",
+    "FAILED",
+    "TIMEOUT",
+    "CANCELLED",
+    "PREEMPTED",
+    "NODE_FAIL",
+    "OUT_OF_MEMORY",
+    "DEADLINE",
+    "BOOT_FAIL",
+)
+
+
+class Queue:
+    """The states of this user's jobs, asked for at most every few seconds."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, str] = {}
+        self._left: dict[str, float] = {}
+        self._answered = float("-inf")
+        self._asked = float("-inf")
+
+    def holds(self, job: str) -> bool:
+        """Whether a job is still to come or under way."""
+        state = self.state(job)
+        return state is not None and state not in _OVER
+
+    def lost(self, job: str, since: float) -> bool:
+        """Whether a job that was submitted at some time (as :func:`time.time` has it) left the queue a while ago."""
+        if self.holds(job) or self._answered < since:
+            self._left.pop(job, None)
+            return False
+        return time.time() > self._left.setdefault(job, time.time()) + _SETTLED
+
+    def state(self, job: str) -> str | None:
+        """The state of a job, in SLURM's words; None where SLURM knows nothing of it any more."""
+        if time.time() > self._asked + _AGE:
+            self._ask()
+        return self._states.get(job)
+
+    def _ask(self) -> None:
+        self._asked = time.time()
+        try:
+            answer = subprocess.run(_COMMAND, capture_output=True, text=True, timeout=60, check=True).stdout
+        except (OSError, subprocess.SubprocessError):
+            return  # SLURM is busy, or not here: what was known before stands
+        self._states = dict(line.split(maxsplit=1) for line in answer.splitlines())
+        self._answered = self._asked
