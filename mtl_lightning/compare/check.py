@@ -56,7 +56,10 @@ def difference(theirs: Any, ours: Any, key: str = "") -> str:
 
 
 def _equal(one: Any, other: Any) -> bool:
-    return type(one) is type(other) and (one == other or (one != one and other != other))  # also not-a-number
+    """Whether two values are the same: also not-a-number twice, or a number and the word for it where both will do."""
+    if isinstance(one, str) is not isinstance(other, str):
+        return str(one) == str(other)
+    return type(one) is type(other) and (one == other or (one != one and other != other))
 
 
 def _as_file(config: Mapping[str, Any], file: Path) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from mtl_lightning.compare.catalogue import FIXED, WEIGHT, WEIGHTINGS, Range, Space, short_name
 from mtl_lightning.compare.configs import Config, class_path, get_value, set_value
-from mtl_lightning.compare.names import SINGLE_TASK, TUNED_WEIGHTS, single_task_of
+from mtl_lightning.compare.names import PAIR, SINGLE_TASK, TUNED_WEIGHTS, single_task_of
 from mtl_lightning.compare.settings import Settings
 from mtl_lightning.errors import UserError
 
@@ -83,7 +83,7 @@ def contestants(settings: Settings, base: Config, tasks: tuple[str, ...]) -> Ite
             if not all(key.startswith(_OF_SEVERAL_TASKS) for key in changes):
                 yield from _baselines(settings, base, single_task_of(name), changes, tasks)
     if settings.pairs:
-        yield from (Contestant("pair", {}, tasks=pair, role="pair") for pair in combinations(tasks, 2))
+        yield from (Contestant(PAIR, {}, tasks=pair, role="pair") for pair in combinations(tasks, 2))
 
 
 def _baselines(

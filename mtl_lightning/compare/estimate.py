@@ -5,7 +5,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import yaml
 from rich.console import Console
 
 from mtl_lightning.compare.catalogue import WEIGHTINGS
@@ -13,6 +12,7 @@ from mtl_lightning.compare.check import check
 from mtl_lightning.compare.configs import class_path, get_value, set_value
 from mtl_lightning.compare.contestants import Contestant
 from mtl_lightning.compare.launchers import local_launcher, prepare_processes, processes
+from mtl_lightning.compare.plain_yaml import dump_yaml
 from mtl_lightning.compare.plan import Plan
 from mtl_lightning.compare.progress import duration
 from mtl_lightning.compare.store import FIT, LOG, PROBED, Store, read_json
@@ -81,7 +81,7 @@ def _probed(plan: Plan) -> float:
     set_value(config, "trainer.callbacks+", {"class_path": _PROBE})
     config["wandb"] = "off"
     with TemporaryDirectory() as folder:
-        Path(folder, FIT).write_text(yaml.safe_dump(config, allow_unicode=True), "utf-8")
+        Path(folder, FIT).write_text(dump_yaml(config), "utf-8")
         process = processes().Process(target=_fit, args=(folder, plan.settings.threads))
         process.start()
         process.join()

@@ -57,6 +57,8 @@ def _settings(options: dict[str, Any]) -> Settings:
     settings = Settings(**made)
     if not settings.weightings and not settings.variants:
         raise UserError("compare needs contestants: `--weightings equal,uncertainty,upgrad`, or `--variant NAME=…`")
+    if settings.launcher == "slurm" and settings.time_limit is None and "timeout_min" not in settings.slurm:
+        raise UserError("slurm: give `--time_limit MINUTES` of a run, or `timeout_min` (submitit takes 5 minutes)")
     return settings
 
 

@@ -156,7 +156,7 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, dict):
         if set(value) <= {"class_path", "init_args"} and "class_path" in value and not value.get("init_args"):
             return value["class_path"]
-        return {key: _canonical(item) for key, item in value.items()}
+        return {str(key): _canonical(item) for key, item in value.items()}
     return [_canonical(item) for item in value] if isinstance(value, list) else value
 
 

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
 from filelock import FileLock, Timeout
 
+from mtl_lightning.compare.plain_yaml import dump_yaml
 from mtl_lightning.compare.plan import Run
 from mtl_lightning.errors import UserError
 
@@ -106,7 +106,7 @@ class Store:
                     _clear(folder)
             except Timeout as error:
                 raise UserError(f"another process is still at work in {folder}; wait for it, or end it") from error
-        write_text(folder / FIT, yaml.safe_dump(run.config, allow_unicode=True, sort_keys=False))
+        write_text(folder / FIT, dump_yaml(run.config))
         return folder
 
     def fail(self, run: Run, status: str, message: str, seconds: float) -> None:

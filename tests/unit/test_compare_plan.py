@@ -229,6 +229,7 @@ def test_a_plan_file_holds_all_options(tmp_path):
         (["--weightings=equal", "--tune=few"], "tune: expected a whole number"),
         (["--weightings=equal", "--time_limit=-1"], "time_limit: expected minutes"),
         (["--weightings=equal", "--launcher=slrm"], "did you mean 'slurm'?"),
+        (["--weightings=equal", "--launcher=slurm"], "slurm: give `--time_limit MINUTES`"),
         (["--weightings=equal", "--pairs=maybe"], "pairs: expected true or false"),
         (["--variant=x"], "expected NAME=FILE"),
         (["--variant=equal={a: 1}", "--weightings=equal"], "two contestants are called 'equal'"),
