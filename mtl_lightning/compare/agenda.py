@@ -1,6 +1,6 @@
 """Which run comes when: searches first, then the runs that are reported, seed by seed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mtl_lightning.compare.contestants import Contestant
@@ -31,7 +31,7 @@ class Agenda:
         self._given: set[str] = set()
         self._waiting: list[Run] = []
         for contestant in plan.contestants:
-            if plan.settings.tune and contestant.role == "compare":
+            if plan.settings.tune:
                 self.searches[contestant.label] = Search(contestant, plan)
                 self._next_round(contestant)
             else:
@@ -55,6 +55,13 @@ class Agenda:
     def known(self) -> list[Run]:
         """All runs that are known of by now, those of the searches first."""
         return [run for runs in (*self._rounds.values(), *self.runs.values()) for run in runs]
+
+    def left(self) -> Iterator[tuple[Contestant, int]]:
+        """How many runs of each contestant are still to be done, with those that its search has yet to decide on."""
+        for contestant in self.plan.contestants:
+            known = (self._rounds.get(contestant.label, []), self.runs.get(contestant.label, []))
+            total = self.plan.num_trials(contestant) + len(self.plan.settings.seeds)
+            yield contestant, total - sum(self._has_ended(run) for runs in known for run in runs)
 
     def _next_round(self, contestant: Contestant) -> None:
         tried = self.searches[contestant.label].ask()

@@ -132,7 +132,7 @@ def _cosines(found: Sequence[Found]) -> Iterator[Sequence[Any]]:
 def _runs(agenda: Agenda, store: Store) -> Iterator[Sequence[Any]]:
     for run in agenda.known():
         result = store.result(run) or {"status": "missing", "message": "not yet run"}
-        name = run.contestant.label if run.role == "pair" else run.contestant.name
+        name = run.contestant.label if run.contestant.role == "pair" else run.contestant.name
         folder = os.path.relpath(store.path(run), store.folder.parent)
         yield name, run.seed, run.role, result["status"], result["message"], folder, result.get("seconds")
 

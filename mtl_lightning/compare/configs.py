@@ -13,7 +13,8 @@ from mtl_lightning.errors import UserError
 
 DEMO = Path(__file__).parent.parent / "demo.yaml"
 
-_SECTIONS = ("model", "data", "trainer", "checkpoint")
+SECTIONS = ("model", "data", "trainer", "checkpoint")
+"""Of a config: keys that hold keys."""
 _WORDS = ("name", "project")
 """Options that are words even if they look like numbers."""
 
@@ -38,11 +39,20 @@ def read_config(files: Sequence[str], flags: Sequence[str] = ()) -> Config:
                 _put(config, name, value)
         else:
             _put(config, key, text if key in _WORDS else parse_value(text))
-    for section in _SECTIONS:
+    refuse_malformed(config)
+    return {name: value for name, value in config.items() if value != {} or name in ("model", "data")}
+
+
+def refuse_malformed(config: Config) -> None:
+    """Makes sure that there are sections, which hold keys and values.
+
+    Raises:
+        UserError: If one is something else.
+    """
+    for section in SECTIONS:
         keys = config.setdefault(section, {})
         if not isinstance(keys, dict) or not all(isinstance(key, str) for key in keys):
             raise UserError(f"{section}: expected keys and values, found {config[section]!r}")
-    return {name: value for name, value in config.items() if value != {} or name in ("model", "data")}
 
 
 def refuse_shared_folders(config: Mapping[str, Any]) -> None:
@@ -73,6 +83,23 @@ def set_value(config: Config, key: str, value: Any) -> None:
         node[last[:-1]] = [*_listed(node.get(last[:-1])), *_listed(value)]
     else:
         node[last] = value
+
+
+def after(config: Mapping[str, Any], changes: Mapping[str, Any]) -> Config:
+    """What changes come to, by the rules of a further file: SGD after AdamW keeps the learning rate.
+
+    Args:
+        config: Of a run.
+        changes: By dotted key; each is taken with those before it.
+
+    Returns:
+        What the config then holds under the keys that they touch (of a section: its parts), for :func:`set_value`.
+    """
+    changed = deepcopy(dict(config))
+    for key, value in changes.items():
+        _put(changed, key, deepcopy(value))
+    parts = (".".join(key.removesuffix("+").split(".")[:2]) for key in changes)
+    return {part: get_value(changed, part) for part in parts}
 
 
 def get_value(config: Mapping[str, Any], key: str) -> Any:

@@ -7,7 +7,7 @@ from itertools import combinations
 from typing import Any, Literal
 
 from mtl_lightning.compare.catalogue import FIXED, WEIGHT, WEIGHTINGS, Range, Space, short_name
-from mtl_lightning.compare.configs import Config, class_path, get_value, set_value
+from mtl_lightning.compare.configs import Config, after, class_path, get_value, refuse_malformed, set_value, tasks_of
 from mtl_lightning.compare.names import PAIR, SINGLE_TASK, TUNED_WEIGHTS, single_task_of
 from mtl_lightning.compare.settings import Settings
 from mtl_lightning.errors import UserError
@@ -75,15 +75,33 @@ def contestants(settings: Settings, base: Config, tasks: tuple[str, ...]) -> Ite
         own: Space = {f"model.weighting.weights.{task}": WEIGHT for task in tasks}
         changes = {"model.weighting": weights}
         yield Contestant(TUNED_WEIGHTS, changes, _general(settings, _changed(base, changes), TUNED_WEIGHTS), own)
-    for name, changes in settings.variants.items():
+    variants = {name: _variant(name, base, changes) for name, changes in settings.variants.items()}
+    for name, changes in variants.items():
         yield _contestant(settings, base, name, changes)
     if settings.single_task:
         yield from _baselines(settings, base, SINGLE_TASK, {}, tasks)
-        for name, changes in settings.variants.items():
+        for name, changes in variants.items():
             if not all(key.startswith(_OF_SEVERAL_TASKS) for key in changes):
                 yield from _baselines(settings, base, single_task_of(name), changes, tasks)
     if settings.pairs:
-        yield from (Contestant(PAIR, {}, tasks=pair, role="pair") for pair in combinations(tasks, 2))
+        general = _general(settings, base, PAIR)
+        yield from (Contestant(PAIR, {}, general, tasks=pair, role="pair") for pair in combinations(tasks, 2))
+
+
+def _variant(name: str, base: Config, changes: Mapping[str, Any]) -> Config:
+    """What the changes of a variant come to.
+
+    Raises:
+        UserError: If they leave no config.
+    """
+    try:
+        changes = after(base, changes)
+        config = _changed(base, changes)
+        refuse_malformed(config)
+        tasks_of(config)
+    except UserError as error:
+        raise UserError(f"variant '{name}': {error}") from error
+    return changes
 
 
 def _baselines(

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
+from mtl_lightning.compare.agenda import Agenda
 from mtl_lightning.compare.catalogue import WEIGHTINGS
 from mtl_lightning.compare.check import check
 from mtl_lightning.compare.configs import class_path, get_value, set_value
@@ -29,27 +30,24 @@ def show_estimate(plan: Plan, store: Store, console: Console) -> None:
         store: Its runs.
         console: Where to print.
     """
-    runs = plan.all_runs()
-    finished = [(run, found) for run in runs if (found := store.result(run)) and found["status"] == "finished"]
-    if finished:
-        known = {run.contestant.label: found["seconds"] for run, found in finished}
-        unit = sum(found["seconds"] / _share(plan, run.contestant) for run, found in finished) / len(finished)
-        basis = f"{len(finished)} runs that have finished"
+    agenda = Agenda(plan, store)
+    results = ((run.contestant, store.result(run) or {}) for run in agenda.known())
+    took = [(contestant, result["seconds"]) for contestant, result in results if result.get("status") == "finished"]
+    if took:
+        unit = sum(seconds / _share(plan, contestant) for contestant, seconds in took) / len(took)
+        basis = f"{len(took)} runs that have finished"
     else:
         prepare_processes(plan.settings)
         check(plan, store, processes())
-        known, unit = {}, _probed(plan)
-        basis = f"a few steps of {plan.reference}"
-    left = [run for run in runs if not store.is_done(run)]
-    seconds = sum(known.get(run.contestant.label, unit * _share(plan, run.contestant)) for run in left)
-    trials = sum(plan.settings.tune * _share(plan, c) for c in plan.contestants if c.role == "compare")
-    seconds += unit * trials
+        unit, basis = _probed(plan), f"a few steps of {plan.reference}"
+    known = {contestant.label: seconds for contestant, seconds in took}
+    left = list(agenda.left())
+    number = sum(runs for _, runs in left)
+    seconds = sum(runs * known.get(c.label, unit * _share(plan, c)) for c, runs in left)
     workers = local_launcher(plan).workers if plan.settings.launcher == "local" else plan.settings.workers or 1
-    # What a search chose changes its runs, which are then not among those of the plan.
-    whole = " Of runs that a search decides on, all are counted, also those that are done." if trials else ""
     console.print(
-        f"About {duration(seconds / workers)} with {workers} runs at a time ({duration(seconds)} of runs), by {basis}."
-        f"{whole}",
+        f"About {duration(seconds / workers)} for the {number} runs that are left, {workers} at a time "
+        f"({duration(seconds)} of runs), by {basis}.",
         highlight=False,
         soft_wrap=True,
     )

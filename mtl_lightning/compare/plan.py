@@ -100,9 +100,13 @@ class Plan:
         """Every run that is reported, as far as it is known before the search."""
         return [run for contestant in self.contestants for run in self.runs(contestant)]
 
-    def num_trials(self) -> int:
-        """Runs of the search."""
-        return self.settings.tune * sum(contestant.role == "compare" for contestant in self.contestants)
+    def num_trials(self, contestant: Contestant) -> int:
+        """Runs of a contestant's search; where nothing varies, one says it all."""
+        return self.settings.tune if contestant.searched else min(1, self.settings.tune)
+
+    def num_runs(self) -> int:
+        """All runs, those of the searches among them."""
+        return sum(len(self.settings.seeds) + self.num_trials(contestant) for contestant in self.contestants)
 
     def _config(self, contestant: Contestant, settings: Mapping[str, Any], seed: int, split: str) -> Config:
         config = deepcopy(self.base)

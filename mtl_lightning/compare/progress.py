@@ -102,7 +102,7 @@ class Progress:
 
     def _title(self, agenda: Agenda, running: Sequence[Run]) -> str:
         known = agenda.known()
-        total = len(self._plan.all_runs()) + self._plan.num_trials()
+        total = self._plan.num_runs()
         done = sum(self._store.is_done(run) for run in known)
         took = time.time() - self._started
         left = f", about {duration(took / self._done_here * (total - done))} to go" if self._done_here else ""

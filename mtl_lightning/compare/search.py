@@ -38,7 +38,7 @@ class Search:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.contestant = contestant
         self.trials: list[dict[str, Any]] = []
-        self._number = plan.settings.tune
+        self._number = plan.num_trials(contestant)
         self._optuna = optuna
         sampler = optuna.samplers.TPESampler(
             seed=_seed(contestant.searched), n_startup_trials=_AT_ONCE, constant_liar=True
@@ -54,8 +54,6 @@ class Search:
         """The settings to try next, all of which must be told before it is asked again; none at the end."""
         space = self._distributions(self.contestant.searched)
         number = min(_AT_ONCE, self._number - len(self.trials))
-        if not space:
-            number = min(number, 1 - len(self.trials))  # nothing varies: one trial says it all
         self._asked = [self._study.ask(space) for _ in range(number)]
         return [dict(trial.params) for trial in self._asked]
 

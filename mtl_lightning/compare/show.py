@@ -8,6 +8,7 @@ from rich.table import Table
 from mtl_lightning.compare.catalogue import Range
 from mtl_lightning.compare.contestants import Contestant
 from mtl_lightning.compare.plan import Plan
+from mtl_lightning.compare.settings import Settings
 from mtl_lightning.compare.store import Store
 
 
@@ -28,21 +29,22 @@ def show_plan(plan: Plan, store: Store, folder: Path, console: Console) -> None:
         runs = plan.runs(contestant)
         done = "" if settings.tune else str(sum(map(store.is_done, runs)) or "")
         searched = [_searched(contestant)] if settings.tune else []
-        table.add_row(contestant.label, _changes(contestant), *searched, str(len(runs)), done)
+        table.add_row(contestant.label, _changes(contestant, settings), *searched, str(len(runs)), done)
     console.print(table)
-    trials = plan.num_trials()
-    search = f" and {trials} of the search" if trials else ""
+    reported = len(plan.all_runs())
+    search = f" and {plan.num_runs() - reported} of the search" if settings.tune else ""
     console.print(
-        f"{len(plan.all_runs())} runs{search}, scored on the {settings.split} split, in {folder}",
+        f"{reported} runs{search}, scored on the {settings.split} split, in {folder}",
         highlight=False,
         soft_wrap=True,
     )
 
 
-def _changes(contestant: Contestant) -> str:
+def _changes(contestant: Contestant, settings: Settings) -> str:
     if contestant.tasks:
         return f"only {' + '.join(contestant.tasks)}"
-    return ", ".join(f"{key.removeprefix('model.')}: {_brief(value)}" for key, value in contestant.changes.items())
+    changes = settings.variants.get(contestant.name, contestant.changes)
+    return ", ".join(f"{key.removeprefix('model.')}: {_brief(value)}" for key, value in changes.items())
 
 
 def _brief(value: object) -> str:
@@ -50,8 +52,6 @@ def _brief(value: object) -> str:
 
 
 def _searched(contestant: Contestant) -> str:
-    if contestant.role != "compare":
-        return ""
     parts = []
     for key, spec in contestant.searched.items():
         of = f"{spec.low:g} to {spec.high:g}" if isinstance(spec, Range) else ", ".join(map(str, spec.values))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias, get_args
 
 from mtl_lightning.compare.catalogue import WEIGHTINGS, Choice, Range, Space, class_name
+from mtl_lightning.compare.configs import SECTIONS
 from mtl_lightning.compare.names import is_reserved
 from mtl_lightning.compare.plain_yaml import parse_value, read_yaml
 from mtl_lightning.errors import UserError, did_you_mean
@@ -124,22 +125,15 @@ def word(name: str, value: Any) -> str:
 
 
 def changes_of(name: str, changes: Any) -> dict[str, Any]:
-    """Changes of a config by key; those of a file come flat, each of its values at its whole key."""
+    """Changes of a config by key; those of a whole section come one by one."""
     if is_reserved(name):
         raise UserError(f"variant '{name}': compare calls contestants of its own so; name the variant otherwise")
     if isinstance(changes, str):
-        return dict(_flat(read_yaml(changes)))
-    if not isinstance(changes, dict):
+        changes = read_yaml(changes)
+    if not isinstance(changes, dict) or not all(isinstance(key, str) for key in changes):
         raise UserError(f"variant '{name}': expected a YAML file or {{key: value}}, found {changes!r}")
-    return changes
-
-
-def _flat(config: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    pairs = []
-    for key, value in config.items():
-        path = f"{prefix}{key}"
-        if isinstance(value, dict) and "class_path" not in value and path not in ("model.tasks", "data.datasets"):
-            pairs += _flat(value, f"{path}.")
-        else:
-            pairs.append((path, value))
-    return pairs
+    single: dict[str, Any] = {}
+    for key, value in changes.items():
+        whole = key in SECTIONS and isinstance(value, dict)
+        single |= {f"{key}.{part}": item for part, item in value.items()} if whole else {key: value}
+    return single

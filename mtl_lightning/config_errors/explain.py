@@ -10,7 +10,11 @@ from mtl_lightning.config_errors.types import wrong_type
 from mtl_lightning.errors import did_you_mean
 
 _UNKNOWN_OPTION = re.compile(r"(?:does not accept option|Option) '([^']+)'|unrecognized arguments: (\S+)")
-_UNKNOWN_CLASS = re.compile(r"Expected a dot import path string: (\S+)|given class_path '([^']+)'")
+_UNKNOWN_CLASS = re.compile(
+    r"Expected a dot import path string: (\S+)|given class_path '([^']+)'"
+    r"|Expected a path but (\S+) either not accessible or invalid.*(?:No module named|has no attribute)",
+    re.DOTALL,
+)
 _REQUIRED = re.compile(r"arguments are required: (?:\w+\.)?(\S+)")
 _WRONG_VALUE = re.compile(r'Parser key "([\w.]+)":\s*(?!\s*Parser key)(.*)', re.DOTALL)
 _PARSER_KEY = re.compile(r'Parser key "([\w.]+)"')
@@ -37,7 +41,8 @@ def explain(message: str, arguments: Sequence[str], parser: Any) -> str:
     if match := _UNKNOWN_CLASS.search(message):
         return _unknown_class(next(filter(None, match.groups())), arguments, entries)
     if match := _REQUIRED.search(message):
-        return f"`{match[1]}` is missing; give it in a config file or as --{match[1]}"
+        name = ".".join([*_PARSER_KEY.findall(message)[:1], match[1]])
+        return f"`{name}` is missing; give it in a config file or as --{name}"
     if match := _WRONG_VALUE.search(message):
         return _wrong_value(match[1], match[2], arguments, entries, _PARSER_KEY.findall(message)[0])
     return _one_line(message)

@@ -173,6 +173,28 @@ def test_missing_section(capsys, folder):
     )
 
 
+@pytest.mark.parametrize("name", ["no.such.Thing", "mtl_lightning.Nothing"])
+@pytest.mark.parametrize("key", ["weighting", "encoder", "optimizer"])
+def test_what_cannot_be_imported(capsys, folder, name, key):
+    status, errors = run(capsys, folder, CONFIG, f"--model.{key}={name}")
+    said = f"cannot import '{name}' for 'model.{key}'; check module and class, and that it is installed"
+    assert (status, errors) == (2, [f"error: flag --model.{key}: {said}"])
+
+
+def test_an_argument_of_a_method_is_missing(capsys, folder):
+    status, errors = run(capsys, folder, CONFIG, "--model.weighting=DWA", "--model.weighting=FixedWeighting")
+    said = "`model.weighting.weights` is missing; give it in a config file or as --model.weighting.weights"
+    assert (status, len(errors)) == (2, 1)
+    assert errors[0].endswith(said)
+
+
+def test_a_negative_number_of_examples(capsys, folder):
+    source = "{class_path: DigitPairs, init_args: {train: -3}}"
+    status, errors = run(capsys, folder, CONFIG, f"--data.datasets={{d: {source}}}")
+    assert (status, len(errors)) == (2, 1)
+    assert errors[0].endswith("`train` is -3; give 0 or more pairs")
+
+
 def test_the_config_itself_is_right(capsys, folder):
     assert run(capsys, folder, CONFIG) == (0, [])
 

@@ -115,6 +115,31 @@ def test_variants_change_the_config(text, tmp_path, monkeypatch):
     assert run_.config["data"]["schedule"] == "Alternating"
 
 
+@pytest.mark.parametrize(
+    "text", ["{model.optimizer: SGD}", "{model: {optimizer: SGD}}", "{model.optimizer.class_path: SGD}", "change.yaml"]
+)
+def test_variants_go_on_from_the_config(text, tmp_path, monkeypatch):
+    """As a further file of `fit` does: a new optimizer keeps the learning rate, and the rest of the model stays."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "change.yaml").write_text("model: {optimizer: {class_path: SGD}}")
+    made = plan(f"--variant=sgd={text}", "--weightings=equal", "--tune=2", "--single_task=false")
+    variant = next(contestant for contestant in made.contestants if contestant.name == "sgd")
+    model = made.runs(variant)[0].config["model"]
+    base = made.base["model"]["optimizer"]["init_args"]
+    assert model["optimizer"] == {"class_path": "SGD", "init_args": {"lr": base["lr"]}}
+    assert model["tasks"] == made.base["model"]["tasks"]
+    assert variant.space["model.optimizer.lr"].default == base["lr"]
+
+
+def test_a_variant_may_append_to_a_list_and_change_what_it_appended():
+    made = plan(
+        "--variant=a={trainer.callbacks+: LearningRateMonitor, trainer.callbacks.logging_interval: step}",
+        "--single_task=false",
+    )
+    callbacks = made.runs(made.contestants[0])[0].config["trainer"]["callbacks"]
+    assert callbacks[0] == {"class_path": "LearningRateMonitor", "init_args": {"logging_interval": "step"}}
+
+
 # -- configs and keys --------------------------------------------------------------------------------------------------
 def test_a_run_says_all_that_decides_it():
     made = plan("--weightings=cagrad", "--seeds=3,7", "--split=val", "--trainer.max_epochs=2")
@@ -233,6 +258,9 @@ def test_a_plan_file_holds_all_options(tmp_path):
         (["--weightings=equal", "--pairs=maybe"], "pairs: expected true or false"),
         (["--variant=x"], "expected NAME=FILE"),
         (["--variant=equal={a: 1}", "--weightings=equal"], "two contestants are called 'equal'"),
+        (["--variant=x={model: 3}"], "variant 'x': model: expected keys and values, found 3"),
+        (["--variant=x={model.tasks: 3}"], "variant 'x': model.tasks is empty"),
+        (["--variant=x={1: 3}"], "variant 'x': expected a YAML file or"),
         (["--weightings=equal", "--config=nothing.yaml"], "nothing.yaml cannot be read"),
         (["--weightings=equal", "stray"], "unexpected argument 'stray'"),
         (["--weightings=equal", "--trainer.max_epochs"], "has no value"),

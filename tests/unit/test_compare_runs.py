@@ -3,14 +3,17 @@
 import json
 import os
 import time
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from rich.console import Console
 
 from mtl_lightning.compare import store as stores
 from mtl_lightning.compare.agenda import Agenda
 from mtl_lightning.compare.conduct import conduct
+from mtl_lightning.compare.estimate import show_estimate
 from mtl_lightning.compare.execute import _clean, execute
 from mtl_lightning.compare.launchers import (
     Ended,
@@ -139,6 +142,26 @@ def test_a_search_that_goes_on_asks_for_the_same_and_runs_nothing_twice(tmp_path
     again, launched_again, _ = conducted(made, tmp_path)
     assert {r.key for r in launched_again.started} == {r.key for r in launched.started[5:]}
     assert {k: s.trials for k, s in again.searches.items()} == {k: s.trials for k, s in first.searches.items()}
+
+
+def test_what_is_left_counts_what_searches_have_yet_to_decide(tmp_path):
+    made = plan("--weightings=equal,cagrad", "--pairs=true", "--tune=7", "--seeds=2", "--workers=2")
+    store = Store(tmp_path)
+    assert {contestant.label: number for contestant, number in Agenda(made, store).left()} == dict.fromkeys(
+        ("equal", "cagrad", "tuned weights", "pair left + right", "pair left + sum", "pair right + sum"), 9
+    )
+    agenda, launcher, _ = conducted(made, tmp_path)
+    assert len(launcher.started) == made.num_runs() == 6 * 9
+    assert {number for _, number in agenda.left()} == {0}
+    searched = [run for run in launcher.started if run.contestant.label == "cagrad" and run.role == "tune"]
+    for run in searched[3:]:
+        (store.path(run) / RESULT).unlink()
+    left = {contestant.label: number for contestant, number in Agenda(made, Store(tmp_path)).left()}
+    assert left == dict.fromkeys(left, 0) | {"cagrad": 4 + 2}
+    printed = Console(file=StringIO(), width=200)
+    show_estimate(made, Store(tmp_path), printed)
+    said = printed.file.getvalue()
+    assert said == "About 3 s for the 6 runs that are left, 2 at a time (6 s of runs), by 48 runs that have finished.\n"
 
 
 def test_contestants_that_are_the_same_share_their_runs(tmp_path):

@@ -174,11 +174,6 @@ def _search(evidence: Evidence) -> Iterator[str]:
 def _affinity(evidence: Evidence, source: str) -> Iterator[str]:
     if source == "pairs":
         yield "The suggested grouping rests on pairs of tasks, which predict the gain of larger groups only roughly."
-        if len(evidence.trials):
-            yield (
-                "Runs on pairs of tasks have the config's settings, single-task runs those of a search: affinities are "
-                "too low."
-            )
     elif source == "cosines":
         yield (
             f"The suggested grouping rests on cosines between gradients in the runs of {evidence.reference}: a hint "

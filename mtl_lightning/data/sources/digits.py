@@ -4,6 +4,7 @@ import numpy as np
 from datasets import Dataset
 
 from mtl_lightning.data.sources.base import DataSource
+from mtl_lightning.errors import UserError
 
 
 class DigitPairs(DataSource):
@@ -18,11 +19,17 @@ class DigitPairs(DataSource):
         val: Number of validation pairs.
         test: Number of test pairs.
         seed: Of the division and the pairing.
+
+    Raises:
+        UserError: If a number is negative.
     """
 
     def __init__(self, train: int = 20_000, val: int = 2_000, test: int = 2_000, seed: int = 0) -> None:
         super().__init__({"image": "image"}, {"left": "left", "right": "right", "sum": "sum"})
         self.sizes = {"train": train, "val": val, "test": test}
+        for split, size in self.sizes.items():
+            if size < 0:
+                raise UserError(f"`{split}` is {size}; give 0 or more pairs")
         self.seed = seed
 
     def load(self) -> dict[str, Dataset]:
