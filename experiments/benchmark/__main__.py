@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from experiments.benchmark import algebra, memory, processes, reading
+from experiments.benchmark import algebra, memory, processes, reading, starting
 from experiments.benchmark.measure import Effort, keep_freed_memory
 from experiments.benchmark.rows import Row, print_tables, row, write
 from experiments.benchmark.sections import QUICK, SECTIONS
@@ -24,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = [row for section, found in zip(sections, peaks, strict=True) for row in section.rows(found)]
     rows += _on_processes(options.quick)
     rows += _on_real_sentences(options.data, options.quick)
+    rows += starting.measure(1) if options.quick else starting.measure()
     print_tables(rows)
     write([*rows, *_algebra(options.quick)], options.output)
 

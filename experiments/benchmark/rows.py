@@ -13,8 +13,8 @@ from rich.table import Table
 class Row(TypedDict):
     """A line of ``build/benchmark.json``.
 
-    Ratios are to the first contestant of the workload. That of time is in processor seconds, on two processes and of
-    waiting in seconds of the wall, of padding in tokens. What was not measured, or has no goal, is null.
+    Ratios are to the first contestant of the workload. That of time is in processor seconds, on two processes, of
+    waiting and of a plan in seconds of the wall, of padding in tokens. What was not measured, or has no goal, is null.
     """
 
     workload: str

@@ -43,6 +43,7 @@ CONTESTANTS = {
     "snips, MiniLM, 2 workers: peak anonymous memory": ["100 texts", "200 texts"],
     "snips, MiniLM, 2 workers: the same, before the first step": ["100 texts", "200 texts"],
     "snips, MiniLM, 2 workers: private memory of a worker": ["100 texts", "200 texts"],
+    "compare, every weighting and pairs of three tasks: time to the plan": ["half a second", "the plan"],
     "algebra, beside TorchJD's": ["MGDA", "MGDA", "UPGrad", "UPGrad"],
 }
 
