@@ -119,7 +119,7 @@ def fit(
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
-        log_every_n_steps=1,
+        log_every_n_steps=5,
         callbacks=[ModelCheckpoint(folder, "{epoch}", save_top_k=-1, enable_version_counter=False)],
     )
     trainer.fit(module, UserList(steps), UserList(steps[:1]), ckpt_path=checkpoint, weights_only=True)

@@ -568,6 +568,13 @@ def test_plot_without_data_says_why(usual, function, change, reason):
         draw(function, empty)
 
 
+def test_a_single_validation_is_no_curve(usual):
+    end = usual.curves["step"].max()
+    once = usual.curves[~usual.curves["name"].str.startswith("val/") | (usual.curves["step"] == end)]
+    with pytest.raises(NothingToShowError, match="Validation came once"):
+        draw(curves.curves, replace(usual, curves=once))
+
+
 def test_user_settings_of_matplotlib_do_not_matter_and_are_left_alone(usual):
     import matplotlib
 

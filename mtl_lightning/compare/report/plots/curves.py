@@ -22,6 +22,8 @@ def curves(material: Material) -> "tuple[Figure, str]":
     names = [name for name in titles if (logged["name"] == name).any()]
     if not names:
         raise NothingToShowError("No score on validation was logged during training.")
+    if logged.loc[logged["name"].isin(names), "step"].nunique() == 1:
+        raise NothingToShowError("Validation came once, at the end of training: there are no curves.")
     columns = min(len(names), 3)
     lines = -(-len(names) // columns)
     figure = new_figure(7.2 if columns < 3 else 9.0, 0.9 + 2.4 * lines)
