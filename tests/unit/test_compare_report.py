@@ -575,6 +575,15 @@ def test_a_single_validation_is_no_curve(usual):
         draw(curves.curves, replace(usual, curves=once))
 
 
+def test_a_plot_that_shows_nothing_any_more_is_removed(usual, tmp_path):
+    plots.write_plots(usual, summary(usual), tmp_path)
+    assert (tmp_path / "curves.png").exists() and (tmp_path / "curves.svg").exists()
+    none = replace(usual, curves=usual.curves.iloc[:0])
+    plots.write_plots(none, summary(none), tmp_path)
+    assert not list(tmp_path.glob("curves.*"))
+    assert (tmp_path / "delta_m.png").exists()
+
+
 def test_user_settings_of_matplotlib_do_not_matter_and_are_left_alone(usual):
     import matplotlib
 
