@@ -31,6 +31,16 @@ class Range:
         """Whether a value is among them."""
         return isinstance(value, int | float) and self.low <= value <= self.high
 
+    def at(self, share: float) -> float:
+        """The value at a share, 0 to 1, of the way from the least to the greatest."""
+        if self.log:
+            return self._rounded(self.low ** (1 - share) * self.high**share)
+        return self._rounded(self.low + share * (self.high - self.low))
+
+    def _rounded(self, value: float) -> float:
+        """A whole number where both ends are."""
+        return round(value) if isinstance(self.low, int) and isinstance(self.high, int) else value
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -46,6 +56,10 @@ class Choice:
     def holds(self, value: Any) -> bool:
         """Whether a value is among them."""
         return value in self.values
+
+    def at(self, share: float) -> Any:
+        """The value at a share, 0 to 1, of the way from the first to the last."""
+        return self.values[min(int(share * len(self.values)), len(self.values) - 1)]
 
 
 Space = dict[str, Range | Choice]

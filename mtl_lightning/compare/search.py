@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from scipy.stats import qmc
+
 from mtl_lightning.compare.catalogue import Choice, Range, Space
 from mtl_lightning.compare.configs import get_value
 from mtl_lightning.compare.contestants import Contestant
@@ -17,10 +19,11 @@ _AT_ONCE = 4
 class Search:
     """A search by Optuna's tree-structured Parzen estimator, after a first round of four trials.
 
-    The first trial is the config as it is, with a method's own defaults. The rest of the first round is drawn at
-    random; what is searched for all contestants (the learning rate) comes from the same draws for all of them, so that
-    none has the better luck. All trials follow from what is searched and the values that are told: a search that is
-    gone through again, with the runs that were kept, asks for the same ones.
+    The first trial is the config as it is, with a method's own defaults. The rest of the first round are Sobol points,
+    the first two of them at three quarters and a quarter of every range, so that a short search tries both sides, too;
+    what is searched for all contestants (the learning rate) is tried at the same points for all of them, so that none
+    has the better luck. All trials follow from what is searched and the values that are told: a search that is gone
+    through again, with the runs that were kept, asks for the same ones.
 
     Args:
         contestant: What varies.
@@ -45,7 +48,7 @@ class Search:
         )
         self._study = optuna.create_study(direction="maximize", sampler=sampler)
         self._study.enqueue_trial(_own_settings(contestant, plan))
-        general, own = (self._drawn(space) for space in (contestant.space, contestant.own))
+        general, own = (_spread(space) for space in (contestant.space, contestant.own))
         for first, second in zip(general, own, strict=True):
             self._study.enqueue_trial({**first, **second})
         self._asked: list[Any] = []
@@ -75,11 +78,6 @@ class Search:
         good = [trial for trial in self.trials if trial["value"] is not None]
         return dict(max(good, key=lambda trial: trial["value"])["settings"]) if good else {}
 
-    def _drawn(self, space: Space) -> list[dict[str, Any]]:
-        """Random settings for the rest of the first round; they depend on the keys of the space, not on who asks."""
-        study = self._optuna.create_study(sampler=self._optuna.samplers.RandomSampler(seed=_seed(space)))
-        return [dict(study.ask(self._distributions(space)).params) for _ in range(_AT_ONCE - 1)]
-
     def _distributions(self, space: Space) -> dict[str, Any]:
         return {key: self._distribution(searched) for key, searched in space.items()}
 
@@ -101,6 +99,17 @@ def _own_settings(contestant: Contestant, plan: Plan) -> dict[str, Any]:
         if searched.holds(value := searched.default if value is None and key in contestant.own else value):
             found[key] = value
     return found
+
+
+def _spread(space: Space) -> list[dict[str, Any]]:
+    """Settings for the rest of the first round; Sobol's own first points, a corner and the middle, are left out."""
+    if not space:
+        return [{}] * (_AT_ONCE - 1)
+    points = qmc.Sobol(len(space), scramble=False).random(2 * _AT_ONCE)[2 : _AT_ONCE + 1]
+    return [
+        {key: searched.at(float(share)) for (key, searched), share in zip(space.items(), point, strict=True)}
+        for point in points
+    ]
 
 
 def _seed(space: Space) -> int:

@@ -140,6 +140,14 @@ def test_a_variant_may_append_to_a_list_and_change_what_it_appended():
     assert callbacks[0] == {"class_path": "LearningRateMonitor", "init_args": {"logging_interval": "step"}}
 
 
+def test_values_at_a_share_of_a_space():
+    assert [Range(1.0, 100.0, log=True).at(share) for share in (0, 0.5, 1)] == pytest.approx([1, 10, 100])
+    assert [Range(1.0, 3.0).at(share) for share in (0, 0.5, 1)] == [1, 2, 3]
+    found = [Range(2, 9).at(share) for share in (0, 0.3, 1)]
+    assert found == [2, 4, 9] and all(isinstance(value, int) for value in found)
+    assert [Choice(("a", None)).at(share) for share in (0, 0.49, 0.5, 1)] == ["a", "a", None, None]
+
+
 # -- configs and keys --------------------------------------------------------------------------------------------------
 def test_a_run_says_all_that_decides_it():
     made = plan("--weightings=cagrad", "--seeds=3,7", "--split=val", "--trainer.max_epochs=2")

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from mtl_lightning.compare import store as stores
 from mtl_lightning.compare.agenda import Agenda
+from mtl_lightning.compare.catalogue import Choice
 from mtl_lightning.compare.conduct import conduct
 from mtl_lightning.compare.estimate import show_estimate
 from mtl_lightning.compare.execute import _clean, execute
@@ -116,6 +117,17 @@ def test_every_contestant_has_the_same_budget_and_starts_from_the_config(tmp_pat
         rates = [trial["settings"]["model.optimizer.lr"] for trial in search.trials[:4]]
         assert rates == [trial["settings"]["model.optimizer.lr"] for trial in agenda.searches["equal"].trials[:4]]
         assert len({tuple(trial["settings"].values()) for trial in search.trials}) == 6
+
+
+def test_short_searches_try_both_sides_of_every_range(tmp_path):
+    agenda, _, _ = conducted(plan("--weightings=equal,rlw", "--tune=3", "--seeds=1"), tmp_path)
+    for label, search in agenda.searches.items():
+        for key, searched in search.contestant.searched.items():
+            one, other = (trial["settings"][key] for trial in search.trials[1:])
+            if isinstance(searched, Choice):
+                assert {one, other} == set(searched.values)
+            else:
+                assert searched.low <= min(one, other) < searched.at(0.5) < max(one, other) <= searched.high, label
 
 
 def test_the_best_trial_is_chosen_and_run_with_every_seed(tmp_path):
