@@ -96,8 +96,9 @@ def _fit(folder: str, threads: int) -> None:
     import torch
 
     from mtl_lightning.cli import run
-    from mtl_lightning.compare.execute import output_to
+    from mtl_lightning.compare.execute import output_to, start_processes_as_usual
 
+    start_processes_as_usual()
     torch.set_num_threads(threads)
     with output_to(Path(folder, LOG)):
         run(["fit", "--config", f"{folder}/{FIT}", "--trainer.default_root_dir", f"{folder}/run"])

@@ -1,6 +1,7 @@
 """One run, in a process of its own."""
 
 import json
+import multiprocessing
 import os
 import re
 import shutil
@@ -41,6 +42,7 @@ def execute(
         wait: Seconds for another process that is at the same run to end it or stop; -1: however long it takes.
     """
     run_dir, job = Path(folder).resolve(), _job()
+    start_processes_as_usual()
     listen()
     follow_parent()
     # Lightning starts the further processes of a run on several devices with the module that `__main__` seems to be.
@@ -57,6 +59,15 @@ def execute(
             if job is not None:
                 _started(run_dir, job).touch()
             _run(run_dir, threads, keep_checkpoints, job)
+
+
+def start_processes_as_usual() -> None:
+    """Lets a process of :func:`.launchers.processes` start its own, such as those that load data, as any other does.
+
+    ``multiprocessing`` hands its way of starting on to them: each of theirs would come from a further server, which
+    imports everything again, and whatever they are given would have to be pickled.
+    """
+    multiprocessing.set_start_method(None, force=True)  # type: ignore[arg-type] # that of the platform
 
 
 def _job() -> Any:

@@ -1,41 +1,54 @@
-"""Starts a script on several gloo processes, and compares what they found."""
+"""Runs a script on several gloo processes, and compares what they found."""
 
 import os
+import runpy
 import socket
-import subprocess
 import sys
+import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from mtl_lightning.compare.execute import start_processes_as_usual
+from mtl_lightning.compare.launchers import processes
 
-def start(script: Path, folder: Path, world: int) -> list[subprocess.Popen[str]]:
-    """``python script folder`` on ``world`` processes; what they print to standard output is dropped."""
+
+def run(script: Path, folder: Path, *worlds: int) -> None:
+    """``python script folder`` on each number of processes, all at once; they fork from one that has imported all."""
+    started = [process for world in worlds for process in _start(script, folder, world)]
+    for process, errors in started:
+        process.join(timeout=400)
+        assert process.exitcode == 0, errors.read_text()[-4000:]
+
+
+def _start(script: Path, folder: Path, world: int) -> Iterator[tuple[Any, Path]]:
     (folder / str(world)).mkdir()
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     common = {"WORLD_SIZE": str(world), "MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
-    return [
-        subprocess.Popen(
-            [sys.executable, str(script), str(folder)],
-            env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank), "NODE_RANK": "0"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(world)
-    ]
+    for rank in range(world):
+        errors = folder / str(world) / f"errors-{rank}.txt"
+        environment = {**common, "RANK": str(rank), "LOCAL_RANK": str(rank), "NODE_RANK": "0"}
+        process = processes().Process(target=_run, args=(script, folder, errors, environment))
+        process.start()
+        yield process, errors
 
 
-def run(script: Path, folder: Path, *worlds: int) -> None:
-    """Runs a script on each number of processes, all at once."""
-    processes = [process for world in worlds for process in start(script, folder, world)]
-    for process in processes:
-        _, errors = process.communicate(timeout=400)
-        assert process.returncode == 0, errors[-4000:]
+def _run(script: Path, folder: Path, errors: Path, environment: dict[str, str]) -> None:
+    start_processes_as_usual()
+    os.environ.update(environment)
+    sys.argv = [str(script), str(folder)]
+    sys.path.insert(0, str(script.parent))
+    torch.set_num_threads(1)
+    try:
+        runpy.run_path(str(script), run_name="__main__")
+    except BaseException:
+        errors.write_text(traceback.format_exc())
+        raise
 
 
 def assert_same(found: Any, expected: Any, tolerance: float, where: str = "") -> None:

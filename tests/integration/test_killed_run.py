@@ -19,13 +19,13 @@ FLAGS = [
 
 
 @pytest.fixture(scope="module")
-def folder(command, tmp_path_factory):
+def folder(forked, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    whole = command("fit", *FLAGS, "--trainer.default_root_dir=whole", "--wandb=off", cwd=folder)
+    whole = forked("fit", *FLAGS, "--trainer.default_root_dir=whole", "--wandb=off", cwd=folder)
     assert whole.returncode == 0, whole.stderr[-4000:]
     with killed_after_a_checkpoint(folder) as process:
         assert process.wait() == -signal.SIGKILL
-    goes_on = command("fit", *FLAGS, "--ckpt_path=killed", "--trainer.default_root_dir=killed", cwd=folder)
+    goes_on = forked("fit", *FLAGS, "--ckpt_path=killed", "--trainer.default_root_dir=killed", cwd=folder)
     assert goes_on.returncode == 0, goes_on.stderr[-4000:]
     return folder
 

@@ -1,6 +1,7 @@
 """How `compare` runs a plan: the order of things, searches, processes, jobs, and what a run records."""
 
 import json
+import multiprocessing
 import os
 import time
 from io import StringIO
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from lightning.pytorch import Callback
 from rich.console import Console
 
 from mtl_lightning.compare import store as stores
@@ -437,3 +439,25 @@ def test_a_mistake_in_a_config_is_the_runs_message(tmp_path, monkeypatch):
     result = store.result(run)
     assert result["status"] == "failed" and "did you mean 'channels'" in result["message"]
     assert "channles" in Path(folder, "log.txt").read_text()
+
+
+class StartMethod(Callback):
+    """Tells how the run's own processes are started."""
+
+    def on_train_start(self, trainer, pl_module):
+        Path(trainer.default_root_dir, "method.txt").write_text(multiprocessing.get_start_method())
+
+
+def test_a_run_starts_processes_as_fit_does(tmp_path):
+    brief = ("--trainer.max_steps=1", "--data.datasets.digits.train=64", "--data.datasets.digits.val=32")
+    spy = f"--trainer.callbacks+={__name__}.StartMethod"
+    made, store = (
+        plan("--weightings=equal", "--seeds=1", "--data.num_workers=1", "--wandb=off", spy, *brief),
+        Store(tmp_path),
+    )
+    (run,) = made.all_runs()
+    process = processes().Process(target=execute, args=(str(store.prepare(run)), 1, False, "compare"))
+    process.start()
+    process.join()
+    assert store.result(run)["status"] == "finished", store.result(run)["message"]
+    assert (store.path(run) / "method.txt").read_text() == multiprocessing.get_start_method()

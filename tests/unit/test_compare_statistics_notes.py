@@ -72,14 +72,3 @@ class TestNotes:
         assert "upgrad: none of its trials finished; its runs have the config's settings." in said
         assert "pcgrad: it has nothing to search" in said
         assert "equal: " not in said
-
-    def test_say_that_pairs_are_not_tuned(self) -> None:
-        pairs = [
-            ("intent", "slots", seed, task, metric, 0.5)
-            for seed in range(5)
-            for task, metric in (("intent", "accuracy"), ("slots", "error"))
-        ]
-        trials = table("trials", [("equal", 0, 0.5, {"lr": 0.1}, "finished")])
-        evidence = dataclasses.replace(EVIDENCE["full"], pairs=table("pairs", pairs))
-        assert "affinities are too low" in notes(dataclasses.replace(evidence, trials=trials))
-        assert "affinities are too low" not in notes(evidence)
