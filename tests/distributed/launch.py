@@ -1,54 +1,33 @@
-"""Runs a script on several gloo processes, and compares what they found."""
+"""Starts processes that find each other by gloo, and compares what they found."""
 
 import os
-import runpy
 import socket
-import sys
-import traceback
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-
-from mtl_lightning.compare.execute import start_processes_as_usual
-from mtl_lightning.compare.launchers import processes
+from forked import Forked
 
 
 def run(script: Path, folder: Path, *worlds: int) -> None:
-    """``python script folder`` on each number of processes, all at once; they fork from one that has imported all."""
-    started = [process for world in worlds for process in _start(script, folder, world)]
-    for process, errors in started:
-        process.join(timeout=400)
-        assert process.exitcode == 0, errors.read_text()[-4000:]
+    """``python script folder`` on each number of processes, all at once."""
+    for world in worlds:
+        (folder / str(world)).mkdir()
+    started = [process for world in worlds for process in start(world, str(folder), script=script)]
+    for process in started:
+        result = process.finish()
+        assert result.returncode == 0, result.stderr[-4000:]
 
 
-def _start(script: Path, folder: Path, world: int) -> Iterator[tuple[Any, Path]]:
-    (folder / str(world)).mkdir()
+def start(world: int, *arguments: str, **options: Any) -> list[Forked]:
+    """The same command or script on ``world`` processes, each of which is told its rank."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    common = {"WORLD_SIZE": str(world), "MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
-    for rank in range(world):
-        errors = folder / str(world) / f"errors-{rank}.txt"
-        environment = {**common, "RANK": str(rank), "LOCAL_RANK": str(rank), "NODE_RANK": "0"}
-        process = processes().Process(target=_run, args=(script, folder, errors, environment))
-        process.start()
-        yield process, errors
-
-
-def _run(script: Path, folder: Path, errors: Path, environment: dict[str, str]) -> None:
-    start_processes_as_usual()
-    os.environ.update(environment)
-    sys.argv = [str(script), str(folder)]
-    sys.path.insert(0, str(script.parent))
-    torch.set_num_threads(1)
-    try:
-        runpy.run_path(str(script), run_name="__main__")
-    except BaseException:
-        errors.write_text(traceback.format_exc())
-        raise
+    common = {"WORLD_SIZE": str(world), "MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "NODE_RANK": "0"}
+    ranks = ({"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(world))
+    return [Forked(*arguments, env={**os.environ, **common, **rank}, **options) for rank in ranks]
 
 
 def assert_same(found: Any, expected: Any, tolerance: float, where: str = "") -> None:

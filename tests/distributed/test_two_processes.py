@@ -2,11 +2,11 @@
 
 import json
 import random
-import subprocess
-import sys
 
+import launch
 import pytest
 import torch
+from forked import Forked
 
 CONFIG = """\
 name: two
@@ -61,9 +61,9 @@ class NormalisedGradients(GramianWeighting):
 """
 FIXED = '{"class_path": "FixedWeighting", "init_args": {"weights": {"topic": 1, "spans": 2, "score": 0.5, "flags": 1}}}'
 WEIGHTINGS = {
-    "equal, accumulated": ("EqualWeighting", ["--trainer.accumulate_grad_batches=2"]),
-    "fixed, alternating": (FIXED, ["--data.schedule=Alternating"]),
-    "a Gramian method of the user's own": ("plugin.NormalisedGradients", []),
+    "equal, accumulated": ("EqualWeighting", ["--trainer.accumulate_grad_batches=2"], "Lightning"),
+    "fixed, alternating": (FIXED, ["--data.schedule=Alternating"], "a cluster"),
+    "a Gramian method of the user's own": ("plugin.NormalisedGradients", [], "a cluster"),
 }
 
 
@@ -95,28 +95,31 @@ def _row(draw):
     }
 
 
-def start(folder, name, processes, weighting, flags):
+def start(folder, name, processes, weighting, flags, starter):
     # One process takes twice as many examples a step, so that the joined batches are the same.
     strategy = ["--trainer.devices=2", "--trainer.strategy=ddp"] if processes == 2 else ["--trainer.devices=1"]
-    command = [
-        *(sys.executable, "-m", "mtl_lightning", "fit", "--config", "config.yaml", "--json", f"{name}.json"),
+    arguments = [
+        *("fit", "--config", "config.yaml", "--json", f"{name}.json"),
         *(f"--data.batch_size={8 // processes}", f"--trainer.default_root_dir={name}"),
         *(f"--model.weighting={weighting}", *strategy, *flags),
     ]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if starter == "Lightning":
+        return [Forked(*arguments, cwd=folder)]
+    return launch.start(processes, *arguments, cwd=folder)
 
 
-def result(folder, name, process):
-    output, errors = process.communicate(timeout=240)
-    assert process.returncode == 0, output[-2000:] + errors[-4000:]
+def result(folder, name, processes):
+    for process in processes:
+        ended = process.finish()
+        assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-4000:]
     checkpoint = torch.load(folder / name / "checkpoints" / "last.ckpt", weights_only=True)
     return checkpoint, json.loads((folder / f"{name}.json").read_text())
 
 
-@pytest.mark.parametrize(("weighting", "flags"), WEIGHTINGS.values(), ids=WEIGHTINGS)
-def test_two_processes_equal_one(folder, weighting, flags, request):
+@pytest.mark.parametrize(("weighting", "flags", "starter"), WEIGHTINGS.values(), ids=WEIGHTINGS)
+def test_two_processes_equal_one(folder, weighting, flags, starter, request):
     name = request.node.callspec.id.replace(" ", "_").replace(",", "").replace("'", "")
-    started = [start(folder, f"{name}-{number}", number, weighting, flags) for number in (1, 2)]
+    started = [start(folder, f"{name}-{number}", number, weighting, flags, starter) for number in (1, 2)]
     one, one_metrics = result(folder, f"{name}-1", started[0])
     two, two_metrics = result(folder, f"{name}-2", started[1])
     assert one["global_step"] == two["global_step"] > 0

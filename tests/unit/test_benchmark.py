@@ -53,7 +53,7 @@ def ran(tmp_path_factory):
     output = tmp_path_factory.mktemp("benchmark") / "new" / "rows.json"
     command = [sys.executable, "-m", "experiments.benchmark", "--quick", "--output", str(output)]
     environment = {**os.environ, "HF_DATASETS_CACHE": str(tmp_path_factory.mktemp("cache"))}
-    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
     assert ran.returncode == 0, ran.stderr
     return json.loads(output.read_text("utf-8")), ran.stdout
 

@@ -57,7 +57,7 @@ def only_run(*options):
     return run
 
 
-def first_ended(launcher, seconds=60):
+def first_ended(launcher, seconds=240):
     until = time.time() + seconds
     while time.time() < until:
         if found := launcher.ended(0.2):
@@ -65,7 +65,7 @@ def first_ended(launcher, seconds=60):
     raise AssertionError("no job has ended")
 
 
-def wait_for(condition, seconds=60):
+def wait_for(condition, seconds=240):
     until = time.time() + seconds
     while not condition():
         assert time.time() < until
