@@ -67,7 +67,7 @@ def start_processes_as_usual() -> None:
     ``multiprocessing`` hands its way of starting on to them: each of theirs would come from a further server, which
     imports everything again, and whatever they are given would have to be pickled.
     """
-    multiprocessing.set_start_method(None, force=True)  # type: ignore[arg-type] # that of the platform
+    multiprocessing.set_start_method(None, force=True)  # None: that of the platform
 
 
 def _job() -> Any:
