@@ -32,7 +32,8 @@ def folder(forked, tmp_path_factory):
 
 def killed_after_a_checkpoint(folder):
     line = [sys.executable, "-m", "mtl_lightning", "fit", *FLAGS, "--trainer.default_root_dir=killed"]
-    process = subprocess.Popen(line, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    own = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}  # not that of earlier tests
+    process = subprocess.Popen(line, cwd=folder, env=own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not (folder / "killed/checkpoints/last.ckpt").exists():
         assert process.poll() is None, "it ended before it could be killed"
         time.sleep(0.01)
