@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from subprocess import CompletedProcess
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from mtl_lightning.compare.execute import start_processes_as_usual
@@ -36,10 +36,10 @@ class Forked:
         input: str = "",
     ) -> None:
         self._arguments = arguments
-        self._folder = Path(mkdtemp())
+        self._folder = TemporaryDirectory()
         for name in _STREAMS:
-            (self._folder / name).write_text(input if name == "input" else "")
-        given = (arguments, script, cwd, dict(env or os.environ), self._folder)
+            Path(self._folder.name, name).write_text(input if name == "input" else "")
+        given = (arguments, script, cwd, dict(env or os.environ), Path(self._folder.name))
         self._process: Any = processes().Process(target=_main, args=given)
         self._process.start()
 
@@ -47,7 +47,8 @@ class Forked:
         """Waits for its end."""
         self._process.join(timeout)
         assert self._process.exitcode is not None, f"{self._arguments} is still running"
-        printed = ((self._folder / name).read_text() for name in ("output", "errors"))
+        with self._folder as folder:
+            printed = [Path(folder, name).read_text() for name in ("output", "errors")]
         return CompletedProcess(self._arguments, self._process.exitcode, *printed)
 
 

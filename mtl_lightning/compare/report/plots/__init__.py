@@ -61,8 +61,8 @@ def write_plots(evidence: Evidence, summary: Summary, folder: Path) -> list[Plot
 def _plot(
     name: str, title: str, draw: Callable[[Material], "tuple[Figure, str]"], material: Material, folder: Path
 ) -> Plot:
-    for old in folder.glob(f"{name}.*"):  # of an earlier report, which may have had more to show
-        old.unlink()
+    for suffix in (".png", ".svg"):  # of an earlier report, which may have had more to show
+        Path(folder, name + suffix).unlink(missing_ok=True)
     with styled():
         try:
             figure, caption = draw(material)
