@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python
-PUBLIC = weighting sharing tasks encoders data data.schedules module backward evaluation optim callbacks trainer compare compare.statistics compare.report testing
+PUBLIC = weighting sharing tasks encoders data data.schedules training.module training.evaluation backward optim callbacks cli.trainer compare compare.statistics compare.report testing
 
 help:  ## say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12

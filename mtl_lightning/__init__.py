@@ -8,18 +8,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mtl_lightning.checkpoint import load
     from mtl_lightning.data import MultiTaskDataModule
     from mtl_lightning.errors import UserError
-    from mtl_lightning.module import MultiTaskModule
+    from mtl_lightning.training.loading import load
+    from mtl_lightning.training.module import MultiTaskModule
 
 __version__ = "0.1.0"
 
 _EXPORTS = {
-    "MultiTaskModule": "mtl_lightning.module",
+    "MultiTaskModule": "mtl_lightning.training.module",
     "MultiTaskDataModule": "mtl_lightning.data",
     "UserError": "mtl_lightning.errors",
-    "load": "mtl_lightning.checkpoint",
+    "load": "mtl_lightning.training.loading",
 }
 __all__ = ["MultiTaskDataModule", "MultiTaskModule", "UserError", "__version__", "load"]
 

@@ -107,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     elif {"--help", "-h"} & set(arguments):
         print(command_help(command))
     else:
-        from mtl_lightning.cli import run
+        from mtl_lightning.cli.command import run
 
         _find_own_classes()
         return run(arguments)

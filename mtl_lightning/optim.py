@@ -1,11 +1,9 @@
-"""What the optimizer is given, and how its learning rates change over the run."""
+"""How the learning rates change over a run."""
 
 import math
-from collections.abc import Iterable
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
-from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -34,24 +32,6 @@ class WarmupDecay(LambdaLR):
         if not 0 <= warmup <= 1:
             raise ValueError(f"warmup must be a fraction of the steps, found {warmup}")
         super().__init__(optimizer, partial(_factor, total=total_steps, warmup=warmup, decay=decay, final=final))
-
-
-def parameter_groups(encoder: nn.Module, heads: Iterable[nn.Module], weighting: nn.Module) -> list[dict[str, Any]]:
-    """Groups of the parameters that train: ``encoder``, ``heads``, and ``weighting``, which must not decay.
-
-    Args:
-        encoder: The shared encoder; a parameter that stands elsewhere too is its.
-        heads: What stands behind it.
-        weighting: The weighting.
-    """
-    parts = {"encoder": [encoder], "heads": heads, "weighting": [weighting]}
-    groups: list[dict[str, Any]] = []
-    seen: set[nn.Parameter] = set()
-    for name, modules in parts.items():
-        found = dict.fromkeys(p for module in modules for p in module.parameters() if p.requires_grad and p not in seen)
-        seen |= found.keys()
-        groups.append({"name": name, "params": list(found), **({"weight_decay": 0.0} if name == "weighting" else {})})
-    return [group for group in groups if group["params"]]
 
 
 def _factor(step: int, total: int, warmup: float, decay: str, final: float) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mtl_lightning.compare.evidence import SINGLE_TASK, Evidence
-from mtl_lightning.compare.summary import Summary
+from mtl_lightning.compare.statistics.summary import Summary
 
 METHODS = ["equal", "uncertainty", "upgrad", "nashmtl", "pcgrad"]
 

@@ -10,8 +10,8 @@ from subprocess import CompletedProcess
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mtl_lightning.compare.execute import start_processes_as_usual
-from mtl_lightning.compare.launchers import processes
+from mtl_lightning.compare.running.launchers import processes
+from mtl_lightning.compare.running.run.execute import start_processes_as_usual
 
 _STREAMS = {"input": os.O_RDONLY, "output": os.O_WRONLY, "errors": os.O_WRONLY}
 

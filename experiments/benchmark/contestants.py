@@ -18,9 +18,9 @@ from experiments.benchmark.loops import LEARNING_RATE, BareLoop, ExecutorLoop, L
 from experiments.benchmark.workloads import Batches, Workload
 from mtl_lightning import weighting
 from mtl_lightning.callbacks import Throughput
+from mtl_lightning.cli.loggers import default_loggers
 from mtl_lightning.data import StepBatch
-from mtl_lightning.loggers import default_loggers
-from mtl_lightning.module import MultiTaskModule
+from mtl_lightning.training.module import MultiTaskModule
 from mtl_lightning.weighting import EqualWeighting, GramianWeighting, Weighting
 
 MakeLoop: TypeAlias = Callable[[Workload, Batches], Loop]

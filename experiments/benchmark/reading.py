@@ -23,8 +23,8 @@ from experiments.benchmark.rows import Row, print_tables, row
 from experiments.benchmark.silence import silence
 from mtl_lightning.data import FileSource, MultiTaskDataModule, StepBatch
 from mtl_lightning.encoders import TransformerEncoder
-from mtl_lightning.module import MultiTaskModule
 from mtl_lightning.tasks import SequenceClassification, Task, TokenClassification
+from mtl_lightning.training.module import MultiTaskModule
 
 Batches: TypeAlias = Sequence[StepBatch]
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mtl_lightning.compare.configs import refuse_shared_folders
-from mtl_lightning.compare.options import parse
-from mtl_lightning.compare.plan import Plan, make_plan
-from mtl_lightning.compare.settings import HELP
-from mtl_lightning.compare.show import show_plan
-from mtl_lightning.compare.store import Store
+from mtl_lightning.compare.planning.configs import refuse_shared_folders
+from mtl_lightning.compare.planning.options import parse
+from mtl_lightning.compare.planning.plan import Plan, make_plan
+from mtl_lightning.compare.planning.settings import HELP
+from mtl_lightning.compare.running.show import show_plan
+from mtl_lightning.compare.running.store import Store
 from mtl_lightning.errors import UserError
 
 
@@ -56,7 +56,7 @@ def _compare(plan: Plan) -> int:
     store = Store(folder)
     show_plan(plan, store, folder, console)
     if plan.settings.dry_run:
-        from mtl_lightning.compare.estimate import show_estimate
+        from mtl_lightning.compare.running.estimate import show_estimate
 
         show_estimate(plan, store, console)
         return 0

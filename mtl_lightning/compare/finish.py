@@ -7,18 +7,18 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from mtl_lightning.compare.agenda import Agenda
-from mtl_lightning.compare.check import check
-from mtl_lightning.compare.collect import collect
-from mtl_lightning.compare.conduct import conduct
 from mtl_lightning.compare.evidence import Evidence
-from mtl_lightning.compare.launchers import LocalLauncher, launcher, prepare_processes, processes
-from mtl_lightning.compare.plan import Plan
-from mtl_lightning.compare.progress import Progress
+from mtl_lightning.compare.evidence.collect import collect
+from mtl_lightning.compare.planning.plan import Plan
 from mtl_lightning.compare.report import write_report
+from mtl_lightning.compare.report.tracking import contestants_table, log_summary
+from mtl_lightning.compare.running.agenda import Agenda
+from mtl_lightning.compare.running.check import check
+from mtl_lightning.compare.running.conduct import conduct
+from mtl_lightning.compare.running.launchers import LocalLauncher, launcher, prepare_processes, processes
+from mtl_lightning.compare.running.progress import Progress
+from mtl_lightning.compare.running.store import Store
 from mtl_lightning.compare.statistics import summarise
-from mtl_lightning.compare.store import Store
-from mtl_lightning.compare.tracking import contestants_table, log_summary
 from mtl_lightning.errors import UserError
 
 

@@ -29,8 +29,8 @@ from mtl_lightning.data import DataSource, MultiTaskDataModule
 from mtl_lightning.data import schedules as s
 from mtl_lightning.data.position import position
 from mtl_lightning.encoders import PerceptronEncoder
-from mtl_lightning.module import MultiTaskModule
 from mtl_lightning.tasks import Regression, SequenceClassification
+from mtl_lightning.training.module import MultiTaskModule
 from mtl_lightning.weighting import DWA, FAMO, RLW, CoBa, GradVac, MoCo, UncertaintyWeighting, UPGrad
 
 EPOCHS = 3

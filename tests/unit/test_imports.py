@@ -156,9 +156,9 @@ def test_the_package_does_not_import_its_own_testing() -> None:
         ("from . import base", "mtl_lightning.tasks.base"),
         ("from .base import Task", "mtl_lightning.tasks.base.Task"),
         ("from ..data import Batch", "mtl_lightning.data.Batch"),
-        ("from .. import module", "mtl_lightning.module"),
+        ("from .. import module", "mtl_lightning.training.module"),
         ("def f():\n    import wandb", "wandb"),
-        ("if TYPE_CHECKING:\n    from mtl_lightning.module import X", "mtl_lightning.module.X"),
+        ("if TYPE_CHECKING:\n    from mtl_lightning.training.module import X", "mtl_lightning.training.module.X"),
     ],
 )
 def test_every_form_of_import_is_seen(source: str, name: str) -> None:

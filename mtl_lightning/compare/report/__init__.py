@@ -8,7 +8,7 @@ from mtl_lightning.compare.report.markdown import markdown
 from mtl_lightning.compare.report.page import page
 from mtl_lightning.compare.report.plots import Plot, write_plots
 from mtl_lightning.compare.report.results import write_results
-from mtl_lightning.compare.summary import Summary
+from mtl_lightning.compare.statistics.summary import Summary
 
 __all__ = ["write_report"]
 

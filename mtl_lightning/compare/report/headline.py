@@ -4,7 +4,7 @@ import pandas as pd
 
 from mtl_lightning.compare.evidence import Evidence
 from mtl_lightning.compare.report.numbers import number, places, span
-from mtl_lightning.compare.summary import Summary
+from mtl_lightning.compare.statistics.summary import Summary
 
 MOST_NAMED = 3
 

@@ -7,7 +7,7 @@ from mtl_lightning.compare.evidence import Evidence
 from mtl_lightning.compare.report.headline import headline
 from mtl_lightning.compare.report.plots import Plot
 from mtl_lightning.compare.report.tables import Cell, Table, details, overview
-from mtl_lightning.compare.summary import Summary
+from mtl_lightning.compare.statistics.summary import Summary
 
 MOST_ROWS = 40
 

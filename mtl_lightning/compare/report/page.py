@@ -13,7 +13,7 @@ from mtl_lightning.compare.report.headline import headline
 from mtl_lightning.compare.report.plots import Plot
 from mtl_lightning.compare.report.plots.looks import BROWN, FAINT, INK, PALETTE, PAPER, RULE, TASKS
 from mtl_lightning.compare.report.tables import details, overview
-from mtl_lightning.compare.summary import Summary
+from mtl_lightning.compare.statistics.summary import Summary
 
 HERE = Path(__file__).parent / "page"
 COLOURS = {INK: "ink", PAPER: "paper", FAINT: "faint", RULE: "rule", BROWN: "baseline"}

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from mtl_lightning.compare.evidence import Evidence
-from mtl_lightning.compare.summary import Summary
+from mtl_lightning.compare.statistics.summary import Summary
 
 
 def quality(evidence: Evidence, summary: Summary) -> pd.DataFrame:

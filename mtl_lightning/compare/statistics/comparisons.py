@@ -30,8 +30,8 @@ def comparisons(table: ScoreTable, overall: Overall, reference: str) -> pd.DataF
             among them, these families are empty.
 
     Returns:
-        The ``tests`` of :class:`~mtl_lightning.compare.summary.Summary`. Differences of the family ``tasks`` are in
-        the metric's unit, turned so that positive is better.
+        The ``tests`` of :class:`~mtl_lightning.compare.statistics.summary.Summary`. Differences of the family
+        ``tasks`` are in the metric's unit, turned so that positive is better.
     """
     names = table.contestants
     others = [name for name in names if name != reference] if reference in names else []

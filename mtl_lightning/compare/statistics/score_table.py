@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mtl_lightning.compare.evidence import BROKEN, Evidence
-from mtl_lightning.compare.names import baseline_of, is_single_task
+from mtl_lightning.compare.planning.names import baseline_of, is_single_task
 from mtl_lightning.errors import UserError
 
 Array = NDArray[np.float64]

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from mtl_lightning.compare.evidence import Evidence
-from mtl_lightning.compare.names import is_single_task
+from mtl_lightning.compare.planning.names import is_single_task
 from mtl_lightning.compare.statistics.affinity import affinity, grouping
 from mtl_lightning.compare.statistics.comparisons import comparisons
 from mtl_lightning.compare.statistics.costs import conflicts, costs
@@ -16,7 +16,7 @@ from mtl_lightning.compare.statistics.notes import notes
 from mtl_lightning.compare.statistics.overall import overall_score
 from mtl_lightning.compare.statistics.ranks import Ranks, rank
 from mtl_lightning.compare.statistics.score_table import Array, ScoreTable, score_table
-from mtl_lightning.compare.summary import Summary
+from mtl_lightning.compare.statistics.summary import Summary
 
 
 def summarise(evidence: Evidence) -> Summary:

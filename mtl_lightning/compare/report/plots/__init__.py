@@ -9,7 +9,7 @@ from mtl_lightning.compare.evidence import Evidence
 from mtl_lightning.compare.report.plots import affinity, cosines, cost, curves, forest, ranks, tradeoff, weights
 from mtl_lightning.compare.report.plots.canvas import save, styled
 from mtl_lightning.compare.report.plots.looks import Material, NothingToShowError
-from mtl_lightning.compare.summary import Summary
+from mtl_lightning.compare.statistics.summary import Summary
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from mtl_lightning.compare.names import is_single_task
+from mtl_lightning.compare.planning.names import is_single_task
 from mtl_lightning.compare.report.plots.canvas import new_figure
 from mtl_lightning.compare.report.plots.looks import Material, NothingToShowError, short
 

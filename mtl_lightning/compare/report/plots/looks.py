@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from mtl_lightning.compare.evidence import Evidence
-from mtl_lightning.compare.names import is_single_task
+from mtl_lightning.compare.planning.names import is_single_task
 from mtl_lightning.compare.report.quality import quality
-from mtl_lightning.compare.summary import Summary
+from mtl_lightning.compare.statistics.summary import Summary
 
 INK, PAPER, FAINT, RULE = "#1b1b1c", "#fffffe", "#8b8b8c", "#d9d9da"
 BROWN = "#80583a"

@@ -7,7 +7,7 @@ from mtl_lightning.compare.report.tables.metrics import all_metrics
 from mtl_lightning.compare.report.tables.overview import overview
 from mtl_lightning.compare.report.tables.runs import failures, search
 from mtl_lightning.compare.report.tables.table import Cell, Column, Table
-from mtl_lightning.compare.summary import Summary
+from mtl_lightning.compare.statistics.summary import Summary
 
 __all__ = ["Cell", "Column", "Table", "details", "overview"]
 

@@ -4,7 +4,7 @@ from math import isfinite
 
 from mtl_lightning.compare.report.numbers import number, places
 from mtl_lightning.compare.report.tables.table import Cell, Column, Table
-from mtl_lightning.compare.summary import Summary
+from mtl_lightning.compare.statistics.summary import Summary
 
 SOURCES = {
     "pairs": "relative gain in per cent of the row's task when it is trained beside the column's",

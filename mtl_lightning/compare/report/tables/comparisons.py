@@ -7,7 +7,7 @@ import pandas as pd
 from mtl_lightning.compare.evidence import Evidence
 from mtl_lightning.compare.report.numbers import MISSING, number, places, probability, span
 from mtl_lightning.compare.report.tables.table import Cell, Column, Table
-from mtl_lightning.compare.summary import Summary
+from mtl_lightning.compare.statistics.summary import Summary
 
 LONG = 12
 """Rows from which on a table of tests is folded."""

@@ -5,7 +5,7 @@ import pandas as pd
 from mtl_lightning.compare.evidence import Evidence
 from mtl_lightning.compare.report.numbers import MISSING, places, span, with_interval
 from mtl_lightning.compare.report.tables.table import Cell, Column, Table
-from mtl_lightning.compare.summary import Summary
+from mtl_lightning.compare.statistics.summary import Summary
 
 
 def all_metrics(evidence: Evidence, summary: Summary) -> Table:

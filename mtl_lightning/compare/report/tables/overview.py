@@ -5,7 +5,7 @@ from math import isfinite
 import pandas as pd
 
 from mtl_lightning.compare.evidence import UNFINISHED, Evidence
-from mtl_lightning.compare.names import is_single_task
+from mtl_lightning.compare.planning.names import is_single_task
 from mtl_lightning.compare.report.numbers import (
     MISSING,
     TIMES,
@@ -20,7 +20,7 @@ from mtl_lightning.compare.report.quality import quality
 from mtl_lightning.compare.report.tables.comparisons import TONES
 from mtl_lightning.compare.report.tables.metrics import metric_column
 from mtl_lightning.compare.report.tables.table import Cell, Column, Table
-from mtl_lightning.compare.summary import Summary
+from mtl_lightning.compare.statistics.summary import Summary
 
 BEST = 2
 """Position of the column that puts the best contestant first."""

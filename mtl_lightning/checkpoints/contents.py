@@ -1,0 +1,48 @@
+"""What a checkpoint holds, so that it suffices alone: configuration, labels and tokenizer."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+
+from mtl_lightning.checkpoints.io import CHECKPOINT_KEY, AtomicCheckpointIO
+from mtl_lightning.errors import UserError
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Reads a checkpoint of this project.
+
+    Raises:
+        UserError: If it is broken or foreign.
+    """
+    checkpoint = AtomicCheckpointIO().load_checkpoint(path)
+    if "config" not in checkpoint[CHECKPOINT_KEY]:
+        raise UserError(f"{path} was saved without its configuration (by a script, not by `fit`); give `--config` too")
+    return checkpoint
+
+
+def checkpoint_config(path: Path, stack: ExitStack) -> Path:
+    """Writes the configuration inside a checkpoint to a file, with labels and tokenizer filled in.
+
+    Args:
+        path: The checkpoint.
+        stack: Removes the temporary folder when it closes.
+
+    Returns:
+        A YAML file with ``model``, ``data``, ``name`` and ``seed_everything``.
+    """
+    folder = Path(stack.enter_context(TemporaryDirectory(prefix="mtl_lightning-")))
+    saved = read_checkpoint(path)[CHECKPOINT_KEY]
+    config = {key: saved["config"][key] for key in ("seed_everything", "name", "model", "data")}
+    for name, adapted in saved["tasks"].items():
+        config["model"]["tasks"][name].setdefault("init_args", {}).update(adapted)
+    for name, text in saved["assets"]["files"].items():
+        (folder / Path(name).name).write_text(text, "utf-8")
+    for name, value in saved["assets"]["init_args"].items():
+        filled = value.replace("{folder}", str(folder)) if isinstance(value, str) else value
+        config["model"]["encoder"].setdefault("init_args", {})[name] = filled
+    target = folder / "mtl_lightning_config.yaml"
+    target.write_text(yaml.safe_dump(config, allow_unicode=True, sort_keys=False), "utf-8")
+    return target

@@ -1,0 +1,39 @@
+"""Turns a mistake in the input into one line: what is wrong, where, and the nearest match."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from mtl_lightning.cli.config_errors.explain import explain
+from mtl_lightning.cli.config_errors.locate import locate
+from mtl_lightning.errors import UserError
+
+__all__ = ["ParserError", "explain", "locate", "one_line"]
+
+
+class ParserError(UserError):
+    """What a parser said about the command line or a config file; :func:`one_line` explains it.
+
+    Not where it is raised: there jsonargparse has changed to the folder of the file that it reads.
+
+    Args:
+        message: What the parser said.
+        parser: The parser that said it, or the one above it.
+    """
+
+    def __init__(self, message: str, parser: Any) -> None:
+        super().__init__(message)
+        self.parser = parser
+
+
+def one_line(error: Exception, arguments: Sequence[str]) -> str:
+    """What the command line prints of a mistake in the input.
+
+    Args:
+        error: The mistake.
+        arguments: The command line: command, then options.
+
+    Returns:
+        What is wrong, in which file and line or flag, and the nearest match where a name is unknown.
+    """
+    message = explain(str(error), arguments, error.parser) if isinstance(error, ParserError) else str(error)
+    return " ".join(locate(message, arguments).split())

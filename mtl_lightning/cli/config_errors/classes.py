@@ -1,0 +1,56 @@
+"""The classes that a configuration can name, and the keys of a parser."""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from lightning.pytorch import Callback
+from lightning.pytorch.loggers import Logger
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from mtl_lightning.cli.config_errors.files import Entry, without_init_args
+from mtl_lightning.data import DataSource, Schedule, Split
+from mtl_lightning.encoders import Encoder
+from mtl_lightning.sharing import Sharing
+from mtl_lightning.tasks import Task
+from mtl_lightning.weighting import Weighting
+
+_BASES = (Encoder, Task, Weighting, Sharing, DataSource, Split, Schedule, Optimizer, LRScheduler, Callback, Logger)
+
+
+def classes() -> dict[str, type]:
+    """Classes that can be named in a config, by short name."""
+
+    def below(cls: type) -> Iterator[type]:
+        subclasses: list[type] = type.__subclasses__(cls)
+        for subclass in subclasses:
+            yield subclass
+            yield from below(subclass)
+
+    found = {cls.__name__: cls for base in _BASES for cls in below(base)}
+    return {name: cls for name, cls in found.items() if not inspect.isabstract(cls) and not name.startswith("_")}
+
+
+def class_at(path: Sequence[str], arguments: Sequence[str], entries: Sequence[Entry]) -> type | None:
+    """The class configured at a key, by a flag or in a file."""
+    names = [a.split("=", 1)[1] for a in arguments if a.startswith(f"--{'.'.join(path)}=")]
+    for entry in entries:
+        if entry.value and without_init_args(entry.path) in (tuple(path), (*path, "class_path")):
+            names.append(entry.value)
+    return classes().get(names[0].split(".")[-1]) if names else None
+
+
+def parameters(cls: type) -> list[str]:
+    """Names of the arguments that a configuration can give a class."""
+    hidden = ("self", "args", "kwargs", "params", "optimizer") + (("tasks",) if issubclass(cls, Weighting) else ())
+    return [name for name in inspect.signature(cls).parameters if name not in hidden]
+
+
+def keys_of(parser: Any, command: str) -> list[str]:
+    """Keys of the command's parser."""
+    for action in parser._actions:
+        if isinstance(action.choices, dict) and command in action.choices:
+            parser = action.choices[command]
+            break
+    return [action.dest for action in parser._actions if action.dest.split(".")[-1] not in ("help", "print_config")]

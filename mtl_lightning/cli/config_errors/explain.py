@@ -1,0 +1,119 @@
+"""What a parser's message means."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from mtl_lightning.cli.config_errors.classes import class_at, classes, keys_of, parameters
+from mtl_lightning.cli.config_errors.files import Entry, config_files, entries_of, unreadable, without_init_args
+from mtl_lightning.cli.config_errors.types import wrong_type
+from mtl_lightning.errors import did_you_mean
+
+_UNKNOWN_OPTION = re.compile(r"(?:does not accept option|Option) '([^']+)'|unrecognized arguments: (\S+)")
+_UNKNOWN_CLASS = re.compile(
+    r"Expected a dot import path string: (\S+)|given class_path '([^']+)'"
+    r"|Expected a path but (\S+) either not accessible or invalid.*(?:No module named|has no attribute)",
+    re.DOTALL,
+)
+_REQUIRED = re.compile(r"arguments are required: (?:\w+\.)?(\S+)")
+_WRONG_VALUE = re.compile(r'Parser key "([\w.]+)":\s*(?!\s*Parser key)(.*)', re.DOTALL)
+_PARSER_KEY = re.compile(r'Parser key "([\w.]+)"')
+
+
+def explain(message: str, arguments: Sequence[str], parser: Any) -> str:
+    """One line for a message of jsonargparse.
+
+    Args:
+        message: What the parser said.
+        arguments: The command line: command, then options.
+        parser: The parser that said it, or the one above it.
+
+    Returns:
+        What is wrong, in which file and line or flag, and the nearest match where a name is unknown.
+    """
+    files = config_files(arguments)
+    for file in files:
+        if problem := unreadable(file):
+            return problem
+    entries = entries_of(files)
+    if match := _UNKNOWN_OPTION.search(message):
+        return _unknown_option(next(filter(None, match.groups())), arguments, entries, keys_of(parser, arguments[0]))
+    if match := _UNKNOWN_CLASS.search(message):
+        return _unknown_class(next(filter(None, match.groups())), arguments, entries)
+    if match := _REQUIRED.search(message):
+        name = ".".join([*_PARSER_KEY.findall(message)[:1], match[1]])
+        return f"`{name}` is missing; give it in a config file or as --{name}"
+    if match := _WRONG_VALUE.search(message):
+        return _wrong_value(match[1], match[2], arguments, entries, _PARSER_KEY.findall(message)[0])
+    return _one_line(message)
+
+
+def _unknown_option(name: str, arguments: Sequence[str], entries: Sequence[Entry], keys: Sequence[str]) -> str:
+    path = tuple(name.lstrip("-").split("=")[0].split("."))
+    flag = next((f for f in map(_flag_name, arguments) if f and f.split(".")[-len(path) :] == list(path)), None)
+    entry = next((e for e in entries if e.path == path or (len(path) == 1 and e.path[-1] == path[0])), None)
+    if flag is not None:
+        path, place = tuple(flag.split(".")), f"flag --{flag}"
+    elif entry is not None:
+        path, place = entry.path, entry.place
+    else:
+        return f"unexpected argument '{name}'; options start with '--'"
+    for end in range(1, len(path) + 1):
+        prefix, start = ".".join(path[:end]), ".".join(path[: end - 1])
+        below = [key for key in keys if key.startswith(f"{prefix}.")]
+        if prefix not in keys and not below:
+            choices = {key.removeprefix(start).lstrip(".").split(".")[0] for key in keys if key.startswith(start)}
+            place = next((e.place for e in entries if e.path == path[:end]), place) if flag is None else place
+            return f"{place}: unknown key '{prefix}'; {did_you_mean(path[end - 1], choices)}"
+        if not below:
+            break
+    where = ".".join(without_init_args(path[:-1]))
+    cls = class_at(without_init_args(path[:-1]), arguments, entries)
+    if cls is None:
+        return f"{place}: '{where}' has no argument '{path[-1]}'"
+    return f"{place}: {cls.__name__} ({where}) has no argument '{path[-1]}'; {did_you_mean(path[-1], parameters(cls))}"
+
+
+def _unknown_class(name: str, arguments: Sequence[str], entries: Sequence[Entry]) -> str:
+    given = zip(arguments, [*arguments[1:], ""], strict=False)
+    flag = next((f for a, b in given if (f := _flag_name(a)) and (a.endswith(f"={name}") or b == name)), None)
+    entry = next((entry for entry in entries if entry.value == name), None)
+    if flag is not None:
+        path, place = tuple(flag.split(".")), f"flag --{flag}"
+    elif entry is not None:
+        path, place = entry.path, entry.place
+    else:
+        return f"no class '{name}'; {did_you_mean(name, classes())}"
+    key = ".".join(without_init_args(path[:-1] if path[-1] == "class_path" else path))
+    if "." in name:
+        return f"{place}: cannot import '{name}' for '{key}'; check module and class, and that it is installed"
+    return f"{place}: no class '{name}' for '{key}'; {did_you_mean(name, classes())}"
+
+
+def _wrong_value(key: str, details: str, arguments: Sequence[str], entries: Sequence[Entry], outer: str) -> str:
+    """Of a key as the parser of a class writes it, somewhere below ``outer``."""
+    if (wrong := wrong_type(details)) is None:
+        return _one_line(f"{key}: {details}")
+    flags = [f for f in map(_flag_name, arguments) if f and f.startswith(outer)]
+    if wrong.value.startswith("Namespace(") and (parts := [f for f in flags if f".{key}." in f]):
+        whole, _, entry = parts[-1].rpartition(f".{key}.")
+        instead = f"--{whole}.{key} '{{{entry}: VALUE, …}}'"
+        return f"flag --{parts[-1]}: a flag cannot set one entry of this dict; give all of them, as {instead}"
+    below = [e for e in entries if ".".join(e.path).startswith(outer)]
+    near = [e for e in below if ".".join(e.path).endswith(key) and e.value == wrong.value]
+    near += [e for e in below if e.path[-1] == key.split(".")[-1]]
+    if named := [f for f in flags if f == key or f.endswith(f".{key}") or f.startswith(f"{key}.")]:
+        where = f"flag --{named[-1]}"
+    elif near:
+        where = f"{near[0].place}: '{'.'.join(without_init_args(near[0].path))}'"
+    else:
+        where = f"'{key}'"
+    return f"{where}: expected {' or '.join(wrong.expected)}, found {wrong.value}"
+
+
+def _flag_name(argument: str) -> str | None:
+    return argument.removeprefix("--").split("=")[0] if argument.startswith("--") else None
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:400]

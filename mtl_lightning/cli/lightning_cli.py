@@ -1,0 +1,119 @@
+"""LightningCLI with run folders, loggers and checkpoints that suffice alone."""
+
+import os
+from typing import Any, Literal, cast
+
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger, Logger
+
+from mtl_lightning.callbacks import LastCheckpoint, Throughput
+from mtl_lightning.checkpoints import find_checkpoint
+from mtl_lightning.cli.loggers import csv_logger, default_loggers
+from mtl_lightning.cli.run_folder import RUN_DIR_VARIABLE, run_directory
+from mtl_lightning.cli.trainer import Trainer
+from mtl_lightning.errors import UserError
+
+
+class CLI(LightningCLI):
+    """Adds run folders, loggers and checkpoints that suffice alone to LightningCLI."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Adds what is not an argument of trainer, model or data."""
+        parser.add_argument("--name", type=str, default="run", help="Name of the run.")
+        parser.add_argument("--project", type=str, default="mtl_lightning", help="Project in Weights & Biases.")
+        parser.add_argument(
+            "--wandb",
+            type=Literal["auto", "online", "offline", "off"],
+            default="auto",
+            help="Log to Weights & Biases; auto: online when logged in, otherwise offline.",
+        )
+        parser.add_argument("--tensorboard", type=bool, default=False, help="Log to TensorBoard as well.")
+        parser.add_argument(
+            "--save_every_n_steps",
+            type=int | None,
+            default=None,
+            help="Write last.ckpt every n optimizer steps too, not only after each epoch and when the run is stopped.",
+        )
+        parser.add_class_arguments(ModelCheckpoint, "checkpoint")
+        parser.set_defaults(
+            {
+                "checkpoint.monitor": "val/average",
+                "checkpoint.mode": "max",
+                "checkpoint.filename": "best",
+                "checkpoint.auto_insert_metric_name": False,
+                "checkpoint.enable_version_counter": False,
+            }
+        )
+
+    def before_instantiate_classes(self) -> None:
+        """Decides on the run's folder."""
+        config = self.config[self.subcommand]
+        fitting = self.subcommand == "fit"
+        if config.get("ckpt_path"):
+            config["ckpt_path"] = str(find_checkpoint(config["ckpt_path"], config["name"], last=fitting))
+        if not fitting:
+            if not config.get("ckpt_path"):
+                raise UserError(f"{self.subcommand} needs `--ckpt_path`: a checkpoint, a run's folder, or `best`")
+            self.save_config_callback = None
+            return
+        self.run_dir = run_directory(config["name"], config["trainer"]["default_root_dir"], config["ckpt_path"])
+        if not config.get("ckpt_path") and any(self.run_dir.glob("checkpoints/*.ckpt")):
+            raise UserError(
+                f"trainer.default_root_dir: {self.run_dir} holds the checkpoints of a run; name another folder, or "
+                f"go on from there with `--ckpt_path {self.run_dir}`"
+            )
+        os.environ[RUN_DIR_VARIABLE] = str(self.run_dir)
+
+    def instantiate_classes(self) -> None:
+        """Says in one line which argument a class refuses."""
+        try:
+            super().instantiate_classes()
+        except (ValueError, MisconfigurationException) as error:
+            raise error if isinstance(error, UserError) else UserError(str(error)) from error
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Adds the run's folder, loggers and callbacks."""
+        settings = self.config_init[self.subcommand]
+        given = settings["trainer"]["logger"]
+        if self.subcommand == "fit":
+            kwargs["default_root_dir"] = str(self.run_dir)
+            kwargs["logger"] = self._loggers(settings, given)
+            settings["trainer"]["callbacks"] = [
+                *(settings["trainer"]["callbacks"] or []),
+                *self._callbacks(settings, bool(kwargs["logger"])),
+            ]
+        else:
+            kwargs |= {"logger": given or False, "enable_checkpointing": False}
+        if settings.get("output") == "-":
+            kwargs["enable_progress_bar"] = False  # standard output is for the predictions
+        return cast(Trainer, super().instantiate_trainer(**kwargs))
+
+    def _callbacks(self, settings: Any, logged: bool) -> list[Callback]:
+        checkpoint: ModelCheckpoint = settings["checkpoint"]
+        callbacks: list[Callback] = [Throughput()]
+        if logged:
+            callbacks.append(LearningRateMonitor("step"))
+        if settings["trainer"]["enable_checkpointing"] is not False:
+            folder = str(self.run_dir / "checkpoints")
+            checkpoint.dirpath = checkpoint.dirpath or folder
+            callbacks += [checkpoint, LastCheckpoint(folder, settings["save_every_n_steps"])]
+        return callbacks
+
+    def _loggers(self, settings: Any, given: Any) -> list[Logger] | bool:
+        if given is False:
+            return False
+        if given is None or given is True:
+            return default_loggers(
+                self.run_dir,
+                settings["name"],
+                settings["project"],
+                settings["wandb"],
+                settings["tensorboard"],
+                goes_on=settings["ckpt_path"] is not None,
+            )
+        chosen = list(given) if isinstance(given, list) else [given]
+        if not any(isinstance(logger, CSVLogger) for logger in chosen):
+            chosen.insert(0, csv_logger(self.run_dir))
+        return chosen

@@ -1,0 +1,60 @@
+"""Tables of results for people."""
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from mtl_lightning.tasks import Task
+from mtl_lightning.training.evaluation import Results
+
+_MAX_LABELS = 40
+
+
+def print_results(results: Results, tasks: dict[str, Task], title: str, per_label: bool = False) -> None:
+    """Prints the metrics of each task, their average and, if asked, a report per label.
+
+    Args:
+        results: What was found.
+        tasks: The tasks, by name.
+        title: Above the table.
+        per_label: Whether to print precision, recall, F1 and support of each label.
+    """
+    console = Console()
+    table = Table(title=title, title_justify="left")
+    table.add_column("task")
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    for name, metrics in results.metrics.items():
+        for row, (metric, value) in enumerate(metrics.items()):
+            main = " *" if metric == tasks[name].main_metric else ""
+            table.add_row(name if row == 0 else "", metric + main, f"{value:.4f}")
+        table.add_section()
+    for dataset, value in results.joint.items():
+        table.add_row(dataset, "all tasks right", f"{value:.4f}")
+    table.add_row("average", "of *", f"{results.average:.4f}", style="bold")
+    console.print(table)
+    for name, report in results.reports.items() if per_label else ():
+        if report:
+            console.print(_report_table(name, report))
+            if len(report) > _MAX_LABELS:
+                console.print(f"… and {len(report) - _MAX_LABELS} more labels, rarer than these")
+
+
+def write_json(results: Results, path: str) -> None:
+    """Writes ``{"<task>": {"<metric>": value, …}, …, "average": value}``."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(json.dumps(results.to_json(), indent=2) + "\n", "utf-8")
+
+
+def _report_table(task: str, report: dict[str, dict[str, float]]) -> Table:
+    table = Table(title=f"{task}: per label", title_justify="left")
+    table.add_column("label")
+    for column in ("precision", "recall", "F1", "support"):
+        table.add_column(column, justify="right")
+    rows = sorted(report.items(), key=lambda row: -row[1]["support"])[:_MAX_LABELS]
+    for label, row in rows:
+        scores = [f"{row[name]:.3f}" for name in ("precision", "recall", "f1")]
+        table.add_row(label, *scores, f"{row['support']:.0f}")
+    return table

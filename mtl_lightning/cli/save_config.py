@@ -1,0 +1,39 @@
+"""The whole resolved configuration, kept beside all that a run writes."""
+
+from copy import deepcopy
+from typing import Any
+
+import yaml
+from jsonargparse import Namespace
+from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
+from lightning.pytorch.loggers import CSVLogger
+
+from mtl_lightning.checkpoints import CHECKPOINT_KEY
+
+
+class SaveConfig(SaveConfigCallback):
+    """Keeps the whole resolved configuration: beside the checkpoints, in them, and with the loggers.
+
+    Without ``ckpt_path``: or else the saved configuration of a run that went on would go on from there ever again.
+    """
+
+    def __init__(self, parser: LightningArgumentParser, config: Namespace, **settings: Any) -> None:
+        config = config.clone()
+        config["ckpt_path"] = None
+        super().__init__(parser, config, **settings)
+        self._dumped: dict[str, Any] | None = None
+
+    def save_config(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Hands the configuration to the loggers."""
+        for logger in trainer.loggers:
+            if not isinstance(logger, CSVLogger):
+                logger.log_hyperparams(self._plain())
+
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Adds the configuration to the checkpoint."""
+        checkpoint.setdefault(CHECKPOINT_KEY, {})["config"] = self._plain()
+
+    def _plain(self) -> dict[str, Any]:
+        if self._dumped is None:
+            self._dumped = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+        return deepcopy(self._dumped)

@@ -1,0 +1,125 @@
+"""Lightning's Trainer, which also reports what it found."""
+
+from pathlib import Path
+from typing import Literal
+
+import lightning.pytorch as pl
+
+from mtl_lightning.cli.loggers import sync_command
+from mtl_lightning.cli.prediction_writer import PredictionWriter
+from mtl_lightning.cli.report import print_results, write_json
+from mtl_lightning.data import MultiTaskDataModule
+from mtl_lightning.data.sources.prediction import read_inputs
+from mtl_lightning.errors import UserError
+from mtl_lightning.training.module import MultiTaskModule
+
+
+class Trainer(pl.Trainer):
+    """A Trainer whose methods print tables and write files; see Lightning's for its arguments."""
+
+    def fit(  # type: ignore[override]
+        self,
+        model: MultiTaskModule,
+        datamodule: MultiTaskDataModule,
+        ckpt_path: str | None = None,
+        evaluate: Literal["val", "test", "none"] = "val",
+        json: str | None = None,
+    ) -> None:
+        """Trains, evaluates the best checkpoint, and says where the run's files are.
+
+        Args:
+            model: What to train.
+            datamodule: Its data.
+            ckpt_path: Checkpoint to go on from: a file, a run's folder, or ``last``.
+            evaluate: Split on which to evaluate the best checkpoint at the end.
+            json: File for the metrics of that evaluation.
+        """
+        super().fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
+        best = getattr(self.checkpoint_callback, "best_model_path", "")
+        if evaluate != "none" and best:
+            evaluation = super().validate if evaluate == "val" else super().test
+            evaluation(model, datamodule=datamodule, ckpt_path=best, verbose=False, weights_only=True)
+            self._report(model, evaluate, f"Best checkpoint on the {_SPLITS[evaluate]} split", json)
+        if self.is_global_zero and Path(self.default_root_dir, "config.yaml").is_file():
+            _print_files(Path(self.default_root_dir), best)
+
+    def validate(  # type: ignore[override]
+        self,
+        model: MultiTaskModule,
+        datamodule: MultiTaskDataModule,
+        ckpt_path: str | None = None,
+        json: str | None = None,
+    ) -> None:
+        """Evaluates on the validation split.
+
+        Args:
+            model: What to evaluate.
+            datamodule: Its data.
+            ckpt_path: Checkpoint to evaluate: a file, a run's folder, or ``best``.
+            json: File for the metrics.
+        """
+        super().validate(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False, weights_only=True)
+        self._report(model, "val", "Validation split", json, per_label=True)
+
+    def test(  # type: ignore[override]
+        self,
+        model: MultiTaskModule,
+        datamodule: MultiTaskDataModule,
+        ckpt_path: str | None = None,
+        json: str | None = None,
+    ) -> None:
+        """Evaluates on the test split.
+
+        Args:
+            model: What to evaluate.
+            datamodule: Its data.
+            ckpt_path: Checkpoint to evaluate: a file, a run's folder, or ``best``.
+            json: File for the metrics.
+        """
+        super().test(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False, weights_only=True)
+        self._report(model, "test", "Test split", json, per_label=True)
+
+    def predict(  # type: ignore[override]
+        self,
+        model: MultiTaskModule,
+        datamodule: MultiTaskDataModule,
+        ckpt_path: str | None = None,
+        input: str = "-",
+        output: str = "-",
+    ) -> None:
+        """Writes one JSON line for each input, with the predictions of all heads.
+
+        Args:
+            model: What predicts.
+            datamodule: Knows which columns the inputs are in.
+            ckpt_path: Checkpoint to predict with: a file, a run's folder, or ``best``.
+            input: File of inputs: texts, one a line, or a table; ``-`` reads texts from standard input.
+            output: File of predictions; ``-`` is standard output.
+        """
+        if self.world_size > 1:
+            raise UserError(f"predict runs on one process, found {self.world_size}; set `--trainer.devices=1`")
+        datamodule.predict_source = read_inputs(input, datamodule.datasets)
+        writer = PredictionWriter(output, datamodule.predict_source[1])
+        self.callbacks.append(writer)  # type: ignore[attr-defined]
+        super().predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False, weights_only=True)
+
+    def _report(
+        self, model: MultiTaskModule, split: str, title: str, json: str | None, per_label: bool = False
+    ) -> None:
+        if self.is_global_zero:
+            print_results(model.results[split], model.tasks, title, per_label)
+            if json is not None:
+                write_json(model.results[split], json)
+
+
+_SPLITS = {"val": "validation", "test": "test"}
+
+
+def _print_files(run_dir: Path, best: str) -> None:
+    lines = [f"Files of this run: {run_dir}", f"  configuration  {run_dir / 'config.yaml'}"]
+    lines.append(f"  log            {run_dir / 'metrics.csv'}")
+    if best:
+        lines += [f"  best           {best}", f"Test it: mtl-lightning test --ckpt_path {best}"]
+    if command := sync_command(run_dir):
+        lines.append(f"Upload to Weights & Biases: {command}")
+    print("\n".join(lines))

@@ -1,0 +1,168 @@
+"""Reads what the runs left behind into the tables that statistics and report are made from."""
+
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mtl_lightning import __version__
+from mtl_lightning.compare.evidence import MEASURES, Evidence
+from mtl_lightning.compare.planning.names import is_single_task
+from mtl_lightning.compare.planning.plan import Plan, Run
+from mtl_lightning.compare.running.agenda import Agenda
+from mtl_lightning.compare.running.store import Store
+
+_CURVES = ("val/", "train/loss", "train/weight/")
+
+Found = tuple[Run, Path, dict[str, Any]]
+"""A run, its folder and its result."""
+
+
+def collect(plan: Plan, store: Store, agenda: Agenda, workers: int) -> Evidence:
+    """Reads the runs of a comparison, as many as have ended.
+
+    Args:
+        plan: Of the comparison.
+        store: Its runs.
+        agenda: Knows what the searches chose.
+        workers: How many runs were done at a time.
+    """
+    reported = [run for runs in agenda.runs.values() for run in runs]
+    found = [(run, store.path(run), store.result(run) or {}) for run in reported]
+    finished = [item for item in found if item[2].get("status") == "finished"]
+    compared = [item for item in finished if item[0].role == "compare"]
+    return Evidence(
+        name=plan.name,
+        split=plan.settings.split,
+        contestants=plan.names,
+        reference=plan.reference,
+        seeds=list(plan.settings.seeds),
+        metrics=_table(_metrics(plan, finished), "task metric higher_is_better main"),
+        scores=_table(_scores(compared), "contestant seed task metric value"),
+        pairs=_table(_pairs(finished), "first second seed task metric value"),
+        curves=_curves(compared),
+        costs=_costs(compared),
+        cosines=_table(_cosines(compared), "contestant seed first second cosine conflicting steps"),
+        runs=_table(_runs(agenda, store), "contestant seed role status message folder seconds"),
+        trials=_table(_trials(agenda), "contestant number value settings status"),
+        chosen=agenda.chosen(),
+        facts=_facts(plan, finished, workers),
+    )
+
+
+def _table(rows: Iterator[Sequence[Any]], columns: str) -> pd.DataFrame:
+    return pd.DataFrame(list(rows), columns=columns.split())
+
+
+def _metrics(plan: Plan, found: Sequence[Found]) -> Iterator[Sequence[Any]]:
+    for task in plan.tasks:
+        meaning = next((result["metrics"][task] for _, _, result in found if task in result["metrics"]), None)
+        if meaning is not None:
+            scored = next(result["scores"][task] for _, _, result in found if task in result["scores"])
+            for metric in scored:
+                yield task, metric, meaning["higher_is_better"].get(metric, True), metric == meaning["main"]
+
+
+def _scores(found: Sequence[Found]) -> Iterator[Sequence[Any]]:
+    for run, _, result in found:
+        for task, metrics in _of_tasks(result):
+            for metric, value in metrics.items():
+                yield run.contestant.name, run.seed, task, metric, _number(value)
+
+
+def _pairs(found: Sequence[Found]) -> Iterator[Sequence[Any]]:
+    for run, _, result in found:
+        if run.role == "pair":
+            for task, metrics in _of_tasks(result):
+                for metric, value in metrics.items():
+                    yield *run.contestant.tasks, run.seed, task, metric, _number(value)
+
+
+def _of_tasks(result: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, float]]]:
+    return ((name, result["scores"][name]) for name in result["metrics"] if name in result["scores"])
+
+
+def _curves(found: Sequence[Found]) -> pd.DataFrame:
+    parts = [_curve(run, folder) for run, folder, _ in found if not is_single_task(run.contestant.name)]
+    columns = ["contestant", "seed", "step", "epoch", "name", "value"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def _curve(run: Run, folder: Path) -> pd.DataFrame:
+    """What a run logged, in all its parts; where a step was done twice, the later part counts."""
+    older = sorted(folder.glob("metrics.*.csv"), key=lambda path: int(path.suffixes[0][1:]))
+    logs = [*older, folder / "metrics.csv"]
+    parts = [pd.read_csv(path) for path in logs if path.is_file() and path.stat().st_size]
+    if not parts:
+        return pd.DataFrame()
+    log = pd.concat(parts, ignore_index=True)
+    names = [name for name in log.columns if name.startswith(_CURVES)]
+    long = log.melt(["step", "epoch"], names, "name", "value").dropna(subset="value")
+    long = long.drop_duplicates(["step", "name"], keep="last").sort_values(["name", "step"], kind="stable")
+    return long.assign(contestant=run.contestant.name, seed=run.seed)[
+        ["contestant", "seed", "step", "epoch", "name", "value"]
+    ]
+
+
+def _costs(found: Sequence[Found]) -> pd.DataFrame:
+    rows = [
+        {"contestant": run.contestant.name, "seed": run.seed, **{name: result["costs"][name] for name in MEASURES}}
+        for run, _, result in found
+    ]
+    costs = pd.DataFrame(rows, columns=["contestant", "seed", *MEASURES])
+    costs[list(MEASURES)] = costs[list(MEASURES)].astype(float)
+    together = {name: "max" if name == "peak_memory" else _sum for name in MEASURES}
+    return costs.groupby(["contestant", "seed"], sort=False).agg(together).reset_index()
+
+
+def _sum(values: "pd.Series[float]") -> float:
+    return float(values.sum(min_count=len(values)))
+
+
+def _cosines(found: Sequence[Found]) -> Iterator[Sequence[Any]]:
+    for run, _, result in found:
+        for first, second, *seen in result["cosines"]:
+            yield run.contestant.name, run.seed, first, second, *seen
+
+
+def _runs(agenda: Agenda, store: Store) -> Iterator[Sequence[Any]]:
+    for run in agenda.known():
+        result = store.result(run) or {"status": "missing", "message": "not yet run"}
+        name = run.contestant.label if run.contestant.role == "pair" else run.contestant.name
+        folder = os.path.relpath(store.path(run), store.folder.parent)
+        yield name, run.seed, run.role, result["status"], result["message"], folder, result.get("seconds")
+
+
+def _trials(agenda: Agenda) -> Iterator[Sequence[Any]]:
+    for label, search in agenda.searches.items():
+        for number, trial in enumerate(search.trials):
+            yield label, number, _number(trial["value"]), trial["settings"], trial["status"]
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
+
+
+def _facts(plan: Plan, found: Sequence[Found], workers: int) -> dict[str, str]:
+    settings = plan.settings
+    some = found[0][2] if found else {}
+    changes = " ".join(settings.flags)
+    searched = (
+        f"{settings.tune} trials for each contestant, seed of its own, by val/average" if settings.tune else "none"
+    )
+    return {
+        "config": ", ".join(settings.config) or "the demo",
+        **({"options": changes} if changes else {}),
+        "seeds": ", ".join(map(str, settings.seeds)),
+        "scored on": f"{settings.split} split, the checkpoint that is best on validation",
+        "search": searched,
+        "runs at a time": f"{workers or 'as many as SLURM starts'}, {settings.threads} thread(s) each",
+        "device": str(some.get("device", "")),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "versions": f"mtl_lightning {__version__}, torch {some.get('torch', '?')}, Python {platform.python_version()}",
+        "model": json.dumps(plan.base["model"].get("encoder"), ensure_ascii=False),
+    }

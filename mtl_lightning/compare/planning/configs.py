@@ -1,0 +1,197 @@
+"""Configs as plain dicts: read, changed by key, cut down to some of their tasks. Needs no torch."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from copy import deepcopy
+from typing import Any
+
+from mtl_lightning.compare.planning.merge import class_path as class_path
+from mtl_lightning.compare.planning.merge import combined
+from mtl_lightning.compare.planning.plain_yaml import Config as Config
+from mtl_lightning.compare.planning.plain_yaml import parse_value, read_yaml
+from mtl_lightning.demo import DEMO
+from mtl_lightning.errors import UserError
+
+SECTIONS = ("model", "data", "trainer", "checkpoint")
+"""Of a config: keys that hold keys."""
+_WORDS = ("name", "project")
+"""Options that are words even if they look like numbers."""
+
+
+def read_config(files: Sequence[str], flags: Sequence[str] = ()) -> Config:
+    """The config that ``fit`` would run: files, then flags, later ones win; without a file the demo.
+
+    Args:
+        files: YAML files.
+        flags: Further options of ``fit``, ``--KEY VALUE`` or ``--KEY=VALUE``; ``--config FILE`` among them, too.
+
+    Raises:
+        UserError: If a file cannot be read, a flag has no value, or a section is not one.
+    """
+    config: Config = {}
+    options = [("config", file) for file in files] + list(_pairs(flags))
+    if "config" not in dict(options):
+        options.insert(0, ("config", str(DEMO)))
+    for key, text in options:
+        if key == "config":
+            for name, value in read_yaml(text).items():
+                _put(config, name, value)
+        else:
+            _put(config, key, text if key in _WORDS else parse_value(text))
+    refuse_malformed(config)
+    return {name: value for name, value in config.items() if value != {} or name in ("model", "data")}
+
+
+def refuse_malformed(config: Config) -> None:
+    """Makes sure that there are sections, which hold keys and values.
+
+    Raises:
+        UserError: If one is something else.
+    """
+    for section in SECTIONS:
+        keys = config.setdefault(section, {})
+        if not isinstance(keys, dict) or not all(isinstance(key, str) for key in keys):
+            raise UserError(f"{section}: expected keys and values, found {config[section]!r}")
+
+
+def refuse_shared_folders(config: Mapping[str, Any]) -> None:
+    """Refuses what would make all runs write into one folder.
+
+    Raises:
+        UserError: If the config names a folder for checkpoints, logs or the run.
+    """
+    folders = [(key, get_value(config, key)) for key in ("checkpoint.dirpath", "trainer.default_root_dir")]
+    for logger in _listed(get_value(config, "trainer.logger")):
+        folders.append(("trainer.logger.save_dir", get_value({"logger": logger}, "logger.save_dir")))
+    for key, folder in folders:
+        if folder is not None:
+            raise UserError(f"{key}: every run of a comparison has a folder of its own; leave out '{folder}'")
+
+
+def set_value(config: Config, key: str, value: Any) -> None:
+    """Changes a value in place.
+
+    Args:
+        config: Of a run.
+        key: Dotted; ``init_args`` may be left out, and a last ``+`` appends to a list.
+        value: The new one.
+    """
+    *path, last = key.split(".")
+    node = _node(config, path, last)
+    if last.endswith("+"):
+        node[last[:-1]] = [*_listed(node.get(last[:-1])), *_listed(value)]
+    else:
+        node[last] = value
+
+
+def after(config: Mapping[str, Any], changes: Mapping[str, Any]) -> Config:
+    """What changes come to, by the rules of a further file: SGD after AdamW keeps the learning rate.
+
+    Args:
+        config: Of a run.
+        changes: By dotted key; each is taken with those before it.
+
+    Returns:
+        What the config then holds under the keys that they touch (of a section: its parts), for :func:`set_value`.
+    """
+    changed = deepcopy(dict(config))
+    for key, value in changes.items():
+        _put(changed, key, deepcopy(value))
+    parts = (".".join(key.removesuffix("+").split(".")[:2]) for key in changes)
+    return {part: get_value(changed, part) for part in parts}
+
+
+def get_value(config: Mapping[str, Any], key: str) -> Any:
+    """The value at a dotted key, in which ``init_args`` may be left out; None where there is none."""
+    node: Any = config
+    for part in key.split("."):
+        if isinstance(node, Mapping) and part not in node:
+            node = node.get("init_args")
+        node = node.get(part) if isinstance(node, Mapping) else None
+    return node
+
+
+def restricted(config: Mapping[str, Any], tasks: Collection[str]) -> Config:
+    """The same run on some of its tasks, with equal weighting: data sets that label none of them are left out.
+
+    Args:
+        config: Of a run.
+        tasks: Names of the tasks to keep.
+    """
+    cut = deepcopy(dict(config))
+    cut["model"]["tasks"] = {name: task for name, task in cut["model"]["tasks"].items() if name in tasks}
+    cut["model"]["weighting"] = "EqualWeighting"
+    cut["data"]["tasks"] = list(cut["model"]["tasks"])
+    arguments = get_value(config, "data.schedule.init_args")
+    if isinstance(arguments, dict) and any(isinstance(value, dict) for value in arguments.values()):
+        del cut["data"]["schedule"]  # it speaks of data sets or tasks that are left out
+    return cut
+
+
+def tasks_of(config: Mapping[str, Any]) -> list[str]:
+    """Names of the tasks.
+
+    Raises:
+        UserError: If there are none.
+    """
+    tasks = config["model"].get("tasks")
+    if not isinstance(tasks, dict) or not tasks:
+        raise UserError("model.tasks is empty; name at least one task")
+    if numbers := [name for name in tasks if not isinstance(name, str)]:
+        raise UserError(f"model.tasks: expected words as names, found {numbers[0]!r}; put it in quotes")
+    return list(tasks)
+
+
+def _put(config: Config, key: str, value: Any) -> None:
+    """Changes a value as a file or flag of ``fit`` does: with what came before, as far as that stays."""
+    *path, last = key.split(".")
+    if path and last in ("class_path", "init_args"):
+        _put(config, ".".join(path), {last: value})
+    elif last.endswith("+"):
+        set_value(config, key, value)
+    else:
+        node = _node(config, path, last)
+        node[last] = combined(node.get(last), value, tuple(part for part in (*path, last) if part != "init_args"))
+
+
+def _node(config: Config, path: Sequence[str], last: str) -> Config:
+    """Where the last part of a key is; made on the way."""
+    node: Any = config
+    for position, part in enumerate(path):
+        node = _arguments(node) if part != "init_args" else node
+        holder: Any = node
+        place: Any = part
+        if isinstance(node.get(part), list) and node[part]:
+            holder, place = node[part], -1  # a key after `callbacks+` speaks of the last one
+        found = node.get(part) if holder is node else holder[place]
+        if isinstance(found, str) and [*path, last][position + 1 :] != ["class_path"]:
+            found = {"class_path": found, "init_args": {}}
+        holder[place] = node = found if isinstance(found, dict) else {}
+    return node if last in ("class_path", "init_args") else _arguments(node)
+
+
+def _pairs(flags: Sequence[str]) -> Iterable[tuple[str, str]]:
+    rest = list(flags)
+    while rest:
+        flag = rest.pop(0)
+        key, equals, value = ("--config" + flag[2:] if flag[:3] in ("-c", "-c=") else flag).partition("=")
+        if not key.startswith("--"):
+            raise UserError(f"unexpected argument '{flag}'; options start with '--'")
+        if not equals:
+            if not rest or rest[0].startswith("--"):
+                raise UserError(f"flag {flag} has no value")
+            value = rest.pop(0)
+        yield key.removeprefix("--"), value
+
+
+def _arguments(node: Config) -> Config:
+    """Where the arguments of a class are."""
+    if "class_path" not in node:
+        return node
+    if not isinstance(node.get("init_args"), dict):
+        node["init_args"] = {}
+    arguments: Config = node["init_args"]
+    return arguments
+
+
+def _listed(value: Any) -> list[Any]:
+    return [] if value is None else list(value) if isinstance(value, list) else [value]

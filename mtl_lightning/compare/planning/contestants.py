@@ -1,0 +1,163 @@
+"""Who is compared: weightings, variants of the config, and the baselines that come with them."""
+
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any, Literal
+
+from mtl_lightning.compare.planning.catalogue import FIXED, WEIGHT, WEIGHTINGS, Range, Space, short_name
+from mtl_lightning.compare.planning.configs import (
+    Config,
+    after,
+    class_path,
+    get_value,
+    refuse_malformed,
+    set_value,
+    tasks_of,
+)
+from mtl_lightning.compare.planning.names import PAIR, SINGLE_TASK, TUNED_WEIGHTS, single_task_of
+from mtl_lightning.compare.planning.settings import Settings
+from mtl_lightning.errors import UserError
+
+Role = Literal["compare", "tune", "pair"]
+
+_LEARNING_RATE = "model.optimizer.lr"
+_LR_FACTOR = 5.0
+_OF_SEVERAL_TASKS = (
+    "model.weighting",
+    "model.refresh_every",
+    "model.gradient_of",
+    "model.head_gradients",
+    "data.schedule",
+)
+"""What changes nothing for a model of one task."""
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """What is compared.
+
+    Attributes:
+        name: That the report shows.
+        changes: Of the config, by key.
+        space: What a search varies for every contestant alike, by key.
+        own: What it varies for this one alone.
+        tasks: The tasks it is trained on, where they are not all: a single-task baseline has one for each task.
+        role: What its runs are for.
+    """
+
+    name: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    space: Space = field(default_factory=dict)
+    own: Space = field(default_factory=dict)
+    tasks: tuple[str, ...] = ()
+    role: Role = "compare"
+
+    @property
+    def searched(self) -> Space:
+        """All that a search varies."""
+        return {**self.space, **self.own}
+
+    @property
+    def label(self) -> str:
+        """Its name, with the tasks where they are not all."""
+        return f"{self.name} {' + '.join(self.tasks)}" if self.tasks else self.name
+
+
+def contestants(settings: Settings, base: Config, tasks: tuple[str, ...]) -> Iterator[Contestant]:
+    """The contestants of a comparison, in the order in which they are reported.
+
+    Args:
+        settings: Options of the comparison.
+        base: The config that they change.
+        tasks: Names of the tasks.
+
+    Raises:
+        UserError: If there is to be a search, and nothing to search.
+    """
+    for weighting in settings.weightings:
+        yield _contestant(settings, base, short_name(weighting), _weighting(weighting, base))
+    if settings.tune and settings.weightings and len(tasks) > 1:
+        weights = {"class_path": FIXED, "init_args": {"weights": dict.fromkeys(tasks, 1.0)}}
+        own: Space = {f"model.weighting.weights.{task}": WEIGHT for task in tasks}
+        changes = {"model.weighting": weights}
+        yield Contestant(TUNED_WEIGHTS, changes, _general(settings, _changed(base, changes), TUNED_WEIGHTS), own)
+    variants = {name: _variant(name, base, changes) for name, changes in settings.variants.items()}
+    for name, changes in variants.items():
+        yield _contestant(settings, base, name, changes)
+    if settings.single_task:
+        yield from _baselines(settings, base, SINGLE_TASK, {}, tasks)
+        for name, changes in variants.items():
+            if not all(key.startswith(_OF_SEVERAL_TASKS) for key in changes):
+                yield from _baselines(settings, base, single_task_of(name), changes, tasks)
+    if settings.pairs:
+        general = _general(settings, base, PAIR)
+        yield from (Contestant(PAIR, {}, general, tasks=pair, role="pair") for pair in combinations(tasks, 2))
+
+
+def _variant(name: str, base: Config, changes: Mapping[str, Any]) -> Config:
+    """What the changes of a variant come to.
+
+    Raises:
+        UserError: If they leave no config.
+    """
+    try:
+        changes = after(base, changes)
+        config = _changed(base, changes)
+        refuse_malformed(config)
+        tasks_of(config)
+    except UserError as error:
+        raise UserError(f"variant '{name}': {error}") from error
+    return changes
+
+
+def _baselines(
+    settings: Settings, base: Config, name: str, changes: Mapping[str, Any], tasks: tuple[str, ...]
+) -> Iterator[Contestant]:
+    """A model for each task, of the architecture that the changes make."""
+    general = _general(settings, _changed(base, changes), name)
+    yield from (Contestant(name, changes, general, tasks=(task,)) for task in tasks)
+
+
+def _contestant(settings: Settings, base: Config, name: str, changes: Mapping[str, Any]) -> Contestant:
+    """A contestant that searches what all do, and those options of its weighting that it leaves open."""
+    config = _changed(base, changes)
+    weighting = class_path(get_value(config, "model.weighting")) or "EqualWeighting"
+    options = WEIGHTINGS[weighting].options if weighting in WEIGHTINGS else {}
+    own = {f"model.weighting.{option}": searched for option, searched in options.items()}
+    own = {key: searched for key, searched in own.items() if get_value(config, key) is None}
+    return Contestant(name, changes, _general(settings, config, name), own)
+
+
+def _weighting(weighting: str, base: Config) -> dict[str, Any]:
+    """What makes a weighting a contestant; that by uncertainty is told which tasks are regressions, as in its paper."""
+    tasks = base["model"]["tasks"]
+    regression = [name for name in tasks if (class_path(tasks[name]) or "").rsplit(".", 1)[-1] == "Regression"]
+    if weighting == "UncertaintyWeighting" and regression:
+        return {"model.weighting": {"class_path": weighting, "init_args": {"regression": regression}}}
+    return {"model.weighting": weighting}
+
+
+def _changed(base: Config, changes: Mapping[str, Any]) -> Config:
+    config = deepcopy(base)
+    for key, value in changes.items():
+        set_value(config, key, deepcopy(value))
+    return config
+
+
+def _general(settings: Settings, config: Config, name: str) -> Space:
+    """What is searched for every contestant: what the plan file says, or the learning rate around that of its config.
+
+    Raises:
+        UserError: If there is to be a search, and nothing to search.
+    """
+    if settings.space or not settings.tune:
+        return settings.space
+    rate = get_value(config, _LEARNING_RATE)
+    if not isinstance(rate, int | float) or rate <= 0:
+        raise UserError(
+            f"tune: the config of '{name}' gives no {_LEARNING_RATE} above 0 to search around; give it, or a plan file "
+            "with `space: {key: {low: …, high: …}}`"
+        )
+    return {_LEARNING_RATE: Range(rate / _LR_FACTOR, rate * _LR_FACTOR, log=True, default=rate)}

@@ -1,0 +1,112 @@
+"""Reads the options of ``compare`` from the command line and from a plan file."""
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from mtl_lightning.compare.planning import values
+from mtl_lightning.compare.planning.plain_yaml import parse_value, read_plan
+from mtl_lightning.compare.planning.settings import Launcher, Settings, Split
+from mtl_lightning.errors import UserError, did_you_mean
+
+
+def parse(arguments: Sequence[str]) -> Settings:
+    """Reads the command line.
+
+    Args:
+        arguments: After ``compare``.
+
+    Raises:
+        UserError: If an option or value is unknown.
+    """
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--plan")
+    parser.add_argument("--variant", action="append", default=[])
+    for name in _OPTIONS:
+        if name in _SWITCHES:
+            parser.add_argument(f"--{name}", nargs="?", const="true")
+        else:
+            parser.add_argument(f"--{name}")
+    given, rest = parser.parse_known_args(list(arguments))
+    files, flags = _leading_files(rest)
+    options: dict[str, Any] = read_plan(given.plan) if given.plan else {}
+    options |= {name: value for name in _OPTIONS if (value := getattr(given, name)) is not None}
+    options["flags"] = [*_flags(options.get("flags", [])), *flags]
+    if files:
+        options["config"] = files
+    variants = values.mapping("variants", options.get("variants") or {}) | dict(map(_variant, given.variant))
+    return _settings(options | {"variants": variants})
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        """Raises what is wrong as :class:`UserError`."""
+        raise UserError(message)
+
+
+def _settings(options: dict[str, Any]) -> Settings:
+    known = [option.name for option in fields(Settings)]
+    for name in options:
+        if name not in known:
+            raise UserError(f"compare has no option '{name}'; {did_you_mean(name, known)}")
+    made = {name: _CONVERT[name](name, value) for name, value in options.items()}
+    settings = Settings(**made)
+    if not settings.weightings and not settings.variants:
+        raise UserError("compare needs contestants: `--weightings equal,uncertainty,upgrad`, or `--variant NAME=…`")
+    if settings.launcher == "slurm" and settings.time_limit is None and "timeout_min" not in settings.slurm:
+        raise UserError("slurm: give `--time_limit MINUTES` of a run, or `timeout_min` (submitit takes 5 minutes)")
+    return settings
+
+
+def _variant(text: str) -> tuple[str, dict[str, Any]]:
+    name, equals, changes = text.partition("=")
+    if not equals:
+        raise UserError(f"--variant {text}: expected NAME=FILE or NAME={{key: value}}")
+    return name, values.changes_of(name, parse_value(changes))
+
+
+def _leading_files(rest: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The files before the first option of ``fit``, and what follows: there the order decides, and files may follow."""
+    files, flags = [], list(rest)
+    while flags and flags[0].partition("=")[0] in ("--config", "-c"):
+        _, equals, file = flags.pop(0).partition("=")
+        if not equals and not flags:
+            raise UserError("--config has no value")
+        files.append(file if equals else flags.pop(0))
+    return files, flags
+
+
+def _flags(value: Any) -> list[str]:
+    """Options of ``fit`` in a plan file, which are a mapping there."""
+    if isinstance(value, dict):
+        return [f"--{key}={item if isinstance(item, str) else json.dumps(item)}" for key, item in value.items()]
+    return values.strings("flags", value)
+
+
+_CONVERT: dict[str, values.Converter] = {
+    "config": values.strings,
+    "flags": values.strings,
+    "weightings": values.weightings,
+    "variants": values.variants,
+    "seeds": values.seeds,
+    "single_task": values.switch,
+    "pairs": values.switch,
+    "tune": values.count(0),
+    "space": values.space,
+    "split": values.one_of(Split),
+    "dry_run": values.switch,
+    "output": lambda name, value: Path(os.path.expanduser(values.word(name, value))),
+    "workers": values.count(1),
+    "threads": values.count(1),
+    "time_limit": values.minutes,
+    "launcher": values.one_of(Launcher),
+    "slurm": values.mapping,
+    "probe": values.count(0),
+    "keep_checkpoints": values.switch,
+}
+_SWITCHES = ("single_task", "pairs", "dry_run", "keep_checkpoints")
+_OPTIONS = [name for name in _CONVERT if name not in ("config", "flags", "variants", "space")]

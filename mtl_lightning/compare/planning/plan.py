@@ -1,0 +1,187 @@
+"""What is to be run: every contestant with every seed, each run with its whole config and a key made of it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from mtl_lightning.compare.planning.catalogue import FIXED, WEIGHTINGS, Family, short_name
+from mtl_lightning.compare.planning.configs import (
+    Config,
+    class_path,
+    get_value,
+    read_config,
+    restricted,
+    set_value,
+    tasks_of,
+)
+from mtl_lightning.compare.planning.contestants import Contestant, Role, contestants
+from mtl_lightning.compare.planning.names import TUNED_WEIGHTS, is_single_task
+from mtl_lightning.compare.planning.settings import Settings
+from mtl_lightning.errors import UserError
+
+SEARCH_SEED = 10_000
+"""Searches train with this seed, which is not among those that are reported."""
+
+_NOT_IN_KEY = ("name", "project", "wandb", "tensorboard")
+_RECORDER = "mtl_lightning.compare.running.run.recorder.RunRecorder"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of ``fit``.
+
+    Attributes:
+        contestant: Whose it is.
+        seed: Of everything that is random.
+        role: What it is for.
+        config: All of it.
+    """
+
+    contestant: Contestant
+    seed: int
+    role: Role
+    config: Config
+
+    @cached_property
+    def key(self) -> str:
+        """Tells runs apart by the content of their config."""
+        content = {key: _canonical(value) for key, value in self.config.items() if key not in _NOT_IN_KEY}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def name(self) -> str:
+        """For people: contestant, seed or search, and key."""
+        label = "".join(letter if letter.isalnum() or letter in "._+" else "-" for letter in self.contestant.label)
+        return f"{label}-{'search' if self.role == 'tune' else f'seed{self.seed}'}-{self.key}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A comparison.
+
+    Attributes:
+        name: Of the comparison.
+        settings: Its options.
+        base: The config that contestants change.
+        tasks: Names of the tasks.
+        contestants: In the order in which they are reported.
+    """
+
+    name: str
+    settings: Settings
+    base: Config
+    tasks: tuple[str, ...]
+    contestants: tuple[Contestant, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the contestants that are compared."""
+        return list(dict.fromkeys(c.name for c in self.contestants if c.role == "compare"))
+
+    @property
+    def reference(self) -> str:
+        """Equal weighting, or the first contestant where it does not compete."""
+        equal = short_name("EqualWeighting")
+        return equal if equal in self.names else next(name for name in self.names if not is_single_task(name))
+
+    def runs(self, contestant: Contestant, chosen: Mapping[str, Any] | None = None) -> list[Run]:
+        """The runs that are reported, one a seed.
+
+        Args:
+            contestant: Whose they are.
+            chosen: What its search chose, by key.
+        """
+        return [
+            Run(contestant, seed, contestant.role, self._config(contestant, chosen or {}, seed, self.settings.split))
+            for seed in self.settings.seeds
+        ]
+
+    def trial(self, contestant: Contestant, tried: Mapping[str, Any]) -> Run:
+        """A run of the search, which sees validation data alone."""
+        return Run(contestant, SEARCH_SEED, "tune", self._config(contestant, tried, SEARCH_SEED, "val"))
+
+    def all_runs(self) -> list[Run]:
+        """Every run that is reported, as far as it is known before the search."""
+        return [run for contestant in self.contestants for run in self.runs(contestant)]
+
+    def num_trials(self, contestant: Contestant) -> int:
+        """Runs of a contestant's search; where nothing varies, one says it all."""
+        return self.settings.tune if contestant.searched else min(1, self.settings.tune)
+
+    def num_runs(self) -> int:
+        """All runs, those of the searches among them."""
+        return sum(len(self.settings.seeds) + self.num_trials(contestant) for contestant in self.contestants)
+
+    def _config(self, contestant: Contestant, settings: Mapping[str, Any], seed: int, split: str) -> Config:
+        config = deepcopy(self.base)
+        for key, value in {**contestant.changes, **settings}.items():
+            set_value(config, key, deepcopy(value))
+        if contestant.tasks:
+            config = restricted(config, contestant.tasks)
+        if contestant.name == TUNED_WEIGHTS:
+            _normalise(config)
+        self._suit_family(config)
+        config |= {"name": self.name, "seed_everything": seed, "evaluate": split}
+        config["data"]["seed"] = seed
+        trainer = {"log_every_n_steps": 10, "enable_progress_bar": False, "enable_model_summary": False}
+        config["trainer"] = trainer | (config.get("trainer") or {})
+        set_value(config, "trainer.callbacks+", {"class_path": _RECORDER})
+        return config
+
+    def _suit_family(self, config: Config) -> None:
+        """Leaves out what has no meaning for a weighting's family, and lets loss weightings look at conflicts."""
+        family, model = _family(config), config["model"]
+        if family in ("loss", "jacobian"):
+            model.pop("gradient_of", None)
+        if family == "jacobian":
+            model.pop("refresh_every", None)
+            model.pop("head_gradients", None)
+        if family == "loss":
+            model.pop("refresh_every", None)
+            if self.settings.probe and len(model["tasks"]) > 1:
+                model["refresh_every"] = self.settings.probe
+
+
+def make_plan(settings: Settings) -> Plan:
+    """Plans a comparison.
+
+    Raises:
+        UserError: If the config cannot be read, or contestants have the same name.
+    """
+    base = read_config(settings.config, settings.flags)
+    tasks = tuple(tasks_of(base))
+    if SEARCH_SEED in settings.seeds:
+        raise UserError(f"seeds: {SEARCH_SEED} is the seed of the search; take another")
+    entered = tuple(contestants(settings, base, tasks))
+    labels = [contestant.label for contestant in entered]
+    if twice := [label for label in labels if labels.count(label) > 1]:
+        raise UserError(f"two contestants are called '{twice[0]}'; name the variant otherwise")
+    return Plan(str(base.get("name", "run")), settings, base, tasks, entered)
+
+
+def _canonical(value: Any) -> Any:
+    """The same for a class that is given by name alone and one without arguments."""
+    if isinstance(value, dict):
+        if set(value) <= {"class_path", "init_args"} and "class_path" in value and not value.get("init_args"):
+            return value["class_path"]
+        return {str(key): _canonical(item) for key, item in value.items()}
+    return [_canonical(item) for item in value] if isinstance(value, list) else value
+
+
+def _family(config: Config) -> Family | None:
+    """What a weighting sees; None of one that is not ours."""
+    weighting = class_path(get_value(config, "model.weighting")) or "EqualWeighting"
+    if weighting == FIXED:
+        return "loss"
+    return WEIGHTINGS[weighting].family if weighting in WEIGHTINGS else None
+
+
+def _normalise(config: Config) -> None:
+    """Scales fixed weights to a mean of 1, so that they do not change the learning rate by the way."""
+    weights = get_value(config, "model.weighting.weights")
+    mean = sum(weights.values()) / len(weights)
+    set_value(config, "model.weighting.weights", {task: weight / mean for task, weight in weights.items()})

@@ -1,0 +1,86 @@
+"""The options of ``compare``."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from mtl_lightning.compare.planning.catalogue import Space
+
+Split = Literal["test", "val"]
+Launcher = Literal["local", "slurm"]
+
+HELP = """\
+usage: mtl-lightning compare --config FILE --weightings a,b,... [--seeds N] [OPTIONS] [--KEY VALUE ...]
+
+Trains every contestant with every seed and says which is better, by how much, and at what cost.
+
+contestants:
+  --config FILE             what is trained; may be given several times (as for fit; bare: the demo)
+  --weightings a,b,c        weightings by name (equal,uncertainty,upgrad,...), import paths, or all
+  --variant NAME=CHANGES    any other change of the config: a YAML file, or {data.schedule: Alternating}
+  --single_task false       leave out the baseline: a model of the same architecture for each task
+  --pairs true              also train every pair of tasks: which help each other, and a grouping
+  --tune N                  search N settings of learning rate and own options for each contestant, on validation only;
+                            adds tuned fixed weights as a contestant
+fairness:
+  --seeds 5 | 0,1,2         seeds 0 to 4, or these
+  --split test|val          what the best checkpoint of each run is scored on
+running:
+  --dry_run                 print the plan with an estimate of time, and stop
+  --output FOLDER           default runs/compare/<name>; finished runs in it are kept, keyed by their config
+  --workers N               runs at a time; default: as many as cores or GPUs allow
+  --threads N               threads of each run on a CPU; default 1
+  --time_limit MINUTES      of a run; one that takes longer is ended and reported
+  --launcher local|slurm    where runs are done; --slurm '{slurm_partition: gpu, timeout_min: 60, ...}' as submitit's
+  --probe N                 every n-th step of a loss weighting also measures how tasks conflict (0: never; default 50)
+  --keep_checkpoints true   keep every run's best checkpoint
+  --plan FILE               these options as YAML, and `space`: what to search, by key of the config
+Anything else is an option of fit, for all contestants: --trainer.max_epochs 3 --wandb off
+"""
+
+
+@dataclass
+class Settings:
+    """What to compare and how; see ``compare --help``.
+
+    Attributes:
+        config: Files.
+        flags: Further options of ``fit``, later ones win; files that were given after one are among them.
+        weightings: Classes of the weightings.
+        variants: Changes of the config by contestant, each key to value.
+        seeds: Of the runs of each contestant.
+        single_task: Whether a model for each task competes, too.
+        pairs: Whether every pair of tasks is trained, too.
+        tune: Settings that the search tries for each contestant; 0: no search.
+        space: What to search for every contestant, by key of the config; the learning rate if empty.
+        split: What the best checkpoint of each run is scored on.
+        dry_run: Whether to stop after the plan.
+        output: Folder of the comparison; ``runs/compare/<name>`` if None.
+        workers: Runs at a time; as many as cores or GPUs allow if None.
+        threads: Of each run on a CPU.
+        time_limit: Of a run, in minutes.
+        launcher: Where runs are done.
+        slurm: Options of submitit.
+        probe: Steps from one look at how tasks conflict to the next, in runs of loss weightings; 0: never.
+        keep_checkpoints: Whether every run's best checkpoint is kept.
+    """
+
+    config: list[str] = field(default_factory=list)
+    flags: list[str] = field(default_factory=list)
+    weightings: list[str] = field(default_factory=list)
+    variants: dict[str, dict[str, Any]] = field(default_factory=dict)
+    seeds: list[int] = field(default_factory=lambda: list(range(5)))
+    single_task: bool = True
+    pairs: bool = False
+    tune: int = 0
+    space: Space = field(default_factory=dict)
+    split: Split = "test"
+    dry_run: bool = False
+    output: Path | None = None
+    workers: int | None = None
+    threads: int = 1
+    time_limit: float | None = None
+    launcher: Launcher = "local"
+    slurm: dict[str, Any] = field(default_factory=dict)
+    probe: int = 50
+    keep_checkpoints: bool = False

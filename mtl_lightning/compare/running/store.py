@@ -1,0 +1,151 @@
+"""The runs of a comparison on disk: a folder each, found by key."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from mtl_lightning.compare.planning.plain_yaml import dump_yaml
+from mtl_lightning.compare.planning.plan import Run
+from mtl_lightning.errors import UserError
+
+FIT = "fit.yaml"
+PROBED = "probed.json"
+RECORD = "record.json"
+RESULT = "result.json"
+SPENT = "spent.json"
+"""Seconds of a run up to where it was stopped."""
+LOG = "log.txt"
+LOCK = ".lock"
+"""Held by the process that is at a run, and by the comparison that is at a folder."""
+KEPT = ("finished", "diverged", "solver")
+"""What a run would come to again; others are tried again when a comparison goes on."""
+
+_PROCESS = ".process"
+_PATIENCE = 10.0  # seconds for the last processes of a run to let go of its lock
+
+
+class Store:
+    """Keeps the runs of a comparison.
+
+    What is asked for every half second, of hundreds of runs, is remembered: where they are, until a folder comes or
+    goes, and what they came to, once that is final.
+
+    Args:
+        folder: Of the comparison.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "runs"
+        self._lock = FileLock(folder / LOCK, timeout=0)
+        self._folders: dict[str, Path] = {}
+        self._scanned = -1
+        self._final: dict[str, dict[str, Any]] = {}
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other comparisons out of the folder; may be entered again by who is inside.
+
+        Raises:
+            UserError: If another one is at work there.
+        """
+        folder = self.folder.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            other = (folder / _PROCESS).read_text("utf-8") if (folder / _PROCESS).exists() else "unknown"
+            raise UserError(
+                f"another compare is at work in {folder} (process {other}); wait for it or give another --output"
+            ) from error
+        try:
+            write_text(folder / _PROCESS, str(os.getpid()))
+            yield
+        finally:
+            self._lock.release()
+
+    def path(self, run: Run) -> Path:
+        """Folder of a run: the one that holds its key, or a new one."""
+        changed = self.folder.stat().st_mtime_ns if self.folder.exists() else 0
+        if changed != self._scanned:
+            self._folders = {path.name.rpartition("-")[2]: path for path in sorted(self.folder.glob("*-*"))[::-1]}
+            self._scanned = changed
+        return self._folders.get(run.key, self.folder / run.name)
+
+    def result(self, run: Run) -> dict[str, Any] | None:
+        """What a run came to, as :func:`.execute.execute` wrote it; None while it has not ended."""
+        if run.key in self._final:
+            return self._final[run.key]
+        found: dict[str, Any] | None = read_json(self.path(run) / RESULT)
+        if found is not None and found["status"] in KEPT:
+            self._final[run.key] = found
+        return found
+
+    def is_done(self, run: Run) -> bool:
+        """Whether a run need not be run again."""
+        found = self.result(run)
+        return found is not None and found["status"] in KEPT
+
+    def prepare(self, run: Run) -> Path:
+        """Makes a run ready to start; one that was stopped goes on, one that failed starts anew.
+
+        Raises:
+            UserError: If another process is at the run though it has ended.
+        """
+        folder = self.path(run)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._final.pop(run.key, None)
+        if (folder / RESULT).exists():
+            try:
+                with FileLock(folder / LOCK, timeout=_PATIENCE):
+                    _clear(folder)
+            except Timeout as error:
+                raise UserError(f"another process is still at work in {folder}; wait for it, or end it") from error
+        write_text(folder / FIT, dump_yaml(run.config))
+        return folder
+
+    def fail(self, run: Run, status: str, message: str, seconds: float) -> None:
+        """Writes down a run that could not do so itself; leaves it alone while another process is at it."""
+        folder = self.path(run)
+        result = {"status": status, "message": message, "seconds": max(seconds, read_json(folder / SPENT) or 0.0)}
+        try:
+            with FileLock(folder / LOCK, timeout=_PATIENCE):
+                if not (folder / RESULT).exists():
+                    write_text(folder / RESULT, json.dumps(result, indent=1))
+        except Timeout:
+            return
+
+
+def _clear(folder: Path) -> None:
+    """Removes what is in the way of a new attempt: all but the lock, or the result alone where a run can go on."""
+    goes_on = (read_json(folder / RESULT) or {}).get("status") == "timeout"
+    for path in [folder / RESULT] if goes_on else [path for path in folder.iterdir() if path.name != LOCK]:
+        remove(path)
+
+
+def remove(path: Path) -> None:
+    """Removes a file or a folder with all that is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> Any:
+    """What a file holds; None if there is none."""
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file that appears whole or not at all."""
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(text, "utf-8")
+    os.replace(new, path)

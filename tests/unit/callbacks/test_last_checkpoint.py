@@ -1,0 +1,241 @@
+"""The checkpoint to go on from: when it is written, whole or not at all, and what is refused."""
+
+import os
+import signal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+from lightning.pytorch import Callback, Trainer
+
+from mtl_lightning.callbacks import Exposure, Interrupted, LastCheckpoint
+from mtl_lightning.checkpoints.io import AtomicCheckpointIO
+from mtl_lightning.data import DataSource, MultiTaskDataModule
+from mtl_lightning.data.position import position
+from mtl_lightning.data.scores import Scores
+from mtl_lightning.encoders import PerceptronEncoder
+from mtl_lightning.errors import UserError
+from mtl_lightning.tasks import Regression
+from mtl_lightning.training.module import MultiTaskModule
+
+QUIET = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary"), False)
+
+
+class Points(DataSource):
+    def __init__(self, size: int = 20) -> None:
+        super().__init__({"features": "x"}, {"y": "y"})
+        self.size = size
+
+    def load(self) -> dict[str, Dataset]:
+        rows = [{"x": [i / 10, 1.0], "y": i / 20} for i in range(self.size)]
+        return {"train": Dataset.from_list(rows), "val": Dataset.from_list(rows[:5])}
+
+
+class Send(Callback):
+    """Sends this process a signal at a batch, or several."""
+
+    def __init__(self, step: int, *numbers: int) -> None:
+        self.step, self.numbers = step, numbers
+
+    def on_train_batch_end(self, trainer: Any, *args: Any) -> None:
+        for number in self.numbers if trainer.global_step == self.step else ():
+            os.kill(os.getpid(), number)
+
+
+class Steps(Callback):
+    """The steps at which the checkpoint was written."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        self.steps.append(checkpoint["global_step"])
+
+
+def fit(folder: Path, *callbacks: Callback, checkpoint: Path | None = None, data: Any = None, **settings: Any) -> Any:
+    torch.manual_seed(0)
+    module = MultiTaskModule(PerceptronEncoder(2, [3]), {"y": Regression(mean=0.0, std=1.0, main_metric="mae")})
+    data = data or MultiTaskDataModule({"points": Points()}, batch_size=4, num_workers=0)
+    options = {"max_epochs": 2, "accelerator": "cpu", "default_root_dir": folder, "log_every_n_steps": 1, **QUIET}
+    trainer = Trainer(**{**options, "callbacks": list(callbacks), **settings})
+    trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    return trainer
+
+
+def saved(folder: Path) -> dict[str, Any]:
+    return AtomicCheckpointIO().load_checkpoint(folder / "checkpoints" / "last.ckpt")
+
+
+# -- when --------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("every", "expected"), [(None, [5, 10]), (2, [2, 4, 5, 6, 8, 10]), (5, [5, 10])])
+def test_it_is_written_after_epochs_and_every_few_steps(tmp_path: Path, every: int, expected: list[int]) -> None:
+    steps = Steps()
+    fit(tmp_path, LastCheckpoint(every_n_steps=every), steps)
+    assert steps.steps == expected
+    assert saved(tmp_path)["global_step"] == 10
+
+
+def test_under_accumulation_only_whole_steps_are_saved(tmp_path: Path) -> None:
+    steps = Steps()
+    fit(tmp_path, LastCheckpoint(every_n_steps=1), steps, accumulate_grad_batches=2)
+    assert steps.steps == [1, 2, 3, 4, 5, 6]
+    assert saved(tmp_path)["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["ready"] == 0
+
+
+def test_a_run_that_only_tries_writes_none(tmp_path: Path) -> None:
+    fit(tmp_path, LastCheckpoint(every_n_steps=1), fast_dev_run=2)
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_nothing_to_save_every_zero_steps() -> None:
+    with pytest.raises(UserError, match="`every_n_steps` must be at least 1, found 0"):
+        LastCheckpoint(every_n_steps=0)
+
+
+# -- signals -----------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_after_the_step_with_a_checkpoint(tmp_path: Path, number: int, capsys: Any) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(Interrupted) as stopped:
+        fit(tmp_path, Send(3, number), LastCheckpoint())
+    assert stopped.value.code == 128 + number
+    assert saved(tmp_path)["global_step"] == 3
+    assert f"Stopped after step 3; go on with --ckpt_path {tmp_path}" in capsys.readouterr().err
+    assert signal.getsignal(number) == before
+    assert fit(tmp_path, LastCheckpoint(), checkpoint=tmp_path / "checkpoints" / "last.ckpt").global_step == 10
+
+
+def test_before_the_first_step_there_is_nothing_to_save(tmp_path: Path, capsys: Any) -> None:
+    class AtOnce(Callback):
+        def on_train_epoch_start(self, *args: Any) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        fit(tmp_path, AtOnce(), LastCheckpoint())
+    assert "Stopped after step 0, before there was anything to save" in capsys.readouterr().err
+
+
+def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        fit(tmp_path, Send(3, signal.SIGINT, signal.SIGINT), LastCheckpoint())
+    assert not isinstance(stopped.value, Interrupted)
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+# -- whole or not at all -----------------------------------------------------------------------------------------------
+def test_an_interrupted_write_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"mtl_lightning": 1}, path)
+
+    def half(checkpoint: Any, file: Any) -> None:
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", half)
+    with pytest.raises(KeyboardInterrupt):
+        AtomicCheckpointIO().save_checkpoint({"mtl_lightning": 2}, path)
+    assert AtomicCheckpointIO().load_checkpoint(path) == {"mtl_lightning": 1}
+    assert [each.name for each in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_a_checkpoint_is_written_beside_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A move within a folder is one operation of the file system; from another folder it may be a copy."""
+    seen = []
+    monkeypatch.setattr(torch, "save", lambda checkpoint, file: seen.append(Path(file.name)))
+    AtomicCheckpointIO().save_checkpoint({}, tmp_path / "new" / "last.ckpt")
+    assert [each.parent for each in seen] == [tmp_path / "new"] and seen[0].name != "last.ckpt"
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"text\n"])
+def test_a_broken_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "broken.ckpt").write_bytes(content)
+    with pytest.raises(UserError, match=r"broken\.ckpt is not a readable checkpoint \(.*\); is it complete\?"):
+        fit(tmp_path, checkpoint=tmp_path / "broken.ckpt")
+
+
+@pytest.mark.parametrize("content", [{"state_dict": {}}, [1, 2]])
+def test_a_foreign_checkpoint_is_refused(tmp_path: Path, content: Any) -> None:
+    torch.save(content, tmp_path / "foreign.ckpt")
+    with pytest.raises(UserError, match=r"foreign\.ckpt was not written by mtl_lightning"):
+        fit(tmp_path, checkpoint=tmp_path / "foreign.ckpt")
+
+
+# -- other data --------------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stopped")
+    with pytest.raises(Interrupted):
+        fit(folder, Send(3, signal.SIGTERM), LastCheckpoint())
+    return folder / "checkpoints" / "last.ckpt"
+
+
+CHANGES = {
+    "data.batch_size times the number of processes was {'points': 4}; it is {'points': 5}": {"batch_size": 5},
+    "data.seed was 0; it is 1": {"seed": 1},
+    "the number of training examples was {'points': 20}; it is {'points': 19}": {"datasets": {"points": Points(19)}},
+}
+
+
+@pytest.mark.parametrize(("message", "change"), CHANGES.items(), ids=["batch size", "seed", "data"])
+def test_other_batches_in_mid_epoch_are_refused(tmp_path: Path, stopped: Path, message: str, change: Any) -> None:
+    data = MultiTaskDataModule(**{"datasets": {"points": Points()}, "batch_size": 4, "num_workers": 0, **change})
+    with pytest.raises(UserError) as refused:
+        fit(tmp_path, LastCheckpoint(), checkpoint=stopped, data=data)
+    assert f"saved in the middle of epoch 0, after 3 batches, and {message} now: set it back" in str(refused.value)
+
+
+def test_other_batches_after_an_epoch_are_no_matter(tmp_path: Path) -> None:
+    fit(tmp_path, LastCheckpoint(), max_epochs=1)
+    data = MultiTaskDataModule({"points": Points()}, batch_size=10, num_workers=0)
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    assert fit(tmp_path, LastCheckpoint(), checkpoint=last, data=data).global_step == 5 + 2
+
+
+# -- what is counted ---------------------------------------------------------------------------------------------------
+def progress(epochs: tuple[int, int], ready: int, processed: int, last: bool) -> Any:
+    current = SimpleNamespace(ready=ready, processed=processed)
+    loop = SimpleNamespace(
+        epoch_progress=SimpleNamespace(current=SimpleNamespace(started=epochs[0], processed=epochs[1])),
+        epoch_loop=SimpleNamespace(batch_progress=SimpleNamespace(current=current, is_last_batch=last)),
+    )
+    return SimpleNamespace(fit_loop=loop, num_training_batches=5)
+
+
+@pytest.mark.parametrize(
+    ("trainer", "expected"),
+    {
+        "at the start": (progress((0, 0), 0, 0, False), (0, 0)),
+        "before a batch": (progress((3, 2), 4, 3, False), (2, 3)),
+        "before the last batch": (progress((3, 2), 5, 4, True), (2, 4)),
+        "after the last batch": (progress((3, 2), 5, 5, True), (3, 0)),
+        "between epochs": (progress((3, 3), 5, 5, True), (3, 0)),
+        "after an epoch that was cut short": (progress((3, 3), 2, 2, False), (2, 2)),
+    }.values(),
+)
+def test_position(trainer: Any, expected: tuple[int, int]) -> None:
+    assert position(trainer) == expected
+
+
+def test_scores_keep_the_best() -> None:
+    scores = Scores()
+    for value in (0.5, 0.7, float("nan"), 0.6):
+        scores.add("up", value, True)
+        scores.add("down", value, False)
+    up, down = scores.of(["up", "missing", "down"])
+    assert (up.latest, up.best, down.latest, down.best) == (0.6, 0.7, 0.6, 0.5)
+    again = Scores()
+    again.load_state_dict(scores.state_dict())
+    assert again.of(["up", "down"]) == [up, down]
+
+
+def test_how_often_a_data_set_was_seen_is_logged(tmp_path: Path) -> None:
+    trainer = fit(tmp_path, LastCheckpoint())
+    assert float(trainer.callback_metrics["train/epochs/points"]) == 2.0
+    (exposure,) = [each for each in trainer.callbacks if isinstance(each, Exposure)]
+    assert exposure.state_dict() == {"seen": {"points": 40}}
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    goes_on = fit(tmp_path, LastCheckpoint(), checkpoint=last, max_epochs=3)
+    assert float(goes_on.callback_metrics["train/epochs/points"]) == 3.0

@@ -1,0 +1,43 @@
+"""The live table takes little from the runs, and is right."""
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from mtl_lightning.compare.planning.options import parse
+from mtl_lightning.compare.planning.plan import make_plan
+from mtl_lightning.compare.running import progress
+from mtl_lightning.compare.running.agenda import Agenda
+from mtl_lightning.compare.running.store import Store
+
+
+@pytest.fixture
+def begun(tmp_path):
+    plan, store = make_plan(parse(["--single_task=false", "--weightings=equal,upgrad", "--seeds=2"])), Store(tmp_path)
+    run = plan.all_runs()[0]
+    store.prepare(run)
+    store.fail(run, "diverged", "not finite", 3.0)
+    return plan, store, Agenda(plan, store)
+
+
+def test_the_table_is_drawn_anew_every_two_seconds_at_most(begun, monkeypatch):
+    plan, store, agenda = begun
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    shown = progress.Progress(plan, store, Console(file=StringIO(), force_terminal=True))
+    drawn = []
+    monkeypatch.setattr(shown, "_table", lambda *arguments: drawn.append(now[0]) or "")
+    for _ in range(20):
+        shown.show(agenda, [])
+        now[0] += 0.5
+    assert drawn == [100.0, 102.0, 104.0, 106.0, 108.0]
+
+
+def test_the_table_counts_what_is_done(begun):
+    plan, store, agenda = begun
+    shown = progress.Progress(plan, store, Console(file=StringIO(), force_terminal=True))
+    table = shown._table(agenda, [plan.all_runs()[1]])
+    cells = {column.header: list(column.cells) for column in table.columns}
+    assert cells["runs"] == ["1/2", "0/2"] and cells["went wrong"] == ["1", ""] and cells["under way"] == ["1", ""]
+    assert "1 of 4 runs" in table.title

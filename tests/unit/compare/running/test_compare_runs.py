@@ -1,0 +1,463 @@
+"""How `compare` runs a plan: the order of things, searches, processes, jobs, and what a run records."""
+
+import json
+import multiprocessing
+import os
+import time
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from lightning.pytorch import Callback
+from rich.console import Console
+
+from mtl_lightning.compare.planning.catalogue import Choice
+from mtl_lightning.compare.planning.options import parse
+from mtl_lightning.compare.planning.plan import Run, make_plan
+from mtl_lightning.compare.planning.settings import Settings
+from mtl_lightning.compare.running import store as stores
+from mtl_lightning.compare.running.agenda import Agenda
+from mtl_lightning.compare.running.conduct import conduct
+from mtl_lightning.compare.running.estimate import show_estimate
+from mtl_lightning.compare.running.launchers import (
+    Ended,
+    Launcher,
+    LocalLauncher,
+    devices_of,
+    launcher,
+    local,
+    prepare_processes,
+    processes,
+)
+from mtl_lightning.compare.running.launchers.hardware import gpus
+from mtl_lightning.compare.running.run.execute import _clean, execute
+from mtl_lightning.compare.running.store import FIT, LOCK, RESULT, SPENT, Store
+from mtl_lightning.errors import UserError
+
+
+def plan(*arguments):
+    return make_plan(parse(["--single_task=false", *arguments]))
+
+
+class Pretended(Launcher):
+    """Ends runs in an order of its own; the score of a run is a function of its learning rate."""
+
+    def __init__(self, store, workers=2, newest_first=False, broken=()):
+        self.store, self.workers, self.newest_first, self.broken = store, workers, newest_first, broken
+        self.under_way: list[Run] = []
+        self.started: list[Run] = []
+
+    def free(self):
+        return len(self.under_way) < self.workers
+
+    def start(self, run, folder):
+        self.under_way.append(run)
+        self.started.append(run)
+
+    def ended(self, timeout):
+        run = self.under_way.pop(-1 if self.newest_first else 0)
+        if run.contestant.label in self.broken:
+            return [Ended(run, "failed", "broken", 1.0)]
+        rate = run.config["model"]["optimizer"]["init_args"]["lr"]
+        result = {"status": "finished", "seconds": 1.0, "scores": {"average": -abs(rate - 0.004)}}
+        (self.store.path(run) / RESULT).write_text(json.dumps(result))
+        return [Ended(run, "", "", 1.0)]
+
+    def running(self):
+        return self.under_way
+
+    def stop(self):
+        self.under_way = []
+
+
+class Silent:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def show(self, agenda, running):
+        pass
+
+    def tell(self, run, result):
+        pass
+
+    def say(self, text):
+        pass
+
+
+def conducted(made, folder, **options):
+    store = Store(folder)
+    agenda, launcher = Agenda(made, store), Pretended(store, **options)
+    assert conduct(agenda, store, launcher, Silent())
+    return agenda, launcher, store
+
+
+# -- order and searches ------------------------------------------------------------------------------------------------
+def test_seeds_come_before_contestants(tmp_path):
+    _, launcher, _ = conducted(plan("--weightings=equal,upgrad", "--seeds=2"), tmp_path)
+    assert [(run.seed, run.contestant.label) for run in launcher.started] == [
+        *((0, "equal"), (0, "upgrad"), (1, "equal"), (1, "upgrad"))
+    ]
+
+
+def test_every_contestant_has_the_same_budget_and_starts_from_the_config(tmp_path):
+    made = plan("--weightings=equal,cagrad,upgrad", "--tune=6", "--seeds=1")
+    agenda, _, _ = conducted(made, tmp_path)
+    assert {label: len(search.trials) for label, search in agenda.searches.items()} == dict.fromkeys(
+        ("equal", "cagrad", "upgrad", "tuned weights"), 6
+    )
+    weights = dict.fromkeys((f"model.weighting.weights.{task}" for task in made.tasks), 1.0)
+    first = {label: search.trials[0]["settings"] for label, search in agenda.searches.items()}
+    lr = {"model.optimizer.lr": 0.003}
+    assert first == {
+        **{"equal": lr, "upgrad": lr, "cagrad": {**lr, "model.weighting.c": 0.5}, "tuned weights": {**lr, **weights}}
+    }
+    for search in agenda.searches.values():
+        rates = [trial["settings"]["model.optimizer.lr"] for trial in search.trials[:4]]
+        assert rates == [trial["settings"]["model.optimizer.lr"] for trial in agenda.searches["equal"].trials[:4]]
+        assert len({tuple(trial["settings"].values()) for trial in search.trials}) == 6
+
+
+def test_short_searches_try_both_sides_of_every_range(tmp_path):
+    agenda, _, _ = conducted(plan("--weightings=equal,rlw", "--tune=3", "--seeds=1"), tmp_path)
+    for label, search in agenda.searches.items():
+        for key, searched in search.contestant.searched.items():
+            one, other = (trial["settings"][key] for trial in search.trials[1:])
+            if isinstance(searched, Choice):
+                assert {one, other} == set(searched.values)
+            else:
+                assert searched.low <= min(one, other) < searched.at(0.5) < max(one, other) <= searched.high, label
+
+
+def test_the_best_trial_is_chosen_and_run_with_every_seed(tmp_path):
+    agenda, launcher, _ = conducted(plan("--weightings=equal", "--tune=5", "--seeds=2"), tmp_path)
+    best = max(agenda.searches["equal"].trials, key=lambda trial: trial["value"])["settings"]["model.optimizer.lr"]
+    reported = [run for run in launcher.started if run.role == "compare" and run.contestant.label == "equal"]
+    assert [run.config["model"]["optimizer"]["init_args"]["lr"] for run in reported] == [best, best]
+    assert all(0.0006 <= t["settings"]["model.optimizer.lr"] <= 0.015 for t in agenda.searches["equal"].trials)
+
+
+def test_a_search_does_not_depend_on_workers_or_on_what_ends_first(tmp_path):
+    made = plan("--weightings=equal,cagrad", "--tune=7", "--seeds=1")
+    one, _, _ = conducted(made, tmp_path / "one", workers=1)
+    other, _, _ = conducted(made, tmp_path / "other", workers=9, newest_first=True)
+    for label, search in one.searches.items():
+        assert search.trials == other.searches[label].trials
+
+
+def test_a_search_that_goes_on_asks_for_the_same_and_runs_nothing_twice(tmp_path):
+    made = plan("--weightings=equal,cagrad", "--tune=7", "--seeds=1")
+    first, launched, store = conducted(made, tmp_path)
+    for run in launched.started[5:]:
+        (store.path(run) / RESULT).unlink()
+    again, launched_again, _ = conducted(made, tmp_path)
+    assert {r.key for r in launched_again.started} == {r.key for r in launched.started[5:]}
+    assert {k: s.trials for k, s in again.searches.items()} == {k: s.trials for k, s in first.searches.items()}
+
+
+def test_what_is_left_counts_what_searches_have_yet_to_decide(tmp_path):
+    made = plan("--weightings=equal,cagrad", "--pairs=true", "--tune=7", "--seeds=2", "--workers=2")
+    store = Store(tmp_path)
+    assert {contestant.label: number for contestant, number in Agenda(made, store).left()} == dict.fromkeys(
+        ("equal", "cagrad", "tuned weights", "pair left + right", "pair left + sum", "pair right + sum"), 9
+    )
+    agenda, launcher, _ = conducted(made, tmp_path)
+    assert len(launcher.started) == made.num_runs() == 6 * 9
+    assert {number for _, number in agenda.left()} == {0}
+    searched = [run for run in launcher.started if run.contestant.label == "cagrad" and run.role == "tune"]
+    for run in searched[3:]:
+        (store.path(run) / RESULT).unlink()
+    left = {contestant.label: number for contestant, number in Agenda(made, Store(tmp_path)).left()}
+    assert left == dict.fromkeys(left, 0) | {"cagrad": 4 + 2}
+    printed = Console(file=StringIO(), width=200)
+    show_estimate(made, Store(tmp_path), printed)
+    said = printed.file.getvalue()
+    assert said == "About 3 s for the 6 runs that are left, 2 at a time (6 s of runs), by 48 runs that have finished.\n"
+
+
+def test_contestants_that_are_the_same_share_their_runs(tmp_path):
+    made = plan("--weightings=equal", "--variant=again={model.weighting: EqualWeighting}", "--tune=5", "--seeds=2")
+    agenda, launcher, _ = conducted(made, tmp_path)
+    assert [run.key for run in agenda.runs["equal"]] == [run.key for run in agenda.runs["again"]]
+    assert len({run.key for run in launcher.started}) == len(launcher.started)
+
+
+def test_a_search_whose_runs_all_fail_keeps_the_config_and_goes_on(tmp_path):
+    made = plan("--weightings=equal,upgrad", "--tune=3", "--seeds=2")
+    agenda, _, store = conducted(made, tmp_path, broken=("upgrad",))
+    assert agenda.chosen()["upgrad"] == {}
+    assert [store.result(run)["status"] for run in agenda.runs["upgrad"]] == ["failed", "failed"]
+    assert [store.result(run)["status"] for run in agenda.runs["equal"]] == ["finished", "finished"]
+
+
+def test_what_failed_is_tried_again_once_a_comparison(tmp_path):
+    made = plan("--weightings=equal,upgrad", "--seeds=2")
+    conducted(made, tmp_path, broken=("upgrad",))
+    _, launcher, _ = conducted(made, tmp_path)
+    assert [run.contestant.label for run in launcher.started] == ["upgrad", "upgrad"]
+
+
+@pytest.mark.parametrize(
+    ("status", "kept"),
+    [("finished", True), ("diverged", True), ("solver", True), ("failed", False), ("timeout", False)],
+)
+def test_what_a_run_would_come_to_again_is_kept(tmp_path, status, kept):
+    made, store = plan("--weightings=equal", "--seeds=1"), Store(tmp_path)
+    (run,) = made.all_runs()
+    store.prepare(run)
+    (store.path(run) / "rest").touch()
+    store.fail(run, status, "", 1.0)
+    assert store.is_done(run) is kept
+    assert (store.prepare(run) / "rest").exists() is (status == "timeout")
+
+
+def test_a_run_is_found_by_its_key_whatever_it_was_called(tmp_path):
+    made, store = plan("--weightings=equal", "--seeds=1"), Store(tmp_path)
+    (run,) = made.all_runs()
+    folder = store.prepare(run)
+    folder.rename(folder.with_name(f"before-{run.key}"))
+    assert store.path(run).name == f"before-{run.key}"
+
+
+def test_a_run_that_starts_anew_keeps_nothing_but_its_lock(tmp_path):
+    made, store = plan("--weightings=equal", "--seeds=1"), Store(tmp_path)
+    (run,) = made.all_runs()
+    folder = store.prepare(run)
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "last.ckpt").touch()
+    store.fail(run, "failed", "", 1.0)
+    lock = (folder / LOCK).stat().st_ino
+    assert store.prepare(run) == folder
+    assert {path.name for path in folder.iterdir()} == {FIT, LOCK} and (folder / LOCK).stat().st_ino == lock
+
+
+def test_a_folder_is_looked_through_once_however_often_it_is_asked(tmp_path, monkeypatch):
+    made, scans, scan = plan("--weightings=all", "--seeds=9"), [], Path.glob
+    runs = made.all_runs()
+    for run in runs:
+        Store(tmp_path).prepare(run)
+    monkeypatch.setattr(Path, "glob", lambda path, pattern: scans.append(path) or scan(path, pattern))
+    store = Store(tmp_path)
+    assert [store.result(run) for _ in range(3) for run in runs] == [None] * 3 * len(runs)
+    assert len(scans) == 1
+
+
+def test_what_is_final_is_read_once_and_what_is_not_is_looked_at_again(tmp_path):
+    one, other = plan("--weightings=equal,upgrad", "--seeds=1").all_runs()
+    store = Store(tmp_path)
+    for run, status in ((one, "finished"), (other, "timeout")):
+        store.prepare(run)
+        store.fail(run, status, "", 1.0)
+        assert store.result(run)["status"] == status
+        (store.path(run) / RESULT).write_text('{"status": "failed"}')
+    assert [store.result(run)["status"] for run in (one, other)] == ["finished", "failed"]
+
+
+# -- one comparison at a time ------------------------------------------------------------------------------------------
+def test_a_folder_is_for_one_comparison_at_a_time(tmp_path):
+    made = plan("--weightings=equal", "--seeds=1")
+    with Store(tmp_path).locked():
+        store = Store(tmp_path)
+        launcher = Pretended(store)
+        said = rf"another compare is at work in {tmp_path} \(process {os.getpid()}\); wait for it or give another --out"
+        with pytest.raises(UserError, match=said):
+            conduct(Agenda(made, store), store, launcher, Silent())
+        assert not launcher.started
+    with store.locked(), store.locked():
+        assert conduct(Agenda(made, store), store, launcher, Silent())
+    conducted(made, tmp_path)
+
+
+def test_a_run_that_another_process_is_at_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(stores, "_PATIENCE", 0.1)
+    made, store = plan("--weightings=equal", "--seeds=1"), Store(tmp_path)
+    (run,) = made.all_runs()
+    folder, told = store.prepare(run), []
+    watched = Silent()
+    watched.tell = lambda run, result: told.append(result["status"])
+    with FileLock(folder / LOCK):
+        assert conduct(Agenda(made, store), store, Pretended(store, broken=("equal",)), watched)
+        assert told == ["missing"] and not (folder / RESULT).exists()
+        (folder / RESULT).write_text('{"status": "failed"}')
+        with pytest.raises(UserError, match="another process is still at work in"):
+            store.prepare(run)
+    assert (folder / RESULT).exists()
+
+
+def test_what_ended_meanwhile_is_not_called_failed(tmp_path):
+    (run,) = plan("--weightings=equal", "--seeds=1").all_runs()
+    store = Store(tmp_path)
+    (store.prepare(run) / RESULT).write_text('{"status": "finished"}')
+    store.fail(run, "failed", "", 1.0)
+    assert store.result(run) == {"status": "finished"}
+
+
+def test_a_run_counts_the_time_before_it_was_stopped(tmp_path):
+    (run,) = plan("--weightings=equal", "--seeds=1").all_runs()
+    store = Store(tmp_path)
+    (store.prepare(run) / SPENT).write_text("70.0")
+    store.fail(run, "timeout", "", 30.0)
+    assert store.result(run)["seconds"] == 70.0
+
+
+def test_runs_are_stopped_whatever_ends_the_comparison(tmp_path):
+    made, store = plan("--weightings=equal", "--seeds=1"), Store(tmp_path)
+    launcher = Pretended(store)
+    launcher.ended = lambda timeout: [][0]
+    with pytest.raises(IndexError):
+        conduct(Agenda(made, store), store, launcher, Silent())
+    assert launcher.started and not launcher.running()
+
+
+# -- processes and jobs ------------------------------------------------------------------------------------------------
+def test_a_process_that_is_deaf_is_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr(local, "_GRACE", 0.5)
+    monkeypatch.setattr(local, "_in_slot", _deaf)
+    monkeypatch.setattr("mtl_lightning.compare.running.launchers.forking._PRELOADED", [])
+    launcher = LocalLauncher(Settings(time_limit=0.02, workers=1))
+    (run,) = plan("--weightings=equal", "--seeds=1").all_runs()
+    launcher.start(run, tmp_path)
+    assert not launcher.free()
+    found, until = [], time.time() + 60
+    while not found and time.time() < until:
+        found = launcher.ended(0.1)
+    assert [(ended.run, ended.status) for ended in found] == [(run, "timeout")]
+    assert launcher.free()
+
+
+def _deaf(*arguments):
+    import signal
+
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(600)
+
+
+def test_a_process_that_dies_says_of_what(tmp_path, monkeypatch):
+    monkeypatch.setattr(local, "_in_slot", _dying)
+    monkeypatch.setattr("mtl_lightning.compare.running.launchers.forking._PRELOADED", [])
+    launcher = LocalLauncher(Settings(workers=1))
+    (run,) = plan("--weightings=equal", "--seeds=1").all_runs()
+    launcher.start(run, tmp_path)
+    found, until = [], time.time() + 60
+    while not found and time.time() < until:
+        found = launcher.ended(0.1)
+    assert (found[0].status, found[0].message) == ("failed", "was killed by signal 9: out of memory?")
+
+
+def _dying(*arguments):
+    os.kill(os.getpid(), 9)
+
+
+@pytest.mark.parametrize(("visible", "expected"), [("0,2", ["0", "2"]), ("", []), ("-1", []), ("GPU-abc", ["GPU-abc"])])
+def test_gpus_are_those_that_may_be_used(monkeypatch, visible, expected):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert list(gpus()) == expected
+
+
+def test_workers_are_as_many_as_gpus_or_as_cores_allow(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
+    assert LocalLauncher(Settings()).workers == 3
+    two = LocalLauncher(Settings(), devices=2)
+    assert (two.workers, two._device(0), LocalLauncher(Settings())._device(2)) == (1, "0,1", "2")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(local, "cores", lambda: [4, 5, 6, 7])
+    assert LocalLauncher(Settings(threads=2)).workers == 2
+    assert [LocalLauncher(Settings(threads=2))._cores(slot) for slot in (0, 1)] == [[4, 5], [6, 7]]
+    assert LocalLauncher(Settings(threads=2, workers=3))._cores(0) == []
+
+
+def test_a_run_on_a_gpu_has_its_share_of_all_cores(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.setattr(local, "cores", lambda: list(range(16)))
+    assert (LocalLauncher(Settings()).threads, LocalLauncher(Settings())._cores(0)) == (8, [])
+    assert LocalLauncher(Settings(), devices=2).threads == 8
+    assert LocalLauncher(Settings(threads=4, workers=8)).threads == 4
+    on_cpu = LocalLauncher(Settings(), use_gpus=False)
+    assert (on_cpu.workers, on_cpu.threads, on_cpu._device(0)) == (16, 1, None)
+
+
+@pytest.mark.parametrize(("visible", "limited"), [("", True), ("0", False)])
+def test_threads_of_libraries_are_limited_where_runs_share_cores(monkeypatch, visible, limited):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "7")
+    monkeypatch.setenv("MKL_NUM_THREADS", "7")
+    prepare_processes(Settings(threads=2))
+    assert os.environ["OMP_NUM_THREADS"] == ("2" if limited else "7")
+
+
+def test_two_comparisons_that_leave_cores_do_not_share_one(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(local, "cores", lambda: [4, 5])
+    assert LocalLauncher(Settings(workers=1))._cores(0) == []
+    assert LocalLauncher(Settings(workers=2))._cores(1) == [5]
+
+
+@pytest.mark.parametrize(("devices", "number"), [(None, 1), ("auto", 1), (2, 2), ("2", 2)])
+def test_devices_of_a_run(devices, number):
+    made = plan("--weightings=equal", "--seeds=1")
+    made.base.setdefault("trainer", {})["devices"] = devices
+    assert devices_of(made) == number
+
+
+@pytest.mark.parametrize("devices", [[1], "0,1", -1, "-1", 0, True])
+def test_which_devices_is_not_for_a_config_to_say(tmp_path, devices):
+    made = plan("--weightings=equal", "--seeds=1")
+    made.base.setdefault("trainer", {})["devices"] = devices
+    with pytest.raises(UserError, match=r"trainer\.devices: give a number, found"):
+        launcher(made, tmp_path)
+
+
+def test_an_accelerator_in_the_config_counts(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    made = plan("--weightings=equal", "--seeds=1", "--trainer.accelerator=cpu")
+    assert launcher(made, tmp_path)._device(0) is None
+    assert launcher(plan("--weightings=equal"), tmp_path)._device(0) == "0"
+
+
+def test_what_a_run_leaves_of_its_checkpoints(tmp_path):
+    for keep, left in ((False, ["not_finite.ckpt"]), (True, ["best.ckpt", "not_finite.ckpt"])):
+        folder = tmp_path / str(keep)
+        (folder / "checkpoints").mkdir(parents=True)
+        for name in ("best", "last", "not_finite"):
+            (folder / "checkpoints" / f"{name}.ckpt").touch()
+        _clean(folder, keep)
+        assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == left
+
+
+# -- what a run records ------------------------------------------------------------------------------------------------
+def test_a_mistake_in_a_config_is_the_runs_message(tmp_path, monkeypatch):
+    made, store = plan("--weightings=equal", "--seeds=1", "--model.encoder.channles=[1]"), Store(tmp_path)
+    (run,) = made.all_runs()
+    folder = store.prepare(run)
+    process = processes().Process(target=execute, args=(str(folder), 1, False, "compare"))
+    process.start()
+    process.join()
+    result = store.result(run)
+    assert result["status"] == "failed" and "did you mean 'channels'" in result["message"]
+    assert "channles" in Path(folder, "log.txt").read_text()
+
+
+class StartMethod(Callback):
+    """Tells how the run's own processes are started."""
+
+    def on_train_start(self, trainer, pl_module):
+        Path(trainer.default_root_dir, "method.txt").write_text(multiprocessing.get_start_method())
+
+
+def test_a_run_starts_processes_as_fit_does(tmp_path):
+    brief = ("--trainer.max_steps=1", "--data.datasets.digits.train=64", "--data.datasets.digits.val=32")
+    spy = f"--trainer.callbacks+={__name__}.StartMethod"
+    made, store = (
+        plan("--weightings=equal", "--seeds=1", "--data.num_workers=1", "--wandb=off", spy, *brief),
+        Store(tmp_path),
+    )
+    (run,) = made.all_runs()
+    process = processes().Process(target=execute, args=(str(store.prepare(run)), 1, False, "compare"))
+    process.start()
+    process.join()
+    assert store.result(run)["status"] == "finished", store.result(run)["message"]
+    assert (store.path(run) / "method.txt").read_text() == multiprocessing.get_start_method()

@@ -1,0 +1,105 @@
+"""The benchmark runs and writes what readers of its rows expect; how fast it is depends on the machine."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+
+from experiments.benchmark.__main__ import _on_real_sentences
+
+ROOT = Path(__file__).parents[3]
+KEYS = {"workload", "contestant", "tasks", "time_ratio", "target", "memory_ratio", "memory_target", "cosine"}
+GRAMIAN = ["UPGrad", "MGDA", "NashMTL", "CAGrad", "PCGrad", "AlignedMTL"]
+TORCHJD = ["TorchJD's UPGrad", "TorchJD's UPGrad, parallel_chunk_size=1"]
+IN_LOOPS = ["EqualWeighting", "bare loop", *GRAMIAN, *TORCHJD]
+OPTIONS = ["UPGrad, refresh_every: 10", "UPGrad, gradient_of: features"]
+ON_PROCESSES = [
+    "DistributedDataParallel",
+    "DistributedDataParallel without its all-reduce",
+    "EqualWeighting",
+    "UPGrad",
+    "NashMTL",
+]
+PADDING = ["tokens of a batch", "padding in training", "padding in evaluation"]
+WAITING = ["a training step", "waiting, 0 workers", "waiting, 2 workers"]
+CONTESTANTS = {
+    "one data set": ["bare loop", "EqualWeighting"],
+    "several data sets": ["bare loop", "EqualWeighting", "gramian (ones)"],
+    "plain loop, several inputs of 8": IN_LOOPS,
+    "plain loop, one input of 32": [*IN_LOOPS[:8], *OPTIONS, *TORCHJD],
+    "perceptron 64-256-256, one input of 128, 8 tasks": IN_LOOPS,
+    "perceptron 64-256-256, one input of 128, 32 tasks": IN_LOOPS,
+    "two processes, 10 M parameters, one input of 32": ON_PROCESSES,
+    "two processes, 10 M parameters, several inputs of 8": ON_PROCESSES,
+    "ud_ewt, batches of 32: share of padding": PADDING,
+    "ud_ewt, MiniLM, batches of 32: time of a token": ["every batch padded to 128", "batches of similar length"],
+    "snips, batches of 32: share of padding": PADDING,
+    "snips, MiniLM, batches of 32: waiting for data": WAITING,
+    "snips, MiniLM, 2 workers: peak anonymous memory": ["100 texts", "200 texts"],
+    "snips, MiniLM, 2 workers: the same, before the first step": ["100 texts", "200 texts"],
+    "snips, MiniLM, 2 workers: private memory of a worker": ["100 texts", "200 texts"],
+    "compare, every weighting and pairs of three tasks: time to the plan": ["half a second", "the plan"],
+    "algebra, beside TorchJD's": ["MGDA", "MGDA", "UPGrad", "UPGrad"],
+}
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    output = tmp_path_factory.mktemp("benchmark") / "new" / "rows.json"
+    command = [sys.executable, "-m", "experiments.benchmark", "--quick", "--output", str(output)]
+    environment = {**os.environ, "HF_DATASETS_CACHE": str(tmp_path_factory.mktemp("cache"))}
+    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(output.read_text("utf-8")), ran.stdout
+
+
+def without_size(row):
+    return re.sub(r", \d+ MB", "", row["contestant"])
+
+
+def test_quick_run_writes_a_row_for_each_contestant(ran):
+    rows, printed = ran
+    assert all(set(row) == KEYS for row in rows)
+    whole = [row for row in rows if ": " not in row["contestant"] or row["contestant"] in OPTIONS]
+    assert {
+        workload: [without_size(row) for row in group] for workload, group in groupby(whole, lambda r: r["workload"])
+    } == CONTESTANTS
+    assert all(row["contestant"] in printed for row in rows)
+
+
+def test_ratios_are_to_the_first_contestant(ran):
+    rows, _ = ran
+    for row in rows:
+        assert row["time_ratio"] is None or row["time_ratio"] >= 0
+        if without_size(row) == CONTESTANTS[row["workload"]][0] and "algebra" not in row["workload"]:
+            assert row["time_ratio"] in (1, None)
+            assert row["memory_ratio"] in (1, None)
+            assert (row["time_ratio"], row["memory_ratio"]) != (None, None)
+        assert row["memory_target"] is None or row["memory_ratio"] > 0
+
+
+def test_padding_is_measured_however_quick_the_run(ran):
+    rows, _ = ran
+    shares = [row["time_ratio"] for row in rows if row["contestant"].startswith("padding in ")]
+    assert len(shares) == 4
+    assert all(0 < share <= 0.08 for share in shares)
+
+
+def test_without_the_data_it_says_so(capsys, tmp_path):
+    assert _on_real_sentences(tmp_path / "none", quick=True) == []
+    assert f"no folder {tmp_path / 'none'}: nothing is measured on real sentences" in capsys.readouterr().out
+
+
+def test_parts_of_a_step_add_up_to_it(ran):
+    rows, _ = ran
+    for workload in CONTESTANTS:
+        times = {row["contestant"]: row["time_ratio"] for row in rows if row["workload"] == workload}
+        for method in ("DistributedDataParallel", "UPGrad"):
+            parts = [time for name, time in times.items() if name.startswith(f"{method}: ")]
+            assert bool(parts) == ("two processes" in workload)
+            assert not parts or sum(parts) == pytest.approx(times[method], abs=0.01)
