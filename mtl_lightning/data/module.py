@@ -22,7 +22,8 @@ from mtl_lightning.data.progress import Progress
 from mtl_lightning.data.sampler import SequentialSampler, StepSampler
 from mtl_lightning.data.schedules import RoundRobin, Schedule
 from mtl_lightning.data.sources.base import DataSource
-from mtl_lightning.data.streams.passes import StreamPasses, check_streams
+from mtl_lightning.data.sources.streamed import check_streams
+from mtl_lightning.data.streams.passes import StreamPasses
 from mtl_lightning.errors import UserError, did_you_mean
 
 _ROUND_ROBIN = lazy_instance(RoundRobin)

@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from datasets import Dataset
 
@@ -14,6 +14,9 @@ LINE = "__line__"
 
 BAD = "__bad_row__"
 """Column of a table that is read with ``on_bad_row: skip``: null, or a :class:`BadLine` as JSON."""
+
+OnBadRow = Literal["error", "skip"]
+"""What happens to a row that cannot be understood."""
 
 MEND = "mend it, or leave such rows out with `on_bad_row: skip`"
 

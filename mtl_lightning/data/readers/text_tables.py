@@ -9,14 +9,13 @@ import pyarrow as pa
 from datasets import Dataset, Features, Json, Value
 from datasets.utils import tqdm
 
-from mtl_lightning.data.readers.bad_rows import BAD, LINE, MEND, BadLine
+from mtl_lightning.data.readers.bad_rows import BAD, LINE, MEND, BadLine, OnBadRow
 from mtl_lightning.data.readers.conll import read_conll
 from mtl_lightning.data.readers.delimited import read_delimited
 from mtl_lightning.data.readers.json_lines import read_json, read_json_lines
 from mtl_lightning.data.readers.json_types import Kind, features_of, join, kind_of
 from mtl_lightning.data.readers.lines import Example, Rows, check_names
 from mtl_lightning.data.readers.tables import cached
-from mtl_lightning.data.sources.base import OnBadRow
 from mtl_lightning.errors import UserError, shown
 
 _MOST_ROWS = 1000

@@ -3,19 +3,15 @@
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Literal
 
 from datasets import Dataset, IterableDataset
 
-from mtl_lightning.data.readers.bad_rows import LINE, MEND
+from mtl_lightning.data.readers.bad_rows import LINE, MEND, OnBadRow
 from mtl_lightning.data.sources.label_maps import LabelMap, Renaming, read_label_map
 from mtl_lightning.data.streams.settings import Streaming
 from mtl_lightning.errors import UserError, did_you_mean
 
 SPLITS = ("train", "val", "test")
-
-OnBadRow = Literal["error", "skip"]
-"""What happens to a row that cannot be understood."""
 
 LabelMaps = Mapping[str, str | LabelMap]
 """Label map of each task, or the path of its file."""

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from datasets import Dataset, IterableDataset
 
+from mtl_lightning.data.readers.bad_rows import OnBadRow
 from mtl_lightning.data.readers.parquet import parquet_rows, parquet_table
 from mtl_lightning.data.readers.text_tables import text_rows, text_table
-from mtl_lightning.data.sources.base import SPLITS, DataSource, OnBadRow
+from mtl_lightning.data.sources.base import SPLITS, DataSource
 from mtl_lightning.data.sources.paths import existing_file
 from mtl_lightning.data.sources.splits import Split
 from mtl_lightning.data.streams.settings import Streaming

@@ -7,7 +7,8 @@ from typing import Any
 from datasets import ClassLabel, Dataset, Features, IterableDataset, List, Value, load_dataset
 from datasets.exceptions import DatasetsError
 
-from mtl_lightning.data.sources.base import DataSource, OnBadRow
+from mtl_lightning.data.readers.bad_rows import OnBadRow
+from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.data.streams.settings import Streaming
 from mtl_lightning.errors import UserError
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from datasets import Dataset
 
-from mtl_lightning.data.sources.base import DataSource, OnBadRow
+from mtl_lightning.data.readers.bad_rows import OnBadRow
+from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.data.sources.splits import FractionSplit
 from mtl_lightning.errors import UserError
 

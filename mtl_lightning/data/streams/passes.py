@@ -5,11 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from datasets import Dataset, IterableDataset
+from datasets import IterableDataset
 
 from mtl_lightning.data.examples import ExampleEncoder
 from mtl_lightning.data.readers.bad_rows import LINE
-from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.data.streams.reader import StreamReader
 from mtl_lightning.data.streams.settings import Examples
 from mtl_lightning.errors import UserError, did_you_mean
@@ -135,28 +134,6 @@ class StreamPasses:
         ends = np.cumsum(np.asarray(sizes)[order]) * self.batch_size
         parts = np.split(rows, ends[:-1])
         return [examples[parts[place]] for place in np.argsort(order)]
-
-
-def check_streams(name: str, source: DataSource, tables: Mapping[str, Dataset | IterableDataset]) -> None:
-    """Refuses what a stream cannot do.
-
-    Args:
-        name: Of the data set.
-        source: The data set.
-        tables: What it loaded, by split.
-    """
-    where = f"data.datasets.{name}"
-    for split, table in tables.items():
-        if not isinstance(table, IterableDataset):
-            continue
-        if split != "train":
-            raise UserError(f"{where}: split '{split}' is a stream; only 'train' may be one, the others are counted")
-        if source.streaming is None:
-            raise UserError(f"{where}: split 'train' is a stream, so the source must say how it is read: `streaming`")
-        if source.streaming.num_examples is None:
-            raise UserError(f"{where}.streaming.num_examples is missing: how many examples count as a pass?")
-        if source.on_bad_row == "skip":
-            raise UserError(f"{where}: a stream cannot skip bad rows, which are counted first; set `on_bad_row: error`")
 
 
 def _windows(sizes: Sequence[int], most: int) -> Iterator[slice]:

@@ -1,0 +1,55 @@
+"""What follows from an evaluation in a run: what is logged, and what weighting and schedule learn of it."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch.trainer.states import TrainerFn
+
+from mtl_lightning.data import StepBatch
+from mtl_lightning.training.evaluation import Evaluation, Results
+
+
+class Evaluations:
+    """The evaluation of each stage, ``val`` and ``test``, which is also the first part of the names in the log."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, Evaluation] = {}
+
+    def start(self, module: Any, stage: str) -> None:
+        """Makes the metrics, on every process, whatever batches it will see."""
+        if stage not in self._of:
+            sources = getattr(module.trainer.datamodule, "datasets", {})
+            several = [name for name, source in sources.items() if len(source.labels) > 1]
+            self._of[stage] = Evaluation(module.tasks, several).to(module.device)
+
+    def update(self, module: Any, stage: str, batch: StepBatch) -> None:
+        """Feeds the metrics."""
+        for dataset, part in batch.items():
+            logits = module(part.inputs, list(part.targets))
+            self._of[stage].update(dataset, module.tasks, logits, part.targets, part.counts)
+
+    def finish(self, module: Any, stage: str) -> Results:
+        """Computes the results over all processes, logs them, and starts anew."""
+        evaluation, trainer = self._of[stage], module.trainer
+        results = evaluation.compute(module.tasks)
+        if trainer.is_global_zero and not trainer.sanity_checking:
+            evaluation.warn_of_undefined(results, stage)
+        evaluation.reset()
+        for task, metrics in results.metrics.items():
+            module.log_dict({f"{stage}/{task}/{name}": value for name, value in metrics.items()})
+        module.log_dict({f"{stage}/joint/{dataset}": value for dataset, value in results.joint.items()})
+        module.log(f"{stage}/average", results.average, prog_bar=True)
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+            _tell(module, results)
+        return results
+
+
+def _tell(module: Any, results: Results) -> None:
+    """Tells the weighting the losses, and the schedule the scores."""
+    losses = {name: metrics["loss"] for name, metrics in results.metrics.items() if "loss" in metrics}
+    tasks = torch.tensor([module.weighting.tasks.index(name) for name in losses], dtype=torch.long)
+    module.weighting.on_validation_end(torch.tensor(list(losses.values()), dtype=torch.float64), tasks)
+    if progress := getattr(module.trainer.datamodule, "progress", None):
+        for name, found in results.metrics.items():
+            task = module.tasks[name]
+            progress.scores.add(name, found[task.main_metric], task.higher_is_better)

@@ -1,0 +1,42 @@
+"""Which parameters the tasks share, and by which of them a Gramian method compares the tasks."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from torch import nn
+
+from mtl_lightning.errors import UserError
+from mtl_lightning.sharing import Sharing
+
+Named = Sequence[tuple[str, nn.Parameter]]
+
+
+def shared_parameters(encoder: nn.Module, sharing: Sharing) -> list[tuple[str, nn.Parameter]]:
+    """Parameters of the encoder and shared ones of the sharing, with their names."""
+    return [
+        *((f"encoder.{name}", p) for name, p in encoder.named_parameters()),
+        *((f"sharing.{i}", p) for i, p in enumerate(sharing.shared_parameters())),
+    ]
+
+
+def gradient_source(gradient_of: str, shared: Named) -> Literal["shared", "features"] | list[nn.Parameter]:
+    """What a Gramian method sees the gradients of.
+
+    Args:
+        gradient_of: ``shared``, ``features``, or a pattern of parameter names.
+        shared: The shared parameters.
+
+    Raises:
+        UserError: If the pattern matches no shared parameter that trains.
+    """
+    if gradient_of == "shared":
+        return "shared"
+    if gradient_of == "features":
+        return "features"
+    names = [name for name, parameter in shared if parameter.requires_grad]
+    found = [p for name, p in shared if p.requires_grad and fnmatchcase(name, gradient_of)]
+    if not found:
+        some = f"their names are like '{names[-1]}'" if names else "there are none"
+        raise UserError(f"model.gradient_of: '{gradient_of}' matches no shared parameter that trains; {some}")
+    return found

@@ -1,0 +1,16 @@
+"""On which of Lightning's strategies the executor runs."""
+
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
+
+from mtl_lightning.errors import UserError
+
+
+def refuse_split_model(strategy: Strategy) -> None:
+    """Refuses strategies that shard or split the model.
+
+    Raises:
+        UserError: Of such a strategy.
+    """
+    if not isinstance(strategy, SingleDeviceStrategy | DDPStrategy):
+        name = type(strategy).__name__
+        raise UserError(f"trainer.strategy: {name} shards or splits the model; use `ddp` or one device")
