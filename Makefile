@@ -21,10 +21,13 @@ check:  ## lint, formatting and types
 test:  ## all tests
 	$(PYTHON) -m pytest
 
+rooms:  ## the package's rooms, the imports between them, and circles
+	$(PYTHON) -m tests.rooms
+
 benchmark:  ## speed and memory: a table, and build/benchmark.json
 	$(PYTHON) -m experiments.benchmark --output build/benchmark.json
 
 docs:  ## the reference of the public interfaces, in build/docs
 	$(PYTHON) -m pdoc --docformat google --output-directory build/docs $(addprefix mtl_lightning.,$(PUBLIC))
 
-.PHONY: help setup format check test benchmark docs
+.PHONY: help setup format check test rooms benchmark docs

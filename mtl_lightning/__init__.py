@@ -7,13 +7,13 @@ imported when they are first used, so that ``import mtl_lightning`` (and ``--hel
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mtl_lightning.version import __version__
+
 if TYPE_CHECKING:
     from mtl_lightning.data import MultiTaskDataModule
     from mtl_lightning.errors import UserError
     from mtl_lightning.training.loading import load
     from mtl_lightning.training.module import MultiTaskModule
-
-__version__ = "0.1.0"
 
 _EXPORTS = {
     "MultiTaskModule": "mtl_lightning.training.module",

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from mtl_lightning import __version__
+from mtl_lightning.version import __version__
 
 USAGE = """\
 usage: mtl-lightning COMMAND [--config FILE ...] [--KEY VALUE ...]      (or: python -m mtl_lightning ...)

@@ -11,7 +11,7 @@ from mtl_lightning.compare.evidence import Evidence
 from mtl_lightning.compare.evidence.collect import collect
 from mtl_lightning.compare.planning.plan import Plan
 from mtl_lightning.compare.report import write_report
-from mtl_lightning.compare.report.tracking import contestants_table, log_summary
+from mtl_lightning.compare.tracking import contestants_table, log_summary
 from mtl_lightning.compare.running.agenda import Agenda
 from mtl_lightning.compare.running.check import check
 from mtl_lightning.compare.running.conduct import conduct

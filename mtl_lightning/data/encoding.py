@@ -8,13 +8,13 @@ import numpy as np
 from datasets import Dataset
 from datasets.fingerprint import Hasher
 
-from mtl_lightning import __version__
 from mtl_lightning.data.cache import made_once, num_encoders
 from mtl_lightning.data.examples import FORMAT, Columns, ExampleEncoder, LabelEncoder, Processor
 from mtl_lightning.data.readers.bad_rows import BAD, LINE, BadLine, BadRow, visible
 from mtl_lightning.data.readers.tables import decoded, exact
 from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.version import __version__
 
 _ROW = "__row__"
 """Column of the rows' numbers in their table."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rooms import GRAPH, circles, imports, room
 
 import mtl_lightning
 
@@ -24,7 +25,7 @@ HEAVY = {
     "scipy",
 }
 
-OF_ITSELF = {part: {part, "errors", "__version__"} for part in ("weighting", "sharing", "encoders", "tasks", "data")}
+OF_ITSELF = {part: {part, "errors", "version"} for part in ("weighting", "sharing", "encoders", "tasks", "data")}
 """What each part may import of this package."""
 for part in ("encoders", "data"):
     OF_ITSELF[part].add("padding")
@@ -135,6 +136,50 @@ def test_nothing_knows_of_compare_but_the_front() -> None:
     assert relative(knowing) == ["__main__.py"]
 
 
+def test_no_rooms_and_no_files_import_each_other_in_a_circle() -> None:
+    assert not circles((room(start), room(end)) for start, end in imports())
+    assert not circles(imports())
+
+
+LAYERS = {
+    "package": (
+        "__main__",
+        "compare | testing",
+        "cli",
+        "training",
+        "callbacks | checkpoints | plugins",
+        "backward | data | encoders | optim | tasks",
+        "sharing | weighting",
+        "padding | demo | version",
+        "errors",
+    ),
+    "data": ("module", "sources", "streams", "readers"),
+    "compare": ("command", "finish", "tracking", "report", "statistics", "evidence", "running", "planning"),
+    "compare.running": ("conduct", "launchers", "run", "store"),
+}
+"""By folder, what stands above what; parts that share a line are independent of each other."""
+
+
+@pytest.mark.parametrize("part", LAYERS)
+def test_nothing_imports_what_stands_above_it(part: str) -> None:
+    root = NAME if part == "package" else f"{NAME}.{part}"
+    layers = [tuple(f"{root}.{name}" for name in line.split(" | ")) for line in LAYERS[part]]
+    assert all(name in GRAPH.modules for line in layers for name in line)
+    wrong = [
+        (start, end)
+        for start, end in imports()
+        for position, line in enumerate(layers)
+        for name in line
+        if is_under(start, name) and any(is_under(end, above) for upper in layers[:position] for above in upper)
+    ]
+    assert not wrong
+
+
+def test_a_circle_is_seen() -> None:
+    assert circles([("a", "b"), ("b", "c"), ("c", "a"), ("c", "d")]) == [{"a", "b", "c"}]
+    assert not circles([("a", "b"), ("a", "c"), ("b", "c")])
+
+
 @pytest.mark.parametrize("part", ["compare/statistics", "compare/report"])
 def test_statistics_and_report_work_from_tables_alone(part: str) -> None:
     for path in files(part):
@@ -156,7 +201,7 @@ def test_the_package_does_not_import_its_own_testing() -> None:
         ("from . import base", "mtl_lightning.tasks.base"),
         ("from .base import Task", "mtl_lightning.tasks.base.Task"),
         ("from ..data import Batch", "mtl_lightning.data.Batch"),
-        ("from .. import module", "mtl_lightning.training.module"),
+        ("from .. import module", "mtl_lightning.module"),
         ("def f():\n    import wandb", "wandb"),
         ("if TYPE_CHECKING:\n    from mtl_lightning.training.module import X", "mtl_lightning.training.module.X"),
     ],

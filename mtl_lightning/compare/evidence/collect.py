@@ -9,12 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from mtl_lightning import __version__
 from mtl_lightning.compare.evidence import MEASURES, Evidence
 from mtl_lightning.compare.planning.names import is_single_task
 from mtl_lightning.compare.planning.plan import Plan, Run
 from mtl_lightning.compare.running.agenda import Agenda
 from mtl_lightning.compare.running.store import Store
+from mtl_lightning.version import __version__
 
 _CURVES = ("val/", "train/loss", "train/weight/")
 

@@ -11,9 +11,9 @@ import pyarrow as pa
 from datasets import Dataset, Json
 from datasets.table import MemoryMappedTable
 
-from mtl_lightning import __version__
 from mtl_lightning.data.cache import made_once
 from mtl_lightning.errors import UserError
+from mtl_lightning.version import __version__
 
 _ROWS = 1000
 
