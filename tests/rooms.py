@@ -29,7 +29,8 @@ def circles(edges: Iterable[tuple[str, str]]) -> list[set[str]]:
     """Groups of places that import each other, directly or by way of others."""
     leads_to: dict[str, set[str]] = {}
     for start, end in edges:
-        leads_to.setdefault(start, set()).add(end)
+        if start != end:
+            leads_to.setdefault(start, set()).add(end)
     reached = {place: _reachable(place, leads_to) for place in leads_to}
     groups = {frozenset({p, *(q for q in reached[p] if p in reached.get(q, ()))}) for p in reached if p in reached[p]}
     return sorted(map(set, groups), key=sorted)

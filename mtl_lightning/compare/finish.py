@@ -11,7 +11,6 @@ from mtl_lightning.compare.evidence import Evidence
 from mtl_lightning.compare.evidence.collect import collect
 from mtl_lightning.compare.planning.plan import Plan
 from mtl_lightning.compare.report import write_report
-from mtl_lightning.compare.tracking import contestants_table, log_summary
 from mtl_lightning.compare.running.agenda import Agenda
 from mtl_lightning.compare.running.check import check
 from mtl_lightning.compare.running.conduct import conduct
@@ -19,6 +18,7 @@ from mtl_lightning.compare.running.launchers import LocalLauncher, launcher, pre
 from mtl_lightning.compare.running.progress import Progress
 from mtl_lightning.compare.running.store import Store
 from mtl_lightning.compare.statistics import summarise
+from mtl_lightning.compare.tracking import contestants_table, log_summary
 from mtl_lightning.errors import UserError
 
 
