@@ -1,6 +1,7 @@
 """Raw labels for tasks to learn their label names from."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ from mtl_lightning.data.examples import LabelEncoder, relabelled
 from mtl_lightning.data.readers.tables import decoded, exact
 from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.errors import UserError
+from mtl_lightning.raw_labels import Counted
 
 _ROWS = 10_000
 
@@ -19,7 +21,7 @@ _ROWS = 10_000
 def understood_labels(encoding: Encoding, table: Dataset, split: str, task: str) -> Iterator[Any]:
     """Yields the raw labels of a task in its own names, some thousand rows in memory at a time.
 
-    Where the task asks for different labels only, it gets each at least once.
+    A task that takes counted labels gets each different one of those thousands once.
 
     Args:
         encoding: Of the data set.
@@ -37,21 +39,27 @@ def understood_labels(encoding: Encoding, table: Dataset, split: str, task: str)
     raw, json_columns = exact(table.select_columns(column))
     for batch in raw.with_format("arrow").iter(_ROWS):
         found = batch.column(column)
-        few = _distinct(found) if encoder.distinct else found.to_pylist()
+        values, counts = _counted(found, encoder.level) if encoder.counted else (found.to_pylist(), None)
         try:
-            few = decoded({column: few}, json_columns)[column]
-            understood = [_understand(encoding, task, encoder, value) for value in few]
+            values = decoded({column: values}, json_columns)[column]
+            understood = [_understand(encoding, task, encoder, value) for value in values]
         except UserError:
-            understood = []
-            for row, value in enumerate(decoded({column: found.to_pylist()}, json_columns)[column], start):
-                try:
-                    understood.append(_understand(encoding, task, encoder, value))
-                except UserError as error:
-                    if source.on_bad_row == "error":
-                        where = f"data set '{encoding.name}', {source.where(table, split, row, error.word)}"
-                        raise UserError(f"{where}, column '{column}': {error}; {source.mend}") from error
-        yield from understood
+            rows = decoded({column: found.to_pylist()}, json_columns)[column]
+            understood, counts = list(_good(encoding, table, split, task, enumerate(rows, start))), None
+        yield from understood if counts is None else map(Counted, understood, counts)
         start += len(found)
+
+
+def _good(encoding: Encoding, table: Dataset, split: str, task: str, rows: Iterable[tuple[int, Any]]) -> Iterator[Any]:
+    """The labels of some rows that can be understood; if the data set skips none, it is an error if one cannot."""
+    source = encoding.source
+    for row, value in rows:
+        try:
+            yield _understand(encoding, task, encoding.tasks[task], value)
+        except UserError as error:
+            if source.on_bad_row == "error":
+                where = f"data set '{encoding.name}', {source.where(table, split, row, error.word)}"
+                raise UserError(f"{where}, column '{source.labels[task]}': {error}; {source.mend}") from error
 
 
 def check_label_maps(name: str, source: DataSource, tasks: Mapping[str, LabelEncoder]) -> None:
@@ -75,9 +83,20 @@ def _understand(encoding: Encoding, task: str, encoder: LabelEncoder, value: Any
     return label
 
 
-def _distinct(column: pa.ChunkedArray) -> list[Any]:
-    """The different values of a column; of a column of lists of texts, one list of all."""
-    if pa.types.is_list(column.type) and pa.types.is_string(column.type.value_type):
-        return [pc.unique(pc.list_flatten(column)).to_pylist()]
-    found: list[Any] = (pc.unique(column) if pa.types.is_string(column.type) else column).to_pylist()
-    return found
+def _counted(column: pa.ChunkedArray, level: str) -> tuple[Sequence[Any], Sequence[int]]:
+    """The different values of a column and their counts; where words are labelled by lists of texts, the texts'."""
+    kind, nested = column.type, False
+    if level == "tokens" and pa.types.is_list(kind) and pa.types.is_string(kind.value_type):
+        column, nested = pc.list_flatten(column), True
+    if nested or pa.types.is_string(kind):
+        found = pc.value_counts(column)
+        values = found.field("values").to_pylist()
+        return [[value] for value in values] if nested else values, found.field("counts").to_pylist()
+    tally = Counter(map(_hashable, values := column.to_pylist()))
+    first = dict(zip(map(_hashable, reversed(values)), reversed(values), strict=True))
+    return [first[key] for key in tally], list(tally.values())
+
+
+def _hashable(value: Any) -> Any:
+    """A key that equals another's only if the values are the same, type included: 1 is not True."""
+    return tuple(map(_hashable, value)) if isinstance(value, list) else (type(value), repr(value))

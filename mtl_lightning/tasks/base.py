@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from numbers import Number, Real
+from numbers import Number
 from typing import Any, ClassVar, Literal, Protocol
 
 import torch
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from mtl_lightning.errors import UserError, did_you_mean, shown
+from mtl_lightning.raw_labels import Names, tidy
+from mtl_lightning.tasks.missing import Missing, as_setting, is_missing, likely_missing, missing_words
 
 IGNORE = -100
 """Stands for a missing integer label, as in torch's cross entropy; a missing float label is NaN."""
@@ -28,21 +30,6 @@ class Features(Protocol):
 
     @property
     def mask(self) -> Tensor | None: ...
-
-
-class InputWords(Protocol):
-    """Where the words of an input stand in it; :class:`mtl_lightning.encoders.words.Words` says so."""
-
-    @property
-    def words(self) -> Sequence[str]: ...
-
-    @property
-    def offsets(self) -> Sequence[tuple[int, int]]: ...
-
-    @property
-    def text(self) -> str | None: ...
-
-    def excerpt(self, first: int, last: int) -> dict[str, Any]: ...
 
 
 class LabelScores(dict[str, Tensor]):
@@ -71,7 +58,8 @@ class Task(nn.Module, ABC):
     Attributes:
         level: Which features the head reads: one vector an example (``pooled``) or one a position (``tokens``).
         missing: The encoded value of a missing label, ``IGNORE`` or NaN.
-        distinct: Whether ``adapt`` only asks which labels there are, not how often.
+        missing_words: What ``missing`` of the config says: tidy names that stand for a missing label.
+        counted: Whether ``adapt`` takes labels as :class:`.raw_labels.Counted`, each once, some of them several times.
         irregular: What ``count_irregular`` counts, for the warning of it.
         main_metric: Name of the metric that stands for the task in averages and in the choice of checkpoints.
         head: Features → logits; there after ``build``.
@@ -80,12 +68,14 @@ class Task(nn.Module, ABC):
     level: ClassVar[Literal["pooled", "tokens"]] = "pooled"
     missing: ClassVar[float] = IGNORE
     lower_is_better: ClassVar[frozenset[str]] = frozenset()
-    distinct: ClassVar[bool] = False
+    counted: ClassVar[bool] = False
     irregular: ClassVar[str] = "labels"
 
-    def __init__(self, main_metric: str, dropout: float = 0.1) -> None:
+    def __init__(self, main_metric: str, dropout: float = 0.1, missing: Missing = None) -> None:
         super().__init__()
         self.main_metric = main_metric
+        self.missing_words = missing_words(missing)
+        self._remarks: list[str] = []
         self.dropout = nn.Dropout(dropout)
         self.head: nn.Module | None = None
 
@@ -105,6 +95,13 @@ class Task(nn.Module, ABC):
         Raises:
             UserError: Where the value cannot be understood. The caller adds file, column and row.
         """
+
+    def is_missing(self, value: Any) -> bool:
+        """Whether a raw label, or one of several in it, is missing: None, blank, NaN, or a word of ``missing``."""
+        if is_missing(value):
+            return True
+        known = self.missing_words and isinstance(value, str | Number)
+        return bool(known) and tidy(str(value)) in self.missing_words
 
     def check(self, value: Any) -> None:
         """Raises :class:`UserError` if a raw label could not be understood whatever the label set is."""
@@ -169,15 +166,6 @@ class Task(nn.Module, ABC):
             mask: True at real positions [B, L], for tasks of the ``tokens`` level.
         """
 
-    def place(self, decoded: dict[str, Any], words: InputWords) -> dict[str, Any]:
-        """One prediction beside its input, for tasks of the ``tokens`` level; as it is by default.
-
-        Args:
-            decoded: What ``decode`` made of one example.
-            words: All words of the input, also those that the encoder cut off.
-        """
-        return decoded
-
     def correct(self, logits: Tensor, targets: Tensor) -> Tensor | None:
         """Whether all labels of an example are right: 1 or 0 [B], NaN where a label is missing. None: not defined."""
         return None
@@ -185,6 +173,10 @@ class Task(nn.Module, ABC):
     def report(self, counts: Any) -> Mapping[str, LabelScores]:
         """Per-label scores from what ``label_counts`` computed: label name → scalars. Empty where there are none."""
         return {}
+
+    def remarks(self) -> list[str]:
+        """What to tell the user of the task before training: what ``adapt`` did, or found doubtful; a line each."""
+        return self._remarks
 
     @property
     def higher_is_better(self) -> bool:
@@ -195,13 +187,6 @@ class Task(nn.Module, ABC):
 def full_precision(values: Tensor) -> Tensor:
     """The values in float32 at least: a float16 loss overflows under a gradient scaler."""
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
-
-
-def is_missing(value: Any) -> bool:
-    """Whether a raw label is missing: None, an empty text, or NaN."""
-    if isinstance(value, str):
-        return not value
-    return value is None or (isinstance(value, Real) and value != value)
 
 
 def name_of(value: Any) -> str:
@@ -215,16 +200,18 @@ def name_of(value: Any) -> str:
     return str(value)
 
 
-def index_of(name: Any, labels: Sequence[str], index: Mapping[str, int]) -> int:
-    """Position of a label name in the label set.
+def index_of(name: Any, labels: Sequence[str], names: Names) -> int:
+    """Position of a label name in the label set, whichever its spelling (see :class:`.raw_labels.Names`).
 
     Raises:
         UserError: If it is not there; it names the nearest one.
     """
-    try:
-        return index[name_of(name)]
-    except KeyError:
-        raise UserError(
-            f"label {shown(str(name))} is not among the task's {len(labels)} labels, which come from `labels` or, "
-            f"without it, from the training split; {did_you_mean(str(name), labels)}"
-        ) from None
+    position = names.find(name_of(name))
+    if position is not None:
+        return position
+    unlabelled = likely_missing([str(name)])
+    no_label = f"; if it means 'no label', set `{as_setting(unlabelled)}`" if unlabelled else ""
+    raise UserError(
+        f"label {shown(str(name))} is not among the task's {len(labels)} labels, which come from `labels` or, "
+        f"without it, from the training split; {did_you_mean(str(name), labels)}{no_label}"
+    )

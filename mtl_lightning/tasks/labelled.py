@@ -1,14 +1,18 @@
 """What tasks with a set of label names have in common."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from mtl_lightning.errors import UserError
-from mtl_lightning.tasks.base import IGNORE, LabelScores, Task, full_precision, index_of, is_missing, name_of
+from mtl_lightning.raw_labels import Names, tidy
+from mtl_lightning.tasks.base import IGNORE, LabelScores, Task, full_precision, index_of, name_of
+from mtl_lightning.tasks.label_set import counted, doubts, one_spelling
+from mtl_lightning.tasks.missing import Missing
 
 
 class LabelledTask(Task):
@@ -16,30 +20,46 @@ class LabelledTask(Task):
 
     Args:
         labels: Label names, in the order of the outputs; a number is the name that it has in the data. Null: those of
-            the training split, sorted.
+            the training split, sorted; what is doubtful about them is said before training.
         main_metric: See :class:`Task`.
         dropout: Before the head.
+        missing: Words that mean "no label" in the data, one or a list.
+
+    Attributes:
+        several: What to do where a label looks like several joined by ``{}``.
     """
 
-    distinct = True
+    counted = True
+    several: ClassVar[str] = "for several labels an example, use `MultiLabelClassification` with `separator: '{}'`"
 
-    def __init__(self, labels: Sequence[str | int] | None, main_metric: str, dropout: float) -> None:
-        super().__init__(main_metric, dropout)
+    def __init__(
+        self, labels: Sequence[str | int] | None, main_metric: str, dropout: float, missing: Missing = None
+    ) -> None:
+        super().__init__(main_metric, dropout, missing)
         self._set_labels(labels)
 
     def _set_labels(self, labels: Sequence[str | int] | None) -> None:
         self.labels = None if labels is None else [str(label) for label in labels]
-        self._index = {label: i for i, label in enumerate(self.labels or [])}
-        if len(self._index) != len(self.labels or []):
+        self._names = Names(self.labels or [])
+        if len(self._names.exact) != len(self.labels or []):
             raise UserError(f"`labels` names a label twice: {self.labels}")
         if labels is not None and len(labels) < 2:
             raise UserError(f"`labels` must name at least two labels, found {self.labels}")
+        if both := [label for label in self.labels or [] if tidy(label) in self.missing_words]:
+            raise UserError(f"`labels` and `missing` both name {both[0]!r}; take it out of one of them")
 
     def adapt(self, values: Iterable[Any]) -> None:
-        found = sorted({name for value in values for name in self.names(value)})
+        tally: Counter[str] = Counter()
+        for value, count in counted(values):
+            for name in self.names(value):
+                tally[name] += count
+        joined, notes = one_spelling(dict(sorted(tally.items())))
+        found = self.complete(sorted(joined))
         if len(found) < 2:
-            raise UserError(f"needs at least two labels, found {found or 'none'} in the training split")
-        self._set_labels(self.complete(found))
+            said = f"only {found[0]!r} ({joined[found[0]]:,} times)" if found else "none"
+            raise UserError(f"needs at least two labels, found {said} in the training split")
+        self._set_labels(found)
+        self._remarks = [*notes, *doubts(joined, self.several)]
 
     def names(self, value: Any) -> list[str]:
         """The label names in one raw value, none if it is missing.
@@ -47,7 +67,7 @@ class LabelledTask(Task):
         Raises:
             UserError: If the value cannot be understood.
         """
-        return [] if is_missing(value) else [name_of(value)]
+        return [] if self.is_missing(value) else [name_of(value)]
 
     def check(self, value: Any) -> None:
         self.names(value)
@@ -71,7 +91,7 @@ class LabelledTask(Task):
     def index(self, name: Any) -> int:
         """Position of a label name; see :func:`index_of`."""
         assert self.labels is not None, "adapt() comes first"
-        return index_of(name, self.labels, self._index)
+        return index_of(name, self.labels, self._names)
 
     def report(self, counts: Tensor) -> dict[str, LabelScores]:
         """From torchmetrics' stat scores [C, 5]: true positives, false positives, true and false negatives, support."""

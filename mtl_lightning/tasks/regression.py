@@ -4,21 +4,22 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection, PearsonCorrCoef
 
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.tasks.base import Task, full_precision
+from mtl_lightning.tasks.missing import Missing, as_setting, likely_missing
+from mtl_lightning.tasks.targets import LARGEST, Spread, to_number
 
 
 class Regression(Task):
     """Regression of one number, by the squared error of the standardised target.
 
-    The head predicts ``(target - mean) / std``, so that losses of tasks on different scales are comparable; metrics and
-    predictions are in the target's own unit.
+    Targets are standardised, ``(target - mean) / std``, in double precision where they are encoded. So all that follows
+    has numbers around 0 to do with: no digit of targets far from 0 is lost, in whatever precision the model trains, and
+    losses of tasks on different scales are comparable. Metrics and predictions are in the target's own unit again.
 
     Metrics: ``pearson``, ``rmse``, ``mae``.
 
@@ -27,6 +28,7 @@ class Regression(Task):
         std: Standard deviation of the target; null: the training split's.
         main_metric: The metric that stands for the task.
         dropout: Before the head.
+        missing: Words or numbers that mean "no label" in the data, one or a list, say ``[NA, -999]``.
     """
 
     missing = math.nan
@@ -38,52 +40,54 @@ class Regression(Task):
         std: float | None = None,
         main_metric: str = "pearson",
         dropout: float = 0.1,
+        missing: Missing = None,
     ) -> None:
-        super().__init__(main_metric, dropout)
-        if std is not None and not std > 0:
+        super().__init__(main_metric, dropout, missing)
+        if std is not None and not (std > 0 and math.isfinite(std)):
             raise UserError(f"`std` must be positive, found {std}")
+        if mean is not None and not math.isfinite(mean):
+            raise UserError(f"`mean` must be a number, found {mean}")
         self.mean = mean
         self.std = std
 
     def adapt(self, values: Iterable[Any]) -> None:
-        targets = np.array([number for value in values if (number := _number(value)) is not None])
-        if len(targets) == 0:
-            raise UserError("has no label in the training split")
-        self.mean = float(targets.mean()) if self.mean is None else self.mean
-        self.std = (float(targets.std()) or 1.0) if self.std is None else self.std
+        spread = Spread.of(value for value in values if not self.is_missing(value))
+        self.mean = spread.mean if self.mean is None else self.mean
+        self.std = spread.std if self.std is None else self.std
+        self._remarks = spread.notes
 
     def adapted(self) -> dict[str, Any]:
         return {} if self.mean is None or self.std is None else {"mean": self.mean, "std": self.std}
 
     def encode(self, value: Any) -> float:
-        if value is None or (isinstance(value, str) and not value):
-            return math.nan
-        number = _number(value)
-        if number is None:
-            raise UserError(f"expected a finite number, found {shown(value)}")
-        return number
+        """The standardised target."""
+        assert self.mean is not None and self.std is not None, "adapt() comes first"
+        return math.nan if self.is_missing(value) else (self._read(value) - self.mean) / self.std
+
+    def is_missing(self, value: Any) -> bool:
+        """As of other tasks; but NaN is the result of a calculation that went wrong, unless ``missing`` names it."""
+        return super().is_missing(value) and (value == value or "nan" in self.missing_words)
 
     def check(self, value: Any) -> None:
-        self.encode(value)
+        if not self.is_missing(value):
+            self._read(value)
 
     @property
     def num_outputs(self) -> int:
         return 1
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        assert self.mean is not None and self.std is not None, "adapt() comes first"
         present = ~targets.isnan()
-        errors = mse_loss(
-            full_precision(logits[:, 0]), ((targets - self.mean) / self.std).nan_to_num(), reduction="none"
-        )
+        errors = mse_loss(full_precision(logits[:, 0]), targets.nan_to_num(), reduction="none")
         return (errors * present).sum() / present.sum().clamp(min=1)
 
     def metrics(self) -> MetricCollection:
+        assert self.std is not None, "adapt() comes first"
         return MetricCollection(
             {
                 "pearson": PearsonCorrCoef(),
-                "rmse": MeanSquaredError(squared=False),
-                "mae": MeanAbsoluteError(),
+                "rmse": MeanSquaredError(squared=False) * self.std,
+                "mae": MeanAbsoluteError() * self.std,
             },
             compute_groups=False,
         )
@@ -91,21 +95,26 @@ class Regression(Task):
     def update(self, metrics: MetricCollection, logits: Tensor, targets: Tensor) -> None:
         present = ~targets.isnan()
         if present.any():
-            metrics.update(self._predict(logits)[present], targets[present])
+            metrics.update(self._predict(logits)[present], full_precision(targets[present]))
 
     def decode(self, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
-        return [{"value": value} for value in self._predict(logits).tolist()]
+        assert self.mean is not None and self.std is not None, "adapt() comes first"
+        return [{"value": value * self.std + self.mean} for value in self._predict(logits).tolist()]
 
     def _predict(self, logits: Tensor) -> Tensor:
-        assert self.mean is not None and self.std is not None, "adapt() comes first"
-        return torch.add(full_precision(logits[:, 0]) * self.std, self.mean)
+        """The standardised predictions [B]."""
+        return full_precision(logits[:, 0])
 
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, str) and "_" in value:  # Python's own way to group digits
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
+    def _read(self, value: Any) -> float:
+        """The number that a raw label is."""
+        number = to_number(value)
+        if number is None or not math.isfinite(number):
+            word = likely_missing([str(value)])
+            no_label = f"; if it means 'no label', set `{as_setting(word)}`" if word else ""
+            raise UserError(f"expected a finite number, found {shown(value)}{no_label}")
+        if abs(number) > LARGEST:
+            raise UserError(
+                f"expected a number of at most {LARGEST:g} in size, found {shown(value)}; take its logarithm, or "
+                f"another unit"
+            )
+        return number

@@ -16,8 +16,9 @@ from torchmetrics.classification import (
 from torchmetrics.utilities import dim_zero_cat
 
 from mtl_lightning.errors import UserError
-from mtl_lightning.tasks.base import IGNORE, full_precision, is_missing, name_of
+from mtl_lightning.tasks.base import IGNORE, full_precision, name_of
 from mtl_lightning.tasks.labelled import LabelledTask, fill_missing, mean_cross_entropy
+from mtl_lightning.tasks.missing import Missing
 
 
 class AreaUnderROC(BinaryAUROC):
@@ -40,6 +41,8 @@ class SequenceClassification(LabelledTask):
         main_metric: The metric that stands for the task.
         dropout: Before the head.
         label_smoothing: See torch's cross entropy.
+        missing: Words that mean "no label" in the data, one or a list, say ``[NA, none]``; None, blank texts and NaN
+            always do.
     """
 
     def __init__(
@@ -48,15 +51,16 @@ class SequenceClassification(LabelledTask):
         main_metric: str = "accuracy",
         dropout: float = 0.1,
         label_smoothing: float = 0.0,
+        missing: Missing = None,
     ) -> None:
-        super().__init__(labels, main_metric, dropout)
+        super().__init__(labels, main_metric, dropout, missing)
         self.label_smoothing = label_smoothing
 
     def encode(self, value: Any) -> int:
-        return IGNORE if is_missing(value) else self.index(value)
+        return IGNORE if self.is_missing(value) else self.index(value)
 
     def relabel(self, value: Any, rename: Callable[[str], str]) -> Any:
-        return value if is_missing(value) else rename(name_of(value))
+        return None if self.is_missing(value) else rename(name_of(value))
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         return mean_cross_entropy(logits, targets, self.label_smoothing)

@@ -1,7 +1,6 @@
 """One label for each word: tags, or spans written as BIO tags."""
 
 from collections.abc import Callable, Iterable, Sequence
-from statistics import fmean
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -10,8 +9,11 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassStatScores
 
 from mtl_lightning.errors import UserError, shown
-from mtl_lightning.tasks.base import IGNORE, InputWords, LabelScores, full_precision, is_missing, name_of
+from mtl_lightning.raw_labels import tidy
+from mtl_lightning.tasks.base import IGNORE, LabelScores, full_precision, name_of
 from mtl_lightning.tasks.labelled import LabelledTask, fill_missing, mean_cross_entropy, per_label
+from mtl_lightning.tasks.lists import listed
+from mtl_lightning.tasks.missing import Missing, missing_words
 from mtl_lightning.tasks.span_f1 import SpanCounts, SpanScore, span_types
 
 T = TypeVar("T")
@@ -20,28 +22,25 @@ T = TypeVar("T")
 class TokenClassification(LabelledTask):
     """Classification of words, by cross entropy over the labels.
 
-    A raw label is a list of tags, one a word, or None where the example has none; a tag that is None, empty or
-    ``missing_tag`` is missing. Words that the encoder cut off have no label either.
+    A raw label is a list of tags, one a word, also one that CSV made a text of (``"['O', 'B-x']"``), or None where the
+    example has none; a tag that is None, blank or a word of ``missing`` is missing. Words that the encoder cut off have
+    no label either.
 
     Metrics: ``accuracy`` over words; ``f1``: with ``scheme: tags`` macro over tags, with ``scheme: bio`` that of whole
     spans (micro, as conlleval and seqeval count them), and then also ``precision`` and ``recall``.
-
-    A prediction has ``labels`` and ``probabilities``, one a word, null for words that the encoder cut off. Where the
-    input is a text, ``words`` and their ``offsets`` in it follow. With ``scheme: bio`` there are ``spans``, as a
-    pipeline of transformers gives them: ``label``, ``score`` (mean probability of the words), ``word`` (what stands
-    there), ``start`` and ``end``: characters of a text, end exclusive. Of a list of words they are positions in it, as
-    ``start_word`` and ``end_word`` always are.
 
     Args:
         scheme: ``tags``, or ``bio``: the tags are ``O``, ``B-x`` and ``I-x`` and mark spans.
         labels: Tags, in the order of the outputs; null: those of the training split, sorted, in ``bio`` completed to
             ``O``, ``B-x`` and ``I-x`` for each type x.
         main_metric: The metric that stands for the task; null: ``accuracy`` for ``tags``, ``f1`` for ``bio``.
-        missing_tag: A tag that stands for a missing label.
+        missing_tag: A tag that stands for a missing label; ``missing`` takes several.
         dropout: Before the head.
+        missing: Tags that mean "no label", one or a list, say ``[_, NA]``.
     """
 
     level = "tokens"
+    several = "a word has one tag; mend the data, or join them by `label_maps`"
     irregular = "tags `I-x` follow no tag of type x; each starts a span, as in conlleval"
 
     def __init__(
@@ -51,10 +50,12 @@ class TokenClassification(LabelledTask):
         main_metric: str | None = None,
         missing_tag: str | None = None,
         dropout: float = 0.1,
+        missing: Missing = None,
     ) -> None:
-        super().__init__(labels, main_metric or ("f1" if scheme == "bio" else "accuracy"), dropout)
+        super().__init__(labels, main_metric or ("f1" if scheme == "bio" else "accuracy"), dropout, missing)
         self.scheme = scheme
         self.missing_tag = missing_tag
+        self.missing_words |= missing_words(missing_tag)
         if self.labels is not None and scheme == "bio":
             _check_bio(self.labels)
 
@@ -68,9 +69,9 @@ class TokenClassification(LabelledTask):
         return ["O", *(f"{prefix}-{name}" for name in span_types(found) for prefix in "BI")]
 
     def encode(self, value: Any) -> list[int]:
-        if self.missing_tag is None and isinstance(value, list):
+        if not self.missing_words and isinstance(value, list):
             try:
-                return [self._index[tag] for tag in value]  # most labels, in a tenth of the time
+                return [self._names.exact[tag] for tag in value]  # most labels, in a tenth of the time
             except (KeyError, TypeError):
                 pass
         return self._each(value, lambda tag: IGNORE if (name := self._name(tag)) is None else self.index(name))
@@ -86,7 +87,7 @@ class TokenClassification(LabelledTask):
         return count
 
     def relabel(self, value: Any, rename: Callable[[str], str]) -> Any:
-        return None if is_missing(value) else self._each(value, lambda tag: self._rename(tag, rename))
+        return None if self.is_missing(value) else self._each(value, lambda tag: self._rename(tag, rename))
 
     def check_names(self, names: Sequence[str]) -> None:
         super().check_names(names if self.scheme == "tags" else [n if n == "O" else f"B-{n}" for n in names])
@@ -120,18 +121,9 @@ class TokenClassification(LabelledTask):
         probability, index = full_precision(logits).softmax(-1).max(-1)
         decoded = []
         for tags, probabilities, length in zip(index.tolist(), probability.tolist(), mask.sum(1).tolist(), strict=True):
-            names, scores = [self.labels[tag] for tag in tags[:length]], probabilities[:length]
-            decoded.append({"labels": names, "probabilities": scores, **self._decode_spans(names, scores)})
+            names = [self.labels[tag] for tag in tags[:length]]
+            decoded.append({"labels": names, "probabilities": probabilities[:length], **self._decode_spans(names)})
         return decoded
-
-    def place(self, decoded: dict[str, Any], words: InputWords) -> dict[str, Any]:
-        cut = [None] * (len(words.words) - len(decoded["labels"]))
-        placed = {**decoded, "labels": decoded["labels"] + cut, "probabilities": decoded["probabilities"] + cut}
-        if "spans" in decoded:
-            placed["spans"] = [{**span, **words.excerpt(span["start"], span["end"])} for span in decoded["spans"]]
-        if words.text is not None:
-            placed |= {"words": list(words.words), "offsets": [list(offset) for offset in words.offsets]}
-        return placed
 
     def correct(self, logits: Tensor, targets: Tensor) -> Tensor:
         present = targets != IGNORE
@@ -146,8 +138,10 @@ class TokenClassification(LabelledTask):
 
     def _each(self, value: Any, convert: Callable[[Any], T]) -> list[T]:
         """Something for each tag of a raw label."""
-        if is_missing(value):
+        if self.is_missing(value):
             return []
+        if isinstance(value, str):
+            value = listed(value) or value
         if not isinstance(value, list | tuple):
             raise UserError(f"expected a list of tags, one a word, found {shown(value)}")
         converted = []
@@ -160,11 +154,12 @@ class TokenClassification(LabelledTask):
 
     def _name(self, tag: Any) -> str | None:
         """The name of a tag; None if it is missing."""
-        if is_missing(tag) or (name := name_of(tag)) == self.missing_tag:
+        if self.is_missing(tag):
             return None
         if self.scheme == "bio":
-            _check_bio([name])
-        return name
+            _check_bio([name := tidy(name_of(tag))])
+            return name
+        return name_of(tag)
 
     def _rename(self, tag: Any, rename: Callable[[str], str]) -> str | None:
         name = self._name(tag)
@@ -175,7 +170,7 @@ class TokenClassification(LabelledTask):
         mapped = rename(name[2:])
         return mapped if mapped == "O" else f"{name[:2]}{mapped}"
 
-    def _decode_spans(self, tags: Sequence[str], probabilities: Sequence[float]) -> dict[str, Any]:
+    def _decode_spans(self, tags: list[str]) -> dict[str, Any]:
         """Spans of words, end exclusive, by the rule of :class:`SpanCounts`."""
         if self.scheme == "tags":
             return {}
@@ -187,9 +182,6 @@ class TokenClassification(LabelledTask):
                     spans.append({"label": tag[2:], "start": position})
                 spans[-1]["end"] = position + 1
             previous = tag
-        for span in spans:
-            first, last = span["start"], span["end"]
-            span.update(score=fmean(probabilities[first:last]), start_word=first, end_word=last)
         return {"spans": spans}
 
 

@@ -70,6 +70,8 @@ def _rebuild(task: Task, changes: Mapping[str, Any]) -> Task:
     unknown = sorted(set(changes) - set(parameters))
     assert not unknown, f"adapted() names {unknown}, which are no arguments of {type(task).__name__}"
     arguments = dict(changes)
+    if "missing" in parameters:  # the attribute of this name is what a missing label is encoded as
+        arguments["missing"] = sorted(task.missing_words)
     for name, parameter in parameters.items():
         if name not in arguments and not isinstance(getattr(task, name, nn.Identity()), nn.Module):
             arguments[name] = getattr(task, name)

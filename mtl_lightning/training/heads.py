@@ -1,20 +1,26 @@
 """Completes tasks by what the training data says, and builds their heads."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from zlib import crc32
 
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 
 from mtl_lightning.errors import UserError
 from mtl_lightning.tasks import Task
+
+_warn = rank_zero_only(logging.getLogger(__name__).warning)
 
 TrainingLabels = Callable[[str], Iterable[Any]]
 """Raw training labels of a task."""
 
 
 def build_heads(tasks: Mapping[str, Task], features: int, training_labels: TrainingLabels | None) -> None:
-    """Builds the heads. Their first weights depend on the seed and the task's name alone.
+    """Builds the heads, and says what the user should know of the labels.
+
+    The first weights depend on the seed and the task's name alone.
 
     Args:
         tasks: The tasks, by name.
@@ -34,5 +40,7 @@ def build_heads(tasks: Mapping[str, Task], features: int, training_labels: Train
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed((torch.initial_seed() + crc32(name.encode())) % 2**63)
                 task.build(features)
+            for remark in task.remarks():
+                _warn(f"task '{name}': {remark}")
         except UserError as error:
             raise UserError(f"model.tasks.{name}: {error}") from error

@@ -29,6 +29,8 @@ OF_ITSELF = {part: {part, "errors", "version"} for part in ("weighting", "sharin
 """What each part may import of this package."""
 for part in ("encoders", "data"):
     OF_ITSELF[part].add("padding")
+for part in ("tasks", "data"):
+    OF_ITSELF[part].add("raw_labels")
 
 OF_OTHERS = {"weighting": {"torch", "numpy", "scipy", "torchjd"}, "sharing": {"torch"}}
 """What some parts may import besides the standard library; other parts are held by NOT_OF_OTHERS."""
@@ -150,7 +152,7 @@ LAYERS = {
         "callbacks | checkpoints | plugins",
         "backward | data | encoders | optim | tasks",
         "sharing | weighting",
-        "padding | demo | version",
+        "padding | demo | raw_labels | version",
         "errors",
     ),
     "data": ("module", "sources", "streams", "readers"),

@@ -9,6 +9,7 @@ import yaml
 
 from mtl_lightning.data.sources.paths import existing_file
 from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.raw_labels import Names
 
 LabelMap = Mapping[str, Sequence[str]]
 """For each label of a task, the data set's labels that mean it."""
@@ -43,18 +44,19 @@ class Renaming:
                         f"{where} names '{name}' under both '{self.names[name]}' and '{target}'; choose one"
                     )
         self.targets = [str(target) for target in label_map]
+        self._sources, self._names = list(self.names), Names(self.names)
 
     def __call__(self, name: str) -> str:
-        """The task's name of a label.
+        """The task's name of a label, whichever its spelling (see :class:`.raw_labels.Names`).
 
         Raises:
             UserError: If no entry names it.
         """
-        try:
-            return self.names[name]
-        except KeyError:
+        position = self._names.find(name)
+        if position is None:
             hint = did_you_mean(name, self.names)
-            raise UserError(f"label {name!r} is in no entry of {self.where}; {hint}") from None
+            raise UserError(f"label {name!r} is in no entry of {self.where}; {hint}")
+        return self.names[self._sources[position]]
 
 
 def read_label_map(path: Path, where: str) -> Any:

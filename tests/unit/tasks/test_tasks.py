@@ -145,9 +145,10 @@ def test_decoding_leaves_out_padding() -> None:
     mask = torch.tensor([[True, True, True], [True, False, False]])
     rows = task.decode(logits_of(torch.tensor([[1, 2, 0], [3, 4, 4]]), len(TAGS)), mask)
     assert [row["labels"] for row in rows] == [["B-a", "I-a", "O"], ["B-b"]]
-    places = [[(span["label"], span["start"], span["end"]) for span in row["spans"]] for row in rows]
-    assert places == [[("a", 0, 2)], [("b", 0, 1)]]
-    assert rows[0]["spans"][0]["score"] == pytest.approx(sum(rows[0]["probabilities"][:2]) / 2)
+    assert [row["spans"] for row in rows] == [
+        [{"label": "a", "start": 0, "end": 2}],
+        [{"label": "b", "start": 0, "end": 1}],
+    ]
     assert [len(row["probabilities"]) for row in rows] == [3, 1]
 
 
@@ -413,7 +414,7 @@ def test_regression_standardises_its_loss_and_keeps_units_elsewhere() -> None:
     task.adapt(["1", None, 3.0, 8])
     assert task.adapted() == {"mean": 4.0, "std": pytest.approx(math.sqrt(26 / 3))}
     built(task)
-    logits, targets = torch.tensor([[-0.5], [0.0], [1.5], [7.0]]), torch.tensor([1.0, 3.0, 8.0, math.nan])
+    logits, targets = torch.tensor([[-0.5], [0.0], [1.5], [7.0]]), torch.tensor([*map(task.encode, (1, 3, 8, None))])
     std = math.sqrt(26 / 3)
     values = [4 - 0.5 * std, 4.0, 4 + 1.5 * std]
     errors = [value - target for value, target in zip(values, [1.0, 3.0, 8.0], strict=True)]
@@ -424,7 +425,7 @@ def test_regression_standardises_its_loss_and_keeps_units_elsewhere() -> None:
     assert [row["value"] for row in task.decode(logits, None)][:3] == pytest.approx(values)
 
 
-@pytest.mark.parametrize("value", ["abc", [1.0], math.inf, "-inf", "nan"], ids=str)
+@pytest.mark.parametrize("value", ["abc", [1.0], math.inf, "-inf"], ids=str)
 def test_regression_refuses_what_is_no_number(value: Any) -> None:
     with pytest.raises(UserError) as error:
         Regression(mean=0, std=1).encode(value)

@@ -53,11 +53,14 @@ TASKS: dict[str, tuple[Callable[[], Task], list[Any]]] = {
     "classes-configured": (lambda: SequenceClassification(labels=["no", "yes"], main_metric="auroc"), CLASSES),
     "multi-label-lists": (MultiLabelClassification, [["a", "b"], None, [], ["b"], ["a"]]),
     "multi-label-texts": (lambda: MultiLabelClassification(separator="|"), ["a|b", "", None, "c", "a"]),
+    "classes-with-missing-word": (lambda: SequenceClassification(missing=["perhaps", "?"]), [*CLASSES, "perhaps"]),
+    "multi-label-vectors": (MultiLabelClassification, [[1, 0, 1], None, [0, 0, 0], [0, 1, 0]]),
     "tags": (TokenClassification, TAGS),
     "tags-with-missing-tag": (lambda: TokenClassification(missing_tag="c", main_metric="f1"), TAGS),
     "spans": (lambda: TokenClassification(scheme="bio"), SPANS),
     "spans-of-one-type": (lambda: TokenClassification(scheme="bio"), [["O", "B-x"], None, ["I-x"]]),
     "regression": (Regression, [1.5, None, -2, "7", 3.0]),
+    "regression-with-missing-number": (lambda: Regression(missing=-2), [1.5, None, -2, "7", 3.0]),
     "regression-configured-mean": (lambda: Regression(mean=10.0, main_metric="rmse"), [1.5, None, -2, "7", 3.0]),
 }
 ENCODERS: dict[str, tuple[Callable[[], Encoder], dict[str, Sequence[Any]]]] = {
