@@ -1,45 +1,104 @@
 """Writes predictions, each beside its input."""
 
-import json
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import BasePredictionWriter
+from lightning.pytorch import Callback
+
+from mtl_lightning.cli.prediction_lines import PredictionLines
+from mtl_lightning.errors import UserError
 
 
-class PredictionWriter(BasePredictionWriter):
-    """Writes predictions as they come, each beside its input.
+class PredictionWriter(Callback):
+    """Writes predictions as they come, each beside its input, in the order of the inputs.
+
+    Of several processes each predicts its share of a step's inputs, and the first one writes them all.
 
     Args:
         output: A file, or ``-``.
-        table: The raw inputs.
+        shares_inputs: Whether the first process alone has read the inputs, and tells the others.
     """
 
-    def __init__(self, output: str, table: Any) -> None:
-        super().__init__("batch")
+    def __init__(self, output: str, shares_inputs: bool = False) -> None:
         self.output = output
-        self.table = table
-        self._file = sys.stdout
+        self.shares_inputs = shares_inputs
+        self._file: IO[str] = sys.stdout
+        self._lines: PredictionLines | None = None
+        self._refused: list[int] = []
+        self._num_written = 0
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Shares the inputs."""
+        if self.shares_inputs:
+            data: Any = trainer.datamodule  # type: ignore[attr-defined]
+            data.predict_source = trainer.strategy.broadcast(data.predict_source)
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Opens the file."""
-        if self.output != "-":
-            Path(self.output).parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(self.output, "w", encoding="utf-8")  # noqa: SIM115
+        self._lines = PredictionLines(trainer.datamodule, pl_module)  # type: ignore[attr-defined, arg-type]
+        self._refused = sorted(self._lines.reasons, reverse=True)
+        if trainer.is_global_zero and self.output != "-":
+            with self._explained():
+                Path(self.output).parent.mkdir(parents=True, exist_ok=True)
+                self._file = open(self.output, "w", encoding="utf-8")  # noqa: SIM115
 
-    def write_on_batch_end(
-        self, trainer: Any, pl_module: Any, prediction: Any, batch_indices: Any, batch: Any, *args: Any
+    def on_predict_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Writes a line for each example of a batch."""
+        """Writes a line for each input of a step, and for those between them that were refused."""
+        assert self._lines is not None, "on_predict_start comes first"
         rows = [row for part in batch.values() for row in part.examples]
-        for row, predicted in zip(rows, prediction, strict=True):
-            line = {**self.table[row], "predictions": predicted}
-            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        own = list(zip(rows, self._lines.predicted(rows, outputs), strict=True))
+        parts = [trainer.strategy.broadcast(own, src=rank) for rank in range(trainer.world_size)]
+        if trainer.is_global_zero:
+            with self._explained():
+                for row, line in sorted(chain(*parts)):
+                    self._write_refused(before=row)
+                    self._write(line)
+                self._file.flush()
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Closes the file."""
+        """Writes what was refused after the last prediction, and closes the file."""
+        assert self._lines is not None, "on_predict_start comes first"
+        if trainer.is_global_zero:
+            with self._explained():
+                if self._num_written + len(self._refused) == self._lines.num_inputs:  # no limit has cut them short
+                    self._write_refused(before=self._lines.num_inputs)
+                self._close()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Keeps what is written so far."""
+        with suppress(OSError):
+            self._close()
+
+    def _close(self) -> None:
         self._file.flush()
         if self._file is not sys.stdout:
             self._file.close()
+
+    def _write_refused(self, before: int) -> None:
+        assert self._lines is not None, "on_predict_start comes first"
+        while self._refused and self._refused[-1] < before:
+            self._write(self._lines.refused(self._refused.pop()))
+
+    def _write(self, line: str) -> None:
+        self._file.write(line + "\n")
+        self._num_written += 1
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Makes :class:`UserError` of what a file, or the reader of standard output, refuses."""
+        try:
+            yield
+        except BrokenPipeError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._file.fileno())  # or Python complains again at its end
+            raise UserError(f"--output: its reader left after {self._num_written} lines") from error
+        except OSError as error:
+            name = "standard output" if self.output == "-" else self.output
+            raise UserError(f"--output: cannot write {name}: {error.strerror}") from error

@@ -1,9 +1,12 @@
 """Lightning's Trainer, which also reports what it found."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 import lightning.pytorch as pl
+from datasets import Dataset
+from lightning.pytorch.utilities import rank_zero_only
 
 from mtl_lightning.cli.loggers import sync_command
 from mtl_lightning.cli.prediction_writer import PredictionWriter
@@ -87,7 +90,10 @@ class Trainer(pl.Trainer):
         input: str = "-",
         output: str = "-",
     ) -> None:
-        """Writes one JSON line for each input, with the predictions of all heads.
+        """Writes one JSON line for each input, in their order, with the predictions of all heads.
+
+        An input that cannot be predicted on (an empty line, a damaged row) has ``null`` there, and says why in
+        ``reason``.
 
         Args:
             model: What predicts.
@@ -96,12 +102,14 @@ class Trainer(pl.Trainer):
             input: File of inputs: texts, one a line, or a table; ``-`` reads texts from standard input.
             output: File of predictions; ``-`` is standard output.
         """
-        if self.world_size > 1:
-            raise UserError(f"predict runs on one process, found {self.world_size}; set `--trainer.devices=1`")
-        datamodule.predict_source = read_inputs(input, datamodule.datasets)
-        writer = PredictionWriter(output, datamodule.predict_source[1])
-        self.callbacks.append(writer)  # type: ignore[attr-defined]
+        if Path(output).is_file() and Path(input).is_file() and Path(input).samefile(output):
+            raise UserError(f"--output: {output} is the input, which would be overwritten; name another file")
+        if input != "-" or getattr(rank_zero_only, "rank", 0) == 0:
+            datamodule.predict_source = read_inputs(input, datamodule.datasets)
+        self.callbacks.append(PredictionWriter(output, shares_inputs=input == "-"))  # type: ignore[attr-defined]
         super().predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False, weights_only=True)
+        if self.is_global_zero and datamodule.predict_source is not None:
+            _check_any(datamodule.predict_source[1], datamodule.refused)
 
     def _report(
         self, model: MultiTaskModule, split: str, title: str, json: str | None, per_label: bool = False
@@ -110,6 +118,13 @@ class Trainer(pl.Trainer):
             print_results(model.results[split], model.tasks, title, per_label)
             if json is not None:
                 write_json(model.results[split], json)
+
+
+def _check_any(table: Dataset, refused: Mapping[int, str]) -> None:
+    if len(refused) == len(table):
+        raise UserError(
+            f"--input: of {len(table):,} inputs none can be predicted on; the output says why; the first: {refused[0]}"
+        )
 
 
 _SPLITS = {"val": "validation", "test": "test"}

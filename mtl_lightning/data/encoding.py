@@ -61,7 +61,7 @@ class Encoding:
 
         Raises:
             UserError: For a column that is not there, or a value that cannot be understood; it names the row. Where
-                the data set skips bad rows they are missing in the result, and it is an error if all are bad.
+                the data set skips bad rows they are missing in the result; with labels it is an error if all are bad.
         """
         self.check(table, labelled)
         tasks = self.tasks if labelled else {}
@@ -91,7 +91,7 @@ class Encoding:
                 new_fingerprint=fingerprint,
                 desc=f"encode {self.name}/{split}",
             )
-        if len(encoded) == 0:
+        if labelled and len(encoded) == 0:
             bad = next(self.skipped(table, encoded, split, labelled))
             raise UserError(
                 f"data set '{self.name}': no row of split '{split}' is good; {bad.where}: {bad.reason}; mend it"
@@ -106,11 +106,8 @@ class Encoding:
 
     def skipped(self, table: Dataset, encoded: Dataset, split: str, labelled: bool = True) -> Iterator[BadRow]:
         """The rows of a table that are not in what it was encoded to, and why; arguments as those of the call."""
-        kept = np.zeros(len(table), dtype=bool)
-        if len(encoded):
-            kept[encoded["row"][:]] = True
         (raw, json_columns), encode = exact(table), self._encoder(labelled)
-        for row in np.flatnonzero(~kept).tolist():
+        for row in _missing(table, encoded):
             columns = decoded(raw[row : row + 1], json_columns)
             if (bad := columns.get(BAD, [None])[0]) is not None:
                 line = BadLine(**json.loads(bad))
@@ -121,6 +118,11 @@ class Encoding:
             except UserError as error:
                 content = {name: columns[name][0] for name in visible(table)}
                 yield BadRow(self.source.where(table, split, row, error.word), str(error), content)
+
+    def refused(self, table: Dataset, encoded: Dataset) -> dict[int, str]:
+        """The same of a table without labels: reasons by row."""
+        bad = self.skipped(table, encoded, "predict", labelled=False)
+        return {row: found.reason for row, found in zip(_missing(table, encoded), bad, strict=True)}
 
     def _encode(
         self, columns: Columns, rows: list[int], json_columns: Container[str], split: str, labelled: bool
@@ -172,6 +174,14 @@ def check_columns(where: str, mapping: Mapping[str, str], table: Dataset) -> Non
         if column not in visible(table):
             hint = did_you_mean(column, visible(table))
             raise UserError(f"{where}.{name}: the data has no column '{column}'; {hint}")
+
+
+def _missing(table: Dataset, encoded: Dataset) -> list[int]:
+    """Numbers of the rows of a table that are not in what it was encoded to."""
+    kept = np.zeros(len(table), dtype=bool)
+    if len(encoded):
+        kept[encoded["row"][:]] = True
+    return np.flatnonzero(~kept).tolist()
 
 
 def _take(columns: Columns, rows: Sequence[int]) -> Columns:

@@ -1,6 +1,7 @@
 """Says once what of a data set was left out, cut off, or looks like a mistake."""
 
 import logging
+from collections.abc import Mapping
 
 import numpy as np
 from datasets import Dataset
@@ -26,6 +27,37 @@ def report(encoding: Encoding, table: Dataset, encoded: Dataset, split: str, fol
     if skipped := len(table) - len(encoded):
         path = write_bad_rows(encoding.skipped(table, encoded, split), folder, encoding.name, split)
         _LOG.warning(f"{where}: skipped {skipped:,} of {len(table):,} rows, which are bad; they and why are in {path}")
+    _report_cut(encoding, table, encoded, split)
+    for task in encoding.tasks:
+        counts = integers(encoded, f"irregular/{task}")
+        if counts.any():
+            first = _first(encoding, table, encoded, split, counts)
+            irregular = encoding.tasks[task].irregular
+            _LOG.warning(f"{where}, task '{task}': {counts.sum():,} {irregular}; the first in {first}")
+
+
+def report_inputs(encoding: Encoding, table: Dataset, encoded: Dataset, refused: Mapping[int, str]) -> None:
+    """Logs a warning of inputs that cannot be predicted on, and of those that are cut off.
+
+    Args:
+        encoding: Of the inputs.
+        table: Raw columns.
+        encoded: What they were encoded to.
+        refused: By row, why it was not.
+    """
+    if refused:
+        first = min(refused)
+        where = encoding.source.where(table, "predict", first)
+        _LOG.warning(
+            f"{len(refused):,} of {len(table):,} inputs cannot be predicted on; the output has `null` and the `reason` "
+            f"in their place; the first: {where}: {refused[first]}"
+        )
+    if len(encoded):
+        _report_cut(encoding, table, encoded, "predict")
+
+
+def _report_cut(encoding: Encoding, table: Dataset, encoded: Dataset, split: str) -> None:
+    where = f"data set '{encoding.name}', split '{split}'"
     lost = integers(encoded, "lost")
     if cut := np.count_nonzero(lost):
         limit = getattr(encoding.processor, "max_length", None)
@@ -36,12 +68,6 @@ def report(encoding: Encoding, table: Dataset, encoded: Dataset, split: str, fol
             f"{lost.sum():,} {unit} are cut off (`model.encoder.max_length`); "
             f"the first: {_first(encoding, table, encoded, split, lost)}"
         )
-    for task in encoding.tasks:
-        counts = integers(encoded, f"irregular/{task}")
-        if counts.any():
-            first = _first(encoding, table, encoded, split, counts)
-            irregular = encoding.tasks[task].irregular
-            _LOG.warning(f"{where}, task '{task}': {counts.sum():,} {irregular}; the first in {first}")
 
 
 def without_notes(encoded: Dataset) -> Dataset:

@@ -14,7 +14,7 @@ from mtl_lightning.data.collation import StepDataset
 from mtl_lightning.data.columns import integers, with_prefix
 from mtl_lightning.data.encoding import Encoding
 from mtl_lightning.data.examples import ExampleEncoder
-from mtl_lightning.data.findings import report, without_notes
+from mtl_lightning.data.findings import report, report_inputs, without_notes
 from mtl_lightning.data.labels import check_label_maps, understood_labels
 from mtl_lightning.data.loader import step_loader
 from mtl_lightning.data.overlap import warn_of_overlap
@@ -45,6 +45,12 @@ class MultiTaskDataModule(LightningDataModule):
             training process's cores beside an accelerator.
         seed: Of shuffling.
         tasks: The tasks to train; null: all that the data sets label. Data sets that label none of them are left out.
+        drop_last: Leave out the last training batch of a pass where it is smaller than the others, other examples in
+            each pass. Not needed for batch normalisation: a last batch of one example takes some of the one before it.
+
+    Attributes:
+        predict_source: Inputs to predict on, as :func:`.sources.prediction.read_inputs` returns them.
+        refused: By row of these, why it cannot be predicted on; there once its loader was made.
     """
 
     def __init__(
@@ -57,6 +63,7 @@ class MultiTaskDataModule(LightningDataModule):
         num_workers: int | None = None,
         seed: int = 0,
         tasks: list[str] | None = None,
+        drop_last: bool = False,
     ) -> None:
         super().__init__()
         if not datasets:
@@ -77,7 +84,9 @@ class MultiTaskDataModule(LightningDataModule):
         if seed < 0:
             raise UserError(f"data.seed must be at least 0, found {seed}")
         self.seed = seed
+        self.drop_last = drop_last
         self.predict_source: tuple[DataSource, Dataset] | None = None
+        self.refused: dict[int, str] = {}
         self.progress: Progress | None = None
         self._tables: dict[str, Mapping[str, Dataset | IterableDataset]] = {}
         self._reported: set[tuple[str, str]] = set()
@@ -128,10 +137,13 @@ class MultiTaskDataModule(LightningDataModule):
             rank=self._trainer.global_rank,
             num_replicas=self._trainer.world_size,
             max_tokens=self.max_tokens,
+            drop_last=self.drop_last,
             streams={name: self._stream(name) for name in self.datasets if self._is_stream(name)},
         )
         if empty := [name for name, number in sampler.num_batches.items() if number == 0]:
-            raise UserError(f"data set '{empty[0]}' has fewer training examples than there are processes")
+            batch = f"{self.batch_sizes[empty[0]]} on each process, the batch that `data.drop_last` asks for; lower "
+            fewer = f"{batch}data.batch_size or unset it" if self.drop_last else "there are processes"
+            raise UserError(f"data set '{empty[0]}' has fewer training examples than {fewer}")
         self.progress.begin(sampler)
         return self._loader(tables, sampler)
 
@@ -144,14 +156,21 @@ class MultiTaskDataModule(LightningDataModule):
         return self._evaluation(self._encoded("test"))
 
     def predict_dataloader(self) -> DataLoader[StepBatch]:
-        """Each example of ``predict_source`` once."""
+        """Each example of ``predict_source`` that can be encoded once, in order; the others are in ``refused``."""
         if self.predict_source is None:
             raise UserError("nothing to predict: give `--input FILE`")
         source, table = self.predict_source
         encoding = Encoding("input", source, self._trainer.lightning_module.encoder.processor, {})
         encoded = encoding(table, "predict", labelled=False)
-        report(encoding, table, encoded, "predict", self._trainer.default_root_dir)
-        sampler = SequentialSampler({"input": np.zeros(len(encoded))}, {"input": max(self.eval_batch_sizes.values())})
+        self.refused = encoding.refused(table, encoded)
+        if self._trainer.is_global_zero:
+            report_inputs(encoding, table, encoded, self.refused)
+        sampler = SequentialSampler(
+            {"input": np.zeros(len(encoded))},
+            {"input": max(self.eval_batch_sizes.values())},
+            self._trainer.global_rank,
+            self._trainer.world_size,
+        )
         return self._loader({"input": without_notes(encoded)}, sampler)
 
     @property

@@ -11,7 +11,9 @@ class Passes:
     """Batches of all processes together; a pass shows no example twice.
 
     The sizes of the batches of a pass are those of every other pass. A last batch with fewer rows than processes is
-    left out; which rows that concerns, fewer than ``num_replicas``, differs from pass to pass.
+    left out; which rows that concerns, fewer than ``num_replicas``, differs from pass to pass. A last batch of which a
+    process would get a single row, which batch normalisation refuses, takes rows of the one before it: of 17 rows in
+    batches of 8, the last two have 7 and 2. Only where that one has none to spare (``batch_size`` 2, say) it stays.
 
     Without ``max_tokens``, each stretch of ``bucket`` batches of a permutation is sorted by length and cut into batches
     of ``batch_size`` rows a process. With it, all rows are sorted by their lengths rounded up to 5 significant bits,
@@ -24,19 +26,26 @@ class Passes:
         num_replicas: Number of processes.
         bucket: Number of batches to sort together.
         max_tokens: Largest padded size of what a process gets of a batch; null: any.
+        drop_last: Leave out a last batch that is not full, other rows in each pass.
 
     Attributes:
         sizes: Number of rows of each batch of a pass, of all processes.
     """
 
     def __init__(
-        self, lengths: np.ndarray, batch_size: int, num_replicas: int, bucket: int, max_tokens: int | None
+        self,
+        lengths: np.ndarray,
+        batch_size: int,
+        num_replicas: int,
+        bucket: int,
+        max_tokens: int | None,
+        drop_last: bool = False,
     ) -> None:
         self.num_replicas = num_replicas
         self.stretch = batch_size * num_replicas * bucket
         self.max_tokens = max_tokens
         self.lengths = lengths if max_tokens is None else np.minimum(rounded_up(lengths), max_tokens)
-        self.sizes = self._sizes(batch_size)
+        self.sizes = _spread(self._sizes(batch_size, drop_last), 2 * num_replicas)
 
     def draws(self, sizes: Sequence[int], skip: int, key: Sequence[int]) -> Iterator[np.ndarray]:
         """What is drawn in an epoch, pass after pass, each shuffled anew.
@@ -75,28 +84,44 @@ class Passes:
 
     def _shuffled(self, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """All rows of a pass, similar lengths next to each other, and where each batch starts, with the end."""
-        sizes = self.sizes.copy()
+        sizes = self.sizes
         rows = random.permutation(len(self.lengths))[: sizes.sum()]
         if self.max_tokens is None:
             stretch = np.arange(len(rows)) // self.stretch
             lengths = np.where(stretch % 2, -self.lengths[rows], self.lengths[rows])  # up and down: no jumps in between
             rows = rows[np.lexsort((lengths, stretch))]
-            small = random.integers(len(sizes))  # the smaller batch, if there is one, has rows of any length
-            sizes[small], sizes[-1] = sizes[-1], sizes[small]
+            sizes = np.roll(sizes, random.integers(len(sizes)) + 1)  # the smaller batch, if any, has rows of any length
         else:
             rows = rows[np.argsort(-self.lengths[rows], kind="stable")]
         return rows, np.concatenate([[0], np.cumsum(sizes)])
 
-    def _sizes(self, batch_size: int) -> np.ndarray:
+    def _sizes(self, batch_size: int, drop_last: bool) -> np.ndarray:
         """Cut from the longest to the shortest, so that the sizes fit as well where rows are left out."""
         longest_first, sizes, start = np.sort(self.lengths)[::-1], [], 0
         while (left := len(longest_first) - start) >= self.num_replicas:
             size = batch_size
             if self.max_tokens is not None:
                 size = min(batch_size, self.max_tokens // max(int(longest_first[start]), 1))
+            if drop_last and left < size * self.num_replicas:
+                break
             sizes.append(min(size * self.num_replicas, left))
             start += sizes[-1]
         return np.array(sizes, dtype=np.int64)
+
+
+def _spread(sizes: np.ndarray, least: int) -> np.ndarray:
+    """Sizes of batches, the last of which has ``least`` rows if the one before it can spare them.
+
+    That the rows which it takes are longer than its own does not matter: at least as many of them fitted into the batch
+    that they come from.
+
+    >>> _spread(np.array([8, 8, 1]), 2)
+    array([8, 7, 2])
+    """
+    lent = max(least - int(sizes[-1]), 0) if len(sizes) > 1 else 0
+    if lent and sizes[-2] - lent >= least:
+        sizes[-2:] += [-lent, lent]
+    return sizes
 
 
 def rounded_up(lengths: np.ndarray) -> np.ndarray:

@@ -93,6 +93,7 @@ class Progress:
             "data.seed": self.seed,
             "data.schedule": f"{type(self._sampler.schedule).__name__} {schedule}",
             "data.max_tokens": self._sampler.max_tokens,
+            "data.drop_last": self._sampler.drop_last,
             "the number of training examples": self.sizes,
             "data.batch_size times the number of processes": dict(self._sampler.global_batch_sizes),
             "the number of batches": dict(self._sampler.num_batches),
@@ -100,10 +101,11 @@ class Progress:
 
     def _check(self, saved: Mapping[str, Any], start: Position) -> None:
         for name, now in self._plan().items():
-            if saved[name] != now:
+            then = saved.get(name, False if name == "data.drop_last" else None)  # not there in version 0.1
+            if then != now:
                 raise UserError(
                     f"the checkpoint was saved in the middle of epoch {start.epoch}, after {start.batch} batches, and "
-                    f"{name} was {saved[name]}; it is {now} now: set it back, or go on from a checkpoint of an epoch's "
+                    f"{name} was {then}; it is {now} now: set it back, or go on from a checkpoint of an epoch's "
                     "end"
                 )
 

@@ -63,12 +63,13 @@ class StepSampler(DistributedSampler[Plan]):
             has ``batch_size`` rows or fewer. Null: any. A step that draws n batches of a data set joins them into one,
             of about n times the size.
         streams: Data sets that are read as they come, by name.
+        drop_last: Leave out the last batch of a pass where it is smaller than the others.
 
     Attributes:
         start: Epoch and number of its first steps to leave out, for a run that goes on in mid-epoch; later epochs are
             whole. The length remains that of a whole epoch.
         num_batches: Number of batches in a pass over each data set, the same in every pass; 0 where it has fewer
-            examples than there are processes.
+            examples than there are processes or, with ``drop_last``, than a batch of all of them.
 
     Raises:
         UserError: If the schedule does not fit the data sets, or an example is longer than ``max_tokens``.
@@ -86,9 +87,11 @@ class StepSampler(DistributedSampler[Plan]):
         bucket: int = 100,
         max_tokens: int | None = None,
         streams: Mapping[str, StreamPasses] | None = None,
+        drop_last: bool = False,
     ) -> None:
         self.streams = streams = streams or {}
         self.max_tokens = max_tokens
+        self.drop_last = drop_last
         schedule.check({**counts, **{name: stream.encode.tasks for name, stream in streams.items()}})
         if max_tokens is not None:
             _check_lengths(lengths, max_tokens)
@@ -104,7 +107,7 @@ class StepSampler(DistributedSampler[Plan]):
         self.epoch = 0
         self.start = (0, 0)
         self.passes: dict[str, Passes | StreamPasses] = {
-            name: Passes(length, batch_sizes[name], num_replicas, bucket, max_tokens)
+            name: Passes(length, batch_sizes[name], num_replicas, bucket, max_tokens, drop_last)
             for name, length in lengths.items()
         }
         self.passes.update(streams)
@@ -164,8 +167,9 @@ class StepSampler(DistributedSampler[Plan]):
 class SequentialSampler(DistributedSampler[Plan]):
     """Plans an evaluation: each example once, longest first, the data sets in turn.
 
-    A batch also ends before it would hold 256 tokens of padding: one step more costs less. Processes take turns; they
-    may differ by one example and so by one step.
+    A batch also ends before it would hold 256 tokens of padding: one step more costs less. Processes take turns and may
+    differ by one example; one that has none left, or never had any, takes an empty step in which the others have one.
+    So all take equally many, at least one, and none waits for another that has left the loop.
 
     Args:
         lengths: Length of each example [N], by data set; examples of one length keep their order.
@@ -181,15 +185,15 @@ class SequentialSampler(DistributedSampler[Plan]):
         for name, length in lengths.items():
             order = np.argsort(-length, kind="stable")
             ends = _ends(length[order[::num_replicas]], batch_sizes[name])
-            batches.append([(name, rows) for rows in np.split(order[rank::num_replicas], ends) if len(rows)])
+            batches.append([{name: rows} if len(rows) else {} for rows in np.split(order[rank::num_replicas], ends)])
         self.batches = [batch for turn in zip_longest(*batches) for batch in turn if batch is not None]
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __iter__(self) -> Iterator[Plan]:
-        for name, rows in self.batches:
-            yield {name: Rows(rows.tolist(), {})}
+        for batch in self.batches:
+            yield {name: Rows(rows.tolist(), {}) for name, rows in batch.items()}
 
     def set_epoch(self, epoch: int) -> None:
         """Every epoch is the same."""

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from mtl_lightning.encoders.words import Words
+
 
 class Representation(NamedTuple):
     """What an encoder made of a batch.
@@ -70,6 +72,14 @@ class InputProcessor(ABC):
     @abstractmethod
     def length(self, example: Mapping[str, Any]) -> int:
         """Size of an encoded example in the unit of throughput (tokens for text)."""
+
+    def words(self, value: Any) -> Words | None:
+        """The label positions of one raw input that was encoded, and where they stand in it. None: there are none.
+
+        Args:
+            value: Of the input ``tokens``.
+        """
+        return None
 
     @abstractmethod
     def signature(self) -> Any:

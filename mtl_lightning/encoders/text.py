@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from mtl_lightning.encoders.base import InputProcessor
+from mtl_lightning.encoders.words import Words, listed_words, split_words
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.padding import pad
 
@@ -61,6 +62,9 @@ class TextProcessor(InputProcessor):
 
     def length(self, example: Mapping[str, Any]) -> int:
         return len(example["input_ids"])
+
+    def words(self, value: Any) -> Words:
+        return listed_words(value) if isinstance(value, list | tuple) else split_words(value, self.split)
 
     def signature(self) -> Any:
         tokenizer = json.loads(self.tokenizer.backend_tokenizer.to_str())

@@ -32,6 +32,21 @@ class Features(Protocol):
     def mask(self) -> Tensor | None: ...
 
 
+class InputWords(Protocol):
+    """Where the words of an input stand in it; :class:`mtl_lightning.encoders.words.Words` says so."""
+
+    @property
+    def words(self) -> Sequence[str]: ...
+
+    @property
+    def offsets(self) -> Sequence[tuple[int, int]]: ...
+
+    @property
+    def text(self) -> str | None: ...
+
+    def excerpt(self, first: int, last: int) -> dict[str, Any]: ...
+
+
 class LabelScores(dict[str, Tensor]):
     """Rows of a per-label report: ``precision``, ``recall``, ``f1`` and ``support``, each [C]."""
 
@@ -165,6 +180,15 @@ class Task(nn.Module, ABC):
             logits: What ``forward`` returned.
             mask: True at real positions [B, L], for tasks of the ``tokens`` level.
         """
+
+    def place(self, decoded: dict[str, Any], words: InputWords) -> dict[str, Any]:
+        """One prediction beside its input, for tasks of the ``tokens`` level; as it is by default.
+
+        Args:
+            decoded: What ``decode`` made of one example.
+            words: All words of the input, also those that the encoder cut off.
+        """
+        return decoded
 
     def correct(self, logits: Tensor, targets: Tensor) -> Tensor | None:
         """Whether all labels of an example are right: 1 or 0 [B], NaN where a label is missing. None: not defined."""

@@ -1,6 +1,7 @@
 """One label for each word: tags, or spans written as BIO tags."""
 
 from collections.abc import Callable, Iterable, Sequence
+from statistics import fmean
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -10,7 +11,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, M
 
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.raw_labels import tidy
-from mtl_lightning.tasks.base import IGNORE, LabelScores, full_precision, name_of
+from mtl_lightning.tasks.base import IGNORE, InputWords, LabelScores, full_precision, name_of
 from mtl_lightning.tasks.labelled import LabelledTask, fill_missing, mean_cross_entropy, per_label
 from mtl_lightning.tasks.lists import listed
 from mtl_lightning.tasks.missing import Missing, missing_words
@@ -28,6 +29,12 @@ class TokenClassification(LabelledTask):
 
     Metrics: ``accuracy`` over words; ``f1``: with ``scheme: tags`` macro over tags, with ``scheme: bio`` that of whole
     spans (micro, as conlleval and seqeval count them), and then also ``precision`` and ``recall``.
+
+    A prediction has ``labels`` and ``probabilities``, one a word, null for words that the encoder cut off. Where the
+    input is a text, ``words`` and their ``offsets`` in it follow. With ``scheme: bio`` there are ``spans``, as a
+    pipeline of transformers gives them: ``label``, ``score`` (mean probability of the words), ``word`` (what stands
+    there), ``start`` and ``end``: characters of a text, end exclusive. Of a list of words they are positions in it, as
+    ``start_word`` and ``end_word`` always are.
 
     Args:
         scheme: ``tags``, or ``bio``: the tags are ``O``, ``B-x`` and ``I-x`` and mark spans.
@@ -121,9 +128,18 @@ class TokenClassification(LabelledTask):
         probability, index = full_precision(logits).softmax(-1).max(-1)
         decoded = []
         for tags, probabilities, length in zip(index.tolist(), probability.tolist(), mask.sum(1).tolist(), strict=True):
-            names = [self.labels[tag] for tag in tags[:length]]
-            decoded.append({"labels": names, "probabilities": probabilities[:length], **self._decode_spans(names)})
+            names, scores = [self.labels[tag] for tag in tags[:length]], probabilities[:length]
+            decoded.append({"labels": names, "probabilities": scores, **self._decode_spans(names, scores)})
         return decoded
+
+    def place(self, decoded: dict[str, Any], words: InputWords) -> dict[str, Any]:
+        cut = [None] * (len(words.words) - len(decoded["labels"]))
+        placed = {**decoded, "labels": decoded["labels"] + cut, "probabilities": decoded["probabilities"] + cut}
+        if "spans" in decoded:
+            placed["spans"] = [{**span, **words.excerpt(span["start"], span["end"])} for span in decoded["spans"]]
+        if words.text is not None:
+            placed |= {"words": list(words.words), "offsets": [list(offset) for offset in words.offsets]}
+        return placed
 
     def correct(self, logits: Tensor, targets: Tensor) -> Tensor:
         present = targets != IGNORE
@@ -170,7 +186,7 @@ class TokenClassification(LabelledTask):
         mapped = rename(name[2:])
         return mapped if mapped == "O" else f"{name[:2]}{mapped}"
 
-    def _decode_spans(self, tags: list[str]) -> dict[str, Any]:
+    def _decode_spans(self, tags: Sequence[str], probabilities: Sequence[float]) -> dict[str, Any]:
         """Spans of words, end exclusive, by the rule of :class:`SpanCounts`."""
         if self.scheme == "tags":
             return {}
@@ -182,6 +198,9 @@ class TokenClassification(LabelledTask):
                     spans.append({"label": tag[2:], "start": position})
                 spans[-1]["end"] = position + 1
             previous = tag
+        for span in spans:
+            first, last = span["start"], span["end"]
+            span.update(score=fmean(probabilities[first:last]), start_word=first, end_word=last)
         return {"spans": spans}
 
 

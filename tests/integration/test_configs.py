@@ -106,8 +106,12 @@ def test_predict_writes_all_tasks_of_each_text(forked, moved_checkpoint):
     result = forked("predict", "--ckpt_path", "model.ckpt", cwd=moved_checkpoint.parent, input=text)
     assert result.returncode == 0, result.stderr[-4000:]
     lines = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [line["text"] for line in lines] == ["play some jazz by miles davis", "will it rain in paris tomorrow"]
-    for line in lines:
+    assert [line["text"] for line in lines] == ["play some jazz by miles davis", "", "will it rain in paris tomorrow"]
+    assert (lines[1]["predictions"], lines[1]["reason"]) == (
+        None,
+        "column 'text': input 'tokens': the text is empty: ''",
+    )
+    for line in (lines[0], lines[2]):
         intent, slots = line["predictions"]["intent"], line["predictions"]["slots"]
         assert intent["label"] in {"PlayMusic", "GetWeather", "AddToPlaylist", "BookRestaurant", "RateBook"} | {
             "SearchCreativeWork",
@@ -115,7 +119,10 @@ def test_predict_writes_all_tasks_of_each_text(forked, moved_checkpoint):
         }
         assert 0 < intent["probability"] <= 1
         assert len(slots["labels"]) == len(slots["probabilities"]) == len(line["text"].split())
-        assert all(0 <= span["start"] < span["end"] <= len(slots["labels"]) for span in slots["spans"])
+        assert slots["words"] == line["text"].split()
+        for span in slots["spans"]:
+            words = slots["words"][span["start_word"] : span["end_word"]]
+            assert line["text"][span["start"] : span["end"]] == span["word"] == " ".join(words)
 
 
 def test_predict_reads_tables_and_keeps_their_columns(forked, moved_checkpoint):

@@ -18,6 +18,9 @@ BAD = "__bad_row__"
 OnBadRow = Literal["error", "skip"]
 """What happens to a row that cannot be understood."""
 
+BLANK = "the line is empty"
+"""Why an empty line is no example, where it is not passed over."""
+
 MEND = "mend it, or leave such rows out with `on_bad_row: skip`"
 
 

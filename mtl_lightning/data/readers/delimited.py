@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from mtl_lightning.data.readers.bad_rows import BadLine
+from mtl_lightning.data.readers.bad_rows import BLANK, BadLine
 from mtl_lightning.data.readers.lines import Example, Rows, check_names, flaw, read_lines
 from mtl_lightning.errors import UserError, shown
 
@@ -20,7 +20,7 @@ class _Record(NamedTuple):
     reason: str | None
 
 
-def read_delimited(path: str, delimiter: str) -> Rows:
+def read_delimited(path: str, delimiter: str, keep_blank: bool = False) -> Rows:
     """Yields the rows of a file that has a header row.
 
     An empty line is passed over. But in a TSV with a single column, which cannot write an empty value as ``""``, it is
@@ -31,6 +31,7 @@ def read_delimited(path: str, delimiter: str) -> Rows:
     Args:
         path: A text file in UTF-8, plain or gzipped.
         delimiter: A comma, or a tab, with which quotes mean nothing.
+        keep_blank: Yield an empty line after the header as a bad one.
 
     Raises:
         UserError: If the file cannot be read, or its header is none.
@@ -40,7 +41,9 @@ def read_delimited(path: str, delimiter: str) -> Rows:
     empty: list[int] = []
     for line, text, values, reason in records:
         if not values and reason is None:
-            if len(header) == 1 and delimiter == "\t":
+            if keep_blank:
+                yield BadLine(line, BLANK, "")
+            elif len(header) == 1 and delimiter == "\t":
                 empty.append(line)
             continue
         yield from (Example(number, {header[0]: ""}) for number in empty)

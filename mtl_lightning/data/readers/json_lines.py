@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from mtl_lightning.data.readers.bad_rows import BadLine
+from mtl_lightning.data.readers.bad_rows import BLANK, BadLine
 from mtl_lightning.data.readers.lines import Example, Rows, flaw, read_lines
 from mtl_lightning.errors import UserError, shown
 
@@ -13,29 +13,31 @@ _BLANK = " \t\r\n"
 _SPACE = re.compile(f"[{_BLANK}]*")
 
 
-def read_json(path: str) -> Rows:
+def read_json(path: str, keep_blank: bool = False) -> Rows:
     """Yields the objects of one array, however it is broken into lines, or of JSON Lines.
 
     Args:
         path: A text file in UTF-8, plain or gzipped.
+        keep_blank: See :func:`read_json_lines`.
 
     Raises:
         UserError: If the file cannot be read, or an array is not JSON: nothing says where its next object begins.
     """
     first = next((line for line in read_lines(path) if line.strip(_BLANK)), "")
     if not first.lstrip(_BLANK).startswith("["):
-        yield from read_json_lines(path)
+        yield from read_json_lines(path, keep_blank)
         return
     text = "".join(read_lines(path))
     for number, (start, end, value) in _elements(path, text):
         yield _example(number, value, text[start:end])
 
 
-def read_json_lines(path: str) -> Rows:
+def read_json_lines(path: str, keep_blank: bool = False) -> Rows:
     """Yields the objects of a file, one a line; empty lines are passed over.
 
     Args:
         path: A text file in UTF-8, plain or gzipped.
+        keep_blank: Yield an empty line as a bad one.
 
     Raises:
         UserError: If the file cannot be read.
@@ -47,6 +49,8 @@ def read_json_lines(path: str) -> Rows:
                 yield BadLine(number, reason, line) if reason else _example(number, _DECODER.decode(line), line)
             except (ValueError, RecursionError) as error:
                 yield BadLine(number, _explain(error), line)
+        elif keep_blank:
+            yield BadLine(number, BLANK, "")
 
 
 def _elements(path: str, text: str) -> Iterator[tuple[int, tuple[int, int, Any]]]:

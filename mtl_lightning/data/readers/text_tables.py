@@ -23,7 +23,9 @@ _MOST_CHARACTERS = 2**24
 _MOST_COLUMNS = 10_000
 
 
-def text_table(path: str, kind: str, columns: Sequence[str] | None, on_bad_row: OnBadRow) -> Dataset:
+def text_table(
+    path: str, kind: str, columns: Sequence[str] | None, on_bad_row: OnBadRow, keep_blank: bool = False
+) -> Dataset:
     """The rows of a file as a table, cached by content, with their lines in the column ``__line__``.
 
     Args:
@@ -31,12 +33,15 @@ def text_table(path: str, kind: str, columns: Sequence[str] | None, on_bad_row: 
         kind: ``jsonl``, ``json``, ``csv``, ``tsv`` or ``conll``.
         columns: Names of the columns, for ``conll``.
         on_bad_row: ``skip``: a line that is no example becomes a row without values, with why in ``__bad_row__``.
+        keep_blank: An empty line of JSON Lines, CSV or TSV is such a line; otherwise it is passed over.
 
     Raises:
         UserError: If the file cannot be read, a line is no example, or none is one.
     """
     return cached(
-        path, [kind, columns, on_bad_row], lambda: _make(path, lambda: _read(path, kind, columns), on_bad_row)
+        path,
+        [kind, columns, on_bad_row, *(["blank"] if keep_blank else [])],
+        lambda: _make(path, lambda: _read(path, kind, columns, keep_blank), on_bad_row),
     )
 
 
@@ -52,12 +57,12 @@ def text_rows(path: str, kind: str, columns: Sequence[str] | None) -> Iterator[d
         yield {**row.values, LINE: row.line}
 
 
-def _read(path: str, kind: str, columns: Sequence[str] | None) -> Rows:
+def _read(path: str, kind: str, columns: Sequence[str] | None, keep_blank: bool = False) -> Rows:
     readers: dict[str, Callable[[], Rows]] = {
-        "jsonl": lambda: read_json_lines(path),
-        "json": lambda: read_json(path),
-        "csv": lambda: read_delimited(path, ","),
-        "tsv": lambda: read_delimited(path, "\t"),
+        "jsonl": lambda: read_json_lines(path, keep_blank),
+        "json": lambda: read_json(path, keep_blank),
+        "csv": lambda: read_delimited(path, ",", keep_blank),
+        "tsv": lambda: read_delimited(path, "\t", keep_blank),
         "conll": lambda: read_conll(path, columns or ()),
     }
     return readers[kind]()

@@ -44,7 +44,12 @@ class FileSource(DataSource):
         on_bad_row: See :class:`DataSource`.
         streaming: Read the training file as it comes, see :class:`Streaming`; null: it is read before training starts,
             and kept in the cache.
+
+    Attributes:
+        keep_blank: Whether an empty line of JSON Lines, CSV or TSV is a bad row; it is passed over otherwise.
     """
+
+    keep_blank = False
 
     def __init__(
         self,
@@ -101,7 +106,9 @@ class FileSource(DataSource):
             of_texts = {"path": path, "kind": kind, "columns": tuple(self.columns or ())}
             read, arguments = (parquet_rows, {"path": path}) if kind == "parquet" else (text_rows, of_texts)
             return IterableDataset.from_generator(read, gen_kwargs=arguments)
-        return parquet_table(path) if kind == "parquet" else text_table(path, kind, self.columns, self.on_bad_row)
+        if kind == "parquet":
+            return parquet_table(path)
+        return text_table(path, kind, self.columns, self.on_bad_row, self.keep_blank)
 
 
 def _kind(path: str) -> str | None:

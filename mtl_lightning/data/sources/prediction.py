@@ -1,13 +1,15 @@
 """Inputs to predict on, as a data set without labels."""
 
+import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from io import TextIOWrapper
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset
 
-from mtl_lightning.data.columns import integers
-from mtl_lightning.data.readers.bad_rows import LINE, MEND, visible
+from mtl_lightning.data.readers.bad_rows import BAD, LINE, MEND, BadLine, visible
 from mtl_lightning.data.readers.lines import flaw, read_lines
 from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.data.sources.files import FileSource
@@ -15,40 +17,50 @@ from mtl_lightning.errors import UserError, shown
 
 
 class PredictSource(DataSource):
-    """A table of inputs.
+    """A table of inputs, of which those that cannot be understood are skipped.
 
     Args:
         inputs: See :class:`DataSource`.
-        table: The inputs.
+        table: The inputs, with their lines, and why a line is none, in the columns that a reader adds.
         origin: Where they come from, for messages.
-        lines: Number of the line of each input, or of its row where ``origin`` has no lines.
     """
 
     mend = "mend it"
 
-    def __init__(self, inputs: Mapping[str, str], table: Dataset, origin: str, lines: Sequence[int]) -> None:
-        super().__init__(inputs, {})
+    def __init__(self, inputs: Mapping[str, str], table: Dataset, origin: str) -> None:
+        super().__init__(inputs, {}, on_bad_row="skip")
         self.table = table
         self.origin = origin
-        self.lines = lines
 
     def load(self) -> dict[str, Dataset]:
         return {"predict": self.table}
 
     def describe(self, split: str, row: int, line: int | None = None, word: int | None = None) -> str:
-        return f"{self.origin}, {'row' if '.parquet' in self.origin else 'line'} {self.lines[row]}"
+        return f"{self.origin}, {'row' if '.parquet' in self.origin else 'line'} {row + 1 if line is None else line}"
+
+
+class _InputFile(FileSource):
+    """A table of which every line is kept, so that predictions stay beside their inputs."""
+
+    keep_blank = True
 
 
 def read_inputs(path: str, datasets: Mapping[str, DataSource]) -> tuple[DataSource, Dataset]:
-    """Reads what to predict on.
+    """Reads what to predict on; each line of a text or of JSON Lines is a row, also one that is empty or damaged.
 
     A table (``.jsonl``, ``.json``, ``.csv``, ``.tsv``, ``.parquet``, also ``.gz``) is mapped as the first data set that
     has its input columns. Any other file holds texts, one a line; they go to the input ``tokens`` if a data set maps it
-    (the encoder splits them into words), else to ``text``. Empty lines are left out.
+    (the encoder splits them into words), else to ``text``.
 
     Args:
         path: A file, or ``-`` for texts on standard input.
         datasets: The data sets that the model was trained on.
+
+    Returns:
+        The inputs as a data set, and their table; lines that are no input say why in its column ``__bad_row__``.
+
+    Raises:
+        UserError: If the file cannot be read, holds nothing, or not what the model reads.
     """
     mappings = [source.inputs for source in datasets.values()]
     if path != "-" and not Path(path).is_file():
@@ -58,39 +70,45 @@ def read_inputs(path: str, datasets: Mapping[str, DataSource]) -> tuple[DataSour
         raise UserError(f"--input: {path} holds CoNLL columns; give texts, one a line, or JSON Lines")
     if path != "-" and ending in (".jsonl", ".json", ".csv", ".tsv", ".parquet"):
         return _read_table(path, mappings)
-    origin = "standard input" if path == "-" else path
-    texts = dict(_read_texts(origin, sys.stdin if path == "-" else read_lines(path)))
-    if not texts:
-        raise UserError(f"--input: {origin} holds no text")
     names = {name for inputs in mappings for name in inputs}
     if not names & {"text", "tokens"}:
         raise UserError(f"--input: the model reads {', '.join(sorted(names))}, not lines of text; give a table")
-    table = Dataset.from_dict({"text": list(texts.values())})
-    inputs = {"tokens" if "tokens" in names else "text": "text"}
-    return PredictSource(inputs, table, origin, list(texts)), table
+    origin = "standard input" if path == "-" else path
+    table = _text_table(_standard_input() if path == "-" else read_lines(path))
+    if len(table) == 0:
+        raise UserError(f"--input: {origin} holds no text")
+    return PredictSource({"tokens" if "tokens" in names else "text": "text"}, table, origin), table
 
 
 def _read_table(path: str, mappings: Iterable[Mapping[str, str]]) -> tuple[DataSource, Dataset]:
     try:
-        table = FileSource({"test": path}, {"text": "text"}, {}).load()["test"]
+        table = _InputFile({"test": path}, {"text": "text"}, {}, on_bad_row="skip").load()["test"]
     except UserError as error:
         raise UserError(f"--input: {str(error).replace(MEND, PredictSource.mend)}") from error
-    plain = table.select_columns(visible(table))
+    assert isinstance(table, Dataset), "no stream"
+    columns = visible(table)
     for inputs in mappings:
-        if set(inputs.values()) <= set(plain.column_names):
-            return PredictSource(inputs, plain, path, integers(table, LINE).tolist()), plain
+        if set(inputs.values()) <= set(columns):
+            return PredictSource(inputs, table, path), table
     wanted = " or ".join(", ".join(inputs.values()) for inputs in mappings)
-    found = shown(", ".join(plain.column_names), 400)[1:-1]
+    found = shown(", ".join(columns), 400)[1:-1]
     raise UserError(f"{path} has the columns {found}; the model reads {wanted}")
 
 
-def _read_texts(origin: str, lines: Iterable[str]) -> Iterable[tuple[int, str]]:
-    """The lines that are not empty, by their numbers."""
-    try:
-        for number, line in enumerate(lines, 1):
-            if reason := flaw(line):
-                raise UserError(f"--input: {origin}, line {number}: {reason}: {shown(line.strip())}")
-            if line.strip():
-                yield number, line.rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise UserError(f"--input: {origin} is not a text in UTF-8: {error}") from error
+def _text_table(lines: Iterable[str]) -> Dataset:
+    """A row for each line; one that cannot be a text has none, and says why."""
+    texts: list[str | None] = []
+    bad: list[str | None] = []
+    for number, line in enumerate(lines, 1):
+        reason = flaw(line)
+        texts.append(None if reason else line.rstrip("\r\n"))
+        bad.append(json.dumps(BadLine(number, f"{reason}: {shown(line.strip())}", "")._asdict()) if reason else None)
+    columns: dict[str, Any] = {"text": texts, LINE: list(range(1, len(texts) + 1))}
+    return Dataset.from_dict(columns if not any(bad) else {**columns, BAD: bad})
+
+
+def _standard_input() -> Iterator[str]:
+    """Its lines, read as those of a file."""
+    if isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8-sig", errors="surrogateescape", newline="")
+    yield from sys.stdin

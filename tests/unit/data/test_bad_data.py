@@ -702,38 +702,45 @@ def test_columns_are_named_once(tmp_path: Path) -> None:
 
 # -- inputs to predict on ----------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    ("name", "content", "message"),
+    ("name", "content", "reasons"),
     [
+        ("a.jsonl", '{"text": "a"}\n{', {1: "not JSON: expecting property name enclosed in double"}),
         (
             "a.jsonl",
-            '{"text": "a"}\n{',
-            "--input: {path}, line 2: not JSON: expecting property name enclosed in double",
+            '\n{"text": "a"}\n{"text": 5}',
+            {0: "the line is empty", 2: "column 'text': input 'text': expected"},
         ),
-        (
-            "a.txt",
-            "a\n\0\n",
-            "--input: {path}, line 2: it holds a NUL character; is the file binary, or UTF-16?: '\\x00'",
-        ),
-        ("a.txt", b"a\n\xff", "--input: {path}, line 2: byte 0xff at character 1 is not UTF-8; save the file as UTF-8"),
+        ("a.txt", "a\n\0\n", {1: "it holds a NUL character; is the file binary, or UTF-16?: '\\x00'"}),
+        ("a.txt", b"a\n\xff", {1: "byte 0xff at character 1 is not UTF-8; save the file as UTF-8"}),
+        ("a.txt", " \n\n", {0: "column 'text': input 'text': the text is empty: ' '", 1: "column 'text': input"}),
         (
             "a.csv",
-            "text\n a \n ''\n\n \n",
-            "data set 'input', {path}, line 5, column 'text': input 'text': the text is empty",
+            "text\n a \n ''\n\n \na,b\n",
+            {
+                2: "the line is empty",
+                3: "column 'text': input 'text': the text is empty",
+                4: "expected 1 values (text)",
+            },
         ),
-        ("a.csv", "texts\na\n", "{path} has the columns texts; the model reads text"),
     ],
 )
-def test_bad_inputs_to_predict_on(tmp_path: Path, name: str, content: str | bytes, message: str) -> None:
-    path = write(tmp_path / name, content)
+def test_bad_inputs_to_predict_on(tmp_path: Path, name: str, content: str | bytes, reasons: dict[int, str]) -> None:
+    """They do not keep the others from being predicted on."""
+    inputs, table = read_inputs(str(write(tmp_path / name, content)), {"mine": source(tmp_path / name)})
+    encoding = Encoding("input", inputs, PROCESSOR, {})
+    encoded = encoding(table, "predict", labelled=False)
+    found = encoding.refused(table, encoded)
+    accepted = encoded["row"][:].tolist() if len(encoded) else []
+    assert sorted([*found, *accepted]) == list(range(len(table)))
+    assert list(found) == list(reasons)
+    for row, reason in reasons.items():
+        assert found[row].startswith(reason)
 
-    def predict() -> None:
-        inputs, table = read_inputs(str(path), {"mine": source(path)})
-        Encoding("input", inputs, PROCESSOR, {})(table, "predict", labelled=False)
 
-    with pytest.raises(UserError) as raised:
-        predict()
-    assert str(raised.value).startswith(message.format(path=path))
-    assert "on_bad_row" not in str(raised.value)
+def test_inputs_without_the_column_that_the_model_reads(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "texts\na\n")
+    with pytest.raises(UserError, match="has the columns texts; the model reads text"):
+        read_inputs(str(path), {"mine": source(path)})
 
 
 # -- runs --------------------------------------------------------------------------------------------------------------

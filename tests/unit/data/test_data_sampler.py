@@ -435,18 +435,22 @@ def test_evaluation_shows_each_example_once(sizes: list[int], batch_sizes: list[
     limits = {f"set{i}": size for i, size in enumerate(batch_sizes)}
     seen: dict[str, list[int]] = {name: [] for name in lengths}
     local: list[Counter[str]] = []
+    steps = []
     for rank in range(world):
         sampler = SequentialSampler(lengths, limits, rank, world)
         sampler.set_epoch(7)
         plans = list(sampler)
         assert len(plans) == len(sampler)
+        steps.append(plans)
         local.append(Counter())
-        for plan in plans:
-            ((name, rows),) = plan.items()
+        for name, rows in chain(*(plan.items() for plan in plans)):
             assert 0 < len(rows.indices) <= limits[name]
             assert rows.shares == {}
             seen[name] += rows.indices
             local[-1][name] += len(rows.indices)
+    for together in zip(*steps, strict=True):  # equally many, or one would wait for another
+        assert len({name for plan in together for name in plan}) <= 1
+    assert steps[0]
     for name, length in lengths.items():
         assert sorted(seen[name]) == list(range(len(length)))
         assert max(c[name] for c in local) - min(c[name] for c in local) <= 1

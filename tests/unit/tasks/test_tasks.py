@@ -145,10 +145,9 @@ def test_decoding_leaves_out_padding() -> None:
     mask = torch.tensor([[True, True, True], [True, False, False]])
     rows = task.decode(logits_of(torch.tensor([[1, 2, 0], [3, 4, 4]]), len(TAGS)), mask)
     assert [row["labels"] for row in rows] == [["B-a", "I-a", "O"], ["B-b"]]
-    assert [row["spans"] for row in rows] == [
-        [{"label": "a", "start": 0, "end": 2}],
-        [{"label": "b", "start": 0, "end": 1}],
-    ]
+    places = [[(span["label"], span["start"], span["end"]) for span in row["spans"]] for row in rows]
+    assert places == [[("a", 0, 2)], [("b", 0, 1)]]
+    assert rows[0]["spans"][0]["score"] == pytest.approx(sum(rows[0]["probabilities"][:2]) / 2)
     assert [len(row["probabilities"]) for row in rows] == [3, 1]
 
 

@@ -1,0 +1,91 @@
+"""The lines that a prediction writes."""
+
+import json
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mtl_lightning.data import MultiTaskDataModule
+from mtl_lightning.data.readers.bad_rows import visible
+from mtl_lightning.data.readers.tables import decoded, exact
+from mtl_lightning.training.module import MultiTaskModule
+
+_LOG = logging.getLogger(__name__)
+
+
+class PredictionLines:
+    """What an input holds, beside what was predicted of it, as JSON.
+
+    Args:
+        data: With the inputs, encoded.
+        model: What predicts.
+    """
+
+    def __init__(self, data: MultiTaskDataModule, model: MultiTaskModule) -> None:
+        assert data.predict_source is not None, "there is something to predict"
+        source, table = data.predict_source
+        self.reasons = data.refused
+        self.num_inputs = len(table)
+        self._raw, self._json_columns = exact(table.select_columns(visible(table)))
+        self._tokens = source.inputs.get("tokens")
+        self._tasks = {name: task for name, task in model.tasks.items() if task.level == "tokens"}
+        self._processor = model.encoder.processor
+        self._warned = False
+        for name in {"predictions", "reason"} & set(self._raw.column_names):
+            _LOG.warning(f"the output has its own '{name}'; it takes the place of the input's column of that name")
+
+    def predicted(self, rows: Sequence[int], predictions: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Lines of inputs with their predictions.
+
+        Args:
+            rows: Numbers of the inputs, B of them.
+            predictions: By task, of each of them.
+        """
+        together = zip(rows, self._inputs(rows), predictions, strict=True)
+        return [self._line(row, found, self._placed(found, predicted)) for row, found, predicted in together]
+
+    def refused(self, row: int) -> str:
+        """The line of an input that cannot be predicted on."""
+        (found,) = self._inputs([row])
+        return _json({**found, "predictions": None, "reason": self.reasons[row]})
+
+    def _inputs(self, rows: Sequence[int]) -> list[dict[str, Any]]:
+        if not rows:
+            return []
+        columns = decoded(self._raw[list(rows)], self._json_columns)
+        return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+    def _placed(self, found: Mapping[str, Any], predicted: Mapping[str, Any]) -> dict[str, Any]:
+        """A prediction beside its input's words."""
+        words = self._processor.words(found[self._tokens]) if self._tokens and self._tasks else None
+        if words is None:
+            return dict(predicted)
+        return {n: self._tasks[n].place(p, words) if n in self._tasks else p for n, p in predicted.items()}
+
+    def _line(self, row: int, found: dict[str, Any], predicted: dict[str, Any]) -> str:
+        plain = finite(predicted)
+        if plain != predicted and not self._warned:  # NaN differs from itself, too
+            self._warned = True
+            _LOG.warning(
+                f"the prediction of input {row + 1} is not a finite number; `null` stands for it, here and below; "
+                "has the training diverged?"
+            )
+        return _json({**found, "predictions": plain})
+
+
+def finite(value: Any) -> Any:
+    """The value as JSON knows it: a number that is none, or infinite, is null.
+
+    >>> finite({"a": [1.5, float("nan")]})
+    {'a': [1.5, None]}
+    """
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _json(line: dict[str, Any]) -> str:
+    return json.dumps(finite(line), ensure_ascii=False, allow_nan=False, default=str)

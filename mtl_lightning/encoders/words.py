@@ -1,0 +1,47 @@
+"""The words of an input, and where they stand in it."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+
+class Words(NamedTuple):
+    """The words that one input consists of: its label positions.
+
+    Attributes:
+        words: L of them.
+        offsets: Where each begins and where it ends, exclusive [L, 2]: characters of ``text``, or places in the list.
+        text: The input, null where it is a list of words.
+    """
+
+    words: Sequence[str]
+    offsets: Sequence[tuple[int, int]]
+    text: str | None = None
+
+    def excerpt(self, first: int, last: int) -> dict[str, Any]:
+        """Words ``first`` up to ``last``, exclusive, under the names that a ``transformers`` pipeline gives them.
+
+        >>> split_words("  by Miles  Davis", "whitespace").excerpt(1, 3)
+        {'word': 'Miles  Davis', 'start': 5, 'end': 17}
+        >>> listed_words(["by", "Miles", "Davis"]).excerpt(1, 3)
+        {'word': 'Miles Davis', 'start': 1, 'end': 3}
+        """
+        start, end = self.offsets[first][0], self.offsets[last - 1][1]
+        word = " ".join(self.words[first:last]) if self.text is None else self.text[start:end]
+        return {"word": word, "start": start, "end": end}
+
+
+def listed_words(words: Sequence[str]) -> Words:
+    """The words of a list."""
+    return Words(words, [(position, position + 1) for position in range(len(words))])
+
+
+def split_words(text: str, split: str) -> Words:
+    """The words of a text, as :class:`.text.TextProcessor` splits it.
+
+    Args:
+        text: Any.
+        split: ``whitespace`` or ``characters``.
+    """
+    found = list(re.finditer(r"\S+" if split == "whitespace" else r"\S", text))
+    return Words([match[0] for match in found], [match.span() for match in found], text)
