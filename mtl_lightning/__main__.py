@@ -88,6 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, or 2 for a mistake in the input.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_MININTERVAL", "30")  # bars of libraries: few lines in a file
     command = arguments[0] if arguments else "--help"
     if command in ("--help", "-h", "help"):
         print(USAGE, end="")

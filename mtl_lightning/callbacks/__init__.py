@@ -1,10 +1,21 @@
 """What watches a run, one callback a file."""
 
+from mtl_lightning.callbacks.best_scores import BestScores
 from mtl_lightning.callbacks.conflicts import TaskConflicts
 from mtl_lightning.callbacks.exposure import Exposure
 from mtl_lightning.callbacks.interruption import Interrupted
 from mtl_lightning.callbacks.last_checkpoint import LastCheckpoint
+from mtl_lightning.callbacks.progress_lines import ProgressLines
 from mtl_lightning.callbacks.skipping import StopWhenNotFinite
 from mtl_lightning.callbacks.throughput import Throughput
 
-__all__ = ["Exposure", "Interrupted", "LastCheckpoint", "StopWhenNotFinite", "TaskConflicts", "Throughput"]
+__all__ = [
+    "BestScores",
+    "Exposure",
+    "Interrupted",
+    "LastCheckpoint",
+    "ProgressLines",
+    "StopWhenNotFinite",
+    "TaskConflicts",
+    "Throughput",
+]

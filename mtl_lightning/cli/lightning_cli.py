@@ -8,9 +8,10 @@ from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelChec
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger
 
-from mtl_lightning.callbacks import LastCheckpoint, Throughput
+from mtl_lightning.callbacks import BestScores, LastCheckpoint, ProgressLines, Throughput
 from mtl_lightning.checkpoints import find_checkpoint
 from mtl_lightning.cli.loggers import csv_logger, default_loggers
+from mtl_lightning.cli.progress import no_bar_can_be_seen
 from mtl_lightning.cli.run_folder import RUN_DIR_VARIABLE, run_directory
 from mtl_lightning.cli.trainer import Trainer
 from mtl_lightning.errors import UserError
@@ -86,15 +87,17 @@ class CLI(LightningCLI):
             ]
         else:
             kwargs |= {"logger": given or False, "enable_checkpointing": False}
-        if settings.get("output") == "-":
-            kwargs["enable_progress_bar"] = False  # standard output is for the predictions
+        if settings.get("output") == "-" or no_bar_can_be_seen(settings["trainer"]):
+            kwargs["enable_progress_bar"] = False  # standard output is for the predictions, or nobody's
         return cast(Trainer, super().instantiate_trainer(**kwargs))
 
     def _callbacks(self, settings: Any, logged: bool) -> list[Callback]:
         checkpoint: ModelCheckpoint = settings["checkpoint"]
         callbacks: list[Callback] = [Throughput()]
+        if no_bar_can_be_seen(settings["trainer"]):
+            callbacks.append(ProgressLines())
         if logged:
-            callbacks.append(LearningRateMonitor("step"))
+            callbacks += [LearningRateMonitor("step"), BestScores(checkpoint.monitor or "val/average", checkpoint.mode)]
         if settings["trainer"]["enable_checkpointing"] is not False:
             folder = str(self.run_dir / "checkpoints")
             checkpoint.dirpath = checkpoint.dirpath or folder

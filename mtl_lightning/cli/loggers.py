@@ -2,6 +2,7 @@
 
 import netrc
 import os
+import shlex
 import sys
 from importlib.util import find_spec
 from itertools import count
@@ -36,7 +37,15 @@ def default_loggers(
         folder = run_dir.resolve()  # wandb's service takes relative paths to be relative to where it was started
         run_id = wandb_id(run_dir) if goes_on else None
         loggers.append(
-            WandbLogger(name=run_dir.name, group=name, project=project, save_dir=folder, offline=offline, id=run_id)
+            WandbLogger(
+                name=f"{name}-{run_dir.name}",
+                group=os.environ.get("WANDB_RUN_GROUP", name),
+                job_type=os.environ.get("WANDB_JOB_TYPE", "fit"),
+                project=project,
+                save_dir=folder,
+                offline=offline,
+                id=run_id,
+            )
         )
     if tensorboard:
         if find_spec("tensorboard") is None:
@@ -108,6 +117,10 @@ def logged_in() -> bool:
 
 
 def sync_command(run_dir: Path) -> str | None:
-    """The line that uploads an offline run later; None where there is none."""
-    runs = sorted(run_dir.glob("wandb/offline-run-*"))
-    return f"wandb sync {runs[-1]}" if runs else None
+    """The line that uploads an offline run later; None where there is none.
+
+    A run that was resumed has a folder for each of its parts. Weights & Biases uploads them in order where one line
+    names them all; a later part alone would take the place of the run.
+    """
+    parts = sorted(run_dir.glob("wandb/offline-run-*"))
+    return shlex.join(["wandb", "sync", *map(str, parts)]) if parts else None

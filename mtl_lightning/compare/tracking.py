@@ -1,6 +1,7 @@
 """The comparison as a whole in Weights & Biases: one run beside those that were compared, in their group."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from mtl_lightning.compare.evidence import Evidence
+from mtl_lightning.compare.planning.names import wandb_group
 from mtl_lightning.compare.statistics.summary import Summary
 
 
@@ -30,7 +32,7 @@ def contestants_table(evidence: Evidence, summary: Summary) -> pd.DataFrame:
 
 
 def log_summary(folder: str, name: str, project: str, mode: str, table: pd.DataFrame, files: Sequence[str]) -> None:
-    """Logs table, plots and report of a comparison, as the run ``<name> summary`` of the group ``<name>``.
+    """Logs table, plots and report of a comparison, as the run ``<name> summary`` in the group of its runs.
 
     A comparison that goes on keeps its run.
 
@@ -51,7 +53,7 @@ def log_summary(folder: str, name: str, project: str, mode: str, table: pd.DataF
     where = Path(folder).resolve()
     run = wandb.init(
         project=project,
-        group=name,
+        group=os.environ.get("WANDB_RUN_GROUP", wandb_group(name)),
         job_type="summary",
         name=f"{name} summary",
         id=hashlib.sha256(str(where).encode()).hexdigest()[:12],

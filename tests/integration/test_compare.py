@@ -170,7 +170,7 @@ def test_weights_and_biases_has_one_group_with_job_types_and_a_summary(troubled)
     folder, _, _ = troubled
     runs = [*folder.glob("runs/*/wandb/offline-run-*/run-*.wandb"), *folder.glob("wandb/offline-run-*/run-*.wandb")]
     seen = [logged(run) for run in runs]
-    assert {run["run_group"] for run in seen} == {"digits"}
+    assert {run["run_group"] for run in seen} == {"compare-digits"}
     assert sorted({run["job_type"] for run in seen}) == ["compare", "summary"]
     media = folder / "wandb"
     assert list(media.glob("offline-run-*/files/media/table/contestants*.json"))

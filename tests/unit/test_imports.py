@@ -152,7 +152,7 @@ LAYERS = {
         "callbacks | checkpoints | plugins",
         "backward | data | encoders | optim | tasks",
         "sharing | weighting",
-        "padding | demo | raw_labels | version",
+        "padding | demo | duration | raw_labels | version",
         "errors",
     ),
     "data": ("module", "sources", "streams", "readers"),

@@ -13,6 +13,11 @@ PAIR = "pair"
 """Trains two of the tasks together."""
 
 
+def wandb_group(name: str) -> str:
+    """The group of a comparison's runs in Weights & Biases, apart from that of plain runs of the same config."""
+    return f"compare-{name}"
+
+
 def single_task_of(variant: str) -> str:
     """The single-task baseline of a variant that changes more than the weighting."""
     return f"{SINGLE_TASK}: {variant}"

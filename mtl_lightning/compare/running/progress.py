@@ -12,18 +12,7 @@ from rich.table import Table
 from mtl_lightning.compare.planning.plan import Plan, Run
 from mtl_lightning.compare.running.agenda import Agenda
 from mtl_lightning.compare.running.store import KEPT, Store
-
-
-def duration(seconds: float) -> str:
-    """For people.
-
-    >>> duration(42), duration(150), duration(9000)
-    ('42 s', '2.5 min', '2.5 h')
-    """
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
-
+from mtl_lightning.duration import duration
 
 _SECONDS_BETWEEN = 2.0
 """The runs need the processor more than the table does."""

@@ -1,3 +1,5 @@
+import shlex
+
 import pytest
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 
@@ -72,3 +74,21 @@ def test_the_line_that_uploads(tmp_path):
     assert loggers.sync_command(tmp_path) is None
     (tmp_path / "wandb" / "offline-run-1-a").mkdir(parents=True)
     assert loggers.sync_command(tmp_path) == f"wandb sync {tmp_path}/wandb/offline-run-1-a"
+
+
+def test_the_line_that_uploads_names_all_parts_of_a_resumed_run(tmp_path):
+    folder = tmp_path / "my run"
+    for part in ("20260101_000000-a", "20260102_000000-a"):
+        (folder / "wandb" / f"offline-run-{part}").mkdir(parents=True)
+    assert shlex.split(loggers.sync_command(folder)) == [
+        *("wandb", "sync"),
+        f"{folder}/wandb/offline-run-20260101_000000-a",
+        f"{folder}/wandb/offline-run-20260102_000000-a",
+    ]
+
+
+def test_a_run_is_named_after_its_config_and_its_time(tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_JOB_TYPE", raising=False)
+    logger = loggers.default_loggers(tmp_path / "20260101-000000", "snips", "project", "offline", tensorboard=False)[1]
+    asked = logger._wandb_init
+    assert (logger._name, asked["group"], asked["job_type"]) == ("snips-20260101-000000", "snips", "fit")

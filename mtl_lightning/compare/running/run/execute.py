@@ -15,8 +15,10 @@ from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
+import yaml
 from filelock import FileLock
 
+from mtl_lightning.compare.planning.names import wandb_group
 from mtl_lightning.compare.running.run.stopping import follow_parent, listen
 from mtl_lightning.compare.running.store import (
     FIT,
@@ -61,6 +63,7 @@ def execute(
     if cores:
         os.sched_setaffinity(0, cores)
     os.environ["WANDB_JOB_TYPE"] = role
+    os.environ.setdefault("WANDB_RUN_GROUP", wandb_group(yaml.safe_load((run_dir / FIT).read_text("utf-8"))["name"]))
     if job is not None and job.global_rank:
         with output_to(run_dir / f"log-{job.global_rank}.txt"):
             _help(run_dir, threads, _started(run_dir, job))
