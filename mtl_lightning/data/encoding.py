@@ -11,6 +11,7 @@ from datasets.fingerprint import Hasher
 from mtl_lightning.data.cache import made_once, num_encoders
 from mtl_lightning.data.examples import FORMAT, Columns, ExampleEncoder, LabelEncoder, Processor
 from mtl_lightning.data.readers.bad_rows import BAD, LINE, BadLine, BadRow, visible
+from mtl_lightning.data.readers.columns import Inputs, pairs_of
 from mtl_lightning.data.readers.tables import decoded, exact
 from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.errors import UserError, did_you_mean
@@ -18,6 +19,9 @@ from mtl_lightning.version import __version__
 
 _ROW = "__row__"
 """Column of the rows' numbers in their table."""
+
+_FIRST_ROWS = 20
+"""Rows that a hint looks at."""
 
 
 class Encoding:
@@ -45,6 +49,8 @@ class Encoding:
                     f"data.datasets.{name}.inputs: task '{task}' labels words, so the data set must map a column to "
                     f"the input `tokens`; it maps {', '.join(source.inputs)}"
                 )
+        if isinstance(words := source.inputs.get("tokens"), list):
+            raise UserError(f"data.datasets.{name}.inputs.tokens: words stand in one column, found {', '.join(words)}")
 
     def __call__(self, table: Dataset, split: str, labelled: bool = True) -> Dataset:
         """Encodes a table; the result is cached by content.
@@ -101,8 +107,8 @@ class Encoding:
     def check(self, table: Dataset, labelled: bool = True) -> None:
         """Raises :class:`UserError` if the table has not the columns; arguments as those of the call."""
         labels = {task: self.source.labels[task] for task in self.tasks} if labelled else {}
-        check_columns(f"data.datasets.{self.name}.inputs", self.source.inputs, table)
-        check_columns(f"data.datasets.{self.name}.labels", labels, table)
+        check_columns(f"data.datasets.{self.name}.inputs", self.source.inputs, table, self.source)
+        check_columns(f"data.datasets.{self.name}.labels", labels, table, self.source)
 
     def skipped(self, table: Dataset, encoded: Dataset, split: str, labelled: bool = True) -> Iterator[BadRow]:
         """The rows of a table that are not in what it was encoded to, and why; arguments as those of the call."""
@@ -168,12 +174,14 @@ class Encoding:
         return None if rename is None else rename.names
 
 
-def check_columns(where: str, mapping: Mapping[str, str], table: Dataset) -> None:
+def check_columns(where: str, mapping: Inputs, table: Dataset, source: DataSource) -> None:
     """Raises :class:`UserError` if a mapped column is not in the table."""
-    for name, column in mapping.items():
+    for name, column in pairs_of(mapping):
         if column not in visible(table):
-            hint = did_you_mean(column, visible(table))
-            raise UserError(f"{where}.{name}: the data has no column '{column}'; {hint}")
+            raw, json_columns = exact(table.select_columns(visible(table)))
+            found = decoded(raw[:_FIRST_ROWS], json_columns)
+            rows = [dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)]
+            raise UserError(f"{where}.{name}: the data has no column '{column}'; {source.hint(column, rows)}")
 
 
 def _missing(table: Dataset, encoded: Dataset) -> list[int]:

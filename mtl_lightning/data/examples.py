@@ -88,10 +88,14 @@ class ExampleEncoder:
 
     def _encode_inputs(self, columns: Columns) -> dict[str, list[Any]]:
         try:
-            return self.processor.encode({name: columns[column] for name, column in self.source.inputs.items()})
+            return self.processor.encode({name: _raw(columns, of) for name, of in self.source.inputs.items()})
         except UserError as error:
-            names = ", ".join(f"'{column}'" for column in dict.fromkeys(self.source.inputs.values()))
-            raise UserError(f"column {names}: {error}", error.word) from error
+            names = self.source.input_columns
+            several = [of for of in self.source.inputs.values() if isinstance(of, list)]
+            if error.part is not None and len(several) == 1:
+                names = several[0][error.part : error.part + 1]
+            label = "column" if len(names) == 1 else "columns"
+            raise UserError(f"{label} {', '.join(map(repr, names))}: {error}", error.word) from error
 
     def _encode_labels(self, task: str, columns: Columns) -> list[Any]:
         encoder, values = self.tasks[task], columns[self.source.labels[task]]
@@ -113,6 +117,11 @@ class ExampleEncoder:
 
     def _column(self, task: str) -> str:
         return f"column '{self.source.labels[task]}' (task '{task}')"
+
+
+def _raw(columns: Columns, names: str | list[str]) -> Sequence[Any]:
+    """The raw values of an input [N]: those of its column, or tuples of those of its columns."""
+    return columns[names] if isinstance(names, str) else list(zip(*(columns[name] for name in names), strict=True))
 
 
 def relabelled(source: DataSource, task: str, encoder: LabelEncoder, value: Any) -> Any:

@@ -35,7 +35,7 @@ def understood_labels(encoding: Encoding, table: Dataset, split: str, task: str)
     """
     source, encoder = encoding.source, encoding.tasks[task]
     column, start = source.labels[task], 0
-    check_columns(f"data.datasets.{encoding.name}.labels", {task: column}, table)
+    check_columns(f"data.datasets.{encoding.name}.labels", {task: column}, table, source)
     raw, json_columns = exact(table.select_columns(column))
     for batch in raw.with_format("arrow").iter(_ROWS):
         found = batch.column(column)

@@ -24,7 +24,7 @@ def warn_of_overlap(name: str, source: DataSource, tables: Mapping[str, Dataset]
         source: The data set.
         tables: Its raw tables by split.
     """
-    columns = list(dict.fromkeys(source.inputs.values()))
+    columns = source.input_columns
     if "train" not in tables or not all(_is_text(table, column) for table in tables.values() for column in columns):
         return
     hashes = {split: _hashes(table, columns, f"compare {name}/{split}") for split, table in tables.items()}

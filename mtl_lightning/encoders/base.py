@@ -54,7 +54,8 @@ class InputProcessor(ABC):
         """Encodes examples.
 
         Args:
-            columns: Raw values by input name, each a list of N.
+            columns: Raw values by input name, each a list of N. Where a data set maps several columns to an input, its
+                values are tuples, one raw value a column.
 
         Returns:
             Encoded values by name, each a list of N. A processor that knows label positions adds ``num_words``, the
@@ -62,7 +63,8 @@ class InputProcessor(ABC):
             long examples adds ``lost``, the number of words or tokens of each that were cut off.
 
         Raises:
-            UserError: For a value that is no such input. The caller adds file, column and row.
+            UserError: For a value that is no such input; of a tuple it says which (``part``). The caller adds file,
+                column and row.
         """
 
     @abstractmethod

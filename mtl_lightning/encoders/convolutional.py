@@ -38,7 +38,7 @@ class ConvolutionalEncoder(Encoder):
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd, found {kernel_size}")
         self.features = features
-        self.processor = TensorProcessor("image", ndim=3, first=in_channels)
+        self.processor = TensorProcessor("image", ndim=3, first=in_channels, setting="in_channels")
         layers: list[nn.Module] = []
         for fan_in, fan_out in pairwise([in_channels, *channels]):
             if layers:

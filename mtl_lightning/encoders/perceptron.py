@@ -25,7 +25,7 @@ class PerceptronEncoder(Encoder):
         if not hidden:
             raise ValueError("hidden must name at least one layer width")
         self.features = hidden[-1]
-        self.processor = TensorProcessor("features", ndim=1, first=in_features)
+        self.processor = TensorProcessor("features", ndim=1, first=in_features, setting="in_features")
         layers: list[nn.Module] = []
         for fan_in, fan_out in pairwise([in_features, *hidden]):
             layers += [nn.Linear(fan_in, fan_out), nn.ReLU(), nn.Dropout(dropout)]

@@ -8,34 +8,38 @@ import torch
 from torch import Tensor
 
 from mtl_lightning.encoders.base import InputProcessor
-from mtl_lightning.errors import UserError, shown
+from mtl_lightning.encoders.numbers import numbers
+from mtl_lightning.errors import UserError
 
 
 class TensorProcessor(InputProcessor):
-    """Stacks arrays of finite numbers of one fixed shape as float32.
+    """Stacks arrays of finite numbers of one fixed shape as float32; numbers may be written as texts.
+
+    What has a dimension less than ``ndim`` is one item of the first: a number is a vector of one, an image without
+    channels has one. Of several columns, the items follow each other.
 
     Args:
         name: The input's name, say ``image``.
         ndim: Number of dimensions of one example.
         first: Size of the first of them; null: that of the other examples.
+        setting: The encoder's argument that says ``first``, for messages.
     """
 
-    def __init__(self, name: str, ndim: int, first: int | None = None) -> None:
+    def __init__(self, name: str, ndim: int, first: int | None = None, setting: str | None = None) -> None:
         self.inputs = (name,)
         self.ndim = ndim
         self.first = first
+        self.setting = setting
 
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
         (name,) = self.inputs
-        arrays = [_array(name, value) for value in columns[name]]
+        arrays = [self._array(name, value) for value in columns[name]]
         for array in arrays:
-            if array.ndim != self.ndim or array.shape != arrays[0].shape:
+            if array.shape[1:] != arrays[0].shape[1:] or (self.first is None and array.shape != arrays[0].shape):
                 raise UserError(
-                    f"input '{name}' must have {self.ndim} dimensions and one shape for all examples, "
+                    f"input '{name}' must have one shape for all examples, "
                     f"found {list(array.shape)} beside {list(arrays[0].shape)}"
                 )
-            if array.size == 0 or len(array) != (self.first or len(array)):
-                raise UserError(f"input '{name}' must begin with {self.first or 'some'} values, found {len(array)}")
         return {name: arrays}
 
     def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
@@ -52,13 +56,35 @@ class TensorProcessor(InputProcessor):
     def signature(self) -> Any:
         return [self.inputs, self.ndim, self.first]
 
+    def _array(self, name: str, value: Any) -> np.ndarray:
+        """An example, of ``ndim`` dimensions and the right size in the first of them."""
+        parts = enumerate(value) if isinstance(value, tuple) else [(None, value)]
+        arrays = [self._part(name, part, item) for part, item in parts]
+        try:
+            array = np.concatenate(arrays)
+        except ValueError as error:
+            shapes = ", ".join(str(list(array.shape)) for array in arrays[:6])
+            raise UserError(f"input '{name}': its columns must have one shape, found {shapes}") from error
+        if array.size == 0 or len(array) != (self.first or len(array)):
+            raise UserError(self._missized(name, len(array), len(arrays)))
+        return array
 
-def _array(name: str, value: Any) -> np.ndarray:
-    try:
-        with np.errstate(over="ignore"):  # it becomes infinite
-            array = np.asarray(value, dtype=np.float32)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise UserError(f"input '{name}' must be numbers in lists of one length, found {shown(value)}") from error
-    if not np.isfinite(array).all():
-        raise UserError(f"input '{name}' must be finite numbers, found {array[~np.isfinite(array)][0]}")
-    return array
+    def _part(self, name: str, part: int | None, value: Any) -> np.ndarray:
+        try:
+            array = numbers(value)
+        except UserError as error:
+            raise UserError(f"input '{name}' {error}", part=part) from error
+        if array.ndim not in (self.ndim - 1, self.ndim):
+            raise UserError(
+                f"input '{name}' must have {self.ndim} dimension{'s' * (self.ndim > 1)}, "
+                f"found {array.ndim}, of shape {list(array.shape)}",
+                part=part,
+            )
+        return array if array.ndim == self.ndim else array[None]
+
+    def _missized(self, name: str, found: int, num_columns: int) -> str:
+        unit = "number" if self.ndim == 1 else "channel"
+        if self.setting is None or not found:
+            return f"input '{name}' must begin with {self.first or 'some'} values, found {found}"
+        of = f" in its {num_columns} columns" if num_columns > 1 else ""
+        return f"`{self.setting}` is {self.first}, but input '{name}' has {found} {unit}{'s' * (found > 1)}{of}"

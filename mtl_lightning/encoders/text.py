@@ -108,11 +108,16 @@ def _texts(name: str, values: Sequence[Any]) -> list[str]:
     try:
         return [_text(value) for value in values]
     except UserError as error:
-        raise UserError(f"input '{name}': {error}") from error
+        raise UserError(f"input '{name}': {error}", part=error.part) from error
 
 
 def _text(value: Any) -> str:
-    """The value, if it is a text that says something."""
+    """The value, if it is a text that says something; several texts are joined, without those that are empty."""
+    if isinstance(value, tuple):
+        for part, text in enumerate(value):
+            if text is not None and not isinstance(text, str):
+                raise UserError(f"expected a text, found {shown(text)}", part=part)
+        value = " ".join(text for text in value if text and not text.isspace())
     if not isinstance(value, str):
         raise UserError(f"expected a text, found {shown(value)}")
     if not value or value.isspace():

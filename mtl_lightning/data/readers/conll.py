@@ -5,11 +5,12 @@ from functools import cached_property
 
 from mtl_lightning.data.readers.bad_rows import BadLine
 from mtl_lightning.data.readers.lines import Example, Rows, flaw, read_lines
+from mtl_lightning.data.readers.text_format import TextFormat
 
 _BLANK = " \t\r\n"
 
 
-def read_conll(path: str, columns: Sequence[str]) -> Rows:
+def read_conll(path: str, form: TextFormat) -> Rows:
     """Yields the sentences of a file: for each column a list of values, and a text for each comment.
 
     Comment lines ``# name = value`` before a sentence become columns of single values; other comments are passed over.
@@ -17,14 +18,14 @@ def read_conll(path: str, columns: Sequence[str]) -> Rows:
     is ``# O``, if its last value is ``O`` or stands in the last column of another line.
 
     Args:
-        path: A text file in UTF-8, plain or gzipped.
-        columns: Names of the columns, in order; values are separated by a tab or, where a line has none, by spaces.
+        path: A text file, plain or gzipped.
+        form: Its columns and encoding; values are separated by a tab or, where a line has none, by spaces.
 
     Raises:
         UserError: If the file cannot be read.
     """
-    sentence = _Sentence(path, columns)
-    for number, line in enumerate(read_lines(path), 1):
+    sentence = _Sentence(path, form)
+    for number, line in enumerate(read_lines(path, form.encoding), 1):
         if line.strip(_BLANK):
             sentence.add(number, line)
         else:
@@ -35,9 +36,10 @@ def read_conll(path: str, columns: Sequence[str]) -> Rows:
 class _Sentence:
     """The lines of a sentence; ``finish`` begins the next one."""
 
-    def __init__(self, path: str, columns: Sequence[str]) -> None:
+    def __init__(self, path: str, form: TextFormat) -> None:
         self.path = path
-        self.columns = columns
+        self.encoding = form.encoding
+        self.columns = form.columns
         self._begin()
 
     def _begin(self) -> None:
@@ -51,7 +53,7 @@ class _Sentence:
         """Takes a line that is not empty."""
         self.lines.append(line)
         values = _values(line)
-        reason = flaw(line)
+        reason = flaw(line, self.encoding)
         if reason is None and not self.words and self._is_comment(line, values):
             name, equals, value = line.strip(_BLANK).removeprefix("#").partition("=")
             if equals and name.strip() in self.columns:
@@ -85,7 +87,7 @@ class _Sentence:
     @cached_property
     def last_values(self) -> set[str]:
         """What stands in the last column of the lines that cannot be comments."""
-        rows = (_values(line) for line in read_lines(self.path) if not line.startswith("#"))
+        rows = (_values(line) for line in read_lines(self.path, self.encoding) if not line.startswith("#"))
         return {values[-1] for values in rows if len(values) == len(self.columns)}
 
 

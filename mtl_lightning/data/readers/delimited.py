@@ -5,7 +5,9 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from mtl_lightning.data.readers.bad_rows import BLANK, BadLine
+from mtl_lightning.data.readers.hints import hint_of_delimiter
 from mtl_lightning.data.readers.lines import Example, Rows, check_names, flaw, read_lines
+from mtl_lightning.data.readers.text_format import TextFormat
 from mtl_lightning.errors import UserError, shown
 
 _LONGEST = 2**31 - 1
@@ -20,37 +22,39 @@ class _Record(NamedTuple):
     reason: str | None
 
 
-def read_delimited(path: str, delimiter: str, keep_blank: bool = False) -> Rows:
-    """Yields the rows of a file that has a header row.
+def read_delimited(path: str, form: TextFormat, kind: str) -> Rows:
+    """Yields the rows of a file.
 
-    An empty line is passed over. But in a TSV with a single column, which cannot write an empty value as ``""``, it is
-    a row, unless nothing but empty lines follows.
+    An empty line is passed over. But where quotes mean nothing and there is a single column, so that an empty value
+    cannot be written as ``""``, it is a row, unless nothing but empty lines follows.
 
     Unlike pandas it guesses no types, knows no words that mean "missing", and takes no column for an index.
 
     Args:
-        path: A text file in UTF-8, plain or gzipped.
-        delimiter: A comma, or a tab, with which quotes mean nothing.
-        keep_blank: Yield an empty line after the header as a bad one.
+        path: A text file, plain or gzipped.
+        form: Its delimiter, quotes, header and encoding.
+        kind: ``csv`` or ``tsv``, which decides what ``form`` leaves open.
 
     Raises:
         UserError: If the file cannot be read, or its header is none.
     """
-    records = _records(read_lines(path), delimiter)
-    header = _header(path, records)
+    records = _records(read_lines(path, form.encoding), form, kind)
+    header = _header(path, records) if form.header else list(form.columns)
+    if len(header) == 1 and "\t" in header[0]:
+        raise UserError(f"{path}: {hint_of_delimiter(header[0])}")
+    check_names(path, header)
     empty: list[int] = []
     for line, text, values, reason in records:
         if not values and reason is None:
-            if keep_blank:
+            if form.keep_blank:
                 yield BadLine(line, BLANK, "")
-            elif len(header) == 1 and delimiter == "\t":
+            elif len(header) == 1 and not form.quotes_of(kind):
                 empty.append(line)
             continue
         yield from (Example(number, {header[0]: ""}) for number in empty)
         empty.clear()
         if reason is None and len(values) != len(header):
-            names = shown(", ".join(header))[1:-1]
-            reason = f"expected {len(header)} values ({names}), found {len(values)}"
+            reason = _miscounted(header, values)
         yield Example(line, dict(zip(header, values, strict=True))) if reason is None else BadLine(line, reason, text)
 
 
@@ -60,18 +64,23 @@ def _header(path: str, records: Iterator[_Record]) -> list[str]:
         return []
     if header.reason is not None:
         raise UserError(f"{path}, line {header.line}, the header: {header.reason}")
-    check_names(path, header.values)
     return header.values
 
 
-def _records(lines: Iterator[str], delimiter: str) -> Iterator[_Record]:
+def _miscounted(header: list[str], values: list[str]) -> str:
+    names = shown(", ".join(header))[1:-1]
+    hint = hint_of_delimiter(header[0]) if len(header) == 1 else None
+    return f"expected {len(header)} values ({names}), found {len(values)}" + (f"; {hint}" if hint else "")
+
+
+def _records(lines: Iterator[str], form: TextFormat, kind: str) -> Iterator[_Record]:
     """The rows; one that is an empty line has no values."""
     csv.field_size_limit(_LONGEST)  # a text may be longer than the 128 KiB that are the default
     read: list[str] = []
     reader = csv.reader(
         _remember(lines, read),
-        delimiter=delimiter,
-        quoting=csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL,
+        delimiter=form.delimiter_of(kind),
+        quoting=csv.QUOTE_MINIMAL if form.quotes_of(kind) else csv.QUOTE_NONE,
         strict=True,
     )
     number = 1
@@ -83,8 +92,9 @@ def _records(lines: Iterator[str], delimiter: str) -> Iterator[_Record]:
             return
         except csv.Error as error:
             reason = "a quote is not closed" if "end of data" in str(error) else str(error)
+            reason += "; if quotes mean nothing in this file, set `quotes: false`"
         text = "".join(read)
-        yield _Record(number, text, values, flaw(text) or reason)
+        yield _Record(number, text, values, flaw(text, form.encoding) or reason)
         number += len(read)
         read.clear()
 

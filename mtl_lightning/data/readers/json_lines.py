@@ -1,4 +1,4 @@
-"""Reads JSON Lines, and files that hold one JSON array of objects."""
+"""Reads JSON Lines, and files that hold one JSON array of objects, by itself or under a key."""
 
 import json
 import re
@@ -6,58 +6,78 @@ from collections.abc import Iterator
 from typing import Any
 
 from mtl_lightning.data.readers.bad_rows import BLANK, BadLine
+from mtl_lightning.data.readers.json_field import find_array
 from mtl_lightning.data.readers.lines import Example, Rows, flaw, read_lines
+from mtl_lightning.data.readers.text_format import TextFormat
 from mtl_lightning.errors import UserError, shown
 
 _BLANK = " \t\r\n"
 _SPACE = re.compile(f"[{_BLANK}]*")
 
 
-def read_json(path: str, keep_blank: bool = False) -> Rows:
-    """Yields the objects of one array, however it is broken into lines, or of JSON Lines.
+def read_json(path: str, form: TextFormat, arrays: bool) -> Rows:
+    """Yields the objects of one array, however it is broken into lines, or of JSON Lines; empty lines are passed over.
 
     Args:
-        path: A text file in UTF-8, plain or gzipped.
-        keep_blank: See :func:`read_json_lines`.
+        path: A text file, plain or gzipped.
+        form: Its encoding, and the key under which the array stands.
+        arrays: Whether a file that begins with ``[`` is an array.
 
     Raises:
-        UserError: If the file cannot be read, or an array is not JSON: nothing says where its next object begins.
+        UserError: If the file cannot be read, an array is not JSON (nothing says where its next object begins), or the
+            file is one object.
     """
-    first = next((line for line in read_lines(path) if line.strip(_BLANK)), "")
-    if not first.lstrip(_BLANK).startswith("["):
-        yield from read_json_lines(path, keep_blank)
+    first = next((line for line in read_lines(path, form.encoding) if line.strip(_BLANK)), "").lstrip(_BLANK)
+    if form.field is None and not (arrays and first.startswith("[")):
+        if first.startswith("{") and not _is_json(first):
+            _refuse_object(path, "".join(read_lines(path, form.encoding)).lstrip(_BLANK))
+        yield from _json_lines(path, form)
         return
-    text = "".join(read_lines(path))
-    for number, (start, end, value) in _elements(path, text):
-        yield _example(number, value, text[start:end])
+    text = "".join(read_lines(path, form.encoding))
+    if reason := flaw(text, form.encoding):
+        raise UserError(f"{path}: {reason}")
+    start = text.index("[") if form.field is None else find_array(path, text, form.field, _DECODER)
+    for number, (begin, end, value) in _elements(path, text, start, alone=form.field is None):
+        yield _example(number, value, text[begin:end])
 
 
-def read_json_lines(path: str, keep_blank: bool = False) -> Rows:
-    """Yields the objects of a file, one a line; empty lines are passed over.
-
-    Args:
-        path: A text file in UTF-8, plain or gzipped.
-        keep_blank: Yield an empty line as a bad one.
-
-    Raises:
-        UserError: If the file cannot be read.
-    """
-    for number, line in enumerate(read_lines(path), 1):
+def _json_lines(path: str, form: TextFormat) -> Rows:
+    for number, line in enumerate(read_lines(path, form.encoding), 1):
         if line.strip(_BLANK):
-            reason = flaw(line)
+            reason = flaw(line, form.encoding)
             try:
                 yield BadLine(number, reason, line) if reason else _example(number, _DECODER.decode(line), line)
             except (ValueError, RecursionError) as error:
                 yield BadLine(number, _explain(error), line)
-        elif keep_blank:
+        elif form.keep_blank:
             yield BadLine(number, BLANK, "")
 
 
-def _elements(path: str, text: str) -> Iterator[tuple[int, tuple[int, int, Any]]]:
-    """Line, extent and value of each element of an array."""
-    if reason := flaw(text):
-        raise UserError(f"{path}: {reason}")
-    number, counted, start = 1, 0, _skip(text, text.index("[") + 1)
+def _is_json(text: str) -> bool:
+    try:
+        _DECODER.decode(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _refuse_object(path: str, text: str) -> None:
+    """Raises :class:`UserError` if a text begins with an object that is broken into lines."""
+    try:
+        value, end = _DECODER.raw_decode(text)
+    except (ValueError, RecursionError):
+        return
+    if text[end:].strip(_BLANK):
+        raise UserError(f"{path} breaks its objects into lines; write each on one line, or all in one array [{{…}}, …]")
+    keys = [key for key, inner in value.items() if isinstance(inner, list) and any(isinstance(i, dict) for i in inner)]
+    found = shown(", ".join(value))[1:-1]
+    key = keys[0] if len(keys) == 1 else "KEY"
+    raise UserError(f"{path} is one object, with {found}; if its records stand under a key, name it: `field: {key}`")
+
+
+def _elements(path: str, text: str, start: int, alone: bool) -> Iterator[tuple[int, tuple[int, int, Any]]]:
+    """Line, extent and value of each element of the array that begins at ``start``."""
+    number, counted, start = 1, 0, _skip(text, start + 1)
     closed = text.startswith("]", start)
     while not closed:
         number, counted = number + text.count("\n", counted, start), start
@@ -73,7 +93,7 @@ def _elements(path: str, text: str) -> Iterator[tuple[int, tuple[int, int, Any]]
             line = number + text.count("\n", counted, stop)
             raise UserError(f"{path}, line {line}: expected ',' or ']', found {shown(text[stop : stop + 20])}")
         start = stop if closed else _skip(text, stop + 1)
-    if rest := text[_skip(text, start + 1) :]:
+    if alone and (rest := text[_skip(text, start + 1) :]):
         raise UserError(f"{path}: something follows the array: {shown(rest[:100])}")
 
 

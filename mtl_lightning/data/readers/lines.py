@@ -1,5 +1,6 @@
 """Physical lines of text files, plain or gzipped."""
 
+import codecs
 import gzip
 import re
 import zlib
@@ -12,6 +13,10 @@ from mtl_lightning.errors import UserError, shown
 
 _INVALID = re.compile("[\udc80-\udcff]")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+MEND_ENCODING = "save the file as UTF-8, or name its encoding, say `encoding: latin-1`"
+"""What to do about bytes that are no text."""
 
 
 class Example(NamedTuple):
@@ -30,18 +35,25 @@ Rows = Iterator[Example | BadLine]
 """What a reader makes of a file."""
 
 
-def read_lines(path: str) -> Iterator[str]:
-    """Yields the lines of a file with their ends; what is not UTF-8 comes as lone surrogates, see :func:`flaw`.
+def read_lines(path: str, encoding: str | None = None) -> Iterator[str]:
+    """Yields the lines of a file with their ends; bytes that are none come as lone surrogates, see :func:`flaw`.
+
+    Args:
+        path: A text file, plain or gzipped.
+        encoding: Of its text; null: UTF-8, or what its byte order mark says.
 
     Raises:
         UserError: If the file cannot be read, or ends in the middle of its compression.
     """
     number = 0
     try:
-        with open_binary(path) as binary, TextIOWrapper(binary, "utf-8-sig", "surrogateescape", newline="") as file:
+        coding = encoding or _coding(path)
+        with open_binary(path) as binary, TextIOWrapper(binary, coding, "surrogateescape", newline="") as file:
             for line in file:
                 number += 1
                 yield line
+    except UnicodeError as error:
+        raise UserError(f"{path}, line {number + 1}: the text is not {encoding or coding}: {error}") from error
     except (EOFError, zlib.error, OSError) as error:
         at = f" after line {number}; it is cut off or damaged, fetch it again" if number else ""
         raise UserError(f"cannot read {path}{at}: {error}") from error
@@ -52,15 +64,30 @@ def open_binary(path: str) -> IO[bytes]:
     return gzip.open(path) if path.lower().endswith(".gz") else open(path, "rb")  # type: ignore[return-value]
 
 
-def flaw(text: str) -> str | None:
-    """Why a text cannot be: bytes that are not UTF-8, or a NUL character. None: it can."""
+def flaw(text: str, encoding: str | None = None, mend: str = MEND_ENCODING) -> str | None:
+    """Why a text cannot be: bytes that are not of its encoding, or a NUL character. None: it can.
+
+    Args:
+        text: Lines of a file.
+        encoding: That the configuration names, if any.
+        mend: What to do about it.
+    """
     if text.isascii() and "\0" not in text:
         return None
     if found := _INVALID.search(text):
         byte = ord(found[0]) - 0xDC00
-        hint = "the file looks like UTF-16; " if text[:2] in ("\udcff\udcfe", "\udcfe\udcff") else ""
-        return f"byte 0x{byte:02x} at character {found.start() + 1} is not UTF-8; {hint}save the file as UTF-8"
-    return "it holds a NUL character; is the file binary, or UTF-16?" if "\0" in text else None
+        return f"byte 0x{byte:02x} at character {found.start() + 1} is not {encoding or 'UTF-8'}; {mend}"
+    hint = "is the file binary, or UTF-16 (`encoding: utf-16-le`)?"
+    return f"it holds a NUL character; {hint}" if "\0" in text else None
+
+
+def _coding(path: str) -> str:
+    """What the byte order mark of a file says; without one, UTF-8."""
+    with open_binary(path) as file:
+        start = file.read(4)
+    marks = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"}  # first: one begins like that of UTF-16
+    marks |= {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+    return next((coding for mark, coding in marks.items() if start.startswith(mark)), "utf-8-sig")
 
 
 def check_names(path: str, names: list[str]) -> None:

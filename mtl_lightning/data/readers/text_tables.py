@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from datasets.utils import tqdm
 from mtl_lightning.data.readers.bad_rows import BAD, LINE, MEND, BadLine, OnBadRow
 from mtl_lightning.data.readers.conll import read_conll
 from mtl_lightning.data.readers.delimited import read_delimited
-from mtl_lightning.data.readers.json_lines import read_json, read_json_lines
+from mtl_lightning.data.readers.json_lines import read_json
 from mtl_lightning.data.readers.json_types import Kind, features_of, join, kind_of
 from mtl_lightning.data.readers.lines import Example, Rows, check_names
+from mtl_lightning.data.readers.nested import add_nested
 from mtl_lightning.data.readers.tables import cached
+from mtl_lightning.data.readers.text_format import CONLL, CSV, JSON, JSON_LINES, TSV, TextFormat
 from mtl_lightning.errors import UserError, shown
 
 _MOST_ROWS = 1000
@@ -23,49 +26,53 @@ _MOST_CHARACTERS = 2**24
 _MOST_COLUMNS = 10_000
 
 
-def text_table(
-    path: str, kind: str, columns: Sequence[str] | None, on_bad_row: OnBadRow, keep_blank: bool = False
-) -> Dataset:
+def text_table(path: str, kind: str, form: TextFormat, on_bad_row: OnBadRow) -> Dataset:
     """The rows of a file as a table, cached by content, with their lines in the column ``__line__``.
 
     Args:
         path: The file, plain or gzipped.
         kind: ``jsonl``, ``json``, ``csv``, ``tsv`` or ``conll``.
-        columns: Names of the columns, for ``conll``.
+        form: How its text is read.
         on_bad_row: ``skip``: a line that is no example becomes a row without values, with why in ``__bad_row__``.
-        keep_blank: An empty line of JSON Lines, CSV or TSV is such a line; otherwise it is passed over.
 
     Raises:
         UserError: If the file cannot be read, a line is no example, or none is one.
     """
-    return cached(
-        path,
-        [kind, columns, on_bad_row, *(["blank"] if keep_blank else [])],
-        lambda: _make(path, lambda: _read(path, kind, columns, keep_blank), on_bad_row),
-    )
+    settings = [kind, astuple(form), on_bad_row]
+    return cached(path, settings, lambda: _make(path, lambda: _read(path, kind, form), on_bad_row))
 
 
-def text_rows(path: str, kind: str, columns: Sequence[str] | None) -> Iterator[dict[str, Any]]:
+def text_rows(path: str, kind: str, form: TextFormat) -> Iterator[dict[str, Any]]:
     """Yields the rows of a file, for a stream; arguments as those of :func:`text_table`.
 
     Raises:
         UserError: If the file cannot be read, or at a line that is no example.
     """
-    for row in _read(path, kind, columns):
+    for row in _read(path, kind, form):
         if isinstance(row, BadLine):
             raise UserError(f"{path}, line {row.line}: {row.reason}: {shown(row.text.rstrip())}; mend it")
         yield {**row.values, LINE: row.line}
 
 
-def _read(path: str, kind: str, columns: Sequence[str] | None, keep_blank: bool = False) -> Rows:
+def _read(path: str, kind: str, form: TextFormat) -> Rows:
     readers: dict[str, Callable[[], Rows]] = {
-        "jsonl": lambda: read_json_lines(path, keep_blank),
-        "json": lambda: read_json(path, keep_blank),
-        "csv": lambda: read_delimited(path, ",", keep_blank),
-        "tsv": lambda: read_delimited(path, "\t", keep_blank),
-        "conll": lambda: read_conll(path, columns or ()),
+        JSON: lambda: read_json(path, form, arrays=True),
+        JSON_LINES: lambda: read_json(path, form, arrays=False),
+        CSV: lambda: read_delimited(path, form, CSV),
+        TSV: lambda: read_delimited(path, form, TSV),
+        CONLL: lambda: read_conll(path, form),
     }
-    return readers[kind]()
+    rows = readers[kind]()
+    return (_with_nested(row, form.nested) for row in rows) if form.nested else rows
+
+
+def _with_nested(row: Example | BadLine, names: Sequence[str]) -> Example | BadLine:
+    if isinstance(row, BadLine):
+        return row
+    try:
+        return Example(row.line, add_nested(row.values, names))
+    except UserError as error:
+        return BadLine(row.line, str(error), json.dumps(row.values, ensure_ascii=False, default=str))
 
 
 def _make(path: str, read: Callable[[], Rows], on_bad_row: OnBadRow) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:

@@ -1,12 +1,15 @@
 """Where examples come from, and what their columns mean."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset, IterableDataset
 
 from mtl_lightning.data.readers.bad_rows import LINE, MEND, OnBadRow
+from mtl_lightning.data.readers.columns import Inputs, pairs_of
+from mtl_lightning.data.readers.hints import hint_of_column
 from mtl_lightning.data.sources.label_maps import LabelMap, Renaming, read_label_map
 from mtl_lightning.data.streams.settings import Streaming
 from mtl_lightning.errors import UserError, did_you_mean
@@ -21,7 +24,10 @@ class DataSource(ABC):
     """One data set: tables of examples by split, mapped to the encoder's inputs and to tasks.
 
     Args:
-        inputs: Column of each input of the encoder, say ``{text: sentence}``.
+        inputs: Column of each input of the encoder, say ``{text: sentence}``. Several columns make one input: numbers,
+            and lists of numbers, stand one after another (``{features: [age, height]}``), texts are joined by a space.
+            A dotted name is a value inside an object (``doc.text``, ``answers.0.text``); of a list of objects, that of
+            each (``words.form``).
         labels: Column of each task that this data set labels, say ``{intent: intent, slots: tags}``. Labels may be
             missing in some rows.
         label_maps: By task, for each of its labels the data set's labels that mean it, say ``{emotion: {joy: [joy,
@@ -40,7 +46,7 @@ class DataSource(ABC):
 
     def __init__(
         self,
-        inputs: Mapping[str, str],
+        inputs: Inputs,
         labels: Mapping[str, str],
         label_maps: LabelMaps | None = None,
         on_bad_row: OnBadRow = "error",
@@ -49,6 +55,9 @@ class DataSource(ABC):
             raise UserError("`inputs` is empty; map at least one input of the encoder to a column")
         if on_bad_row not in ("error", "skip"):
             raise UserError(f"`on_bad_row` must be `error` or `skip`, found {on_bad_row!r}")
+        for name, columns in inputs.items():
+            if not columns or (isinstance(columns, list) and len(set(columns)) < len(columns)):
+                raise UserError(f"`inputs.{name}` must name a column, or several different ones, found {columns!r}")
         self.inputs = dict(inputs)
         self.labels = dict(labels)
         self.label_maps = dict(label_maps or {})
@@ -67,6 +76,24 @@ class DataSource(ABC):
 
         ``train`` may be a stream instead, if ``streaming`` says how it is read.
         """
+
+    @property
+    def input_columns(self) -> list[str]:
+        """Names of the columns of all inputs."""
+        return list(dict.fromkeys(column for _, column in pairs_of(self.inputs)))
+
+    def _nested(self, more: Sequence[str]) -> tuple[str, ...]:
+        """Names of columns that may be values inside objects, ``more`` among them."""
+        return tuple(sorted({name for name in [*self.input_columns, *self.labels.values(), *more] if "." in name}))
+
+    def hint(self, column: str, rows: Sequence[Mapping[str, Any]]) -> str:
+        """The hint that follows the name of a column that is not there.
+
+        Args:
+            column: Its name.
+            rows: Some rows, by column.
+        """
+        return hint_of_column(column, rows)
 
     def keep_tasks(self, tasks: Collection[str]) -> None:
         """Forgets the labels of all other tasks."""

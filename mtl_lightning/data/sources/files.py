@@ -1,12 +1,17 @@
 """Data sets in local files."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset, IterableDataset
 
 from mtl_lightning.data.readers.bad_rows import OnBadRow
+from mtl_lightning.data.readers.columns import Inputs
+from mtl_lightning.data.readers.nested import with_nested
 from mtl_lightning.data.readers.parquet import parquet_rows, parquet_table
+from mtl_lightning.data.readers.text_format import CONLL, CSV, JSON, JSON_LINES, TSV, TextFormat
 from mtl_lightning.data.readers.text_tables import text_rows, text_table
 from mtl_lightning.data.sources.base import SPLITS, DataSource
 from mtl_lightning.data.sources.paths import existing_file
@@ -14,47 +19,49 @@ from mtl_lightning.data.sources.splits import Split
 from mtl_lightning.data.streams.settings import Streaming
 from mtl_lightning.errors import UserError, did_you_mean
 
+_PARQUET = "parquet"
 _FORMATS = {
-    ".jsonl": "jsonl",
-    ".json": "json",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".parquet": "parquet",
-    ".conll": "conll",
-    ".conllu": "conll",
-    ".bio": "conll",
+    ".jsonl": JSON_LINES,
+    ".ndjson": JSON_LINES,
+    ".json": JSON,
+    ".csv": CSV,
+    ".tsv": TSV,
+    ".parquet": _PARQUET,
+    ".conll": CONLL,
+    ".conllu": CONLL,
+    ".bio": CONLL,
 }
 
 
 class FileSource(DataSource):
     """Examples from JSON Lines, CSV, TSV, Parquet or CoNLL columns, plain or gzipped (``.gz``), told by their endings.
 
-    Splits are files of their own (``{train: …, val: …, test: …}``), or ``split`` makes them out of a single file. CSV
-    and TSV have a header row; all their values are texts, and TSV knows no quotes. A ``.json`` file holds JSON Lines or
-    one array of objects. Every value is what stands in the file, and messages name its line.
+    Splits are files of their own (``{train: …, val: …, test: …}``), or ``split`` makes them out of a single file. All
+    values of CSV and TSV are texts, of which inputs and tasks read numbers; TSV knows no quotes. A JSON file holds JSON
+    Lines or one array of objects. Every value is what stands in the file, and messages name its line.
 
     Args:
         files: Path of each split's file, or of the single file.
         inputs: See :class:`DataSource`.
         labels: See :class:`DataSource`.
         root: Folder that paths start from.
-        split: How to divide a single file, :class:`ColumnSplit` or :class:`FractionSplit`.
-        columns: Names of the columns of CoNLL files, in order.
+        split: How to divide a single file: :class:`ColumnSplit`, :class:`FractionSplit` or :class:`FoldSplit`.
+        columns: Names of the columns, in order: of CoNLL files, and of CSV and TSV with ``header: false``.
         label_maps: See :class:`DataSource`; paths start from ``root``.
         on_bad_row: See :class:`DataSource`.
         streaming: Read the training file as it comes, see :class:`Streaming`; null: it is read before training starts,
             and kept in the cache.
-
-    Attributes:
-        keep_blank: Whether an empty line of JSON Lines, CSV or TSV is a bad row; it is passed over otherwise.
+        delimiter: What separates the values of CSV and TSV, one character or ``tab``; null: a comma, in TSV a tab.
+        quotes: Whether a value of CSV or TSV in quotes may hold delimiters and line ends; null: in CSV alone.
+        header: Whether the first row of CSV and TSV names the columns; false: ``columns`` does.
+        encoding: Of texts, any of Python's (``latin-1``); null: UTF-8, or UTF-16 with its byte order mark.
+        field: Key of a JSON file under which its records stand (``data``, ``response.items``).
     """
-
-    keep_blank = False
 
     def __init__(
         self,
         files: dict[str, str] | str,
-        inputs: dict[str, str],
+        inputs: Inputs,
         labels: dict[str, str],
         root: str = ".",
         split: Split | None = None,
@@ -62,6 +69,11 @@ class FileSource(DataSource):
         label_maps: dict[str, str | dict[str, list[str]]] | None = None,
         on_bad_row: OnBadRow = "error",
         streaming: Streaming | None = None,
+        delimiter: str | None = None,
+        quotes: bool | None = None,
+        header: bool = True,
+        encoding: str | None = None,
+        field: str | None = None,
     ) -> None:
         maps = {task: str(Path(root, m)) if isinstance(m, str) else m for task, m in (label_maps or {}).items()}
         super().__init__(inputs, labels, maps, on_bad_row)
@@ -70,15 +82,15 @@ class FileSource(DataSource):
         for name in files if isinstance(files, Mapping) else ():
             if name not in SPLITS:
                 raise UserError(f"`files` has the unknown split '{name}'; {did_you_mean(name, SPLITS)}")
-        if columns is not None and len(set(columns)) != len(columns):
-            raise UserError(f"`columns` names a column twice: {', '.join(columns)}")
         if streaming is not None and split is not None:
             raise UserError("`streaming` needs a file of its own for `train`; `split` divides one that it must count")
         self.streaming = streaming
         self.files = {"": files} if isinstance(files, str) else dict(files)
         self.root = root
         self.split = split
-        self.columns = columns
+        self.form = TextFormat(tuple(columns or ()), delimiter, quotes, header, encoding, field)
+        if all(kinds := {_kind(file) for file in self.files.values()}):
+            self.form.check_kinds({str(kind) for kind in kinds})
 
     def load(self) -> dict[str, Dataset | IterableDataset]:
         tables = {
@@ -92,23 +104,46 @@ class FileSource(DataSource):
         if file is None or line is None:
             return super().describe(split, row)
         kind = _kind(file)
-        if kind == "conll":
+        if kind == CONLL:
             line += word or 0
-        return f"{Path(self.root, file)}, {'row' if kind == 'parquet' else 'line'} {line}"
+        return f"{Path(self.root, file)}, {'row' if kind == _PARQUET else 'line'} {line}"
+
+    def hint(self, column: str, rows: Sequence[Mapping[str, Any]]) -> str:
+        hint, names = super().hint(column, rows), {name for row in rows for name in row}
+        mapped = {*self.input_columns, *self.labels.values()}
+        delimited = {CSV, TSV} & {_kind(file) for file in self.files.values()}
+        if delimited and self.form.header and "delimiter" not in hint and not mapped & names:
+            hint += "; if the file has no header row, set `header: false` and `columns: [NAME, …]`"
+        return hint
 
     def _read(self, file: str, stream: bool = False) -> Dataset | IterableDataset:
         path, kind = str(existing_file(Path(self.root, file))), _kind(file)
         if kind is None:
             raise UserError(f"cannot tell the format of {path} by its ending; known: {', '.join(_FORMATS)} (also .gz)")
-        if kind == "conll" and not self.columns:
+        if kind == CONLL and not self.form.columns:
             raise UserError(f"`columns` is missing: name the columns of {path}, in order")
+        form = replace(self.form, nested=self._nested(self.split.columns if self.split is not None else ()))
         if stream:
-            of_texts = {"path": path, "kind": kind, "columns": tuple(self.columns or ())}
-            read, arguments = (parquet_rows, {"path": path}) if kind == "parquet" else (text_rows, of_texts)
-            return IterableDataset.from_generator(read, gen_kwargs=arguments)
-        if kind == "parquet":
-            return parquet_table(path)
-        return text_table(path, kind, self.columns, self.on_bad_row, self.keep_blank)
+            of_texts = {"path": path, "kind": kind, "form": form}
+            read, arguments = (parquet_rows, {"path": path}) if kind == _PARQUET else (text_rows, of_texts)
+            rows = IterableDataset.from_generator(read, gen_kwargs=arguments)
+            return with_nested(rows, form.nested) if kind == _PARQUET else rows
+        if kind == _PARQUET:
+            return with_nested(parquet_table(path), form.nested)
+        return text_table(path, kind, form, self.on_bad_row)
+
+
+def file_like(source: DataSource, path: str) -> FileSource:
+    """A file without labels that is read as those of a data set are, with a row for every line.
+
+    Args:
+        source: The data set; of one that is no :class:`FileSource`, only the inputs count.
+        path: The file.
+    """
+    found = FileSource({"test": path}, source.inputs, {}, on_bad_row="skip")
+    form = source.form if isinstance(source, FileSource) else found.form
+    found.form = replace(form, keep_blank=True)
+    return found
 
 
 def _kind(path: str) -> str | None:

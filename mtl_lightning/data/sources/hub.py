@@ -8,7 +8,10 @@ from datasets import ClassLabel, Dataset, Features, IterableDataset, List, Value
 from datasets.exceptions import DatasetsError
 
 from mtl_lightning.data.readers.bad_rows import OnBadRow
+from mtl_lightning.data.readers.columns import Inputs
+from mtl_lightning.data.readers.nested import with_nested
 from mtl_lightning.data.sources.base import DataSource
+from mtl_lightning.data.sources.splits import Split
 from mtl_lightning.data.streams.settings import Streaming
 from mtl_lightning.errors import UserError
 
@@ -26,12 +29,14 @@ class HubSource(DataSource):
         label_maps: See :class:`DataSource`.
         on_bad_row: See :class:`DataSource`.
         streaming: Read the training split as it comes, see :class:`Streaming`; null: it is downloaded before training.
+        split: How to divide a single split of the hub, that which ``splits`` names alone (``{train: train}``); see
+            :class:`FileSource`.
     """
 
     def __init__(
         self,
         path: str,
-        inputs: dict[str, str],
+        inputs: Inputs,
         labels: dict[str, str],
         name: str | None = None,
         splits: dict[str, str] | None = None,
@@ -39,8 +44,12 @@ class HubSource(DataSource):
         label_maps: dict[str, str | dict[str, list[str]]] | None = None,
         on_bad_row: OnBadRow = "error",
         streaming: Streaming | None = None,
+        split: Split | None = None,
     ) -> None:
         super().__init__(inputs, labels, label_maps, on_bad_row)
+        if split is not None and (len(splits or {}) != 1 or streaming is not None):
+            raise UserError("`split` divides a single split, which is no stream; name it: `splits: {train: train}`")
+        self.split = split
         self.streaming = streaming
         self.path = path
         self.name = name
@@ -49,7 +58,8 @@ class HubSource(DataSource):
 
     def load(self) -> dict[str, Dataset | IterableDataset]:
         try:
-            return {split: self._named(self._load(split, name)) for split, name in self.splits.items()}
+            tables = {split: self._named(self._load(split, name)) for split, name in self.splits.items()}
+            return tables if self.split is None else self.split.divide(*tables.values())
         except (DatasetsError, OSError, ValueError) as error:
             if isinstance(error, UserError):
                 raise
@@ -65,7 +75,8 @@ class HubSource(DataSource):
         return stream
 
     def _named(self, table: Dataset | IterableDataset) -> Dataset | IterableDataset:
-        """Labels by their names, where the hub keeps numbers with names beside them; -1 is a missing label."""
+        """With columns for dotted names, and labels by their names where the hub keeps numbers; -1 is a missing one."""
+        table = with_nested(table, self._nested(self.split.columns if self.split is not None else ()))
         features, names = Features(table.features or {}), {}
         for column in self.labels.values():
             feature = features.get(column)

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,10 @@ from typing import Any
 from datasets import Dataset
 
 from mtl_lightning.data.readers.bad_rows import BAD, LINE, MEND, BadLine, visible
+from mtl_lightning.data.readers.columns import Inputs
 from mtl_lightning.data.readers.lines import flaw, read_lines
 from mtl_lightning.data.sources.base import DataSource
-from mtl_lightning.data.sources.files import FileSource
+from mtl_lightning.data.sources.files import file_like
 from mtl_lightning.errors import UserError, shown
 
 
@@ -27,7 +28,7 @@ class PredictSource(DataSource):
 
     mend = "mend it"
 
-    def __init__(self, inputs: Mapping[str, str], table: Dataset, origin: str) -> None:
+    def __init__(self, inputs: Inputs, table: Dataset, origin: str) -> None:
         super().__init__(inputs, {}, on_bad_row="skip")
         self.table = table
         self.origin = origin
@@ -37,12 +38,6 @@ class PredictSource(DataSource):
 
     def describe(self, split: str, row: int, line: int | None = None, word: int | None = None) -> str:
         return f"{self.origin}, {'row' if '.parquet' in self.origin else 'line'} {row + 1 if line is None else line}"
-
-
-class _InputFile(FileSource):
-    """A table of which every line is kept, so that predictions stay beside their inputs."""
-
-    keep_blank = True
 
 
 def read_inputs(path: str, datasets: Mapping[str, DataSource]) -> tuple[DataSource, Dataset]:
@@ -68,8 +63,8 @@ def read_inputs(path: str, datasets: Mapping[str, DataSource]) -> tuple[DataSour
     ending = next((s for s in reversed(Path(path).suffixes) if s != ".gz"), "")
     if ending in (".conll", ".conllu", ".bio"):
         raise UserError(f"--input: {path} holds CoNLL columns; give texts, one a line, or JSON Lines")
-    if path != "-" and ending in (".jsonl", ".json", ".csv", ".tsv", ".parquet"):
-        return _read_table(path, mappings)
+    if path != "-" and ending in (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet"):
+        return _read_table(path, list(datasets.values()))
     names = {name for inputs in mappings for name in inputs}
     if not names & {"text", "tokens"}:
         raise UserError(f"--input: the model reads {', '.join(sorted(names))}, not lines of text; give a table")
@@ -80,17 +75,17 @@ def read_inputs(path: str, datasets: Mapping[str, DataSource]) -> tuple[DataSour
     return PredictSource({"tokens" if "tokens" in names else "text": "text"}, table, origin), table
 
 
-def _read_table(path: str, mappings: Iterable[Mapping[str, str]]) -> tuple[DataSource, Dataset]:
-    try:
-        table = _InputFile({"test": path}, {"text": "text"}, {}, on_bad_row="skip").load()["test"]
-    except UserError as error:
-        raise UserError(f"--input: {str(error).replace(MEND, PredictSource.mend)}") from error
-    assert isinstance(table, Dataset), "no stream"
-    columns = visible(table)
-    for inputs in mappings:
-        if set(inputs.values()) <= set(columns):
-            return PredictSource(inputs, table, path), table
-    wanted = " or ".join(", ".join(inputs.values()) for inputs in mappings)
+def _read_table(path: str, sources: Sequence[DataSource]) -> tuple[DataSource, Dataset]:
+    """The file, with all its lines, as the first data set reads it whose columns it has."""
+    for source in sources:
+        try:
+            table = file_like(source, path).load()["test"]
+        except UserError as error:
+            raise UserError(f"--input: {str(error).replace(MEND, PredictSource.mend)}") from error
+        assert isinstance(table, Dataset), "no stream"
+        if set(source.input_columns) <= set(columns := visible(table)):
+            return PredictSource(source.inputs, table, path), table
+    wanted = " or ".join(", ".join(source.input_columns) for source in sources)
     found = shown(", ".join(columns), 400)[1:-1]
     raise UserError(f"{path} has the columns {found}; the model reads {wanted}")
 
@@ -100,7 +95,7 @@ def _text_table(lines: Iterable[str]) -> Dataset:
     texts: list[str | None] = []
     bad: list[str | None] = []
     for number, line in enumerate(lines, 1):
-        reason = flaw(line)
+        reason = flaw(line, mend="save the file as UTF-8")
         texts.append(None if reason else line.rstrip("\r\n"))
         bad.append(json.dumps(BadLine(number, f"{reason}: {shown(line.strip())}", "")._asdict()) if reason else None)
     columns: dict[str, Any] = {"text": texts, LINE: list(range(1, len(texts) + 1))}

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from datasets import Dataset
@@ -15,11 +15,20 @@ from mtl_lightning.data.readers.bad_rows import BAD, visible
 from mtl_lightning.data.readers.tables import chunks
 from mtl_lightning.errors import UserError, did_you_mean, shown
 
+Value = str | int | float
+"""A value of a column, as a configuration gives it."""
+
 _warn = rank_zero_only(logging.getLogger(__name__).warning)
 
 
 class Split(ABC):
-    """Divides one table into ``train``, ``val`` and ``test``."""
+    """Divides one table into ``train``, ``val`` and ``test``.
+
+    Attributes:
+        columns: Names of the columns that it reads.
+    """
+
+    columns: tuple[str, ...] = ()
 
     @abstractmethod
     def divide(self, table: Dataset) -> dict[str, Dataset]:
@@ -27,54 +36,86 @@ class Split(ABC):
 
 
 class ColumnSplit(Split):
-    """By the values of a column.
+    """By the values of a column: texts or numbers, ``2024`` and ``"2024"`` alike.
 
     Args:
         column: Its name.
-        train: The value that marks training rows.
-        val: The value that marks validation rows.
-        test: The value that marks test rows; null: there is no test split.
+        train: The value, or values, of training rows.
+        val: The value, or values, of validation rows.
+        test: The value, or values, of test rows; null: there is no test split.
+        rest: The split of all rows with other values, say ``train`` beside ``{val: 3, test: 4}``; null: they are in
+            none.
     """
 
-    def __init__(self, column: str, train: str = "train", val: str = "val", test: str | None = "test") -> None:
+    def __init__(
+        self,
+        column: str,
+        train: Value | list[Value] = "train",
+        val: Value | list[Value] | None = "val",
+        test: Value | list[Value] | None = "test",
+        rest: Literal["train", "val", "test"] | None = None,
+    ) -> None:
         self.column = column
-        self.values = {"train": train, "val": val, **({} if test is None else {"test": test})}
-        if len(set(self.values.values())) != len(self.values):
-            raise UserError(f"`train`, `val` and `test` must be different values, found {self.values}")
+        self.columns = (column,)
+        self.rest = rest
+        given = {name: value for name, value in (("train", train), ("val", val), ("test", test)) if value is not None}
+        self.values = {name: value if isinstance(value, list) else [value] for name, value in given.items()}
+        self._split_of: dict[str, str] = {}
+        for name, values in self.values.items():
+            for value in values:
+                if self._split_of.setdefault(_key(value), name) != name:
+                    both = f"{self._split_of[_key(value)]} and {name}"
+                    raise UserError(f"`split`: its parts must be different values, found {value!r} for {both}")
 
     def divide(self, table: Dataset) -> dict[str, Dataset]:
-        if self.column not in visible(table):
-            raise UserError(f"no column '{self.column}' to split by; {did_you_mean(self.column, visible(table))}")
-        split_of = {value: name for name, value in self.values.items()}
-        rows: dict[str, list[int]] = {name: [] for name in self.values}
+        check_column(self.column, table, "split by")
+        rows: dict[str, list[int]] = {name: [] for name in [*self.values, *([self.rest] if self.rest else [])]}
         others: Counter[str] = Counter()
-        for row, (value, bad) in enumerate(self._values(table)):
-            name = "train" if bad is not None else split_of.get(str(value))  # a line that says nothing is told of once
+        said: Counter[str] = Counter()
+        for row, (value, bad) in enumerate(values_of(table, self.column)):
+            found = self._split_of.get(_key(value), self.rest)
+            name = "train" if bad is not None else found  # a line that says nothing is told of once
             if name is None:
                 others[shown(value)] += 1
             else:
                 rows[name].append(row)
-        self._check(rows, others)
+                said[shown(value)] += bad is None
+        self._check(rows, said, others)
         return {name: table.select(found) for name, found in rows.items()}
 
-    def _check(self, rows: Mapping[str, Sequence[int]], others: Counter[str]) -> None:
+    def _check(self, rows: Mapping[str, Sequence[int]], said: Counter[str], others: Counter[str]) -> None:
         """Refuses an empty split, and counts rows that are in none."""
-        there = {shown(value): len(rows[name]) for name, value in self.values.items() if rows[name]}
-        for name, value in self.values.items():
+        for name in rows:
             if not rows[name]:
-                said = ", ".join(sorted([*there, *others])[:12])
-                raise UserError(f"column '{self.column}' never says '{value}', the {name} split; it says {said}")
+                found = ", ".join(sorted([*said, *others])[:12])
+                wanted = " or ".join(repr(str(value)) for value in self.values.get(name, ["anything else"])[:12])
+                raise UserError(f"column '{self.column}' never says {wanted}, the {name} split; it says {found}")
         if others:
-            said = ", ".join(f"{value} ({count:,})" for value, count in others.most_common(12))
-            whole = others.total() + sum(there.values())
-            _warn(f"{others.total():,} of {whole:,} rows are in no split: column '{self.column}' says {said}")
+            counts = ", ".join(f"{value} ({count:,})" for value, count in others.most_common(12))
+            whole = others.total() + said.total()
+            hint = "" if self.rest else "; `rest: train` would take them in"
+            _warn(f"{others.total():,} of {whole:,} rows are in no split: column '{self.column}' says {counts}{hint}")
 
-    def _values(self, table: Dataset) -> Iterator[tuple[Any, str | None]]:
-        """The value of each row, and what is wrong with the row."""
-        found = (value for chunk in chunks(table, self.column) for value in chunk)
-        if BAD not in table.column_names:
-            return zip(found, repeat(None))
-        return zip(found, (bad for chunk in chunks(table, BAD) for bad in chunk), strict=True)
+
+def _key(value: Any) -> str:
+    """Equal for a number and its text."""
+    if isinstance(value, bool) or str(value).lower() in ("true", "false"):
+        return str(value).lower()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def check_column(column: str, table: Dataset, purpose: str) -> None:
+    """Raises :class:`UserError` if a table has not the column."""
+    if column not in visible(table):
+        raise UserError(f"no column '{column}' to {purpose}; {did_you_mean(column, visible(table))}")
+
+
+def values_of(table: Dataset, column: str) -> Iterator[tuple[Any, str | None]]:
+    """The value of each row, and what is wrong with the row."""
+    found = (value for chunk in chunks(table, column) for value in chunk)
+    if BAD not in table.column_names:
+        return zip(found, repeat(None))
+    return zip(found, (bad for chunk in chunks(table, BAD) for bad in chunk), strict=True)
 
 
 class FractionSplit(Split):

@@ -9,9 +9,10 @@ from datasets import IterableDataset
 
 from mtl_lightning.data.examples import ExampleEncoder
 from mtl_lightning.data.readers.bad_rows import LINE
+from mtl_lightning.data.readers.columns import pairs_of
 from mtl_lightning.data.streams.reader import StreamReader
 from mtl_lightning.data.streams.settings import Examples
-from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.errors import UserError
 
 _LOG = logging.getLogger(__name__)
 
@@ -105,17 +106,18 @@ class StreamPasses:
 
     def _columns(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
         labels = [self.encode.source.labels[task] for task in self.encode.tasks]
-        return {name: [row.get(name) for row in rows] for name in [*self.encode.source.inputs.values(), *labels]}
+        return {name: [row.get(name) for row in rows] for name in [*self.encode.source.input_columns, *labels]}
 
     def _check_columns(self, rows: Sequence[Mapping[str, Any]]) -> None:
         found = list(dict.fromkeys(name for row in rows for name in row if name != LINE))
         labels = {task: self.encode.source.labels[task] for task in self.encode.tasks}
-        for kind, mapping in (("inputs", self.encode.source.inputs), ("labels", labels)):
-            for name, column in mapping.items():
+        for kind, pairs in (("inputs", pairs_of(self.encode.source.inputs)), ("labels", pairs_of(labels))):
+            for name, column in pairs:
                 if column not in found:
                     where = f"data.datasets.{self.name}.{kind}.{name}"
                     read = f"the first {len(rows):,} examples have no column '{column}'"
-                    raise UserError(f"{where}: {read}; {did_you_mean(column, found)}")
+                    hint = self.encode.source.hint(column, [{n: row.get(n) for n in found} for row in rows[:20]])
+                    raise UserError(f"{where}: {read}; {hint}")
 
     def _warn_of_long_ones(self, lost: Sequence[int]) -> None:
         if any(lost) and not self._cut_off:

@@ -126,7 +126,7 @@ def test_what_is_no_number_is_null(tmp_path: Path, caplog: pytest.LogCaptureFixt
         {"score": {"value": None, "interval": [None, 1.5]}},
     ]
     assert "must be finite numbers, found nan" in lines[1]["reason"]
-    assert "must begin with 2 values, found 1" in lines[2]["reason"]
+    assert "`in_features` is 2, but input 'features' has 1 number" in lines[2]["reason"]
     assert [line["other"] for line in lines] == [None] * 4
     assert len([record for record in caplog.records if "is not a finite number" in record.getMessage()]) == 1
 

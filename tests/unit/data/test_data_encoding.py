@@ -146,7 +146,8 @@ def test_unknown_names(arguments: dict[str, Any], message: str) -> None:
 
 
 def test_check_columns_passes_what_is_there() -> None:
-    check_columns("here", {"a": "text", "b": "text"}, Dataset.from_dict({"text": []}))
+    mapping = {"a": "text", "b": "text"}
+    check_columns("here", mapping, Dataset.from_dict({"text": []}), FileSource({"train": "a.csv"}, mapping, {}))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,16 @@
+"""Which columns of a table become an input."""
+
+from collections.abc import Mapping
+
+Inputs = Mapping[str, str | list[str]]
+"""Column, or columns, of each input."""
+
+
+def pairs_of(mapping: Inputs) -> list[tuple[str, str]]:
+    """Each name with each of its columns.
+
+    >>> pairs_of({"features": ["age", "height"], "text": "title"})
+    [('features', 'age'), ('features', 'height'), ('text', 'title')]
+    """
+    listed = {name: columns if isinstance(columns, list) else [columns] for name, columns in mapping.items()}
+    return [(name, column) for name, columns in listed.items() for column in columns]
