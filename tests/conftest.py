@@ -11,6 +11,7 @@ os.environ.setdefault("COLUMNS", "120")
 
 import lightning.pytorch  # noqa: F401 - its log handler keeps the stream it is born with; let that be pytest's own
 import pytest
+import real_data
 
 
 @pytest.fixture(autouse=True)
@@ -19,3 +20,14 @@ def datasets_cache(tmp_path_factory, monkeypatch):
     import datasets
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("hf_cache"))
+
+
+def pytest_configure():
+    try:
+        real_data.folder()
+    except NotADirectoryError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def pytest_terminal_summary(terminalreporter):
+    terminalreporter.write_line(real_data.report())

@@ -26,7 +26,7 @@ from mtl_lightning.data import FileSource, MultiTaskDataModule
 
 MANY, LIMIT = 2_000_000, 1.5e9
 FEW, SOME = 20_000, 200_000
-QUICK = (200, 100)
+QUICK = (200, 100, False)
 
 _PEAK, _BEFORE, _WORKER = "peak", "before", "worker"
 _OF_A_WORKER = 20
@@ -35,7 +35,7 @@ _WORKERS = 2
 _SECONDS_BETWEEN_SAMPLES = 0.01
 
 
-def measure(data: Path, texts: int = SOME, few: int = FEW) -> list[Row]:
+def measure(data: Path, texts: int = SOME, few: int = FEW, pretrained: bool = True) -> list[Row]:
     """The rows of the benchmark.
 
     The goal is 2,000,000 texts in 1.5 GB. What a step takes depends on the sentences that it draws, so the price of a
@@ -46,8 +46,9 @@ def measure(data: Path, texts: int = SOME, few: int = FEW) -> list[Row]:
         data: Folder with ``snips``.
         texts: Number of texts.
         few: Number of texts to compare with.
+        pretrained: Whether MiniLM is trained; else a small transformer that reads the same tokens.
     """
-    base, found = (_of_a_process(data, number) for number in (few, texts))
+    base, found = (_of_a_process(data, number, pretrained) for number in (few, texts))
     more = texts - few
     allowed = {
         "peak anonymous memory": LIMIT,
@@ -68,11 +69,12 @@ def measure(data: Path, texts: int = SOME, few: int = FEW) -> list[Row]:
     ]
 
 
-def _of_a_process(data: Path, texts: int) -> dict[str, float]:
+def _of_a_process(data: Path, texts: int, pretrained: bool) -> dict[str, float]:
     with TemporaryDirectory() as folder:
         cache = {"HF_DATASETS_CACHE": str(Path(folder, "cache")), "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
         _repeat(data / "snips" / "train.jsonl", Path(folder, "train.jsonl"), texts)
         command = [sys.executable, "-m", "experiments.benchmark.memory", "--train", folder]
+        command += [] if pretrained else ["--small"]
         ran = subprocess.run(command, env={**os.environ, **cache}, stdout=subprocess.PIPE, text=True, check=True)
         found: dict[str, float] = json.loads(ran.stdout.splitlines()[-1])
     return found
@@ -120,12 +122,13 @@ class Peak(Callback):
             self.found[_PEAK] = max(self.found[_PEAK], _bytes("/proc/self/status", "RssAnon"))
 
 
-def _train(folder: Path) -> None:
+def _train(folder: Path, pretrained: bool) -> None:
     peak = Peak()
     try:
         source = FileSource(**{**SENTENCES["snips"], "files": {"train": str(folder / "train.jsonl")}})
         data = MultiTaskDataModule({"snips": source}, num_workers=_WORKERS)
-        trainer(max_steps=_STEPS, limit_val_batches=0, callbacks=[peak]).fit(module("snips"), datamodule=data)
+        trained = module("snips", pretrained)
+        trainer(max_steps=_STEPS, limit_val_batches=0, callbacks=[peak]).fit(trained, datamodule=data)
     finally:
         peak.stop()
     print(json.dumps(peak.found))
@@ -143,10 +146,11 @@ def _main() -> None:
     parser.add_argument("--texts", type=int, default=SOME, help=f"how many (default: {SOME})")
     parser.add_argument("--data", type=Path, default=DATA, help="folder with the data set snips")
     parser.add_argument("--train", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--small", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     silence()
     if options.train is not None:
-        _train(options.train)
+        _train(options.train, pretrained=not options.small)
     else:
         print_tables(measure(options.data, options.texts))
 

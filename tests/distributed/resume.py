@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from functools import partial
 from os import environ
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import torch
@@ -46,7 +47,7 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "GradVac, two validations an epoch": {
         "model": {"weighting": GradVac, **ONE_CYCLE},
-        "data": {"num_workers": 2},
+        "data": {"num_workers": 1},
         "trainer": {"val_check_interval": 0.5},
     },
     "uncertainty, accumulated": {
@@ -64,7 +65,7 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "RLW, fixed number of steps": {
         "model": {"weighting": RLW, **ONE_CYCLE},
-        "data": {"num_workers": 2},
+        "data": {"num_workers": 1},
         "trainer": {"max_epochs": -1, "max_steps": 11},
     },
     "MoCo, double precision": {
@@ -184,9 +185,9 @@ def main(folder: Path) -> None:
         found: dict[str, Any] = {}
         try:
             found["whole"] = run(case, world, here / "whole", saving=True)
-            found["unsaved"] = run(case, world, here / "unsaved", saving=False)
-            saved = sorted(here.glob("whole/[0-9]*.ckpt"), key=lambda p: [int(n) for n in p.stem.split("-")])
-            for checkpoint in saved[number % 3 :: 3 * world]:
+            if world == 1:
+                found["unsaved"] = run(case, world, here / "unsaved", saving=False)
+            for checkpoint in Random(number).sample(sorted(here.glob("whole/[0-9]*.ckpt")), 4 // world):
                 found[checkpoint.stem] = run(case, world, here / f"from-{checkpoint.stem}", False, checkpoint)
         except Exception:
             found["error"] = traceback.format_exc()

