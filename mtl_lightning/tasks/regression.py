@@ -6,10 +6,11 @@ from typing import Any
 
 from torch import Tensor
 from torch.nn.functional import mse_loss
-from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection, PearsonCorrCoef
+from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection
 
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.tasks.base import Task, full_precision
+from mtl_lightning.tasks.correlation import Correlation
 from mtl_lightning.tasks.missing import Missing, as_setting, likely_missing
 from mtl_lightning.tasks.targets import LARGEST, Spread, to_number
 
@@ -21,7 +22,7 @@ class Regression(Task):
     has numbers around 0 to do with: no digit of targets far from 0 is lost, in whatever precision the model trains, and
     losses of tasks on different scales are comparable. Metrics and predictions are in the target's own unit again.
 
-    Metrics: ``pearson``, ``rmse``, ``mae``.
+    Metrics: ``pearson`` (NaN where all targets are equal), ``rmse``, ``mae``.
 
     Args:
         mean: Of the target; null: the training split's.
@@ -85,7 +86,7 @@ class Regression(Task):
         assert self.std is not None, "adapt() comes first"
         return MetricCollection(
             {
-                "pearson": PearsonCorrCoef(),
+                "pearson": Correlation(),
                 "rmse": MeanSquaredError(squared=False) * self.std,
                 "mae": MeanAbsoluteError() * self.std,
             },

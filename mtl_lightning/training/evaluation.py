@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
 from mtl_lightning.tasks import Task
+from mtl_lightning.training.extents import Extents
 
 _LOG = logging.getLogger(__name__)
 
@@ -28,22 +29,28 @@ class Results:
         joint: By data set that labels several tasks, the fraction of its examples on which all tasks with a notion of
             "right" are right.
         average: Unweighted mean of the tasks' main metrics; one that is better when lower counts negative, one that is
-            not defined for want of a label does not count.
+            not defined on these examples does not count.
         reports: By task and label, ``precision``, ``recall``, ``f1`` and ``support``.
+        constant: The tasks whose targets are all equal.
     """
 
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
     joint: dict[str, float] = field(default_factory=dict)
     average: float = math.nan
     reports: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    constant: set[str] = field(default_factory=set)
 
-    def undefined(self, task: str) -> dict[str, list[str]]:
-        """By metric that is NaN because no example has some labels of the task, those labels.
+    def undefined(self, task: str) -> list[str]:
+        """The metrics that are NaN because of the targets: some labels are absent, or all targets are equal.
 
         A metric that is NaN for another reason, say because all predictions are the same, is the model's fault.
         """
-        absent = [label for label, row in self.reports[task].items() if row["support"] == 0]
-        return {metric: absent for metric, value in self.metrics[task].items() if absent and math.isnan(value)}
+        values = self.metrics[task].items() if self.absent(task) or task in self.constant else ()
+        return [metric for metric, value in values if math.isnan(value)]
+
+    def absent(self, task: str) -> list[str]:
+        """The labels of a task that no example has."""
+        return [label for label, row in self.reports[task].items() if row["support"] == 0]
 
     def to_json(self) -> dict[str, Any]:
         """``{task: {metric: value}, …, "average": value}``, with ``joint`` where there is one; not a number is null."""
@@ -67,6 +74,7 @@ class Evaluation(nn.Module):
         self.metrics = nn.ModuleDict({name: task.metrics() for name, task in tasks.items()})
         self.datasets = list(datasets)
         self.joint = Means(len(self.datasets))
+        self.extents = Extents(len(self.names))
         self._warned: set[tuple[str, str]] = set()
 
     def update(
@@ -84,6 +92,7 @@ class Evaluation(nn.Module):
                 task = tasks[name]
                 loss = task.loss(logits[name], targets[name])
                 self.losses.update(self.names.index(name), loss * counts[name], counts[name])
+                self.extents.update(self.names.index(name), targets[name], task.missing)
                 task.update(self._of(name), logits[name], targets[name])
             if (correct := tasks[name].correct(logits[name], targets[name])) is not None:
                 right.append(correct)
@@ -103,6 +112,9 @@ class Evaluation(nn.Module):
                 results.reports[name] = {
                     label: {score: float(v) for score, v in row.items()} for label, row in report.items()
                 }
+        low, high = _synchronised(self.extents)
+        equal = zip(self.names, (low == high).tolist(), strict=True)
+        results.constant = {name for name, same in equal if same}
         means, counts = _synchronised(self.joint)
         joint = zip(self.datasets, means.tolist(), counts.tolist(), strict=True)
         results.joint = {name: mean for name, mean, count in joint if count}
@@ -110,20 +122,22 @@ class Evaluation(nn.Module):
         return results
 
     def warn_of_undefined(self, results: Results, split: str) -> None:
-        """Logs once for each metric that it is not defined, and for want of which labels."""
+        """Logs once for each metric that it is not defined, and why."""
         for task in results.metrics:
-            for metric, labels in results.undefined(task).items():
+            names = ", ".join(f"'{label}'" for label in results.absent(task))
+            reason = f"no example of split '{split}' has the label {names}"
+            if not names:
+                reason = f"all targets of split '{split}' are equal"
+            for metric in results.undefined(task):
                 if (task, metric) not in self._warned:
-                    names = ", ".join(f"'{label}'" for label in labels)
-                    _LOG.warning(
-                        f"task '{task}': no example of split '{split}' has the label {names}, so {metric} is not "
-                        f"defined there; it is NaN and counts for no average"
-                    )
+                    effect = f"{metric} is not defined there; it is NaN and counts for no average"
+                    _LOG.warning(f"task '{task}': {reason}, so {effect}")
                 self._warned.add((task, metric))
 
     def reset(self) -> None:
         """Forgets all batches."""
         self.losses.reset()
+        self.extents.reset()
         for name in self.names:
             self._of(name).reset()
         self.joint.reset()

@@ -37,15 +37,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def write(
-    labels: list[Any], name: str = "d", task: Any = "SequenceClassification", tasks: tuple[str, ...] = ("cls",)
-) -> None:
+def write(labels: list[Any], name: str = "d", task: str = "SequenceClassification", **others: str) -> None:
     """A config, and a data set of these labels."""
     file = Path(f"{name}.jsonl")
     rows = [{"f": [i % 7 - 3.0], "label": label, "first": i} for i, label in enumerate(labels)]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     CONFIG["data"]["datasets"] = {} if name == "d" else CONFIG["data"]["datasets"]
-    CONFIG["model"]["tasks"] = {"cls": task}
+    CONFIG["model"]["tasks"] = {"cls": task, **others}
     files = {"files": {"train": file.name, "val": file.name}, "inputs": {"features": "f"}, "labels": {"cls": "label"}}
     CONFIG["data"]["datasets"][name] = {"class_path": "FileSource", "init_args": files}
     Path("config.yaml").write_text(yaml.safe_dump(CONFIG))
@@ -122,3 +120,20 @@ def test_targets_far_from_0(precision: str) -> None:
     assert found[1] == pytest.approx(found[0], rel=1e-5)
     assert predicted[1] == pytest.approx(predicted[0], abs=1e-5)
     assert found[0][0] > 0.9
+
+
+def test_best_follows_the_task_whose_metric_is_defined(caplog: pytest.LogCaptureFixture) -> None:
+    write(["p", "q"] * 14, reg="Regression")
+    rows = [json.loads(line) for line in Path("d.jsonl").read_text().splitlines()]
+    rows = [{**row, "f": [1.0 if row["label"] == "p" else -1.0], "first": 3.0} for row in rows]
+    Path("same.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    files = "{train: d.jsonl, val: same.jsonl}"
+    assert fit("--data.datasets.d.files", files, "--data.datasets.d.labels", "{cls: label, reg: first}") == 0
+    scores = json.loads(Path("fit.json").read_text())
+    assert scores["reg"]["pearson"] is None
+    assert scores["average"] == scores["cls"]["accuracy"]
+    said = [line for line in caplog.messages if "is not defined there" in line]
+    assert said == [
+        "task 'reg': all targets of split 'val' are equal, so pearson is not defined there; it is NaN and counts for "
+        "no average"
+    ]

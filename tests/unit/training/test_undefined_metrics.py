@@ -1,0 +1,70 @@
+"""A metric that the targets of an evaluation leave undefined counts for no average, and is said once."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from mtl_lightning.tasks import IGNORE, Regression, SequenceClassification, Task
+from mtl_lightning.training.evaluation import Evaluation, Results
+from mtl_lightning.training.extents import Extents
+
+LOGITS = {"number": torch.tensor([[0.5], [1.0], [2.0]]), "kind": torch.tensor([[2.0, 0], [0, 1.0], [0, 1.0]])}
+
+
+def evaluated(**targets: list[float]) -> tuple[Evaluation, Results]:
+    tasks: dict[str, Task] = {"number": Regression(0.0, 1.0), "kind": SequenceClassification(["a", "b"])}
+    for task in tasks.values():
+        task.build(2)
+    evaluation = Evaluation(tasks)
+    wanted: dict[str, Tensor] = {name: torch.tensor(values) for name, values in targets.items()}
+    for row in range(3):  # batches of one, as the targets of a batch are mostly equal then
+        part = slice(row, row + 1)
+        evaluation.update(
+            "data",
+            tasks,
+            {name: LOGITS[name][part] for name in wanted},
+            {name: values[part] for name, values in wanted.items()},
+            {
+                name: int((~values[part].isnan() & torch.ne(values[part], IGNORE)).sum())
+                for name, values in wanted.items()
+            },
+        )
+    return evaluation, evaluation.compute(tasks)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [[3.0, 3.0, 3.0], [-1.3, -1.3, -1.3], [3.0, math.nan, 3.0], [0.1, 0.1 + 1e-9, 0.1], [math.nan, 1.0, math.nan]],
+)
+def test_equal_targets_count_for_no_average(number: list[float], caplog: pytest.LogCaptureFixture) -> None:
+    evaluation, results = evaluated(number=number, kind=[0, 1, 0])
+    assert math.isnan(results.metrics["number"]["pearson"]) and not math.isnan(results.metrics["number"]["mae"])
+    assert results.constant == {"number"}
+    assert results.average == results.metrics["kind"]["accuracy"] == pytest.approx(2 / 3)
+    for _ in range(2):
+        evaluation.warn_of_undefined(results, "val")
+    said = (
+        "task 'number': all targets of split 'val' are equal, so pearson is not defined there; it is NaN and counts for"
+    )
+    assert [line.startswith(said) for line in caplog.messages] == [True]
+
+
+def test_different_targets_count(caplog: pytest.LogCaptureFixture) -> None:
+    evaluation, results = evaluated(number=[1.0, 2.0, 4.0], kind=[0, 0, 0])
+    assert results.constant == {"kind"}
+    assert results.average == pytest.approx(
+        (results.metrics["number"]["pearson"] + results.metrics["kind"]["accuracy"]) / 2
+    )
+    evaluation.warn_of_undefined(results, "val")
+    assert len(caplog.messages) == 1 and "has the label 'b', so auroc is not defined" in caplog.messages[0]
+
+
+def test_extents_start_anew() -> None:
+    extents = Extents(1)
+    extents.update(0, torch.tensor([1.0, 2.0]), math.nan)
+    assert extents.compute().tolist() == [[1.0], [2.0]]
+    extents.reset()
+    extents.update(0, torch.tensor([[5, 5], [5, IGNORE]]), IGNORE)
+    assert extents.compute().tolist() == [[5.0], [5.0]]
