@@ -74,7 +74,9 @@ def command_help(command: str) -> str:
         f"usage: mtl-lightning {command} [--config FILE ...] [--KEY VALUE ...]\n\n"
         f"options of {command}:\n{_OPTIONS[command]}\n{_COMMON}\n"
         f"Every key with its type and default: mtl-lightning {command} --help_all\n"
-        "The arguments of a class:           mtl-lightning fit --model.encoder.help TransformerEncoder"
+        f"The arguments of a class:           mtl-lightning {command} --model.encoder.help TransformerEncoder\n"
+        f"                                    mtl-lightning {command} --data.datasets.NAME.help FileSource\n"
+        "The classes that may stand there:   the same without the class"
     )
 
 

@@ -11,6 +11,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from mtl_lightning.callbacks import Interrupted
 from mtl_lightning.cli.base_config import with_base_config
+from mtl_lightning.cli.class_help import class_help
 from mtl_lightning.cli.config_errors import one_line
 from mtl_lightning.cli.lightning_cli import CLI
 from mtl_lightning.cli.loggers import finish_wandb
@@ -48,6 +49,9 @@ def run(arguments: Sequence[str]) -> int:
         stack.callback(finish_wandb)
         try:
             sys.argv[1:] = arguments
+            if (text := class_help(arguments)) is not None:
+                print(text)
+                return 0
             sys.argv[1:] = with_base_config(list(arguments), stack)  # also what Lightning starts further processes with
             CLI(
                 MultiTaskModule,

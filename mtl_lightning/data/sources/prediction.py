@@ -17,7 +17,7 @@ from mtl_lightning.data.sources.files import file_like
 from mtl_lightning.errors import UserError, shown
 
 
-class PredictSource(DataSource):
+class _PredictSource(DataSource):
     """A table of inputs, of which those that cannot be understood are skipped.
 
     Args:
@@ -72,7 +72,7 @@ def read_inputs(path: str, datasets: Mapping[str, DataSource]) -> tuple[DataSour
     table = _text_table(_standard_input() if path == "-" else read_lines(path))
     if len(table) == 0:
         raise UserError(f"--input: {origin} holds no text")
-    return PredictSource({"tokens" if "tokens" in names else "text": "text"}, table, origin), table
+    return _PredictSource({"tokens" if "tokens" in names else "text": "text"}, table, origin), table
 
 
 def _read_table(path: str, sources: Sequence[DataSource]) -> tuple[DataSource, Dataset]:
@@ -81,10 +81,10 @@ def _read_table(path: str, sources: Sequence[DataSource]) -> tuple[DataSource, D
         try:
             table = file_like(source, path).load()["test"]
         except UserError as error:
-            raise UserError(f"--input: {str(error).replace(MEND, PredictSource.mend)}") from error
+            raise UserError(f"--input: {str(error).replace(MEND, _PredictSource.mend)}") from error
         assert isinstance(table, Dataset), "no stream"
         if set(source.input_columns) <= set(columns := visible(table)):
-            return PredictSource(source.inputs, table, path), table
+            return _PredictSource(source.inputs, table, path), table
     wanted = " or ".join(", ".join(source.input_columns) for source in sources)
     found = shown(", ".join(columns), 400)[1:-1]
     raise UserError(f"{path} has the columns {found}; the model reads {wanted}")
