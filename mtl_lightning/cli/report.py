@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mtl_lightning.tasks import Task
@@ -29,7 +30,8 @@ def print_results(results: Results, tasks: dict[str, Task], title: str, per_labe
     for name, metrics in results.metrics.items():
         for row, (metric, value) in enumerate(metrics.items()):
             main = " *" if metric == tasks[name].main_metric else ""
-            table.add_row(name if row == 0 else "", metric + main, f"{value:.4f}")
+            shown = escape(tasks[name].describe(metric) + main)
+            table.add_row(name if row == 0 else "", shown, f"{value:.4f}")
         table.add_section()
     for dataset, value in results.joint.items():
         table.add_row(dataset, "all tasks right", f"{value:.4f}")

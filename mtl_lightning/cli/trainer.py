@@ -42,7 +42,8 @@ class Trainer(pl.Trainer):
         if evaluate != "none" and best:
             evaluation = super().validate if evaluate == "val" else super().test
             evaluation(model, datamodule=datamodule, ckpt_path=best, verbose=False, weights_only=True)
-            self._report(model, evaluate, f"Best checkpoint on the {_SPLITS[evaluate]} split", json)
+            title = f"Best checkpoint on the {_SPLITS[evaluate]} split"
+            self._report(model, evaluate, title, json, per_label=evaluate == "test")
         if self.is_global_zero and Path(self.default_root_dir, "config.yaml").is_file():
             _print_files(Path(self.default_root_dir), best)
 

@@ -120,7 +120,8 @@ class MultiTaskDataModule(LightningDataModule):
                 if self._is_stream(name):
                     raise UserError(
                         f"data set '{name}' is a stream, which nobody has read before training starts: give the task "
-                        f"what it would take from the labels (`labels`; `mean` and `std` of a regression)"
+                        f"what it would take from the labels (`labels`, weights by name instead of `balanced`; `mean` "
+                        f"and `std` of a regression)"
                     )
                 yield from understood_labels(self._encoding(name), self._table(name, "train"), "train", task)
 

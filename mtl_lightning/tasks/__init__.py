@@ -1,6 +1,6 @@
 """Tasks: head, loss, metrics and decoding of one prediction problem, one file a type."""
 
-from mtl_lightning.tasks.base import IGNORE, Features, LabelScores, Task
+from mtl_lightning.tasks.base import IGNORE, LOSS, Features, LabelScores, Task
 from mtl_lightning.tasks.multi_label_classification import MultiLabelClassification
 from mtl_lightning.tasks.regression import Regression
 from mtl_lightning.tasks.sequence_classification import SequenceClassification
@@ -9,6 +9,7 @@ from mtl_lightning.tasks.token_classification import TokenClassification
 
 __all__ = [
     "IGNORE",
+    "LOSS",
     "Features",
     "LabelScores",
     "MultiLabelClassification",

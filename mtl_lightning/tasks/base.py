@@ -16,6 +16,9 @@ from mtl_lightning.tasks.missing import Missing, as_setting, is_missing, likely_
 IGNORE = -100
 """Stands for a missing integer label, as in torch's cross entropy; a missing float label is NaN."""
 
+LOSS = "loss"
+"""The task's loss, which each evaluation has beside the metrics."""
+
 _NO_NAMES = "{} has no label names to map; take the task out of `label_maps`"
 
 
@@ -73,10 +76,12 @@ class Task(nn.Module, ABC):
     Attributes:
         level: Which features the head reads: one vector an example (``pooled``) or one a position (``tokens``).
         missing: The encoded value of a missing label, ``IGNORE`` or NaN.
+        lower_is_better: Names of the metrics that are better when lower; the loss is one anyway.
         missing_words: What ``missing`` of the config says: tidy names that stand for a missing label.
         counted: Whether ``adapt`` takes labels as :class:`.raw_labels.Counted`, each once, some of them several times.
         irregular: What ``count_irregular`` counts, for the warning of it.
-        main_metric: Name of the metric that stands for the task in averages and in the choice of checkpoints.
+        main_metric: Name of the metric that stands for the task in averages and in the choice of checkpoints; ``loss``
+            is one.
         head: Features → logits; there after ``build``.
     """
 
@@ -146,8 +151,9 @@ class Task(nn.Module, ABC):
 
     def build(self, features: int) -> None:
         """Creates the head for features of width D."""
-        if self.main_metric not in (names := [n for n, m in self.metrics().items() if n != "label_counts"]):
-            raise UserError(f"`main_metric` is '{self.main_metric}'; choose from {', '.join(names)}")
+        names = [LOSS, *(str(name) for name in self.metrics() if name != "label_counts")]
+        if self.main_metric not in names:
+            raise UserError(f"`main_metric`: unknown metric '{self.main_metric}'; choose from {', '.join(names)}")
         self.head = nn.Linear(features, self.num_outputs)
 
     def forward(self, features: Features) -> Tensor:
@@ -198,6 +204,10 @@ class Task(nn.Module, ABC):
         """Per-label scores from what ``label_counts`` computed: label name → scalars. Empty where there are none."""
         return {}
 
+    def describe(self, metric: str) -> str:
+        """A metric as tables show it: its name, and what it is an average of or which label it is of."""
+        return metric
+
     def remarks(self) -> list[str]:
         """What to tell the user of the task before training: what ``adapt`` did, or found doubtful; a line each."""
         return self._remarks
@@ -205,7 +215,7 @@ class Task(nn.Module, ABC):
     @property
     def higher_is_better(self) -> bool:
         """Direction of the main metric."""
-        return self.main_metric not in self.lower_is_better
+        return self.main_metric not in {LOSS, *self.lower_is_better}
 
 
 def full_precision(values: Tensor) -> Tensor:

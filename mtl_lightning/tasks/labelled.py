@@ -1,18 +1,23 @@
 """What tasks with a set of label names have in common."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from mtl_lightning.errors import UserError
-from mtl_lightning.raw_labels import Names, tidy
-from mtl_lightning.tasks.base import IGNORE, LabelScores, Task, full_precision, index_of, name_of
+from mtl_lightning.raw_labels import Counted, Names, tidy
+from mtl_lightning.tasks.base import LabelScores, Task, index_of, name_of
+from mtl_lightning.tasks.class_catalogue import ranks
+from mtl_lightning.tasks.class_weights import BALANCED, Weights, balanced, balanced_positive, checked, in_order, unseen
+from mtl_lightning.tasks.label_names import position
+from mtl_lightning.tasks.label_scores import AVERAGES, RATIOS
 from mtl_lightning.tasks.label_set import counted, doubts, one_spelling
 from mtl_lightning.tasks.missing import Missing
+from mtl_lightning.tasks.occurrences import Occurrences
+from mtl_lightning.tasks.scoring import Scoring
 
 
 class LabelledTask(Task):
@@ -24,18 +29,38 @@ class LabelledTask(Task):
         main_metric: See :class:`Task`.
         dropout: Before the head.
         missing: Words that mean "no label" in the data, one or a list.
+        scoring: Which metrics to report.
+        class_weights: Weight of each label in the loss; see :mod:`.class_weights`.
+        pos_weight: Weight of examples to which a label applies; see there.
 
     Attributes:
+        averaged: Plain names of the metrics that are averaged over labels.
+        label_weights: ``class_weights`` or ``pos_weight`` as a tensor [C], once built; null: there are none.
         several: What to do where a label looks like several joined by ``{}``.
     """
 
     counted = True
     several: ClassVar[str] = "for several labels an example, use `MultiLabelClassification` with `separator: '{}'`"
 
+    averaged: ClassVar[tuple[str, ...]] = tuple(RATIOS)
+    label_weights: Tensor | None
+
     def __init__(
-        self, labels: Sequence[str | int] | None, main_metric: str, dropout: float, missing: Missing = None
+        self,
+        labels: Sequence[str | int] | None,
+        main_metric: str,
+        dropout: float,
+        missing: Missing = None,
+        scoring: Scoring | None = None,
+        class_weights: Weights = None,
+        pos_weight: Weights | float = None,
     ) -> None:
         super().__init__(main_metric, dropout, missing)
+        self._scoring = scoring or Scoring()
+        self._in_order_of_names = False
+        self.class_weights = checked("class_weights", class_weights)
+        self.pos_weight = checked("pos_weight", pos_weight)
+        self.register_buffer("label_weights", None, persistent=False)
         self._set_labels(labels)
 
     def _set_labels(self, labels: Sequence[str | int] | None) -> None:
@@ -49,8 +74,22 @@ class LabelledTask(Task):
             raise UserError(f"`labels` and `missing` both name {both[0]!r}; take it out of one of them")
 
     def adapt(self, values: Iterable[Any]) -> None:
+        known = list(counted(values))
+        if self.labels is None:
+            self.find_labels(known)
+            self._in_order_of_names = True
+        if self._open:
+            self._balance(known)
+
+    @property
+    def _open(self) -> bool:
+        """Whether weights are to be taken from the training data."""
+        return BALANCED in (self.class_weights, self.pos_weight)
+
+    def find_labels(self, values: Sequence[Counted]) -> None:
+        """Takes the label set from the training data."""
         tally: Counter[str] = Counter()
-        for value, count in counted(values):
+        for value, count in values:
             for name in self.names(value):
                 tally[name] += count
         joined, notes = one_spelling(dict(sorted(tally.items())))
@@ -60,6 +99,41 @@ class LabelledTask(Task):
             raise UserError(f"needs at least two labels, found {said} in the training split")
         self._set_labels(found)
         self._remarks = [*notes, *doubts(joined, self.several)]
+
+    def _balance(self, values: Sequence[Counted]) -> None:
+        """Takes the weights from the training data."""
+        assert self.labels is not None
+        found = Occurrences.of(self, values, self.labels)
+        for key in ("class_weights", "pos_weight"):
+            if getattr(self, key) == BALANCED:
+                self._remarks = [*self._remarks, *unseen(key, found.counts)]
+        if self.class_weights == BALANCED:
+            self.class_weights = balanced(found.counts)
+        if self.pos_weight == BALANCED:
+            self.pos_weight = self.balanced_positive(balanced_positive(found.counts, found.known))
+
+    def balanced_positive(self, weights: dict[str | int, float]) -> Weights | float:
+        """What ``pos_weight: balanced`` stands for, given negatives / positives of each label."""
+        return weights
+
+    def ordered_weights(self) -> list[float] | None:
+        """The weights of the labels in the loss, in the order of the outputs."""
+        if not isinstance(self.class_weights, Mapping):
+            return None
+        return in_order("class_weights", self.class_weights, self.labels or [])
+
+    def build(self, features: int) -> None:
+        super().build(features)
+        weights = self.ordered_weights()
+        self.label_weights = None if weights is None else torch.tensor(weights)
+
+    def remarks(self) -> list[str]:
+        assert self.labels is not None
+        ordered = "quadratic_kappa" in self.metrics() and ranks(self.labels) == list(range(self.num_outputs))
+        if not (ordered and self._in_order_of_names):
+            return self._remarks
+        order = ", ".join(self.labels[:12]) + (", …" if len(self.labels) > 12 else "")
+        return [*self._remarks, f"quadratic_kappa takes the labels in this order: {order}; set `labels` for another"]
 
     def names(self, value: Any) -> list[str]:
         """The label names in one raw value, none if it is missing.
@@ -81,7 +155,10 @@ class LabelledTask(Task):
             self.index(name)
 
     def adapted(self) -> dict[str, Any]:
-        return {} if self.labels is None else {"labels": self.labels}
+        if self.labels is None or self._open:
+            return {}
+        weights = {"class_weights": self.class_weights, "pos_weight": self.pos_weight}
+        return {"labels": self.labels, **{key: given for key, given in weights.items() if given is not None}}
 
     @property
     def num_outputs(self) -> int:
@@ -94,29 +171,26 @@ class LabelledTask(Task):
         return index_of(name, self.labels, self._names)
 
     def report(self, counts: Tensor) -> dict[str, LabelScores]:
-        """From torchmetrics' stat scores [C, 5]: true positives, false positives, true and false negatives, support."""
+        """From counts [4, C] in the order of :class:`.label_counts.Counts`."""
         assert self.labels is not None
-        scores = LabelScores.from_counts(counts[:, 0], counts[:, 1], counts[:, 3])
-        return per_label(self.labels, scores)
+        hits, predicted, actual, _ = counts
+        return per_label(self.labels, LabelScores.from_counts(hits, predicted - hits, actual - hits))
+
+    def chosen(self, labels: Sequence[str]) -> list[int] | None:
+        """Positions of the labels that ``average_over`` names, null: of all."""
+        over = self._scoring.over
+        return None if over is None else [position("average_over", name, labels) for name in over]
+
+    def describe(self, metric: str) -> str:
+        average = "" if metric.endswith(AVERAGES) else self._scoring.average or ""
+        over = ", ".join(map(str, self._scoring.over or ()))
+        words = [word for word in (average, f"of {over[:40]}" if over else "") if word]
+        return f"{metric} ({' '.join(words)})" if words and metric.startswith(self.averaged) else metric
 
 
 def per_label(labels: Sequence[str], scores: LabelScores) -> dict[str, LabelScores]:
     """Splits scores [C] into one row a label."""
     return {label: LabelScores({name: values[i] for name, values in scores.items()}) for i, label in enumerate(labels)}
-
-
-def mean_cross_entropy(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Cross entropy over the labels present, in float32; 0 where there is none.
-
-    Args:
-        logits: [N, C].
-        targets: Indices [N], ``IGNORE`` where missing.
-        label_smoothing: See torch's cross entropy.
-    """
-    total = cross_entropy(
-        full_precision(logits), targets, ignore_index=IGNORE, reduction="sum", label_smoothing=label_smoothing
-    )
-    return total / torch.ne(targets, IGNORE).sum().clamp(min=1)
 
 
 def fill_missing(values: Tensor, missing: Tensor) -> Tensor:

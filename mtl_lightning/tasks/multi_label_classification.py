@@ -1,21 +1,26 @@
 """Any number of labels for each example."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal
 
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
 from torchmetrics import MetricCollection
-from torchmetrics.classification import MultilabelF1Score, MultilabelStatScores
+from torchmetrics.classification import MultilabelExactMatch
 
 from mtl_lightning.errors import UserError, shown
-from mtl_lightning.raw_labels import tidy
+from mtl_lightning.raw_labels import Counted, tidy
 from mtl_lightning.tasks.base import full_precision, name_of
-from mtl_lightning.tasks.label_set import counted
+from mtl_lightning.tasks.class_weights import in_order
+from mtl_lightning.tasks.curves import CURVES, CurveScore, curve_metrics
+from mtl_lightning.tasks.label_counts import MultiLabelCounts
+from mtl_lightning.tasks.label_scores import RATIOS, mean_matthews
 from mtl_lightning.tasks.labelled import LabelledTask, fill_missing
 from mtl_lightning.tasks.lists import listed
+from mtl_lightning.tasks.losses import check_gamma, mean_binary_cross_entropy
 from mtl_lightning.tasks.missing import Missing
+from mtl_lightning.tasks.scoring import Catalogue, Scoring, check_effect, choose, ratio_scores
 from mtl_lightning.tasks.vectors import as_vector, common_length
 
 
@@ -26,7 +31,9 @@ class MultiLabelClassification(LabelledTask):
     'b']"``); or a vector of 0 and 1 (or null: not known) with a position for each of ``labels``. None, a blank text and
     a list of missing names are missing labels; an empty list says that no label applies.
 
-    Metrics: ``f1`` (macro), ``f1_micro``.
+    Metrics: ``f1``, ``precision``, ``recall``, ``specificity``, ``auroc``, ``average_precision``, averaged over the
+    labels (``macro`` by default; ``f1_macro``, ``f1_micro``, ``f1_weighted`` name an average themselves, and so for the
+    others); ``subset_accuracy`` (examples on which all labels are right), ``mcc`` (Matthews, mean over the labels).
 
     Args:
         labels: Label names, in the order of the outputs; null: those of the training split, sorted, or of vectors
@@ -36,8 +43,15 @@ class MultiLabelClassification(LabelledTask):
         threshold: Probability above which a label is predicted.
         dropout: Before the head.
         missing: Words that mean "no label" in the data, one or a list, say ``[NA, none]``.
+        metrics: What to report; null: ``f1`` and ``f1_micro``. The main metric is always reported.
+        average: Of f1, precision, … over the labels; null: ``macro``.
+        average_over: Labels that these averages are taken over; null: all.
+        pos_weight: Weight in the loss of examples to which a label applies: a number for all labels, one for each, such
+            as ``{rare: 9, common: 1}``, or ``balanced``: negatives / positives of each in the training split.
+        focal_gamma: Above 0: focal loss, which multiplies each loss by (1 - p)^gamma; 2 is usual.
     """
 
+    averaged = (*RATIOS, *CURVES)
     missing = math.nan
     several = "if they are, set `separator: '{}'`"
 
@@ -49,18 +63,25 @@ class MultiLabelClassification(LabelledTask):
         threshold: float = 0.5,
         dropout: float = 0.1,
         missing: Missing = None,
+        metrics: list[str] | None = None,
+        average: Literal["macro", "micro", "weighted"] | None = None,
+        average_over: list[str | int] | None = None,
+        pos_weight: dict[str | int, float] | float | str | None = None,
+        focal_gamma: float = 0.0,
     ) -> None:
-        super().__init__(labels, main_metric, dropout, missing)
+        scoring = Scoring(metrics, average, average_over)
+        super().__init__(labels, main_metric, dropout, missing, scoring, pos_weight=pos_weight)
+        check_gamma(focal_gamma)
+        self.focal_gamma = focal_gamma
         if not separator:
             raise UserError("`separator` must not be empty")
         self.separator = separator
         self.threshold = threshold
 
-    def adapt(self, values: Iterable[Any]) -> None:
-        known = list(counted(values))
-        size = common_length(items for value, _ in known if (items := self._items(value)) is not None)
+    def find_labels(self, values: Sequence[Counted]) -> None:
+        size = common_length(items for value, _ in values if (items := self._items(value)) is not None)
         if size is None:
-            super().adapt(known)
+            super().find_labels(values)
             return
         self._set_labels([f"label_{position}" for position in range(size)])
         self._remarks = [
@@ -106,26 +127,40 @@ class MultiLabelClassification(LabelledTask):
             )
         return vector
 
+    def ordered_weights(self) -> list[float] | None:
+        if isinstance(self.pos_weight, Mapping):
+            return in_order("pos_weight", self.pos_weight, self.labels or [])
+        return [self.pos_weight] * self.num_outputs if isinstance(self.pos_weight, int | float) else None
+
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        present = ~targets.isnan()
-        losses = binary_cross_entropy_with_logits(full_precision(logits), targets.nan_to_num(), reduction="none")
-        return (losses * present).sum() / present.sum().clamp(min=1)
+        return mean_binary_cross_entropy(logits, targets, self.label_weights, self.focal_gamma)
 
     def metrics(self) -> MetricCollection:
-        count = self.num_outputs
-        return MetricCollection(
-            {
-                "f1": MultilabelF1Score(count, self.threshold, average="macro"),
-                "f1_micro": MultilabelF1Score(count, self.threshold, average="micro"),
-                "label_counts": MultilabelStatScores(count, self.threshold, average=None),
-            },
-            compute_groups=False,
-        )
+        chosen = choose(self._catalogue(), ["f1", "f1_micro"], self._scoring.names, self.main_metric)
+        check_effect(self._scoring, list(chosen), self.averaged)
+        chosen["label_counts"] = MultiLabelCounts(self.num_outputs)
+        return MetricCollection(dict(chosen), compute_groups=False)
+
+    def _catalogue(self) -> Catalogue:
+        count, over, average = self.num_outputs, self.chosen(self.labels or []), self._scoring.average or "macro"
+        scores = {**ratio_scores(list(RATIOS), average, over, absent=True), "mcc": mean_matthews}
+        return {
+            **{name: partial(MultiLabelCounts, count, score) for name, score in scores.items()},
+            **curve_metrics(self._scoring, len(over or self.labels or [])),
+            "subset_accuracy": partial(MultilabelExactMatch, count),
+        }
 
     def update(self, metrics: MetricCollection, logits: Tensor, targets: Tensor) -> None:
-        present = ~targets.isnan().any(-1)
-        if present.any():
-            metrics.update(full_precision(logits[present]).sigmoid(), targets[present].long())
+        scores, complete = full_precision(logits).sigmoid(), ~targets.isnan().any(-1)
+        predicted = scores > self.threshold
+        over = self.chosen(self.labels or []) or list(range(self.num_outputs))
+        for metric in metrics.values():
+            if isinstance(metric, CurveScore):
+                metric.update(scores[:, over], targets[:, over])
+            elif isinstance(metric, MultiLabelCounts):
+                metric.update(predicted, targets)
+            elif complete.any():
+                metric.update(predicted[complete].long(), targets[complete].long())
 
     def decode(self, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
         assert self.labels is not None

@@ -6,12 +6,13 @@ from typing import Any
 
 from torch import Tensor
 from torch.nn.functional import mse_loss
-from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection
+from torchmetrics import MetricCollection
 
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.tasks.base import Task, full_precision
-from mtl_lightning.tasks.correlation import Correlation
 from mtl_lightning.tasks.missing import Missing, as_setting, likely_missing
+from mtl_lightning.tasks.number_metrics import number_metrics
+from mtl_lightning.tasks.scoring import choose
 from mtl_lightning.tasks.targets import LARGEST, Spread, to_number
 
 
@@ -22,18 +23,20 @@ class Regression(Task):
     has numbers around 0 to do with: no digit of targets far from 0 is lost, in whatever precision the model trains, and
     losses of tasks on different scales are comparable. Metrics and predictions are in the target's own unit again.
 
-    Metrics: ``pearson`` (NaN where all targets are equal), ``rmse``, ``mae``.
+    Metrics: ``pearson`` (NaN where all targets are equal), ``spearman``, ``ccc`` (concordance), ``r2``,
+    ``explained_variance``, ``rmse``, ``mse``, ``mae``; all but ``rmse``, ``mse`` and ``mae`` are better when higher.
 
     Args:
         mean: Of the target; null: the training split's.
         std: Standard deviation of the target; null: the training split's.
-        main_metric: The metric that stands for the task.
+        main_metric: The metric that stands for the task; ``loss`` is one.
         dropout: Before the head.
         missing: Words or numbers that mean "no label" in the data, one or a list, say ``[NA, -999]``.
+        metrics: What to report; null: ``pearson``, ``rmse`` and ``mae``. The main metric is always reported.
     """
 
     missing = math.nan
-    lower_is_better = frozenset({"rmse", "mae"})
+    lower_is_better = frozenset({"rmse", "mse", "mae"})
 
     def __init__(
         self,
@@ -42,8 +45,10 @@ class Regression(Task):
         main_metric: str = "pearson",
         dropout: float = 0.1,
         missing: Missing = None,
+        metrics: list[str] | None = None,
     ) -> None:
         super().__init__(main_metric, dropout, missing)
+        self._metric_names = metrics
         if std is not None and not (std > 0 and math.isfinite(std)):
             raise UserError(f"`std` must be positive, found {std}")
         if mean is not None and not math.isfinite(mean):
@@ -84,14 +89,9 @@ class Regression(Task):
 
     def metrics(self) -> MetricCollection:
         assert self.std is not None, "adapt() comes first"
-        return MetricCollection(
-            {
-                "pearson": Correlation(),
-                "rmse": MeanSquaredError(squared=False) * self.std,
-                "mae": MeanAbsoluteError() * self.std,
-            },
-            compute_groups=False,
-        )
+        usual = ["pearson", "rmse", "mae"]
+        chosen = choose(number_metrics(self.std), usual, self._metric_names, self.main_metric)
+        return MetricCollection(dict(chosen), compute_groups=False)
 
     def update(self, metrics: MetricCollection, logits: Tensor, targets: Tensor) -> None:
         present = ~targets.isnan()

@@ -1,49 +1,55 @@
 """One label of several for each example: a text, a pair of texts, an image."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric, MetricCollection
-from torchmetrics.classification import (
-    BinaryAUROC,
-    BinaryF1Score,
-    MulticlassAccuracy,
-    MulticlassF1Score,
-    MulticlassStatScores,
-)
-from torchmetrics.utilities import dim_zero_cat
+from torch.nn.functional import one_hot
+from torchmetrics import MetricCollection
 
 from mtl_lightning.errors import UserError
 from mtl_lightning.tasks.base import IGNORE, full_precision, name_of
-from mtl_lightning.tasks.labelled import LabelledTask, fill_missing, mean_cross_entropy
+from mtl_lightning.tasks.class_catalogue import class_metrics
+from mtl_lightning.tasks.curves import CURVES, CurveScore, curve_metrics
+from mtl_lightning.tasks.label_counts import LabelCounts
+from mtl_lightning.tasks.label_names import position
+from mtl_lightning.tasks.label_scores import RATIOS
+from mtl_lightning.tasks.labelled import LabelledTask, fill_missing
+from mtl_lightning.tasks.losses import check_fraction, check_gamma, mean_cross_entropy
 from mtl_lightning.tasks.missing import Missing
-
-
-class AreaUnderROC(BinaryAUROC):
-    """torchmetrics' metric, but NaN where a class is absent: there the curve is not defined; torchmetrics says 0."""
-
-    def compute(self) -> Tensor:  # type: ignore[override]
-        """Area under the curve, a scalar."""
-        targets = dim_zero_cat(self.target)
-        return super().compute() if targets.min() < targets.max() else torch.full((), torch.nan, device=self.device)
+from mtl_lightning.tasks.scoring import Catalogue, Scoring, check_effect, choose
 
 
 class SequenceClassification(LabelledTask):
     """Binary or multi-class classification of whole examples, by cross entropy over the labels.
 
-    Metrics: ``accuracy``; ``f1`` (macro; with two labels that of the second, positive one); with two labels also
-    ``auroc``, which is NaN where all examples have the same label.
+    Metrics: ``accuracy``, ``balanced_accuracy``, ``precision``, ``recall``, ``f1``, ``specificity``, ``mcc``
+    (Matthews), ``kappa`` (Cohen), ``quadratic_kappa``, ``auroc``, ``average_precision``. With two labels precision,
+    recall, f1, specificity and the areas are those of the positive label; with more, or where ``average`` says so, they
+    are averaged over the labels (``macro`` by default). ``f1_macro``, ``f1_micro``, ``f1_weighted`` name an average
+    themselves, and so for the others. An area is NaN where all examples have the same label.
 
     Args:
         labels: Label names, in the order of the outputs; null: those of the training split, sorted.
-        main_metric: The metric that stands for the task.
+        main_metric: The metric that stands for the task; ``loss`` is one.
         dropout: Before the head.
         label_smoothing: See torch's cross entropy.
         missing: Words that mean "no label" in the data, one or a list, say ``[NA, none]``; None, blank texts and NaN
             always do.
+        metrics: What to report; null: ``accuracy`` and ``f1``, with two labels also ``auroc``. The main metric is
+            always reported.
+        average: Of precision, recall, f1, specificity and areas over the labels. Null: none with two labels, else
+            ``macro``.
+        average_over: Labels that these averages are taken over; null: all.
+        positive: With two labels, the positive one; null: the second.
+        class_weights: Weight of each label in the loss, such as ``{no: 1, yes: 5}``, or ``balanced``: n / (K · count)
+            from the labels of the training split.
+        pos_weight: With two labels, the weight of the positive one in the loss, or ``balanced``: negatives / positives.
+        focal_gamma: Above 0: focal loss, which multiplies each loss by (1 - p)^gamma; 2 is usual.
     """
+
+    averaged = (*RATIOS, *CURVES)
 
     def __init__(
         self,
@@ -52,9 +58,23 @@ class SequenceClassification(LabelledTask):
         dropout: float = 0.1,
         label_smoothing: float = 0.0,
         missing: Missing = None,
+        metrics: list[str] | None = None,
+        average: Literal["macro", "micro", "weighted"] | None = None,
+        average_over: list[str | int] | None = None,
+        positive: str | int | bool | None = None,
+        class_weights: dict[str | int, float] | str | None = None,
+        pos_weight: float | str | None = None,
+        focal_gamma: float = 0.0,
     ) -> None:
-        super().__init__(labels, main_metric, dropout, missing)
+        scoring = Scoring(metrics, average, average_over)
+        super().__init__(labels, main_metric, dropout, missing, scoring, class_weights, pos_weight)
+        if class_weights is not None and pos_weight is not None:
+            raise UserError("`class_weights` and `pos_weight` weight the same loss; set one of them")
+        check_fraction("label_smoothing", label_smoothing)
+        check_gamma(focal_gamma)
         self.label_smoothing = label_smoothing
+        self.positive = positive
+        self.focal_gamma = focal_gamma
 
     def encode(self, value: Any) -> int:
         return IGNORE if self.is_missing(value) else self.index(value)
@@ -63,33 +83,70 @@ class SequenceClassification(LabelledTask):
         return None if self.is_missing(value) else rename(name_of(value))
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        return mean_cross_entropy(logits, targets, self.label_smoothing)
+        return mean_cross_entropy(logits, targets, self.label_smoothing, self.label_weights, self.focal_gamma)
 
-    def build(self, features: int) -> None:
-        if self.main_metric == "auroc" and self.num_outputs != 2:
-            raise UserError(
-                f"`main_metric` is 'auroc', which needs two labels, but the task has {self.num_outputs}; "
-                "choose from accuracy, f1"
-            )
-        super().build(features)
+    @property
+    def positive_index(self) -> int | None:
+        """Position of the positive label; null where there are more than two labels.
+
+        Raises:
+            UserError: If the config names one, but there are more than two labels, or it is none of them.
+        """
+        assert self.labels is not None, "adapt() comes first"
+        if len(self.labels) == 2:
+            return 1 if self.positive is None else position("positive", self.positive, self.labels)
+        for key in ("positive", "pos_weight"):
+            if getattr(self, key) is not None:
+                instead = "average_over" if key == "positive" else "class_weights"
+                raise UserError(f"`{key}` needs two labels, but the task has {len(self.labels)}; set `{instead}`")
+        return None
+
+    def balanced_positive(self, weights: dict[str | int, float]) -> float:
+        assert self.labels is not None and self.positive_index is not None
+        return weights[self.labels[self.positive_index]]
+
+    def ordered_weights(self) -> list[float] | None:
+        if not isinstance(self.pos_weight, int | float):
+            return super().ordered_weights()
+        return [self.pos_weight if i == self.positive_index else 1.0 for i in range(2)]
 
     def metrics(self) -> MetricCollection:
-        count = self.num_outputs
-        metrics: dict[str, Metric | MetricCollection] = {
-            "accuracy": MulticlassAccuracy(count, average="micro", ignore_index=IGNORE),
-            "f1": MulticlassF1Score(count, average="macro", ignore_index=IGNORE),
-            "label_counts": MulticlassStatScores(count, average=None, ignore_index=IGNORE),
-        }
-        if count == 2:
-            metrics["f1"] = BinaryF1Score(ignore_index=IGNORE)
-            metrics["auroc"] = AreaUnderROC(ignore_index=IGNORE)
-        return MetricCollection(metrics, compute_groups=False)
+        usual = ["accuracy", "f1"] + (["auroc"] if self.num_outputs == 2 else [])
+        chosen = choose(self._catalogue(), usual, self._scoring.names, self.main_metric)
+        check_effect(self._scoring, list(chosen), tuple(RATIOS) if self.num_outputs == 2 else self.averaged)
+        chosen["label_counts"] = LabelCounts(self.num_outputs)
+        return MetricCollection(dict(chosen), compute_groups=False)
+
+    def _catalogue(self) -> Catalogue:
+        assert self.labels is not None, "adapt() comes first"
+        over, positive = self.chosen(self.labels), self.positive_index
+        plain = positive if self._scoring.average is None and over is None else None
+        made = class_metrics(self.labels, self._scoring.average or "macro", over, plain)
+        return {**made, **curve_metrics(self._scoring, 1 if positive is not None else len(over or self.labels))}
 
     def update(self, metrics: MetricCollection, logits: Tensor, targets: Tensor) -> None:
-        logits = full_precision(logits)
-        positive = logits.softmax(-1)[:, 1]
+        present = torch.ne(targets, IGNORE)
+        scores, targets = full_precision(logits).softmax(-1)[present], targets[present]
+        labels = self._curve_labels()
         for metric in metrics.values():
-            metric.update(positive if isinstance(metric, BinaryF1Score | BinaryAUROC) else logits, targets)
+            if isinstance(metric, CurveScore):
+                metric.update(scores[:, labels], one_hot(targets, self.num_outputs)[:, labels])
+            else:
+                metric.update(scores.argmax(-1), targets)
+
+    def _curve_labels(self) -> list[int]:
+        """Positions of the labels that areas are taken of."""
+        positive = self.positive_index
+        assert self.labels is not None
+        return (self.chosen(self.labels) or list(range(self.num_outputs))) if positive is None else [positive]
+
+    def describe(self, metric: str) -> str:
+        positive = self.positive_index
+        averaged = self._scoring.average is not None or self._scoring.over is not None
+        if positive is None or metric not in self.averaged or (averaged and metric in RATIOS):
+            return super().describe(metric)
+        assert self.labels is not None
+        return f"{metric} (of '{self.labels[positive]}')"
 
     def decode(self, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
         assert self.labels is not None

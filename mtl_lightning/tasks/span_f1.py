@@ -1,11 +1,18 @@
 """Entity-level precision, recall and F1 over BIO tags, as sums that several processes can add."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
+
+from mtl_lightning.tasks.label_counts import Counts
+from mtl_lightning.tasks.label_scores import AVERAGES, Average, averaged
+from mtl_lightning.tasks.scoring import Catalogue
+
+SPAN_RATIOS = ("f1", "precision", "recall")
 
 
 class Spans(tuple[Tensor, Tensor, Tensor]):
@@ -83,28 +90,42 @@ class SpanCounts(Metric):
 
 
 class SpanScore(SpanCounts):
-    """Micro-averaged F1, precision or recall of spans.
+    """F1, precision or recall of spans.
 
     Args:
         tags: See :class:`SpanCounts`.
         score: Which of the three to compute.
+        average: Over the types of spans; see :func:`averaged`.
+        over: Positions of the types to average over; null: all.
     """
 
     higher_is_better = True
 
-    def __init__(self, tags: Sequence[str], score: str = "f1", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        tags: Sequence[str],
+        score: str = "f1",
+        average: Average = "micro",
+        over: Sequence[int] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(tags, **kwargs)
         self.score = score
+        self.average = average
+        self.over = over
 
     def compute(self) -> Tensor:
         """The score, a scalar in [0, 1]; 0 where nothing was found or there was nothing to find."""
-        hits, spurious, missed = (counts.sum().double() for counts in super().compute())
-        whole = {
-            "f1": hits + 0.5 * (spurious + missed),
-            "precision": hits + spurious,
-            "recall": hits + missed,
-        }[self.score]
-        return torch.where(whole > 0, hits / whole.clamp(min=0.5), 0.0).float()
+        hits, spurious, missed = super().compute().double()
+        counts = Counts(hits, hits + spurious, hits + missed, torch.full_like(hits, torch.nan))
+        return averaged(counts, self.score, self.average, self.over).float()
+
+
+def span_metrics(tags: Sequence[str], average: Average, over: Sequence[int] | None) -> Catalogue:
+    """What makes each metric of spans: by its plain name, and by each average; arguments as in :class:`SpanScore`."""
+    plain = {name: partial(SpanScore, tags, name, average, over) for name in SPAN_RATIOS}
+    averages = {f"{name}_{how}": partial(SpanScore, tags, name, how, over) for name in SPAN_RATIOS for how in AVERAGES}
+    return {**plain, **averages}
 
 
 def span_types(tags: Sequence[str]) -> list[str]:

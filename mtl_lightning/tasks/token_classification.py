@@ -7,15 +7,19 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassStatScores
 
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.raw_labels import tidy
 from mtl_lightning.tasks.base import IGNORE, InputWords, LabelScores, full_precision, name_of
-from mtl_lightning.tasks.labelled import LabelledTask, fill_missing, mean_cross_entropy, per_label
+from mtl_lightning.tasks.class_catalogue import class_metrics
+from mtl_lightning.tasks.label_counts import LabelCounts
+from mtl_lightning.tasks.label_scores import RATIOS
+from mtl_lightning.tasks.labelled import LabelledTask, fill_missing, per_label
 from mtl_lightning.tasks.lists import listed
+from mtl_lightning.tasks.losses import check_fraction, check_gamma, mean_cross_entropy
 from mtl_lightning.tasks.missing import Missing, missing_words
-from mtl_lightning.tasks.span_f1 import SpanCounts, SpanScore, span_types
+from mtl_lightning.tasks.scoring import Scoring, check_effect, choose
+from mtl_lightning.tasks.span_f1 import SPAN_RATIOS, SpanCounts, span_metrics, span_types
 
 T = TypeVar("T")
 
@@ -27,8 +31,10 @@ class TokenClassification(LabelledTask):
     example has none; a tag that is None, blank or a word of ``missing`` is missing. Words that the encoder cut off have
     no label either.
 
-    Metrics: ``accuracy`` over words; ``f1``: with ``scheme: tags`` macro over tags, with ``scheme: bio`` that of whole
-    spans (micro, as conlleval and seqeval count them), and then also ``precision`` and ``recall``.
+    Metrics: ``accuracy`` over words; ``f1``, ``precision`` and ``recall``: with ``scheme: tags`` of tags (macro), with
+    ``scheme: bio`` of whole spans (micro, as conlleval and seqeval count them). ``f1_macro``, ``f1_micro`` and
+    ``f1_weighted`` name an average themselves. With ``scheme: tags`` also ``balanced_accuracy``, ``specificity``,
+    ``mcc`` (Matthews), ``kappa`` (Cohen) and ``quadratic_kappa``.
 
     A prediction has ``labels`` and ``probabilities``, one a word, null for words that the encoder cut off. Where the
     input is a text, ``words`` and their ``offsets`` in it follow. With ``scheme: bio`` there are ``spans``, as a
@@ -44,6 +50,14 @@ class TokenClassification(LabelledTask):
         missing_tag: A tag that stands for a missing label; ``missing`` takes several.
         dropout: Before the head.
         missing: Tags that mean "no label", one or a list, say ``[_, NA]``.
+        label_smoothing: See torch's cross entropy.
+        metrics: What to report; null: ``accuracy`` and ``f1``, in ``bio`` also ``precision`` and ``recall``. The main
+            metric is always reported.
+        average: Of f1, precision, … over tags or, in ``bio``, types of spans; null: ``macro``, in ``bio`` ``micro``.
+        average_over: Tags, or types of spans, that these averages are taken over; null: all.
+        class_weights: Weight of each tag in the loss, such as ``{O: 0.2, B-x: 1, I-x: 1}``, or ``balanced``:
+            n / (K · count) from the tags of the training split.
+        focal_gamma: Above 0: focal loss, which multiplies each loss by (1 - p)^gamma; 2 is usual.
     """
 
     level = "tokens"
@@ -58,8 +72,20 @@ class TokenClassification(LabelledTask):
         missing_tag: str | None = None,
         dropout: float = 0.1,
         missing: Missing = None,
+        label_smoothing: float = 0.0,
+        metrics: list[str] | None = None,
+        average: Literal["macro", "micro", "weighted"] | None = None,
+        average_over: list[str | int] | None = None,
+        class_weights: dict[str | int, float] | str | None = None,
+        focal_gamma: float = 0.0,
     ) -> None:
-        super().__init__(labels, main_metric or ("f1" if scheme == "bio" else "accuracy"), dropout, missing)
+        main_metric = main_metric or ("f1" if scheme == "bio" else "accuracy")
+        scoring = Scoring(metrics, average, average_over)
+        super().__init__(labels, main_metric, dropout, missing, scoring, class_weights)
+        check_fraction("label_smoothing", label_smoothing)
+        check_gamma(focal_gamma)
+        self.label_smoothing = label_smoothing
+        self.focal_gamma = focal_gamma
         self.scheme = scheme
         self.missing_tag = missing_tag
         self.missing_words |= missing_words(missing_tag)
@@ -100,25 +126,20 @@ class TokenClassification(LabelledTask):
         super().check_names(names if self.scheme == "tags" else [n if n == "O" else f"B-{n}" for n in names])
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        return mean_cross_entropy(logits.flatten(0, 1), targets.flatten())
+        flat, wanted = logits.flatten(0, 1), targets.flatten()
+        return mean_cross_entropy(flat, wanted, self.label_smoothing, self.label_weights, self.focal_gamma)
 
     def metrics(self) -> MetricCollection:
-        count = self.num_outputs
-        assert self.labels is not None
-        accuracy = MulticlassAccuracy(count, average="micro", ignore_index=IGNORE)
-        if self.scheme == "tags":
-            return MetricCollection(
-                {
-                    "accuracy": accuracy,
-                    "f1": MulticlassF1Score(count, average="macro", ignore_index=IGNORE),
-                    "label_counts": MulticlassStatScores(count, average=None, ignore_index=IGNORE),
-                },
-                compute_groups=False,
-            )
-        spans = {name: SpanScore(self.labels, name) for name in ("f1", "precision", "recall")}
-        return MetricCollection(
-            {"accuracy": accuracy, **spans, "label_counts": SpanCounts(self.labels)}, compute_groups=False
-        )
+        assert self.labels is not None, "adapt() comes first"
+        bio, average = self.scheme == "bio", self._scoring.average
+        tags = class_metrics(self.labels, average or "macro", None if bio else self.chosen(self.labels))
+        spans = span_metrics(self.labels, average or "micro", self.chosen(span_types(self.labels))) if bio else {}
+        catalogue = {"accuracy": tags["accuracy"], **spans} if bio else tags
+        usual = ["accuracy", *(SPAN_RATIOS if bio else ["f1"])]
+        chosen = choose(catalogue, usual, self._scoring.names, self.main_metric)
+        check_effect(self._scoring, list(chosen), SPAN_RATIOS if bio else list(RATIOS))
+        chosen["label_counts"] = SpanCounts(self.labels) if bio else LabelCounts(len(self.labels))
+        return MetricCollection(dict(chosen), compute_groups=False)
 
     def update(self, metrics: MetricCollection, logits: Tensor, targets: Tensor) -> None:
         metrics.update(logits.argmax(-1), targets)

@@ -3,6 +3,7 @@
 import copy
 import inspect
 from collections.abc import Mapping, Sequence
+from types import MethodType
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from mtl_lightning.data.collation import stack
 from mtl_lightning.data.examples import count_labels
 from mtl_lightning.encoders import Representation
-from mtl_lightning.tasks import Task
+from mtl_lightning.tasks import LOSS, Task
 from mtl_lightning.testing.common import checkpointed, pickled, seeded, survives_json
 
 _REPORT = "label_counts"
@@ -73,8 +74,9 @@ def _rebuild(task: Task, changes: Mapping[str, Any]) -> Task:
     if "missing" in parameters:  # the attribute of this name is what a missing label is encoded as
         arguments["missing"] = sorted(task.missing_words)
     for name, parameter in parameters.items():
-        if name not in arguments and not isinstance(getattr(task, name, nn.Identity()), nn.Module):
-            arguments[name] = getattr(task, name)
+        kept = getattr(task, name, nn.Identity())
+        if name not in arguments and not isinstance(kept, nn.Module | MethodType):  # `metrics` is a method too
+            arguments[name] = kept
         assert name in arguments or parameter.default is not parameter.empty, (
             f"the argument '{name}' has no default and is not kept as an attribute, so no second object can be made"
         )
@@ -128,7 +130,7 @@ def _is_missing(task: Task, targets: Tensor) -> Tensor:
 
 def _check_metrics(task: Task, logits: Tensor, targets: Tensor) -> None:
     metrics, joined = task.metrics(), task.metrics()
-    assert task.main_metric in metrics, f"`main_metric` '{task.main_metric}' is not among {list(metrics)}"
+    assert task.main_metric in [LOSS, *metrics], f"`main_metric` '{task.main_metric}' is not among {list(metrics)}"
     task.update(metrics, logits, targets)
     task.update(metrics, logits, targets)
     task.update(joined, torch.cat([logits, logits]), torch.cat([targets, targets]))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mtl_lightning.encoders import Encoder
-from mtl_lightning.errors import UserError
+from mtl_lightning.errors import UserError, shown
 from mtl_lightning.tasks import Task
 
 
@@ -30,5 +30,10 @@ def refuse_other_tasks(saved: Mapping[str, Any], tasks: Mapping[str, Task]) -> N
     if list(saved) != list(tasks):
         raise UserError(f"the checkpoint's tasks are {', '.join(saved)}; the config's are {', '.join(tasks)}")
     for name, task in tasks.items():
-        if saved[name] != task.adapted():
-            raise UserError(f"model.tasks.{name}: the checkpoint was trained on {saved[name]}, not {task.adapted()}")
+        was, now = saved[name], task.adapted()
+        if changed := [key for key in {**was, **now} if was.get(key) != now.get(key)]:
+            key = changed[0]
+            raise UserError(
+                f"model.tasks.{name}: the checkpoint was trained with `{key}` {shown(was.get(key))}, "
+                f"not {shown(now.get(key))}"
+            )

@@ -18,10 +18,16 @@ model:
       tokenizer: characters:ascii
       dropout: 0.0
   tasks:
-    topic: {class_path: SequenceClassification, init_args: {dropout: 0.0}}
-    spans: {class_path: TokenClassification, init_args: {scheme: bio, dropout: 0.0}}
-    score: {class_path: Regression, init_args: {dropout: 0.0}}
-    flags: {class_path: MultiLabelClassification, init_args: {dropout: 0.0}}
+    topic:
+      class_path: SequenceClassification
+      init_args: {dropout: 0.0, class_weights: balanced, metrics: [accuracy, f1, mcc, quadratic_kappa, auroc]}
+    spans:
+      class_path: TokenClassification
+      init_args: {scheme: bio, dropout: 0.0, class_weights: balanced, focal_gamma: 1.0, average: macro}
+    score: {class_path: Regression, init_args: {dropout: 0.0, metrics: [pearson, rmse, mae, r2]}}
+    flags:
+      class_path: MultiLabelClassification
+      init_args: {dropout: 0.0, pos_weight: balanced, metrics: [f1, average_precision, subset_accuracy]}
 data:
   datasets:
     first:

@@ -59,7 +59,11 @@ MISTAKES = {
     "task name": ("labels: {x: x", "labels: {xx: x", "bad.yaml, line 18: data.datasets.d.labels: unknown task 'xx'; did you mean 'x'?"),
     "name of a task": ("    x: {class", "    x-y: {class", "bad.yaml, line 7: model.tasks.x-y: 'x-y' cannot be a task's name; try 'x_y'"),
     "reserved name of a task": ("    x: {class", "    loss: {class", "bad.yaml, line 7: model.tasks.loss: 'loss' cannot be a task's name; try 'loss_task'"),
-    "metric for two labels": ("{dropout: 0.2}", "{labels: [a, b, c], main_metric: auroc}", "bad.yaml, line 7: model.tasks.x: `main_metric` is 'auroc', which needs two labels, but the task has 3; choose from accuracy, f1"),
+    "unknown metric": ("{dropout: 0.2}", "{main_metric: recal}", "bad.yaml, line 7: model.tasks.x: `main_metric`: unknown metric 'recal'; did you mean 'recall'? Choose from accuracy, balanced_accuracy, kappa, mcc, f1, precision, recall, specificity, quadratic_kappa, auroc, average_precision, loss; f1, precision, recall, specificity also as f1_macro, f1_micro, …"),
+    "unknown average": ("{dropout: 0.2}", "{average: samples}", "bad.yaml, line 7: 'model.tasks.x.average': expected one of 'macro', 'micro', 'weighted' or null, found samples"),
+    "unknown positive label": ("{dropout: 0.2}", "{positive: c}", "bad.yaml, line 7: model.tasks.x: `positive` names the unknown label 'c'; choose from a, b"),
+    "weight of no label": ("{dropout: 0.2}", "{class_weights: {a: 1, b: 2, c: 3}}", "bad.yaml, line 7: model.tasks.x: `class_weights` names the unknown label 'c'; choose from a, b"),
+    "label without a weight": ("{dropout: 0.2}", "{class_weights: {a: 1}}", "bad.yaml, line 7: model.tasks.x: `class_weights` misses 'b'; give each of the 2 labels a weight, or set it to `balanced`"),
     "list of the wrong type": ("{dropout: 0.2}", "{labels: [true, false]}", "bad.yaml, line 7: 'model.tasks.x.labels': expected list of str or int or null, found [True, False]"),
     "label twice": ("{dropout: 0.2}", "{labels: [a, a]}", "bad.yaml, line 7: model.tasks.x.labels: `labels` names a label twice: ['a', 'a']"),
     "model type": (PERCEPTRON, TRANSFORMER.replace("bert", "brt"), "bad.yaml, line 6: model.encoder.config.model_type: `config.model_type` is the unknown 'brt'; did you mean 'bert'?"),
@@ -186,6 +190,12 @@ def test_an_argument_of_a_method_is_missing(capsys, folder):
     said = "`model.weighting.weights` is missing; give it in a config file or as --model.weighting.weights"
     assert (status, len(errors)) == (2, 1)
     assert errors[0].endswith(said)
+
+
+def test_flag_of_a_task_that_a_label_set_refuses(capsys, folder):
+    status, errors = run(capsys, folder, CONFIG, "--model.tasks.x.class_weights", "{a: 1, c: 2}")
+    said = "flag --model.tasks.x.class_weights: model.tasks.x: `class_weights` names the unknown label 'c'; choose from a, b"
+    assert (status, errors) == (2, [f"error: {said}"])
 
 
 def test_a_negative_number_of_examples(capsys, folder):

@@ -7,6 +7,7 @@ from mtl_lightning.cli.config_errors.files import Entry, config_files, entries_o
 from mtl_lightning.cli.config_errors.types import said_by_class
 
 _KEY = re.compile(r"((?:model|data|trainer)(?:\.[\w-]+)+)\b")
+_INNER = re.compile(r": `(\w+)")
 _ARGUMENT = re.compile(r"`(\w+(?:\.\w+)*)`")
 _ARGUMENT_FIRST = re.compile(r"(\w+(?:\.\w+)+)(?=[: ])")
 
@@ -28,7 +29,10 @@ def locate(message: str, arguments: Sequence[str]) -> str:
     for entry in entries_of([file for file in config_files(arguments) if unreadable(file) is None]):
         entries.setdefault(without_init_args(entry.path), entry)
     if match := _KEY.match(message):
-        return _with_key(match[1], message, entries, arguments)
+        inner = _INNER.match(message, match.end())
+        longer = f"{match[1]}.{inner[1]}" if inner else match[1]
+        given = tuple(longer.split(".")) in entries or longer in dict(_flags(arguments))
+        return _with_key(longer if given else match[1], message, entries, arguments)
     first = _ARGUMENT_FIRST.match(message)
     if match := first or _ARGUMENT.search(message):
         return _with_argument(match, message, entries, arguments)
@@ -38,7 +42,7 @@ def locate(message: str, arguments: Sequence[str]) -> str:
 def _with_key(key: str, message: str, entries: Entries, arguments: Sequence[str]) -> str:
     flags = [name for name, _ in _flags(arguments) if f"{key}.".startswith(f"{name}.")]
     if flags:
-        return f"flag --{message}" if flags[-1] == key else f"flag --{flags[-1]}: {message}"
+        return f"flag --{message}" if message.startswith(f"{flags[-1]}:") else f"flag --{flags[-1]}: {message}"
     path = tuple(key.split("."))
     known = next((entries[path[:n]] for n in range(len(path), 1, -1) if path[:n] in entries), None)
     return message if known is None else f"{known.place}: {message}"

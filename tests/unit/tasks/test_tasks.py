@@ -312,14 +312,8 @@ def test_label_names_may_be_numbers() -> None:
 
 
 def test_unknown_main_metric_is_refused() -> None:
-    with pytest.raises(UserError, match="`main_metric` is 'recall'; choose from accuracy, f1"):
-        SequenceClassification(labels=["a", "b", "c"], main_metric="recall").build(4)
-
-
-def test_metric_of_two_labels_is_refused_for_three() -> None:
-    SequenceClassification(labels=["a", "b"], main_metric="auroc").build(4)
-    with pytest.raises(UserError, match="`main_metric` is 'auroc', which needs two labels, but the task has 3; choose"):
-        SequenceClassification(labels=["a", "b", "c"], main_metric="auroc").build(4)
+    with pytest.raises(UserError, match=r"`main_metric`: unknown metric 'recal'; did you mean 'recall'\? Choose from"):
+        SequenceClassification(labels=["a", "b", "c"], main_metric="recal").build(4)
 
 
 @pytest.mark.parametrize("num_labels", [2, 4])

@@ -167,6 +167,7 @@ def _meanings(module: Any) -> dict[str, Any]:
             "main": task.main_metric,
             "higher_is_better": {
                 **{metric: found.higher_is_better is not False for metric, found in task.metrics().items()},
+                **dict.fromkeys(task.lower_is_better, False),
                 "loss": False,
                 task.main_metric: task.higher_is_better,
             },
