@@ -42,6 +42,8 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
 
     >>> did_you_mean("acuracy", ["accuracy", "f1"])
     "did you mean 'accuracy'?"
+    >>> did_you_mean("acc", ["accuracy", "ace"])
+    "did you mean 'accuracy'?"
     >>> did_you_mean("zzz", ["accuracy", "f1"])
     'choose from accuracy, f1'
     """
@@ -51,7 +53,8 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
 @lru_cache(4096)
 def _nearest(name: str, choices: Sequence[str]) -> str:
     lower = {choice.lower(): choice for choice in choices}
-    near = get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
+    longer = [choice for choice in lower if choice.startswith(name.lower())] if len(name) > 2 else []
+    near = longer or get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
     if near:
         return f"did you mean {lower[near[0]]!r}?"
     first = ", ".join(choice[:60] for choice in choices[:12])

@@ -1,7 +1,15 @@
 """Checkpoints that suffice alone: reading and writing, what is inside, and finding them."""
 
+from mtl_lightning.checkpoints.best import BestCheckpoint
 from mtl_lightning.checkpoints.contents import checkpoint_config, read_checkpoint
 from mtl_lightning.checkpoints.finding import find_checkpoint
 from mtl_lightning.checkpoints.io import CHECKPOINT_KEY, AtomicCheckpointIO
 
-__all__ = ["CHECKPOINT_KEY", "AtomicCheckpointIO", "checkpoint_config", "find_checkpoint", "read_checkpoint"]
+__all__ = [
+    "CHECKPOINT_KEY",
+    "AtomicCheckpointIO",
+    "BestCheckpoint",
+    "checkpoint_config",
+    "find_checkpoint",
+    "read_checkpoint",
+]

@@ -3,16 +3,18 @@
 import sys
 from pathlib import Path
 
+from mtl_lightning.checkpoints.best import best_of
 from mtl_lightning.errors import UserError
 
 
-def find_checkpoint(given: str, name: str, last: bool) -> Path:
+def find_checkpoint(given: str, name: str, last: bool, key: str = "ckpt_path") -> Path:
     """The file that a ``--ckpt_path`` means.
 
     Args:
         given: A file; the folder of a run; or ``best`` or ``last``, of the newest run called ``name``.
         name: Of the run.
         last: Whether a folder means its last checkpoint rather than its best.
+        key: Of the configuration, for messages.
 
     Raises:
         UserError: If there is none.
@@ -20,18 +22,28 @@ def find_checkpoint(given: str, name: str, last: bool) -> Path:
     path = Path(given)
     if path.is_file():
         return path
-    wanted = "last.ckpt" if last else "best.ckpt"
     if given in ("best", "last"):
-        wanted, path = f"{given}.ckpt", Path("runs", name)
-        runs = sorted(path.glob(f"*/checkpoints/{wanted}"), key=lambda file: file.stat().st_mtime)
-        if runs:
-            return runs[-1]
-        raise UserError(f"ckpt_path '{given}': no run under {path} has a {wanted}; give `--name`, or a file")
+        return _in_folder(_newest_run(given, name, key), given == "last", key)
     if path.is_dir():
-        for name in (wanted, "last.ckpt"):
-            if (path / "checkpoints" / name).is_file():
-                if name != wanted:
-                    print(f"{path} has no {wanted} (it was never validated): taking {name}", file=sys.stderr)
-                return path / "checkpoints" / name
-        raise UserError(f"ckpt_path: folder {path} has no checkpoints/{wanted}")
-    raise UserError(f"ckpt_path: no file or folder {path}; give a checkpoint, a run's folder, `best` or `last`")
+        return _in_folder(path, last, key)
+    raise UserError(f"{key}: no file or folder {path}; give a checkpoint, a run's folder, `best` or `last`")
+
+
+def _newest_run(given: str, name: str, key: str) -> Path:
+    runs = Path("runs", name)
+    names = ("last.ckpt",) if given == "last" else ("best.json", "best.ckpt", "last.ckpt")
+    found = [file for wanted in names for file in runs.glob(f"*/checkpoints/{wanted}")]
+    if not found:
+        raise UserError(f"{key} '{given}': no run under {runs} has a {given} checkpoint; give `--name`, or a file")
+    return max(found, key=lambda file: file.stat().st_mtime).parent.parent
+
+
+def _in_folder(folder: Path, last: bool, key: str) -> Path:
+    newest = folder / "checkpoints" / "last.ckpt"
+    if not last and (best := best_of(folder)) is not None:
+        return best
+    if not newest.is_file():
+        raise UserError(f"{key}: folder {folder} has no {'' if last else 'best.ckpt or '}last.ckpt in checkpoints/")
+    if not last:
+        print(f"{folder} has no best checkpoint: taking last.ckpt", file=sys.stderr)
+    return newest

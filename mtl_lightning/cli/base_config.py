@@ -26,7 +26,7 @@ def with_base_config(arguments: list[str], stack: ExitStack) -> list[str]:
     if checkpoint is None:
         raise UserError(f"{command} needs `--ckpt_path` (a checkpoint suffices alone), or `--config` as well")
     path = find_checkpoint(checkpoint, _option("--name", options) or "run", last=False)
-    return [command, "--config", str(checkpoint_config(path, stack)), *options]
+    return [command, "--config", str(checkpoint_config(path, stack)), *options, "--ckpt_path", str(path)]
 
 
 def _option(name: str, options: Sequence[str]) -> str | None:

@@ -4,12 +4,12 @@ import os
 from typing import Any, Literal, cast
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger
 
 from mtl_lightning.callbacks import BestScores, LastCheckpoint, ProgressLines, Throughput
-from mtl_lightning.checkpoints import find_checkpoint
+from mtl_lightning.checkpoints import BestCheckpoint, find_checkpoint
 from mtl_lightning.cli.loggers import csv_logger, default_loggers
 from mtl_lightning.cli.progress import no_bar_can_be_seen
 from mtl_lightning.cli.run_folder import RUN_DIR_VARIABLE, run_directory
@@ -37,7 +37,7 @@ class CLI(LightningCLI):
             default=None,
             help="Write last.ckpt every n optimizer steps too, not only after each epoch and when the run is stopped.",
         )
-        parser.add_class_arguments(ModelCheckpoint, "checkpoint")
+        parser.add_class_arguments(BestCheckpoint, "checkpoint")
         parser.set_defaults(
             {
                 "checkpoint.monitor": "val/average",
@@ -81,8 +81,9 @@ class CLI(LightningCLI):
         if self.subcommand == "fit":
             kwargs["default_root_dir"] = str(self.run_dir)
             kwargs["logger"] = self._loggers(settings, given)
+            chosen = settings["trainer"]["callbacks"] or []
             settings["trainer"]["callbacks"] = [
-                *(settings["trainer"]["callbacks"] or []),
+                *(chosen if isinstance(chosen, list) else [chosen]),
                 *self._callbacks(settings, bool(kwargs["logger"])),
             ]
         else:
@@ -92,7 +93,7 @@ class CLI(LightningCLI):
         return cast(Trainer, super().instantiate_trainer(**kwargs))
 
     def _callbacks(self, settings: Any, logged: bool) -> list[Callback]:
-        checkpoint: ModelCheckpoint = settings["checkpoint"]
+        checkpoint: BestCheckpoint = settings["checkpoint"]
         callbacks: list[Callback] = [Throughput()]
         if no_bar_can_be_seen(settings["trainer"]):
             callbacks.append(ProgressLines())

@@ -8,8 +8,6 @@ from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger
 
-from mtl_lightning.checkpoints import CHECKPOINT_KEY
-
 
 class SaveConfig(SaveConfigCallback):
     """Keeps the whole resolved configuration: beside the checkpoints, in them, and with the loggers.
@@ -29,9 +27,10 @@ class SaveConfig(SaveConfigCallback):
             if not isinstance(logger, CSVLogger):
                 logger.log_hyperparams(self._plain())
 
-    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        """Adds the configuration to the checkpoint."""
-        checkpoint.setdefault(CHECKPOINT_KEY, {})["config"] = self._plain()
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Hands the configuration to the model, whose checkpoints carry it (those of the parameters alone, too)."""
+        super().setup(trainer, pl_module, stage)
+        pl_module.keep_config(self._plain())
 
     def _plain(self) -> dict[str, Any]:
         if self._dumped is None:

@@ -1,6 +1,8 @@
 """Lightning's Trainer, which also reports what it found."""
 
+import logging
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Literal
 
@@ -8,6 +10,7 @@ import lightning.pytorch as pl
 from datasets import Dataset
 from lightning.pytorch.utilities import rank_zero_only
 
+from mtl_lightning.checkpoints import BestCheckpoint
 from mtl_lightning.cli.loggers import sync_command
 from mtl_lightning.cli.prediction_writer import PredictionWriter
 from mtl_lightning.cli.report import print_results, write_json
@@ -38,14 +41,19 @@ class Trainer(pl.Trainer):
             json: File for the metrics of that evaluation.
         """
         super().fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
-        best = getattr(self.checkpoint_callback, "best_model_path", "")
-        if evaluate != "none" and best:
+        path = "" if self.best_checkpoint is None else self.best_checkpoint.best_model_path
+        if evaluate != "none":
             evaluation = super().validate if evaluate == "val" else super().test
-            evaluation(model, datamodule=datamodule, ckpt_path=best, verbose=False, weights_only=True)
-            title = f"Best checkpoint on the {_SPLITS[evaluate]} split"
+            evaluation(model, datamodule=datamodule, ckpt_path=path or None, verbose=False, weights_only=True)
+            title = f"{evaluated(self.best_checkpoint)} on the {_SPLITS[evaluate]} split"
             self._report(model, evaluate, title, json, per_label=evaluate == "test")
         if self.is_global_zero and Path(self.default_root_dir, "config.yaml").is_file():
-            _print_files(Path(self.default_root_dir), best)
+            _print_files(Path(self.default_root_dir), path)
+
+    @property
+    def best_checkpoint(self) -> BestCheckpoint | None:
+        """What ``--checkpoint`` configures, whatever other checkpoint callbacks there are."""
+        return next((c for c in self.checkpoint_callbacks if isinstance(c, BestCheckpoint)), None)
 
     def validate(  # type: ignore[override]
         self,
@@ -115,6 +123,10 @@ class Trainer(pl.Trainer):
     def _report(
         self, model: MultiTaskModule, split: str, title: str, json: str | None, per_label: bool = False
     ) -> None:
+        if split not in model.results:
+            no_json = "" if json is None else f", and {json} is not written"
+            _warn(f"trainer.limit_{split}_batches is 0: nothing is evaluated{no_json}")
+            return
         if self.is_global_zero:
             print_results(model.results[split], model.tasks, title, per_label)
             if json is not None:
@@ -128,7 +140,23 @@ def _check_any(table: Dataset, refused: Mapping[int, str]) -> None:
         )
 
 
+_warn = rank_zero_only(logging.getLogger(__name__).warning)
 _SPLITS = {"val": "validation", "test": "test"}
+
+
+def evaluated(checkpoint: BestCheckpoint | None) -> str:
+    """What is evaluated at the end of a run; where that is not the best checkpoint, a warning says why."""
+    if checkpoint is None or checkpoint.save_top_k == 0:
+        return "Model at the end of training"
+    if not checkpoint.best_model_path:
+        _warn(f"This run has no best checkpoint: {checkpoint.monitor} was never measured.")
+        return "Model at the end of training"
+    if checkpoint.monitor is None:
+        return "Newest checkpoint"
+    if not isfinite(checkpoint.score or 0.0):
+        _warn(f"No checkpoint of this run is the best: {checkpoint.monitor} was never a number.")
+        return "First checkpoint"
+    return "Best checkpoint"
 
 
 def _print_files(run_dir: Path, best: str) -> None:

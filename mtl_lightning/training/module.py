@@ -26,7 +26,8 @@ from mtl_lightning.training.contents import model_contents, refuse_other_tasks
 from mtl_lightning.training.evaluating import Evaluations
 from mtl_lightning.training.evaluation import Results
 from mtl_lightning.training.heads import TrainingLabels, build_heads
-from mtl_lightning.training.optimizers import make_optimizer, scheduler_settings
+from mtl_lightning.training.monitors import check_monitors
+from mtl_lightning.training.optimizers import make_optimizer, scheduler_settings, step_on_scores
 from mtl_lightning.training.parameter_groups import parameter_groups
 from mtl_lightning.training.prediction import decodable, decode
 from mtl_lightning.training.randomness import Buffers, RandomState, random_state, same_again, seed_batch
@@ -108,6 +109,7 @@ class MultiTaskModule(LightningModule):
         self._before_step: Buffers = []
         self._seed: int | None = None
         self._metrics: dict[str, float] = {}
+        self._config: dict[str, Any] | None = None
         self.step: Step | None = None
 
     @property
@@ -142,6 +144,8 @@ class MultiTaskModule(LightningModule):
             self.trainer.strategy.checkpoint_io = AtomicCheckpointIO()
         if self._executor is None:
             self.build(getattr(self.trainer.datamodule, "training_labels", None))  # type: ignore[attr-defined]
+        if stage == "fit":
+            check_monitors(self)
         if isinstance(precision := self.trainer.precision_plugin, DoublePrecision | HalfPrecision):
             precision.convert_module(self)  # Lightning does so once a checkpoint has been rounded to float32
 
@@ -266,6 +270,10 @@ class MultiTaskModule(LightningModule):
         """Logs the metrics."""
         self.results["val"] = self._evaluations.finish(self, "val")
 
+    def on_validation_end(self) -> None:
+        """Lets schedulers that wait for a plateau see the scores."""
+        step_on_scores(self)
+
     def on_test_epoch_end(self) -> None:
         """Logs the metrics."""
         self.results["test"] = self._evaluations.finish(self, "test")
@@ -282,10 +290,19 @@ class MultiTaskModule(LightningModule):
         return decode(possible, self._logits(representation, list(possible)), representation)
 
     # -- checkpoints -------------------------------------------------------------------------------------------------
+    def keep_config(self, config: dict[str, Any]) -> None:
+        """Takes the configuration that this model was made of, which its checkpoints then carry.
+
+        Args:
+            config: All that ``fit`` was given, as plain data.
+        """
+        self._config = config
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what a checkpoint needs to suffice alone: what tasks learnt from the data, and the encoder's assets."""
         ours = checkpoint.setdefault(CHECKPOINT_KEY, {})
         ours |= model_contents(self.tasks, self.encoder) | {
+            **({} if self._config is None else {"config": self._config}),
             **({} if self._executor is None else {"executor": self._executor.state_dict()}),
             "seed": self._seed,
             "log": self._log.state_dict(),

@@ -4,11 +4,16 @@ from collections.abc import Callable, Iterable
 from math import isfinite
 from typing import Any
 
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from mtl_lightning.errors import UserError
+from mtl_lightning.training.monitors import check_monitor
+
+_NEVER = 2**62
+"""As a number of epochs."""
 
 MakeOptimizer = Callable[[Iterable[Any]], Optimizer]
 MakeScheduler = Callable[[Optimizer], LRScheduler | ReduceLROnPlateau]
@@ -41,12 +46,28 @@ def scheduler_settings(make: MakeScheduler, optimizer: Optimizer, interval: str,
     scheduler = _made("model.lr_scheduler", make, optimizer, **_total_steps(make, trainer))
     settings: dict[str, Any] = {"scheduler": scheduler, "interval": interval}
     if isinstance(scheduler, ReduceLROnPlateau):
-        every = trainer.check_val_every_n_epoch or 1
         monitor = getattr(scheduler, "monitor", "val/average")
-        settings |= {"interval": "epoch", "frequency": every, "monitor": monitor}
+        check_monitor("model.lr_scheduler.monitor", monitor, trainer.lightning_module)
+        # Lightning counts epochs, whether there is a new score or not; see step_on_scores
+        frequency = _NEVER if _is_of_validation(monitor) else 1
+        settings |= {"interval": "epoch", "frequency": frequency, "monitor": monitor}
         if settings["monitor"] == "val/average" and scheduler.mode != "max":
             raise UserError("model.lr_scheduler: val/average is better when higher: set `mode: max`")
     return settings
+
+
+def step_on_scores(module: LightningModule) -> None:
+    """Lets schedulers that wait for a plateau see what a validation has measured; its patience counts validations."""
+    trainer = module.trainer
+    if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+        for config in trainer.lr_scheduler_configs:
+            score = trainer.callback_metrics.get(config.monitor or "")
+            if config.reduce_on_plateau and _is_of_validation(config.monitor or "") and score is not None:
+                module.lr_scheduler_step(config.scheduler, score)
+
+
+def _is_of_validation(monitor: str) -> bool:
+    return monitor.startswith("val/")
 
 
 def _total_steps(make: MakeScheduler, trainer: Trainer) -> dict[str, int]:

@@ -50,7 +50,7 @@ def test_the_resolved_configuration_is_beside_the_checkpoints(demo):
     config = yaml.safe_load((demo[0] / "config.yaml").read_text())
     assert config["trainer"]["max_epochs"] == 2
     assert config["model"]["optimizer"]["init_args"]["betas"] == [0.9, 0.999]
-    assert {path.name for path in (demo[0] / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert {path.name for path in (demo[0] / "checkpoints").iterdir()} == {"best.ckpt", "best.json", "last.ckpt"}
 
 
 def test_the_csv_log_has_stable_names(demo):

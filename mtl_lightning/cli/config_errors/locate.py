@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from mtl_lightning.cli.config_errors.files import Entry, config_files, entries_of, unreadable, without_init_args
 from mtl_lightning.cli.config_errors.types import said_by_class
 
-_KEY = re.compile(r"((?:model|data|trainer)(?:\.[\w-]+)+)\b")
+_KEY = re.compile(r"((?:model|data|trainer|checkpoint)(?:\.[\w-]+)+)\b")
 _INNER = re.compile(r": `(\w+)")
 _ARGUMENT = re.compile(r"`(\w+(?:\.\w+)*)`")
 _ARGUMENT_FIRST = re.compile(r"(\w+(?:\.\w+)+)(?=[: ])")
