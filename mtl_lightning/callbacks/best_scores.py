@@ -16,6 +16,9 @@ class BestScores(Callback):
         mode: ``max`` or ``min``.
     """
 
+    config_key = "checkpoint"
+    """Where the monitor is configured, for messages."""
+
     def __init__(self, monitor: str = "val/average", mode: str = "max") -> None:
         self.monitor = monitor
         self.sign = 1.0 if mode == "max" else -1.0
