@@ -9,7 +9,7 @@ from mtl_lightning.demo import DEMO
 from mtl_lightning.errors import UserError
 
 
-def with_base_config(arguments: list[str], stack: ExitStack) -> list[str]:
+def with_base_config(arguments: Sequence[str], stack: ExitStack) -> list[str]:
     """Puts the configuration that a command starts from before those that the user gave.
 
     Without a config, ``fit`` runs the demo, and the other commands take what is inside the checkpoint.

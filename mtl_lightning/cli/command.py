@@ -13,6 +13,7 @@ from mtl_lightning.callbacks import Interrupted
 from mtl_lightning.cli.base_config import with_base_config
 from mtl_lightning.cli.class_help import class_help
 from mtl_lightning.cli.config_errors import one_line
+from mtl_lightning.cli.config_paths import expand_files
 from mtl_lightning.cli.lightning_cli import CLI
 from mtl_lightning.cli.loggers import finish_wandb
 from mtl_lightning.cli.parser import Parser
@@ -49,10 +50,11 @@ def run(arguments: Sequence[str]) -> int:
         stack.callback(finish_wandb)
         try:
             sys.argv[1:] = arguments
+            arguments = expand_files(arguments)
             if (text := class_help(arguments)) is not None:
                 print(text)
                 return 0
-            sys.argv[1:] = with_base_config(list(arguments), stack)  # also what Lightning starts further processes with
+            sys.argv[1:] = with_base_config(arguments, stack)  # also what Lightning starts further processes with
             CLI(
                 MultiTaskModule,
                 MultiTaskDataModule,

@@ -10,6 +10,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 
 from mtl_lightning.callbacks import BestScores, LastCheckpoint, ProgressLines, Throughput
 from mtl_lightning.checkpoints import BestCheckpoint, find_checkpoint
+from mtl_lightning.cli.config_paths import expand_paths
 from mtl_lightning.cli.loggers import csv_logger, default_loggers
 from mtl_lightning.cli.progress import no_bar_can_be_seen
 from mtl_lightning.cli.run_folder import RUN_DIR_VARIABLE, run_directory
@@ -47,6 +48,11 @@ class CLI(LightningCLI):
                 "checkpoint.enable_version_counter": False,
             }
         )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Expands ``~`` and ``$VARIABLES`` in paths."""
+        super().parse_arguments(parser, args)
+        expand_paths(self.config)
 
     def before_instantiate_classes(self) -> None:
         """Decides on the run's folder."""

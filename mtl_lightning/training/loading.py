@@ -7,6 +7,7 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from mtl_lightning.checkpoints import checkpoint_config, read_checkpoint
+from mtl_lightning.paths import expanded
 from mtl_lightning.plugins import PLUGINS
 from mtl_lightning.training.module import MultiTaskModule
 
@@ -24,6 +25,7 @@ def load(path: str | Path) -> MultiTaskModule:
         UserError: If the file is broken or foreign.
     """
     assert PLUGINS, "short class names are looked up among what is imported"
+    path = expanded(str(path))
     with ExitStack() as stack:
         config = yaml.safe_load(checkpoint_config(Path(path), stack).read_text("utf-8"))
         parser = ArgumentParser(exit_on_error=False)

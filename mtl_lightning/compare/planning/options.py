@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -12,6 +11,7 @@ from mtl_lightning.compare.planning import values
 from mtl_lightning.compare.planning.plain_yaml import parse_value, read_plan
 from mtl_lightning.compare.planning.settings import Launcher, Settings, Split
 from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.paths import expanded
 
 
 def parse(arguments: Sequence[str]) -> Settings:
@@ -99,7 +99,7 @@ _CONVERT: dict[str, values.Converter] = {
     "space": values.space,
     "split": values.one_of(Split),
     "dry_run": values.switch,
-    "output": lambda name, value: Path(os.path.expanduser(values.word(name, value))),
+    "output": lambda name, value: Path(expanded(values.word(name, value), name)),
     "workers": values.count(1),
     "threads": values.count(1),
     "time_limit": values.minutes,

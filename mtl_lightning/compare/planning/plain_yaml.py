@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import yaml
 
 from mtl_lightning.errors import UserError
+from mtl_lightning.paths import expanded
 
 Config = dict[str, Any]
 
@@ -48,7 +49,7 @@ def dump_yaml(config: Any) -> str:
 
 def _read(file: str, loader: Any) -> Config:
     try:
-        found = yaml.load(Path(file).read_text("utf-8"), Loader=loader)
+        found = yaml.load(Path(expanded(file)).read_text("utf-8"), Loader=loader)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"config file {file} cannot be read: {error}") from error
     except (yaml.YAMLError, ValueError) as error:

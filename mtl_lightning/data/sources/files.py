@@ -18,6 +18,7 @@ from mtl_lightning.data.sources.paths import existing_file
 from mtl_lightning.data.sources.splits import Split
 from mtl_lightning.data.streams.settings import Streaming
 from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.paths import expanded
 
 _PARQUET = "parquet"
 _FORMATS = {
@@ -75,7 +76,11 @@ class FileSource(DataSource):
         encoding: str | None = None,
         field: str | None = None,
     ) -> None:
-        maps = {task: str(Path(root, m)) if isinstance(m, str) else m for task, m in (label_maps or {}).items()}
+        root = expanded(root, "root")
+        maps = {
+            task: str(Path(root, expanded(m, f"label_maps.{task}"))) if isinstance(m, str) else m
+            for task, m in (label_maps or {}).items()
+        }
         super().__init__(inputs, labels, maps, on_bad_row)
         if isinstance(files, str) != (split is not None):
             raise UserError("`files` must name a file for each split, or be a single file with `split` beside it")
@@ -85,7 +90,8 @@ class FileSource(DataSource):
         if streaming is not None and split is not None:
             raise UserError("`streaming` needs a file of its own for `train`; `split` divides one that it must count")
         self.streaming = streaming
-        self.files = {"": files} if isinstance(files, str) else dict(files)
+        given = {"": files} if isinstance(files, str) else files
+        self.files = {name: expanded(file, f"files.{name}".removesuffix(".")) for name, file in given.items()}
         self.root = root
         self.split = split
         self.form = TextFormat(tuple(columns or ()), delimiter, quotes, header, encoding, field)
