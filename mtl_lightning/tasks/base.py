@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from mtl_lightning.errors import UserError, did_you_mean, shown
-from mtl_lightning.raw_labels import Names, tidy
-from mtl_lightning.tasks.missing import Missing, as_setting, is_missing, likely_missing, missing_words
+from mtl_lightning.raw_labels import Missing, Names, is_missing, missing_words, no_label, tidy
 
 IGNORE = -100
 """Stands for a missing integer label, as in torch's cross entropy; a missing float label is NaN."""
@@ -95,6 +94,7 @@ class Task(nn.Module, ABC):
         super().__init__()
         self.main_metric = main_metric
         self.missing_words = missing_words(missing)
+        self._met: set[str] = set()
         self._remarks: list[str] = []
         self.dropout = nn.Dropout(dropout)
         self.head: nn.Module | None = None
@@ -120,8 +120,17 @@ class Task(nn.Module, ABC):
         """Whether a raw label, or one of several in it, is missing: None, blank, NaN, or a word of ``missing``."""
         if is_missing(value):
             return True
-        known = self.missing_words and isinstance(value, str | Number)
-        return bool(known) and tidy(str(value)) in self.missing_words
+        if not self.missing_words or not isinstance(value, str | Number):
+            return False
+        word = tidy(str(value))
+        if found := word in self.missing_words:
+            self._met.add(word)
+        return found
+
+    def unmet(self) -> list[str]:
+        """A remark on the words of ``missing`` that no raw label was so far; none if there is no such word."""
+        words = ", ".join(repr(word) for word in sorted(self.missing_words - self._met))
+        return [f"`missing` names {words}, which no label of the training split says"] if words else []
 
     def check(self, value: Any) -> None:
         """Raises :class:`UserError` if a raw label could not be understood whatever the label set is."""
@@ -243,9 +252,7 @@ def index_of(name: Any, labels: Sequence[str], names: Names) -> int:
     position = names.find(name_of(name))
     if position is not None:
         return position
-    unlabelled = likely_missing([str(name)])
-    no_label = f"; if it means 'no label', set `{as_setting(unlabelled)}`" if unlabelled else ""
     raise UserError(
         f"label {shown(str(name))} is not among the task's {len(labels)} labels, which come from `labels` or, "
-        f"without it, from the training split; {did_you_mean(str(name), labels)}{no_label}"
+        f"without it, from the training split; {did_you_mean(str(name), labels)}{no_label([str(name)])}"
     )

@@ -5,9 +5,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from mtl_lightning.errors import UserError, shown
-from mtl_lightning.raw_labels import Counted, look, tidy
+from mtl_lightning.raw_labels import Counted, as_setting, likely_missing, look, tidy
 from mtl_lightning.tasks.lists import looks_like_list
-from mtl_lightning.tasks.missing import as_setting, likely_missing
 
 Tally = Mapping[str, int]
 """How often each label name occurs."""
@@ -129,7 +128,8 @@ def _is_fraction(name: str) -> bool:
 
 def _escaped(name: str) -> str:
     """A name whose differences can be seen: letters that look the same in another form show as their code."""
-    return shown(name) if name == tidy(name) and name.isprintable() else ascii(name)[:80]
+    foreign = not name.isascii() and (name != tidy(name) or look(name).isascii())
+    return ascii(name)[:80] if foreign else shown(name)
 
 
 def _listed(tally: Tally, names: Collection[str]) -> str:

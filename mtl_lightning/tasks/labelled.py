@@ -8,14 +8,13 @@ import torch
 from torch import Tensor
 
 from mtl_lightning.errors import UserError
-from mtl_lightning.raw_labels import Counted, Names, tidy
+from mtl_lightning.raw_labels import Counted, Missing, Names, tidy
 from mtl_lightning.tasks.base import LabelScores, Task, index_of, name_of
 from mtl_lightning.tasks.class_catalogue import ranks
 from mtl_lightning.tasks.class_weights import BALANCED, Weights, balanced, balanced_positive, checked, in_order, unseen
 from mtl_lightning.tasks.label_names import position
 from mtl_lightning.tasks.label_scores import AVERAGES, RATIOS
 from mtl_lightning.tasks.label_set import counted, doubts, one_spelling
-from mtl_lightning.tasks.missing import Missing
 from mtl_lightning.tasks.occurrences import Occurrences
 from mtl_lightning.tasks.scoring import Scoring
 
@@ -77,6 +76,7 @@ class LabelledTask(Task):
         known = list(counted(values))
         if self.labels is None:
             self.find_labels(known)
+            self._remarks = [*self._remarks, *self.unmet()]
             self._in_order_of_names = True
         if self._open:
             self._balance(known)

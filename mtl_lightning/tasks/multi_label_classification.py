@@ -10,7 +10,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MultilabelExactMatch
 
 from mtl_lightning.errors import UserError, shown
-from mtl_lightning.raw_labels import Counted, tidy
+from mtl_lightning.raw_labels import Counted, Missing, tidy
 from mtl_lightning.tasks.base import full_precision, name_of
 from mtl_lightning.tasks.class_weights import in_order
 from mtl_lightning.tasks.curves import CURVES, CurveScore, curve_metrics
@@ -19,7 +19,6 @@ from mtl_lightning.tasks.label_scores import RATIOS, mean_matthews
 from mtl_lightning.tasks.labelled import LabelledTask, fill_missing
 from mtl_lightning.tasks.lists import listed
 from mtl_lightning.tasks.losses import check_gamma, mean_binary_cross_entropy
-from mtl_lightning.tasks.missing import Missing
 from mtl_lightning.tasks.scoring import Catalogue, Scoring, check_effect, choose, ratio_scores
 from mtl_lightning.tasks.vectors import as_vector, common_length
 
@@ -78,6 +77,10 @@ class MultiLabelClassification(LabelledTask):
         self.separator = separator
         self.threshold = threshold
 
+    def _set_labels(self, labels: Sequence[str | int] | None) -> None:
+        super()._set_labels(labels)
+        self._reads_vectors = not {"0", "1"} & set(map(tidy, self.labels or []))
+
     def find_labels(self, values: Sequence[Counted]) -> None:
         size = common_length(items for value, _ in values if (items := self._items(value)) is not None)
         if size is None:
@@ -90,7 +93,7 @@ class MultiLabelClassification(LabelledTask):
         ]
 
     def names(self, value: Any) -> list[str]:
-        return [name_of(item).strip() for item in self._items(value) or () if not self.is_missing(item)]
+        return self._names_of(self._items(value) or ())
 
     def encode(self, value: Any) -> list[float]:
         items = self._items(value)
@@ -98,11 +101,14 @@ class MultiLabelClassification(LabelledTask):
             return [math.nan] * self.num_outputs
         if (vector := self._vector(items)) is not None:
             return vector
-        chosen = {self.index(name) for name in self.names(items)}
+        chosen = {self.index(name) for name in self._names_of(items)}
         return [float(i in chosen) for i in range(self.num_outputs)]
 
     def relabel(self, value: Any, rename: Callable[[str], str]) -> Any:
         return None if self._items(value) is None else list(map(rename, self.names(value)))
+
+    def _names_of(self, items: Sequence[Any]) -> list[str]:
+        return [name_of(item).strip() for item in items if not self.is_missing(item)]
 
     def _items(self, value: Any) -> Sequence[Any] | None:
         """What a raw label lists; None if it is missing."""
@@ -119,8 +125,7 @@ class MultiLabelClassification(LabelledTask):
 
     def _vector(self, items: Sequence[Any]) -> list[float] | None:
         """The items as a vector; None if they are names, as wherever 0 or 1 is one."""
-        assert self.labels is not None, "adapt() comes first"
-        vector = None if {"0", "1"} & set(map(tidy, self.labels)) else as_vector(items)
+        vector = as_vector(items) if self._reads_vectors else None
         if vector is not None and len(vector) != self.num_outputs:
             raise UserError(
                 f"found a vector of {len(vector)} numbers 0 and 1, but the task has {self.num_outputs} labels"

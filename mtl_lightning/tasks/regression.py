@@ -9,8 +9,8 @@ from torch.nn.functional import mse_loss
 from torchmetrics import MetricCollection
 
 from mtl_lightning.errors import UserError, shown
+from mtl_lightning.raw_labels import Missing, no_label
 from mtl_lightning.tasks.base import Task, full_precision
-from mtl_lightning.tasks.missing import Missing, as_setting, likely_missing
 from mtl_lightning.tasks.number_metrics import number_metrics
 from mtl_lightning.tasks.scoring import choose
 from mtl_lightning.tasks.targets import LARGEST, Spread, to_number
@@ -60,7 +60,7 @@ class Regression(Task):
         spread = Spread.of(value for value in values if not self.is_missing(value))
         self.mean = spread.mean if self.mean is None else self.mean
         self.std = spread.std if self.std is None else self.std
-        self._remarks = spread.notes
+        self._remarks = [*spread.notes, *self.unmet()]
 
     def adapted(self) -> dict[str, Any]:
         return {} if self.mean is None or self.std is None else {"mean": self.mean, "std": self.std}
@@ -110,9 +110,7 @@ class Regression(Task):
         """The number that a raw label is."""
         number = to_number(value)
         if number is None or not math.isfinite(number):
-            word = likely_missing([str(value)])
-            no_label = f"; if it means 'no label', set `{as_setting(word)}`" if word else ""
-            raise UserError(f"expected a finite number, found {shown(value)}{no_label}")
+            raise UserError(f"expected a finite number, found {shown(value)}{no_label([str(value)])}")
         if abs(number) > LARGEST:
             raise UserError(
                 f"expected a number of at most {LARGEST:g} in size, found {shown(value)}; take its logarithm, or "

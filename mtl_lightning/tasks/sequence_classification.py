@@ -9,6 +9,7 @@ from torch.nn.functional import one_hot
 from torchmetrics import MetricCollection
 
 from mtl_lightning.errors import UserError
+from mtl_lightning.raw_labels import Missing
 from mtl_lightning.tasks.base import IGNORE, full_precision, name_of
 from mtl_lightning.tasks.class_catalogue import class_metrics
 from mtl_lightning.tasks.curves import CURVES, CurveScore, curve_metrics
@@ -17,7 +18,6 @@ from mtl_lightning.tasks.label_names import position
 from mtl_lightning.tasks.label_scores import RATIOS
 from mtl_lightning.tasks.labelled import LabelledTask, fill_missing
 from mtl_lightning.tasks.losses import check_fraction, check_gamma, mean_cross_entropy
-from mtl_lightning.tasks.missing import Missing
 from mtl_lightning.tasks.scoring import Catalogue, Scoring, check_effect, choose
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from mtl_lightning.errors import UserError, shown
-from mtl_lightning.raw_labels import tidy
+from mtl_lightning.raw_labels import Missing, missing_words, no_label, tidy
 from mtl_lightning.tasks.base import IGNORE, InputWords, LabelScores, full_precision, name_of
 from mtl_lightning.tasks.class_catalogue import class_metrics
 from mtl_lightning.tasks.label_counts import LabelCounts
@@ -17,7 +17,6 @@ from mtl_lightning.tasks.label_scores import RATIOS
 from mtl_lightning.tasks.labelled import LabelledTask, fill_missing, per_label
 from mtl_lightning.tasks.lists import listed
 from mtl_lightning.tasks.losses import check_fraction, check_gamma, mean_cross_entropy
-from mtl_lightning.tasks.missing import Missing, missing_words
 from mtl_lightning.tasks.scoring import Scoring, check_effect, choose
 from mtl_lightning.tasks.span_f1 import SPAN_RATIOS, SpanCounts, span_metrics, span_types
 
@@ -228,4 +227,5 @@ class TokenClassification(LabelledTask):
 def _check_bio(tags: Iterable[str]) -> None:
     for tag in tags:
         if tag != "O" and not (tag[:2] in ("B-", "I-") and len(tag) > 2):
-            raise UserError(f"tag {shown(tag)} is not BIO ('O', 'B-x' or 'I-x'); mend it, or set `scheme: tags`")
+            mend = f"mend it, or set `scheme: tags`{no_label([tag])}"
+            raise UserError(f"tag {shown(tag)} is not BIO ('O', 'B-x' or 'I-x'); {mend}")

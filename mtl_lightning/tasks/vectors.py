@@ -5,9 +5,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from mtl_lightning.tasks.missing import is_missing
+from mtl_lightning.errors import UserError, shown
+from mtl_lightning.raw_labels import is_missing
 
 _VALUES: dict[Any, float] = {0: 0.0, 1: 1.0, "0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0}
+_SIGNED = ("1", "-1", "1.0", "-1.0")
 _ABSENT = ("nan", "none", "null")
 
 
@@ -26,13 +28,17 @@ def common_length(rows: Iterable[Sequence[Any]]) -> int | None:
     """The length of the vectors, that of most of them; None unless all rows with an item are vectors.
 
     A list that names labels 0 and 1 alone, and each once, has two items at most and not always two: no vector.
+
+    Raises:
+        UserError: If all rows are vectors of -1 and 1.
     """
-    lengths: Counter[int] = Counter()
-    for row in rows:
-        if len(row) and as_vector(row) is None:
-            return None
-        lengths[len(row)] += len(row) > 0
-    return max(lengths, key=lengths.__getitem__) if lengths.total() else None
+    known = [row for row in rows if len(row)]
+    lengths = Counter(map(len, known))
+    if all(as_vector(row) is not None for row in known):
+        return max(lengths, key=lengths.__getitem__) if known else None
+    if min(lengths) > 1 and all(str(item) in _SIGNED for row in known for item in row):
+        raise UserError(f"expected names of labels, or a vector of 0 and 1, found {shown(known[0])}; write 0 for -1")
+    return None
 
 
 def _value(item: Any) -> float | None:

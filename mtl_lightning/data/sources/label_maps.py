@@ -9,7 +9,7 @@ import yaml
 
 from mtl_lightning.data.sources.paths import existing_file
 from mtl_lightning.errors import UserError, did_you_mean
-from mtl_lightning.raw_labels import Names
+from mtl_lightning.raw_labels import Names, no_label
 
 LabelMap = Mapping[str, Sequence[str]]
 """For each label of a task, the data set's labels that mean it."""
@@ -55,7 +55,7 @@ class Renaming:
         position = self._names.find(name)
         if position is None:
             hint = did_you_mean(name, self.names)
-            raise UserError(f"label {name!r} is in no entry of {self.where}; {hint}")
+            raise UserError(f"label {name!r} is in no entry of {self.where}; {hint}{no_label([name])}")
         return self.names[self._sources[position]]
 
 

@@ -16,7 +16,7 @@ from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.errors import UserError
 from mtl_lightning.tasks import MultiLabelClassification, Regression, SequenceClassification, TokenClassification
-from mtl_lightning.tasks.base import Task
+from mtl_lightning.tasks.base import IGNORE, Task
 
 EKMAN = {"joy": ["joy", "relief"], "anger": ["anger", "annoyance"]}
 PROCESSOR = TextProcessor(character_tokenizer("ascii"), 16)
@@ -138,6 +138,18 @@ def test_label_that_no_entry_names(task: Task, labels: list[Any], name: str, whe
         f"data set 'mine', split 'train', {where}: label '{name}' is in no entry of label_maps.task; did you mean "
         "'relief'?; mend it, or leave such rows out with `on_bad_row: skip`"
     )
+
+
+def test_other_spellings_of_mapped_labels() -> None:
+    label_map = {"j": ["joy", "relief"], "a": ["ANGER"]}
+    assert encode(Memory(["relief ", "ANGER", "joy"], label_map), SequenceClassification()) == [1, 0, 1]
+    assert encode(Memory([1.0, 2.0], {"a": [1], "b": [2]}), SequenceClassification()) == [0, 1]
+
+
+def test_label_that_may_mean_none_names_the_setting() -> None:
+    with pytest.raises(UserError, match=r"label 'NA' is in no .*; if it means 'no label', set `missing: \['NA'\]`"):
+        encode(Memory(["joy", "anger", "NA"], EKMAN), SequenceClassification())
+    assert encode(Memory(["joy", "anger", "NA"], EKMAN), SequenceClassification(missing="NA")) == [1, 0, IGNORE]
 
 
 def test_label_that_no_entry_names_is_skipped() -> None:

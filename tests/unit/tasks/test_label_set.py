@@ -8,7 +8,14 @@ import pytest
 
 from mtl_lightning.errors import UserError
 from mtl_lightning.raw_labels import Counted
-from mtl_lightning.tasks import IGNORE, MultiLabelClassification, SequenceClassification, TokenClassification
+from mtl_lightning.tasks import (
+    IGNORE,
+    MultiLabelClassification,
+    Regression,
+    SequenceClassification,
+    Task,
+    TokenClassification,
+)
 from mtl_lightning.tasks.labelled import LabelledTask
 
 CAFE = ["caf\u00e9", "cafe\u0301"]
@@ -74,11 +81,12 @@ DOUBTS: dict[str, tuple[list[Any], str]] = {
         [*["pos"] * 3, "neg", "NA", "None"],
         f"'NA' (1) and 'None' (1) {MISSING} `missing: ['NA', 'None']`; if they are meant, list all labels in `labels`",
     ),
-    "question-mark": (["a", "b", "?"], f"'?' (1) {MISSING} `missing: '?'`"),
-    "minus-one": ([0, 1, 2, -1], f"'-1' (1) {MISSING} `missing: '-1'`"),
-    "torch-ignore": ([0, 1, -100], f"'-100' (1) {MISSING} `missing: '-100'`"),
+    "question-mark": (["a", "b", "?"], f"'?' (1) {MISSING} `missing: ['?']`"),
+    "minus-one": ([0, 1, 2, -1], f"'-1' (1) {MISSING} `missing: ['-1']`"),
+    "torch-ignore": ([0, 1, -100], f"'-100' (1) {MISSING} `missing: ['-100']`"),
     "case": (["pos", "Pos", "neg"], "'Pos' (1) and 'pos' (1) look alike but are different labels: make one of them by"),
     "full-width": (["a", "\uff41", "b"], "look alike but are different labels"),
+    "cyrillic": (["spam", "sp\u0430m", "b"], "'spam' (1) and 'sp\\u0430m' (1) look alike"),
     "underscore": (["New York", "new_york", "b"], "look alike"),
     "leading-zero": (["01", "1", "b"], "look alike"),
     "truth-and-number": ([True, 1, "b"], "'1' (1) and 'True' (1) look alike"),
@@ -219,6 +227,12 @@ def test_probabilities_are_refused() -> None:
         MultiLabelClassification().adapt([[0.2, 0.8]])
 
 
+@pytest.mark.parametrize("values", [[[1, -1, 1], [-1, -1, 1]], ["[1 -1]", "[-1 1]"]], ids=["lists", "numpy"])
+def test_vectors_of_signs_are_refused(values: list[Any]) -> None:
+    with pytest.raises(UserError, match=r"or a vector of 0 and 1, found .*; write 0 for -1"):
+        learnt(values, MultiLabelClassification())
+
+
 def test_a_vector_for_a_single_label_is_refused() -> None:
     with pytest.raises(UserError, match=r"expected the name of a label, found \[0, 1\]"):
         SequenceClassification().adapt([[0, 1], [1, 0]])
@@ -249,6 +263,26 @@ def test_missing_among_several_labels() -> None:
     assert all(math.isnan(value) for raw in ("NA", ["NA"], [None]) for value in task.encode(raw))
 
 
+@pytest.mark.parametrize(
+    ("task", "values"),
+    [
+        (SequenceClassification(missing=["NA", "?"]), ["a", "b", "?"]),
+        (MultiLabelClassification(missing=["NA", "?"]), [["a", "?"], ["b"]]),
+        (TokenClassification(missing="NA", missing_tag="?"), [["a", "b", "?"]]),
+        (Regression(missing=["NA", "?"]), [1, 2, "?"]),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_word_that_is_nowhere_is_said(task: Task, values: list[Any]) -> None:
+    task.adapt(values)
+    assert task.remarks() == ["`missing` names 'NA', which no label of the training split says"]
+
+
+def test_a_tag_that_may_mean_none_names_the_setting() -> None:
+    with pytest.raises(UserError, match=r"tag '_' is not BIO .*; if it means 'no label', set `missing: \['_'\]`"):
+        TokenClassification("bio", labels=["O", "B-x"]).encode(["_"])
+
+
 def test_a_word_that_is_a_label_too_is_refused() -> None:
     with pytest.raises(UserError, match="`labels` and `missing` both name 'NA'; take it out of one of them"):
         SequenceClassification(labels=["a", "NA"], missing="NA")
@@ -256,5 +290,5 @@ def test_a_word_that_is_a_label_too_is_refused() -> None:
 
 @pytest.mark.parametrize("make", [SequenceClassification, MultiLabelClassification], ids=lambda c: c.__name__)
 def test_an_unknown_label_that_may_mean_none_names_the_setting(make: Any) -> None:
-    with pytest.raises(UserError, match=r"label 'n/a' is not among .*; if it means 'no label', set `missing: 'n/a'`"):
+    with pytest.raises(UserError, match=r"label 'n/a' is not .*; if it means 'no label', set `missing: \['n/a'\]`"):
         make(labels=["a", "b"]).encode("n/a")

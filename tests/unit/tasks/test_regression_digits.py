@@ -103,7 +103,7 @@ def test_missing_targets() -> None:
 
 @pytest.mark.parametrize("value", ["NA", "nan", math.nan], ids=repr)
 def test_a_word_for_no_target_names_the_setting(value: Any) -> None:
-    with pytest.raises(UserError, match=f"expected a finite number, found .*no label', set `missing: '{value}'`"):
+    with pytest.raises(UserError, match=rf"expected a finite number, found .*no label', set `missing: \['{value}'\]`"):
         Regression(mean=0, std=1).encode(value)
 
 

@@ -1,22 +1,19 @@
-"""Raw labels: how often they occur, and when two spellings are one name. Tasks and data sets read them alike."""
+"""When two spellings are one name, and when they only look alike."""
 
 import re
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any, NamedTuple
 
 _INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 _WHOLE = re.compile(r"(-?\d+)\.0*")
 _DECIMAL = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
+_SAME_SHAPE = str.maketrans(
+    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u03bf\u03b1\u03c1", "aeopcyxijsoap"
+)
+"""Small Cyrillic and Greek letters, and the Latin ones that they look like."""
+
 _GAP = re.compile(r"(?<=\w)[\s_-]+(?=\w)")
-
-
-class Counted(NamedTuple):
-    """A raw label, and how many times it occurs; what a task with :attr:`.tasks.Task.counted` is given."""
-
-    value: Any
-    times: int
 
 
 @lru_cache(2**16)
@@ -44,9 +41,9 @@ def look(name: str) -> str:
     >>> look("New_York") == look("new york"), look("01") == look("1"), look("1.50") == look("1.5")
     (True, True, True)
     """
-    name = unicodedata.normalize("NFKC", tidy(name)).casefold()
+    name = unicodedata.normalize("NFKC", tidy(name)).casefold().translate(_SAME_SHAPE)
     name = "".join(c for c in name if unicodedata.category(c) != "Cf")
-    if _DECIMAL.fullmatch(name):
+    if len(name) < 100 and _DECIMAL.fullmatch(name):
         return str(int(name)) if name.lstrip("+-").isdigit() else repr(float(name))
     return {"true": "1", "false": "0"}.get(name) or _GAP.sub(" ", name).strip()
 

@@ -4,27 +4,13 @@ from collections.abc import Collection, Iterable, Sequence
 from numbers import Real
 from typing import Any
 
-from mtl_lightning.raw_labels import tidy
+from mtl_lightning.raw_labels.spelling import tidy
 
 Missing = str | int | float | Sequence[str | int | float | None] | None
 """The setting ``missing``: a word or number that stands for a missing label, or several; null: none does."""
 
-_WORDS = (
-    "na",
-    "n/a",
-    "n.a.",
-    "nan",
-    "<na>",
-    "#n/a",
-    "none",
-    "null",
-    "nil",
-    "nat",
-    "missing",
-    "unlabeled",
-    "unlabelled",
-)
-_SIGNS = ("?", "-", "--", "_")
+_WORDS = {"na", "n/a", "n.a.", "nan", "<na>", "#n/a", "none", "null", "nil", "nat", "missing", "unlabeled"}
+_SIGNS = {"?", "-", "--", "_"}
 _NUMBERS = ("-100", "-99", "-999", "-9999")
 
 
@@ -52,18 +38,27 @@ def likely_missing(names: Collection[str]) -> list[str]:
     (['NA', 'None'], [], ['-1'])
     """
     tidied = {tidy(name): name for name in names}
-    words = [name for name in names if name.strip().casefold() in _WORDS + _SIGNS]
+    words = [name for name in names if name.strip().casefold() in _WORDS | _SIGNS]
     if "+" in tidied:
         words = [name for name in words if name.strip() != "-"]
     numbers = [n for n in (*_NUMBERS, *(["-1"] if {"0", "1", "2"} <= set(tidied) else [])) if n in tidied]
     return [*words, *(tidied[number] for number in numbers)]
 
 
-def as_setting(words: Iterable[str]) -> str:
-    """How a config says that words mean "no label".
+def no_label(names: Collection[str]) -> str:
+    """The hint that follows names that may stand for a missing label; empty where none does.
 
-    >>> as_setting(["NA"]), as_setting(["NA", "null"])
-    ("missing: 'NA'", "missing: ['NA', 'null']")
+    >>> no_label(["NA"]), no_label(["pos"])
+    ("; if it means 'no label', set `missing: ['NA']` on the task", '')
     """
-    quoted = [repr(word) for word in words]
-    return f"missing: {quoted[0]}" if len(quoted) == 1 else f"missing: [{', '.join(quoted)}]"
+    words = likely_missing(names)
+    return f"; if it means 'no label', set `{as_setting(words)}` on the task" if words else ""
+
+
+def as_setting(words: Iterable[str]) -> str:
+    """How a config says that words mean "no label", also where a shell takes the quotes away.
+
+    >>> as_setting(["NA"])
+    "missing: ['NA']"
+    """
+    return f"missing: [{', '.join(repr(word) for word in words)}]"
