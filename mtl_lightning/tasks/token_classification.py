@@ -1,6 +1,6 @@
 """One label for each word: tags, or spans written as BIO tags."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any, Literal, TypeVar
 
@@ -12,6 +12,7 @@ from mtl_lightning.errors import UserError, shown
 from mtl_lightning.raw_labels import Missing, missing_words, no_label, tidy
 from mtl_lightning.tasks.base import IGNORE, InputWords, LabelScores, full_precision, name_of
 from mtl_lightning.tasks.class_catalogue import class_metrics
+from mtl_lightning.tasks.class_weights import in_order
 from mtl_lightning.tasks.label_counts import LabelCounts
 from mtl_lightning.tasks.label_scores import RATIOS
 from mtl_lightning.tasks.labelled import LabelledTask, fill_missing, per_label
@@ -54,8 +55,8 @@ class TokenClassification(LabelledTask):
             metric is always reported.
         average: Of f1, precision, … over tags or, in ``bio``, types of spans; null: ``macro``, in ``bio`` ``micro``.
         average_over: Tags, or types of spans, that these averages are taken over; null: all.
-        class_weights: Weight of each tag in the loss, such as ``{O: 0.2, B-x: 1, I-x: 1}``, or ``balanced``:
-            n / (K · count) from the tags of the training split.
+        class_weights: Weight of each tag in the loss, such as ``{O: 0.2, B-x: 1, I-x: 1}``, in ``bio`` of each
+            type of span too (``{O: 0.2, x: 1}``), or ``balanced``: n / (K · count) from the tags of the training split.
         focal_gamma: Above 0: focal loss, which multiplies each loss by (1 - p)^gamma; 2 is usual.
     """
 
@@ -123,6 +124,15 @@ class TokenClassification(LabelledTask):
 
     def check_names(self, names: Sequence[str]) -> None:
         super().check_names(names if self.scheme == "tags" else [n if n == "O" else f"B-{n}" for n in names])
+
+    def ordered_weights(self) -> list[float] | None:
+        if self.scheme == "tags" or not isinstance(self.class_weights, Mapping):
+            return super().ordered_weights()
+        assert self.labels is not None
+        types = span_types(self.labels)
+        tags = {name: [f"B-{name}", f"I-{name}"] if name in types else [name] for name in self.class_weights}
+        weights = {tag: weight for name, weight in self.class_weights.items() for tag in tags[name]}
+        return in_order("class_weights", weights, self.labels)
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         flat, wanted = logits.flatten(0, 1), targets.flatten()

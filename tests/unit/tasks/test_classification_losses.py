@@ -53,6 +53,14 @@ def test_class_weights_of_tags() -> None:
     assert torch.allclose(task.loss(logits.view(3, 4, 3), targets.view(3, 4)), expected)
 
 
+def test_class_weights_of_types_of_spans() -> None:
+    labels = ["O", "B-x", "I-x", "B-y", "I-y"]
+    task = built(TokenClassification("bio", labels, class_weights={"y": 3, "O": 0.5, "B-x": 1, "I-x": 2}))
+    assert task.label_weights is not None and task.label_weights.tolist() == [0.5, 1, 2, 3, 3]
+    with pytest.raises(UserError, match="`class_weights` misses 'I-x'"):
+        built(TokenClassification("bio", labels, class_weights={"y": 3, "O": 0.5, "B-x": 1}))
+
+
 def test_weights_of_one_change_nothing() -> None:
     logits, targets = some()
     plain = built(SequenceClassification(LABELS))
