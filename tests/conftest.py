@@ -2,9 +2,12 @@
 
 import os
 
+from patience import PATIENCE
+
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["WANDB_MODE"] = "offline"
 os.environ["WANDB_ERROR_REPORTING"] = "false"
+os.environ["WANDB__SERVICE_WAIT"] = os.environ["WANDB_INIT_TIMEOUT"] = str(PATIENCE)
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("COLUMNS", "120")
@@ -12,6 +15,10 @@ os.environ.setdefault("COLUMNS", "120")
 import lightning.pytorch  # noqa: F401 - its log handler keeps the stream it is born with; let that be pytest's own
 import pytest
 import real_data
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any speed")
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,8 @@ from subprocess import CompletedProcess
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from patience import PATIENCE
+
 from mtl_lightning.compare.running.launchers import processes
 from mtl_lightning.compare.running.run.execute import start_processes_as_usual
 
@@ -43,7 +45,16 @@ class Forked:
         self._process: Any = processes().Process(target=_main, args=given)
         self._process.start()
 
-    def finish(self, timeout: float = 400) -> "CompletedProcess[str]":
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        running: bool = self._process.is_alive()
+        return running
+
+    def kill(self) -> None:
+        """Ends it at once, as the system does when memory runs out."""
+        self._process.kill()
+
+    def finish(self, timeout: float = PATIENCE) -> "CompletedProcess[str]":
         """Waits for its end."""
         self._process.join(timeout)
         assert self._process.exitcode is not None, f"{self._arguments} is still running"

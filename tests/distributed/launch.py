@@ -9,6 +9,8 @@ import pytest
 import torch
 from forked import Forked
 
+_HELD: list[socket.socket] = []
+
 
 def run(script: Path, folder: Path, *worlds: int) -> None:
     """``python script folder`` on each number of processes, all at once."""
@@ -22,12 +24,20 @@ def run(script: Path, folder: Path, *worlds: int) -> None:
 
 def start(world: int, *arguments: str, **options: Any) -> list[Forked]:
     """The same command or script on ``world`` processes, each of which is told its rank."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
+    port = _free_port()
     common = {"WORLD_SIZE": str(world), "MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "NODE_RANK": "0"}
     ranks = ({"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(world))
     return [Forked(*arguments, env={**os.environ, **common, **rank}, **options) for rank in ranks]
+
+
+def _free_port() -> int:
+    """One that nobody else is given: a socket stays bound to it, which does not keep a process from listening there."""
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("localhost", 0))
+    _HELD.append(held)
+    port: int = held.getsockname()[1]
+    return port
 
 
 def assert_same(found: Any, expected: Any, tolerance: float, where: str = "") -> None:

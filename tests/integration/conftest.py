@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from forked import run as run_forked
+from patience import PATIENCE
 
 
 @pytest.fixture(scope="session")
@@ -13,7 +14,7 @@ def command():
 
     def run(*arguments, cwd, **kwargs):
         line = [sys.executable, "-m", "mtl_lightning", *arguments]
-        return subprocess.run(line, cwd=cwd, capture_output=True, text=True, timeout=240, **kwargs)
+        return subprocess.run(line, cwd=cwd, capture_output=True, text=True, timeout=PATIENCE, **kwargs)
 
     return run
 

@@ -12,6 +12,7 @@ FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
 ]
+NEXT_FRAME = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 FOREVER = f"l{90 * 'o'}ng"
 
 
@@ -47,7 +48,7 @@ def open_page(browser, report):
         context = browser.new_context(viewport={"width": width, "height": 800}, offline=True, **options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(5_000)
+        page.set_default_timeout(120_000)
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: requests.append(request.url))
@@ -153,9 +154,9 @@ def test_tooltip_shows_on_focus_and_hover_and_leaves_with_escape(open_page):
     assert rank.get_attribute("aria-describedby") is None
     cell = page.locator("#overview td[data-tip]").first
     cell.scroll_into_view_if_needed()
-    page.wait_for_timeout(100)
+    page.evaluate(NEXT_FRAME)  # scrolling hides the tip
     cell.hover()
-    assert tip.is_visible()
+    tip.wait_for(state="visible")
     tip.hover()
     page.wait_for_timeout(300)
     assert tip.is_visible()

@@ -3,42 +3,38 @@
 import csv
 import os
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
 import torch
 import yaml
+from forked import Forked
+from patience import until
 
+OWN = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}  # not that of earlier tests
+PAUSE = '[{"class_path": "pausing.Pause", "init_args": {"step": 25, "mark": "paused"}}]'
 FLAGS = [
     *("--data.datasets.digits.train=1500", "--data.datasets.digits.val=60", "--data.datasets.digits.test=60"),
     *("--data.batch_size=32", "--trainer.max_epochs=2", "--trainer.enable_progress_bar=false", "--evaluate=none"),
     *("--trainer.log_every_n_steps=1", "--save_every_n_steps=7", "--model.weighting=UncertaintyWeighting"),
+    f"--trainer.callbacks={PAUSE}",
 ]
 
 
 @pytest.fixture(scope="module")
 def folder(forked, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    whole = forked("fit", *FLAGS, "--trainer.default_root_dir=whole", "--wandb=off", cwd=folder)
-    assert whole.returncode == 0, whole.stderr[-4000:]
-    with killed_after_a_checkpoint(folder) as process:
-        assert process.wait() == -signal.SIGKILL
+    kill(Forked("fit", *FLAGS, "--trainer.default_root_dir=killed", cwd=folder, env=OWN), folder / "paused")
     goes_on = forked("fit", *FLAGS, "--ckpt_path=killed", "--trainer.default_root_dir=killed", cwd=folder)
     assert goes_on.returncode == 0, goes_on.stderr[-4000:]
+    whole = forked("fit", *FLAGS, "--trainer.default_root_dir=whole", "--wandb=off", cwd=folder)  # does not pause again
+    assert whole.returncode == 0, whole.stderr[-4000:]
     return folder
 
 
-def killed_after_a_checkpoint(folder):
-    line = [sys.executable, "-m", "mtl_lightning", "fit", *FLAGS, "--trainer.default_root_dir=killed"]
-    own = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}  # not that of earlier tests
-    process = subprocess.Popen(line, cwd=folder, env=own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not (folder / "killed/checkpoints/last.ckpt").exists():
-        assert process.poll() is None, "it ended before it could be killed"
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    return process
+def kill(run, paused):
+    until(paused.exists, going_on=run.is_running)
+    run.kill()
+    assert run.finish().returncode == -signal.SIGKILL
 
 
 def checkpoint(run):

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import datasets
 import pytest
 from datasets import Dataset
+from patience import PATIENCE, until
 
 from mtl_lightning.data import DataSource, cache
 from mtl_lightning.data.cache import made_once, num_encoders
@@ -31,23 +31,23 @@ class Memory(DataSource):
 
 
 class Noted(TensorProcessor):
-    """Writes down which process encoded how many rows."""
+    """Writes down which process encoded how many rows; goes on once so many processes have."""
 
-    def __init__(self, notes: Path) -> None:
+    def __init__(self, notes: Path, processes: int) -> None:
         super().__init__("features", 1)
         self.notes = notes
+        self.processes = processes
 
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-        if len(columns["features"]) > 100:
-            time.sleep(0.02)  # others may come meanwhile
         with open(self.notes, "a") as file:
             file.write(f"{os.getpid()} {len(columns['features'])}\n")
+        until(lambda: len({pid for pid, _ in noted(self.notes)}) >= self.processes)
         return super().encode(columns)
 
 
-def encode(notes: Path, source: Memory | None = None) -> Dataset:
+def encode(notes: Path, source: Memory | None = None, processes: int = 1) -> Dataset:
     source = source or Memory()
-    encoding = Encoding("mine", source, Noted(notes), {"score": Regression(mean=0.0, std=1.0)})
+    encoding = Encoding("mine", source, Noted(notes, processes), {"score": Regression(mean=0.0, std=1.0)})
     return encoding(source.load()["train"], "train")
 
 
@@ -81,14 +81,14 @@ def test_a_table_in_memory_is_encoded_once(notes: Path) -> None:
 
 @pytest.mark.usefixtures("large")
 def test_large_tables_are_divided_among_processes(notes: Path) -> None:
-    encoded = encode(notes)
+    encoded = encode(notes, processes=2)
     found = noted(notes)
     assert {pid for pid, _ in found} == {pid for pid, _ in found} - {os.getpid()}
     assert len({pid for pid, _ in found}) == 2
     assert sum(rows for _, rows in found) == 2500
     assert encoded["row"][:].tolist() == list(range(2500))
     assert [v[0] for v in encoded["inputs/features"][:]] == list(range(2500))
-    encode(notes)
+    encode(notes, processes=2)
     assert noted(notes) == found
 
 
@@ -114,7 +114,7 @@ def test_processes_that_come_at_once_wait_for_the_first(notes: Path) -> None:
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(30)
+        worker.join(PATIENCE)
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     found = noted(notes)
     assert sum(rows for _, rows in found) == 2500

@@ -36,7 +36,7 @@ FUZZ = settings(
     ),  # 3000 search for a quarter of an hour, each time elsewhere
     derandomize="FUZZ_EXAMPLES" not in os.environ,
     database=None,
-    deadline=timedelta(seconds=10),
+    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 POLICIES = st.sampled_from(["error", "skip"])

@@ -3,6 +3,7 @@
 import time
 import warnings
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ import torch
 from datasets import Dataset
 from lightning.pytorch import Trainer
 from lightning.pytorch.trainer.connectors.data_connector import _worker_check
+from patience import until
 
 from mtl_lightning.callbacks import Throughput
+from mtl_lightning.data import loader as loading
 from mtl_lightning.data.collation import StepDataset, stack
 from mtl_lightning.data.columns import integers, read_rows
 from mtl_lightning.data.loader import StepLoader, default_num_workers, step_loader
@@ -117,36 +120,47 @@ def test_examples_are_named_by_their_rows_in_the_raw_table() -> None:
 
 # -- waiting -----------------------------------------------------------------------------------------------------------
 class Slow(torch.utils.data.Dataset[Any]):
+    """Takes 2 seconds for an example."""
+
+    def __init__(self, clock: dict[str, float]) -> None:
+        self.clock = clock
+
     def __getitem__(self, index: int) -> dict[str, int]:
-        time.sleep(0.02)
+        self.clock["time"] += 2
         return {"index": index}
 
 
-def loader(**changes: Any) -> StepLoader:
-    return StepLoader(Slow(), **{"batch_size": None, "sampler": range(3), **changes})  # type: ignore[arg-type]
+class Noting(torch.utils.data.Dataset[Any]):
+    """Notes which examples it has read."""
+
+    def __init__(self, notes: Path) -> None:
+        self.notes = notes
+
+    def __getitem__(self, index: int) -> dict[str, int]:
+        (self.notes / str(index)).touch()
+        return {"index": index}
 
 
-def test_waiting_is_timed_but_not_what_is_done_with_a_batch() -> None:
-    slow, seen = loader(), []
+def loader(dataset: Any, **changes: Any) -> StepLoader:
+    return StepLoader(dataset, **{"batch_size": None, "sampler": range(3), **changes})
+
+
+def test_waiting_is_timed_but_not_what_is_done_with_a_batch(clock: dict[str, float]) -> None:
+    slow, seen = loader(Slow(clock)), []
     for batch in slow:
-        time.sleep(0.05)
+        clock["time"] += 5
         seen.append((batch, slow.waited))
-    assert [batch for batch, _ in seen] == [{"index": i} for i in range(3)]
-    assert all(0.02 <= after - before < 0.05 for before, after in pairwise([0.0, *(waited for _, waited in seen)]))
+    assert seen == [({"index": i}, 2 * (i + 1)) for i in range(3)]
     assert len(slow) == 3
-    first = slow.waited
     assert len(list(slow)) == 3
-    assert slow.waited >= first + 0.06
+    assert slow.waited == 12
 
 
-def test_workers_prepare_batches_meanwhile() -> None:
-    slow = loader(num_workers=1, persistent_workers=True)
-    batches = iter(slow)
+def test_workers_prepare_batches_meanwhile(tmp_path: Path) -> None:
+    batches = iter(loader(Noting(tmp_path), num_workers=1, persistent_workers=True))
     next(batches)
-    started = slow.waited
-    time.sleep(0.2)
+    until(lambda: len(list(tmp_path.iterdir())) == 3)
     assert len(list(batches)) == 2
-    assert slow.waited - started < 0.03
 
 
 class Stub:
@@ -170,6 +184,7 @@ class Stub:
 def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     now = {"time": 100.0}
     monkeypatch.setattr(time, "perf_counter", lambda: now["time"])
+    monkeypatch.setattr(loading, "perf_counter", lambda: now["time"])
     return now
 
 
@@ -187,7 +202,7 @@ def test_throughput_and_waiting_are_logged(clock: dict[str, float]) -> None:
     stub: Any = Stub()
     callback: Any = Throughput()
     for _ in range(2):  # a callback may see several runs
-        stub.logged, stub.global_step, stub.train_dataloader = [], 0, loader()
+        stub.logged, stub.global_step, stub.train_dataloader = [], 0, loader([])
         callback.on_train_start(stub, stub)
         clock["time"] += 50
         callback.on_train_epoch_start(stub, stub)
@@ -245,7 +260,7 @@ def test_the_default_is_not_criticised(monkeypatch: pytest.MonkeyPatch) -> None:
         with warnings.catch_warnings(record=True) as found:
             warnings.resetwarnings()
             trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
-            made = step_loader(Slow(), range(3), num_workers, trainer)
+            made = step_loader([], range(3), num_workers, trainer)
             _worker_check(trainer, made, "train_dataloader")
         assert made.num_workers == 0 and not made.pin_memory and not made.persistent_workers
         assert any("many workers" in str(warning.message) for warning in found) == criticised
@@ -254,7 +269,7 @@ def test_the_default_is_not_criticised(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("device", "pinned"), [("cuda", True), ("cpu", False), ("mps", False)])
 def test_batches_go_through_pinned_memory_to_a_gpu(device: str, pinned: bool) -> None:
     trainer = type("T", (), {"num_devices": 1, "strategy": type("S", (), {"root_device": torch.device(device)})})
-    made = step_loader(Slow(), range(3), 2, trainer)
+    made = step_loader([], range(3), 2, trainer)
     assert (made.pin_memory, made.num_workers, made.persistent_workers) == (pinned, 2, True)
 
 

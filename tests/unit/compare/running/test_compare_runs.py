@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 from lightning.pytorch import Callback
+from patience import PATIENCE, until
 from rich.console import Console
 
 from mtl_lightning.compare.planning.catalogue import Choice
@@ -321,9 +322,7 @@ def test_a_process_that_is_deaf_is_killed(tmp_path, monkeypatch):
     (run,) = plan("--weightings=equal", "--seeds=1").all_runs()
     launcher.start(run, tmp_path)
     assert not launcher.free()
-    found, until = [], time.time() + 60
-    while not found and time.time() < until:
-        found = launcher.ended(0.1)
+    found = until(lambda: launcher.ended(0.1))
     assert [(ended.run, ended.status) for ended in found] == [(run, "timeout")]
     assert launcher.free()
 
@@ -332,7 +331,7 @@ def _deaf(*arguments):
     import signal
 
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    time.sleep(600)
+    time.sleep(2 * PATIENCE)
 
 
 def test_a_process_that_dies_says_of_what(tmp_path, monkeypatch):
@@ -341,9 +340,7 @@ def test_a_process_that_dies_says_of_what(tmp_path, monkeypatch):
     launcher = LocalLauncher(Settings(workers=1))
     (run,) = plan("--weightings=equal", "--seeds=1").all_runs()
     launcher.start(run, tmp_path)
-    found, until = [], time.time() + 60
-    while not found and time.time() < until:
-        found = launcher.ended(0.1)
+    found = until(lambda: launcher.ended(0.1))
     assert (found[0].status, found[0].message) == ("failed", "was killed by signal 9: out of memory?")
 
 

@@ -9,8 +9,10 @@ import time
 import types
 from pathlib import Path
 
+import pausing
 import pytest
 import submitit
+from patience import PATIENCE, until
 
 from mtl_lightning.compare.planning.options import parse
 from mtl_lightning.compare.planning.plan import make_plan
@@ -20,7 +22,7 @@ from mtl_lightning.compare.running.launchers import queue as queues
 from mtl_lightning.compare.running.launchers.queue import Queue
 from mtl_lightning.compare.running.run import execute as executing
 from mtl_lightning.compare.running.run.stopping import listen
-from mtl_lightning.compare.running.store import RESULT, SPENT, Store
+from mtl_lightning.compare.running.store import FIT, RESULT, SPENT, Store
 from mtl_lightning.errors import UserError
 
 SMALL = [
@@ -57,19 +59,8 @@ def only_run(*options):
     return run
 
 
-def first_ended(launcher, seconds=240):
-    until = time.time() + seconds
-    while time.time() < until:
-        if found := launcher.ended(0.2):
-            return found[0]
-    raise AssertionError("no job has ended")
-
-
-def wait_for(condition, seconds=240):
-    until = time.time() + seconds
-    while not condition():
-        assert time.time() < until
-        time.sleep(0.05)
+def first_ended(launcher):
+    return until(lambda: launcher.ended(0.2))[0]
 
 
 def warn(job):
@@ -79,19 +70,21 @@ def warn(job):
     os.kill(int(task), signal.SIGUSR2)
 
 
-def test_a_job_that_is_warned_of_its_limit_stops_with_a_checkpoint_and_goes_on(tmp_path, local_jobs):
+def test_a_job_that_is_warned_of_its_limit_stops_with_a_checkpoint_and_goes_on(tmp_path, local_jobs, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(pausing.__file__).parent), prepend=os.pathsep)
     store, launcher = Store(tmp_path), SlurmLauncher(Settings(), tmp_path / "slurm")
-    run = only_run("--trainer.max_epochs=12")
+    pause = {"class_path": "pausing.Pause", "init_args": {"step": 10, "mark": str(tmp_path / "paused")}}
+    run = only_run("--trainer.max_epochs=12", f"--trainer.callbacks={json.dumps([pause])}")
     folder = store.prepare(run)
     launcher.start(run, folder)
-    wait_for(lambda: (folder / "checkpoints" / "last.ckpt").exists())
+    until(lambda: (tmp_path / "paused").exists(), going_on=launcher.running)
     warn(launcher._jobs[0][1])
     ended = first_ended(launcher)
     assert (ended.status, ended.message) == ("", "")
     stopped = store.result(run)
     assert stopped["status"] == "timeout" and "time limit" in stopped["message"]
     assert (folder / "checkpoints" / "last.ckpt").exists()
-    assert json.loads((folder / SPENT).read_text()) == pytest.approx(stopped["seconds"], abs=0.5)
+    assert 0 < json.loads((folder / SPENT).read_text()) <= stopped["seconds"]
 
     assert store.prepare(run) == folder and not (folder / RESULT).exists()
     launcher.start(run, folder)
@@ -162,7 +155,7 @@ def test_further_tasks_of_a_job_wait_for_the_first_one(tmp_path, monkeypatch):
     time.sleep(0.1)
     assert thread.is_alive() and not begun
     started.touch()
-    thread.join(10)
+    thread.join(PATIENCE)
     assert begun == [(tmp_path, 1)]
 
 
@@ -195,8 +188,9 @@ def test_a_warning_asks_to_stop_once(warning):
 
 
 def test_jobs_of_submitit_run_and_say_what_went_wrong(tmp_path, local_jobs):
-    launcher = SlurmLauncher(Settings(time_limit=1), tmp_path / "jobs")
+    launcher = SlurmLauncher(Settings(time_limit=PATIENCE / 60), tmp_path / "jobs")
     run = only_run()
+    (tmp_path / FIT).write_text("name: one\n")
     (tmp_path / "log.txt").mkdir()
     launcher.start(run, tmp_path)
     assert launcher.running() == [run]
