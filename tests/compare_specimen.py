@@ -86,7 +86,7 @@ def _deltas(found):
     rows = [
         (name, seed, convention, part.gain.mean())
         for (name, seed), part in both.groupby(["contestant", "seed"], sort=False)
-        for convention in ("tasks", "metrics")
+        for convention in ("main", "tasks", "metrics")
         if name != SINGLE_TASK
     ]
     return pd.DataFrame(rows, columns=["contestant", "seed", "convention", "value"])
@@ -117,7 +117,14 @@ def summary(found):
             kinds["tests"].append(("reference", second, first, "", "", -mean, -high, -low, *row[7:-1], turned))
         kinds["improvement"] += [(first, second, 0.4, 0.2, 0.6), (second, first, 0.6, 0.4, 0.8)]
     costs = []
-    for measure in ("seconds_per_step", "peak_memory", "backward_passes", "solver_seconds", "skipped_steps", "steps"):
+    for measure in (
+        "seconds_per_step",
+        "peak_memory",
+        "backward_passes",
+        "solver_seconds",
+        "skipped_steps",
+        "steps",
+    ):
         base = found.costs[found.costs.contestant == found.reference].set_index("seed")[measure].replace(0, np.nan)
         for name, part in found.costs.groupby("contestant", sort=False):
             ratios = (part.set_index("seed")[measure] / base).reindex(part.seed)
@@ -141,7 +148,7 @@ def summary(found):
             columns=["contestant", "mean_rank", "low", "high", "num_seeds"],
         ),
         pool=present,
-        overall="Δm (tasks)" if len(deltas) else "mean of the main metrics",
+        overall="Δm (main metrics)" if len(deltas) else "mean of the main metrics",
         tests=pd.DataFrame(kinds["tests"], columns=f"{columns} num_seeds verdict".split()),
         improvement=pd.DataFrame(kinds["improvement"], columns=["first", "second", "probability", "low", "high"]),
         costs=pd.DataFrame(

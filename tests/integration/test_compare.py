@@ -67,7 +67,7 @@ def test_every_run_is_there(whole):
 
 def test_it_says_plainly_what_it_found(whole):
     folder, printed = whole
-    assert "Too few seeds to show a difference from equal by Δm (tasks) on the test split" in printed
+    assert "Too few seeds to show a difference from equal by Δm (main metrics) on the test split" in printed
     assert "Report: comparison/report.html" in printed
     assert (folder / "report.html").stat().st_size > 10_000
 

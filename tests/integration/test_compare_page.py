@@ -194,12 +194,12 @@ def test_text_is_readable(open_page, scheme):
 def test_dark_follows_the_system_and_the_button(open_page):
     ground = "getComputedStyle(document.body).backgroundColor"
     light, dark = open_page(color_scheme="light"), open_page(color_scheme="dark")
-    button = light.get_by_role("button", name="Dark")
+    button = light.get_by_role("button", name="Mode")
     assert light.evaluate(ground) != dark.evaluate(ground)
-    assert [page.locator("#theme").get_attribute("aria-pressed") for page in (light, dark)] == ["false", "true"]
+    assert [page.locator("#theme").inner_text() for page in (light, dark)] == ["Mode: light", "Mode: dark"]
     button.click()
     assert light.evaluate(ground) == dark.evaluate(ground)
-    assert button.get_attribute("aria-pressed") == "true"
+    assert button.inner_text() == "Mode: dark"
     fill = "getComputedStyle(document.querySelector('svg text')).fill"
     assert light.evaluate(fill) == dark.evaluate(fill)
     button.click()
@@ -212,6 +212,27 @@ def test_nothing_is_wider_than_the_window(open_page, width):
     page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true; })")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("document.body.getBoundingClientRect().right") <= width
+
+
+def test_the_main_table_fits_or_says_that_it_scrolls(open_page):
+    part = "document.querySelector('#overview .scroll')"
+    overflow = f"{part}.scrollWidth - {part}.clientWidth"
+    more = "document.querySelector('#overview .frame').dataset.more"
+    wide, narrow = open_page(1280), open_page(360)
+    assert wide.evaluate(more) == ("right" if wide.evaluate(overflow) > 1 else "")
+    assert narrow.evaluate(overflow) > 0
+    narrow.wait_for_function(f"{more} === 'right'")
+    narrow.evaluate("document.querySelector('#overview .scroll').scrollLeft = 1e6")
+    narrow.wait_for_function(f"{more} === 'left'")
+
+
+def test_plots_stand_in_two_columns_on_a_wide_page_and_fit_a_phone(open_page):
+    lefts = "[...document.querySelectorAll('.plots figure:not(.wide)')].map(part => part.getBoundingClientRect().left)"
+    columns = f"new Set({lefts}).size"
+    wide, narrow = open_page(1280), open_page(360)
+    assert (wide.evaluate(columns), narrow.evaluate(columns)) == (2, 1)
+    for box in (figure.bounding_box() for figure in narrow.locator("svg").all()):
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 360
 
 
 def test_pictures_are_named(open_page):

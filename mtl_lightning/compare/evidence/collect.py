@@ -51,6 +51,7 @@ def collect(plan: Plan, store: Store, agenda: Agenda, workers: int) -> Evidence:
         trials=_table(_trials(agenda), "contestant number value settings status"),
         chosen=agenda.chosen(),
         facts=_facts(plan, finished, workers),
+        delta_m=plan.settings.delta_m,
     )
 
 
@@ -110,7 +111,7 @@ def _curve(run: Run, folder: Path) -> pd.DataFrame:
 
 def _costs(found: Sequence[Found]) -> pd.DataFrame:
     rows = [
-        {"contestant": run.contestant.name, "seed": run.seed, **{name: result["costs"][name] for name in MEASURES}}
+        {"contestant": run.contestant.name, "seed": run.seed, **{name: result["costs"].get(name) for name in MEASURES}}
         for run, _, result in found
     ]
     costs = pd.DataFrame(rows, columns=["contestant", "seed", *MEASURES])

@@ -7,7 +7,15 @@ import pandas as pd
 
 from mtl_lightning.compare.planning.names import SINGLE_TASK as SINGLE_TASK  # part of this interface
 
-MEASURES = ("seconds_per_step", "peak_memory", "backward_passes", "steps", "solver_seconds", "skipped_steps")
+MEASURES = (
+    "seconds_per_step",
+    "cpu_seconds_per_step",
+    "peak_memory",
+    "backward_passes",
+    "steps",
+    "solver_seconds",
+    "skipped_steps",
+)
 """What a run costs: columns of :attr:`Evidence.costs`."""
 
 BROKEN = ("diverged", "failed", "solver", "timeout")
@@ -37,12 +45,14 @@ class Evidence:
         pairs: ``first, second, seed, task, metric, value``: scores of the models that were trained on two tasks.
         curves: ``contestant, seed, step, epoch, name, value``: what was logged in training, such as
             ``val/<task>/<metric>``, ``val/average``, ``train/loss/<task>`` and ``train/weight/<task>``.
-        costs: ``contestant, seed, seconds_per_step, peak_memory, backward_passes, steps, solver_seconds,
-            skipped_steps``: ``seconds_per_step`` is the median over optimizer steps. ``peak_memory`` is the most that a
-            step holds, in bytes. ``backward_passes`` is the mean over optimizer steps of the number of backward passes
-            through the encoder, each through one batch of one data set: with K tasks on one data set equal weighting
-            takes 1 and a Gramian method K, with each task on a data set of its own both take K. ``steps`` and
-            ``skipped_steps`` (not finite) are numbers of the whole run, ``solver_seconds`` a mean over steps. Those of
+        costs: ``contestant, seed, seconds_per_step, cpu_seconds_per_step, peak_memory, backward_passes, steps,
+            solver_seconds, skipped_steps``: ``seconds_per_step`` is the median over optimizer steps, and
+            ``cpu_seconds_per_step`` that of the processor's time for them, known of runs on a CPU. ``peak_memory`` is
+            the most that a step holds, in bytes. ``backward_passes`` is the mean over optimizer steps of the number of
+            backward passes through the encoder, each through one batch of one data set: with K tasks on one data set
+            equal weighting takes 1 and a Gramian method K, with each task on a data set of its own both take K.
+            ``steps`` and ``skipped_steps`` (not finite) are numbers of the whole run, ``solver_seconds`` a mean over
+            steps. Those of
             :data:`SINGLE_TASK` are sums over its runs (memory: the largest). Not a number where unknown.
         cosines: ``contestant, seed, first, second, cosine, conflicting, steps``: for each pair of tasks the mean cosine
             between their gradients, and the share of steps in which it is negative.
@@ -54,6 +64,7 @@ class Evidence:
             key to value.
         chosen: The settings that the search chose, by contestant.
         facts: What else a reader should know, label to text: data, version, machine, number of parallel runs.
+        delta_m: What Δm is the mean of: the ``main`` metrics, all metrics by ``tasks``, or all ``metrics`` alike.
     """
 
     name: str
@@ -71,6 +82,7 @@ class Evidence:
     trials: pd.DataFrame
     chosen: dict[str, dict[str, Any]] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
+    delta_m: str = "main"
 
     @property
     def tasks(self) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from mtl_lightning.compare.planning import values
 from mtl_lightning.compare.planning.plain_yaml import parse_value, read_plan
-from mtl_lightning.compare.planning.settings import Launcher, Settings, Split
+from mtl_lightning.compare.planning.settings import DeltaM, Launcher, Settings, Split
 from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.paths import expanded
 
@@ -98,6 +98,7 @@ _CONVERT: dict[str, values.Converter] = {
     "tune": values.count(0),
     "space": values.space,
     "split": values.one_of(Split),
+    "delta_m": values.one_of(DeltaM),
     "dry_run": values.switch,
     "output": lambda name, value: Path(expanded(values.word(name, value), name)),
     "workers": values.count(1),

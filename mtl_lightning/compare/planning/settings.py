@@ -8,6 +8,7 @@ from mtl_lightning.compare.planning.catalogue import Space
 
 Split = Literal["test", "val"]
 Launcher = Literal["local", "slurm"]
+DeltaM = Literal["main", "tasks", "metrics"]
 
 HELP = """\
 usage: mtl-lightning compare --config FILE --weightings a,b,... [--seeds N] [OPTIONS] [--KEY VALUE ...]
@@ -25,6 +26,9 @@ contestants:
 fairness:
   --seeds 5 | 0,1,2         seeds 0 to 4, or these
   --split test|val          what the best checkpoint of each run is scored on
+  --delta_m main|tasks|metrics
+                            what Δm is the mean of: the tasks' main metrics (default), all metrics of a task and then
+                            the tasks, or all metrics alike
 running:
   --dry_run                 print the plan with an estimate of time, and stop
   --output FOLDER           default runs/compare/<name>; finished runs in it are kept, keyed by their config
@@ -54,6 +58,7 @@ class Settings:
         tune: Settings that the search tries for each contestant; 0: no search.
         space: What to search for every contestant, by key of the config; the learning rate if empty.
         split: What the best checkpoint of each run is scored on.
+        delta_m: What Δm is the mean of.
         dry_run: Whether to stop after the plan.
         output: Folder of the comparison; ``runs/compare/<name>`` if None.
         workers: Runs at a time; as many as cores or GPUs allow if None.
@@ -75,6 +80,7 @@ class Settings:
     tune: int = 0
     space: Space = field(default_factory=dict)
     split: Split = "test"
+    delta_m: DeltaM = "main"
     dry_run: bool = False
     output: Path | None = None
     workers: int | None = None

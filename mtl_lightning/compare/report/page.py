@@ -54,7 +54,7 @@ def inline(plot: Plot) -> str:
         svg = re.sub(rf"(?<=: ){colour}(?=[;\"])", f"var(--{name})", svg)
     width = float(re.findall(r'width="([\d.]+)pt"', svg)[0])
     pixels = f"{width * 4 / 3:.0f}px"
-    size = f'style="max-width: {pixels}; min-width: min(34rem, {pixels})" viewBox='
+    size = f'style="max-width: {pixels}" viewBox='
     svg = re.sub(r'(?:width|height)="[\d.]+pt" ?', "", svg, count=2).replace("viewBox=", size, 1)
     return svg.replace(
         "<svg ", f'<svg role="img" aria-labelledby="{plot.name}-title" aria-describedby="{plot.name}-caption" ', 1

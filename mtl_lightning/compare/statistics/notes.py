@@ -18,6 +18,10 @@ NEAR_ZERO = 0.1
 """Below this share of the largest score, a baseline makes relative gains enormous."""
 
 
+BUSY = 1.15
+"""Time on the wall over the processor's time from which on a machine counts as busy."""
+
+
 def notes(
     evidence: Evidence,
     table: ScoreTable,
@@ -33,8 +37,9 @@ def notes(
         *_not_numbers(table),
         *_splits(evidence),
         *_seeds(table),
+        *_load(evidence),
         *_losses(table),
-        *_deltas(table, deltas, overall),
+        *_deltas(table, deltas, overall, table.main | (evidence.delta_m != "main")),
         *_ranks(table, ranks),
         *_tests(tests),
         *_search(evidence),
@@ -88,28 +93,38 @@ def _seeds(table: ScoreTable) -> Iterator[str]:
         yield f"{count} seeds: intervals are wide, and tests find only large differences. Take {FEW_SEEDS} or more."
 
 
+def _load(evidence: Evidence) -> Iterator[str]:
+    times = evidence.costs.reindex(columns=["seconds_per_step", "cpu_seconds_per_step"]).astype(float)
+    ratio = float((times["seconds_per_step"] / times["cpu_seconds_per_step"]).median())
+    if ratio > BUSY:
+        yield (
+            f"The machine was busy: a step took {ratio:.1f} times the processor's time for it (median over runs). "
+            "Read costs as processor time; how long a run takes depends on what else the machine does."
+        )
+
+
 def _losses(table: ScoreTable) -> Iterator[str]:
     losses = [m for m, metric in enumerate(table.metrics) if metric == "loss"]
     if any(table.judged[losses]):
         tasks = ", ".join(table.tasks[m] for m in losses if table.judged[m])
-        yield f"Δm and ranks are made of all metrics but loss, except of {tasks}, where there is nothing else."
+        yield f"Ranks are made of all metrics but loss, except of {tasks}, where there is nothing else."
     elif losses:
-        yield "Δm and ranks are made of all metrics but loss."
+        yield "Ranks are made of all metrics but loss."
 
 
-def _deltas(table: ScoreTable, deltas: DeltaM, overall: Overall) -> Iterator[str]:
+def _deltas(table: ScoreTable, deltas: DeltaM, overall: Overall, asked: Mask) -> Iterator[str]:
     if not np.isfinite(table.baseline).any():
         yield (
             f"There is no single-task baseline, so no Δm: contestants are compared by the {overall.name}, whose scales "
             "may differ."
         )
         return
-    for m in np.flatnonzero(table.judged & ~deltas.used):
+    for m in np.flatnonzero(table.judged & asked & ~deltas.used):
         why = (
             "its single-task score is zero in a seed" if (table.baseline[:, :, m] == 0).any() else "it has no baseline"
         )
         yield f"Δm leaves {table.tasks[m]} {table.metrics[m]} out: {why}."
-    yield from _near_zero(table, deltas.used)
+    yield from _near_zero(table, deltas.used & asked)
     finished = table.finished[table.others].any(axis=0)
     without = finished & ~np.isfinite(table.baseline[table.others][:, :, deltas.used]).all(axis=(0, 2))
     if without.any():

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mtl_lightning.compare.statistics.delta_m import DeltaM
+from mtl_lightning.compare.statistics.delta_m import CONVENTIONS, DeltaM
 from mtl_lightning.compare.statistics.score_table import Array, Mask, ScoreTable
 
 
@@ -23,16 +23,16 @@ class Overall:
     lost: Mask
 
 
-def overall_score(table: ScoreTable, deltas: DeltaM) -> Overall:
-    """Δm (tasks) where at least half of the seeds have a baseline, otherwise the mean of the main metrics.
+def overall_score(table: ScoreTable, deltas: DeltaM, convention: str = "main") -> Overall:
+    """Δm in a convention where at least half of the seeds have a baseline, otherwise the mean of the main metrics.
 
     The same for all seeds: the two have different units. Lower-is-better main metrics enter with a minus sign.
     """
-    delta = deltas.values["tasks"]
+    delta = deltas.values[convention]
     scored = table.finished[table.others].any(axis=0)
     compared = np.isfinite(delta).any(axis=0)
     if compared.any() and 2 * (compared & scored).sum() >= scored.sum():
-        name, values = "Δm (tasks)", delta
+        name, values = CONVENTIONS[convention], delta
     else:
         main = table.main & np.isfinite(table.values).any(axis=(0, 1))
         shape = table.values.shape[:2]

@@ -30,7 +30,7 @@ def summarise(evidence: Evidence) -> Summary:
     """
     table = score_table(evidence)
     deltas, ranks = delta_m(table), rank(table)
-    overall = overall_score(table, deltas)
+    overall = overall_score(table, deltas, evidence.delta_m)
     tests = comparisons(table, overall, evidence.reference)
     matrix, source = affinity(evidence)
     pool = [table.contestants[position] for position in ranks.pool]
@@ -42,6 +42,7 @@ def summarise(evidence: Evidence) -> Summary:
         delta_m=_delta_means(table, deltas),
         ranks=_rank_means(pool, ranks),
         pool=pool,
+        convention=evidence.delta_m,
         overall=overall.name,
         tests=tests,
         improvement=improvement(table.contestants, overall),

@@ -13,14 +13,15 @@ class Summary:
         scores: ``contestant, task, metric, mean, low, high, num_seeds``: means over seeds with 95 % confidence
             intervals (Student's t); the interval of one seed is not a number.
         deltas: ``contestant, seed, convention, value``: Δm against the single-task baseline of the same seed, in per
-            cent; higher is better. ``convention``: ``tasks`` (the mean over tasks of the mean over a task's metrics) or
-            ``metrics`` (the mean over all metrics). Empty without a baseline.
+            cent; higher is better. ``convention``: ``main`` (the mean over the tasks' main metrics), ``tasks`` (the
+            mean over tasks of the mean over a task's metrics) or ``metrics`` (the mean over all metrics). Empty without
+            a baseline.
         delta_m: ``contestant, convention, mean, low, high, num_seeds``.
         ranks: ``contestant, mean_rank, low, high, num_seeds, rank_of_means``; rank 1 is best. ``mean_rank`` is the mean
             of the ranks within seeds, to which the interval belongs; ``rank_of_means`` ranks means over seeds, as
             papers do.
         pool: Which contestants the ranks are taken over.
-        overall: What contestants are compared by, in words: "Δm (tasks)" or "mean of the main metrics".
+        overall: What contestants are compared by, in words: "Δm (main metrics)" or "mean of the main metrics".
         tests: ``family, first, second, task, metric, difference, low, high, p, p_corrected, effect, effect_low,
             effect_high, num_seeds, verdict``: ``first`` minus ``second``, so that positive is better for ``first``.
             ``family``: ``reference`` (each contestant against the reference, overall), ``pairs`` (each pair once,
@@ -42,6 +43,7 @@ class Summary:
         affinity_source: What it was taken from: ``pairs`` (relative gain in per cent), ``cosines``, or nothing.
         grouping: The suggested groups of tasks.
         notes: Sentences a reader must know: which contestants lack seeds, what was left out and why.
+        convention: In which convention Δm is shown.
     """
 
     scores: pd.DataFrame
@@ -61,3 +63,4 @@ class Summary:
     affinity_source: str
     grouping: list[list[str]]
     notes: list[str] = field(default_factory=list)
+    convention: str = "main"

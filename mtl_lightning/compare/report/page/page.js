@@ -85,7 +85,7 @@ for (const table of document.querySelectorAll("table")) {
 // Theme: what the system says, until the reader says otherwise.
 const theme = document.getElementById("theme"), system = matchMedia("(prefers-color-scheme: dark)");
 const dark = () => (document.documentElement.dataset.theme ?? (system.matches ? "dark" : "light")) === "dark";
-const label = () => theme.setAttribute("aria-pressed", String(dark()));
+const label = () => { theme.textContent = `Mode: ${dark() ? "dark" : "light"}`; };
 theme.hidden = false;
 theme.addEventListener("click", () => {
   document.documentElement.dataset.theme = dark() ? "light" : "dark";
@@ -93,6 +93,17 @@ theme.addEventListener("click", () => {
 });
 system.addEventListener("change", label);
 label();
+
+// Tables that are wider than the page say that there is more.
+for (const frame of document.querySelectorAll(".frame")) {
+  const inside = frame.firstElementChild;
+  const more = () => {
+    const left = inside.scrollLeft > 1, right = inside.scrollLeft + inside.clientWidth < inside.scrollWidth - 1;
+    frame.dataset.more = [left && "left", right && "right"].filter(Boolean).join(" ");
+  };
+  inside.addEventListener("scroll", more);
+  new ResizeObserver(more).observe(inside);
+}
 
 // On paper nothing can be opened.
 addEventListener("beforeprint", () => { for (const part of document.querySelectorAll("details")) part.open = true; });

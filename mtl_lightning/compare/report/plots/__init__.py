@@ -1,5 +1,6 @@
 """The report's plots. They need matplotlib; every other part of the report does without."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,10 @@ DRAWN: dict[str, tuple[str, Callable[[Material], "tuple[Figure, str]"]]] = {
 """Name of the file, title, and the function that draws it and says in a caption what is seen."""
 
 
+WIDE = 560
+"""Points (1/72 inch) from which on a plot is too wide for one of two columns."""
+
+
 @dataclass(frozen=True)
 class Plot:
     """A plot that was drawn, or the reason why not.
@@ -44,6 +49,12 @@ class Plot:
     caption: str
     svg: str = ""
     files: tuple[Path, ...] = ()
+
+    @property
+    def wide(self) -> bool:
+        """Whether it takes the whole width of a page: it is wider than a column of text."""
+        width = re.search(r'<svg [^>]*?width="([\d.]+)pt"', self.svg)
+        return width is not None and float(width[1]) > WIDE
 
 
 def write_plots(evidence: Evidence, summary: Summary, folder: Path) -> list[Plot]:

@@ -8,7 +8,7 @@ from mtl_lightning.compare.report.numbers import places
 from mtl_lightning.compare.report.plots.canvas import new_figure
 from mtl_lightning.compare.report.plots.heat import MOST_NUMBERED, heat
 from mtl_lightning.compare.report.plots.looks import Material, NothingToShowError, short
-from mtl_lightning.compare.report.tables.affinity import SOURCES
+from mtl_lightning.compare.report.tables.affinity import SOURCES, strongest
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,7 +25,7 @@ def affinity(material: Material) -> "tuple[Figure, str]":
     figure = new_figure(side + 1, side)
     axes = figure.subplots()
     labels = [short(str(task)) for task in summary.affinity.index]
-    mesh = heat(axes, matrix, labels, float(abs(values).max()) or 1.0, places([], values))
+    mesh = heat(axes, matrix, labels, strongest(summary), places([], values))
     if len(labels) > MOST_NUMBERED:
         figure.colorbar(mesh, shrink=0.7)
     axes.set_ylabel("this task …")

@@ -10,6 +10,7 @@ from mtl_lightning.compare.report.plots.forest import near, padded
 from mtl_lightning.compare.report.plots.labels import label_points
 from mtl_lightning.compare.report.plots.looks import Material, NothingToShowError
 from mtl_lightning.compare.report.quality import quality_name
+from mtl_lightning.compare.report.times import TITLES, time_measure, times
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
 
 def cost(material: Material) -> "tuple[Figure, str]":
     """Seconds a step, relative to the reference, against the figure that contestants are ordered by."""
-    costs = material.summary.costs
-    times = costs[costs["measure"] == "seconds_per_step"].set_index("contestant").filter(like="relative")
-    points = material.quality.join(times).dropna(subset=["mean", "relative"])
+    taken = times(material.evidence, material.summary).filter(like="relative")
+    points = material.quality.join(taken).dropna(subset=["mean", "relative"])
     if points.empty:
         raise NothingToShowError("No contestant has both a time a step and a Δm or a difference to the reference.")
+    title = TITLES[time_measure(material.evidence)]
     figure = new_figure(7.2, 4.6)
     axes = figure.subplots()
     for name, row in points.iterrows():
@@ -32,7 +33,7 @@ def cost(material: Material) -> "tuple[Figure, str]":
         axes.plot(row.relative, row["mean"], look.marker, color=look.colour, ms=7, zorder=look.order + 1, label=name)
     _axes(axes, material, points)
     return figure, (
-        f"Time of an optimizer step ({TIMES} that of {material.evidence.reference}) against quality, with 95 % "
+        f"{title[0].upper()}{title[1:]} ({TIMES} that of {material.evidence.reference}) against quality, with 95 % "
         f"intervals. Up and left is better.{_names(axes, material, points)}"
     )
 
@@ -46,22 +47,26 @@ def _axes(axes: "Axes", material: Material, points: pd.DataFrame) -> None:
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("")
     axes.margins(0.12)
-    axes.set_xlim(*_limits(points["relative"], axes.get_xscale() == "log"))
+    axes.set_xlim(*_limits(points, axes.get_xscale() == "log"))
     kept = points[near(points["mean"].tolist())]
     if len(kept) < len(points):
         axes.set_ylim(*padded([*kept["mean"], *kept["low"], *kept["high"]]))
-    axes.set_xlabel(f"time a step, relative to {material.looks[material.evidence.reference].label}")
-    axes.set_ylabel(quality_name(material.evidence, material.summary).replace(" (", "\n(").replace(": ", ":\n"))
+    axes.set_xlabel(
+        f"{TITLES[time_measure(material.evidence)]}, relative to {material.looks[material.evidence.reference].label}"
+    )
+    axes.set_ylabel(quality_name(material.evidence, material.summary).replace(" in %", "\nin %").replace(": ", ":\n"))
     axes.grid()
 
 
-def _limits(times: pd.Series, log: bool) -> tuple[float, float]:
-    """Around the times, not their intervals, which few seeds make enormous."""
-    low, high = float(times.min()), float(times.max())
+def _limits(points: pd.DataFrame, log: bool) -> tuple[float, float]:
+    """Around the times and their intervals; no time is below zero."""
+    low = float(points[["relative", "relative_low"]].min(axis=None))
+    high = float(points[["relative", "relative_high"]].max(axis=None))
+    low = max(low, float(points["relative"].min()) / 10 if log else 0.0)
     if log:
         return low / (high / low) ** 0.12, high * (high / low) ** 0.12
     room = 0.12 * (high - low) or 0.12 * high
-    return low - room, high + room
+    return max(low - room, 0.0), high + room
 
 
 def _names(axes: "Axes", material: Material, points: pd.DataFrame) -> str:

@@ -31,14 +31,12 @@ def curves(material: Material) -> "tuple[Figure, str]":
     for panel, name in zip(panels, names, strict=False):
         draw(panel, material, logged[logged["name"] == name])
         panel.set_title(titles[name], loc="left")
-        frame_the_end(panel)
     for panel in panels[len(names) :]:
         panel.set_axis_off()
     figure.supxlabel("optimizer step", fontsize=9)
     legend(figure, material, panels[: len(names)])
     return figure, (
-        "Scores on validation over training: mean over seeds; the band reaches from the lowest seed to the highest. "
-        "What lies beyond the scores after the first fifth of the steps is cut off."
+        "Scores on validation over training: mean over seeds; the band reaches from the lowest seed to the highest."
     )
 
 
@@ -65,16 +63,6 @@ def draw(axes: "Axes", material: Material, logged: pd.DataFrame) -> None:
         if look.strong:
             axes.fill_between(part.index, part["min"], part["max"], color=look.colour, alpha=0.15, lw=0, zorder=1)
     axes.grid()
-
-
-def frame_the_end(axes: "Axes") -> None:
-    """Cuts off the steep start, beside which the ends could not be told apart."""
-    drawn = np.concatenate([line.get_xydata() for line in axes.lines])
-    start, end = drawn[:, 0].min(), drawn[:, 0].max()
-    late = drawn[drawn[:, 0] >= start + 0.2 * (end - start), 1]
-    room = 0.05 * np.ptp(late)
-    if room > 0:
-        axes.set_ylim(late.min() - room, late.max() + room)
 
 
 def thinned(logged: pd.DataFrame, most: int = MOST_POINTS) -> pd.DataFrame:

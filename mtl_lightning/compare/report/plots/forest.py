@@ -23,7 +23,7 @@ def delta_m(material: Material) -> "tuple[Figure, str]":
     figure = new_figure(7.2, 1.1 + 0.26 * len(quality))
     axes = figure.subplots()
     deltas = material.summary.deltas
-    seeds = deltas[deltas["convention"] == "tasks"] if len(deltas) else deltas
+    seeds = deltas[deltas["convention"] == material.summary.convention] if len(deltas) else deltas
     rows(axes, material, quality, seeds)
     axes.axvline(0, color=INK, lw=0.8, ls=(0, (4, 3)), zorder=1)
     name = quality_name(material.evidence, material.summary)
@@ -57,16 +57,17 @@ def rows(axes: "Axes", material: Material, means: pd.DataFrame, seeds: pd.DataFr
     axes.set_ylim(-0.6, len(means) - 0.3)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
-    bound(axes, means)
+    bound(axes, means, seeds)
 
 
-def bound(axes: "Axes", means: pd.DataFrame) -> None:
+def bound(axes: "Axes", means: pd.DataFrame, seeds: pd.DataFrame) -> None:
     """Keeps one contestant that is far off from pressing all others together: what lies outside gets an arrow."""
     inside = near(means["mean"].tolist())
     if all(inside):
         return
     kept = means[inside]
-    axes.set_xlim(*padded([0.0, *kept["mean"], *kept["low"], *kept["high"]]))
+    each = seeds.loc[seeds["contestant"].isin(kept.index), "value"] if len(seeds) else []
+    axes.set_xlim(*padded([0.0, *kept["mean"], *kept["low"], *kept["high"], *each]))
     for at, (mean, is_near) in enumerate(zip(means["mean"], inside, strict=True)):
         if not is_near:
             left = mean < kept["mean"].min()

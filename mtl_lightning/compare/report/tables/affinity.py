@@ -19,7 +19,7 @@ def affinity(summary: Summary) -> Table:
     columns = [Column("task", "That is helped or hindered.", numeric=False)]
     columns += [Column(str(task), f"Beside {task}: {what}.", True, True) for task in matrix.columns]
     values = [float(value) for value in matrix.to_numpy().ravel() if isfinite(value)]
-    largest, digits = max(map(abs, values), default=0.0) or 1.0, places([], values)
+    largest, digits = strongest(summary), places([], values)
     rows = [
         [Cell(str(task), str(task)), *(_cell(float(value), largest, digits) for value in matrix.loc[task])]
         for task in (matrix.index if values else [])
@@ -27,6 +27,13 @@ def affinity(summary: Summary) -> Table:
     groups = "; ".join(" + ".join(group) for group in summary.grouping)
     note = f"{what.capitalize()}.{f' Suggested grouping: {groups}.' if groups else ''}"
     return Table("affinity", "Affinity between tasks", columns, rows, note)
+
+
+def strongest(summary: Summary) -> float:
+    """The affinity that has the strongest colour: 1 for cosines; for gains the largest, but at least 5 per cent."""
+    if summary.affinity_source == "cosines":
+        return 1.0
+    return max([5.0, *(abs(float(value)) for value in summary.affinity.to_numpy().ravel() if isfinite(value))])
 
 
 def _cell(value: float, largest: float, digits: int) -> Cell:

@@ -20,18 +20,26 @@ from mtl_lightning.compare.report.quality import quality
 from mtl_lightning.compare.report.tables.comparisons import TONES
 from mtl_lightning.compare.report.tables.metrics import metric_column
 from mtl_lightning.compare.report.tables.table import Cell, Column, Table
+from mtl_lightning.compare.report.times import PROCESSOR, TITLES, WALL, time_measure
 from mtl_lightning.compare.statistics.summary import Summary
 
 BEST = 2
 """Position of the column that puts the best contestant first."""
 Filled = tuple[Column, dict[str, Cell]]
 
-CONVENTIONS = {
+MEANS = {
+    "main": "mean over the tasks' main metrics",
     "tasks": "mean over tasks of the mean over a task's metrics",
     "metrics": "mean over all metrics of all tasks",
 }
 COSTS = {
-    "seconds_per_step": ("time a step", "Seconds per optimizer step (median over the steps of a run)", "s"),
+    WALL: (TITLES[WALL], "Seconds per optimizer step (median over the steps of a run)", "s"),
+    PROCESSOR: (
+        TITLES[PROCESSOR],
+        "Seconds of the processor per optimizer step (median over the steps of a run), into which other work on the "
+        "machine does not enter",
+        "s",
+    ),
     "peak_memory": ("memory", "The most memory that an optimizer step holds", "B"),
     "backward_passes": (
         "backward passes",
@@ -44,12 +52,13 @@ COSTS = {
 def overview(evidence: Evidence, summary: Summary) -> Table:
     """The main table, best contestant first."""
     filled: list[Filled] = [_verdict(evidence, summary)]
-    filled += [_delta(evidence, summary, convention) for convention in CONVENTIONS] if len(summary.delta_m) else []
+    filled += [_delta(evidence, summary)] if len(summary.delta_m) else []
     filled += [_difference(evidence, summary)] if not len(summary.delta_m) else []
     filled += [_rank(summary)]
     main = evidence.metrics[evidence.metrics["main"].astype(bool)]
     filled += [metric_column(evidence, summary, metric) for _, metric in main.iterrows()]
-    filled += [_cost(evidence, summary, measure) for measure in COSTS]
+    other = WALL if time_measure(evidence) == PROCESSOR else PROCESSOR
+    filled += [_cost(evidence, summary, measure) for measure in COSTS if measure != other]
     filled += [*_conflicts(evidence, summary), _runs(evidence, summary)]
     columns = [Column("contestant", "What was compared.", numeric=False), *(column for column, _ in filled)]
     rows = [
@@ -73,16 +82,16 @@ def _verdict(evidence: Evidence, summary: Summary) -> Filled:
     return Column(f"against {evidence.reference}", definition, numeric=False), cells
 
 
-def _delta(evidence: Evidence, summary: Summary, convention: str) -> Filled:
+def _delta(evidence: Evidence, summary: Summary) -> Filled:
     definition = (
         "Δm: mean relative gain over the single-task baseline of the same seed and architecture, in per cent "
-        f"({CONVENTIONS[convention]}); higher is better. ± half of the 95 % confidence interval over seeds."
+        f"({MEANS[summary.convention]}); higher is better. ± half of the 95 % confidence interval over seeds."
     )
-    part = summary.delta_m[summary.delta_m["convention"] == convention]
+    part = summary.delta_m[summary.delta_m["convention"] == summary.convention]
     cells = _means(part, "mean", signed=True)
     for name in filter(is_single_task, evidence.contestants):
         cells.setdefault(name, Cell("0", 0.0, "The baseline itself."))
-    return Column(f"Δm % ({convention})", definition, high_first=True), cells
+    return Column("Δm %", definition, high_first=True), cells
 
 
 def _difference(evidence: Evidence, summary: Summary) -> Filled:
@@ -115,7 +124,7 @@ def _cost(evidence: Evidence, summary: Summary, measure: str) -> Filled:
         f"{what}, relative to that of {evidence.reference} with the same seed: mean over seeds ± half of the 95 % "
         "interval; the absolute mean is in each cell's tooltip."
     )
-    if measure == "seconds_per_step" and (at_a_time := evidence.facts.get("runs at a time")):
+    if measure == WALL and (at_a_time := evidence.facts.get("runs at a time")):
         definition += f" The machine's load enters (runs at a time: {at_a_time})."
     part = summary.costs[summary.costs["measure"] == measure]
     cells = {}

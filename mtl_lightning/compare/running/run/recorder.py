@@ -1,7 +1,9 @@
 """What a run tells its comparison."""
 
 import json
+import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +24,20 @@ class RunRecorder(Callback):
     """Writes ``record.json`` in the run's folder: what its metrics mean, what it cost, how its tasks conflicted.
 
     Steps in which a loss weighting's tasks are looked at (``refresh_every``) count neither as time nor as memory nor as
-    backward passes. The time of a step is the median (where only some compare gradients, of both kinds), from the end
-    of the step before; after a pause (validation, checkpoint, a new epoch) it is from the step's own begin. Memory is
-    the most that a step holds, without validation and checkpoints. A run that goes on adds to what it had recorded.
+    backward passes. The time of a step, on the wall and of the processor, is the median (where only some compare
+    gradients, of both kinds), from the end of the step before; after a pause (validation, checkpoint, a new epoch) it
+    is from the step's own begin. Memory is the most that a step holds, without validation and checkpoints. A run that
+    is resumed adds to what it had recorded.
     """
 
     def __init__(self) -> None:
         self.history = CosineHistory([])
         self._means = {name: [0.0, 0] for name in ("backward_passes", "solver_seconds")}
         self._durations = {compared: Durations() for compared in (False, True)}
+        self._processor = {compared: Durations() for compared in (False, True)}
         self._steps = self._peak = 0
         self._memory = PeakMemory()
-        self._watch = Stopwatch()
+        self._watches = _watches()
         self._paused = self._between_steps = True
         self._passes: PassCounter | None = None
         self._newest: Any = None
@@ -46,7 +50,7 @@ class RunRecorder(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts to count."""
         self._passes = PassCounter(pl_module.encoder)  # type: ignore[arg-type]
-        self._watch = Stopwatch()
+        self._watches = _watches()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stops the clock until the next step."""
@@ -61,7 +65,8 @@ class RunRecorder(Callback):
         if self._between_steps:
             self._memory.start(pl_module.device)
             if self._paused:
-                self._watch.start()
+                for watch in self._watches:
+                    watch.start()
         self._between_steps = self._paused = False
 
     def on_train_batch_end(
@@ -82,12 +87,13 @@ class RunRecorder(Callback):
     def _count(self, device: torch.device, step: Any, compared: bool, probed: bool) -> None:
         assert self._passes is not None, "on_train_start comes first"
         self._steps += 1
-        seconds, passes = self._watch.lap(), self._passes.read()
+        (seconds, processor), passes = (watch.lap() for watch in self._watches), self._passes.read()
         if not probed:
             self._peak = max(self._peak, self._memory.read(device))
             self._add("backward_passes", passes)
-            if seconds is not None:
+            if seconds is not None and processor is not None:
                 self._durations[compared].add(seconds)
+                self._processor[compared].add(processor)
         if step is not None:
             self._add("solver_seconds", step.seconds)
 
@@ -117,28 +123,23 @@ class RunRecorder(Callback):
             "status": status,
             "message": message,
             "metrics": _meanings(module) if status == "finished" else {},
-            "costs": self._costs(trainer),
+            "costs": self._costs(trainer, on_cpu=module.device.type == "cpu"),
             "cosines": [[*pair.tasks, pair.mean, pair.share, pair.steps] for pair in self.history.pairs()],
             "torch": torch.__version__,
             "device": _device_name(module.device),
         }
         write_text(Path(trainer.default_root_dir, RECORD), json.dumps(record, indent=1))
 
-    def _costs(self, trainer: Trainer) -> dict[str, float | None]:
+    def _costs(self, trainer: Trainer, on_cpu: bool) -> dict[str, float | None]:
         callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         return {
             **{name: total / count if count else None for name, (total, count) in self._means.items()},
-            "seconds_per_step": self._seconds(),
+            "seconds_per_step": _median(self._durations),
+            "cpu_seconds_per_step": _median(self._processor) if on_cpu else None,
             "peak_memory": self._peak or None,
             "steps": self._steps,
             "skipped_steps": sum(callback.skipped for callback in callbacks if isinstance(callback, StopWhenNotFinite)),
         }
-
-    def _seconds(self) -> float | None:
-        """Of a step: the medians of those that compare gradients and of those that do not, by how many there were."""
-        medians = [(kind.median(), kind.counts.total()) for kind in self._durations.values()]
-        known = [(median, number) for median, number in medians if median is not None]
-        return sum(median * number for median, number in known) / sum(number for _, number in known) if known else None
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint."""
@@ -147,6 +148,7 @@ class RunRecorder(Callback):
             "history": self.history.state_dict(),
             "means": means,
             "durations": {int(kind): dict(durations.counts) for kind, durations in self._durations.items()},
+            "processor": {int(kind): dict(durations.counts) for kind, durations in self._processor.items()},
             "steps": self._steps,
             "peak": self._peak,
         }
@@ -155,9 +157,21 @@ class RunRecorder(Callback):
         """From a checkpoint."""
         self.history.load_state_dict(state_dict["history"])
         self._means = {name: list(mean) for name, mean in state_dict["means"].items()}
-        for kind, counts in state_dict["durations"].items():
-            self._durations[bool(kind)].counts = Counter(counts)
+        for name, durations in (("durations", self._durations), ("processor", self._processor)):
+            for kind, counts in state_dict.get(name, {}).items():
+                durations[bool(kind)].counts = Counter(counts)
         self._steps, self._peak = state_dict["steps"], state_dict["peak"]
+
+
+def _watches() -> tuple[Stopwatch, Stopwatch]:
+    return Stopwatch(), Stopwatch(clock=time.process_time)
+
+
+def _median(durations: Mapping[bool, Durations]) -> float | None:
+    """Of a step: the medians of those that compare gradients and of those that do not, by how many there were."""
+    medians = [(kind.median(), kind.counts.total()) for kind in durations.values()]
+    known = [(median, number) for median, number in medians if median is not None]
+    return sum(median * number for median, number in known) / sum(number for _, number in known) if known else None
 
 
 def _meanings(module: Any) -> dict[str, Any]:

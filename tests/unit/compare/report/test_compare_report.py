@@ -13,7 +13,7 @@ import pytest
 
 from mtl_lightning.compare.evidence import MEASURES, SINGLE_TASK
 from mtl_lightning.compare.report import plots, write_report
-from mtl_lightning.compare.report.headline import headline
+from mtl_lightning.compare.report.headline import headline, meaning
 from mtl_lightning.compare.report.markdown import markdown
 from mtl_lightning.compare.report.page import page
 from mtl_lightning.compare.report.plots import affinity, cosines, cost, curves, forest, ranks, tradeoff, weights
@@ -186,13 +186,17 @@ def with_verdicts(said, **verdicts):
 
 def test_answer_says_plainly_that_nothing_was_shown(usual):
     said = headline(usual, with_verdicts(summary(usual)))
-    assert said == ["None of the 4 other contestants was shown to differ from equal by Δm (tasks) on the test split."]
+    assert said == [
+        "None of the 4 other contestants was shown to differ from equal by Δm (main metrics) on the test split.",
+        meaning(summary(usual)),
+    ]
 
 
 def test_answer_of_two_contestants(usual):
     found = evidence(contestants=["equal", "upgrad"])
     assert headline(found, with_verdicts(summary(found))) == [
-        "upgrad was not shown to differ from equal by Δm (tasks) on the test split."
+        "upgrad was not shown to differ from equal by Δm (main metrics) on the test split.",
+        meaning(summary(found)),
     ]
 
 
@@ -211,7 +215,13 @@ def test_answer_names_difference_interval_and_cost(usual):
 
 def test_answer_says_who_was_better_and_who_worse(usual):
     sentences = headline(usual, with_verdicts(summary(usual), upgrad="better", pcgrad="worse", nashmtl="worse"))
-    starts = ["Compared by Δm", "Shown to be better than equal: upgrad", "Shown to be worse than equal: ", "For uncer"]
+    starts = [
+        "Compared by Δm",
+        "Shown to be better than equal: upgrad",
+        "Shown to be worse than equal: ",
+        "For uncer",
+        "Δm is",
+    ]
     assert [sentence[: len(start)] for sentence, start in zip(sentences, starts, strict=True)] == starts
     assert "pcgrad" in sentences[2] and "nashmtl" in sentences[2]
 
@@ -234,11 +244,11 @@ def test_overview_shows_the_summary(usual):
     said.delta_m[["mean", "low", "high"]] = -1.5, -2.0, -1.0
     said.costs.loc[(said.costs["contestant"] == "upgrad") & (said.costs["measure"] == "peak_memory"), "relative"] = 3.25
     table = rows(overview(usual, said))
-    assert table["equal"]["Δm % (tasks)"] == "\u22121.50 ± 0.50"
+    assert table["equal"]["Δm %"] == "\u22121.50 ± 0.50"
     assert table["upgrad"]["memory"] == "\u00d7 3.25"
     assert table["equal"]["against equal"] == "reference"
     assert table["equal"]["runs"] == "3 of 3"
-    assert table[SINGLE_TASK]["Δm % (tasks)"] == "0"
+    assert table[SINGLE_TASK]["Δm %"] == "0"
 
 
 def test_overview_puts_the_best_first_and_those_without_a_score_last():
@@ -381,7 +391,7 @@ def draw(function, found, said=None):
 def test_forest_shows_means_intervals_and_seeds(usual):
     said = summary(usual)
     (axes,) = draw(forest.delta_m, usual, said).axes
-    means = said.delta_m[said.delta_m["convention"] == "tasks"].set_index("contestant")
+    means = said.delta_m[said.delta_m["convention"] == "main"].set_index("contestant")
     bars = {bar.get_label(): bar for bar in axes.containers}
     assert set(bars) == set(METHODS)
     for name, bar in bars.items():
@@ -391,7 +401,7 @@ def test_forest_shows_means_intervals_and_seeds(usual):
     order = [label.get_text() for label in axes.get_yticklabels()]
     assert order == list(means.sort_values("mean").index)
     small = np.sort(np.concatenate([line.get_xdata() for line in axes.lines if line.get_marker() == "."]))
-    values = said.deltas.loc[said.deltas["convention"] == "tasks", "value"]
+    values = said.deltas.loc[said.deltas["convention"] == "main", "value"]
     np.testing.assert_allclose(small, np.sort(values))
 
 
@@ -496,7 +506,7 @@ def test_cost_shows_relative_time_and_quality(usual):
     said = summary(usual)
     lines = drawn(draw(cost.cost, usual, said).axes[0])
     times = said.costs[said.costs["measure"] == "seconds_per_step"].set_index("contestant")["relative"]
-    means = said.delta_m[said.delta_m["convention"] == "tasks"].set_index("contestant")["mean"]
+    means = said.delta_m[said.delta_m["convention"] == "main"].set_index("contestant")["mean"]
     for name in METHODS:
         np.testing.assert_allclose(lines[name][0], [times[name], means[name]])
 
@@ -549,7 +559,7 @@ def test_contestants_keep_colour_and_marker_and_few_of_many_are_coloured():
     assert len(strong) == 9
     assert {"equal", SINGLE_TASK} <= set(strong)
     assert len({(looks[name].colour, looks[name].marker) for name in strong}) == 9
-    best = summary(found).delta_m.query("convention == 'tasks'").sort_values("mean").iloc[-1]["contestant"]
+    best = summary(found).delta_m.query("convention == 'main'").sort_values("mean").iloc[-1]["contestant"]
     assert looks[best].strong
 
 
@@ -593,3 +603,73 @@ def test_user_settings_of_matplotlib_do_not_matter_and_are_left_alone(usual):
         assert axes.xaxis.label.get_size() < 12
         assert matplotlib.rcParams["font.size"] == 40
     assert matplotlib.rcParams["font.size"] == before
+
+
+# what a researcher saw
+
+
+def test_the_baseline_is_no_contestant_of_the_answer(usual):
+    tests = summary(usual).tests
+    alone = tests[tests["family"] == "reference"].iloc[:1].assign(first=SINGLE_TASK)
+    said = with_verdicts(replace(summary(usual), tests=pd.concat([tests, alone], ignore_index=True)))
+    said.tests.loc[said.tests["first"] == SINGLE_TASK, "verdict"] = "worse"
+    sentences = headline(usual, said)
+    assert sentences[0].startswith("None of the 4 other contestants")
+    assert sentences[1] == "The baseline 'single task' is shown to be worse than equal."
+
+
+@pytest.mark.parametrize(("convention", "words"), [("main", "main metric"), ("metrics", "all metrics of all tasks")])
+def test_delta_m_is_of_what_was_asked_for_and_is_explained_first(usual, convention, words):
+    said = summarise(replace(usual, delta_m=convention))
+    assert words in headline(usual, said)[-1]
+    shown = rows(overview(usual, said))
+    mean = said.delta_m.query("convention == @convention and contestant == 'upgrad'")["mean"].item()
+    assert float(shown["upgrad"]["Δm %"].split(" ")[0].replace("\u2212", "-")) == pytest.approx(mean, abs=0.06)
+    assert [title for title in shown["upgrad"] if "Δm" in title] == ["Δm %"]
+
+
+def busy(found, ratio=1.6):
+    return replace(found, costs=found.costs.assign(cpu_seconds_per_step=found.costs["seconds_per_step"] / ratio))
+
+
+def test_times_are_the_processors_where_it_is_known_and_a_busy_machine_is_said(usual):
+    found = busy(usual)
+    said = summarise(found)
+    shown = rows(overview(found, said))["upgrad"]
+    assert "processor time a step" in shown and "time a step" not in shown
+    assert any("a step took 1.6 times the processor's time" in note for note in said.notes)
+    quiet = busy(usual, 1.02)
+    assert not any("busy" in note for note in summarise(quiet).notes)
+    assert "time a step" in rows(overview(usual, summarise(usual)))["upgrad"]
+
+
+def test_axes_of_cost_hold_the_intervals(usual):
+    usual.costs.loc[usual.costs["contestant"] == "upgrad", "seconds_per_step"] = [0.02, 0.03, 0.05]
+    said = summarise(usual)
+    with styled():
+        axes = cost.cost(Material(usual, said))[0].axes[0]
+    times = said.costs[said.costs["measure"] == "seconds_per_step"]
+    low, high = axes.get_xlim()
+    assert low <= max(times["relative_low"].min(), 0) and high >= times["relative_high"].max()
+
+
+def test_curves_begin_with_the_first_validation(usual):
+    with styled():
+        figure = curves.curves(Material(usual, summary(usual)))[0]
+    for axes in figure.axes:
+        drawn = np.concatenate([line.get_ydata() for line in axes.lines])
+        low, high = axes.get_ylim()
+        assert low <= drawn.min() and high >= drawn.max()
+
+
+def test_a_small_cosine_is_pale(usual):
+    matrix = pd.DataFrame([[np.nan, 0.06], [0.06, np.nan]], index=["intent", "slots"], columns=["intent", "slots"])
+    said = replace(summary(usual), affinity=matrix, affinity_source="cosines")
+    table = next(table for table in details(usual, said) if table.name == "affinity")
+    assert [cell.heat for cell in table.rows[0][1:]] == [None, pytest.approx(0.06)]
+    with styled():
+        (mesh,) = affinity.affinity(Material(usual, said))[0].axes[0].collections
+    assert mesh.get_clim() == (-1, 1)
+    gains = replace(said, affinity=10 * matrix, affinity_source="pairs")
+    table = next(table for table in details(usual, gains) if table.name == "affinity")
+    assert table.rows[0][2].heat == pytest.approx(0.6 / 5)

@@ -20,7 +20,7 @@ class TestDeltaM:
     def test_leaves_loss_out_unless_a_task_has_nothing_else(self) -> None:
         values = np.array([[[0.6, 9.0, 0.1, 2.0]], [[0.5, 1.0, 0.2, 1.0]]])
         found = summarise(evidence_of(values, METRICS, ["equal", SINGLE_TASK]))
-        assert found.delta_m["mean"].tolist() == pytest.approx([(20 + 50 - 100) / 3] * 2)
+        assert found.delta_m["mean"].tolist() == pytest.approx([(20 + 50 - 100) / 3] * 3)
 
     def test_conventions_weigh_tasks_or_metrics(self) -> None:
         metrics = [("a", "accuracy", True), ("a", "f1", True), ("b", "error", False)]
@@ -28,6 +28,7 @@ class TestDeltaM:
             evidence_of(np.array([[[0.6, 0.7, 0.3]], [[0.5, 0.5, 0.2]]]), metrics, ["equal", SINGLE_TASK])
         )
         means = found.delta_m.set_index("convention")["mean"]
+        assert means["main"] == pytest.approx((20 - 50) / 2)
         assert means["tasks"] == pytest.approx(((20 + 40) / 2 - 50) / 2)
         assert means["metrics"] == pytest.approx((20 + 40 - 50) / 3)
 
@@ -42,7 +43,7 @@ class TestDeltaM:
     def test_of_a_negative_baseline_keeps_its_sign(self, score: float, gain: float) -> None:
         values = np.array([[[score]], [[-0.5]]])
         found = summarise(evidence_of(values, [("a", "pearson", True)], ["equal", SINGLE_TASK]))
-        assert found.delta_m["mean"].tolist() == pytest.approx([gain, gain])
+        assert found.delta_m["mean"].tolist() == pytest.approx([gain] * 3)
 
     def test_leaves_out_a_metric_whose_baseline_is_zero_in_all_seeds_and_says_so(self) -> None:
         values = drawn()
@@ -69,8 +70,8 @@ class TestDeltaM:
 class TestOverall:
     def test_is_delta_m_with_a_baseline_and_the_main_metrics_without(self) -> None:
         found = summarise(EVIDENCE["full"])
-        assert found.overall == "Δm (tasks)"
-        delta = found.deltas.query("convention == 'tasks'").pivot(index="seed", columns="contestant", values="value")
+        assert found.overall == "Δm (main metrics)"
+        delta = found.deltas.query("convention == 'main'").pivot(index="seed", columns="contestant", values="value")
         test = found.tests.query("family == 'reference' and first == 'upgrad'").iloc[0]
         assert test["difference"] == pytest.approx((delta["upgrad"] - delta["equal"]).mean())
         alone = found.tests.query("family == 'reference' and first == @SINGLE_TASK").iloc[0]
@@ -86,7 +87,7 @@ class TestOverall:
     def test_is_the_main_metrics_where_the_baseline_lacks_most_seeds(self) -> None:
         few = summarise(evidence_of(without((3, 0), (3, 1), (3, 2)), METRICS, NAMES))
         most = summarise(evidence_of(without((3, 0), (3, 1)), METRICS, NAMES))
-        assert (few.overall, most.overall) == ("mean of the main metrics", "Δm (tasks)")
+        assert (few.overall, most.overall) == ("mean of the main metrics", "Δm (main metrics)")
         assert "the baseline lacks most seeds" in "\n".join(few.notes)
         assert few.tests.query("first == 'upgrad'")["num_seeds"].min() == 2  # of those with single task
         assert few.tests.query("family == 'reference' and first == 'upgrad'")["num_seeds"].item() == 5
@@ -100,7 +101,7 @@ class TestOverall:
     def test_is_the_main_metrics_only_where_the_baseline_lacks_more_than_half(self) -> None:
         half = evidence_of(drawn(num_seeds=4), METRICS, NAMES)
         half.scores = half.scores.query("contestant != @SINGLE_TASK or seed > 1")
-        assert summarise(half).overall == "Δm (tasks)"
+        assert summarise(half).overall == "Δm (main metrics)"
 
     def test_a_metric_that_only_the_baseline_has_is_no_part_of_it(self) -> None:
         values = drawn()

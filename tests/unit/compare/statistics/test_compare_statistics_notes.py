@@ -44,7 +44,7 @@ class TestNotes:
                 "full",
                 "corrected by Holm's method within each family: 3 (each against the reference), 6 (pairs), 9 (each",
             ),
-            ("full", "Δm and ranks are made of all metrics but loss, except of domain, where there is nothing else."),
+            ("full", "Ranks are made of all metrics but loss, except of domain, where there is nothing else."),
             ("full", "The critical difference takes the 5 seeds for its blocks"),
             (
                 "missing seeds",
@@ -57,7 +57,7 @@ class TestNotes:
         assert words in notes(EVIDENCE[name])
 
     def test_of_complete_evidence_complain_of_nothing(self) -> None:
-        assert len(summarise(EVIDENCE["full"]).notes) == 3  # on Δm, critical difference and correction
+        assert len(summarise(EVIDENCE["full"]).notes) == 3  # on ranks, critical difference and correction
 
     def test_say_that_validation_scores_are_too_high(self) -> None:
         assert "validation split" in notes(dataclasses.replace(EVIDENCE["full"], split="val"))
