@@ -16,7 +16,7 @@ from mtl_lightning.cli.config_errors import one_line
 from mtl_lightning.cli.config_paths import expand_files
 from mtl_lightning.cli.lightning_cli import CLI
 from mtl_lightning.cli.loggers import finish_wandb
-from mtl_lightning.cli.parser import Parser
+from mtl_lightning.cli.parser import WORDS, Parser
 from mtl_lightning.cli.save_config import SaveConfig
 from mtl_lightning.cli.trainer import Trainer
 from mtl_lightning.data import MultiTaskDataModule
@@ -63,7 +63,7 @@ def run(arguments: Sequence[str]) -> int:
                 trainer_class=Trainer,
                 seed_everything_default=0,
                 parser_class=Parser,
-                parser_kwargs={"env_prefix": "MTL", "default_env": True, "allow_abbrev": False},
+                parser_kwargs={"env_prefix": "MTL", "default_env": True, "allow_abbrev": False, "parser_mode": WORDS},
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
             )

@@ -1,10 +1,16 @@
 """The parser of a command's options."""
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
+import yaml
+from jsonargparse import get_loader, set_loader
 from lightning.pytorch.cli import LightningArgumentParser
 
 from mtl_lightning.cli.config_errors import ParserError
+from mtl_lightning.words import WordLoader
+
+WORDS = "words"
+"""The parser's mode in which ``no`` in a list of labels is a word; see :class:`.WordLoader`."""
 
 
 class Parser(LightningArgumentParser):
@@ -15,3 +21,13 @@ class Parser(LightningArgumentParser):
         if not any(action.dest in ("subcommand", "trainer") for action in self._actions):
             raise TypeError(message) from ex  # a parser of one class; the one above knows the whole configuration
         raise ParserError(message, self) from ex
+
+
+def _load(text: str) -> Any:
+    """What jsonargparse makes of a text; within lists and mappings words stay words, and types decide."""
+    value = yaml.load(text, Loader=WordLoader)
+    several = isinstance(value, list) or (isinstance(value, dict) and any(v is not None for v in value.values()))
+    return value if several else get_loader("yaml")(text)
+
+
+set_loader(WORDS, _load, exceptions=(yaml.YAMLError,))

@@ -6,7 +6,7 @@ from typing import Any
 
 from mtl_lightning.cli.config_errors.classes import class_at, classes, keys_of, parameters
 from mtl_lightning.cli.config_errors.files import Entry, config_files, entries_of, unreadable, without_init_args
-from mtl_lightning.cli.config_errors.types import wrong_type
+from mtl_lightning.cli.config_errors.types import WrongType, wrong_type
 from mtl_lightning.errors import did_you_mean
 
 _UNKNOWN_OPTION = re.compile(r"(?:does not accept option|Option) '([^']+)'|unrecognized arguments: (\S+)")
@@ -85,6 +85,8 @@ def _unknown_class(name: str, arguments: Sequence[str], entries: Sequence[Entry]
     else:
         return f"no class '{name}'; {did_you_mean(name, classes())}"
     key = ".".join(without_init_args(path[:-1] if path[-1] == "class_path" else path))
+    if name in ("None", "none", "NULL"):
+        return f"{place}: '{name}' is no class; to have none, write null: --{key}=null"
     if "." in name:
         return f"{place}: cannot import '{name}' for '{key}'; check module and class, and that it is installed"
     return f"{place}: no class '{name}' for '{key}'; {did_you_mean(name, classes())}"
@@ -108,7 +110,14 @@ def _wrong_value(key: str, details: str, arguments: Sequence[str], entries: Sequ
         where = f"{near[0].place}: '{'.'.join(without_init_args(near[0].path))}'"
     else:
         where = f"'{key}'"
-    return f"{where}: expected {' or '.join(wrong.expected)}, found {wrong.value}"
+    return f"{where}: expected {' or '.join(wrong.expected)}, found {wrong.value}{_hint_of_word(wrong)}"
+
+
+def _hint_of_word(wrong: WrongType) -> str:
+    if wrong.value == "None" and "null" in wrong.expected:
+        return "; Python's None is null here"
+    words = re.search(r"\b(True|False)\b", wrong.value)
+    return "; to mean words, put them in quotes" if words and "str" in " ".join(wrong.expected) else ""
 
 
 def _flag_name(argument: str) -> str | None:

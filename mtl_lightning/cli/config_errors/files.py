@@ -7,6 +7,7 @@ from typing import NamedTuple
 import yaml
 
 from mtl_lightning.errors import did_you_mean
+from mtl_lightning.words import WordLoader
 
 
 class Entry(NamedTuple):
@@ -80,5 +81,5 @@ def _entries(file: str) -> Iterator[Entry]:
 
 def _written(node: yaml.Node) -> str:
     if isinstance(node, yaml.SequenceNode):
-        return str(yaml.safe_load(yaml.serialize(node)))
+        return str(yaml.load(yaml.serialize(node), WordLoader))
     return str(node.value) if isinstance(node, yaml.ScalarNode) else ""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl_lightning.compare.planning import values
-from mtl_lightning.compare.planning.plain_yaml import parse_value, read_plan
+from mtl_lightning.compare.planning.plain_yaml import parse_value, read_yaml
 from mtl_lightning.compare.planning.settings import DeltaM, Launcher, Settings, Split
 from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.paths import expanded
@@ -33,7 +33,7 @@ def parse(arguments: Sequence[str]) -> Settings:
             parser.add_argument(f"--{name}")
     given, rest = parser.parse_known_args(list(arguments))
     files, flags = _leading_files(rest)
-    options: dict[str, Any] = read_plan(given.plan) if given.plan else {}
+    options: dict[str, Any] = read_yaml(given.plan) if given.plan else {}
     options |= {name: value for name in _OPTIONS if (value := getattr(given, name)) is not None}
     options["flags"] = [*_flags(options.get("flags", [])), *flags]
     if files:

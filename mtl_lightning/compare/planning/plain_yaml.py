@@ -1,55 +1,25 @@
 """YAML as jsonargparse reads it: what `compare` takes from a file, and what it writes for its runs. Needs no torch."""
 
-import re
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
 from mtl_lightning.errors import UserError
 from mtl_lightning.paths import expanded
+from mtl_lightning.words import FLOAT, WordLoader
 
 Config = dict[str, Any]
 
 
 def read_yaml(file: str) -> Config:
-    """What a config file holds, as ``fit`` reads it.
+    """What a config or plan file holds, as ``fit`` reads it.
 
     Raises:
         UserError: If it cannot be read or is no mapping.
     """
-    return _read(file, _FileLoader)
-
-
-def read_plan(file: str) -> Config:
-    """What a plan file holds: ``off`` is a word there, as on the command line.
-
-    Raises:
-        UserError: If it cannot be read or is no mapping.
-    """
-    return _read(file, _WordLoader)
-
-
-def parse_value(text: str) -> Any:
-    """What a value on the command line means.
-
-    Only what is surely a number, ``true``, ``false``, ``null``, a list or a mapping is read as one: ``007`` or ``1:30``
-    or ``off`` stay words, of which jsonargparse makes what the parameter is.
-    """
     try:
-        return _rebuilt(yaml.load(text, Loader=_WordLoader)) if text.strip() else text
-    except (yaml.YAMLError, ValueError):
-        return text
-
-
-def dump_yaml(config: Any) -> str:
-    """A config as YAML that jsonargparse reads back as it is, with words that look like numbers in quotes."""
-    return str(yaml.dump(config, Dumper=_Dumper, allow_unicode=True, sort_keys=False))
-
-
-def _read(file: str, loader: Any) -> Config:
-    try:
-        found = yaml.load(Path(expanded(file)).read_text("utf-8"), Loader=loader)
+        found = yaml.load(Path(expanded(file)).read_text("utf-8"), Loader=WordLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"config file {file} cannot be read: {error}") from error
     except (yaml.YAMLError, ValueError) as error:
@@ -59,40 +29,28 @@ def _read(file: str, loader: Any) -> Config:
     return {str(key): _rebuilt(value) for key, value in found.items()}
 
 
+def parse_value(text: str) -> Any:
+    """What a value on the command line means.
+
+    Only what is surely a number, ``true``, ``false``, ``null``, a list or a mapping is read as one: ``007`` or ``1:30``
+    or ``off`` stay words, of which jsonargparse makes what the parameter is.
+    """
+    try:
+        return _rebuilt(yaml.load(text, Loader=WordLoader)) if text.strip() else text
+    except (yaml.YAMLError, ValueError):
+        return text
+
+
+def dump_yaml(config: Any) -> str:
+    """A config as YAML that jsonargparse reads back as it is, with words that look like numbers in quotes."""
+    return str(yaml.dump(config, Dumper=_Dumper, allow_unicode=True, sort_keys=False))
+
+
 def _rebuilt(value: Any) -> Any:
     """The same without sharing: an alias of YAML is one object at several keys, and a change of one would be of all."""
     if isinstance(value, dict):
         return {key: _rebuilt(item) for key, item in value.items()}
     return [_rebuilt(item) for item in value] if isinstance(value, list) else value
-
-
-def _without(*tags: str) -> dict[str, Any]:
-    """What YAML 1.1 makes of plain words, but for some tags."""
-    return {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] not in tags]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-
-_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_FLOAT = "tag:yaml.org,2002:float"
-_FILE_FLOAT = re.compile(  # as in jsonargparse, in whose YAML `1e-3` is a number and a date is a word
-    r"""^(?: [-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?
-          |  [-+]?[0-9][0-9_]*[eE][-+]?[0-9]+
-          |  \.[0-9_]+(?:[eE][-+][0-9]+)?
-          |  [-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*
-          |  [-+]?\.(?:inf|Inf|INF)
-          |  \.(?:nan|NaN|NAN) )$""",
-    re.VERBOSE,
-)
-
-
-class _FileLoader(_SafeLoader):  # type: ignore[misc]
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = _without("timestamp", "float")
-
-
-class _WordLoader(_SafeLoader):  # type: ignore[misc]
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = _without("timestamp", "float", "int", "bool", "value")
 
 
 class _Dumper(yaml.SafeDumper):
@@ -107,14 +65,4 @@ class _Dumper(yaml.SafeDumper):
 
 
 _Dumper.add_representer(str, _Dumper.represent_str)
-_FileLoader.add_implicit_resolver(_FLOAT, _FILE_FLOAT, list("-+0123456789."))
-_Dumper.add_implicit_resolver(_FLOAT, _FILE_FLOAT, list("-+0123456789."))
-_WordLoader.add_implicit_resolver(
-    _FLOAT,
-    re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?$|[-+]?\.inf$|\.nan$"),
-    list("-+0123456789."),
-)
-_WordLoader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"(0|-?[1-9][0-9]*)$"), list("-0123456789"))
-_WordLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789."))  # these need quotes, too

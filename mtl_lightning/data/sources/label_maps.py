@@ -67,7 +67,9 @@ def read_label_map(path: Path, where: str) -> Any:
     """
     try:
         text = existing_file(path).read_text("utf-8-sig")
-        return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        return (
+            json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=yaml.BaseLoader)
+        )  # labels are words
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:

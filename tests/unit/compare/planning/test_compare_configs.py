@@ -8,8 +8,9 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jsonargparse._loaders_dumpers import get_yaml_default_loader
+from jsonargparse import get_loader
 
+from mtl_lightning.cli.parser import WORDS as MODE
 from mtl_lightning.compare.command import run
 from mtl_lightning.compare.planning.configs import DEMO, get_value, read_config, refuse_shared_folders, restricted
 from mtl_lightning.compare.planning.options import parse
@@ -163,17 +164,17 @@ PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) |
 )
 @settings(max_examples=150, deadline=None)
 def test_what_is_written_is_read_back_by_jsonargparse(value):
-    found = yaml.load(dump_yaml({"key": value}), Loader=get_yaml_default_loader())
-    assert difference(found, {"key": value}) == "" and found == {"key": value}
+    found = get_loader(MODE)(dump_yaml({"key": value, "other": 1}))
+    assert difference(found, {"key": value, "other": 1}) == "" and found["key"] == value
 
 
 @given(WORDS)
 @settings(max_examples=150, deadline=None)
 def test_files_are_read_as_jsonargparse_reads_them(tmp_path_factory, word):
     file = tmp_path_factory.getbasetemp() / "word.yaml"
-    file.write_bytes(f"key: {word}".encode())
+    file.write_bytes(f"other: 1\nkey: {word}".encode())
     try:
-        expected = yaml.load(f"key: {word}", Loader=get_yaml_default_loader())
+        expected = get_loader(MODE)(f"other: 1\nkey: {word}")
     except (yaml.YAMLError, ValueError):
         with pytest.raises(UserError):
             read_yaml(str(file))
