@@ -45,6 +45,7 @@ configuration (YAML key = flag; later ones win; environment variables: MTL_<COMM
 _OPTIONS = {
     "fit": """\
   --ckpt_path FILE|FOLDER|last      go on from a checkpoint, a run's folder, or the last run of this name
+  --init_from FILE|FOLDER|best      start a new run from a trained model: its encoder, and heads whose labels fit
   --evaluate val|test|none          what the best checkpoint is evaluated on at the end
   --json FILE                       write those metrics as JSON too
   --wandb auto|online|offline|off   auto: online when logged in, otherwise offline

@@ -4,6 +4,7 @@ from mtl_lightning.checkpoints.best import BestCheckpoint
 from mtl_lightning.checkpoints.contents import checkpoint_config, read_checkpoint
 from mtl_lightning.checkpoints.finding import find_checkpoint
 from mtl_lightning.checkpoints.io import CHECKPOINT_KEY, AtomicCheckpointIO
+from mtl_lightning.checkpoints.warm_start import warm_start
 
 __all__ = [
     "CHECKPOINT_KEY",
@@ -12,4 +13,5 @@ __all__ = [
     "checkpoint_config",
     "find_checkpoint",
     "read_checkpoint",
+    "warm_start",
 ]

@@ -1,6 +1,8 @@
 """LightningCLI with run folders, loggers and checkpoints that suffice alone."""
 
 import os
+import sys
+from collections.abc import Sequence
 from typing import Any, Literal, cast
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -16,6 +18,20 @@ from mtl_lightning.cli.progress import no_bar_can_be_seen
 from mtl_lightning.cli.run_folder import RUN_DIR_VARIABLE, run_directory
 from mtl_lightning.cli.trainer import Trainer
 from mtl_lightning.errors import UserError
+
+
+def start_of_run(config: Any, arguments: Sequence[str]) -> str:
+    """The checkpoint that ``--init_from`` means.
+
+    Raises:
+        UserError: If there is none, or if the command line resumes a run as well.
+    """
+    given = str(config["init_from"])
+    if not config.get("ckpt_path"):
+        return str(find_checkpoint(given, config["name"], last=False, key="init_from"))
+    if {"--init_from", "--ckpt_path"} <= {argument.split("=")[0] for argument in arguments}:
+        raise UserError("--init_from starts a new run and --ckpt_path resumes one; give one of them")
+    return given  # of a config, whose run has started from it long ago
 
 
 class CLI(LightningCLI):
@@ -65,6 +81,8 @@ class CLI(LightningCLI):
                 raise UserError(f"{self.subcommand} needs `--ckpt_path`: a checkpoint, a run's folder, or `best`")
             self.save_config_callback = None
             return
+        if config.get("init_from"):
+            config["init_from"] = start_of_run(config, sys.argv[1:])
         self.run_dir = run_directory(config["name"], config["trainer"]["default_root_dir"], config["ckpt_path"])
         if not config.get("ckpt_path") and any(self.run_dir.glob("checkpoints/*.ckpt")):
             raise UserError(

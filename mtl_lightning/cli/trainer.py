@@ -28,6 +28,7 @@ class Trainer(pl.Trainer):
         model: MultiTaskModule,
         datamodule: MultiTaskDataModule,
         ckpt_path: str | None = None,
+        init_from: str | None = None,
         evaluate: Literal["val", "test", "none"] = "val",
         json: str | None = None,
     ) -> None:
@@ -37,9 +38,13 @@ class Trainer(pl.Trainer):
             model: What to train.
             datamodule: Its data.
             ckpt_path: Checkpoint to go on from: a file, a run's folder, or ``last``.
+            init_from: Checkpoint of a trained model, or the folder of its run, whose encoder and heads (those whose
+                labels fit) a new run starts from; no effect on a run that is resumed.
             evaluate: Split on which to evaluate the best checkpoint at the end.
             json: File for the metrics of that evaluation.
         """
+        if init_from is not None and ckpt_path is None:
+            model.start_from(init_from)
         super().fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
         path = "" if self.best_checkpoint is None else self.best_checkpoint.best_model_path
         if evaluate != "none":

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from mtl_lightning.encoders.vocabularies import difference
 from mtl_lightning.encoders.words import Words
 
 
@@ -110,3 +111,7 @@ class Encoder(nn.Module, ABC):
     def assets(self) -> Assets:
         """What must be kept in a checkpoint so that it suffices alone; nothing by default."""
         return Assets()
+
+    def reads_differently(self, files: Mapping[str, str]) -> str | None:
+        """How a trained encoder with these files (of its assets) reads its inputs otherwise; null: it does not."""
+        return difference(files, self.assets().files) if files else None

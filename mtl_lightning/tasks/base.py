@@ -174,6 +174,20 @@ class Task(nn.Module, ABC):
         logits: Tensor = self.head(self.dropout(hidden))
         return logits
 
+    def inherited(self, state: Mapping[str, Tensor], adapted: Mapping[str, Any]) -> tuple[dict[str, Tensor], str]:
+        """What this task, once built, takes over from a trained one of its name and class.
+
+        Args:
+            state: The trained one's parameters and buffers, by name.
+            adapted: What it had learnt from its data.
+
+        Returns:
+            Parameters and buffers in the shapes of this one's, and in words what they are.
+        """
+        if adapted != self.adapted():
+            return {}, "fresh, it was trained on other data"
+        return fitting(state, self.state_dict()), "taken"
+
     @abstractmethod
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Mean of the loss over the labels that are present, in float32; a scalar."""
@@ -225,6 +239,19 @@ class Task(nn.Module, ABC):
     def higher_is_better(self) -> bool:
         """Direction of the main metric."""
         return self.main_metric not in {LOSS, *self.lower_is_better}
+
+
+def fitting(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a state that another one has under the same names, in the same shapes."""
+    return {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
+
+
+def output_layer(head: nn.Module | None) -> list[str]:
+    """Names of the parameters of a head's last linear map, as the state of its task calls them."""
+    layers = (
+        [name for name, module in head.named_modules() if isinstance(module, nn.Linear)] if head is not None else []
+    )
+    return [".".join(filter(None, ("head", *layers[-1:], part))) for part in ("weight", "bias")]
 
 
 def full_precision(values: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mtl_lightning.errors import UserError
 from mtl_lightning.raw_labels import Counted, Missing, Names, tidy
-from mtl_lightning.tasks.base import LabelScores, Task, index_of, name_of
+from mtl_lightning.tasks.base import LabelScores, Task, fitting, index_of, name_of, output_layer
 from mtl_lightning.tasks.class_catalogue import ranks
 from mtl_lightning.tasks.class_weights import BALANCED, Weights, balanced, balanced_positive, checked, in_order, unseen
 from mtl_lightning.tasks.label_names import position
@@ -134,6 +134,23 @@ class LabelledTask(Task):
             return self._remarks
         order = ", ".join(self.labels[:12]) + (", …" if len(self.labels) > 12 else "")
         return [*self._remarks, f"quadratic_kappa takes the labels in this order: {order}; set `labels` for another"]
+
+    def inherited(self, state: Mapping[str, Tensor], adapted: Mapping[str, Any]) -> tuple[dict[str, Tensor], str]:
+        """The rows of labels that both know; those of others stay fresh."""
+        known, labels = [str(label) for label in adapted.get("labels") or []], self.labels or []
+        if known == labels:
+            return fitting(state, self.state_dict()), f"all {len(labels)} labels"
+        rows = {i: known.index(label) for i, label in enumerate(labels) if label in known}
+        if not rows:
+            return {}, "fresh, it has no label in common with the checkpoint's"
+        own = self.state_dict()
+        outputs = [name for name in output_layer(self.head) if name in own and len(state.get(name, ())) == len(known)]
+        taken = fitting({name: value for name, value in state.items() if name not in outputs}, own)
+        for name in outputs:
+            taken[name] = own[name].clone()
+            taken[name][list(rows)] = state[name][list(rows.values())].to(own[name])
+        fresh = ", ".join(repr(label) for label in [x for x in labels if x not in known][:5])
+        return taken, f"{len(rows)} of {len(labels)} labels" + (f"; fresh: {fresh}" if fresh else "")
 
     def names(self, value: Any) -> list[str]:
         """The label names in one raw value, none if it is missing.

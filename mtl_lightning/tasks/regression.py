@@ -1,7 +1,7 @@
 """A number for each example."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -10,7 +10,7 @@ from torchmetrics import MetricCollection
 
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.raw_labels import Missing, no_label
-from mtl_lightning.tasks.base import Task, full_precision
+from mtl_lightning.tasks.base import Task, fitting, full_precision, output_layer
 from mtl_lightning.tasks.number_metrics import number_metrics
 from mtl_lightning.tasks.scoring import choose
 from mtl_lightning.tasks.targets import LARGEST, Spread, to_number
@@ -64,6 +64,17 @@ class Regression(Task):
 
     def adapted(self) -> dict[str, Any]:
         return {} if self.mean is None or self.std is None else {"mean": self.mean, "std": self.std}
+
+    def inherited(self, state: Mapping[str, Tensor], adapted: Mapping[str, Any]) -> tuple[dict[str, Tensor], str]:
+        """All, scaled so that the predictions in the target's own unit stay what they were."""
+        assert self.mean is not None and self.std is not None, "adapt() comes first"
+        taken = fitting(state, self.state_dict())
+        scale, shift = adapted["std"] / self.std, (adapted["mean"] - self.mean) / self.std
+        for name in output_layer(self.head):
+            if name in taken and (scale, shift) != (1.0, 0.0):
+                offset = shift if name.endswith("bias") else 0.0
+                taken[name] = (taken[name].double() * scale + offset).to(taken[name])
+        return taken, "taken" if (scale, shift) == (1.0, 0.0) else "taken, scaled to the mean and spread of this data"
 
     def encode(self, value: Any) -> float:
         """The standardised target."""

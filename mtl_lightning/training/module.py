@@ -1,6 +1,7 @@
 """The LightningModule that joins encoder, sharing, tasks and weighting."""
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -15,6 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from mtl_lightning.backward import Executor, Step, synchronise_buffers, take_over_reduction
 from mtl_lightning.callbacks.exposure import Exposure
 from mtl_lightning.callbacks.skipping import StopWhenNotFinite
+from mtl_lightning.checkpoints.finding import find_checkpoint
 from mtl_lightning.checkpoints.io import CHECKPOINT_KEY, AtomicCheckpointIO
 from mtl_lightning.data import Batch, StepBatch
 from mtl_lightning.encoders import Encoder, Representation
@@ -32,6 +34,7 @@ from mtl_lightning.training.parameter_groups import parameter_groups
 from mtl_lightning.training.prediction import decodable, decode
 from mtl_lightning.training.randomness import Buffers, RandomState, random_state, same_again, seed_batch
 from mtl_lightning.training.shared_parameters import gradient_source, shared_parameters
+from mtl_lightning.training.starting import take_over
 from mtl_lightning.training.step_log import StepLog
 from mtl_lightning.training.strategies import refuse_split_model
 from mtl_lightning.training.task_names import check_task_names
@@ -109,6 +112,7 @@ class MultiTaskModule(LightningModule):
         self._before_step: Buffers = []
         self._seed: int | None = None
         self._metrics: dict[str, float] = {}
+        self._init_from: Path | None = None
         self._config: dict[str, Any] | None = None
         self.step: Step | None = None
 
@@ -159,12 +163,29 @@ class MultiTaskModule(LightningModule):
             UserError: If a task lacks label names and there is no training data to take them from.
         """
         build_heads(self.tasks, self.encoder.features, training_labels)
+        if self._init_from is not None:
+            take_over(self, self._init_from)
         shared = shared_parameters(self.encoder, self.sharing)
         own = {name: [*task.parameters(), *self.sharing.own_parameters(name)] for name, task in self.tasks.items()}
         source = gradient_source(self._gradient_of, shared)
         parameters = [parameter for _, parameter in shared]
         self._executor = Executor(self.weighting, parameters, own, self._head_gradients, source, self._refresh_every)
         self._executor.check_finite = self._max_skipped is not None
+
+    def start_from(self, trained: str | Path) -> None:
+        """Takes over a trained model's encoder and the heads whose labels fit, once this model is built.
+
+        The weighting and the optimizer start afresh. What is taken is logged.
+
+        Args:
+            trained: A checkpoint, or the folder of a run, which means its best one.
+
+        Raises:
+            UserError: If there is no such checkpoint; later, if its encoder or tokenizer is another one.
+        """
+        self._init_from = find_checkpoint(str(trained), "run", last=False, key="init_from")
+        if self._executor is not None:
+            take_over(self, self._init_from)
 
     def configure_callbacks(self) -> list[Callback]:
         """What every training run needs."""

@@ -1,0 +1,92 @@
+"""What a new model takes over from a trained one: the encoder, and the heads as far as their labels fit."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from mtl_lightning.checkpoints.io import CHECKPOINT_KEY, AtomicCheckpointIO
+from mtl_lightning.encoders import Encoder
+from mtl_lightning.errors import UserError
+from mtl_lightning.tasks import Task
+
+State = Mapping[str, Tensor]
+
+
+class Start(NamedTuple):
+    """What is taken.
+
+    Attributes:
+        state: Parameters and buffers, by their names in the new model.
+        lines: What they are, and what stays fresh, by part of the model.
+    """
+
+    state: dict[str, Tensor]
+    lines: dict[str, str]
+
+
+def warm_start(path: Path, state: State, encoder: Encoder, tasks: Mapping[str, Task]) -> Start:
+    """What a new model takes over from a checkpoint.
+
+    Args:
+        path: The checkpoint.
+        state: State of the new model.
+        encoder: Of the new model.
+        tasks: Of the new model, built.
+
+    Raises:
+        UserError: If the encoder is another one, or reads text with another tokenizer.
+    """
+    checkpoint = AtomicCheckpointIO().load_checkpoint(path)
+    saved, trained = checkpoint[CHECKPOINT_KEY], checkpoint["state_dict"]
+    if other := encoder.reads_differently(saved["assets"]["files"]):
+        raise UserError(f"init_from: {path} was trained with another tokenizer than this encoder's: {other}")
+    taken, lines = _encoder(path, trained, state)
+    shared = {name: value for name, value in _under("sharing.", trained).items() if _fits(state, name, value)}
+    taken |= shared
+    if any(name.startswith("sharing.") for name in state):
+        lines["sharing"] = _counted(shared, _under("sharing.", state))
+    for name, task in tasks.items():
+        found, lines[name] = _head(name, task, saved, trained)
+        taken |= {f"heads.{name}.{key}": value for key, value in found.items()}
+    return Start(taken, lines)
+
+
+def _encoder(path: Path, trained: State, state: State) -> tuple[dict[str, Tensor], dict[str, str]]:
+    own, found = _under("encoder.", state), _under("encoder.", trained)
+    for name in own:
+        if name in found and found[name].shape != own[name].shape:
+            raise UserError(
+                f"init_from: {name} has the shape {list(found[name].shape)} in {path}, here {list(own[name].shape)}; "
+                "give model.encoder the settings of that run"
+            )
+    taken = {name: value for name, value in found.items() if name in own}
+    if own and not taken:
+        raise UserError(f"init_from: the encoder in {path} is another one: no parameter of it is called as one here")
+    return taken, {"encoder": _counted(taken, own)}
+
+
+def _head(name: str, task: Task, saved: Mapping[str, Any], trained: State) -> tuple[Mapping[str, Tensor], str]:
+    if name not in saved["tasks"]:
+        return {}, "fresh, the checkpoint has no such task"
+    config = saved.get("config", {}).get("model", {}).get("tasks", {}).get(name, {})
+    was = (config if isinstance(config, str) else config.get("class_path", "")).rpartition(".")[2]
+    if was and was != type(task).__name__:
+        return {}, f"fresh, it was a {was}"
+    start = f"heads.{name}."
+    own = {key.removeprefix(start): value for key, value in _under(start, trained).items()}
+    return task.inherited(own, saved["tasks"][name])
+
+
+def _under(start: str, state: State) -> dict[str, Tensor]:
+    return {name: value for name, value in state.items() if name.startswith(start)}
+
+
+def _fits(state: State, name: str, value: Tensor) -> bool:
+    return name in state and state[name].shape == value.shape
+
+
+def _counted(taken: State, own: State) -> str:
+    number = sum(value.numel() for value in taken.values())
+    return f"{number:,} of {sum(value.numel() for value in own.values()):,} parameters"
