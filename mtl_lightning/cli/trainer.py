@@ -1,7 +1,8 @@
 """Lightning's Trainer, which also reports what it found."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from math import isfinite
 from pathlib import Path
 from typing import Literal
@@ -49,7 +50,8 @@ class Trainer(pl.Trainer):
         path = "" if self.best_checkpoint is None else self.best_checkpoint.best_model_path
         if evaluate != "none":
             evaluation = super().validate if evaluate == "val" else super().test
-            evaluation(model, datamodule=datamodule, ckpt_path=path or None, verbose=False, weights_only=True)
+            with nullcontext() if evaluate == "test" else without_loggers(self):
+                evaluation(model, datamodule=datamodule, ckpt_path=path or None, verbose=False, weights_only=True)
             title = f"{evaluated(self.best_checkpoint)} on the {_SPLITS[evaluate]} split"
             self._report(model, evaluate, title, json, per_label=evaluate == "test")
         if self.is_global_zero and Path(self.default_root_dir, "config.yaml").is_file():
@@ -136,6 +138,16 @@ class Trainer(pl.Trainer):
             print_results(model.results[split], model.tasks, title, per_label)
             if json is not None:
                 write_json(model.results[split], json)
+
+
+@contextmanager
+def without_loggers(trainer: pl.Trainer) -> Iterator[None]:
+    """Evaluates again without a further point on the curves of the validations during training."""
+    loggers, trainer.loggers = trainer.loggers, []
+    try:
+        yield
+    finally:
+        trainer.loggers = loggers
 
 
 def _check_any(table: Dataset, refused: Mapping[int, str]) -> None:
