@@ -30,6 +30,7 @@ class Passes:
 
     Attributes:
         sizes: Number of rows of each batch of a pass, of all processes.
+        lent: Number of rows that the last batch takes of the one before it; it depends on the number of processes.
     """
 
     def __init__(
@@ -45,7 +46,10 @@ class Passes:
         self.stretch = batch_size * num_replicas * bucket
         self.max_tokens = max_tokens
         self.lengths = lengths if max_tokens is None else np.minimum(rounded_up(lengths), max_tokens)
-        self.sizes = _spread(self._sizes(batch_size, drop_last), 2 * num_replicas)
+        self.sizes = self._sizes(batch_size, drop_last)
+        self.lent = _lent(self.sizes, 2 * num_replicas)
+        if self.lent:
+            self.sizes[-2:] += [-self.lent, self.lent]
 
     def draws(self, sizes: Sequence[int], skip: int, key: Sequence[int]) -> Iterator[np.ndarray]:
         """What is drawn in an epoch, pass after pass, each shuffled anew.
@@ -109,19 +113,17 @@ class Passes:
         return np.array(sizes, dtype=np.int64)
 
 
-def _spread(sizes: np.ndarray, least: int) -> np.ndarray:
-    """Sizes of batches, the last of which has ``least`` rows if the one before it can spare them.
+def _lent(sizes: np.ndarray, least: int) -> int:
+    """How many rows the last of some batches takes of the one before it to have ``least``; 0 if that has too few.
 
     That the rows which it takes are longer than its own does not matter: at least as many of them fitted into the batch
     that they come from.
 
-    >>> _spread(np.array([8, 8, 1]), 2)
-    array([8, 7, 2])
+    >>> _lent(np.array([8, 8, 1]), 2)
+    1
     """
     lent = max(least - int(sizes[-1]), 0) if len(sizes) > 1 else 0
-    if lent and sizes[-2] - lent >= least:
-        sizes[-2:] += [-lent, lent]
-    return sizes
+    return lent if lent and sizes[-2] - lent >= least else 0
 
 
 def rounded_up(lengths: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from math import ceil
 from typing import Any
 
+from mtl_lightning.data.passes import Passes
 from mtl_lightning.data.position import Position, position
 from mtl_lightning.data.sampler import StepSampler
 from mtl_lightning.data.schedules import Moment, Score
@@ -94,6 +95,9 @@ class Progress:
             "data.schedule": f"{type(self._sampler.schedule).__name__} {schedule}",
             "data.max_tokens": self._sampler.max_tokens,
             "data.drop_last": self._sampler.drop_last,
+            "the number of examples that the last batch takes of the one before": {
+                name: passes.lent for name, passes in self._sampler.passes.items() if isinstance(passes, Passes)
+            },
             "the number of training examples": self.sizes,
             "data.batch_size times the number of processes": dict(self._sampler.global_batch_sizes),
             "the number of batches": dict(self._sampler.num_batches),
@@ -101,7 +105,7 @@ class Progress:
 
     def _check(self, saved: Mapping[str, Any], start: Position) -> None:
         for name, now in self._plan().items():
-            then = saved.get(name, False if name == "data.drop_last" else None)  # not there in version 0.1
+            then = saved[name] if name in saved else _unsaved(now)
             if then != now:
                 raise UserError(
                     f"the checkpoint was saved in the middle of epoch {start.epoch}, after {start.batch} batches, and "
@@ -113,3 +117,8 @@ class Progress:
         if saved["epoch"] == epoch:
             scores = {name: [Score(*score) for score in found] for name, found in saved["scores"].items()}
             self._moment = Moment(**{**saved, "scores": scores})
+
+
+def _unsaved(now: Any) -> Any:
+    """What was the case in version 0.1, whose checkpoints do not say it."""
+    return dict.fromkeys(now, 0) if isinstance(now, dict) else False

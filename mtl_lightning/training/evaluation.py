@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
 from mtl_lightning.tasks import Task
+from mtl_lightning.training.empty_states import give_types
 from mtl_lightning.training.extents import Extents
 
 _LOG = logging.getLogger(__name__)
@@ -106,6 +107,7 @@ class Evaluation(nn.Module):
         losses, counts = _synchronised(self.losses)
         for name, loss, count in zip(self.names, losses.tolist(), counts.tolist(), strict=True):
             if count:
+                give_types(self._of(name), tasks[name])
                 values = _synchronised(self._of(name))
                 report = tasks[name].report(values.pop(REPORT)) if REPORT in values else {}
                 results.metrics[name] = {**{k: float(v) for k, v in values.items()}, "loss": loss}

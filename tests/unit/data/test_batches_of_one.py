@@ -81,6 +81,21 @@ def test_drop_last_of_fewer_examples_than_a_batch() -> None:
     assert sampler.num_batches == {"a": 0}
 
 
+def test_another_number_of_processes_is_refused_in_mid_epoch_where_last_batches_differ() -> None:
+    plans = []
+    for size, world in ((18, 1), (18, 2), (20, 1), (20, 2)):
+        progress = Progress(None, 0, {})
+        progress._sampler = StepSampler(
+            *({"a": np.ones(size)}, {"a": {}}, {"a": 8 // world}, RoundRobin(), lambda e: Moment(0, e, 1)),
+            num_replicas=world,
+        )
+        plans.append(progress._plan())
+    assert plans[0] != plans[1]  # the last batch has 2 examples, or 4
+    assert plans[2] == plans[3]
+    takes = "the number of examples that the last batch takes of the one before"
+    assert [plan[takes] for plan in plans] == [{"a": 0}, {"a": 2}, {"a": 0}, {"a": 0}]
+
+
 def test_a_checkpoint_that_knows_nothing_of_drop_last_was_saved_without_it() -> None:
     for drop_last in (False, True):
         progress = Progress(None, 0, {})

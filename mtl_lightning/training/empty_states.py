@@ -1,0 +1,42 @@
+"""Metrics of a process that has seen no label of a task, while others have."""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchmetrics import Metric, MetricCollection
+
+from mtl_lightning.data.collation import stack
+from mtl_lightning.tasks import Task
+
+
+def give_types(metrics: MetricCollection, task: Task) -> None:
+    """Makes states that are empty lists empty tensors of the type that other processes have.
+
+    torchmetrics takes float32 and one dimension for all of them. If others hold integers, or [N, C], processes would
+    send each other what the receiver does not expect, which ends them or lets them wait for ever.
+
+    Args:
+        metrics: Of this process.
+        task: Whose metrics they are, built.
+    """
+    if not any(_empty_lists(metric) for metric in metrics.values()):
+        return
+    sample = task.metrics()
+    task.update(sample, *_example(task))
+    for name, metric in metrics.items():
+        for state in _empty_lists(metric):
+            found = sample[name].metric_state[state]
+            if isinstance(found, list) and found:
+                setattr(metric, state, [found[0][:0].to(metric.device)])
+
+
+def _empty_lists(metric: Metric) -> list[str]:
+    return [name for name, state in metric.metric_state.items() if isinstance(state, list) and not state]
+
+
+def _example(task: Task) -> tuple[Tensor, Tensor]:
+    """Logits and a target that is present, of one example with one position."""
+    missing = task.encode(None)
+    if task.level == "tokens":
+        return torch.zeros(1, 1, task.num_outputs), torch.zeros(1, 1, dtype=torch.int64)
+    return torch.zeros(1, task.num_outputs), torch.zeros_like(stack([np.asarray(missing)], task.missing))
