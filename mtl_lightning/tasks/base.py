@@ -1,7 +1,7 @@
 """What a task is: head, loss, metrics and decoding of one prediction problem."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from numbers import Number
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -226,6 +226,14 @@ class Task(nn.Module, ABC):
     def report(self, counts: Any) -> Mapping[str, LabelScores]:
         """Per-label scores from what ``label_counts`` computed: label name → scalars. Empty where there are none."""
         return {}
+
+    def undefined(self, constant: float) -> Collection[str]:
+        """The metrics that say nothing where all targets are equal.
+
+        Args:
+            constant: The encoded label that they all are.
+        """
+        return ()
 
     def describe(self, metric: str) -> str:
         """A metric as tables show it: its name, and what it is an average of or which label it is of."""

@@ -35,15 +35,12 @@ def in_order(key: str, given: Mapping[str | int, float], labels: Sequence[str]) 
     Raises:
         UserError: If a label is missing or unknown.
     """
-    known = set(labels)
-    for name in given:
-        if name not in known:
-            position(key, name, labels)
-    if missing := [label for label in labels if label not in given]:
+    found = {name if name in labels else labels[position(key, name, labels)]: given[name] for name in given}
+    if missing := [label for label in labels if label not in found]:
         raise UserError(
             f"`{key}` misses {_few(missing)}; give each of the {len(labels)} labels a weight, or set it to `{BALANCED}`"
         )
-    return [given[label] for label in labels]
+    return [found[label] for label in labels]
 
 
 def balanced(counts: Mapping[str, int]) -> dict[str | int, float]:

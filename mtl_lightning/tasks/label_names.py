@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.raw_labels import Names
 
 _TRUTHS = ("True", "False")
 
@@ -18,7 +19,8 @@ def position(key: str, name: str | int, labels: Sequence[str]) -> int:
     Raises:
         UserError: If it is none of them.
     """
-    if (text := str(name)) in labels:
-        return labels.index(text)
+    text = str(name)
+    if (found := Names(labels).find(text)) is not None:
+        return found
     quoted = " (YAML reads yes, no, on and off as truth values: quote them)" if text in _TRUTHS else ""
     raise UserError(f"`{key}` names the unknown label '{text[:60]}'{quoted}; {did_you_mean(text, labels)}")

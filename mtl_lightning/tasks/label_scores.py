@@ -12,6 +12,22 @@ Average = Literal["macro", "micro", "weighted"]
 AVERAGES: tuple[Average, ...] = ("macro", "micro", "weighted")
 
 
+AGREEMENTS = ("mcc", "kappa", "quadratic_kappa")
+"""Scores that compare agreement with chance; where all targets are one label, there is nothing to agree on."""
+
+FOUND = ("f1", "precision", "recall")
+"""Scores that tell what was found of a label; where it is nowhere, there is nothing to find."""
+
+
+def with_averages(names: Sequence[str]) -> list[str]:
+    """Names of scores, plain and with each average.
+
+    >>> with_averages(["f1"])
+    ['f1', 'f1_macro', 'f1_micro', 'f1_weighted']
+    """
+    return [f"{name}{how}" for name in names for how in ("", *(f"_{average}" for average in AVERAGES))]
+
+
 def ratio(part: Tensor, whole: Tensor) -> Tensor:
     """``part / whole``, 0 where the whole is empty, as in scikit-learn."""
     return torch.where(whole > 0, part / torch.where(whole > 0, whole, 1), 0.0)

@@ -6,12 +6,13 @@ from typing import Any
 
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.raw_labels import Counted, as_setting, likely_missing, look, tidy
-from mtl_lightning.tasks.lists import looks_like_list
+from mtl_lightning.tasks.lists import listed, looks_like_list
 
 Tally = Mapping[str, int]
 """How often each label name occurs."""
 
 _SHOWN = 3
+_LONG = 200
 _FEW = 10
 """So many labels that occur once each may be a small example; with more of them nothing can be learnt."""
 
@@ -63,6 +64,9 @@ def _rare(tally: Tally) -> str | None:
         raise UserError(f"{said}, each once, such as {_examples(tally)}: {ask} If it is meant, list them in `labels`")
     if len(tally) > _FEW and 2 * len(tally) > total:
         return f"{said}, such as {_examples(tally)}: {ask}"
+    longest = max(tally, key=len)
+    if len(longest) > _LONG:
+        return f"the label {shown(longest, 40)} has {len(longest):,} characters: {ask}"
     return None
 
 
@@ -86,14 +90,14 @@ def _alike(tally: Tally) -> str | None:
 
 
 def _lists(tally: Tally, several: str) -> str | None:
-    lists = [name for name in tally if looks_like_list(name)]
+    lists = [name for name in tally if _is_list(name)]
     return f"labels such as {_examples(lists)} look like lists: {several.format(',')}" if lists else None
 
 
 def _parts(tally: Tally, several: str) -> str | None:
     """Labels such as ``a|b`` where ``a`` or ``b`` is part of another one, too."""
     for separator in "|;,":
-        joint = [name for name in tally if separator in name.strip(separator) and not looks_like_list(name)]
+        joint = [name for name in tally if separator in name.strip(separator) and not _is_list(name)]
         parts = Counter(tidy(part) for name in joint for part in set(name.split(separator)))
         alone = set(tally).difference(joint)
         if any(count > 1 or part in alone for part, count in parts.items()):
@@ -112,6 +116,16 @@ def _numbers(tally: Tally) -> str | None:
 
 
 _MEANT = "if they are meant, list all labels in `labels`"
+
+
+def _is_list(name: str) -> bool:
+    """Whether a name is the text of a list; a single word in brackets, such as ``[UNK]``, is none."""
+    if not looks_like_list(name) or not set(name) & set(",'\""):
+        return False
+    try:
+        return listed(name) is not None
+    except UserError:
+        return True
 
 
 def _is_number(name: str) -> bool:

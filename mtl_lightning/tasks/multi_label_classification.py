@@ -15,7 +15,7 @@ from mtl_lightning.tasks.base import full_precision, name_of
 from mtl_lightning.tasks.class_weights import in_order
 from mtl_lightning.tasks.curves import CURVES, CurveScore, curve_metrics
 from mtl_lightning.tasks.label_counts import MultiLabelCounts
-from mtl_lightning.tasks.label_scores import RATIOS, mean_matthews
+from mtl_lightning.tasks.label_scores import FOUND, RATIOS, mean_matthews, with_averages
 from mtl_lightning.tasks.labelled import LabelledTask, fill_missing
 from mtl_lightning.tasks.lists import listed
 from mtl_lightning.tasks.losses import check_gamma, mean_binary_cross_entropy
@@ -166,6 +166,9 @@ class MultiLabelClassification(LabelledTask):
                 metric.update(predicted, targets)
             elif complete.any():
                 metric.update(predicted[complete].long(), targets[complete].long())
+
+    def undefined(self, constant: float) -> set[str]:
+        return {"mcc", *(with_averages(FOUND) if constant == 0 else ())}
 
     def decode(self, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
         assert self.labels is not None

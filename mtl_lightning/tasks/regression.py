@@ -109,6 +109,9 @@ class Regression(Task):
         if present.any():
             metrics.update(self._predict(logits)[present], full_precision(targets[present]))
 
+    def undefined(self, constant: float) -> set[str]:
+        return {"pearson", "spearman", "ccc", "r2", "explained_variance"}
+
     def decode(self, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
         assert self.mean is not None and self.std is not None, "adapt() comes first"
         return [{"value": value * self.std + self.mean} for value in self._predict(logits).tolist()]

@@ -15,7 +15,7 @@ from mtl_lightning.tasks.class_catalogue import class_metrics
 from mtl_lightning.tasks.curves import CURVES, CurveScore, curve_metrics
 from mtl_lightning.tasks.label_counts import LabelCounts
 from mtl_lightning.tasks.label_names import position
-from mtl_lightning.tasks.label_scores import RATIOS
+from mtl_lightning.tasks.label_scores import AGREEMENTS, FOUND, RATIOS
 from mtl_lightning.tasks.labelled import LabelledTask, fill_missing
 from mtl_lightning.tasks.losses import check_fraction, check_gamma, mean_cross_entropy
 from mtl_lightning.tasks.scoring import Catalogue, Scoring, check_effect, choose
@@ -133,6 +133,11 @@ class SequenceClassification(LabelledTask):
                 metric.update(scores[:, labels], one_hot(targets, self.num_outputs)[:, labels])
             else:
                 metric.update(scores.argmax(-1), targets)
+
+    def undefined(self, constant: float) -> set[str]:
+        plain = self._scoring.average is None and self._scoring.over is None
+        negative = self.positive_index is not None and plain and constant != self.positive_index
+        return {*AGREEMENTS, *(FOUND if negative else ())}
 
     def _curve_labels(self) -> list[int]:
         """Positions of the labels that areas are taken of."""

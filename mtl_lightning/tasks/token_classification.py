@@ -14,7 +14,7 @@ from mtl_lightning.tasks.base import IGNORE, InputWords, LabelScores, full_preci
 from mtl_lightning.tasks.class_catalogue import class_metrics
 from mtl_lightning.tasks.class_weights import in_order
 from mtl_lightning.tasks.label_counts import LabelCounts
-from mtl_lightning.tasks.label_scores import RATIOS
+from mtl_lightning.tasks.label_scores import AGREEMENTS, FOUND, RATIOS, with_averages
 from mtl_lightning.tasks.labelled import LabelledTask, fill_missing, per_label
 from mtl_lightning.tasks.lists import listed
 from mtl_lightning.tasks.losses import check_fraction, check_gamma, mean_cross_entropy
@@ -152,6 +152,11 @@ class TokenClassification(LabelledTask):
 
     def update(self, metrics: MetricCollection, logits: Tensor, targets: Tensor) -> None:
         metrics.update(logits.argmax(-1), targets)
+
+    def undefined(self, constant: float) -> set[str]:
+        assert self.labels is not None
+        outside = self.scheme == "bio" and self.labels[int(constant)] == "O"
+        return set(with_averages(FOUND) if outside else AGREEMENTS)
 
     def decode(self, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
         assert mask is not None and self.labels is not None

@@ -114,9 +114,11 @@ class Evaluation(nn.Module):
                 results.reports[name] = {
                     label: {score: float(v) for score, v in row.items()} for label, row in report.items()
                 }
-        low, high = _synchronised(self.extents)
-        equal = zip(self.names, (low == high).tolist(), strict=True)
-        results.constant = {name for name, same in equal if same}
+        for name, low, high in zip(self.names, *_synchronised(self.extents).tolist(), strict=True):
+            if low == high:
+                results.constant.add(name)
+                undefined = results.metrics[name].keys() & set(tasks[name].undefined(low))
+                results.metrics[name].update(dict.fromkeys(undefined, math.nan))
         means, counts = _synchronised(self.joint)
         joint = zip(self.datasets, means.tolist(), counts.tolist(), strict=True)
         results.joint = {name: mean for name, mean, count in joint if count}
@@ -126,15 +128,17 @@ class Evaluation(nn.Module):
     def warn_of_undefined(self, results: Results, split: str) -> None:
         """Logs once for each metric that it is not defined, and why."""
         for task in results.metrics:
-            names = ", ".join(f"'{label}'" for label in results.absent(task))
-            reason = f"no example of split '{split}' has the label {names}"
-            if not names:
-                reason = f"all targets of split '{split}' are equal"
-            for metric in results.undefined(task):
-                if (task, metric) not in self._warned:
-                    effect = f"{metric} is not defined there; it is NaN and counts for no average"
-                    _LOG.warning(f"task '{task}': {reason}, so {effect}")
-                self._warned.add((task, metric))
+            new = [metric for metric in results.undefined(task) if (task, metric) not in self._warned]
+            self._warned.update((task, metric) for metric in new)
+            if not new:
+                continue
+            reason = f"all targets of split '{split}' are equal"
+            if absent := results.absent(task):
+                reason = f"no example of split '{split}' has the label {_few(absent)}"
+            effect = "is not defined there; it is NaN and counts for no average"
+            if len(new) > 1:
+                effect = "are not defined there; they are NaN and count for no average"
+            _LOG.warning(f"task '{task}': {reason}, so {', '.join(new)} {effect}")
 
     def reset(self) -> None:
         """Forgets all batches."""
@@ -180,6 +184,8 @@ def _synchronised(metrics: Metric | MetricCollection) -> Any:
     with warnings.catch_warnings():
         # A process may have had no label of a task that others had labels of; its counts of 0 are right.
         warnings.filterwarnings("ignore", message="The ``compute`` method of metric")
+        # Where targets are all equal, that is said once, with the task and the split.
+        warnings.filterwarnings("ignore", message="The variance of predictions or target is close to zero")
         return metrics.compute()
 
 
@@ -190,6 +196,11 @@ def _average(tasks: Mapping[str, Task], results: Results) -> float:
         if tasks[name].main_metric not in results.undefined(name)
     ]
     return sum(scores) / len(scores) if scores else math.nan
+
+
+def _few(labels: Sequence[str]) -> str:
+    some = ", ".join(f"'{label[:40]}'" for label in labels[:5])
+    return some if len(labels) <= 5 else f"{some} and {len(labels) - 5} more"
 
 
 def _plain(value: Any) -> Any:

@@ -97,6 +97,7 @@ DOUBTS: dict[str, tuple[list[Any], str]] = {
     "joined": (["a|b", "a", "b"], "'a|b' look like several joined by '|': for several labels an example, use `Multi"),
     "joined-by-comma": (["a,b", "c,a", "d"], "look like several joined by ','"),
     "measurements": (["0.5", "1.5", "2.5"] * 2, "all labels are numbers, such as '0.5' and '1.5': if they measure"),
+    "long": (["a" * 300, "b"], f"the label {'a' * 300!r:.37}…' has 300 characters: is its column an id, a free text"),
     "rare": ([f"text {i}" for i in range(20)] + ["text 0"] * 2, "has 20 labels in 22 places, such as 'text 0' and"),
 }
 
@@ -110,7 +111,16 @@ def test_doubtful_labels_are_said_in_a_line(values: list[Any], doubt: str) -> No
 
 @pytest.mark.parametrize(
     "values",
-    [["pos", "neg"], [-1, 0, 1], ["+", "-"], ["C", "C++", "C#"], ["a, b", "c"], ["1", "2", "10"], ["NN", "NNS", "."]],
+    [
+        ["pos", "neg"],
+        [-1, 0, 1],
+        ["+", "-"],
+        ["C", "C++", "C#"],
+        ["a, b", "c"],
+        ["1", "2", "10"],
+        ["NN", "NNS", "."],
+        ["[UNK]", "(b)", "c"],
+    ],
     ids=str,
 )
 def test_labels_in_order_are_not_remarked_upon(values: list[Any]) -> None:

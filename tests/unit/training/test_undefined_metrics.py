@@ -1,12 +1,20 @@
 """A metric that the targets of an evaluation leave undefined counts for no average, and is said once."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from mtl_lightning.tasks import IGNORE, Regression, SequenceClassification, Task
+from mtl_lightning.tasks import (
+    IGNORE,
+    MultiLabelClassification,
+    Regression,
+    SequenceClassification,
+    Task,
+    TokenClassification,
+)
 from mtl_lightning.training.evaluation import Evaluation, Results
 from mtl_lightning.training.extents import Extents
 
@@ -58,7 +66,39 @@ def test_different_targets_count(caplog: pytest.LogCaptureFixture) -> None:
         (results.metrics["number"]["pearson"] + results.metrics["kind"]["accuracy"]) / 2
     )
     evaluation.warn_of_undefined(results, "val")
-    assert len(caplog.messages) == 1 and "has the label 'b', so auroc is not defined" in caplog.messages[0]
+    assert len(caplog.messages) == 1 and "has the label 'b', so auroc, f1 are not defined" in caplog.messages[0]
+
+
+METRICS = ["accuracy", "f1", "recall", "mcc", "f1_macro"]
+
+
+@pytest.mark.parametrize(
+    ("task", "target", "undefined"),
+    [
+        (SequenceClassification(["a", "b"], metrics=METRICS), 0, {"f1", "recall", "mcc"}),
+        (SequenceClassification(["a", "b"], metrics=METRICS), 1, {"mcc"}),
+        (SequenceClassification(["a", "b"], metrics=METRICS, positive="a"), 1, {"f1", "recall", "mcc"}),
+        (SequenceClassification(["a", "b"], metrics=METRICS, average="macro"), 0, {"mcc"}),
+        (Regression(0.0, 1.0, metrics=["r2", "spearman", "ccc", "mae"]), 2.5, {"pearson", "r2", "spearman", "ccc"}),
+        (
+            MultiLabelClassification(["a", "b"], metrics=["f1", "f1_micro", "mcc"]),
+            [0.0, 0.0],
+            {"f1", "f1_micro", "mcc"},
+        ),
+        (TokenClassification("bio", labels=["O", "B-x", "I-x"]), [0, 0], {"f1", "precision", "recall"}),
+        (TokenClassification(labels=["O", "x"], metrics=["accuracy", "mcc"]), [1, 1], {"mcc"}),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Task) else str(value),
+)
+def test_what_equal_targets_leave_undefined(task: Task, target: Any, undefined: set[str]) -> None:
+    task.build(2)
+    evaluation, targets = Evaluation({"task": task}), torch.tensor([target] * 4)
+    logits = torch.randn(*(4, 2)[: 2 if task.level == "tokens" else 1], task.num_outputs)
+    evaluation.update("data", {"task": task}, {"task": logits}, {"task": targets}, {"task": targets.numel()})
+    results = evaluation.compute({"task": task})
+    found = {name for name, value in results.metrics["task"].items() if math.isnan(value)}
+    assert found == undefined | ({"auroc"} & results.metrics["task"].keys())
+    assert set(results.undefined("task")) == found
 
 
 def test_extents_start_anew() -> None:
