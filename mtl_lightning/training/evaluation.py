@@ -1,6 +1,5 @@
 """Metrics of all tasks over an evaluation, and what they add up to."""
 
-import logging
 import math
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,8 +13,7 @@ from torchmetrics import Metric, MetricCollection
 from mtl_lightning.tasks import Task
 from mtl_lightning.training.empty_states import give_types
 from mtl_lightning.training.extents import Extents
-
-_LOG = logging.getLogger(__name__)
+from mtl_lightning.training.undefined import Undefined
 
 REPORT = "label_counts"
 """Name of the metric of a task that feeds its per-label report."""
@@ -33,6 +31,7 @@ class Results:
             not defined on these examples does not count.
         reports: By task and label, ``precision``, ``recall``, ``f1`` and ``support``.
         constant: The tasks whose targets are all equal.
+        scores: What the average is taken of.
     """
 
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -40,6 +39,7 @@ class Results:
     average: float = math.nan
     reports: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     constant: set[str] = field(default_factory=set)
+    scores: list[float] = field(default_factory=list)
 
     def undefined(self, task: str) -> list[str]:
         """The metrics that are NaN because of the targets: some labels are absent, or all targets are equal.
@@ -76,7 +76,7 @@ class Evaluation(nn.Module):
         self.datasets = list(datasets)
         self.joint = Means(len(self.datasets))
         self.extents = Extents(len(self.names))
-        self._warned: set[tuple[str, str]] = set()
+        self._undefined = Undefined()
 
     def update(
         self,
@@ -122,23 +122,13 @@ class Evaluation(nn.Module):
         means, counts = _synchronised(self.joint)
         joint = zip(self.datasets, means.tolist(), counts.tolist(), strict=True)
         results.joint = {name: mean for name, mean, count in joint if count}
-        results.average = _average(tasks, results)
+        results.scores = _scores(tasks, results)
+        results.average = sum(results.scores) / len(results.scores) if results.scores else math.nan
         return results
 
     def warn_of_undefined(self, results: Results, split: str) -> None:
-        """Logs once for each metric that it is not defined, and why."""
-        for task in results.metrics:
-            new = [metric for metric in results.undefined(task) if (task, metric) not in self._warned]
-            self._warned.update((task, metric) for metric in new)
-            if not new:
-                continue
-            reason = f"all targets of split '{split}' are equal"
-            if absent := results.absent(task):
-                reason = f"no example of split '{split}' has the label {_few(absent)}"
-            effect = "is not defined there; it is NaN and counts for no average"
-            if len(new) > 1:
-                effect = "are not defined there; they are NaN and count for no average"
-            _LOG.warning(f"task '{task}': {reason}, so {', '.join(new)} {effect}")
+        """Logs once what is not defined, and why; see :class:`.undefined.Undefined`."""
+        self._undefined.warn(self.names, results, split)
 
     def reset(self) -> None:
         """Forgets all batches."""
@@ -189,18 +179,13 @@ def _synchronised(metrics: Metric | MetricCollection) -> Any:
         return metrics.compute()
 
 
-def _average(tasks: Mapping[str, Task], results: Results) -> float:
-    scores = [
+def _scores(tasks: Mapping[str, Task], results: Results) -> list[float]:
+    """The main metrics that are defined, negative where lower is better."""
+    return [
         values[tasks[name].main_metric] * (1 if tasks[name].higher_is_better else -1)
         for name, values in results.metrics.items()
         if tasks[name].main_metric not in results.undefined(name)
     ]
-    return sum(scores) / len(scores) if scores else math.nan
-
-
-def _few(labels: Sequence[str]) -> str:
-    some = ", ".join(f"'{label[:40]}'" for label in labels[:5])
-    return some if len(labels) <= 5 else f"{some} and {len(labels) - 5} more"
 
 
 def _plain(value: Any) -> Any:

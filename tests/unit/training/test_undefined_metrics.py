@@ -101,6 +101,15 @@ def test_what_equal_targets_leave_undefined(task: Task, target: Any, undefined: 
     assert set(results.undefined("task")) == found
 
 
+def test_a_task_without_a_label_and_an_average_of_nothing_are_said(caplog: pytest.LogCaptureFixture) -> None:
+    evaluation, results = evaluated(number=[1.0, 1.0, 1.0], kind=[IGNORE] * 3)
+    assert math.isnan(results.average)
+    for _ in range(2):
+        evaluation.warn_of_undefined(results, "val")
+    assert [line.split(":")[0] for line in caplog.messages] == ["task 'number'", "task 'kind'", "val/average is NaN"]
+    assert caplog.messages[1] == "task 'kind': no example of split 'val' has a label; it counts for no average"
+
+
 def test_extents_start_anew() -> None:
     extents = Extents(1)
     extents.update(0, torch.tensor([1.0, 2.0]), math.nan)
