@@ -25,8 +25,9 @@ Give COMMAND --help for its options; --version prints the version.
 """
 
 _COMMON = """\
-configuration (YAML key = flag; later ones win; environment variables: MTL_<COMMAND>__<KEY>, dots as '__'):
-  --config FILE                     a YAML file; may be given several times
+configuration (flags win over environment variables, MTL_<COMMAND>__<KEY> with dots as '__', and these over files):
+  --config FILE                     a YAML file; may be given several times: later ones add tasks, data sets and other
+                                    entries, null removes one; another class keeps no argument of the one before
   --print_config                    print the whole resolved configuration and stop
   --seed_everything N               seed of everything that is random
   --name NAME                       name of the run; its files go to runs/NAME/<time>

@@ -5,8 +5,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import yaml
-
 from mtl_lightning.checkpoints.io import CHECKPOINT_KEY, AtomicCheckpointIO
 from mtl_lightning.errors import UserError
 
@@ -23,15 +21,15 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def checkpoint_config(path: Path, stack: ExitStack) -> Path:
-    """Writes the configuration inside a checkpoint to a file, with labels and tokenizer filled in.
+def checkpoint_config(path: Path, stack: ExitStack) -> dict[str, Any]:
+    """The configuration inside a checkpoint, with labels and tokenizer filled in.
 
     Args:
         path: The checkpoint.
-        stack: Removes the temporary folder when it closes.
+        stack: Removes the temporary folder, in which the tokenizer's files are, when it closes.
 
     Returns:
-        A YAML file with ``model``, ``data``, ``name`` and ``seed_everything``.
+        ``model``, ``data``, ``name`` and ``seed_everything``.
     """
     folder = Path(stack.enter_context(TemporaryDirectory(prefix="mtl_lightning-")))
     saved = read_checkpoint(path)[CHECKPOINT_KEY]
@@ -43,6 +41,4 @@ def checkpoint_config(path: Path, stack: ExitStack) -> Path:
     for name, value in saved["assets"]["init_args"].items():
         filled = value.replace("{folder}", str(folder)) if isinstance(value, str) else value
         config["model"]["encoder"].setdefault("init_args", {})[name] = filled
-    target = folder / "mtl_lightning_config.yaml"
-    target.write_text(yaml.safe_dump(config, allow_unicode=True, sort_keys=False), "utf-8")
-    return target
+    return config

@@ -1,38 +1,27 @@
 """The configuration that a command starts from."""
 
-import os
-from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 
 from mtl_lightning.checkpoints import checkpoint_config, find_checkpoint
+from mtl_lightning.cli.configuration.given import Given
 from mtl_lightning.demo import DEMO
 from mtl_lightning.errors import UserError
+from mtl_lightning.paths import expanded
 
 
-def with_base_config(arguments: Sequence[str], stack: ExitStack) -> list[str]:
-    """Puts the configuration that a command starts from before those that the user gave.
+def with_base_config(given: Given, stack: ExitStack) -> Given:
+    """Adds the configuration that a command starts from where the user names none.
 
-    Without a config, ``fit`` runs the demo, and the other commands take what is inside the checkpoint.
+    Then ``fit`` runs the demo, and the other commands take what is inside the checkpoint.
     """
-    command, options = arguments[0], arguments[1:]
-    if "--help_all" in options:
-        return [command, "--help"]
-    configured = any(o in ("--config", "-c") or o.startswith(("--config=", "-c=")) for o in options)
-    if configured or os.environ.get(f"MTL_{command.upper()}__CONFIG"):
-        return [command, *options]
-    if command == "fit":
-        return [command, "--config", str(DEMO), *options]
-    checkpoint = _option("--ckpt_path", options)
+    if given.files:
+        return given
+    if given.command == "fit":
+        return replace(given, files=(str(DEMO),))
+    checkpoint = given.get("ckpt_path")
     if checkpoint is None:
-        raise UserError(f"{command} needs `--ckpt_path` (a checkpoint suffices alone), or `--config` as well")
-    path = find_checkpoint(checkpoint, _option("--name", options) or "run", last=False)
-    return [command, "--config", str(checkpoint_config(path, stack)), *options, "--ckpt_path", str(path)]
-
-
-def _option(name: str, options: Sequence[str]) -> str | None:
-    for position, option in enumerate(options):
-        if option == name and position + 1 < len(options):
-            return options[position + 1]
-        if option.startswith(f"{name}="):
-            return option.split("=", 1)[1]
-    return None
+        raise UserError(f"{given.command} needs `--ckpt_path` (a checkpoint suffices alone), or `--config` as well")
+    path = find_checkpoint(expanded(checkpoint, "--ckpt_path"), given.get("name") or "run", last=False)
+    found = replace(given, flags=(*given.flags, ("ckpt_path", str(path))))
+    return found.starting_from(f"the configuration in {path}", checkpoint_config(path, stack))

@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
@@ -13,7 +14,9 @@ from mtl_lightning.callbacks import Interrupted
 from mtl_lightning.cli.base_config import with_base_config
 from mtl_lightning.cli.class_help import class_help
 from mtl_lightning.cli.config_errors import one_line
-from mtl_lightning.cli.config_paths import expand_files
+from mtl_lightning.cli.configuration.given import Given, as_text, given
+from mtl_lightning.cli.configuration.resolve import resolve
+from mtl_lightning.cli.configuration.variables import without_effect
 from mtl_lightning.cli.lightning_cli import CLI
 from mtl_lightning.cli.loggers import finish_wandb
 from mtl_lightning.cli.parser import WORDS, Parser
@@ -23,6 +26,8 @@ from mtl_lightning.data import MultiTaskDataModule
 from mtl_lightning.errors import UserError
 from mtl_lightning.plugins import PLUGINS
 from mtl_lightning.training.module import MultiTaskModule
+
+COMMANDS = ("fit", "validate", "test", "predict")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -46,15 +51,17 @@ def run(arguments: Sequence[str]) -> int:
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
         lambda record: "Tip:" not in record.getMessage()
     )
+    command, options = arguments[0], arguments[1:]
+    found = Given(command, questions=("--help",))
     with ExitStack() as stack:
         stack.callback(finish_wandb)
         try:
-            sys.argv[1:] = arguments
-            arguments = expand_files(arguments)
+            sys.argv[1:] = arguments  # what Lightning starts further processes with
             if (text := class_help(arguments)) is not None:
                 print(text)
                 return 0
-            sys.argv[1:] = with_base_config(arguments, stack)  # also what Lightning starts further processes with
+            if not (help_all := "--help_all" in options):
+                found = with_base_config(given(command, options, os.environ), stack)
             CLI(
                 MultiTaskModule,
                 MultiTaskDataModule,
@@ -63,15 +70,30 @@ def run(arguments: Sequence[str]) -> int:
                 trainer_class=Trainer,
                 seed_everything_default=0,
                 parser_class=Parser,
-                parser_kwargs={"env_prefix": "MTL", "default_env": True, "allow_abbrev": False, "parser_mode": WORDS},
+                parser_kwargs={
+                    "env_prefix": "MTL",
+                    "default_env": help_all,
+                    "allow_abbrev": False,
+                    "parser_mode": WORDS,
+                },
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
+                args=_understood(found),
             )
         except (UserError, MisconfigurationException) as error:
             if os.environ.get("MTL_TRACEBACK"):
                 raise
-            print(f"error: {one_line(error, sys.argv[1:])}", file=sys.stderr)
+            print(f"error: {one_line(error, found)}", file=sys.stderr)
             return 2
         except Interrupted as interrupted:
             return interrupted.code
     return 0
+
+
+def _understood(found: Given) -> dict[str, Any]:
+    """What a command is to do, as :meth:`.CLI.parse_arguments` takes it; says what is lost on the way."""
+    config, lost = resolve(found, as_text)
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        for line in [*lost, *without_effect(found.command, COMMANDS, os.environ)]:
+            print(f"note: {line}", file=sys.stderr)
+    return {"command": found.command, "config": config, "questions": found.questions}

@@ -30,20 +30,6 @@ def expand_paths(config: Namespace) -> None:
         vars(config)[key] = _value(value, (key,), key)
 
 
-def expand_files(arguments: Sequence[str]) -> list[str]:
-    """A command line with the same done to the files that are read before a configuration is."""
-    found = list(arguments)
-    for position, argument in enumerate(found):
-        name, equals, value = argument.partition("=")
-        if name not in ("--config", "-c", "--ckpt_path"):
-            continue
-        if equals:
-            found[position] = f"{name}={expanded(value, name)}"
-        elif position + 1 < len(found):
-            found[position + 1] = expanded(found[position + 1], name)
-    return found
-
-
 def _value(value: Any, path: Sequence[str], key: str) -> Any:
     """The value at a dotted path; ``key`` is the one that says whether its texts are paths."""
     if isinstance(value, Namespace | dict):

@@ -12,8 +12,11 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 
 from mtl_lightning.callbacks import BestScores, LastCheckpoint, ProgressLines, Throughput
 from mtl_lightning.checkpoints import BestCheckpoint, find_checkpoint
+from mtl_lightning.cli.config_errors.nulls import refuse_null
 from mtl_lightning.cli.config_paths import expand_paths
+from mtl_lightning.cli.configuration.plain_yaml import dump_yaml
 from mtl_lightning.cli.loggers import csv_logger, default_loggers
+from mtl_lightning.cli.parser import is_class_default
 from mtl_lightning.cli.progress import no_bar_can_be_seen
 from mtl_lightning.cli.run_folder import RUN_DIR_VARIABLE, run_directory
 from mtl_lightning.cli.trainer import Trainer
@@ -66,16 +69,45 @@ class CLI(LightningCLI):
         )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Expands ``~`` and ``$VARIABLES`` in paths."""
-        super().parse_arguments(parser, args)
+        """Lets the parser read what files, variables and flags come to.
+
+        Of a class that the configuration names, arguments are its own defaults where nobody gave them: the parser
+        would keep those of the class that is there by default, as far as both have them.
+
+        Args:
+            parser: Of all commands.
+            args: ``command``; its ``config``; ``questions``: flags that ask something.
+        """
+        own, config = self._subcommand_parsers[args["command"]], args["config"]
+        keys = [
+            f"{section}.{key}"
+            for section, values in config.items()
+            for key, value in (values.items() if isinstance(values, dict) else ())
+            if isinstance(value, str) or (isinstance(value, dict) and "class_path" in value)
+        ]
+        own.set_defaults({key: None for key in keys if is_class_default(own, key)})
+        self.config = parser.parse_args([args["command"], "--config", dump_yaml(config), *args["questions"]])
+        sections = {"model": self._model_class, "data": self._datamodule_class, "trainer": self.trainer_class}
+        for section, cls in {**sections, "checkpoint": BestCheckpoint}.items():
+            refuse_null(cls, self.config[args["command"]][section], section)
         expand_paths(self.config)
+
+    def _parse_ckpt_path(self) -> None:
+        """Leaves a checkpoint alone that nobody has looked at yet; ours hold their configuration elsewhere."""
 
     def before_instantiate_classes(self) -> None:
         """Decides on the run's folder."""
         config = self.config[self.subcommand]
+        for key in ("name", "ckpt_path", "json", "input", "output"):
+            if config.get(key) == "":
+                raise UserError(f"{key} is empty; give one, or leave it out")
+        for key in ("wandb", "tensorboard", "evaluate"):
+            if config.get(key, key) is None:
+                raise UserError(f"{key} is null; give a value, or leave it out for its default")
         fitting = self.subcommand == "fit"
         if config.get("ckpt_path"):
             config["ckpt_path"] = str(find_checkpoint(config["ckpt_path"], config["name"], last=fitting))
+            sys.argv.append(f"--ckpt_path={config['ckpt_path']}")  # the same one in processes that Lightning starts
         if not fitting:
             if not config.get("ckpt_path"):
                 raise UserError(f"{self.subcommand} needs `--ckpt_path`: a checkpoint, a run's folder, or `best`")

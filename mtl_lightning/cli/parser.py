@@ -30,4 +30,13 @@ def _load(text: str) -> Any:
     return value if several else get_loader("yaml")(text)
 
 
+def is_class_default(parser: Any, key: str) -> bool:
+    """Whether a key has a class as its default."""
+    try:
+        default = parser.get_default(key)
+    except KeyError:
+        return False
+    return callable(default) or bool(getattr(default, "get", lambda name: None)("class_path"))
+
+
 set_loader(WORDS, _load, exceptions=(yaml.YAMLError,))

@@ -58,7 +58,7 @@ class MultiTaskDataModule(LightningDataModule):
         datasets: dict[str, DataSource],
         batch_size: int | dict[str, int] = 32,
         eval_batch_size: int | dict[str, int] | None = None,
-        schedule: Schedule = _ROUND_ROBIN,
+        schedule: Schedule | None = _ROUND_ROBIN,
         max_tokens: int | None = None,
         num_workers: int | None = None,
         seed: int = 0,

@@ -3,7 +3,6 @@
 from contextlib import ExitStack
 from pathlib import Path
 
-import yaml
 from jsonargparse import ArgumentParser
 
 from mtl_lightning.checkpoints import checkpoint_config, read_checkpoint
@@ -27,7 +26,7 @@ def load(path: str | Path) -> MultiTaskModule:
     assert PLUGINS, "short class names are looked up among what is imported"
     path = expanded(str(path))
     with ExitStack() as stack:
-        config = yaml.safe_load(checkpoint_config(Path(path), stack).read_text("utf-8"))
+        config = checkpoint_config(Path(path), stack)
         parser = ArgumentParser(exit_on_error=False)
         parser.add_class_arguments(MultiTaskModule, "model")
         model: MultiTaskModule = parser.instantiate(parser.parse_object({"model": config["model"]}))["model"]

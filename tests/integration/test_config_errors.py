@@ -80,8 +80,8 @@ FLAGS = {
     "top key": (["--modle.encoder=3"], "flag --modle.encoder: unknown key 'modle'; did you mean 'model'?"),
     "class": (["--model.weighting", "EqalWeighting"], "flag --model.weighting: no class 'EqalWeighting' for 'model.weighting'; did you mean 'EqualWeighting'?"),
     "file": (["--config", "bda.yaml"], "no config file bda.yaml; did you mean 'bad.yaml'?"),
-    "entry of a dict": (["--data.datasets.d.labels.x", "y"], "flag --data.datasets.d.labels.x: a flag cannot set one entry of this dict; give all of them, as --data.datasets.d.labels '{x: VALUE, …}'\n"),
-    "type of an entry": (["--data.batch_size.d", "eight"], "flag --data.batch_size.d: expected int or dict, found eight\n"),
+    "entry of a dict": (["--data.datasets.d.labels.z", "y"], "flag --data.datasets.d.labels.z: data.datasets.d.labels: unknown task 'z'; choose from x, y\n"),
+    "type of an entry": (["--data.batch_size.d", "eight"], "flag --data.batch_size.d: expected int or dict of str to int, found {'d': 'eight'}\n"),
     "type within a dict": (["--data.datasets.d.label_maps", "{x: {a: b}}"], "flag --data.datasets.d.label_maps: expected dict of str to str or dict of str to list of str or null, found {'x': {'a': 'b'}}\n"),
     "choice": (["--model.head_gradients", "owm"], "flag --model.head_gradients: expected one of 'own', 'weighted', found owm\n"),
     "what a class in a union says": (["--data.datasets.d.files", "train.jsonl", "--data.datasets.d.split", "{class_path: FractionSplit, init_args: {val: .6, test: .5}}"], "error: flag --data.datasets.d.split: `val` and `test` must be fractions"),
@@ -123,12 +123,12 @@ def test_mistake_in_a_flag(capsys, folder, flags, expected):
     assert expected in f"{errors[0]}\n"
 
 
-@pytest.mark.parametrize("flags", [[], ["--config", "bad.yaml"]], ids=["alone", "before another"])
-def test_mistake_in_a_file_of_another_folder(capsys, folder, flags):
+@pytest.mark.parametrize("others", [[], ["--config", "bad.yaml"]], ids=["alone", "after another"])
+def test_mistake_in_a_file_of_another_folder(capsys, folder, others):
     (folder / "configs").mkdir()
     (folder / "bad.yaml").write_text(CONFIG)
     (folder / "configs" / "worse.yaml").write_text(CONFIG.replace("dropout: 0.2", "dropout: high"))
-    assert main(["fit", "--config", "configs/worse.yaml", *flags]) == 2
+    assert main(["fit", *others, "--config", "configs/worse.yaml"]) == 2
     expected = "error: configs/worse.yaml, line 7: 'model.tasks.x.dropout': expected float, found high\n"
     assert capsys.readouterr().err.endswith(expected)
 

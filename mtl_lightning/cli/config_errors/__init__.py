@@ -1,10 +1,10 @@
 """Turns a mistake in the input into one line: what is wrong, where, and the nearest match."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from mtl_lightning.cli.config_errors.explain import explain
 from mtl_lightning.cli.config_errors.locate import locate
+from mtl_lightning.cli.configuration.given import Given
 from mtl_lightning.errors import UserError
 
 __all__ = ["ParserError", "explain", "locate", "one_line"]
@@ -25,15 +25,15 @@ class ParserError(UserError):
         self.parser = parser
 
 
-def one_line(error: Exception, arguments: Sequence[str]) -> str:
+def one_line(error: Exception, given: Given) -> str:
     """What the command line prints of a mistake in the input.
 
     Args:
         error: The mistake.
-        arguments: The command line: command, then options.
+        given: What the command was given.
 
     Returns:
         What is wrong, in which file and line or flag, and the nearest match where a name is unknown.
     """
-    message = explain(str(error), arguments, error.parser) if isinstance(error, ParserError) else str(error)
-    return " ".join(locate(message, arguments).split())
+    message = explain(str(error), given, error.parser) if isinstance(error, ParserError) else str(error)
+    return " ".join(locate(message, given).split())

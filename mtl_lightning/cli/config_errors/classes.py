@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from mtl_lightning.cli.config_errors.files import Entry, without_init_args
+from mtl_lightning.cli.configuration.given import Given
 from mtl_lightning.data import DataSource, Schedule, Split
 from mtl_lightning.encoders import Encoder
 from mtl_lightning.sharing import Sharing
@@ -32,9 +33,9 @@ def classes() -> dict[str, type]:
     return {name: cls for name, cls in found.items() if not inspect.isabstract(cls) and not name.startswith("_")}
 
 
-def class_at(path: Sequence[str], arguments: Sequence[str], entries: Sequence[Entry]) -> type | None:
+def class_at(path: Sequence[str], given: Given, entries: Sequence[Entry]) -> type | None:
     """The class configured at a key, by a flag or in a file."""
-    names = [a.split("=", 1)[1] for a in arguments if a.startswith(f"--{'.'.join(path)}=")]
+    names = [text for key, text in given.flags if key in (".".join(path), ".".join([*path, "class_path"]))][::-1]
     for entry in entries:
         if entry.value and without_init_args(entry.path) in (tuple(path), (*path, "class_path")):
             names.append(entry.value)

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from mtl_lightning.cli.config_errors.classes import class_at, classes, keys_of, parameters
-from mtl_lightning.cli.config_errors.files import Entry, config_files, entries_of, unreadable, without_init_args
+from mtl_lightning.cli.config_errors.files import Entry, entries_of, without_init_args
 from mtl_lightning.cli.config_errors.types import WrongType, wrong_type
+from mtl_lightning.cli.configuration.given import Given
 from mtl_lightning.errors import did_you_mean
 
 _UNKNOWN_OPTION = re.compile(r"(?:does not accept option|Option) '([^']+)'|unrecognized arguments: (\S+)")
@@ -17,40 +18,37 @@ _UNKNOWN_CLASS = re.compile(
 )
 _REQUIRED = re.compile(r"arguments are required: (?:\w+\.)?(\S+)")
 _WRONG_VALUE = re.compile(r'Parser key "([\w.]+)":\s*(?!\s*Parser key)(.*)', re.DOTALL)
+_NO_CLASS = re.compile(r"Expected a dot import path string: *$")
 _PARSER_KEY = re.compile(r'Parser key "([\w.]+)"')
 
 
-def explain(message: str, arguments: Sequence[str], parser: Any) -> str:
+def explain(message: str, given: Given, parser: Any) -> str:
     """One line for a message of jsonargparse.
 
     Args:
         message: What the parser said.
-        arguments: The command line: command, then options.
+        given: What the command was given.
         parser: The parser that said it, or the one above it.
 
     Returns:
         What is wrong, in which file and line or flag, and the nearest match where a name is unknown.
     """
-    files = config_files(arguments)
-    for file in files:
-        if problem := unreadable(file):
-            return problem
-    entries = entries_of(files)
+    message, entries = message.removeprefix('Parser key "config": '), entries_of(given)
     if match := _UNKNOWN_OPTION.search(message):
-        return _unknown_option(next(filter(None, match.groups())), arguments, entries, keys_of(parser, arguments[0]))
+        return _unknown_option(next(filter(None, match.groups())), given, entries, keys_of(parser, given.command))
     if match := _UNKNOWN_CLASS.search(message):
-        return _unknown_class(next(filter(None, match.groups())), arguments, entries)
+        return _unknown_class(next(filter(None, match.groups())), given, entries)
     if match := _REQUIRED.search(message):
-        name = ".".join([*_PARSER_KEY.findall(message)[:1], match[1]])
+        name = ".".join([*_PARSER_KEY.findall(message)[:1], match[1].rstrip(",")])
         return f"`{name}` is missing; give it in a config file or as --{name}"
     if match := _WRONG_VALUE.search(message):
-        return _wrong_value(match[1], match[2], arguments, entries, _PARSER_KEY.findall(message)[0])
+        return _wrong_value(match[1], match[2], given, entries, _PARSER_KEY.findall(message)[0])
     return _one_line(message)
 
 
-def _unknown_option(name: str, arguments: Sequence[str], entries: Sequence[Entry], keys: Sequence[str]) -> str:
+def _unknown_option(name: str, given: Given, entries: Sequence[Entry], keys: Sequence[str]) -> str:
     path = tuple(name.lstrip("-").split("=")[0].split("."))
-    flag = next((f for f in map(_flag_name, arguments) if f and f.split(".")[-len(path) :] == list(path)), None)
+    flag = next((f for f in (key for key, _ in given.flags) if f.split(".")[-len(path) :] == list(path)), None)
     entry = next((e for e in entries if e.path == path or (len(path) == 1 and e.path[-1] == path[0])), None)
     if flag is not None:
         path, place = tuple(flag.split(".")), f"flag --{flag}"
@@ -64,19 +62,21 @@ def _unknown_option(name: str, arguments: Sequence[str], entries: Sequence[Entry
         if prefix not in keys and not below:
             choices = {key.removeprefix(start).lstrip(".").split(".")[0] for key in keys if key.startswith(start)}
             place = next((e.place for e in entries if e.path == path[:end]), place) if flag is None else place
-            return f"{place}: unknown key '{prefix}'; {did_you_mean(path[end - 1], choices)}"
+            whole = {".".join(without_init_args(e.path)) for e in entries} | set(keys)
+            longer = sorted(key for key in whole if end == 1 and key.endswith(f".{prefix}"))[:1]
+            hint = f"did you mean '{longer[0]}'?" if longer else did_you_mean(path[end - 1], choices)
+            return f"{place}: unknown key '{prefix}'; {hint}"
         if not below:
             break
     where = ".".join(without_init_args(path[:-1]))
-    cls = class_at(without_init_args(path[:-1]), arguments, entries)
+    cls = class_at(without_init_args(path[:-1]), given, entries)
     if cls is None:
         return f"{place}: '{where}' has no argument '{path[-1]}'"
     return f"{place}: {cls.__name__} ({where}) has no argument '{path[-1]}'; {did_you_mean(path[-1], parameters(cls))}"
 
 
-def _unknown_class(name: str, arguments: Sequence[str], entries: Sequence[Entry]) -> str:
-    given = zip(arguments, [*arguments[1:], ""], strict=False)
-    flag = next((f for a, b in given if (f := _flag_name(a)) and (a.endswith(f"={name}") or b == name)), None)
+def _unknown_class(name: str, given: Given, entries: Sequence[Entry]) -> str:
+    flag = next((key for key, text in given.flags if text == name), None)
     entry = next((entry for entry in entries if entry.value == name), None)
     if flag is not None:
         path, place = tuple(flag.split(".")), f"flag --{flag}"
@@ -92,15 +92,12 @@ def _unknown_class(name: str, arguments: Sequence[str], entries: Sequence[Entry]
     return f"{place}: no class '{name}' for '{key}'; {did_you_mean(name, classes())}"
 
 
-def _wrong_value(key: str, details: str, arguments: Sequence[str], entries: Sequence[Entry], outer: str) -> str:
+def _wrong_value(key: str, details: str, given: Given, entries: Sequence[Entry], outer: str) -> str:
     """Of a key as the parser of a class writes it, somewhere below ``outer``."""
-    if (wrong := wrong_type(details)) is None:
+    wrong = WrongType(["a class"], "") if _NO_CLASS.search(details) else wrong_type(details)
+    if wrong is None:
         return _one_line(f"{key}: {details}")
-    flags = [f for f in map(_flag_name, arguments) if f and f.startswith(outer)]
-    if wrong.value.startswith("Namespace(") and (parts := [f for f in flags if f".{key}." in f]):
-        whole, _, entry = parts[-1].rpartition(f".{key}.")
-        instead = f"--{whole}.{key} '{{{entry}: VALUE, …}}'"
-        return f"flag --{parts[-1]}: a flag cannot set one entry of this dict; give all of them, as {instead}"
+    flags = [f for f in (key for key, _ in given.flags) if f.startswith(outer)]
     below = [e for e in entries if ".".join(e.path).startswith(outer)]
     near = [e for e in below if ".".join(e.path).endswith(key) and e.value == wrong.value]
     near += [e for e in below if e.path[-1] == key.split(".")[-1]]
@@ -110,7 +107,7 @@ def _wrong_value(key: str, details: str, arguments: Sequence[str], entries: Sequ
         where = f"{near[0].place}: '{'.'.join(without_init_args(near[0].path))}'"
     else:
         where = f"'{key}'"
-    return f"{where}: expected {' or '.join(wrong.expected)}, found {wrong.value}{_hint_of_word(wrong)}"
+    return f"{where}: expected {' or '.join(wrong.expected)}, found {wrong.value or 'nothing'}{_hint_of_word(wrong)}"
 
 
 def _hint_of_word(wrong: WrongType) -> str:
@@ -118,10 +115,6 @@ def _hint_of_word(wrong: WrongType) -> str:
         return "; Python's None is null here"
     words = re.search(r"\b(True|False)\b", wrong.value)
     return "; to mean words, put them in quotes" if words and "str" in " ".join(wrong.expected) else ""
-
-
-def _flag_name(argument: str) -> str | None:
-    return argument.removeprefix("--").split("=")[0] if argument.startswith("--") else None
 
 
 def _one_line(text: str) -> str:

@@ -1,21 +1,21 @@
-"""The configuration files of a command line, and where in them each key stands."""
+"""Where each key stands that a command was given otherwise than by a flag."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 
-from mtl_lightning.errors import did_you_mean
+from mtl_lightning.cli.configuration.given import Given
 from mtl_lightning.words import WordLoader
 
 
 class Entry(NamedTuple):
-    """A key of a YAML file.
+    """A key of a file, a variable, or the configuration inside a checkpoint.
 
     Attributes:
         path: The keys that lead to it, itself last.
-        place: The file and line it stands in.
+        place: The file and line it stands in, or the variable.
         value: A scalar as it is written, a list as Python writes it; empty for a mapping.
     """
 
@@ -24,40 +24,14 @@ class Entry(NamedTuple):
     value: str
 
 
-def config_files(arguments: Sequence[str]) -> list[str]:
-    """The files that ``--config`` names.
-
-    Args:
-        arguments: The command line: command, then options.
-    """
-    files = []
-    for option, value in zip(arguments, [*arguments[1:], ""], strict=False):
-        name, _, attached = option.partition("=")
-        if name in ("--config", "-c"):
-            files.append(attached or value)
-    return files
-
-
-def unreadable(file: str) -> str | None:
-    """Why a file is no configuration; null: it is one."""
-    path = Path(file)
-    if not path.is_file():
-        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        configs = [name for name in beside if name.endswith((".yaml", ".yml"))]
-        return f"no config file {file}" + (f"; {did_you_mean(path.name, configs)}" if configs else "")
-    try:
-        yaml.compose(path.read_text("utf-8"))
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        return f"{file}, line {mark.line + 1 if mark else '?'}: not valid YAML: {error.problem}"
-    except UnicodeDecodeError as error:
-        return f"{file} is not a text file in UTF-8: {error.reason} at byte {error.start}"
-    return None
-
-
-def entries_of(files: Sequence[str]) -> list[Entry]:
-    """The keys of readable files, those of the last file first: they win."""
-    return [entry for file in reversed(files) for entry in _entries(file)]
+def entries_of(given: Given) -> list[Entry]:
+    """The keys that a command was given in variables and files, those that win first."""
+    entries = [
+        Entry(tuple(variable.key.split(".")), f"environment variable {variable.name}", variable.text)
+        for variable in reversed(given.variables)
+    ]
+    entries += [entry for file in reversed(given.files) for entry in _entries(file)]
+    return entries + (list(_walked(given.base.config, (), given.base.name)) if given.base is not None else [])
 
 
 def without_init_args(path: Sequence[str]) -> tuple[str, ...]:
@@ -74,9 +48,20 @@ def _entries(file: str) -> Iterator[Entry]:
             yield Entry(here, f"{file}, line {key.start_mark.line + 1}", _written(value))
             yield from walk(value, here)
 
-    root = yaml.compose(Path(file).read_text("utf-8"))
+    try:
+        root = yaml.compose(Path(file).read_text("utf-8-sig"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return
     if root is not None:
         yield from walk(root, ())
+
+
+def _walked(config: Mapping[str, Any], path: tuple[str, ...], place: str) -> Iterator[Entry]:
+    for key, value in config.items():
+        here = (*path, str(key))
+        yield Entry(here, place, "" if isinstance(value, Mapping) else str(value))
+        if isinstance(value, Mapping):
+            yield from _walked(value, here, place)
 
 
 def _written(node: yaml.Node) -> str:

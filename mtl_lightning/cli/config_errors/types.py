@@ -2,7 +2,7 @@
 
 import ast
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _UNION = re.compile(r"Union subtypes\s+Subtypes: \[(.*?)\]\n.*^\s*Given value: (.*)", re.DOTALL | re.MULTILINE)
 _CLASS = re.compile(r"<class '(?:[\w.]*\.)?(\w+)'>")
@@ -38,6 +38,12 @@ def said_by_class(message: str) -> str:
     if "Union subtypes" not in message:
         return message
     return next((said for said in _BULLET.findall(message) if not said.startswith(_ABOUT_TYPES)), message)
+
+
+def names_of(kind: Any) -> str:
+    """A type as messages name it; what makes an object, as a class does, is a class."""
+    names = _names(str(kind), in_full=True)
+    return " or ".join("a class" if name.startswith("Callable") else name for name in names)
 
 
 def _names(types: str, in_full: bool) -> list[str]:

@@ -1,20 +1,20 @@
 """Configs as plain dicts: read, changed by key, cut down to some of their tasks. Needs no torch."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import os
+from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
-from mtl_lightning.compare.planning.merge import class_path as class_path
-from mtl_lightning.compare.planning.merge import combined
-from mtl_lightning.compare.planning.plain_yaml import Config as Config
-from mtl_lightning.compare.planning.plain_yaml import parse_value, read_yaml
+from mtl_lightning.cli.configuration.given import as_value, given
+from mtl_lightning.cli.configuration.merge import Merge
+from mtl_lightning.cli.configuration.merge import class_path as class_path
+from mtl_lightning.cli.configuration.plain_yaml import Config as Config
+from mtl_lightning.cli.configuration.resolve import SECTIONS as SECTIONS
+from mtl_lightning.cli.configuration.resolve import refuse_malformed as refuse_malformed
+from mtl_lightning.cli.configuration.resolve import resolve, said
 from mtl_lightning.demo import DEMO
 from mtl_lightning.errors import UserError
-
-SECTIONS = ("model", "data", "trainer", "checkpoint")
-"""Of a config: keys that hold keys."""
-_WORDS = ("name", "project")
-"""Options that are words even if they look like numbers."""
 
 
 def read_config(files: Sequence[str], flags: Sequence[str] = ()) -> Config:
@@ -27,30 +27,12 @@ def read_config(files: Sequence[str], flags: Sequence[str] = ()) -> Config:
     Raises:
         UserError: If a file cannot be read, a flag has no value, or a section is not one.
     """
-    config: Config = {}
-    options = [("config", file) for file in files] + list(_pairs(flags))
-    if "config" not in dict(options):
-        options.insert(0, ("config", str(DEMO)))
-    for key, text in options:
-        if key == "config":
-            for name, value in read_yaml(text).items():
-                _put(config, name, value)
-        else:
-            _put(config, key, text if key in _WORDS else parse_value(text))
-    refuse_malformed(config)
+    options = given("fit", [*(f"--config={file}" for file in files), *flags], os.environ)
+    if options.questions:
+        raise UserError(f"compare has no {options.questions[0]}; ask `fit`")
+    options = options if options.files else replace(options, files=(str(DEMO),))
+    config, _ = resolve(options, as_value)  # what is lost is said where `fit` reads the same
     return {name: value for name, value in config.items() if value != {} or name in ("model", "data")}
-
-
-def refuse_malformed(config: Config) -> None:
-    """Makes sure that there are sections, which hold keys and values.
-
-    Raises:
-        UserError: If one is something else.
-    """
-    for section in SECTIONS:
-        keys = config.setdefault(section, {})
-        if not isinstance(keys, dict) or not all(isinstance(key, str) for key in keys):
-            raise UserError(f"{section}: expected keys and values, found {config[section]!r}")
 
 
 def refuse_shared_folders(config: Mapping[str, Any]) -> None:
@@ -83,8 +65,8 @@ def set_value(config: Config, key: str, value: Any) -> None:
         node[last] = value
 
 
-def after(config: Mapping[str, Any], changes: Mapping[str, Any]) -> Config:
-    """What changes come to, by the rules of a further file: SGD after AdamW keeps the learning rate.
+def after(config: Mapping[str, Any], changes: Mapping[str, Any]) -> tuple[Config, list[str]]:
+    """What changes come to, by the rules of a further file: SGD after AdamW keeps no argument of it.
 
     Args:
         config: Of a run.
@@ -93,11 +75,11 @@ def after(config: Mapping[str, Any], changes: Mapping[str, Any]) -> Config:
     Returns:
         What the config then holds under the keys that they touch (of a section: its parts), for :func:`set_value`.
     """
-    changed = deepcopy(dict(config))
+    merge = Merge(config)
     for key, value in changes.items():
-        _put(changed, key, deepcopy(value))
+        merge.put(key, deepcopy(value))
     parts = (".".join(key.removesuffix("+").split(".")[:2]) for key in changes)
-    return {part: get_value(changed, part) for part in parts}
+    return {part: get_value(merge.config, part) for part in parts}, list(map(said, merge.lost()))
 
 
 def get_value(config: Mapping[str, Any], key: str) -> Any:
@@ -141,18 +123,6 @@ def tasks_of(config: Mapping[str, Any]) -> list[str]:
     return list(tasks)
 
 
-def _put(config: Config, key: str, value: Any) -> None:
-    """Changes a value as a file or flag of ``fit`` does: with what came before, as far as that stays."""
-    *path, last = key.split(".")
-    if path and last in ("class_path", "init_args"):
-        _put(config, ".".join(path), {last: value})
-    elif last.endswith("+"):
-        set_value(config, key, value)
-    else:
-        node = _node(config, path, last)
-        node[last] = combined(node.get(last), value, tuple(part for part in (*path, last) if part != "init_args"))
-
-
 def _node(config: Config, path: Sequence[str], last: str) -> Config:
     """Where the last part of a key is; made on the way."""
     node: Any = config
@@ -167,20 +137,6 @@ def _node(config: Config, path: Sequence[str], last: str) -> Config:
             found = {"class_path": found, "init_args": {}}
         holder[place] = node = found if isinstance(found, dict) else {}
     return node if last in ("class_path", "init_args") else _arguments(node)
-
-
-def _pairs(flags: Sequence[str]) -> Iterable[tuple[str, str]]:
-    rest = list(flags)
-    while rest:
-        flag = rest.pop(0)
-        key, equals, value = ("--config" + flag[2:] if flag[:3] in ("-c", "-c=") else flag).partition("=")
-        if not key.startswith("--"):
-            raise UserError(f"unexpected argument '{flag}'; options start with '--'")
-        if not equals:
-            if not rest or rest[0].startswith("--"):
-                raise UserError(f"flag {flag} has no value")
-            value = rest.pop(0)
-        yield key.removeprefix("--"), value
 
 
 def _arguments(node: Config) -> Config:

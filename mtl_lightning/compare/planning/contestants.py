@@ -1,5 +1,6 @@
 """Who is compared: weightings, variants of the config, and the baselines that come with them."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -103,7 +104,9 @@ def _variant(name: str, base: Config, changes: Mapping[str, Any]) -> Config:
         UserError: If they leave no config.
     """
     try:
-        changes = after(base, changes)
+        changes, lost = after(base, changes)
+        for line in lost:
+            print(f"note: variant '{name}': {line}", file=sys.stderr)
         config = _changed(base, changes)
         refuse_malformed(config)
         tasks_of(config)

@@ -7,8 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from mtl_lightning.cli.configuration.plain_yaml import parse_value, read_yaml
 from mtl_lightning.compare.planning import values
-from mtl_lightning.compare.planning.plain_yaml import parse_value, read_yaml
 from mtl_lightning.compare.planning.settings import DeltaM, Launcher, Settings, Split
 from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.paths import expanded

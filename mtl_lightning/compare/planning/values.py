@@ -4,10 +4,10 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeAlias, get_args
 
+from mtl_lightning.cli.configuration.plain_yaml import parse_value, read_yaml
 from mtl_lightning.compare.planning.catalogue import WEIGHTINGS, Choice, Range, Space, class_name
 from mtl_lightning.compare.planning.configs import SECTIONS
 from mtl_lightning.compare.planning.names import is_reserved
-from mtl_lightning.compare.planning.plain_yaml import parse_value, read_yaml
 from mtl_lightning.errors import UserError, did_you_mean
 
 Converter: TypeAlias = Callable[[str, Any], Any]

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from mtl_lightning.compare.planning.plain_yaml import dump_yaml
+from mtl_lightning.cli.configuration.plain_yaml import dump_yaml
 from mtl_lightning.compare.planning.plan import Plan
 from mtl_lightning.compare.running.store import Store
 from mtl_lightning.errors import UserError

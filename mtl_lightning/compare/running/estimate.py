@@ -7,10 +7,10 @@ from typing import Any
 
 from rich.console import Console
 
+from mtl_lightning.cli.configuration.plain_yaml import dump_yaml
 from mtl_lightning.compare.planning.catalogue import WEIGHTINGS
 from mtl_lightning.compare.planning.configs import class_path, get_value, set_value
 from mtl_lightning.compare.planning.contestants import Contestant
-from mtl_lightning.compare.planning.plain_yaml import dump_yaml
 from mtl_lightning.compare.planning.plan import Plan
 from mtl_lightning.compare.running.agenda import Agenda
 from mtl_lightning.compare.running.check import check

@@ -10,7 +10,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from mtl_lightning.compare.planning.plain_yaml import dump_yaml
+from mtl_lightning.cli.configuration.plain_yaml import dump_yaml
 from mtl_lightning.compare.planning.plan import Run
 from mtl_lightning.errors import UserError
 

@@ -7,9 +7,10 @@ import pytest
 from jsonargparse import Namespace
 
 from mtl_lightning.__main__ import main
-from mtl_lightning.cli.config_paths import expand_files, expand_paths
+from mtl_lightning.cli.config_paths import expand_paths
+from mtl_lightning.cli.configuration.given import given
+from mtl_lightning.cli.configuration.plain_yaml import read_yaml
 from mtl_lightning.compare.planning.options import parse
-from mtl_lightning.compare.planning.plain_yaml import read_yaml
 from mtl_lightning.data import FileSource
 from mtl_lightning.errors import UserError
 from mtl_lightning.paths import expanded
@@ -106,10 +107,10 @@ def test_messages_name_the_key() -> None:
 
 
 def test_files_of_the_command_line(home: Path) -> None:
-    given = ["fit", "--config", "~/a.yaml", "--config=$DATA/b.yaml", "-c", "~/c", "--ckpt_path=~/d", "--name", "~"]
-    wanted = ["fit", "--config", "H/a.yaml", "--config=/data/b.yaml", "-c", "H/c", "--ckpt_path=H/d", "--name", "~"]
-    assert expand_files(given) == [word.replace("H/", f"{home}/") for word in wanted]
-    assert expand_files(["fit", "--config"]) == ["fit", "--config"]
+    options = ["--config", "~/a.yaml", "--config=$DATA/b.yaml", "-c", "~/c", "--name", "~"]
+    found = given("fit", options, {"MTL_FIT__CONFIG": "~/e"})
+    assert found.files == (f"{home}/e", f"{home}/a.yaml", "/data/b.yaml", f"{home}/c")
+    assert found.flags == (("name", "~"),)
 
 
 def test_a_command_says_which_variable_is_not_set(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,8 +7,8 @@ import pytest
 from jsonargparse import Namespace
 
 from mtl_lightning.__main__ import main
+from mtl_lightning.cli.configuration.plain_yaml import read_yaml
 from mtl_lightning.cli.parser import WORDS, Parser
-from mtl_lightning.compare.planning.plain_yaml import read_yaml
 from mtl_lightning.data.sources.label_maps import Renaming, read_label_map
 
 CONFIG = """\

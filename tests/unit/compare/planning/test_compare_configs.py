@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonargparse import get_loader
 
+from mtl_lightning.cli.configuration.plain_yaml import dump_yaml, parse_value, read_yaml
 from mtl_lightning.cli.parser import WORDS as MODE
 from mtl_lightning.compare.command import run
 from mtl_lightning.compare.planning.configs import DEMO, get_value, read_config, refuse_shared_folders, restricted
 from mtl_lightning.compare.planning.options import parse
-from mtl_lightning.compare.planning.plain_yaml import dump_yaml, parse_value, read_yaml
 from mtl_lightning.compare.planning.plan import make_plan
 from mtl_lightning.compare.running.check import difference, problems, resolved
 from mtl_lightning.errors import UserError
@@ -46,9 +46,13 @@ SIZES = "data: {batch_size: {digits: 4, x: 3}}"
 LEFT = "model: {tasks: {left: {class_path: SequenceClassification, init_args: {%s}}, sum: Regression}}"
 OTHER = "model: {encoder: {class_path: TransformerEncoder, init_args: {config: %s}}}"
 MERGES: dict[str, tuple[list[str], list[str]]] = {
-    "another optimizer keeps the learning rate": (
+    "another optimizer keeps nothing": (
         ["model: {optimizer: SGD}"],
         ["--model.optimizer.class_path=Adam", "--model.optimizer={class_path: SGD, init_args: {momentum: 0.9}}"],
+    ),
+    "an argument of two classes": (
+        [],
+        ["--model.encoder=TransformerEncoder", "--model.encoder.dropout=0.5", "--model.encoder=ConvolutionalEncoder"],
     ),
     "the same class again": (
         [ENCODER, "model: {encoder: ConvolutionalEncoder}"],
@@ -76,6 +80,14 @@ MERGES: dict[str, tuple[list[str], list[str]]] = {
         ["--project=007", "--name", "2024-01-01", "--trainer.max_time", "1:12:00:00", "--trainer.max_epochs=1_000"],
     ),
     "empty and null": ([], ["--model.gradient_of=", "--model.lr_scheduler=null", "--tensorboard=yes"]),
+    "names of the user's own": (
+        [
+            LEFT % "dropout: 0.3",
+            "model: {tasks: {left: null, sum: {class_path: Regression, init_args: {dropout: 0.1}}}}",
+        ],
+        ["--model.tasks.other", "Regression", "--model.tasks.right=null", "--model.tasks.other.dropout=.2"],
+    ),
+    "a schedule has defaults of its own": (["data: {schedule: Temperature}"], ["--data.schedule.alpha=.3"]),
     "callbacks": (
         [STOPS, STOPS.replace("monitor: a, ", ""), "trainer: {callbacks+: EarlyStopping}"],
         ["--trainer.callbacks.monitor=b", "--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor", "c"],
@@ -114,12 +126,10 @@ def test_what_shares_an_anchor_is_changed_apart(name):
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        (["--model.encoder=TransformerEncoder", "--model.encoder.dropout=0.5", "--model.encoder=ConvolutionalEncoder"],
-         "'model.encoder.init_args.dropout': fit reads 0.5, compare 0.0; write it out, whole, in the last file"),
         (["--data.datasets.digits.root=2024"], "has no argument 'root'"),
         (["--trainer.default_root_dir=2024"], "otherwise than fit: 'trainer.default_root_dir': expected"),
     ],
-    ids=["an argument of two classes", "a mistake", "a number for a word"],
+    ids=["a mistake", "a number for a word"],
 )  # fmt: skip
 def test_no_difference_from_fit_is_silent(flags, expected, folder):
     (folder / "ours.yaml").write_text(dump_yaml(read_config([], flags)))

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from mtl_lightning import weighting
+from mtl_lightning.cli.configuration.merge import arguments_of, class_path
 from mtl_lightning.compare.command import run
 from mtl_lightning.compare.planning.catalogue import FIXED, WEIGHTINGS, Choice, Range, class_name, short_name
 from mtl_lightning.compare.planning.configs import get_value, read_config, restricted, set_value
@@ -116,19 +117,26 @@ def test_variants_change_the_config(text, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "text", ["{model.optimizer: SGD}", "{model: {optimizer: SGD}}", "{model.optimizer.class_path: SGD}", "change.yaml"]
+    ("text", "arguments"),
+    [
+        ("{model.optimizer: SGD}", {}),
+        ("{model: {optimizer: SGD}}", {}),
+        ("{model.optimizer.class_path: SGD}", {}),
+        ("change.yaml", {}),
+        ("{model.optimizer: SGD, model.optimizer.lr: 0.5}", {"lr": 0.5}),
+    ],
 )
-def test_variants_go_on_from_the_config(text, tmp_path, monkeypatch):
-    """As a further file of `fit` does: a new optimizer keeps the learning rate, and the rest of the model stays."""
+def test_variants_go_on_from_the_config(text, arguments, tmp_path, monkeypatch, capsys):
+    """As a further file of `fit` does: nothing stays of another optimizer, and the rest of the model does."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "change.yaml").write_text("model: {optimizer: {class_path: SGD}}")
-    made = plan(f"--variant=sgd={text}", "--weightings=equal", "--tune=2", "--single_task=false")
+    made = plan(f"--variant=sgd={text}", "--weightings=equal", "--single_task=false")
     variant = next(contestant for contestant in made.contestants if contestant.name == "sgd")
     model = made.runs(variant)[0].config["model"]
-    base = made.base["model"]["optimizer"]["init_args"]
-    assert model["optimizer"] == {"class_path": "SGD", "init_args": {"lr": base["lr"]}}
+    assert (class_path(model["optimizer"]), arguments_of(model["optimizer"])) == ("SGD", arguments)
     assert model["tasks"] == made.base["model"]["tasks"]
-    assert variant.space["model.optimizer.lr"].default == base["lr"]
+    said = "note: variant 'sgd': model.optimizer: SGD replaces AdamW, whose 'lr' is dropped with it\n"
+    assert capsys.readouterr().err == ("" if arguments else said)
 
 
 def test_a_variant_may_append_to_a_list_and_change_what_it_appended():
@@ -269,7 +277,7 @@ def test_a_plan_file_holds_all_options(tmp_path):
         (["--variant=x={model: 3}"], "variant 'x': model: expected keys and values, found 3"),
         (["--variant=x={model.tasks: 3}"], "variant 'x': model.tasks is empty"),
         (["--variant=x={1: 3}"], "variant 'x': expected a YAML file or"),
-        (["--weightings=equal", "--config=nothing.yaml"], "nothing.yaml cannot be read"),
+        (["--weightings=equal", "--config=nothing.yaml"], "no config file nothing.yaml"),
         (["--weightings=equal", "stray"], "unexpected argument 'stray'"),
         (["--weightings=equal", "--trainer.max_epochs"], "has no value"),
         (["--plan=plan.yaml"], "compare has no option 'weights'; did you mean 'weightings'?"),

@@ -1,0 +1,122 @@
+"""What a command was given: files, environment variables and flags, taken apart but not yet understood."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from mtl_lightning.cli.configuration.plain_yaml import Config, parse_value
+from mtl_lightning.cli.configuration.variables import Variable, files_of_environment, variables
+from mtl_lightning.errors import UserError
+from mtl_lightning.paths import expanded
+
+WORDS = ("name", "project")
+"""Options that are words even if they look like something else."""
+
+
+class Base(NamedTuple):
+    """What a command starts from where no file is named.
+
+    Attributes:
+        name: What messages call it.
+        config: All of it.
+    """
+
+    name: str
+    config: Config
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a command was given.
+
+    Attributes:
+        command: Its name.
+        files: Of ``--config``, in order.
+        variables: Environment variables, and what they set.
+        flags: Key and text of each flag, in an order in which a class comes before arguments that it is given.
+        questions: Flags that ask something, such as ``--print_config``, as they are.
+        base: What it starts from where no file is named.
+    """
+
+    command: str
+    files: tuple[str, ...] = ()
+    variables: tuple[Variable, ...] = ()
+    flags: tuple[tuple[str, str], ...] = ()
+    questions: tuple[str, ...] = ()
+    base: Base | None = field(default=None, repr=False)
+
+    def get(self, key: str) -> str | None:
+        """What a flag, or else a variable, sets a key to; null: nothing does."""
+        found = [variable.text for variable in self.variables if variable.key == key]
+        found += [text for name, text in self.flags if name == key]
+        return found[-1] if found else None
+
+    def starting_from(self, name: str, config: Config) -> "Given":
+        """The same, with something to start from."""
+        return replace(self, base=Base(name, config))
+
+
+def given(command: str, options: Sequence[str], environment: Mapping[str, str]) -> Given:
+    """Takes apart what a command was given.
+
+    Args:
+        command: Its name.
+        options: What follows it on the command line.
+        environment: Variables by name.
+
+    Raises:
+        UserError: If a flag has no value, or a word is no flag.
+    """
+    files, flags, questions = files_of_environment(command, environment), [], []
+    rest = list(options)
+    while rest:
+        flag = rest.pop(0)
+        key, equals, text = ("--config" + flag[2:] if flag[:3] in ("-c", "-c=") else flag).partition("=")
+        key = key.removeprefix("--") if key.startswith("--") else ""
+        if not all(key.split(".")):
+            raise UserError(f"unexpected argument '{flag}'; options start with '--'")
+        if key == "print_config" or key.endswith(".help") or key == "help":
+            questions += [flag] if equals or not key.endswith(".help") or not rest else [flag, rest.pop(0)]
+            continue
+        if not equals:
+            if not rest or rest[0].startswith("--"):
+                raise UserError(f"flag {flag} has no value")
+            text = rest.pop(0)
+        if key == "config" and not text:
+            raise UserError(f"flag {flag} has no value")
+        if key == "config":
+            files.append(expanded(text, f"--{key}"))
+        else:
+            flags.append((key, text))
+    ordered = tuple(_classes_first(flags))
+    return Given(command, tuple(files), variables(command, environment), ordered, tuple(questions))
+
+
+def as_text(key: str, text: str) -> Any:
+    """What a flag or variable says, for a parser that knows what each key takes: words stay as they are.
+
+    ``None`` is ``null``: sweeps write it so.
+    """
+    if key in WORDS:
+        return text
+    value = None if text == "None" else parse_value(text)
+    return value if value is None or isinstance(value, dict | list) else text
+
+
+def as_value(key: str, text: str) -> Any:
+    """The same for those who know no types: what is surely a number is one."""
+    value = as_text(key, text)
+    return parse_value(text) if value is text and key not in WORDS else value
+
+
+def _classes_first(flags: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Lets the order not matter in which a class and its arguments are given: both are the command line's."""
+    named = {key.removesuffix(".class_path"): position for position, (key, _) in enumerate(flags)}
+
+    def place(position: int) -> tuple[int, bool, int]:
+        parts = flags[position][0].removesuffix(".class_path").split(".")
+        above = [named[key] for end in range(1, len(parts)) if (key := ".".join(parts[:end])) in named]
+        last = max([position, *above])
+        return last, last != position, position
+
+    return [flags[position] for position in sorted(range(len(flags)), key=place)]
