@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+import yaml
 from jsonargparse import Namespace
 
 from mtl_lightning.__main__ import main
 from mtl_lightning.cli.configuration.plain_yaml import read_yaml
 from mtl_lightning.cli.parser import WORDS, Parser
 from mtl_lightning.data.sources.label_maps import Renaming, read_label_map
+from mtl_lightning.demo import DEMO
 
 CONFIG = """\
 labels: [no, yes, on, 007, 1:30, 2024-01-01, true, 7]
@@ -78,12 +80,24 @@ def test_label_maps_hold_words(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flag", "message"),
+    ("text", "message"),
     [
-        ("--model.lr_scheduler=None", "'None' is no class; to have none, write null: --model.lr_scheduler=null"),
-        ("--data.max_tokens=None", "expected int or null, found None; Python's None is null here"),
+        ("model: {lr_scheduler: None}", "'None' is no class; to have none, write null: --model.lr_scheduler=null"),
+        (
+            "data: {max_tokens: None}",
+            "'data.max_tokens': expected int or null, found None; Python's None is null here",
+        ),
     ],
 )
-def test_none_is_null(flag: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["fit", flag]) == 2
-    assert f"error: flag {flag.split('=')[0]}: {message}\n" == capsys.readouterr().err
+def test_none_of_a_file_is_a_word(text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    assert main(["fit", "--config", str(DEMO), "--config", str(tmp_path / "a.yaml")]) == 2
+    assert capsys.readouterr().err == f"error: {tmp_path}/a.yaml, line 1: {message}\n"
+
+
+def test_none_of_a_flag_is_null(capsys: pytest.CaptureFixture[str]) -> None:
+    """Sweeps write it so."""
+    with pytest.raises(SystemExit):
+        main(["fit", "--model.lr_scheduler=None", "--data.max_tokens", "None", "--print_config"])
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert config["model"]["lr_scheduler"] is None and config["data"]["max_tokens"] is None
