@@ -28,7 +28,7 @@ class PredictionWriter(Callback):
     def __init__(self, output: str, shares_inputs: bool = False) -> None:
         self.output = output
         self.shares_inputs = shares_inputs
-        self._file: IO[str] = sys.stdout
+        self._file: IO[str] | None = None  # standard output does not travel to processes that are spawned
         self._lines: PredictionLines | None = None
         self._refused: list[int] = []
         self._num_written = 0
@@ -43,10 +43,8 @@ class PredictionWriter(Callback):
         """Opens the file."""
         self._lines = PredictionLines(trainer.datamodule, pl_module)  # type: ignore[attr-defined, arg-type]
         self._refused = sorted(self._lines.reasons, reverse=True)
-        if trainer.is_global_zero and self.output != "-":
-            with self._explained():
-                Path(self.output).parent.mkdir(parents=True, exist_ok=True)
-                self._file = open(self.output, "w", encoding="utf-8")  # noqa: SIM115
+        if trainer.is_global_zero:
+            self._file = sys.stdout if self.output == "-" else _opened(self.output, "w")
 
     def on_predict_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -61,7 +59,7 @@ class PredictionWriter(Callback):
                 for row, line in sorted(chain(*parts)):
                     self._write_refused(before=row)
                     self._write(line)
-                self._file.flush()
+                self._out.flush()
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes what was refused after the last prediction, and closes the file."""
@@ -77,10 +75,16 @@ class PredictionWriter(Callback):
         with suppress(OSError):
             self._close()
 
+    @property
+    def _out(self) -> IO[str]:
+        assert self._file is not None, "on_predict_start comes first"
+        return self._file
+
     def _close(self) -> None:
-        self._file.flush()
-        if self._file is not sys.stdout:
-            self._file.close()
+        if self._file is not None:
+            self._file.flush()
+            if self._file is not sys.stdout:
+                self._file.close()
 
     def _write_refused(self, before: int) -> None:
         assert self._lines is not None, "on_predict_start comes first"
@@ -88,7 +92,7 @@ class PredictionWriter(Callback):
             self._write(self._lines.refused(self._refused.pop()))
 
     def _write(self, line: str) -> None:
-        self._file.write(line + "\n")
+        self._out.write(line + "\n")
         self._num_written += 1
 
     @contextmanager
@@ -97,8 +101,28 @@ class PredictionWriter(Callback):
         try:
             yield
         except BrokenPipeError as error:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._file.fileno())  # or Python complains again at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())  # or Python complains again at its end
             raise UserError(f"--output: its reader left after {self._num_written} lines") from error
         except OSError as error:
-            name = "standard output" if self.output == "-" else self.output
-            raise UserError(f"--output: cannot write {name}: {error.strerror}") from error
+            raise _cannot_write("standard output" if self.output == "-" else self.output, error) from error
+
+
+def check_output(path: str) -> None:
+    """Raises :class:`UserError` if a file cannot be written; what it holds stays."""
+    existed = Path(path).exists()
+    if not existed or Path(path).is_file() or Path(path).is_dir():  # the reader of a pipe would take it for the end
+        _opened(path, "a").close()
+    if not existed:
+        Path(path).unlink()
+
+
+def _opened(path: str, mode: str) -> IO[str]:
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        return open(path, mode, encoding="utf-8")
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(name: str, error: OSError) -> UserError:
+    return UserError(f"--output: cannot write {name}: {error.strerror}")

@@ -13,7 +13,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from mtl_lightning.checkpoints import BestCheckpoint
 from mtl_lightning.cli.loggers import sync_command
-from mtl_lightning.cli.prediction_writer import PredictionWriter
+from mtl_lightning.cli.prediction_writer import PredictionWriter, check_output
 from mtl_lightning.cli.report import print_results, write_json
 from mtl_lightning.data import MultiTaskDataModule
 from mtl_lightning.data.sources.prediction import read_inputs
@@ -120,7 +120,10 @@ class Trainer(pl.Trainer):
         """
         if Path(output).is_file() and Path(input).is_file() and Path(input).samefile(output):
             raise UserError(f"--output: {output} is the input, which would be overwritten; name another file")
-        if input != "-" or getattr(rank_zero_only, "rank", 0) == 0:
+        first = getattr(rank_zero_only, "rank", 0) == 0
+        if first and output != "-":
+            check_output(output)
+        if first or input != "-":
             datamodule.predict_source = read_inputs(input, datamodule.datasets)
         self.callbacks.append(PredictionWriter(output, shares_inputs=input == "-"))  # type: ignore[attr-defined]
         super().predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False, weights_only=True)

@@ -34,6 +34,7 @@ from mtl_lightning.training.parameter_groups import parameter_groups
 from mtl_lightning.training.prediction import decodable, decode
 from mtl_lightning.training.randomness import Buffers, RandomState, random_state, same_again, seed_batch
 from mtl_lightning.training.shared_parameters import gradient_source, shared_parameters
+from mtl_lightning.training.single_examples import check_single_examples
 from mtl_lightning.training.starting import take_over
 from mtl_lightning.training.step_log import StepLog
 from mtl_lightning.training.strategies import refuse_split_model
@@ -213,6 +214,7 @@ class MultiTaskModule(LightningModule):
 
     def on_train_start(self) -> None:
         """Hands gradient reduction over to the executor."""
+        check_single_examples(self, self._forward_modules)
         take_over_reduction(self.trainer.model)
         self.trainer.callback_metrics.update({n: torch.tensor(v, device=self.device) for n, v in self._metrics.items()})
 

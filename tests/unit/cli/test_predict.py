@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from mtl_lightning.cli.prediction_lines import finite
+from mtl_lightning.cli.prediction_writer import check_output
 from mtl_lightning.cli.trainer import Trainer
 from mtl_lightning.data import FileSource, MultiTaskDataModule
 from mtl_lightning.encoders import Encoder, PerceptronEncoder, TransformerEncoder
@@ -208,10 +209,14 @@ def test_the_output_is_not_the_input(tmp_path: Path) -> None:
 
 
 def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "out.jsonl").mkdir()
-    with pytest.raises((UserError, IsADirectoryError)) as raised:
-        predict(tmp_path / "in.txt", "a\n", {"text": "text"})
-    assert "--output: cannot write" in str(raised.value.__context__ or raised.value)
+    (tmp_path / "file").write_text("kept")
+    for path in (tmp_path, tmp_path / "file" / "out.jsonl"):
+        with pytest.raises(UserError, match=r"--output: cannot write .*: (Is|Not) a directory|File exists"):
+            check_output(str(path))
+    check_output(str(tmp_path / "file"))
+    check_output(str(tmp_path / "new" / "out.jsonl"))
+    assert (tmp_path / "file").read_text() == "kept"
+    assert not (tmp_path / "new" / "out.jsonl").exists()
 
 
 def test_a_column_that_the_output_has_itself(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
