@@ -198,6 +198,8 @@ def _take(columns: Columns, rows: Sequence[int]) -> Columns:
 
 def _settings(encoder: LabelEncoder) -> Any:
     """All that ``encode`` may depend on: a task's class and plain attributes, not its weights and mode."""
+    beside = encoder.beside_labels | {"training"}
     names = [name for name, value in vars(encoder).items() if name[0] != "_" and value is not None]
-    settings = {name: getattr(encoder, name) for name in sorted(names) if name != "training"}
-    return [type(encoder).__module__, type(encoder).__qualname__, encoder.adapted(), settings]
+    settings = {name: getattr(encoder, name) for name in sorted(names) if name not in beside}
+    adapted = {name: value for name, value in encoder.adapted().items() if name not in beside}
+    return [type(encoder).__module__, type(encoder).__qualname__, adapted, settings]

@@ -36,6 +36,7 @@ class LabelEncoder(Protocol):
     level: Any
     missing: Any
     counted: bool
+    beside_labels: frozenset[str]
     irregular: str
 
     def encode(self, value: Any) -> Any: ...

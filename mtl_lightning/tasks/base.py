@@ -78,6 +78,7 @@ class Task(nn.Module, ABC):
         lower_is_better: Names of the metrics that are better when lower; the loss is one anyway.
         missing_words: What ``missing`` of the config says: tidy names that stand for a missing label.
         counted: Whether ``adapt`` takes labels as :class:`.raw_labels.Counted`, each once, some of them several times.
+        beside_labels: Names of attributes that ``encode`` does not depend on: encoded labels stay when they change.
         irregular: What ``count_irregular`` counts, for the warning of it.
         main_metric: Name of the metric that stands for the task in averages and in the choice of checkpoints; ``loss``
             is one.
@@ -88,6 +89,7 @@ class Task(nn.Module, ABC):
     missing: ClassVar[float] = IGNORE
     lower_is_better: ClassVar[frozenset[str]] = frozenset()
     counted: ClassVar[bool] = False
+    beside_labels: ClassVar[frozenset[str]] = frozenset({"main_metric"})
     irregular: ClassVar[str] = "labels"
 
     def __init__(self, main_metric: str, dropout: float = 0.1, missing: Missing = None) -> None:

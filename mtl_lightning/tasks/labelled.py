@@ -41,6 +41,7 @@ class LabelledTask(Task):
     counted = True
     several: ClassVar[str] = "for several labels an example, use `MultiLabelClassification` with `separator: '{}'`"
 
+    beside_labels = Task.beside_labels | {"class_weights", "pos_weight", "positive", "label_smoothing", "focal_gamma"}
     averaged: ClassVar[tuple[str, ...]] = tuple(RATIOS)
     label_weights: Tensor | None
 

@@ -125,25 +125,25 @@ class SequenceClassification(LabelledTask):
         return {**made, **curve_metrics(self._scoring, 1 if positive is not None else len(over or self.labels))}
 
     def update(self, metrics: MetricCollection, logits: Tensor, targets: Tensor) -> None:
-        present = torch.ne(targets, IGNORE)
-        scores, targets = full_precision(logits).softmax(-1)[present], targets[present]
-        labels = self._curve_labels()
+        predicted = logits.argmax(-1)
         for metric in metrics.values():
             if isinstance(metric, CurveScore):
-                metric.update(scores[:, labels], one_hot(targets, self.num_outputs)[:, labels])
+                metric.update(*self._for_curves(logits, targets))
             else:
-                metric.update(scores.argmax(-1), targets)
+                metric.update(predicted, targets)
 
     def undefined(self, constant: float) -> set[str]:
         plain = self._scoring.average is None and self._scoring.over is None
         negative = self.positive_index is not None and plain and constant != self.positive_index
         return {*AGREEMENTS, *(FOUND if negative else ())}
 
-    def _curve_labels(self) -> list[int]:
-        """Positions of the labels that areas are taken of."""
-        positive = self.positive_index
+    def _for_curves(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Probabilities of the labels that areas are taken of, and whether they are right, both [B', K]."""
         assert self.labels is not None
-        return (self.chosen(self.labels) or list(range(self.num_outputs))) if positive is None else [positive]
+        present, positive = torch.ne(targets, IGNORE), self.positive_index
+        scores, truth = full_precision(logits[present]).softmax(-1), one_hot(targets[present], self.num_outputs)
+        labels = self.chosen(self.labels) if positive is None else [positive]
+        return (scores, truth) if labels is None else (scores[:, labels], truth[:, labels])
 
     def describe(self, metric: str) -> str:
         positive = self.positive_index

@@ -229,6 +229,20 @@ def test_key_changes_with(arguments: dict[str, Any]) -> None:
     assert encode(rows, **arguments)._fingerprint != encode(rows)._fingerprint
 
 
+def test_losses_and_metrics_do_not_change_the_key() -> None:
+    """Texts are tokenised once, however many class weights are tried."""
+    weighted = SequenceClassification(
+        labels=["x", "y"],
+        main_metric="mcc",
+        metrics=["f1"],
+        positive="x",
+        class_weights={"x": 2, "y": 1},
+        focal_gamma=2,
+        label_smoothing=0.1,
+    )
+    assert encode(topic=weighted)._fingerprint == encode()._fingerprint
+
+
 def test_key_changes_with_the_format(monkeypatch: pytest.MonkeyPatch) -> None:
     before = encode()._fingerprint
     monkeypatch.setattr("mtl_lightning.data.encoding.FORMAT", FORMAT + 1)

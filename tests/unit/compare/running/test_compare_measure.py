@@ -15,11 +15,11 @@ from torch import nn
 
 from mtl_lightning import MultiTaskModule
 from mtl_lightning.compare.running.run.measure import Durations, PassCounter, PeakMemory, Stopwatch
-from mtl_lightning.compare.running.run.recorder import RunRecorder, _median
+from mtl_lightning.compare.running.run.recorder import RunRecorder, _meanings, _median
 from mtl_lightning.data import Batch
 from mtl_lightning.encoders import PerceptronEncoder
 from mtl_lightning.encoders.base import Representation
-from mtl_lightning.tasks import Regression
+from mtl_lightning.tasks import Regression, SequenceClassification
 from mtl_lightning.weighting import EqualWeighting, UPGrad
 
 MB = 2**20
@@ -213,3 +213,18 @@ def test_rare_slow_steps_count_by_their_number():
         recorder._durations[False].add(seconds)
     recorder._durations[True].add(0.4)
     assert _median(recorder._durations) == pytest.approx(0.13, rel=0.01)
+
+
+def test_directions_of_metrics() -> None:
+    reported = ["r2", "mse", "mae", "rmse"]
+    tasks = {
+        "number": Regression(0, 5, main_metric="rmse", metrics=reported),
+        "label": SequenceClassification(["a", "b"], main_metric="loss", metrics=["mcc"]),
+    }
+    found = _meanings(MultiTaskModule(PerceptronEncoder(2, [2]), tasks))
+    number, label = (found[name]["higher_is_better"] for name in ("number", "label"))
+    assert {name: number[name] for name in (*reported, "loss")} == dict.fromkeys(reported, False) | {
+        "r2": True,
+        "loss": False,
+    }
+    assert (label["mcc"], label["loss"], found["label"]["main"]) == (True, False, "loss")
