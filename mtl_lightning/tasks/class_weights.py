@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from mtl_lightning.errors import UserError, shown
-from mtl_lightning.tasks.label_names import position
+from mtl_lightning.tasks.label_names import positions
 
 BALANCED = "balanced"
 
@@ -35,12 +35,12 @@ def in_order(key: str, given: Mapping[str | int, float], labels: Sequence[str]) 
     Raises:
         UserError: If a label is missing or unknown.
     """
-    found = {name if name in labels else labels[position(key, name, labels)]: given[name] for name in given}
-    if missing := [label for label in labels if label not in found]:
+    weights = {labels[i]: given[name] for name, i in zip(given, positions(key, list(given), labels), strict=True)}
+    if missing := [label for label in labels if label not in weights]:
         raise UserError(
             f"`{key}` misses {_few(missing)}; give each of the {len(labels)} labels a weight, or set it to `{BALANCED}`"
         )
-    return [found[label] for label in labels]
+    return [weights[label] for label in labels]
 
 
 def balanced(counts: Mapping[str, int]) -> dict[str | int, float]:

@@ -8,19 +8,29 @@ from mtl_lightning.raw_labels import Names
 _TRUTHS = ("True", "False")
 
 
-def position(key: str, name: str | int, labels: Sequence[str]) -> int:
-    """Where a label that a setting names is among the task's labels.
+def positions(key: str, names: Sequence[str | int], labels: Sequence[str]) -> list[int]:
+    """Where the labels that a setting names are among the task's labels; spellings are joined as those of the data.
 
     Args:
         key: The setting, for messages.
-        name: What it names.
+        names: What it names.
         labels: Of the task.
 
     Raises:
-        UserError: If it is none of them.
+        UserError: If it names a label that is none of them, a label twice, or none at all.
+
+    >>> positions("average_over", ["b", 1.0], ["1", "a", "b"])
+    [2, 0]
     """
-    text = str(name)
-    if (found := Names(labels).find(text)) is not None:
-        return found
-    quoted = " (YAML reads yes, no, on and off as truth values: quote them)" if text in _TRUTHS else ""
-    raise UserError(f"`{key}` names the unknown label '{text[:60]}'{quoted}; {did_you_mean(text, labels)}")
+    known = Names(labels)
+    found: dict[int, str] = {}
+    for name in map(str, names):
+        if (place := known.find(name)) is None:
+            quoted = " (YAML reads yes, no, on and off as truth values: quote them)" if name in _TRUTHS else ""
+            raise UserError(f"`{key}` names the unknown label '{name[:60]}'{quoted}; {did_you_mean(name, labels)}")
+        if place in found:
+            raise UserError(f"`{key}` names the label '{labels[place][:60]}' twice")
+        found[place] = name
+    if not found:
+        raise UserError(f"`{key}` names no label; take it out, or name at least one")
+    return list(found)

@@ -12,7 +12,7 @@ from mtl_lightning.raw_labels import Counted, Missing, Names, tidy
 from mtl_lightning.tasks.base import LabelScores, Task, fitting, index_of, name_of, output_layer
 from mtl_lightning.tasks.class_catalogue import ranks
 from mtl_lightning.tasks.class_weights import BALANCED, Weights, balanced, balanced_positive, checked, in_order, unseen
-from mtl_lightning.tasks.label_names import position
+from mtl_lightning.tasks.label_names import positions
 from mtl_lightning.tasks.label_scores import AVERAGES, RATIOS
 from mtl_lightning.tasks.label_set import counted, doubts, one_spelling
 from mtl_lightning.tasks.occurrences import Occurrences
@@ -197,7 +197,7 @@ class LabelledTask(Task):
     def chosen(self, labels: Sequence[str]) -> list[int] | None:
         """Positions of the labels that ``average_over`` names, null: of all."""
         over = self._scoring.over
-        return None if over is None else [position("average_over", name, labels) for name in over]
+        return None if over is None else positions("average_over", over, labels)
 
     def describe(self, metric: str) -> str:
         average = "" if metric.endswith(AVERAGES) else self._scoring.average or ""

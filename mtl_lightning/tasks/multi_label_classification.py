@@ -158,10 +158,10 @@ class MultiLabelClassification(LabelledTask):
     def update(self, metrics: MetricCollection, logits: Tensor, targets: Tensor) -> None:
         scores, complete = full_precision(logits).sigmoid(), ~targets.isnan().any(-1)
         predicted = scores > self.threshold
-        over = self.chosen(self.labels or []) or list(range(self.num_outputs))
         for metric in metrics.values():
             if isinstance(metric, CurveScore):
-                metric.update(scores[:, over], targets[:, over])
+                over = self.chosen(self.labels or [])
+                metric.update(*((scores, targets) if over is None else (scores[:, over], targets[:, over])))
             elif isinstance(metric, MultiLabelCounts):
                 metric.update(predicted, targets)
             elif complete.any():

@@ -14,7 +14,7 @@ from mtl_lightning.tasks.base import IGNORE, full_precision, name_of
 from mtl_lightning.tasks.class_catalogue import class_metrics
 from mtl_lightning.tasks.curves import CURVES, CurveScore, curve_metrics
 from mtl_lightning.tasks.label_counts import LabelCounts
-from mtl_lightning.tasks.label_names import position
+from mtl_lightning.tasks.label_names import positions
 from mtl_lightning.tasks.label_scores import AGREEMENTS, FOUND, RATIOS
 from mtl_lightning.tasks.labelled import LabelledTask, fill_missing
 from mtl_lightning.tasks.losses import check_fraction, check_gamma, mean_cross_entropy
@@ -94,7 +94,7 @@ class SequenceClassification(LabelledTask):
         """
         assert self.labels is not None, "adapt() comes first"
         if len(self.labels) == 2:
-            return 1 if self.positive is None else position("positive", self.positive, self.labels)
+            return 1 if self.positive is None else positions("positive", [self.positive], self.labels)[0]
         for key in ("positive", "pos_weight"):
             if getattr(self, key) is not None:
                 instead = "average_over" if key == "positive" else "class_weights"

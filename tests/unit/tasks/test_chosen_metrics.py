@@ -320,6 +320,8 @@ def test_thousands_of_labels_need_no_table_of_labels_by_labels() -> None:
             SequenceClassification(["a", "b", "c"], average_over=["x"], main_metric="f1"),
             "`average_over` names the unknown label 'x'",
         ),
+        (SequenceClassification(["a", "b", "c"], average_over=[]), "`average_over` names no label"),
+        (SequenceClassification(["1", "2", "3"], average_over=[2, 2.0]), "`average_over` names the label '2' twice"),  # type: ignore[list-item]
         (
             SequenceClassification(["a", "b", "c"], metrics=["mcc"], average="macro"),
             "`average: macro` has no effect on the metrics reported, mcc, accuracy; add one of f1, ",

@@ -224,6 +224,11 @@ def test_settings_that_make_no_sense(arguments: Any, message: str) -> None:
         SequenceClassification(LABELS, **arguments).build(4)
 
 
+def test_weights_find_other_spellings() -> None:
+    task = built(SequenceClassification(["1", "True"], class_weights={"1.0": 5, "true": 2}))
+    assert task.label_weights is not None and task.label_weights.tolist() == [5, 2]
+
+
 def test_numbers_are_names() -> None:
     task = built(SequenceClassification([0, 1], class_weights={1: 5, 0: 1}))
     assert task.adapted()["class_weights"] == {"1": 5, "0": 1}
