@@ -11,8 +11,10 @@ from mtl_lightning.tasks.lists import listed, looks_like_list
 Tally = Mapping[str, int]
 """How often each label name occurs."""
 
+_MEANT = "if they are meant, list all labels in `labels`"
 _SHOWN = 3
 _LONG = 200
+_MANY = 30
 _FEW = 10
 """So many labels that occur once each may be a small example; with more of them nothing can be learnt."""
 
@@ -52,8 +54,10 @@ def doubts(tally: Tally, several: str) -> list[str]:
     Raises:
         UserError: If every one of many labels occurs once: nothing can be learnt of them.
     """
+    if (rare := _rare(tally)) is not None:
+        return [rare]
     found = (_missing(tally), _alike(tally), _lists(tally, several), _parts(tally, several), _numbers(tally))
-    return [doubt for doubt in (_rare(tally), *found) if doubt is not None]
+    return [doubt for doubt in found if doubt is not None]
 
 
 def _rare(tally: Tally) -> str | None:
@@ -62,7 +66,7 @@ def _rare(tally: Tally) -> str | None:
     ask = "is its column an id, a free text, or a number (`Regression`)?"
     if len(tally) > _FEW and total == len(tally):
         raise UserError(f"{said}, each once, such as {_examples(tally)}: {ask} If it is meant, list them in `labels`")
-    if len(tally) > _FEW and 2 * len(tally) > total:
+    if len(tally) > _FEW and 3 * len(tally) >= total:
         return f"{said}, such as {_examples(tally)}: {ask}"
     longest = max(tally, key=len)
     if len(longest) > _LONG:
@@ -107,15 +111,18 @@ def _parts(tally: Tally, several: str) -> str | None:
 
 
 def _numbers(tally: Tally) -> str | None:
-    fractions = [name for name in tally if "." in name and _is_fraction(name)]
-    if len(fractions) < 2 or not all(_is_number(name) for name in tally):
+    """Labels that are numbers with a fraction, or many whole ones with gaps between them."""
+    if not all(map(_is_number, tally)):
         return None
+    telling = [name for name in tally if "." in name and _is_fraction(name)]
+    if len(telling) < 2:
+        numbers = sorted(tally, key=float)
+        if len(tally) < _MANY or float(numbers[-1]) - float(numbers[0]) < 2 * len(tally):
+            return None
+        telling = [numbers[0], numbers[-1]]
     return (
-        f"all labels are numbers, such as {_examples(fractions)}: if they measure something, use `Regression`; {_MEANT}"
+        f"all labels are numbers, such as {_examples(telling)}: if they measure something, use `Regression`; {_MEANT}"
     )
-
-
-_MEANT = "if they are meant, list all labels in `labels`"
 
 
 def _is_list(name: str) -> bool:

@@ -97,6 +97,8 @@ DOUBTS: dict[str, tuple[list[Any], str]] = {
     "joined": (["a|b", "a", "b"], "'a|b' look like several joined by '|': for several labels an example, use `Multi"),
     "joined-by-comma": (["a,b", "c,a", "d"], "look like several joined by ','"),
     "measurements": (["0.5", "1.5", "2.5"] * 2, "all labels are numbers, such as '0.5' and '1.5': if they measure"),
+    "whole-numbers": ([7 * i for i in range(40)] * 4, "all labels are numbers, such as '0' and '273': if they measure"),
+    "seldom": ([f"user {i}" for i in range(20)] * 3, "has 20 labels in 60 places"),
     "long": (["a" * 300, "b"], f"the label {'a' * 300!r:.37}…' has 300 characters: is its column an id, a free text"),
     "rare": ([f"text {i}" for i in range(20)] + ["text 0"] * 2, "has 20 labels in 22 places, such as 'text 0' and"),
 }
@@ -120,6 +122,7 @@ def test_doubtful_labels_are_said_in_a_line(values: list[Any], doubt: str) -> No
         ["1", "2", "10"],
         ["NN", "NNS", "."],
         ["[UNK]", "(b)", "c"],
+        list(range(1, 101)) * 4,
     ],
     ids=str,
 )
@@ -132,8 +135,8 @@ def test_labels_that_the_config_lists_are_meant() -> None:
 
 
 def test_many_doubtful_labels_fit_into_a_line() -> None:
-    (remark,) = learnt([name for i in range(50) for name in (f"Label {i}", f"label {i}") * 3]).remarks()
-    assert remark.startswith("'Label 0' (3) and 'label 0' (3); ") and "; 47 more such groups look alike" in remark
+    (remark,) = learnt([name for i in range(50) for name in (f"Label {i}", f"label {i}") * 5]).remarks()
+    assert remark.startswith("'Label 0' (5) and 'label 0' (5); ") and "; 47 more such groups look alike" in remark
 
 
 @pytest.mark.parametrize("values", [[f"id-{i}" for i in range(11)], [i / 7 for i in range(40)]], ids=["ids", "floats"])
