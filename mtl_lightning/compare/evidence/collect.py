@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from mtl_lightning.compare.evidence import MEASURES, Evidence
+from mtl_lightning.compare.planning.folds import plan_line
 from mtl_lightning.compare.planning.names import is_single_task
 from mtl_lightning.compare.planning.plan import Plan, Run
 from mtl_lightning.compare.running.agenda import Agenda
@@ -52,6 +53,8 @@ def collect(plan: Plan, store: Store, agenda: Agenda, workers: int) -> Evidence:
         chosen=agenda.chosen(),
         facts=_facts(plan, finished, workers),
         delta_m=plan.settings.delta_m,
+        replicates=plan.replicate,
+        overlap=0.0 if plan.settings.folds is None else 1 / (plan.settings.folds - 2),
     )
 
 
@@ -159,6 +162,7 @@ def _facts(plan: Plan, found: Sequence[Found], workers: int) -> dict[str, str]:
         "config": ", ".join(settings.config) or "the demo",
         **({"options": changes} if changes else {}),
         "seeds": ", ".join(map(str, settings.seeds)),
+        **({} if settings.folds is None else {"folds": plan_line(plan.base, settings.folds)}),
         "scored on": f"{settings.split} split, the checkpoint that is best on validation",
         "search": searched,
         "runs at a time": f"{workers or 'as many as SLURM starts'}, {settings.threads} thread(s) each",

@@ -38,7 +38,7 @@ class Evidence:
         contestants: Names, in the order of the plan; :data:`SINGLE_TASK` among them if it was run.
         reference: The contestant that costs are relative to and that others are tested against: equal weighting, or
             the first one where there is none.
-        seeds: That were planned.
+        seeds: That were planned; where ``replicates`` is ``fold``, these are folds, here and in the tables.
         metrics: ``task, metric, higher_is_better, main``: the metrics of each task; one of each task is its main one.
         scores: ``contestant, seed, task, metric, value`` of the finished runs. Those of :data:`SINGLE_TASK` come from a
             run for each task.
@@ -64,6 +64,9 @@ class Evidence:
             key to value.
         chosen: The settings that the search chose, by contestant.
         facts: What else a reader should know, label to text: data, version, machine, number of parallel runs.
+        replicates: What tells the runs of a contestant apart: ``seed``, or ``fold`` of a cross-validation.
+        overlap: Examples of a test split divided by those of the training split it leaves, where training sets of runs
+            overlap, as those of folds do; 0: runs are independent.
         delta_m: What Δm is the mean of: the ``main`` metrics, all metrics by ``tasks``, or all ``metrics`` alike.
     """
 
@@ -83,6 +86,8 @@ class Evidence:
     chosen: dict[str, dict[str, Any]] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
     delta_m: str = "main"
+    replicates: str = "seed"
+    overlap: float = 0.0
 
     @property
     def tasks(self) -> list[str]:

@@ -53,8 +53,11 @@ def _settings(options: dict[str, Any]) -> Settings:
     for name in options:
         if name not in known:
             raise UserError(f"compare has no option '{name}'; {did_you_mean(name, known)}")
+    if options.get("folds") is not None and "seeds" in options:
+        raise UserError("folds take the place of seeds: run i has seed i; leave `--seeds` out")
     made = {name: _CONVERT[name](name, value) for name, value in options.items()}
     settings = Settings(**made)
+    settings.seeds = settings.seeds if settings.folds is None else list(range(settings.folds))
     if not settings.weightings and not settings.variants:
         raise UserError("compare needs contestants: `--weightings equal,uncertainty,upgrad`, or `--variant NAME=…`")
     if settings.launcher == "slurm" and settings.time_limit is None and "timeout_min" not in settings.slurm:
@@ -93,6 +96,7 @@ _CONVERT: dict[str, values.Converter] = {
     "weightings": values.weightings,
     "variants": values.variants,
     "seeds": values.seeds,
+    "folds": values.count(3),
     "single_task": values.switch,
     "pairs": values.switch,
     "tune": values.count(0),

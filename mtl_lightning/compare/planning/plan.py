@@ -19,6 +19,7 @@ from mtl_lightning.compare.planning.configs import (
     tasks_of,
 )
 from mtl_lightning.compare.planning.contestants import Contestant, Role, contestants
+from mtl_lightning.compare.planning.folds import check_folds, take_fold
 from mtl_lightning.compare.planning.names import TUNED_WEIGHTS, is_single_task
 from mtl_lightning.compare.planning.settings import Settings
 from mtl_lightning.errors import UserError
@@ -36,15 +37,17 @@ class Run:
 
     Attributes:
         contestant: Whose it is.
-        seed: Of everything that is random.
+        seed: Of everything that is random; where folds take the place of seeds, the fold, too.
         role: What it is for.
         config: All of it.
+        replicate: What tells the runs of a contestant apart, ``seed`` or ``fold``.
     """
 
     contestant: Contestant
     seed: int
     role: Role
     config: Config
+    replicate: str = "seed"
 
     @cached_property
     def key(self) -> str:
@@ -56,7 +59,7 @@ class Run:
     def name(self) -> str:
         """For people: contestant, seed or search, and key."""
         label = "".join(letter if letter.isalnum() or letter in "._+" else "-" for letter in self.contestant.label)
-        return f"{label}-{'search' if self.role == 'tune' else f'seed{self.seed}'}-{self.key}"
+        return f"{label}-{'search' if self.role == 'tune' else f'{self.replicate}{self.seed}'}-{self.key}"
 
 
 @dataclass(frozen=True)
@@ -88,17 +91,20 @@ class Plan:
         equal = short_name("EqualWeighting")
         return equal if equal in self.names else next(name for name in self.names if not is_single_task(name))
 
+    @property
+    def replicate(self) -> str:
+        """What tells the runs of a contestant apart: ``seed`` or ``fold``."""
+        return "seed" if self.settings.folds is None else "fold"
+
     def runs(self, contestant: Contestant, chosen: Mapping[str, Any] | None = None) -> list[Run]:
-        """The runs that are reported, one a seed.
+        """The runs that are reported, one a seed or fold.
 
         Args:
             contestant: Whose they are.
             chosen: What its search chose, by key.
         """
-        return [
-            Run(contestant, seed, contestant.role, self._config(contestant, chosen or {}, seed, self.settings.split))
-            for seed in self.settings.seeds
-        ]
+        configs = {s: self._config(contestant, chosen or {}, s, self.settings.split) for s in self.settings.seeds}
+        return [Run(contestant, s, contestant.role, config, self.replicate) for s, config in configs.items()]
 
     def trial(self, contestant: Contestant, tried: Mapping[str, Any]) -> Run:
         """A run of the search, which sees validation data alone."""
@@ -127,6 +133,8 @@ class Plan:
         self._suit_family(config)
         config |= {"name": self.name, "seed_everything": seed, "evaluate": split}
         config["data"]["seed"] = seed
+        if self.settings.folds is not None:
+            take_fold(config, self.settings.folds, 0 if seed == SEARCH_SEED else seed)
         trainer = {"log_every_n_steps": 10, "enable_progress_bar": False, "enable_model_summary": False}
         config["trainer"] = trainer | (config.get("trainer") or {})
         set_value(config, "trainer.callbacks+", {"class_path": _RECORDER})
@@ -154,6 +162,8 @@ def make_plan(settings: Settings) -> Plan:
     """
     base = read_config(settings.config, settings.flags)
     tasks = tuple(tasks_of(base))
+    if settings.folds is not None:
+        check_folds(base, settings.folds)
     if SEARCH_SEED in settings.seeds:
         raise UserError(f"seeds: {SEARCH_SEED} is the seed of the search; take another")
     entered = tuple(contestants(settings, base, tasks))

@@ -25,6 +25,7 @@ contestants:
                             adds tuned fixed weights as a contestant
 fairness:
   --seeds 5 | 0,1,2         seeds 0 to 4, or these
+  --folds 5                 in place of seeds, the folds of a cross-validation, of data sets with `split: FoldSplit`
   --split test|val          what the best checkpoint of each run is scored on
   --delta_m main|tasks|metrics
                             what Δm is the mean of: the tasks' main metrics (default), all metrics of a task and then
@@ -53,6 +54,7 @@ class Settings:
         weightings: Classes of the weightings.
         variants: Changes of the config by contestant, each key to value.
         seeds: Of the runs of each contestant.
+        folds: Number of folds of a cross-validation, which take the place of seeds: run i has seed i; None: none do.
         single_task: Whether a model for each task competes, too.
         pairs: Whether every pair of tasks is trained, too.
         tune: Settings that the search tries for each contestant; 0: no search.
@@ -75,6 +77,7 @@ class Settings:
     weightings: list[str] = field(default_factory=list)
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
     seeds: list[int] = field(default_factory=lambda: list(range(5)))
+    folds: int | None = None
     single_task: bool = True
     pairs: bool = False
     tune: int = 0

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from mtl_lightning.compare.evidence import Evidence
+from mtl_lightning.compare.evidence.wording import worded
 from mtl_lightning.compare.planning.names import is_single_task
 from mtl_lightning.compare.report.numbers import number, places, span
 from mtl_lightning.compare.report.times import TITLES, time_measure, times
@@ -16,7 +17,8 @@ def headline(evidence: Evidence, summary: Summary) -> list[str]:
     tests = summary.tests[summary.tests["family"] == "reference"]
     alone = tests["first"].map(is_single_task).astype(bool)
     answer = [*_answer(evidence, summary, tests[~alone]), *_baselines(tests[alone], evidence.reference)]
-    return [*answer, meaning(summary)] if len(summary.delta_m) else answer
+    answer = [*answer, meaning(summary)] if len(summary.delta_m) else answer
+    return [worded(sentence, evidence) for sentence in answer]
 
 
 def meaning(summary: Summary) -> str:

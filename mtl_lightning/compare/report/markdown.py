@@ -4,6 +4,7 @@ import re
 from unicodedata import east_asian_width
 
 from mtl_lightning.compare.evidence import Evidence
+from mtl_lightning.compare.evidence.wording import worded
 from mtl_lightning.compare.report.headline import headline
 from mtl_lightning.compare.report.plots import Plot
 from mtl_lightning.compare.report.tables import Cell, Table, details, overview
@@ -15,7 +16,7 @@ MOST_ROWS = 40
 def markdown(evidence: Evidence, summary: Summary, plots: list[Plot]) -> str:
     """The whole report; long tables are cut, and say so."""
     parts = [f"# {escape(evidence.name)}", escape(" ".join(headline(evidence, summary)))]
-    parts += ["\n".join(f"- {escape(note)}" for note in summary.notes)] if summary.notes else []
+    parts += ["\n".join(f"- {escape(worded(note, evidence))}" for note in summary.notes)] if summary.notes else []
     parts += [_section(overview(evidence, summary)), "## Plots"]
     parts += [_plot(plot) for plot in plots]
     parts += [_section(table) for table in details(evidence, summary)]

@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from mtl_lightning.compare.evidence import Evidence
+from mtl_lightning.compare.evidence.wording import worded
 from mtl_lightning.compare.report.headline import headline
 from mtl_lightning.compare.report.plots import Plot
 from mtl_lightning.compare.report.plots.looks import BROWN, FAINT, INK, PALETTE, PAPER, RULE, TASKS
@@ -33,6 +34,7 @@ def page(evidence: Evidence, summary: Summary, plots: list[Plot]) -> str:
     text = environment.get_template("page.html").render(
         evidence=evidence,
         summary=summary,
+        notes=[worded(note, evidence) for note in summary.notes],
         answer=headline(evidence, summary),
         overview=overview(evidence, summary),
         details=details(evidence, summary),

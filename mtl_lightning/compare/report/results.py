@@ -21,7 +21,8 @@ def results(evidence: Evidence) -> pd.DataFrame:
     Returns:
         ``role`` is ``compare``, ``pair`` (the two tasks are in ``first_task`` and ``second_task``; no contestant) or
         ``tune`` (``value`` is the search's objective on validation). Costs stand beside the scores of the run that
-        they are of, ``message`` and ``folder`` beside runs without a score. Rows are in the order of the plan.
+        they are of, ``message`` and ``folder`` beside runs without a score. Rows are in the order of the plan. Runs of
+        a cross-validation have a column ``fold``, too.
     """
     scores = evidence.scores.merge(evidence.costs, on=["contestant", "seed"], how="left")
     scores = scores.assign(role="compare", status="finished", split=evidence.split)
@@ -33,7 +34,10 @@ def results(evidence: Evidence) -> pd.DataFrame:
     broken = evidence.runs[(evidence.runs["status"] != "finished") & (evidence.runs["role"] != "tune")]
     parts = [part.reindex(columns=COLUMNS) for part in (scores, broken, pairs, trials) if len(part)]
     table = pd.concat([_typed(part) for part in parts]) if parts else _typed(pd.DataFrame(columns=COLUMNS))
-    return _ordered(table, evidence)
+    table = _ordered(table, evidence)
+    if evidence.replicates == "fold":
+        table.insert(table.columns.get_loc("seed"), "fold", table["seed"].where(table["role"] != "tune"))
+    return table
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from mtl_lightning.compare.planning.catalogue import Range
 from mtl_lightning.compare.planning.contestants import Contestant
+from mtl_lightning.compare.planning.folds import plan_line
 from mtl_lightning.compare.planning.plan import Plan
 from mtl_lightning.compare.planning.settings import Settings
 from mtl_lightning.compare.running.store import Store
@@ -31,6 +32,8 @@ def show_plan(plan: Plan, store: Store, folder: Path, console: Console) -> None:
         searched = [_searched(contestant)] if settings.tune else []
         table.add_row(contestant.label, _changes(contestant, settings), *searched, str(len(runs)), done)
     console.print(table)
+    if settings.folds is not None:
+        console.print(plan_line(plan.base, settings.folds), highlight=False, soft_wrap=True)
     reported = len(plan.all_runs())
     search = f" and {plan.num_runs() - reported} of the search" if settings.tune else ""
     console.print(

@@ -50,9 +50,8 @@ def _tested(tests: pd.DataFrame, table: ScoreTable, overall: Overall) -> pd.Data
     scores = np.concatenate([table.values * table.sign, overall.values[:, :, None]], axis=2)
     place = pd.Index(table.contestants)
     position = tests["position"].to_numpy(dtype=int)
-    result = paired_test(
-        scores[place.get_indexer(tests["first"]), :, position], scores[place.get_indexer(tests["second"]), :, position]
-    )
+    first, second = (scores[place.get_indexer(tests[side]), :, position] for side in ("first", "second"))
+    result = paired_test(first, second, table.overlap)
     for column, values in vars(result).items():
         tests[column] = values
     p, family = result.p, tests["family"].to_numpy()

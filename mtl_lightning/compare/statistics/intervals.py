@@ -21,8 +21,12 @@ class Interval(NamedTuple):
     num: NDArray[np.int64]
 
 
-def t_interval(values: Array, axis: int = -1) -> Interval:
+def t_interval(values: Array, axis: int = -1, overlap: float = 0.0) -> Interval:
     """Mean and 95 % confidence interval of Student's t distribution, ``mean ± t(0.975, n - 1) s / √n``.
+
+    Runs whose training sets overlap are not independent: instead of 1 / n, the variance of the mean is taken to be
+    ``1 / n + overlap`` of that of a run (Nadeau and Bengio 2003, "Inference for the Generalization Error", section 5,
+    the corrected resampled t-test).
 
     It holds for means of normal values. Scores of a few seeds are not always that, but with five values no method that
     assumes less gives an interval that is of use.
@@ -30,6 +34,7 @@ def t_interval(values: Array, axis: int = -1) -> Interval:
     Args:
         values: Values over seeds along ``axis``; what is not a number is left out.
         axis: The axis of the seeds.
+        overlap: See :attr:`.Evidence.overlap`.
 
     Returns:
         The interval is not a number where there are fewer than two values, and has no width where all are equal.
@@ -43,5 +48,5 @@ def t_interval(values: Array, axis: int = -1) -> Interval:
     mean = np.where(smallest == largest, smallest, np.where(finite, values, 0.0).sum(axis=axis) / some)
     squares = np.where(finite, values - np.expand_dims(mean, axis), 0.0) ** 2
     degrees = np.where(num > 1, num - 1, np.nan)
-    half = stats.t.ppf(1 - ALPHA / 2, degrees) * np.sqrt(squares.sum(axis=axis) / degrees / some)
+    half = stats.t.ppf(1 - ALPHA / 2, degrees) * np.sqrt(squares.sum(axis=axis) / degrees * (1 / some + overlap))
     return Interval(mean, mean - half, mean + half, num)

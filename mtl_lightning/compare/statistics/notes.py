@@ -37,6 +37,7 @@ def notes(
         *_not_numbers(table),
         *_splits(evidence),
         *_seeds(table),
+        *_folds(evidence),
         *_load(evidence),
         *_losses(table),
         *_deltas(table, deltas, overall, table.main | (evidence.delta_m != "main")),
@@ -91,6 +92,21 @@ def _seeds(table: ScoreTable) -> Iterator[str]:
         yield "One seed: there are no intervals and no tests, and no difference is shown to be more than chance."
     elif count < FEW_SEEDS:
         yield f"{count} seeds: intervals are wide, and tests find only large differences. Take {FEW_SEEDS} or more."
+
+
+def _folds(evidence: Evidence) -> Iterator[str]:
+    if evidence.replicates != "fold":
+        return
+    yield (
+        "Runs are the folds of a cross-validation. Their training sets overlap, so that intervals and paired t-tests "
+        f"take the variance of a mean to be 1/n + {evidence.overlap:.2g} of a run's, not 1/n (Nadeau and Bengio 2003); "
+        "ranks, the critical difference and the probability of improvement take folds for independent."
+    )
+    if len(evidence.trials):
+        yield (
+            "The search saw one fold's training and validation data, which are test data of other folds: scores of "
+            "what it chose are a little too high."
+        )
 
 
 def _load(evidence: Evidence) -> Iterator[str]:
@@ -176,8 +192,8 @@ def _search(evidence: Evidence) -> Iterator[str]:
         return
     most = evidence.trials["contestant"].value_counts().max()
     yield (
-        f"Intervals and tests hold for the settings that a search chose (trials of one seed, {most} at most for each "
-        "contestant); the luck of that search is not in them."
+        f"Intervals and tests hold for the settings that a search chose (trials of a single run each, {most} at most "
+        "for each contestant); the luck of that search is not in them."
     )
     for name, trials in evidence.trials.groupby("contestant"):
         if (trials["status"] != "finished").all():

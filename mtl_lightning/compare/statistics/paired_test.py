@@ -28,7 +28,7 @@ class PairedTest:
     num_seeds: NDArray[np.int64]
 
 
-def paired_test(first: Array, second: Array) -> PairedTest:
+def paired_test(first: Array, second: Array, overlap: float = 0.0) -> PairedTest:
     r"""Paired t-test of P pairs, :math:`t = \bar d \sqrt n / s_d` with n - 1 degrees of freedom.
 
     Seeds pair the runs (same first weights, same order of the data), so the differences are what varies. The t-test
@@ -50,38 +50,44 @@ def paired_test(first: Array, second: Array) -> PairedTest:
     Args:
         first: Scores [P, S]; not a number where the run did not finish.
         second: What they are compared with, [P, S].
+        overlap: Of training sets, see :attr:`.Evidence.overlap`: n becomes ``1 / (1 / n + overlap)``, its degrees of
+            freedom stay n - 1; see :func:`.t_interval`.
 
     Returns:
         Differences are ``first`` minus ``second``. p and effect are not a number with fewer than :data:`MIN_SEEDS`
         common seeds, the interval with fewer than two.
     """
     differences = np.where(np.isfinite(first) & np.isfinite(second), first - second, np.nan)
-    mean, low, high, num = t_interval(differences)
+    mean, low, high, num = t_interval(differences, overlap=overlap)
     size = np.nanmax(np.abs(np.stack([first, second])), axis=(0, 2), initial=0.0)
     zero, constant = _degenerate(differences, _ROUNDING * size)
     enough = num >= MIN_SEEDS
-    spread = (high - low) / 2 / stats.t.ppf(1 - ALPHA / 2, np.maximum(num - 1, 1)) * np.sqrt(num)
+    spread = (high - low) / 2 / stats.t.ppf(1 - ALPHA / 2, np.maximum(num - 1, 1))
     usable = enough & ~constant
     n = np.where(usable, num, np.nan)
-    t = mean / np.where(usable, spread, np.nan) * np.sqrt(n)
+    t = mean / np.where(usable, spread, np.nan)
+    alike = 1 / (1 / n + overlap)  # as many independent runs would know as much
     p = np.where(usable, 2 * stats.t.sf(np.abs(t), n - 1), np.where(zero, 1.0, 2.0 ** (1 - num)))
     return PairedTest(
         difference=mean,
         low=low,
         high=high,
         p=np.where(enough, p, np.nan),
-        effect=np.where(zero & enough, 0.0, hedges(t, n)),
-        effect_low=hedges(special.nctdtrinc(n - 1, 1 - ALPHA / 2, t), n),
-        effect_high=hedges(special.nctdtrinc(n - 1, ALPHA / 2, t), n),
+        effect=np.where(zero & enough, 0.0, hedges(t, n, alike)),
+        effect_low=hedges(special.nctdtrinc(n - 1, 1 - ALPHA / 2, t), n, alike),
+        effect_high=hedges(special.nctdtrinc(n - 1, ALPHA / 2, t), n, alike),
         num_seeds=num,
     )
 
 
-def hedges(t: Array, n: Array) -> Array:
-    """Hedges' g from t or a noncentrality of n pairs; J(m) = Γ(m/2) / (√(m/2) Γ((m-1)/2)), Hedges 1981, eq. 6e."""
+def hedges(t: Array, n: Array, alike: Array) -> Array:
+    """Hedges' g from t or a noncentrality of n pairs, which know as much as ``alike`` independent ones.
+
+    J(m) = Γ(m/2) / (√(m/2) Γ((m-1)/2)), Hedges 1981, eq. 6e.
+    """
     half = (n - 1) / 2
     correction = np.exp(special.gammaln(half) - special.gammaln(half - 0.5)) / np.sqrt(half)
-    g: Array = correction * t / np.sqrt(n)
+    g: Array = correction * t / np.sqrt(alike)
     return g
 
 

@@ -27,6 +27,7 @@ class ScoreTable:
         main: Whether it is its task's main metric, [M].
         values: Not a number where there is no finite score.
         finished: Whether the run left scores of every task, [C, S].
+        overlap: Of training sets, see :attr:`.Evidence.overlap`.
         lost: Whether the run broke: it diverged, failed or took too long, [C, S]. A run that was not started did not.
     """
 
@@ -39,6 +40,7 @@ class ScoreTable:
     values: Array
     finished: Mask
     lost: Mask
+    overlap: float = 0.0
 
     @property
     def others(self) -> list[int]:
@@ -103,6 +105,7 @@ def score_table(evidence: Evidence) -> ScoreTable:
         values=np.where(np.isfinite(values), values, np.nan),
         finished=finished,
         lost=_broken(evidence, seeds) & ~finished,
+        overlap=evidence.overlap,
     )
 
 

@@ -58,8 +58,8 @@ def summarise(evidence: Evidence) -> Summary:
     )
 
 
-def _with_intervals(rows: pd.DataFrame, values: Array) -> pd.DataFrame:
-    mean, low, high, num = t_interval(values)
+def _with_intervals(rows: pd.DataFrame, values: Array, overlap: float) -> pd.DataFrame:
+    mean, low, high, num = t_interval(values, overlap=overlap)
     return rows.assign(mean=mean, low=low, high=high, num_seeds=num)
 
 
@@ -70,7 +70,7 @@ def _score_means(table: ScoreTable) -> pd.DataFrame:
         for task, metric in zip(table.tasks, table.metrics, strict=True)
     ]
     values = table.values.transpose(0, 2, 1).reshape(len(rows), len(table.seeds))
-    return _with_intervals(pd.DataFrame(rows, columns=["contestant", "task", "metric"]), values)
+    return _with_intervals(pd.DataFrame(rows, columns=["contestant", "task", "metric"]), values, table.overlap)
 
 
 def _deltas(table: ScoreTable, deltas: DeltaM) -> pd.DataFrame:
@@ -88,7 +88,7 @@ def _delta_means(table: ScoreTable, deltas: DeltaM) -> pd.DataFrame:
     known = any(map(is_single_task, table.contestants)) and deltas.used.any()
     rows = [(table.contestants[c], convention) for convention in deltas.values for c in table.others if known]
     values = np.concatenate([values[table.others] for values in deltas.values.values()])[: len(rows)]
-    return _with_intervals(pd.DataFrame(rows, columns=["contestant", "convention"]), values)
+    return _with_intervals(pd.DataFrame(rows, columns=["contestant", "convention"]), values, table.overlap)
 
 
 def _rank_means(pool: list[str], ranks: Ranks) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mtl_lightning.compare.evidence import Evidence
+from mtl_lightning.compare.evidence.wording import worded
 from mtl_lightning.compare.report.plots import affinity, cosines, cost, curves, forest, ranks, tradeoff, weights
 from mtl_lightning.compare.report.plots.canvas import save, styled
 from mtl_lightning.compare.report.plots.looks import Material, NothingToShowError
@@ -78,6 +79,6 @@ def _plot(
         try:
             figure, caption = draw(material)
         except NothingToShowError as reason:
-            return Plot(name, title, str(reason))
+            return Plot(name, title, worded(str(reason), material.evidence))
         svg, files = save(figure, folder / name)
-    return Plot(name, title, caption, svg, files)
+    return Plot(name, title, worded(caption, material.evidence), svg, files)

@@ -28,7 +28,7 @@ def delta_m(material: Material) -> "tuple[Figure, str]":
     axes.axvline(0, color=INK, lw=0.8, ls=(0, (4, 3)), zorder=1)
     name = quality_name(material.evidence, material.summary)
     axes.set_xlabel(name)
-    small = ", each seed (small)" if len(seeds) else ""
+    small = f", each {material.evidence.replicates} (small)" if len(seeds) else ""
     line = "the single-task baseline" if len(seeds) else material.evidence.reference
     return figure, (
         f"{name[0].upper()}{name[1:]}: mean and 95 % confidence interval of each contestant{small}, best on top. "

@@ -4,12 +4,18 @@ from mtl_lightning.compare.evidence import Evidence
 from mtl_lightning.compare.report.tables.affinity import affinity
 from mtl_lightning.compare.report.tables.comparisons import improvement, paired_tests
 from mtl_lightning.compare.report.tables.metrics import all_metrics
-from mtl_lightning.compare.report.tables.overview import overview
+from mtl_lightning.compare.report.tables.overview import overview as _overview
 from mtl_lightning.compare.report.tables.runs import failures, search
 from mtl_lightning.compare.report.tables.table import Cell, Column, Table
+from mtl_lightning.compare.report.tables.worded import worded_table
 from mtl_lightning.compare.statistics.summary import Summary
 
 __all__ = ["Cell", "Column", "Table", "details", "overview"]
+
+
+def overview(evidence: Evidence, summary: Summary) -> Table:
+    """The main table: a row a contestant."""
+    return worded_table(_overview(evidence, summary), evidence)
 
 
 def details(evidence: Evidence, summary: Summary) -> list[Table]:
@@ -22,4 +28,4 @@ def details(evidence: Evidence, summary: Summary) -> list[Table]:
         affinity(summary),
         failures(evidence),
     ]
-    return [table for table in tables if table.rows]
+    return [worded_table(table, evidence) for table in tables if table.rows]

@@ -68,7 +68,7 @@ class TestNotes:
         broken = [("upgrad", number, NAN, {"lr": 0.1 * number}, "diverged") for number in range(2)]
         trials = table("trials", [*searched, *broken, ("pcgrad", 0, 0.4, {}, "finished")])
         said = notes(dataclasses.replace(EVIDENCE["full"], trials=trials))
-        assert "settings that a search chose (trials of one seed, 3 at most for each contestant)" in said
+        assert "settings that a search chose (trials of a single run each, 3 at most for each contestant)" in said
         assert "upgrad: none of its trials finished; its runs have the config's settings." in said
         assert "pcgrad: it has nothing to search" in said
         assert "equal: " not in said

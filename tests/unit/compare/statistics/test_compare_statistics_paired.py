@@ -163,7 +163,7 @@ def test_verdicts() -> None:
 
 
 def test_hedges_is_zero_without_a_difference() -> None:
-    assert hedges(np.zeros(1), np.array([5.0])).tolist() == [0.0]
+    assert hedges(np.zeros(1), np.array([5.0]), np.array([5.0])).tolist() == [0.0]
 
 
 # How often a comparison errs. The seed of the simulations is the number, chosen before any result.
