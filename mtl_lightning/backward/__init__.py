@@ -13,7 +13,15 @@ In a plain PyTorch loop, three lines take the place of ``loss.backward()``::
 
 from mtl_lightning.backward.conflicts import conflicts, cosines
 from mtl_lightning.backward.executor import Executor
-from mtl_lightning.backward.processes import synchronise_buffers, take_over_reduction
+from mtl_lightning.backward.processes import synchronise_buffers, synchronise_parameters, take_over_reduction
 from mtl_lightning.backward.step import Step
 
-__all__ = ["Executor", "Step", "conflicts", "cosines", "synchronise_buffers", "take_over_reduction"]
+__all__ = [
+    "Executor",
+    "Step",
+    "conflicts",
+    "cosines",
+    "synchronise_buffers",
+    "synchronise_parameters",
+    "take_over_reduction",
+]

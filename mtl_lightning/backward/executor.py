@@ -1,54 +1,23 @@
 """The executor: gathers a step's evidence, asks the weighting, writes ``.grad``."""
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from mtl_lightning.backward.evidence import new_rows, num_values, prepare
 from mtl_lightning.backward.finite import copied_state, judge_written, take_back
-from mtl_lightning.backward.gradients import add_terms
+from mtl_lightning.backward.gradients import Writer, add_terms
 from mtl_lightning.backward.means import EpochMeans
+from mtl_lightning.backward.options import check_options
+from mtl_lightning.backward.parameters import Candidates, same_parameters
 from mtl_lightning.backward.passes import KnownWeightsPass, ObjectivePass, Pass
 from mtl_lightning.backward.processes import mean_over_processes
-from mtl_lightning.backward.rows import FeatureProducts, Rows
 from mtl_lightning.backward.step import BatchTasks, Setup, Step, Tasks
 from mtl_lightning.backward.task_pass import TaskPass
-from mtl_lightning.errors import UserError
+from mtl_lightning.backward.window import OptimizerStep, Window
 from mtl_lightning.weighting import GramianWeighting, JacobianWeighting, LossWeighting, Weighting
-
-
-@dataclass
-class _OptimizerStep:
-    """What is kept until an optimizer step is known to be good.
-
-    Attributes:
-        losses: Found losses of each batch that the weighting was asked about.
-        asked: Whether it was asked with the tasks' gradients.
-        weights: What a Gramian method answered.
-        before: The weighting's state before, if it changes before all is known to be finite.
-        not_finite: What is known not to be.
-        judged: Whether that is all.
-    """
-
-    losses: list[dict[str, Tensor]] = field(default_factory=list)
-    asked: bool = False
-    weights: dict[str, float] = field(default_factory=dict)
-    before: dict[str, Any] | None = None
-    not_finite: tuple[str, ...] = ()
-    judged: bool = True
-
-
-@dataclass
-class _Window:
-    """What is kept until the weighting is asked: losses summed over batches, and in how many steps tasks appeared."""
-
-    way: Pass
-    losses: dict[str, Tensor] = field(default_factory=dict)
-    appearances: Counter[str] = field(default_factory=Counter)
-    current: set[str] = field(default_factory=set)
 
 
 class Executor:
@@ -85,13 +54,10 @@ class Executor:
         gradient_of: Literal["shared", "features"] | Sequence[nn.Parameter] = "shared",
         refresh_every: int | None = None,
     ) -> None:
-        _check_options(weighting, head_gradients, gradient_of, refresh_every)
-        shared, own = _separate(shared, own)
-        evidence = shared if gradient_of == "shared" else None
-        if not isinstance(gradient_of, str):
-            evidence = [parameter for parameter in gradient_of if parameter.requires_grad]
+        check_options(weighting, head_gradients, gradient_of, refresh_every)
         weighted = head_gradients == "weighted" or isinstance(weighting, LossWeighting)
-        self.setup = Setup(weighting, shared, own, evidence, weighted)
+        self._candidates = Candidates(shared, own, gradient_of, keep=isinstance(weighting, JacobianWeighting))
+        self.setup = Setup(weighting, *self._candidates.trained(), weighted)
         self.check_finite = True
         """Whether to look for numbers that are not finite where that takes a device synchronisation of its own."""
         self.means = EpochMeans()
@@ -102,15 +68,13 @@ class Executor:
         """After the last ``backward`` of a step: what was not finite, so that there are no gradients. Gradients that
         overflow under a gradient scaler are left to it: it skips the step and lowers its scale."""
         self._refresh_every = 1 if refresh_every is None and not isinstance(weighting, LossWeighting) else refresh_every
-        num_tasks = len(weighting.tasks)
-        keep = not isinstance(weighting, LossWeighting)  # which looks at the tasks' gradients only now and then
-        self._rows = FeatureProducts(num_tasks) if evidence is None else Rows(evidence, num_tasks, keep)
-        if isinstance(weighting, JacobianWeighting) and isinstance(self._rows, Rows):
-            weighting.prepare(self._rows.num_parameters)
+        self._rows = new_rows(self.setup)
+        prepare(self.setup)
         self._weights = dict.fromkeys(weighting.tasks, 1.0)
         self._age = self._refresh_every or 0
-        self._step = _OptimizerStep()
-        self._window = self._new_window()
+        self._step = OptimizerStep()
+        self._open: Window | None = None
+        self._objective: Tensor | None = None
         self._last = self._ready = False
 
     @property
@@ -122,10 +86,41 @@ class Executor:
     def scaler(self, scaler: Any) -> None:
         self.setup.scaler = scaler
 
+    # -- what trains -------------------------------------------------------------------------------------------------
+    def use(
+        self,
+        shared: Iterable[nn.Parameter],
+        own: Mapping[str, Iterable[nn.Parameter]],
+        gradient_of: Literal["shared", "features"] | Sequence[nn.Parameter] = "shared",
+    ) -> None:
+        """Names the parameters there are, where some were added or replaced; see the class.
+
+        Which of them train is asked whenever a step begins, so that nobody need say what is frozen or unfrozen.
+        """
+        self._candidates.replace(shared, own, gradient_of)
+
+    @property
+    def compares(self) -> bool:
+        """Whether there is anything that trains to compare the tasks' gradients by; without, known weights are kept."""
+        shared, _, evidence = self._candidates.trained()
+        return any(parameter.requires_grad for parameter in (shared if evidence is None else evidence))
+
+    def _follow(self) -> None:
+        """Asks what trains, and starts anew with what depends on it if that has changed."""
+        trained = self._candidates.trained()
+        if same_parameters(trained, (self.setup.shared, self.setup.own, self.setup.evidence)):
+            return
+        before = self.setup.shared
+        self.setup.shared, self.setup.own, self.setup.evidence = trained
+        self.setup.writer = Writer()
+        self._rows = new_rows(self.setup)
+        prepare(self.setup, before)
+
     # -- a step ------------------------------------------------------------------------------------------------------
     def discard(self) -> None:
         """Forgets a step that was begun and not ended."""
-        self._step, self._window = _OptimizerStep(), self._new_window()
+        self._step = OptimizerStep()
+        self._close_window()
 
     def add(
         self,
@@ -201,6 +196,7 @@ class Executor:
         Args:
             loss: The objective that ``combine`` returned, times the trainer's factors (accumulation, gradient scaler).
         """
+        assert self._objective is not None, "combine() comes first"
         (factor,) = torch.autograd.grad(loss, self._objective, retain_graph=True)
         if self._ready:
             self._step.not_finite += self._window.way.not_finite
@@ -210,7 +206,8 @@ class Executor:
         if self._last:
             self._end_step()
         if self._last or isinstance(self.setup.weighting, LossWeighting):
-            self._window = self._new_window()
+            self._close_window()
+        self._objective = None  # and with it the graph
 
     def _end_step(self) -> None:
         """Counts an optimizer step, or takes it back if something was not finite."""
@@ -233,7 +230,7 @@ class Executor:
                 self.means.add(step)
             self._weights |= self._step.weights
             self._age = 1 if self._step.asked else self._age + 1
-        self._step = _OptimizerStep()
+        self._step = OptimizerStep()
 
     def finish_step(self, batches: Iterable[tuple[Mapping[str, Tensor], Mapping[str, float]]]) -> None:
         """Tells a weighting that ``needs_losses_after`` what the optimizer step has done.
@@ -252,20 +249,30 @@ class Executor:
     # -- state -------------------------------------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint must hold for training to go on exactly."""
-        return {"weights": dict(self._weights), "age": self._age, "means": self.means.state_dict()}
+        state = {"weights": dict(self._weights), "age": self._age, "means": self.means.state_dict()}
+        return state | {"num_parameters": num_values(self.setup.shared)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on from a checkpoint."""
         self._weights, self._age = dict(state["weights"]), state["age"]
-        self.means.load_state_dict(state["means"], self.setup.trained.device)
+        self.means.load_state_dict(state["means"], self.setup.like.device)
+        prepare(self.setup, num_parameters=state.get("num_parameters"))
         self.discard()
 
-    def _new_window(self) -> _Window:
+    @property
+    def _window(self) -> Window:
+        if self._open is None:
+            self._follow()
+            self._open = Window(self._new_pass())
+        return self._open
+
+    def _close_window(self) -> None:
         self._rows.clear()
-        return _Window(self._new_pass())
+        self._open = None
 
     def _new_pass(self) -> Pass:
-        if self._refresh_every is not None and self._age >= self._refresh_every and not self._step.asked:
+        compares = self.compares or isinstance(self.setup.weighting, LossWeighting)
+        if compares and self._refresh_every is not None and self._age >= self._refresh_every and not self._step.asked:
             return TaskPass(self.setup, self._rows)
         if isinstance(self.setup.weighting, LossWeighting):
             return ObjectivePass(self.setup)
@@ -279,25 +286,3 @@ class Executor:
     def _present(self) -> Tasks:
         """Tasks that have labels in the step on any process, in the weighting's order."""
         return tuple(task for task in self.setup.weighting.tasks if task in self._window.losses)
-
-
-def _separate(
-    shared: Iterable[nn.Parameter], own: Mapping[str, Iterable[nn.Parameter]]
-) -> tuple[list[nn.Parameter], dict[str, list[nn.Parameter]]]:
-    """The trained parameters, shared ones and each head's, each once: what several heads hold is shared."""
-    heads = {task: dict.fromkeys(p for p in parameters if p.requires_grad) for task, parameters in own.items()}
-    holders = Counter(parameter for head in heads.values() for parameter in head)
-    together = dict.fromkeys([p for p in shared if p.requires_grad] + [p for p, n in holders.items() if n > 1])
-    return list(together), {task: [p for p in head if p not in together] for task, head in heads.items()}
-
-
-def _check_options(weighting: Weighting, head_gradients: str, gradient_of: object, refresh_every: int | None) -> None:
-    name = type(weighting).__name__
-    if head_gradients == "weighted" and isinstance(weighting, JacobianWeighting):
-        raise UserError(f"`head_gradients: weighted` needs task weights, which {name} has not")
-    if gradient_of != "shared" and not isinstance(weighting, GramianWeighting):
-        raise UserError(f"`gradient_of` is for methods that see the Gramian of the gradients; {name} does not")
-    if refresh_every is not None and refresh_every < 1:
-        raise UserError(f"`refresh_every` must be at least 1, found {refresh_every}")
-    if refresh_every not in (None, 1) and isinstance(weighting, JacobianWeighting):
-        raise UserError(f"`refresh_every` keeps task weights between steps, which {name} has not")

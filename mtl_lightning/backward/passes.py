@@ -72,7 +72,8 @@ class ObjectivePass(Pass):
         assert self._objective is not None, "combine() comes first"
         train_weighting(self._setup, self._objective, factor)
         if num_processes() == 1:
-            torch.autograd.backward(weighted_sum(self._terms, self._weights), factor)
+            if (total := weighted_sum(self._terms, self._weights)).requires_grad:
+                torch.autograd.backward(total, factor)
             return
         parameters = self._setup.shared + [p for task in tasks for p in self._setup.own[task]]
         gradients: Gradients = [None] * len(parameters)

@@ -94,3 +94,10 @@ def synchronise_buffers(modules: Iterable[nn.Module]) -> None:
         for buffer in (buffer for module in modules for buffer in module.buffers()):
             if buffer.is_floating_point():
                 dist.broadcast(buffer, src=0)
+
+
+def synchronise_parameters(parameters: Iterable[nn.Parameter]) -> None:
+    """Gives all processes the first one's values, as DDP does when training starts, of parameters that came later."""
+    if num_processes() > 1:
+        for parameter in parameters:
+            dist.broadcast(parameter.data, src=0)

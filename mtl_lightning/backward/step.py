@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
@@ -47,7 +48,7 @@ class Step(NamedTuple):
 
 @dataclass
 class Setup:
-    """What stays the same from step to step.
+    """What stays the same within an optimizer step, and mostly from step to step.
 
     Attributes:
         weighting: What balances the tasks.
@@ -83,7 +84,7 @@ class Setup:
 
     def full_precision(self) -> AbstractContextManager[None]:
         """Turns off the forward pass's autocasting, which is no good for the algebra of gradients."""
-        return torch.autocast(self.trained.device.type, enabled=False)
+        return torch.autocast(self.like.device.type, enabled=False)
 
     def index(self, tasks: Tasks, device: torch.device) -> Tensor:
         """Indices of tasks among the K tasks [T]."""
@@ -94,17 +95,17 @@ class Setup:
 
     def zero(self) -> Tensor:
         """A loss of zero."""
-        return torch.zeros((), dtype=self.dtype, device=self.trained.device)
+        return torch.zeros((), dtype=self.dtype, device=self.like.device)
 
     @property
     def dtype(self) -> torch.dtype:
         """What losses are added up in: the parameters' type, float32 at least."""
-        return torch.promote_types(self.trained.dtype, torch.float32)
+        return torch.promote_types(self.like.dtype, torch.float32)
 
     @property
-    def trained(self) -> nn.Parameter:
-        """Some parameter that trains: an encoder that is frozen whole leaves only the heads'."""
-        return next(p for p in (*self.shared, *(p for head in self.own.values() for p in head)))
+    def like(self) -> Tensor:
+        """Something on the device and of the type of what trains: an encoder that is frozen whole leaves the heads."""
+        return next(chain(self.shared, *self.own.values()), torch.zeros(()))
 
 
 def named(tasks: Tasks, values: Sequence[Tensor] | Tensor) -> dict[str, Tensor]:

@@ -1,11 +1,14 @@
 """The checkpoint to go on from."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lightning.pytorch import LightningModule, Trainer
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
+from torch import Tensor
 
 from mtl_lightning.backward.processes import Agreement
 from mtl_lightning.callbacks.interruption import Interrupted, Interruption
@@ -21,6 +24,9 @@ class LastCheckpoint(Checkpoint):
     asked to stop by Ctrl-C or SIGTERM, which it does after the step (on all processes after the same one).
     Lightning's ``ModelCheckpoint(save_last=True)`` saves in the middle of such things, and some are then done twice or
     never.
+
+    Callbacks that change the weights for good when training ends (stochastic weight averaging) do so after that; what
+    they have made is written beside it as ``final.ckpt``.
 
     Args:
         folder: Where to write; null: ``checkpoints`` in the trainer's ``default_root_dir``.
@@ -38,24 +44,26 @@ class LastCheckpoint(Checkpoint):
         self._interruption = Interruption()
         self._agreement: Agreement | None = None
         self._saving: Position | None = None
-        self._saved_step = 0
+        self.saved_step = 0
         self._logged = 0
         self._restored: int | None = None
+        self._saved_weights: dict[str, str] | None = None
 
     def path(self, trainer: Trainer) -> Path:
         """Of the checkpoint."""
         return Path(self.folder or Path(trainer.default_root_dir, "checkpoints"), "last.ckpt")
 
     # -- when to save ------------------------------------------------------------------------------------------------
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Sees to it that the end is saved before other callbacks change the model for good, by averaging say."""
+        others = [c for c in trainer.callbacks if not isinstance(c, _BeforeOthers)]  # type: ignore[attr-defined]
+        trainer.callbacks = [_BeforeOthers(self), *others]  # type: ignore[attr-defined]
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Listens for signals."""
-        self._saved_step = trainer.global_step
+        self.saved_step = trainer.global_step
         self._agreement = Agreement()
         self._interruption.listen()
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Saves what the epoch before has led to."""
-        self._save(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Saves in mid-epoch, and stops if asked to."""
@@ -70,14 +78,20 @@ class LastCheckpoint(Checkpoint):
         if number := self._agreement.exchange(self._interruption.received):
             self._stop(trainer, number)
         if self.every_n_steps and trainer.global_step % self.every_n_steps == 0:
-            self._save(trainer)
+            self.save(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Saves the end."""
-        self._save(trainer)
+        """Saves the weights that other callbacks have made of those at the end, if they have, as ``final.ckpt``."""
+        weights = _sizes(trainer.strategy.lightning_module_state_dict())
+        if self._saved_weights in (None, weights):
+            return
+        path = self.path(trainer).with_name("final.ckpt")
+        trainer.save_checkpoint(path)
+        if trainer.is_global_zero:
+            print(f"Callbacks changed the weights when training ended; those are in {path}")
 
     def _stop(self, trainer: Trainer, number: int) -> NoReturn:
-        self._save(trainer)
+        self.save(trainer)
         if not trainer.is_global_zero:
             raise Interrupted(0)
         path = self.path(trainer)
@@ -90,10 +104,11 @@ class LastCheckpoint(Checkpoint):
         self._interruption.stop_listening()
 
     # -- how to save -------------------------------------------------------------------------------------------------
-    def _save(self, trainer: Trainer) -> None:
-        if trainer.global_step == self._saved_step or trainer.fast_dev_run:  # type: ignore[attr-defined]
+    def save(self, trainer: Trainer) -> None:
+        """Saves, unless no step was made since."""
+        if trainer.global_step == self.saved_step or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        self._saved_step = trainer.global_step
+        self.saved_step = trainer.global_step
         self._saving = position(trainer)
         self._logged = trainer.fit_loop.epoch_loop._batches_that_stepped
         try:
@@ -104,6 +119,7 @@ class LastCheckpoint(Checkpoint):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Puts Lightning's progress, if the checkpoint is ours, to where all is done and the next batch is due."""
         if self._saving is not None:
+            self._saved_weights = _sizes(checkpoint["state_dict"])
             _put(checkpoint["loops"]["fit_loop"], self._saving)
 
     def state_dict(self) -> dict[str, Any]:
@@ -113,6 +129,29 @@ class LastCheckpoint(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """From a checkpoint."""
         self._restored = state_dict["logged_steps"]
+
+
+class _BeforeOthers(Callback):
+    """Saves what an epoch has led to before any other callback is told of the next one, or of the end."""
+
+    def __init__(self, checkpoint: LastCheckpoint) -> None:
+        self._checkpoint = checkpoint
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._checkpoint.save(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.fit_loop._skip_backward:  # nothing was trained: statistics for averaged weights were gathered
+            self._checkpoint.saved_step = trainer.global_step
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._checkpoint.save(trainer)
+
+
+def _sizes(weights: Mapping[str, Any]) -> dict[str, str]:
+    """Something small that changes with the weights."""
+    tensors = {name: value for name, value in weights.items() if isinstance(value, Tensor)}
+    return {name: str(float(torch.linalg.vector_norm(value.double()))) for name, value in tensors.items()}
 
 
 def _put(progress: dict[str, Any], where: Position) -> None:

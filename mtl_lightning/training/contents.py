@@ -3,17 +3,22 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mtl_lightning.encoders import Encoder
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.tasks import Task
 
 
-def model_contents(tasks: Mapping[str, Task], encoder: Encoder) -> dict[str, Any]:
-    """What the tasks learnt from the data, such as label names, and the encoder's assets, such as its tokenizer."""
-    assets = encoder.assets()
-    return {
-        "tasks": {name: task.adapted() for name, task in tasks.items()},
+def model_contents(module: Any) -> dict[str, Any]:
+    """What the tasks learnt from the data, the encoder's assets, such as its tokenizer, configuration and last metrics.
+
+    Args:
+        module: The MultiTaskModule.
+    """
+    assets = module.encoder.assets()
+    config = {} if module.config is None else {"config": module.config}
+    return config | {
+        "tasks": {name: task.adapted() for name, task in module.tasks.items()},
         "assets": {"files": dict(assets.files), "init_args": dict(assets.init_args)},
+        "metrics": {name: float(value) for name, value in module.trainer.callback_metrics.items()},
     }
 
 

@@ -7,6 +7,8 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from mtl_lightning.data import StepBatch
 from mtl_lightning.training.evaluation import Evaluation, Results
+from mtl_lightning.training.network import Network
+from mtl_lightning.training.optimizers import step_on_scores
 
 
 class Evaluations:
@@ -42,6 +44,51 @@ class Evaluations:
         if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
             _tell(module, results)
         return results
+
+
+class EvaluatedModule(Network):
+    """A module's hooks of validation, test and prediction.
+
+    Attributes:
+        results: What the newest evaluation of each stage found.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.results: dict[str, Results] = {}
+        self._evaluations = Evaluations()
+
+    def validation_step(self, batch: StepBatch, batch_idx: int) -> None:
+        """Feeds the metrics."""
+        self._evaluations.update(self, "val", batch)
+
+    def test_step(self, batch: StepBatch, batch_idx: int) -> None:
+        """Feeds the metrics."""
+        self._evaluations.update(self, "test", batch)
+
+    def on_validation_epoch_start(self) -> None:
+        """Starts the metrics, on every process, whatever batches it will see."""
+        self._evaluations.start(self, "val")
+
+    def on_test_epoch_start(self) -> None:
+        """Starts the metrics, on every process, whatever batches it will see."""
+        self._evaluations.start(self, "test")
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the metrics."""
+        self.results["val"] = self._evaluations.finish(self, "val")
+
+    def on_validation_end(self) -> None:
+        """Lets schedulers that wait for a plateau see the scores."""
+        step_on_scores(self)
+
+    def on_test_epoch_end(self) -> None:
+        """Logs the metrics."""
+        self.results["test"] = self._evaluations.finish(self, "test")
+
+    def predict_step(self, batch: StepBatch, batch_idx: int) -> list[dict[str, Any]]:
+        """Decoded predictions: for each example ``{task: {"label": …, "probability": …}}``."""
+        return [row for part in batch.values() for row in self.decode(part)]
 
 
 def _tell(module: Any, results: Results) -> None:

@@ -19,6 +19,30 @@ MakeOptimizer = Callable[[Iterable[Any]], Optimizer]
 MakeScheduler = Callable[[Optimizer], LRScheduler | ReduceLROnPlateau]
 
 
+def configured(
+    groups: list[dict[str, Any]],
+    make: MakeOptimizer,
+    make_scheduler: MakeScheduler | None,
+    head_lr_factor: float,
+    interval: str,
+    trainer: Any,
+) -> dict[str, Any]:
+    """What ``configure_optimizers`` returns; see :func:`make_optimizer` and :func:`scheduler_settings`.
+
+    Raises:
+        UserError: If there is nothing to train, or a class refuses its arguments.
+    """
+    if not groups:
+        raise UserError("nothing trains: all parameters of encoder, heads and weighting are frozen; leave some")
+    optimizer = make_optimizer(make, groups, head_lr_factor)
+    if make_scheduler is None:
+        return {"optimizer": optimizer}
+    return {
+        "optimizer": optimizer,
+        "lr_scheduler": scheduler_settings(make_scheduler, optimizer, interval, trainer),
+    }
+
+
 def make_optimizer(make: MakeOptimizer, groups: list[dict[str, Any]], head_lr_factor: float) -> Optimizer:
     """The optimizer.
 

@@ -1,6 +1,6 @@
 """From logits to what is predicted."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -15,14 +15,18 @@ def decodable(tasks: Mapping[str, Task], representation: Representation) -> dict
 
 
 def decode(
-    tasks: Mapping[str, Task], logits: Mapping[str, Tensor], representation: Representation
+    tasks: Mapping[str, Task],
+    logits_of: Callable[[Sequence[str]], Mapping[str, Tensor]],
+    representation: Representation,
 ) -> list[dict[str, Any]]:
     """Decoded predictions: for each example ``{task: {"label": …, "probability": …}}``.
 
     Args:
-        tasks: That were predicted, by name.
-        logits: Of each task.
-        representation: What they were computed from.
+        tasks: By name; those are predicted whose heads can read the representation.
+        logits_of: Computes logits of tasks.
+        representation: What they are computed from.
     """
-    decoded = {name: task.decode(logits[name], representation.mask) for name, task in tasks.items()}
+    possible = decodable(tasks, representation)
+    logits = logits_of(list(possible))
+    decoded = {name: task.decode(logits[name], representation.mask) for name, task in possible.items()}
     return [dict(zip(decoded, row, strict=True)) for row in zip(*decoded.values(), strict=True)]

@@ -21,22 +21,27 @@ def shared_parameters(encoder: nn.Module, sharing: Sharing) -> list[tuple[str, n
 
 
 def gradient_source(gradient_of: str, shared: Named) -> Literal["shared", "features"] | list[nn.Parameter]:
-    """What a Gramian method sees the gradients of.
+    """What a Gramian method sees the gradients of; of parameters, those that are frozen too.
 
     Args:
         gradient_of: ``shared``, ``features``, or a pattern of parameter names.
         shared: The shared parameters.
-
-    Raises:
-        UserError: If the pattern matches no shared parameter that trains.
     """
     if gradient_of == "shared":
         return "shared"
     if gradient_of == "features":
         return "features"
-    names = [name for name, parameter in shared if parameter.requires_grad]
-    found = [p for name, p in shared if p.requires_grad and fnmatchcase(name, gradient_of)]
-    if not found:
+    return [parameter for name, parameter in shared if fnmatchcase(name, gradient_of)]
+
+
+def check_gradient_source(gradient_of: str, shared: Named) -> None:
+    """Refuses a pattern that matches no shared parameter that trains.
+
+    Raises:
+        UserError: Of such a pattern.
+    """
+    source = gradient_source(gradient_of, shared)
+    if not isinstance(source, str) and not any(parameter.requires_grad for parameter in source):
+        names = [name for name, parameter in shared if parameter.requires_grad]
         some = f"their names are like '{names[-1]}'" if names else "there are none"
         raise UserError(f"model.gradient_of: '{gradient_of}' matches no shared parameter that trains; {some}")
-    return found

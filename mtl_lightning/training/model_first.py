@@ -1,0 +1,54 @@
+"""What the model must have done before, or in spite of, what other callbacks do."""
+
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
+
+
+class ModelFirst(Callback):
+    """Stands before all other callbacks.
+
+    Lightning calls a module's ``setup`` after that of the callbacks. One that copies, freezes or prunes the model there
+    would miss the heads, which need the label names of the training data, so they are built here, when the data module
+    has read its data and no other callback has seen the model.
+
+    An evaluation is of the weights that a checkpoint holds for it. A callback that averages weights keeps those that
+    train in the checkpoint, too, and puts them back whenever one is loaded; here they are replaced again.
+    """
+
+    def __init__(self) -> None:
+        self._evaluated: dict[str, Any] | None = None
+
+    @classmethod
+    def install(cls, trainer: Trainer) -> None:
+        """Puts one in front of the trainer's callbacks, unless there is one."""
+        if not any(isinstance(callback, cls) for callback in trainer.callbacks):  # type: ignore[attr-defined]
+            trainer.callbacks = [cls(), *trainer.callbacks]  # type: ignore[attr-defined]
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Builds the model."""
+        self._evaluated = None
+        pl_module.make_whole()  # type: ignore[operator]
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Remembers the weights that are to be evaluated."""
+        if trainer.state.fn != TrainerFn.FITTING:
+            self._evaluated = checkpoint["state_dict"]
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Takes the checkpoint's weights."""
+        self._put_back(pl_module)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Takes the checkpoint's weights."""
+        self._put_back(pl_module)
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Takes the checkpoint's weights."""
+        self._put_back(pl_module)
+
+    def _put_back(self, pl_module: LightningModule) -> None:
+        if self._evaluated is not None:
+            pl_module.load_state_dict(self._evaluated)
+            self._evaluated = None

@@ -1,0 +1,68 @@
+"""What the model computes: one encoder pass, the sharing, a head per task."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from mtl_lightning.data import Batch
+from mtl_lightning.encoders import Encoder, Representation
+from mtl_lightning.sharing import Sharing
+from mtl_lightning.tasks import Task
+from mtl_lightning.training.prediction import decode
+from mtl_lightning.training.restorable import RestorableModule
+
+
+class Network(RestorableModule):
+    """Encoder, sharing and heads.
+
+    Attributes:
+        encoder: The shared encoder.
+        sharing: What stands between encoder and heads.
+        heads: The tasks, by name.
+    """
+
+    encoder: Encoder
+    sharing: Sharing
+    heads: nn.ModuleDict
+
+    @property
+    def tasks(self) -> dict[str, Task]:
+        """The tasks, by name."""
+        return dict(self.heads.items())  # type: ignore[arg-type]
+
+    @property
+    def backbone(self) -> Encoder:
+        """The encoder, by the name under which Lightning's ``BackboneFinetuning`` looks for it."""
+        return self.encoder
+
+    @property
+    def forward_modules(self) -> list[nn.Module]:
+        """What a forward pass goes through."""
+        return [self.encoder, self.sharing, self.heads]
+
+    def forward(self, inputs: dict[str, Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """Logits of ``tasks`` (null: all), from one encoder pass.
+
+        Args:
+            inputs: The encoder's inputs, each [B, ...].
+            tasks: Names of the tasks wanted.
+        """
+        return self._logits(self.encoder(inputs), list(self.heads) if tasks is None else tasks)
+
+    def losses(self, batch: Batch) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """The loss of each task that has labels in a batch, and the features that they were computed from."""
+        present = [task for task, share in batch.shares.items() if share > 0]
+        representation: Representation = self.encoder(batch.inputs)
+        logits = self._logits(representation, present)
+        features = [tensor for tensor in (representation.pooled, representation.tokens) if tensor is not None]
+        return {task: self.tasks[task].loss(logits[task], batch.targets[task]) for task in present}, features
+
+    def decode(self, batch: Batch) -> list[dict[str, Any]]:
+        """Predictions of all heads on a batch, from one encoder pass."""
+        representation = self.encoder(batch.inputs)
+        return decode(self.tasks, lambda names: self._logits(representation, names), representation)
+
+    def _logits(self, representation: Representation, tasks: Sequence[str]) -> dict[str, Tensor]:
+        shared = self.sharing(representation, tasks)
+        return {name: self.heads[name](shared[name]) for name in tasks}

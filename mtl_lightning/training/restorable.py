@@ -1,0 +1,98 @@
+"""Loading parameters into a module that callbacks may have changed, or that is another one."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.nn.utils import prune
+
+from mtl_lightning.checkpoints import find_checkpoint
+from mtl_lightning.errors import UserError
+from mtl_lightning.training.starting import take_over
+
+
+class RestorableModule(LightningModule):
+    """Takes parameters of other models, and refuses what does not fit in one line.
+
+    Attributes:
+        is_built: Whether all parameters are there.
+        config: The configuration that checkpoints carry, if there is one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_built = False
+        self._init_from: Path | None = None
+        self.config: dict[str, Any] | None = None
+
+    def keep_config(self, config: dict[str, Any]) -> None:
+        """Takes the configuration that this model was made of, which its checkpoints then carry.
+
+        Args:
+            config: All that ``fit`` was given, as plain data.
+        """
+        self.config = config
+
+    def start_from(self, trained: str | Path) -> None:
+        """Takes over a trained model's encoder and the heads whose labels fit, once this model is built.
+
+        The weighting and the optimizer start afresh. What is taken is logged.
+
+        Args:
+            trained: A checkpoint, or the folder of a run, which means its best one.
+
+        Raises:
+            UserError: If there is no such checkpoint; later, if its encoder or tokenizer is another one.
+        """
+        self._init_from = find_checkpoint(str(trained), "run", last=False, key="init_from")
+        if self.is_built:
+            take_over(self, self._init_from)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Loads parameters and buffers.
+
+        Args:
+            state_dict: By name. Parameters are pruned as they are there.
+            strict: Whether all names must be there, and no others.
+            assign: See :meth:`torch.nn.Module.load_state_dict`.
+
+        Raises:
+            UserError: If they are those of another model.
+        """
+        prune_as(self, state_dict)
+        if strict and (difference := next(_differences(self.state_dict(), state_dict), None)):
+            raise UserError(
+                f"the checkpoint does not fit the model: {difference}; set `model` (and callbacks that change its "
+                "parameters) as it was trained, or start anew with what fits: `--init_from` instead of `--ckpt_path`"
+            )
+        return super().load_state_dict(state_dict, strict, assign)
+
+
+def prune_as(model: nn.Module, state: Mapping[str, Any]) -> None:
+    """Prunes parameters that were pruned when a state was saved, and makes pruning permanent where they were not.
+
+    Args:
+        model: Its modules are changed as :mod:`torch.nn.utils.prune` does.
+        state: Parameters and buffers by name.
+    """
+    for path, module in list(model.named_modules()):
+        for parameter in list(module._parameters):
+            name = f"{path}.{parameter}" if path else parameter
+            plain = parameter.removesuffix("_orig")
+            if f"{name}_mask" in state and name not in state:
+                prune.custom_from_mask(module, parameter, state[f"{name}_mask"])  # type: ignore[no-untyped-call]
+            elif plain != parameter and name not in state and name.removesuffix("_orig") in state:
+                prune.remove(module, plain)  # type: ignore[no-untyped-call]
+
+
+def _differences(own: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in other.items():
+        if name in own and isinstance(value, Tensor) and value.shape != own[name].shape:
+            yield f"`{name}` is {list(value.shape)} there, {list(own[name].shape)} here"
+    missing, more = [n for n in own if n not in other], [n for n in other if n not in own]
+    for names, what in ((missing, "it lacks"), (more, "it has")):
+        if names:
+            others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            yield f"{what} `{names[0]}`{others}" + (", which the model has not" if what == "it has" else "")

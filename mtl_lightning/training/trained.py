@@ -1,0 +1,140 @@
+"""Keeps executor, optimizer and schedulers to the parameters that there are, and that train."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+from torch import nn
+
+from mtl_lightning.backward import synchronise_parameters
+from mtl_lightning.training.late_parameters import adopt, follow_groups, parts
+from mtl_lightning.training.made_of import frozen, made_of, named_parameters, refuse_another, thaw
+from mtl_lightning.training.optimizer_record import Options, apply, arrange, changed, members, options_of
+from mtl_lightning.training.shared_parameters import gradient_source, shared_parameters
+from mtl_lightning.weighting import LossWeighting
+
+_warn = rank_zero_only(logging.getLogger(__name__).warning)
+
+
+Shared = list[nn.Parameter]
+Own = dict[str, list[nn.Parameter]]
+
+
+class TrainedParameters:
+    """Asks before each optimizer step, since callbacks may freeze, unfreeze, add and replace parameters at any time.
+
+    Args:
+        gradient_of: See :class:`mtl_lightning.training.module.MultiTaskModule`.
+    """
+
+    def __init__(self, gradient_of: str) -> None:
+        self._gradient_of = gradient_of
+        self._options: Options = {}
+        self._made_of: Mapping[str, str | None] = {}
+        self._seen: list[tuple[int, bool]] | None = None
+        self._said = False
+        self._frozen_at_start: list[str] = []
+        self._saved: Mapping[str, Any] = {}
+
+    def of(self, module: Any) -> tuple[Shared, Own, Literal["shared", "features"] | Shared]:
+        """What the executor is to know: shared parameters, each task's, and what tasks are compared by."""
+        shared = shared_parameters(module.encoder, module.sharing)
+        own = {n: [*task.parameters(), *module.sharing.own_parameters(n)] for n, task in module.tasks.items()}
+        return [parameter for _, parameter in shared], own, gradient_source(self._gradient_of, shared)
+
+    def follow(self, module: Any) -> None:
+        """Tells executor, optimizer and schedulers of what has changed.
+
+        Args:
+            module: The MultiTaskModule that is trained.
+        """
+        now = [(id(parameter), parameter.requires_grad) for parameter in module.parameters()]
+        if now != self._seen:
+            self._seen = now
+            module.executor.use(*self.of(module))
+            for optimizer in module.trainer.optimizers:
+                synchronise_parameters(adopt(optimizer, module.parameter_groups()))
+            self._say(module)
+        for config in module.trainer.lr_scheduler_configs:
+            follow_groups(config.scheduler)
+
+    def configured(self, module: Any, optimizers: dict[str, Any]) -> dict[str, Any]:
+        """Takes note of how optimizer and scheduler are configured, before any callback changes them.
+
+        Args:
+            module: The MultiTaskModule.
+            optimizers: What ``configure_optimizers`` returns, as this does.
+        """
+        scheduler = optimizers.get("lr_scheduler", {}).get("scheduler")
+        self._made_of = made_of(module.weighting, optimizers["optimizer"], scheduler)
+        self._options = options_of(optimizers["optimizer"])
+        return optimizers
+
+    # -- resuming ----------------------------------------------------------------------------------------------------
+    def state_dict(self, module: Any) -> dict[str, Any]:
+        """For a checkpoint: names, so that what callbacks have changed is found again in a fresh model."""
+        optimizers = getattr(module.trainer, "optimizers", [])
+        if not optimizers:
+            return {}
+        names = {id(parameter): name for name, parameter in named_parameters(module).items()}
+        return {
+            "made_of": dict(self._made_of),
+            "optimizer": {"options": self._options, "groups": members(optimizers[0], names)},
+            "frozen": {"at_start": self._frozen_at_start, "now": frozen(module)},
+        }
+
+    def load_state_dict(self, module: Any, saved: Mapping[str, Any]) -> None:
+        """From the checkpoint of a run that is resumed.
+
+        Raises:
+            UserError: If it was trained with another weighting.
+        """
+        self._saved = saved
+        refuse_another("weighting", saved.get("made_of", {}), made_of(module.weighting))
+
+    def arrange(self, module: Any) -> None:
+        """Gives the optimizer the groups that callbacks had made, before its state is loaded.
+
+        Raises:
+            UserError: If the run had another optimizer or scheduler.
+        """
+        self._seen = None
+        if (was := self._saved.get("optimizer")) is None:
+            return
+        (optimizer,) = module.trainer.optimizers
+        for part in ("optimizer", "lr_scheduler"):
+            refuse_another(part, self._saved["made_of"], self._made_of)
+        parameters = named_parameters(module)
+        names = {id(parameter): name for name, parameter in parameters.items()}
+        if members(optimizer, names) != was["groups"]:
+            arrange(optimizer, was["groups"], parameters)
+        for config in module.trainer.lr_scheduler_configs:
+            follow_groups(config.scheduler)
+
+    def start(self, module: Any) -> None:
+        """Takes up what callbacks had frozen or unfrozen, and options that are configured otherwise than before."""
+        self._frozen_at_start = frozen(module)
+        if "frozen" in self._saved:
+            thaw(module, self._saved["frozen"], self._frozen_at_start)
+        if "optimizer" in self._saved:
+            self._change_options(module)
+        self._saved = {}
+
+    def _change_options(self, module: Any) -> None:
+        schedulers = [part for config in module.trainer.lr_scheduler_configs for part in parts(config.scheduler)]
+        lines: dict[str, list[str]] = {}
+        for name, option, was, value in changed(self._saved["optimizer"]["options"], self._options):
+            apply(module.trainer.optimizers[0], schedulers, name, option, was, value)
+            lines.setdefault(f"`{option}` is {value} now, was {was}", []).append(name)
+        for line, groups in lines.items():
+            rank_zero_info(f"Resumed with another optimizer setting: {line} ({', '.join(groups)})")
+
+    def _say(self, module: Any) -> None:
+        if module.executor.compares or isinstance(module.weighting, LossWeighting) or self._said:
+            return
+        self._said = True
+        _warn(
+            "Nothing that trains now is shared by the tasks (or matched by model.gradient_of): "
+            f"{type(module.weighting).__name__} has no gradients to compare and is not asked; heads train as before."
+        )
