@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.raw_labels import Names
 
-_TRUTHS = ("True", "False")
-
 
 def positions(key: str, names: Sequence[str | int], labels: Sequence[str]) -> list[int]:
     """Where the labels that a setting names are among the task's labels; spellings are joined as those of the data.
@@ -26,8 +24,7 @@ def positions(key: str, names: Sequence[str | int], labels: Sequence[str]) -> li
     found: dict[int, str] = {}
     for name in map(str, names):
         if (place := known.find(name)) is None:
-            quoted = " (YAML reads yes, no, on and off as truth values: quote them)" if name in _TRUTHS else ""
-            raise UserError(f"`{key}` names the unknown label '{name[:60]}'{quoted}; {did_you_mean(name, labels)}")
+            raise UserError(f"`{key}` names the unknown label '{name[:60]}'; {did_you_mean(name, labels)}")
         if place in found:
             raise UserError(f"`{key}` names the label '{labels[place][:60]}' twice")
         found[place] = name
