@@ -49,7 +49,7 @@ class PredictionLines:
     def refused(self, row: int) -> str:
         """The line of an input that cannot be predicted on."""
         (found,) = self._inputs([row])
-        return _json({**found, "predictions": None, "reason": self.reasons[row]})
+        return to_json({**found, "predictions": None, "reason": self.reasons[row]})
 
     def _inputs(self, rows: Sequence[int]) -> list[dict[str, Any]]:
         if not rows:
@@ -65,28 +65,41 @@ class PredictionLines:
         return {n: self._tasks[n].place(p, words) if n in self._tasks else p for n, p in predicted.items()}
 
     def _line(self, row: int, found: dict[str, Any], predicted: dict[str, Any]) -> str:
-        plain = finite(predicted)
-        if plain != predicted and not self._warned:  # NaN differs from itself, too
+        if not (self._warned or _is_finite(predicted)):
             self._warned = True
             _LOG.warning(
                 f"the prediction of input {row + 1} is not a finite number; `null` stands for it, here and below; "
                 "has the training diverged?"
             )
-        return _json({**found, "predictions": plain})
+        return to_json({**found, "predictions": predicted})
 
 
-def finite(value: Any) -> Any:
-    """The value as JSON knows it: a number that is none, or infinite, is null.
+def to_json(value: Any) -> str:
+    """The value in JSON, which has neither NaN nor infinity: they are null.
 
-    >>> finite({"a": [1.5, float("nan")]})
-    {'a': [1.5, None]}
+    >>> to_json({"a": [1.5, float("nan")]})
+    '{"a": [1.5, null]}'
     """
+    try:
+        return _strict(value)
+    except ValueError:
+        return _strict(_finite(value))
+
+
+def _finite(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
+        return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
+        return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _json(line: dict[str, Any]) -> str:
-    return json.dumps(finite(line), ensure_ascii=False, allow_nan=False, default=str)
+def _is_finite(value: Any) -> bool:
+    try:
+        return bool(_strict(value))
+    except ValueError:
+        return False
+
+
+def _strict(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)

@@ -21,13 +21,14 @@ def give_types(metrics: MetricCollection, task: Task) -> None:
     """
     if not any(_empty_lists(metric) for metric in metrics.values()):
         return
-    sample = task.metrics()
-    task.update(sample, *_example(task))
+    device = next(metric.device for metric in metrics.values())
+    sample = task.metrics().to(device)
+    task.update(sample, *(tensor.to(device) for tensor in _example(task)))
     for name, metric in metrics.items():
         for state in _empty_lists(metric):
             found = sample[name].metric_state[state]
             if isinstance(found, list) and found:
-                setattr(metric, state, [found[0][:0].to(metric.device)])
+                setattr(metric, state, [found[0][:0]])
 
 
 def _empty_lists(metric: Metric) -> list[str]:

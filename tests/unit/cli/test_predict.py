@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from mtl_lightning.cli.prediction_lines import finite
+from mtl_lightning.cli.prediction_lines import to_json
 from mtl_lightning.cli.prediction_writer import check_output
 from mtl_lightning.cli.trainer import Trainer
 from mtl_lightning.data import FileSource, MultiTaskDataModule
@@ -132,9 +132,11 @@ def test_what_is_no_number_is_null(tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert len([record for record in caplog.records if "is not a finite number" in record.getMessage()]) == 1
 
 
-def test_finite_keeps_all_else() -> None:
-    value = {"a": [1, 2.5, "NaN", None, True], "b": {"c": ()}}
-    assert finite(value) == {**value, "b": {"c": []}}
+def test_all_but_nan_is_kept() -> None:
+    value = {"a": [1, 2.5, "NaN", None, True, "ä"], "b": {"c": ()}}
+    expected = '{"a": [1, 2.5, "NaN", null, true, "ä"], "b": {"c": []}'
+    assert to_json(value) == expected + "}"
+    assert to_json({**value, "d": (math.inf, 1.5)}) == expected + ', "d": [null, 1.5]}'
 
 
 # -- words -------------------------------------------------------------------------------------------------------------
