@@ -1,5 +1,6 @@
 """The checkpoint to go on from."""
 
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -95,7 +96,11 @@ class LastCheckpoint(Checkpoint):
         if not trainer.is_global_zero:
             raise Interrupted(0)
         path = self.path(trainer)
-        how = f"; go on with --ckpt_path {path}" if path.exists() else ", before there was anything to save"
+        how = (
+            f"; resume with --ckpt_path {shlex.quote(str(path))}"
+            if path.exists()
+            else ", before there was anything to save"
+        )
         print(f"Stopped after step {trainer.global_step}{how}", file=sys.stderr)
         raise Interrupted(128 + number)
 

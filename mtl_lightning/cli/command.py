@@ -79,6 +79,7 @@ def run(arguments: Sequence[str]) -> int:
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
                 args=_understood(found),
+                stack=stack,
             )
         except (UserError, MisconfigurationException) as error:
             if os.environ.get("MTL_TRACEBACK"):

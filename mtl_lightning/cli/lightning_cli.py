@@ -1,8 +1,9 @@
 """LightningCLI with run folders, loggers and checkpoints that suffice alone."""
 
-import os
+import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any, Literal, cast
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -18,7 +19,7 @@ from mtl_lightning.cli.configuration.plain_yaml import dump_yaml
 from mtl_lightning.cli.loggers import csv_logger, default_loggers
 from mtl_lightning.cli.parser import is_class_default
 from mtl_lightning.cli.progress import no_bar_can_be_seen
-from mtl_lightning.cli.run_folder import RUN_DIR_VARIABLE, run_directory
+from mtl_lightning.cli.run_folder import RunFolder, checked_name
 from mtl_lightning.cli.trainer import Trainer
 from mtl_lightning.errors import UserError
 
@@ -38,7 +39,16 @@ def start_of_run(config: Any, arguments: Sequence[str]) -> str:
 
 
 class CLI(LightningCLI):
-    """Adds run folders, loggers and checkpoints that suffice alone to LightningCLI."""
+    """Adds run folders, loggers and checkpoints that suffice alone to LightningCLI.
+
+    Args:
+        stack: Gives the run's folder back when it closes.
+        settings: Of LightningCLI.
+    """
+
+    def __init__(self, *classes: Any, stack: ExitStack, **settings: Any) -> None:
+        self._stack = stack
+        super().__init__(*classes, **settings)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds what is not an argument of trainer, model or data."""
@@ -115,13 +125,15 @@ class CLI(LightningCLI):
             return
         if config.get("init_from"):
             config["init_from"] = start_of_run(config, sys.argv[1:])
-        self.run_dir = run_directory(config["name"], config["trainer"]["default_root_dir"], config["ckpt_path"])
+        name = checked_name(config["name"])
+        folder = RunFolder(name, config["trainer"]["default_root_dir"], config["ckpt_path"])
+        self._stack.callback(folder.release)
+        self.run_dir = folder.path
         if not config.get("ckpt_path") and any(self.run_dir.glob("checkpoints/*.ckpt")):
             raise UserError(
                 f"trainer.default_root_dir: {self.run_dir} holds the checkpoints of a run; name another folder, or "
-                f"go on from there with `--ckpt_path {self.run_dir}`"
+                f"resume it with `--ckpt_path {shlex.quote(str(self.run_dir))}`"
             )
-        os.environ[RUN_DIR_VARIABLE] = str(self.run_dir)
 
     def instantiate_classes(self) -> None:
         """Says in one line which argument a class refuses."""

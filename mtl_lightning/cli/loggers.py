@@ -4,6 +4,7 @@ import netrc
 import os
 import shlex
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -26,6 +27,7 @@ def default_loggers(
         name: Of the run.
         project: In Weights & Biases.
         wandb_mode: ``auto``, ``online``, ``offline`` or ``off``; the variable ``WANDB_MODE`` goes before ``auto``.
+            Variables such as ``WANDB_NAME``, ``WANDB_RUN_GROUP`` and ``WANDB_TAGS`` go before what is chosen here.
         tensorboard: Whether to log to TensorBoard as well.
         goes_on: Whether the run in the folder goes on: then it stays one run in Weights & Biases.
     """
@@ -36,17 +38,17 @@ def default_loggers(
         run_dir.mkdir(parents=True, exist_ok=True)
         folder = run_dir.resolve()  # wandb's service takes relative paths to be relative to where it was started
         run_id = wandb_id(run_dir) if goes_on else None
-        loggers.append(
-            WandbLogger(
-                name=f"{name}-{run_dir.name}",
-                group=os.environ.get("WANDB_RUN_GROUP", name),
-                job_type=os.environ.get("WANDB_JOB_TYPE", "fit"),
-                project=project,
-                save_dir=folder,
-                offline=offline,
-                id=run_id,
-            )
+        logger = WandbLogger(
+            name=os.environ.get("WANDB_NAME") or f"{name}-{run_dir.name}",
+            group=os.environ.get("WANDB_RUN_GROUP") or name,
+            job_type=os.environ.get("WANDB_JOB_TYPE") or "fit",
+            project=project,
+            save_dir=folder,
+            offline=offline,
+            id=os.environ.get("WANDB_RUN_ID") or run_id,
         )
+        logger._wandb_init.pop("anonymous")  # wandb warns of it, which Lightning alone could mend
+        loggers.append(logger)
     if tensorboard:
         if find_spec("tensorboard") is None:
             raise UserError("`tensorboard` is not installed: pip install 'mtl-lightning[tensorboard]'")
@@ -101,8 +103,12 @@ def csv_logger(run_dir: Path) -> CSVLogger:
 @rank_zero_only
 def _keep_old_log(run_dir: Path) -> None:
     old = run_dir / "metrics.csv"
-    if old.exists():
-        old.rename(next(path for n in count(1) if not (path := run_dir / f"metrics.{n}.csv").exists()))
+    for number in count(1):
+        if not old.exists():
+            return
+        with suppress(FileExistsError):
+            (run_dir / f"metrics.{number}.csv").touch(exist_ok=False)
+            old.replace(run_dir / f"metrics.{number}.csv")
 
 
 def logged_in() -> bool:

@@ -1,26 +1,113 @@
-"""Where the files of a run go."""
+"""Where the files of a run go, and that no other run writes there meanwhile."""
 
 import os
 import time
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
+from mtl_lightning.errors import UserError
+
 RUN_DIR_VARIABLE = "MTL_LIGHTNING_RUN_DIR"
 
+_LOCK = ".running"
+_RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
 
-def run_directory(name: str, given: str | None, checkpoint: str | None) -> Path:
-    """The folder of a run: the one given, that of the checkpoint it goes on from, or a new ``runs/<name>/<time>``.
 
-    Processes that the first one starts find it in the environment.
+class RunFolder:
+    """The folder of a run, which is its own until :meth:`release`.
+
+    It is made and locked by the first process. Processes that this one starts find it in the environment.
+
+    Attributes:
+        path: Of the folder.
     """
-    if "LOCAL_RANK" in os.environ and RUN_DIR_VARIABLE in os.environ:
-        return Path(os.environ[RUN_DIR_VARIABLE])
-    if given is not None:
-        return Path(given)
-    if checkpoint is not None and Path(checkpoint).parent.name == "checkpoints":
-        return Path(checkpoint).parent.parent
-    if job := os.environ.get("SLURM_JOB_ID"):  # the same after a requeue, and for all its processes
-        return Path("runs", name, f"slurm-{job}-{os.environ.get('SLURM_STEP_ID', '0')}")
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    names = (stamp if number == 1 else f"{stamp}-{number}" for number in count(1))
-    return next(folder for folder in (Path("runs", name, n) for n in names) if not folder.exists())
+
+    def __init__(self, name: str, given: str | None, checkpoint: str | None) -> None:
+        """Takes the folder that is given, that of the checkpoint which is resumed, or a new ``runs/<name>/<time>``.
+
+        Args:
+            name: Of the run.
+            given: Folder, if the user names one.
+            checkpoint: Checkpoint to resume from, if there is one.
+
+        Raises:
+            UserError: If another run is writing there, or no folder can be made there.
+        """
+        self._lock: FileLock | None = None
+        self._new: list[Path] = []
+        if "LOCAL_RANK" in os.environ and RUN_DIR_VARIABLE in os.environ:
+            self.path = Path(os.environ[RUN_DIR_VARIABLE])
+            return
+        first = not any(int(os.environ.get(key, "0")) for key in _RANKS)
+        try:
+            self.path = self._chosen(Path("runs", name), given, checkpoint, first)
+            if first:
+                self._claim(named=given is not None)
+        except OSError as error:
+            where = f"trainer.default_root_dir: {given}" if given else f"runs/{name}"
+            raise UserError(f"{where}: no folder can be made there: {error.strerror}") from error
+        os.environ[RUN_DIR_VARIABLE] = str(self.path)
+
+    def release(self) -> None:
+        """Gives the folder back; one that was made for a run that never began is removed."""
+        if self._lock is None:
+            return
+        (self.path / _LOCK).unlink(missing_ok=True)  # first: whoever comes now makes a lock of its own
+        self._lock.release()
+        with suppress(OSError):  # there is something in it
+            for folder in reversed(self._new):
+                folder.rmdir()
+
+    def _chosen(self, parent: Path, given: str | None, checkpoint: str | None, first: bool) -> Path:
+        if given is not None:
+            return Path(given)
+        if checkpoint is not None and Path(checkpoint).parent.name == "checkpoints":
+            return Path(checkpoint).parent.parent
+        job = os.environ.get("SLURM_JOB_ID")
+        name = f"slurm-{job}-{os.environ.get('SLURM_STEP_ID', '0')}" if job else time.strftime("%Y%m%d-%H%M%S")
+        requeued = os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
+        return parent / name if not first or (job and requeued) else self._made(parent, name)
+
+    def _made(self, parent: Path, name: str) -> Path:
+        """A new folder: of several processes that ask for it, each gets its own."""
+        for number in count(1):
+            path = parent / (name if number == 1 else f"{name}-{number}")
+            with suppress(FileExistsError):
+                self._make(path)
+                return path
+        raise AssertionError("some number is free")
+
+    def _make(self, path: Path) -> None:
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+        path.mkdir(parents=True)
+        self._new = missing[::-1]
+
+    def _claim(self, named: bool) -> None:
+        with suppress(FileExistsError):
+            self._make(self.path)
+        lock = FileLock(self.path / _LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            key = "trainer.default_root_dir: " if named else ""
+            hint = "wait for its end, or name another folder"
+            raise UserError(f"{key}another run is writing to {self.path}; {hint}") from error
+        self._lock = lock
+
+
+def checked_name(name: str) -> str:
+    """The name of a run, under which its folders are.
+
+    Raises:
+        UserError: If it leads out of ``runs``, or cannot be a folder's.
+    """
+    if not name.strip() or name.startswith("/") or {"", ".", ".."} & set(name.split("/")):
+        raise UserError(f"name: '{name[:80]}' would lead out of the folder 'runs'; give a word")
+    if not name.isprintable():
+        raise UserError(f"name: {name[:80]!r} has letters that no folder's name should have; leave them out")
+    if len(name) > 128 or max(len(part.encode(errors="replace")) for part in name.split("/")) > 200:
+        raise UserError(f"name: '{name[:40]}…' has {len(name)} letters; give at most 128")
+    return name

@@ -1,6 +1,7 @@
 """Lightning's Trainer, which also reports what it found."""
 
 import logging
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from math import isfinite
@@ -183,7 +184,7 @@ def _print_files(run_dir: Path, best: str) -> None:
     lines = [f"Files of this run: {run_dir}", f"  configuration  {run_dir / 'config.yaml'}"]
     lines.append(f"  log            {run_dir / 'metrics.csv'}")
     if best:
-        lines += [f"  best           {best}", f"Test it: mtl-lightning test --ckpt_path {best}"]
+        lines += [f"  best           {best}", f"Test it: {shlex.join(['mtl-lightning', 'test', '--ckpt_path', best])}"]
     if command := sync_command(run_dir):
         lines.append(f"Upload to Weights & Biases: {command}")
     print("\n".join(lines))

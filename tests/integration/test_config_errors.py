@@ -2,6 +2,7 @@
 """Every mistake in a configuration is one line that says what, where, and the nearest match; the status is 2."""
 
 import pytest
+import yaml
 
 from mtl_lightning.__main__ import main
 
@@ -203,6 +204,77 @@ def test_a_negative_number_of_examples(capsys, folder):
     status, errors = run(capsys, folder, CONFIG, f"--data.datasets={{d: {source}}}")
     assert (status, len(errors)) == (2, 1)
     assert errors[0].endswith("`train` is -3; give 0 or more pairs")
+
+
+def printed(capsys, folder, *flags):
+    (folder / "bad.yaml").write_text(CONFIG)
+    with pytest.raises(SystemExit):
+        main(["fit", "--config", "bad.yaml", *flags, "--print_config"])
+    return yaml.safe_load(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    "place", [["--config", "more.yaml"], ["--model.optimizer=SGD", "--data.schedule", "Temperature"], None]
+)
+def test_another_class_has_defaults_of_its_own(capsys, folder, monkeypatch, place):
+    (folder / "more.yaml").write_text("model: {optimizer: SGD}\ndata: {schedule: Temperature}\n")
+    if place is None:
+        monkeypatch.setenv("MTL_FIT__MODEL__OPTIMIZER", "SGD")
+        monkeypatch.setenv("MTL_FIT__DATA__SCHEDULE", "Temperature")
+    config = printed(capsys, folder, *(place or []), "--model.optimizer.lr=0.5")
+    optimizer = config["model"]["optimizer"]["init_args"]
+    assert (optimizer["lr"], optimizer["weight_decay"], optimizer["momentum"]) == (0.5, 0, 0)
+    assert config["data"]["schedule"]["init_args"]["epoch_length"] == "sum"
+
+
+def test_the_class_that_is_there_by_default_keeps_its_defaults(capsys, folder):
+    config = printed(capsys, folder, "--data.schedule.epoch_length=3")
+    assert config["data"]["schedule"]["class_path"].endswith("RoundRobin")
+    assert config["model"]["optimizer"]["init_args"]["weight_decay"] == 0.01
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("DATA__BATCHSIZE", "3", "unknown key 'data.batchsize'; did you mean 'batch_size'?"),
+        ("DATA__BATCH_SIZE", "many", "'data.batch_size': expected int or dict, found many"),
+        ("MODEL__OPTIMIZER", "Sdg", "no class 'Sdg' for 'model.optimizer'; did you mean 'SGD'?"),
+    ],
+)
+def test_mistake_in_a_variable(capsys, folder, monkeypatch, variable, value, expected):
+    monkeypatch.setenv(f"MTL_FIT__{variable}", value)
+    assert run(capsys, folder, CONFIG) == (2, [f"error: environment variable MTL_FIT__{variable}: {expected}"])
+
+
+NULLS = {
+    "data.batch_size": "expected int or dict of str to int, found null",
+    "model.optimizer": "expected a class, found null",
+    "model.tasks.x.dropout": "expected float, found null",
+    "model.optimizer.lr": "expected float or Tensor, found null",
+}
+
+
+@pytest.mark.parametrize("key", NULLS)
+def test_null_where_none_is_taken(capsys, folder, key):
+    said = f"error: flag --{key}: {NULLS[key]}; leave it out for its default"
+    assert run(capsys, folder, CONFIG, f"--{key}=null") == (2, [said])
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--lr=3"], "flag --lr: unknown key 'lr'; did you mean 'model.optimizer.lr'?"),
+        (["--batch_size", "3"], "flag --batch_size: unknown key 'batch_size'; did you mean 'data.batch_size'?"),
+        (["--model.encoder="], "flag --model.encoder: expected a class, found nothing"),
+        (["--data.batch_size="], "flag --data.batch_size: expected int or dict, found nothing"),
+        (["--ckpt_path="], "ckpt_path is empty; give one, or leave it out"),
+        (["--tensorboard=null"], "tensorboard is null; give a value, or leave it out for its default"),
+        (["--data.datasets.d.labels", "{x: a, x: b}"], "flag --data.datasets.d.labels: the key 'x' stands twice"),
+    ],
+)
+def test_odd_flags(capsys, folder, flags, expected):
+    status, errors = run(capsys, folder, CONFIG, *flags)
+    assert (status, len(errors)) == (2, 1) and expected in errors[0]
 
 
 def test_the_config_itself_is_right(capsys, folder):

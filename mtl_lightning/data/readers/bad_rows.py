@@ -1,5 +1,6 @@
 """What becomes of rows that cannot be understood."""
 
+import hashlib
 import json
 import os
 import re
@@ -70,6 +71,8 @@ def write_bad_rows(rows: Iterable[BadRow], folder: str, dataset: str, split: str
         The path of the file, which appears only when it is complete.
     """
     name = re.sub(r"[^-.\w]", "_", dataset)
+    if name != dataset:  # 'a b' and 'a/b' have a file each
+        name += f"-{hashlib.sha256(dataset.encode()).hexdigest()[:6]}"
     path = Path(folder, "skipped_rows", f"{name}-{split}.jsonl")
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")

@@ -103,7 +103,7 @@ def test_a_signal_stops_after_the_step_with_a_checkpoint(tmp_path: Path, number:
         fit(tmp_path, Send(3, number), LastCheckpoint())
     assert stopped.value.code == 128 + number
     assert saved(tmp_path)["global_step"] == 3
-    assert f"Stopped after step 3; go on with --ckpt_path {tmp_path}" in capsys.readouterr().err
+    assert f"Stopped after step 3; resume with --ckpt_path {tmp_path}" in capsys.readouterr().err
     assert signal.getsignal(number) == before
     assert fit(tmp_path, LastCheckpoint(), checkpoint=tmp_path / "checkpoints" / "last.ckpt").global_step == 10
 

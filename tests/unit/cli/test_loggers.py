@@ -92,3 +92,12 @@ def test_a_run_is_named_after_its_config_and_its_time(tmp_path, monkeypatch):
     logger = loggers.default_loggers(tmp_path / "20260101-000000", "snips", "project", "offline", tensorboard=False)[1]
     asked = logger._wandb_init
     assert (logger._name, asked["group"], asked["job_type"]) == ("snips-20260101-000000", "snips", "fit")
+
+
+def test_variables_of_weights_and_biases_win(tmp_path, monkeypatch):
+    for name, value in {"NAME": "nice", "RUN_GROUP": "g7", "JOB_TYPE": "search", "RUN_ID": "abc"}.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    logger = loggers.default_loggers(tmp_path, "name", "project", "offline", tensorboard=False)[1]
+    given = {key: logger._wandb_init[key] for key in ("name", "group", "job_type", "id", "project")}
+    assert given == {"name": "nice", "group": "g7", "job_type": "search", "id": "abc", "project": "project"}
+    assert "entity" not in logger._wandb_init and "tags" not in logger._wandb_init  # W&B reads its variables
