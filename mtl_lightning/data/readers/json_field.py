@@ -26,8 +26,11 @@ def find_array(path: str, text: str, field: str, decoder: json.JSONDecoder) -> i
         for key in [field] if _has(text, start, field, decoder) else field.split("."):
             start = _enter(path, text, start, key, decoder)
     except json.JSONDecodeError as error:
-        reason = f"{error.msg[:1].lower()}{error.msg[1:]} at character {error.colno}"
-        raise UserError(f"{path}, line {error.lineno}: not JSON: {reason}") from error
+        if error.msg == "Extra data":
+            reason = f"`field: {field}` is a key of a file that is one object, which ends before this line"
+        else:
+            reason = f"not JSON: {error.msg[:1].lower()}{error.msg[1:]} at character {error.colno}"
+        raise UserError(f"{path}, line {error.lineno}: {reason}") from error
     except RecursionError as error:
         raise UserError(f"{path} is nested too deeply") from error
     if not text.startswith("[", start):

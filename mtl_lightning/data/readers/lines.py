@@ -51,7 +51,7 @@ def read_lines(path: str, encoding: str | None = None) -> Iterator[str]:
         with open_binary(path) as binary, TextIOWrapper(binary, coding, "surrogateescape", newline="") as file:
             for line in file:
                 number += 1
-                yield line
+                yield line if number > 1 else line.removeprefix("\ufeff")  # where an encoding is named
     except UnicodeError as error:
         raise UserError(f"{path}, line {number + 1}: the text is not {encoding or coding}: {error}") from error
     except (EOFError, zlib.error, OSError) as error:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from datasets import Dataset, IterableDataset
 
@@ -34,6 +34,10 @@ _FORMATS = {
 }
 
 
+Format = Literal["jsonl", "json", "csv", "tsv", "parquet", "conll"]
+"""What a file may be."""
+
+
 class FileSource(DataSource):
     """Examples from JSON Lines, CSV, TSV, Parquet or CoNLL columns, plain or gzipped (``.gz``), told by their endings.
 
@@ -57,6 +61,7 @@ class FileSource(DataSource):
         header: Whether the first row of CSV and TSV names the columns; false: ``columns`` does.
         encoding: Of texts, any of Python's (``latin-1``); null: UTF-8, or UTF-16 with its byte order mark.
         field: Key of a JSON file under which its records stand (``data``, ``response.items``).
+        format: Of files with another ending (``iris.data``); null: what their endings say.
     """
 
     def __init__(
@@ -75,6 +80,7 @@ class FileSource(DataSource):
         header: bool = True,
         encoding: str | None = None,
         field: str | None = None,
+        format: Format | None = None,
     ) -> None:
         root = expanded(root, "root")
         maps = {
@@ -94,8 +100,9 @@ class FileSource(DataSource):
         self.files = {name: expanded(file, f"files.{name}".removesuffix(".")) for name, file in given.items()}
         self.root = root
         self.split = split
+        self.format = format
         self.form = TextFormat(tuple(columns or ()), delimiter, quotes, header, encoding, field)
-        if all(kinds := {_kind(file) for file in self.files.values()}):
+        if all(kinds := {self._kind(file) for file in self.files.values()}):
             self.form.check_kinds({str(kind) for kind in kinds})
 
     def load(self) -> dict[str, Dataset | IterableDataset]:
@@ -109,7 +116,7 @@ class FileSource(DataSource):
         file = self.files.get("" if self.split is not None else split)
         if file is None or line is None:
             return super().describe(split, row)
-        kind = _kind(file)
+        kind = self._kind(file)
         if kind == CONLL:
             line += word or 0
         return f"{Path(self.root, file)}, {'row' if kind == _PARQUET else 'line'} {line}"
@@ -117,15 +124,16 @@ class FileSource(DataSource):
     def hint(self, column: str, rows: Sequence[Mapping[str, Any]]) -> str:
         hint, names = super().hint(column, rows), {name for row in rows for name in row}
         mapped = {*self.input_columns, *self.labels.values()}
-        delimited = {CSV, TSV} & {_kind(file) for file in self.files.values()}
+        delimited = {CSV, TSV} & {self._kind(file) for file in self.files.values()}
         if delimited and self.form.header and "delimiter" not in hint and not mapped & names:
             hint += "; if the file has no header row, set `header: false` and `columns: [NAME, …]`"
         return hint
 
     def _read(self, file: str, stream: bool = False) -> Dataset | IterableDataset:
-        path, kind = str(existing_file(Path(self.root, file))), _kind(file)
+        path, kind = str(existing_file(Path(self.root, file))), self._kind(file)
         if kind is None:
-            raise UserError(f"cannot tell the format of {path} by its ending; known: {', '.join(_FORMATS)} (also .gz)")
+            known = f"known: {', '.join(_FORMATS)} (also .gz)"
+            raise UserError(f"cannot tell the format of {path} by its ending; name it, say `format: csv`; {known}")
         if kind == CONLL and not self.form.columns:
             raise UserError(f"`columns` is missing: name the columns of {path}, in order")
         form = replace(self.form, nested=self._nested(self.split.columns if self.split is not None else ()))
@@ -137,6 +145,11 @@ class FileSource(DataSource):
         if kind == _PARQUET:
             return with_nested(parquet_table(path), form.nested)
         return text_table(path, kind, form, self.on_bad_row)
+
+    def _kind(self, file: str) -> str | None:
+        """The format of a file; None: it is not known."""
+        endings = [suffix.lower() for suffix in Path(file).suffixes if suffix.lower() != ".gz"]
+        return self.format or (_FORMATS.get(endings[-1]) if endings else None)
 
 
 def file_like(source: DataSource, path: str) -> FileSource:
@@ -150,8 +163,3 @@ def file_like(source: DataSource, path: str) -> FileSource:
     form = source.form if isinstance(source, FileSource) else found.form
     found.form = replace(form, keep_blank=True)
     return found
-
-
-def _kind(path: str) -> str | None:
-    endings = [suffix.lower() for suffix in Path(path).suffixes if suffix.lower() != ".gz"]
-    return _FORMATS.get(endings[-1]) if endings else None

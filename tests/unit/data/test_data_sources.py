@@ -222,7 +222,7 @@ def test_splits_by_file(tmp_path: Path) -> None:
         ({"train": "a.jsonl", "tset": "a.jsonl"}, None, "unknown split 'tset'; did you mean 'test'"),
         ({"train": "a.json1"}, None, r"no file .*a\.json1; did you mean 'a\.jsonl'"),
         ({"train": "folder/a.jsonl"}, None, r"no file .*there is no folder .*folder"),
-        ({"train": "a.txt"}, None, r"format of .*a\.txt by its ending; known: \.jsonl"),
+        ({"train": "a.txt"}, None, r"format of .*a\.txt by its ending; name it, say `format: csv`; known: \.jsonl"),
         ({"train": "gz.gz"}, None, r"format of .*gz\.gz by its ending"),
     ],
     ids=["no-split", "split-and-files", "unknown-split", "no-file", "no-folder", "unknown-ending", "only-gz"],

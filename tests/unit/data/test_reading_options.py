@@ -63,6 +63,8 @@ def refuse(data: Any, processor: Any = FEATURES) -> str:
         ("a.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS).encode("utf-32"), {}),
         ("a.json", json.dumps({"v": {"data": ROWS}, "n": [1]}, indent=1), {"field": "v.data"}),
         ("a.json", json.dumps({"v.data": ROWS}), {"field": "v.data"}),
+        ("a.csv", "\ufefftext,topic\nété; 7,x\ntwo,y\n", {"encoding": "utf-8"}),
+        ("a.data", "été; 7,x\ntwo,y\n", {"format": "csv", "header": False, "columns": ["text", "topic"]}),
         ("a.ndjson", "".join(json.dumps(row) + "\n" for row in ROWS), {}),
     ],
     ids=lambda value: value if isinstance(value, str) and value.startswith("a.") else "",
@@ -139,6 +141,11 @@ def test_messages_say_how_to_mend_it(tmp_path: Path, name: str, content: str | b
         ('{"data": [{"a": 1},\n]}', "data", "line 2: not JSON"),
         ('{"data": [{"a": 1}, 7]}', "data", "line 1: expected an object {…} with a value for each column, found 7"),
         ("{" * 9, "data", "line 1: not JSON"),
+        (
+            '{"data": []}\n{"data": []}',
+            "data",
+            "line 2: `field: data` is a key of a file that is one object",
+        ),
     ],
 )
 def test_fields_that_hold_no_records(tmp_path: Path, content: str, field: str, message: str) -> None:
