@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mtl_lightning.encoders.vocabularies import difference
 from mtl_lightning.encoders.words import Words
+from mtl_lightning.errors import UserError
 
 
 class Representation(NamedTuple):
@@ -111,6 +112,19 @@ class Encoder(nn.Module, ABC):
     def assets(self) -> Assets:
         """What must be kept in a checkpoint so that it suffices alone; nothing by default."""
         return Assets()
+
+    def layers_by_depth(self) -> Sequence[Sequence[nn.Parameter]]:
+        """The parameters of each layer, from the input to the output, for learning rates by layer.
+
+        A parameter that stands in none counts as the last one's.
+
+        Raises:
+            UserError: If the encoder does not know an order, as by default.
+        """
+        raise UserError(
+            f"model.layer_decay: {type(self).__name__} does not say how its layers follow each other; give it a method "
+            "`layers_by_depth` that returns the parameters of each, from the input to the output"
+        )
 
     def reads_differently(self, files: Mapping[str, str]) -> str | None:
         """How a trained encoder with these files (of its assets) reads its inputs otherwise; null: it does not."""

@@ -53,3 +53,11 @@ class ConvolutionalEncoder(Encoder):
 
     def forward(self, inputs: dict[str, Tensor]) -> Representation:
         return Representation(pooled=self.dropout(self.project(self.layers(inputs["image"]))))
+
+    def layers_by_depth(self) -> list[list[nn.Parameter]]:
+        depths: list[list[nn.Parameter]] = []
+        for layer in self.layers:
+            if isinstance(layer, nn.Conv2d):
+                depths.append([])
+            depths[-1].extend(layer.parameters())
+        return [*depths, list(self.project.parameters())]

@@ -33,3 +33,6 @@ class PerceptronEncoder(Encoder):
 
     def forward(self, inputs: dict[str, Tensor]) -> Representation:
         return Representation(pooled=self.layers(inputs["features"]))
+
+    def layers_by_depth(self) -> list[list[nn.Parameter]]:
+        return [found for layer in self.layers if (found := list(layer.parameters()))]

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -100,6 +101,17 @@ class TransformerEncoder(Encoder):
             files = {path.name: path.read_text("utf-8") for path in Path(folder).iterdir() if path.is_file()}
         fixed = {"model": "{folder}", "config": None, "pretrained": False, "tokenizer": None}
         return Assets(files, {**fixed, "max_length": self.processor.max_length})
+
+    def layers_by_depth(self) -> list[list[nn.Parameter]]:
+        """Embeddings and all that comes before the first layer, then each layer."""
+        layers = [list(layer.parameters()) for stack in _layer_stacks(self.backbone) for layer in stack]
+        if not layers:
+            raise UserError(f"model.layer_decay: {type(self.backbone).__name__} has no stack of layers")
+        inside = {id(parameter) for layer in layers for parameter in layer}
+        parameters = list(self.backbone.parameters())
+        before = list(takewhile(lambda parameter: id(parameter) not in inside, parameters))
+        tables = [p for m in self.backbone.modules() if isinstance(m, nn.Embedding) for p in m.parameters()]
+        return [list(dict.fromkeys([*before, *(p for p in tables if id(p) not in inside)])), *layers]
 
     def _freeze(self, embeddings: bool, layers: int) -> None:
         modules: list[nn.Module] = []

@@ -37,7 +37,7 @@ def adopt(optimizer: Optimizer, groups: Sequence[dict[str, Any]]) -> list[nn.Par
 def _add_group(optimizer: Optimizer, group: dict[str, Any]) -> None:
     """Adds a group whose learning rate is where the schedule has brought those of the others."""
     first = optimizer.param_groups[0]
-    rate = group.setdefault("lr", optimizer.defaults["lr"])
+    rate = group["lr"] = optimizer.defaults["lr"] * group.pop("lr_factor")
     if first.get("initial_lr"):
         group |= {"initial_lr": rate, "lr": rate * first["lr"] / first["initial_lr"]}
     optimizer.add_param_group(group)

@@ -28,7 +28,7 @@ from mtl_lightning.training.heads import TrainingLabels, build_heads
 from mtl_lightning.training.model_first import ModelFirst
 from mtl_lightning.training.monitors import check_monitors
 from mtl_lightning.training.optimizers import configured
-from mtl_lightning.training.parameter_groups import parameter_groups
+from mtl_lightning.training.parameter_groups import Grouping
 from mtl_lightning.training.randomness import Buffers, RandomState, random_state, same_again, seed_batch
 from mtl_lightning.training.shared_parameters import check_gradient_source, shared_parameters
 from mtl_lightning.training.single_examples import check_single_examples
@@ -59,6 +59,9 @@ class MultiTaskModule(EvaluatedModule):
             parameter ``total_steps`` that the config leaves null.
         lr_interval: Whether the scheduler steps every optimizer step or every epoch.
         head_lr_factor: Learning rate of heads and weighting, relative to the encoder's.
+        layer_decay: Learning rate of an encoder's layer, relative to that of the layer above, say 0.9; null: the same
+            for all. The embeddings are the lowest layer, the heads stand above the highest.
+        no_decay: Whether biases and the parameters of normalisation are spared the optimizer's weight decay.
         head_gradients: What heads receive from a Gramian or Jacobian method, see :class:`Executor`.
         gradient_of: What a Gramian method sees the gradients of: all ``shared`` parameters, the encoder's ``features``,
             or the shared parameters whose name matches a pattern, such as ``encoder.*layer.11.*`` or ``*lora*``.
@@ -82,6 +85,8 @@ class MultiTaskModule(EvaluatedModule):
         lr_scheduler: Callable[[Optimizer], LRScheduler | ReduceLROnPlateau] | None = None,
         lr_interval: Literal["step", "epoch"] = "step",
         head_lr_factor: float = 1.0,
+        layer_decay: float | None = None,
+        no_decay: bool = False,
         head_gradients: Literal["own", "weighted"] = "own",
         gradient_of: str = "shared",
         refresh_every: int | None = None,
@@ -97,7 +102,7 @@ class MultiTaskModule(EvaluatedModule):
         self._optimizer = optimizer
         self._lr_scheduler = lr_scheduler
         self._lr_interval = lr_interval
-        self._head_lr_factor = head_lr_factor
+        self.grouping = Grouping(head_lr_factor, layer_decay, no_decay)
         self._head_gradients: Literal["own", "weighted"] = head_gradients
         self._gradient_of = gradient_of
         self._refresh_every = refresh_every
@@ -154,7 +159,7 @@ class MultiTaskModule(EvaluatedModule):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The parameters that train now, as the optimizer is given them."""
-        return parameter_groups(self.encoder, [self.heads, self.sharing], self.weighting)
+        return self.grouping.groups(self.encoder, [self.heads, self.sharing], self.weighting)
 
     def configure_callbacks(self) -> list[Callback]:
         """What every training run needs."""
@@ -200,7 +205,7 @@ class MultiTaskModule(EvaluatedModule):
 
     def configure_optimizers(self) -> Any:
         """The optimizer, over the parameters that train, and its scheduler."""
-        options = (self._optimizer, self._lr_scheduler, self._head_lr_factor, self._lr_interval)
+        options = (self._optimizer, self._lr_scheduler, self._lr_interval)
         return self._trained.configured(self, configured(self.parameter_groups(), *options, self._trainer))
 
     # -- training ----------------------------------------------------------------------------------------------------

@@ -1,16 +1,20 @@
 """The optimizer and its learning rate scheduler, made of what the config says."""
 
+import logging
 from collections.abc import Callable, Iterable
 from math import isfinite
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_only
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from mtl_lightning.errors import UserError
 from mtl_lightning.training.monitors import check_monitor
+
+_warn = rank_zero_only(logging.getLogger(__name__).warning)
 
 _NEVER = 2**62
 """As a number of epochs."""
@@ -23,7 +27,6 @@ def configured(
     groups: list[dict[str, Any]],
     make: MakeOptimizer,
     make_scheduler: MakeScheduler | None,
-    head_lr_factor: float,
     interval: str,
     trainer: Any,
 ) -> dict[str, Any]:
@@ -34,27 +37,33 @@ def configured(
     """
     if not groups:
         raise UserError("nothing trains: all parameters of encoder, heads and weighting are frozen; leave some")
-    optimizer = make_optimizer(make, groups, head_lr_factor)
+    optimizer = make_optimizer(make, groups)
     if make_scheduler is None:
         return {"optimizer": optimizer}
-    return {
-        "optimizer": optimizer,
-        "lr_scheduler": scheduler_settings(make_scheduler, optimizer, interval, trainer),
-    }
+    rates = [group["lr"] for group in optimizer.param_groups]
+    settings = scheduler_settings(make_scheduler, optimizer, interval, trainer)
+    starts = {group.get("initial_lr") for group in optimizer.param_groups}
+    if len(set(rates)) > 1 and len(starts) == 1 and None not in starts:
+        _warn(
+            f"model.lr_scheduler: {type(settings['scheduler']).__name__} sets one learning rate for all groups, so "
+            "model.head_lr_factor and model.layer_decay have no effect; take another, such as WarmupDecay"
+        )
+    return {"optimizer": optimizer, "lr_scheduler": settings}
 
 
-def make_optimizer(make: MakeOptimizer, groups: list[dict[str, Any]], head_lr_factor: float) -> Optimizer:
+def make_optimizer(make: MakeOptimizer, groups: list[dict[str, Any]]) -> Optimizer:
     """The optimizer.
 
     Args:
         make: Of ``model.optimizer``.
-        groups: See :func:`mtl_lightning.training.parameter_groups.parameter_groups`.
-        head_lr_factor: Learning rate of the other groups, relative to the encoder's.
+        groups: See :class:`mtl_lightning.training.parameter_groups.Grouping`.
     """
+    factors = {group["name"]: group.pop("lr_factor") for group in groups}
     optimizer: Optimizer = _made("model.optimizer", make, groups)
     for group in optimizer.param_groups:
-        if group["name"] != "encoder":
-            group["lr"] *= head_lr_factor
+        group["lr"] *= factors[group["name"]]
+    if any(name.endswith("/no_decay") for name in factors) and not any(g.get("weight_decay") for g in groups):
+        _warn(f"model.no_decay has no effect: {type(optimizer).__name__} has no weight decay")
     return optimizer
 
 

@@ -1,24 +1,87 @@
-"""What the optimizer is given."""
+"""What the optimizer is given: which parameters share a learning rate and weight decay."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from mtl_lightning.encoders import Encoder
+from mtl_lightning.errors import UserError
+
+Layers = Sequence[tuple[str, float, Sequence[nn.Parameter]]]
+"""Name, relative learning rate and parameters of each part of the model."""
+
+_NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
-def parameter_groups(encoder: nn.Module, heads: Iterable[nn.Module], weighting: nn.Module) -> list[dict[str, Any]]:
-    """Groups of the parameters that train: ``encoder``, ``heads``, and ``weighting``, which must not decay.
+@dataclass(frozen=True)
+class Grouping:
+    r"""Makes groups of the parameters that train: ``encoder``, ``heads``, and ``weighting``, which must not decay.
+
+    With ``layer_decay``, the encoder has a group for each layer, ``encoder/0`` at the input. The i-th of n layers from
+    the output has the learning rate :math:`\eta \cdot decay^i`, the heads :math:`\eta`: Bao et al., "BEiT: BERT
+    Pre-Training of Image Transformers" (ICLR 2022), appendix H; introduced by Clark et al., "ELECTRA" (ICLR 2020),
+    appendix B. With ``no_decay``, biases and parameters of normalisation have groups of their own, ``…/no_decay``.
 
     Args:
-        encoder: The shared encoder; a parameter that stands elsewhere too is its.
-        heads: What stands behind it.
-        weighting: The weighting.
+        head_lr_factor: Learning rate of heads and weighting, relative to the optimizer's.
+        layer_decay: Learning rate of a layer, relative to that of the layer above; null: the encoder is one group.
+        no_decay: Whether biases, and all else that has fewer than two dimensions or normalises, do not decay.
+
+    Raises:
+        UserError: If an option is out of its range.
     """
-    parts = {"encoder": [encoder], "heads": heads, "weighting": [weighting]}
-    groups: list[dict[str, Any]] = []
-    seen: set[nn.Parameter] = set()
-    for name, modules in parts.items():
-        found = dict.fromkeys(p for module in modules for p in module.parameters() if p.requires_grad and p not in seen)
-        seen |= found.keys()
-        groups.append({"name": name, "params": list(found), **({"weight_decay": 0.0} if name == "weighting" else {})})
-    return [group for group in groups if group["params"]]
+
+    head_lr_factor: float = 1.0
+    layer_decay: float | None = None
+    no_decay: bool = False
+
+    def __post_init__(self) -> None:
+        if self.layer_decay is not None and not 0 < self.layer_decay <= 1:
+            raise UserError(f"model.layer_decay must be above 0 and at most 1, found {self.layer_decay}")
+
+    def groups(self, encoder: Encoder, heads: Sequence[nn.Module], weighting: nn.Module) -> list[dict[str, Any]]:
+        """The groups, each with its name, parameters and ``lr_factor``.
+
+        Args:
+            encoder: The shared encoder; a parameter that stands elsewhere too is its.
+            heads: What stands behind it.
+            weighting: The weighting.
+
+        Raises:
+            UserError: If the encoder does not say how its layers follow each other, and ``layer_decay`` is given.
+        """
+        flat = {id(p) for module in (encoder, *heads) for p in _without_decay(module)} if self.no_decay else set()
+        behind = [parameter for module in heads for parameter in module.parameters()]
+        parts: Layers = [
+            *self._layers(encoder),
+            ("heads", self.head_lr_factor, behind),
+            ("weighting", self.head_lr_factor, list(weighting.parameters())),
+        ]
+        groups: list[dict[str, Any]] = []
+        seen: set[nn.Parameter] = set()
+        for name, factor, parameters in parts:
+            trained = list(dict.fromkeys(p for p in parameters if p.requires_grad and p not in seen))
+            seen.update(trained)
+            some, others = [p for p in trained if id(p) not in flat], [p for p in trained if id(p) in flat]
+            decay = {"weight_decay": 0.0} if name == "weighting" else {}
+            groups.append({"name": name, "params": some, "lr_factor": factor, **decay})
+            groups.append({"name": f"{name}/no_decay", "params": others, "lr_factor": factor, "weight_decay": 0.0})
+        return [group for group in groups if group["params"]]
+
+    def _layers(self, encoder: Encoder) -> Layers:
+        if self.layer_decay is None:
+            return [("encoder", 1.0, list(encoder.parameters()))]
+        layers = [list(layer) for layer in encoder.layers_by_depth()]
+        named = {id(parameter) for layer in layers for parameter in layer}
+        layers[-1] += [parameter for parameter in encoder.parameters() if id(parameter) not in named]
+        return [(f"encoder/{i}", self.layer_decay ** (len(layers) - i), layer) for i, layer in enumerate(layers)]
+
+
+def _without_decay(model: nn.Module) -> Iterator[nn.Parameter]:
+    for module in model.modules():
+        for parameter in module.parameters(recurse=False):
+            if parameter.dim() < 2 or isinstance(module, _NORMS):
+                yield parameter

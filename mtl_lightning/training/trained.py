@@ -31,7 +31,7 @@ class TrainedParameters:
     def __init__(self, gradient_of: str) -> None:
         self._gradient_of = gradient_of
         self._options: Options = {}
-        self._made_of: Mapping[str, str | None] = {}
+        self._made_of: dict[str, str | None] = {}
         self._seen: list[tuple[int, bool]] | None = None
         self._said = False
         self._frozen_at_start: list[str] = []
@@ -68,6 +68,9 @@ class TrainedParameters:
         """
         scheduler = optimizers.get("lr_scheduler", {}).get("scheduler")
         self._made_of = made_of(module.weighting, optimizers["optimizer"], scheduler)
+        for name, value in vars(module.grouping).items():
+            if name != "head_lr_factor":  # which takes effect when a run is resumed
+                self._made_of[name] = None if value is None else str(value)
         self._options = options_of(optimizers["optimizer"])
         return optimizers
 
@@ -103,7 +106,7 @@ class TrainedParameters:
         if (was := self._saved.get("optimizer")) is None:
             return
         (optimizer,) = module.trainer.optimizers
-        for part in ("optimizer", "lr_scheduler"):
+        for part in self._made_of:
             refuse_another(part, self._saved["made_of"], self._made_of)
         parameters = named_parameters(module)
         names = {id(parameter): name for name, parameter in parameters.items()}
