@@ -1,8 +1,10 @@
 """What the model must have done before, or in spite of, what other callbacks do."""
 
+from inspect import signature
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
 
@@ -32,9 +34,13 @@ class ModelFirst(Callback):
         pl_module.make_whole()  # type: ignore[operator]
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Remembers the weights that are to be evaluated."""
+        """Remembers the weights that are to be evaluated; when a run is resumed, arguments of callbacks take effect."""
         if trainer.state.fn != TrainerFn.FITTING:
             self._evaluated = checkpoint["state_dict"]
+            return
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if not isinstance(callback, Checkpoint):
+                _keep_arguments(callback, checkpoint["callbacks"].get(callback.state_key, {}))
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Takes the checkpoint's weights."""
@@ -52,3 +58,10 @@ class ModelFirst(Callback):
         if self._evaluated is not None:
             pl_module.load_state_dict(self._evaluated)
             self._evaluated = None
+
+
+def _keep_arguments(callback: Callback, state: dict[str, Any]) -> None:
+    """Puts a callback's arguments (early stopping's patience) into a state that would replace them."""
+    for name in signature(type(callback).__init__).parameters.keys() & state.keys():
+        if hasattr(callback, name):
+            state[name] = getattr(callback, name)

@@ -89,6 +89,23 @@ def scheduler_settings(make: MakeScheduler, optimizer: Optimizer, interval: str,
     return settings
 
 
+def check_length(trainer: Trainer) -> None:
+    """Refuses a schedule that ends before the run does, where the scheduler would end the run with an error.
+
+    Raises:
+        UserError: Of such a schedule; one that is resumed has the length that it had.
+    """
+    steps = trainer.estimated_stepping_batches
+    for config in trainer.lr_scheduler_configs:
+        total = getattr(config.scheduler, "total_steps", None)
+        if config.interval == "step" and isinstance(total, int) and isfinite(steps) and steps > total:
+            name = type(config.scheduler).__name__
+            raise UserError(
+                f"model.lr_scheduler: {name} ends after {total} steps, but the run makes {int(steps)} with its "
+                f"trainer.max_epochs or max_steps; set them or `total_steps` (a resumed run keeps that of its {name})"
+            )
+
+
 def step_on_scores(module: LightningModule) -> None:
     """Lets schedulers that wait for a plateau see what a validation has measured; its patience counts validations."""
     trainer = module.trainer

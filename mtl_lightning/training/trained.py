@@ -11,6 +11,8 @@ from mtl_lightning.backward import synchronise_parameters
 from mtl_lightning.training.late_parameters import adopt, follow_groups, parts
 from mtl_lightning.training.made_of import frozen, made_of, named_parameters, refuse_another, thaw
 from mtl_lightning.training.optimizer_record import Options, apply, arrange, changed, members, options_of
+from mtl_lightning.training.optimizers import check_length
+from mtl_lightning.training.resumed_config import resumed_with
 from mtl_lightning.training.shared_parameters import gradient_source, shared_parameters
 from mtl_lightning.weighting import LossWeighting
 
@@ -91,10 +93,14 @@ class TrainedParameters:
         """From the checkpoint of a run that is resumed.
 
         Raises:
-            UserError: If it was trained with another weighting.
+            UserError: If it was trained with another weighting, or with other settings that cannot take effect.
         """
         self._saved = saved
         refuse_another("weighting", saved.get("made_of", {}), made_of(module.weighting))
+        if module.config is not None and "config" in saved:
+            line = resumed_with(saved["config"], module.config, optimizer_is_known="optimizer" in saved)
+            if line is not None:
+                rank_zero_info(line)
 
     def arrange(self, module: Any) -> None:
         """Gives the optimizer the groups that callbacks had made, before its state is loaded.
@@ -122,6 +128,7 @@ class TrainedParameters:
             thaw(module, self._saved["frozen"], self._frozen_at_start)
         if "optimizer" in self._saved:
             self._change_options(module)
+        check_length(module.trainer)
         self._saved = {}
 
     def _change_options(self, module: Any) -> None:
