@@ -1,11 +1,17 @@
 """Runs the command line as a user does."""
 
+import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from unittest.mock import patch
 
 import pytest
 from forked import run as run_forked
 from patience import PATIENCE
+
+from mtl_lightning.__main__ import main
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +29,19 @@ def command():
 def forked():
     """The same for ``fit``, ``test`` and ``predict``, without the seconds in which a process imports everything."""
     return run_forked
+
+
+@pytest.fixture(scope="session")
+def compare():
+    """``python -m mtl_lightning compare …`` in this process; its runs fork from one that has imported everything."""
+
+    def run(*arguments, cwd):
+        printed, errors = StringIO(), StringIO()
+        with pytest.MonkeyPatch.context() as patched, patch.dict(os.environ):
+            patched.chdir(cwd)
+            patched.syspath_prepend(cwd)
+            with redirect_stdout(printed), redirect_stderr(errors):
+                status = main(["compare", *arguments])
+        return subprocess.CompletedProcess(arguments, status, printed.getvalue(), errors.getvalue())
+
+    return run

@@ -22,7 +22,7 @@ BRIEF = [
 ]
 LARGE = ["--trainer.limit_val_batches=1"]
 FLAGS = {
-    "digits": ["--data.datasets.digits.train=500"],
+    "digits": [f"--data.datasets.digits.{split}=200" for split in ("train", "val", "test")],
     "chinese": ["--data.datasets.reviews.limit=300", "--data.datasets.news.limit=300"],
     "experiments/multimnist": [f"--data.datasets.multimnist.{split}=100" for split in ("train", "val", "test")],
 }

@@ -11,7 +11,11 @@ import pytest
 import torch
 import yaml
 
-SHORT = ["--trainer.max_epochs=2", "--data.datasets.digits.train=3000", "--data.datasets.digits.val=300"]
+SHORT = [
+    "--trainer.max_epochs=2",
+    "--data.datasets.digits.train=3000",
+    *(f"--data.datasets.digits.{split}=300" for split in ("val", "test")),
+]
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ from forked import Forked
 from patience import until
 
 OWN = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}  # not that of earlier tests
-PAUSE = '[{"class_path": "pausing.Pause", "init_args": {"step": 25, "mark": "paused"}}]'
+PAUSE = '[{"class_path": "pausing.Pause", "init_args": {"step": 18, "mark": "paused"}}]'
 FLAGS = [
-    *("--data.datasets.digits.train=1500", "--data.datasets.digits.val=60", "--data.datasets.digits.test=60"),
+    *("--data.datasets.digits.train=800", "--data.datasets.digits.val=60", "--data.datasets.digits.test=60"),
     *("--data.batch_size=32", "--trainer.max_epochs=2", "--trainer.enable_progress_bar=false", "--evaluate=none"),
     *("--trainer.log_every_n_steps=1", "--save_every_n_steps=7", "--model.weighting=UncertaintyWeighting"),
     f"--trainer.callbacks={PAUSE}",

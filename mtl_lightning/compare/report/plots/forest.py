@@ -100,7 +100,9 @@ def padded(values: Sequence[float], share: float = 0.04) -> tuple[float, float]:
 
     >>> padded([0.0, 100.0, float("nan")])
     (-4.0, 104.0)
+    >>> padded([50.0, 50.0])
+    (48.0, 52.0)
     """
     known = [value for value in values if isfinite(value)]
-    room = share * (max(known) - min(known))
+    room = share * (max(known) - min(known) or abs(max(known)) or 1.0)
     return min(known) - room, max(known) + room

@@ -27,7 +27,7 @@ from mtl_lightning.errors import UserError
 
 SMALL = [
     *("--weightings=equal", "--single_task=false", "--seeds=1", "--wandb=off", "--probe=0", "--data.batch_size=16"),
-    "--model.tasks={left: SequenceClassification, right: SequenceClassification}",
+    "--model.tasks.sum=null",
     *("--data.tasks=[left, right]", "--trainer.num_sanity_val_steps=0"),
     *(f"--data.datasets.digits.{split}={size}" for split, size in {"train": 64, "val": 16, "test": 16}.items()),
 ]
