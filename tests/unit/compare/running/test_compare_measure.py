@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import time
 from collections import UserList
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -182,7 +181,9 @@ class Wasteful(Callback):
 
     def on_validation_end(self, trainer, pl_module):
         torch.ones(150 * MB // 4)
-        time.perf_counter = partial(_an_hour_later, time.perf_counter)  # of this test's own process
+        (recorder,) = (callback for callback in trainer.callbacks if isinstance(callback, RunRecorder))
+        for watch in recorder._watches:
+            watch._clock = partial(_an_hour_later, watch._clock)
 
 
 def _an_hour_later(clock):
@@ -192,7 +193,7 @@ def _an_hour_later(clock):
 def test_what_happens_between_steps_counts_neither_as_time_nor_as_memory(tmp_path):
     one = steps("abc", True, number=1)
     [found] = in_new_processes([((tmp_path, EqualWeighting, one, Wasteful()), {"epochs": 6, "validation": one})])
-    assert found["seconds_per_step"] < 3600
+    assert found["seconds_per_step"] < 3600 and found["cpu_seconds_per_step"] < 3600
     assert found["peak_memory"] < 100 * MB
 
 

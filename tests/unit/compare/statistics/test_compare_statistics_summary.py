@@ -3,7 +3,8 @@
 import dataclasses
 import subprocess
 import sys
-from time import process_time
+from cProfile import Profile
+from pstats import Stats
 
 import numpy as np
 import pandas as pd
@@ -144,13 +145,14 @@ def test_the_evidence_is_left_as_it_was() -> None:
             pd.testing.assert_frame_equal(getattr(evidence, name), value)
 
 
-def test_thirty_contestants_of_ten_tasks_take_less_than_two_seconds() -> None:
+def test_thirty_contestants_of_ten_tasks_are_no_great_work() -> None:
+    """150,000 calls of functions, a fifth of a second; a loop over what pandas does at once would take millions."""
     names = [*(f"m{i}" for i in range(29)), SINGLE_TASK]
     metrics = [(f"t{i // 2}", ("f1", "loss")[i % 2], i % 2 == 0) for i in range(20)]
     evidence = evidence_of(drawn(30, 10, 20), metrics, names)
-    start = process_time()
-    found = summarise(evidence)
-    assert process_time() - start < 2
+    profile = Profile()
+    found = profile.runcall(summarise, evidence)
+    assert Stats(profile).total_calls < 500_000  # type: ignore[attr-defined]
     assert len(found.tests) == 29 + 435 + 290 and len(found.improvement) == 435
 
 
