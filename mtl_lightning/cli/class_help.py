@@ -48,7 +48,7 @@ def _help(command: str, key: str, name: str | None) -> str:
     bases = _classes_at(key)
     if not bases:
         raise UserError(f"--{key}.help: `{key}` takes no class; `mtl-lightning {command} --help_all` shows every key")
-    known = {c.__name__: c for c in reversed(_known(bases)) if _may_stand(c, bases)}
+    known = classes_for(key)
     if not name and len(known) > 1:
         names = "\n".join(f"  {name}" for name in sorted(known))
         return f"`{key}` takes one of these, or the import path of your own:\n{names}\n\nHelp: --{key}.help CLASS"
@@ -61,6 +61,12 @@ def _help(command: str, key: str, name: str | None) -> str:
         chosen, key, as_group=False, skip={skipped} if skipped else None, fail_untyped=False
     )
     return str(parser.format_help()) + ("" if added else "\nIt takes no arguments.\n")
+
+
+def classes_for(key: str) -> dict[str, type]:
+    """The classes that may stand at a key, by short name, as far as they are imported."""
+    bases = _classes_at(key)
+    return {c.__name__: c for c in reversed(_known(bases)) if _may_stand(c, bases)}
 
 
 def _may_stand(found: type, bases: Classes) -> bool:

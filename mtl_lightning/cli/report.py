@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from mtl_lightning.tasks import Task
@@ -22,7 +21,7 @@ def print_results(results: Results, tasks: dict[str, Task], title: str, per_labe
         title: Above the table.
         per_label: Whether to print precision, recall, F1 and support of each label.
     """
-    console = Console()
+    console = Console(markup=False, emoji=False)  # a label may be called [x] or :x:
     table = Table(title=title, title_justify="left")
     table.add_column("task")
     table.add_column("metric")
@@ -30,8 +29,7 @@ def print_results(results: Results, tasks: dict[str, Task], title: str, per_labe
     for name, metrics in results.metrics.items():
         for row, (metric, value) in enumerate(metrics.items()):
             main = " *" if metric == tasks[name].main_metric else ""
-            shown = escape(tasks[name].describe(metric) + main)
-            table.add_row(name if row == 0 else "", shown, f"{value:.4f}")
+            table.add_row(name if row == 0 else "", tasks[name].describe(metric) + main, f"{value:.4f}")
         table.add_section()
     for dataset, value in results.joint.items():
         table.add_row(dataset, "all tasks right", f"{value:.4f}")

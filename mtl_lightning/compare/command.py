@@ -51,7 +51,7 @@ def _refuse_environment() -> None:
 
 
 def _compare(plan: Plan) -> int:
-    console = Console()
+    console = Console(markup=False, emoji=False)  # a contestant may be called [x]
     folder = plan.settings.output or Path("runs", "compare", plan.name)
     store = Store(folder)
     show_plan(plan, store, folder, console)

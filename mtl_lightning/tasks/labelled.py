@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from mtl_lightning.errors import UserError
+from mtl_lightning.errors import UserError, shown
 from mtl_lightning.raw_labels import Counted, Missing, Names, tidy
 from mtl_lightning.tasks.base import LabelScores, Task, fitting, index_of, name_of, output_layer
 from mtl_lightning.tasks.class_catalogue import ranks
@@ -67,7 +67,8 @@ class LabelledTask(Task):
         self.labels = None if labels is None else [str(label) for label in labels]
         self._names = Names(self.labels or [])
         if len(self._names.exact) != len(self.labels or []):
-            raise UserError(f"`labels` names a label twice: {self.labels}")
+            twice = next(label for label, number in Counter(self.labels).items() if number > 1)
+            raise UserError(f"`labels` names a label twice, {twice!r}: {shown(self.labels)}")
         if labels is not None and len(labels) < 2:
             raise UserError(f"`labels` must name at least two labels, found {self.labels}")
         if both := [label for label in self.labels or [] if tidy(label) in self.missing_words]:

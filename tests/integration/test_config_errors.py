@@ -66,7 +66,7 @@ MISTAKES = {
     "weight of no label": ("{dropout: 0.2}", "{class_weights: {a: 1, b: 2, c: 3}}", "bad.yaml, line 7: model.tasks.x: `class_weights` names the unknown label 'c'; choose from a, b"),
     "label without a weight": ("{dropout: 0.2}", "{class_weights: {a: 1}}", "bad.yaml, line 7: model.tasks.x: `class_weights` misses 'b'; give each of the 2 labels a weight, or set it to `balanced`"),
     "list of the wrong type": ("{dropout: 0.2}", "{labels: [true, false]}", "bad.yaml, line 7: 'model.tasks.x.labels': expected list of str or int or null, found [True, False]"),
-    "label twice": ("{dropout: 0.2}", "{labels: [a, a]}", "bad.yaml, line 7: model.tasks.x.labels: `labels` names a label twice: ['a', 'a']"),
+    "label twice": ("{dropout: 0.2}", "{labels: [a, a]}", "bad.yaml, line 7: model.tasks.x.labels: `labels` names a label twice, 'a': ['a', 'a']"),
     "model type": (PERCEPTRON, TRANSFORMER.replace("bert", "brt"), "bad.yaml, line 6: model.encoder.config.model_type: `config.model_type` is the unknown 'brt'; did you mean 'bert'?"),
     "character tokenizer": (PERCEPTRON, TRANSFORMER.replace("ascii", "asci"), "bad.yaml, line 7: model.encoder.tokenizer: `tokenizer` is the unknown character tokenizer 'asci'; did you mean 'ascii'?"),
     "file of a label map": ("{x: x, y: y}", "{x: x, y: y}\n        label_maps: {x: trian.json}", "bad.yaml, line 19: data.datasets.d.label_maps.x: no file trian.json; did you mean 'train.jsonl'?"),
@@ -91,6 +91,9 @@ FLAGS = {
     "part of a key": (["--model.weighting.weights={z: 1}"], "error: flag --model.weighting.weights: `weights` names the unknown task 'z'"),
     "type": (["--seed_everything=abc"], "flag --seed_everything: expected bool or int, found abc"),
     "trainer value": (["--trainer.accelerator=gpux"], "invalid accelerator name"),
+    "a class of another kind": (["--model.weighting=Quadratic"], "flag --model.weighting: no class 'Quadratic' for 'model.weighting'; choose from AlignedMTL, "),
+    "a long list": (["--data.batch_size", str(list(range(999)))], "flag --data.batch_size: expected int or dict, found [0, 1, 2,"),
+    "many labels": (["--model.tasks.x.labels", str(["a", *range(999), "a"])], "`labels` names a label twice, 'a': ['a', '0', '1',"),
     "stray word": (["stray"], "unexpected argument 'stray'"),
     "checkpoint": (["--ckpt_path=none.ckpt"], "ckpt_path: no file or folder none.ckpt"),
 }  # fmt: skip
@@ -120,7 +123,7 @@ def test_mistake_in_a_file(capsys, folder, old, new, expected):
 @pytest.mark.parametrize(("flags", "expected"), FLAGS.values(), ids=FLAGS)
 def test_mistake_in_a_flag(capsys, folder, flags, expected):
     status, errors = run(capsys, folder, CONFIG, *flags)
-    assert (status, len(errors)) == (2, 1)
+    assert (status, len(errors)) == (2, 1) and len(errors[0]) < 400
     assert expected in f"{errors[0]}\n"
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from mtl_lightning.cli.class_help import classes_for
 from mtl_lightning.cli.config_errors.classes import class_at, classes, keys_of, parameters
 from mtl_lightning.cli.config_errors.files import Entry, entries_of, without_init_args
 from mtl_lightning.cli.config_errors.types import WrongType, wrong_type
@@ -89,7 +90,7 @@ def _unknown_class(name: str, given: Given, entries: Sequence[Entry]) -> str:
         return f"{place}: '{name}' is no class; to have none, write null: --{key}=null"
     if "." in name:
         return f"{place}: cannot import '{name}' for '{key}'; check module and class, and that it is installed"
-    return f"{place}: no class '{name}' for '{key}'; {did_you_mean(name, classes())}"
+    return f"{place}: no class '{name}' for '{key}'; {did_you_mean(name, classes_for(key) or classes())}"
 
 
 def _wrong_value(key: str, details: str, given: Given, entries: Sequence[Entry], outer: str) -> str:
@@ -107,7 +108,13 @@ def _wrong_value(key: str, details: str, given: Given, entries: Sequence[Entry],
         where = f"{near[0].place}: '{'.'.join(without_init_args(near[0].path))}'"
     else:
         where = f"'{key}'"
-    return f"{where}: expected {' or '.join(wrong.expected)}, found {wrong.value or 'nothing'}{_hint_of_word(wrong)}"
+    return (
+        f"{where}: expected {' or '.join(wrong.expected)}, found {_cut(wrong.value) or 'nothing'}{_hint_of_word(wrong)}"
+    )
+
+
+def _cut(text: str, width: int = 120) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def _hint_of_word(wrong: WrongType) -> str:

@@ -62,7 +62,7 @@ def _with_argument(match: re.Match[str], message: str, entries: Entries, given: 
             return f"flag --{name}: {message}"
     found = [path for path in entries if path[-len(key) :] == key and len(path) > len(key)]  # a plug-in's
     if len(found) > 1:
-        found = [path for path in found if entries[path].value and entries[path].value in message]
+        found = [path for path in found if entries[path].value and entries[path].value[:60] in message]
     if len(found) != 1:
         return message
     place, name = entries[found[0]].place, ".".join(found[0])
