@@ -12,7 +12,7 @@ from typing import Literal
 from urllib.parse import urlparse
 
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from mtl_lightning.errors import UserError
 
@@ -36,6 +36,8 @@ def default_loggers(
     if wandb_mode != "off":
         offline = wandb_mode == "offline"
         run_dir.mkdir(parents=True, exist_ok=True)
+        if os.environ.get("WANDB_DIR"):
+            rank_zero_info("WANDB_DIR has no effect: what Weights & Biases writes is in the run's folder")
         folder = run_dir.resolve()  # wandb's service takes relative paths to be relative to where it was started
         run_id = wandb_id(run_dir) if goes_on else None
         logger = WandbLogger(

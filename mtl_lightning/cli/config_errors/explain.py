@@ -19,7 +19,7 @@ _UNKNOWN_CLASS = re.compile(
 )
 _REQUIRED = re.compile(r"arguments are required: (?:\w+\.)?(\S+)")
 _WRONG_VALUE = re.compile(r'Parser key "([\w.]+)":\s*(?!\s*Parser key)(.*)', re.DOTALL)
-_NO_CLASS = re.compile(r"Expected a dot import path string: *$")
+_NO_CLASS = re.compile(r"Expected a dot import path string:( *)$|Not a valid subclass of \w+\. Got value: ([^\n]*)")
 _PARSER_KEY = re.compile(r'Parser key "([\w.]+)"')
 
 
@@ -95,7 +95,8 @@ def _unknown_class(name: str, given: Given, entries: Sequence[Entry]) -> str:
 
 def _wrong_value(key: str, details: str, given: Given, entries: Sequence[Entry], outer: str) -> str:
     """Of a key as the parser of a class writes it, somewhere below ``outer``."""
-    wrong = WrongType(["a class"], "") if _NO_CLASS.search(details) else wrong_type(details)
+    no_class = _NO_CLASS.search(details)
+    wrong = WrongType(["a class"], (no_class[2] or "").strip()) if no_class else wrong_type(details)
     if wrong is None:
         return _one_line(f"{key}: {details}")
     flags = [f for f in (key for key, _ in given.flags) if f.startswith(outer)]

@@ -9,6 +9,7 @@ from mtl_lightning.cli.configuration.merge import Merge, Replaced
 from mtl_lightning.cli.configuration.plain_yaml import Config, read_yaml
 from mtl_lightning.cli.configuration.variables import spelled
 from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.paths import expanded
 
 SECTIONS = ("model", "data", "trainer", "checkpoint")
 """Of a config: keys that hold keys."""
@@ -37,10 +38,7 @@ def resolve(given: Given, read: Callable[[str, str], Any]) -> tuple[Config, list
             continue  # it says how Weights & Biases logs, not whether
         merge.put(key, _value(read, key, variable.text, f"environment variable {variable.name}"))
     for key, text in given.flags:
-        value = _value(read, key, text, f"flag --{key}")
-        if key in SECTIONS and not isinstance(value, dict):
-            raise UserError(f"{key}: expected keys and values, found {value!r}")
-        merge.put(key, value)
+        merge.put(key, _value(read, key, text, f"flag --{key}"))
     refuse_malformed(merge.config)
     return merge.config, [said(item) for item in merge.lost()]
 
@@ -68,9 +66,14 @@ def said(item: Replaced) -> str:
 
 def _value(read: Callable[[str, str], Any], key: str, text: str, place: str) -> Any:
     try:
-        return read(key, text)
+        if key in SECTIONS and text.endswith((".yaml", ".yml")):
+            return read_yaml(expanded(text))
+        value = read(key, text)
     except UserError as error:
         raise UserError(f"{place}: {error}") from error
+    if key in SECTIONS and not isinstance(value, dict):
+        raise UserError(f"{place}: expected keys and values, found {value!r}")
+    return value
 
 
 def _refuse_nothing(key: str, items: Any) -> None:

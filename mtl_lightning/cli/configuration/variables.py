@@ -7,7 +7,14 @@ from mtl_lightning.cli.configuration.merge import arguments_of
 from mtl_lightning.cli.configuration.plain_yaml import parse_value
 from mtl_lightning.paths import expanded
 
-_WANDB_MODES = {"online": "online", "shared": "online", "offline": "offline", "dryrun": "offline", "disabled": "off"}
+_WANDB_MODES = {
+    "online": "online",
+    "run": "online",
+    "shared": "online",
+    "offline": "offline",
+    "dryrun": "offline",
+    "disabled": "off",
+}
 
 
 class Variable(NamedTuple):
@@ -37,7 +44,7 @@ def variables(command: str, environment: Mapping[str, str]) -> tuple[Variable, .
     ours = [
         Variable(name, ".".join(map(_lower, name.removeprefix(prefix).split("__"))), text)
         for name, text in environment.items()
-        if name.startswith(prefix) and text and name != f"{prefix}CONFIG"
+        if name.startswith(prefix) and text and name != f"{prefix}CONFIG" and _names_a_key(name)
     ]
     return (*_of_wandb(environment), *sorted(ours, key=lambda variable: (variable.key.count("."), variable.name)))
 
@@ -46,8 +53,8 @@ def _of_wandb(environment: Mapping[str, str]) -> Iterator[Variable]:
     """Variables of Weights & Biases that say what a key of ours says; further ones are the logger's."""
     if project := environment.get("WANDB_PROJECT"):
         yield Variable("WANDB_PROJECT", "project", project)
-    if (mode := environment.get("WANDB_MODE")) in _WANDB_MODES:
-        yield Variable("WANDB_MODE", "wandb", _WANDB_MODES[mode])
+    if mode := environment.get("WANDB_MODE"):
+        yield Variable("WANDB_MODE", "wandb", _WANDB_MODES.get(mode, mode))  # what is none, the parser refuses
     if environment.get("WANDB_DISABLED", "").lower() in ("1", "true", "yes"):
         yield Variable("WANDB_DISABLED", "wandb", "off")
 
@@ -73,7 +80,7 @@ def without_effect(command: str, commands: tuple[str, ...], environment: Mapping
     return [
         f"environment variable {name} has no effect; settings are called MTL_{command.upper()}__<KEY>"
         for name in odd
-        if not name.startswith(prefixes)
+        if not name.startswith(prefixes) or not _names_a_key(name)
     ]
 
 
@@ -93,6 +100,10 @@ def spelled(key: str, config: Mapping[str, Any]) -> str:
         found = node.get(name, inner.get(name)) if isinstance(node, Mapping) else None
         node = found if isinstance(found, Mapping) else {}
     return ".".join(parts)
+
+
+def _names_a_key(name: str) -> bool:
+    return all(name.split("__"))
 
 
 def _lower(part: str) -> str:

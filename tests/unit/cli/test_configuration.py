@@ -9,6 +9,7 @@ from mtl_lightning.cli.configuration.given import as_text, as_value, given
 from mtl_lightning.cli.configuration.merge import DEFAULT_CLASSES, Merge
 from mtl_lightning.cli.configuration.plain_yaml import parse_value, read_yaml
 from mtl_lightning.cli.configuration.resolve import resolve
+from mtl_lightning.cli.configuration.specs import refuse_odd_classes
 from mtl_lightning.cli.configuration.variables import without_effect
 from mtl_lightning.data import MultiTaskDataModule
 from mtl_lightning.errors import UserError
@@ -151,6 +152,7 @@ def test_variables_know_the_names_of_the_user(read):
         ("wandb: online", {"WANDB_MODE": "offline"}, [], (None, "offline")),
         ("wandb: 'off'", {"WANDB_MODE": "offline"}, [], (None, "off")),
         ("wandb: offline", {"WANDB_MODE": "disabled"}, [], (None, "off")),
+        ("wandb: offline", {"WANDB_MODE": "of"}, [], (None, "of")),
         ("wandb: offline", {"WANDB_DISABLED": "true"}, [], (None, "off")),
         ("wandb: offline", {"WANDB_MODE": "disabled"}, ["--wandb=offline"], (None, "offline")),
     ],
@@ -161,9 +163,13 @@ def test_variables_of_weights_and_biases(read, file, variables, flags, expected)
 
 
 def test_a_variable_that_is_no_setting_is_said():
-    variables = dict.fromkeys(["MTL_DATA__BATCH_SIZE", "MTL_FIT__NAME", "MTL_TEST__NAME", "MTL_TRACEBACK"], "1")
-    (line,) = without_effect("fit", ("fit", "test"), variables)
+    variables = dict.fromkeys(
+        ["MTL_DATA__BATCH_SIZE", "MTL_FIT__NAME", "MTL_FIT__", "MTL_TEST__NAME", "MTL_TRACEBACK"], "1"
+    )
+    line, empty = without_effect("fit", ("fit", "test"), variables)
     assert line == "environment variable MTL_DATA__BATCH_SIZE has no effect; settings are called MTL_FIT__<KEY>"
+    assert empty.startswith("environment variable MTL_FIT__ has no effect")
+    assert not given("fit", [], {"MTL_FIT__": "1", "MTL_FIT____X": "1"}).variables
 
 
 # -- odd command lines -------------------------------------------------------------------------------------------------
@@ -207,6 +213,7 @@ def test_a_section_with_nothing_below_changes_nothing(read):
 def test_a_section_may_be_a_file_beside_it(read, tmp_path):
     (tmp_path / "trainer.yaml").write_text("max_epochs: 3")
     assert read("trainer: trainer.yaml")[0]["trainer"] == {"max_epochs": 3}
+    assert read(flags=["--trainer", "trainer.yaml"])[0]["trainer"] == {"max_epochs": 3}
 
 
 def test_files_of_the_environment_come_first(tmp_path, monkeypatch):
@@ -261,3 +268,21 @@ def test_what_is_twice_on_purpose(tmp_path):
 def test_a_key_twice_in_a_flag():
     with pytest.raises(UserError, match="the key 'a' stands twice; keep one"):
         parse_value("{a: 1, a: 2}")
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        (
+            {"class_path": "SGD", "lr": 0.1},
+            "model.optimizer: 'lr' stands beside `class_path`; put it under `init_args`",
+        ),
+        ({"class_path": None}, "model.optimizer: `class_path` must be a word, found None"),
+        ({"class_path": "SGD", "init_args": 5}, "`init_args` must hold keys and values, found 5"),
+    ],
+)
+def test_what_is_no_class(spec, expected):
+    with pytest.raises(UserError) as raised:
+        refuse_odd_classes({"name": "a", "model": {"optimizer": spec}})
+    assert str(raised.value) == f"model.optimizer: {expected}"
+    refuse_odd_classes({"trainer": {"callbacks": [{"class_path": "A", "init_args": None}, "B"]}})
