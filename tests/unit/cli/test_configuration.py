@@ -275,9 +275,9 @@ def test_a_key_twice_in_a_flag():
     [
         (
             {"class_path": "SGD", "lr": 0.1},
-            "model.optimizer: 'lr' stands beside `class_path`; put it under `init_args`",
+            "'lr' stands beside `class_path`; put it under `init_args`",
         ),
-        ({"class_path": None}, "model.optimizer: `class_path` must be a word, found None"),
+        ({"class_path": None}, "`class_path` must be a word, found None"),
         ({"class_path": "SGD", "init_args": 5}, "`init_args` must hold keys and values, found 5"),
     ],
 )
