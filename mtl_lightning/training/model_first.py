@@ -7,6 +7,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
+from mtl_lightning.training.restorable import forget_graphs
+
 
 class ModelFirst(Callback):
     """Stands before all other callbacks.
@@ -32,6 +34,7 @@ class ModelFirst(Callback):
         """Builds the model."""
         self._evaluated = None
         pl_module.make_whole()  # type: ignore[operator]
+        forget_graphs(pl_module)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Remembers the weights that are to be evaluated; when a run is resumed, arguments of callbacks take effect."""

@@ -30,6 +30,7 @@ from mtl_lightning.training.monitors import check_monitors
 from mtl_lightning.training.optimizers import configured
 from mtl_lightning.training.parameter_groups import Grouping
 from mtl_lightning.training.randomness import Buffers, RandomState, random_state, same_again, seed_batch
+from mtl_lightning.training.restorable import choose_weights
 from mtl_lightning.training.shared_parameters import check_gradient_source, shared_parameters
 from mtl_lightning.training.single_examples import check_single_examples
 from mtl_lightning.training.starting import take_over
@@ -259,6 +260,7 @@ class MultiTaskModule(EvaluatedModule):
         refuse_other_tasks(saved["tasks"], self.tasks)
         if self.trainer.state.fn == TrainerFn.FITTING:
             self._trained.load_state_dict(self, saved)
+            choose_weights(checkpoint, self.trainer.callbacks)  # type: ignore[attr-defined]
         if self._executor is not None and "executor" in saved:
             self._executor.load_state_dict(saved["executor"])
         self._seed = saved.get("seed")

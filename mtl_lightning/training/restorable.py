@@ -1,10 +1,12 @@
 """Loading parameters into a module that callbacks may have changed, or that is another one."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
@@ -85,6 +87,32 @@ def prune_as(model: nn.Module, state: Mapping[str, Any]) -> None:
                 prune.custom_from_mask(module, parameter, state[f"{name}_mask"])  # type: ignore[no-untyped-call]
             elif plain != parameter and name not in state and name.removesuffix("_orig") in state:
                 prune.remove(module, plain)  # type: ignore[no-untyped-call]
+
+
+def forget_graphs(model: nn.Module) -> None:
+    """Detaches what a forward pass has left in pruned modules, which could not be copied."""
+    for module in model.modules():
+        for parameter in list(module._parameters):
+            plain = parameter.removesuffix("_orig")
+            if plain != parameter and isinstance(value := getattr(module, plain, None), Tensor):
+                setattr(module, plain, value.detach())
+
+
+def choose_weights(checkpoint: dict[str, Any], callbacks: Sequence[Callback]) -> None:
+    """Resumes from the weights that trained, where a checkpoint has averages in their place that nobody goes on with.
+
+    Args:
+        checkpoint: Of the run to resume; it is changed.
+        callbacks: Of the run that resumes it.
+    """
+    trained = checkpoint.pop("current_model_state", None)
+    if trained is None:
+        return
+    if any(isinstance(callback, WeightAveraging) for callback in callbacks):
+        checkpoint["current_model_state"] = trained
+        return
+    checkpoint["state_dict"] = trained
+    rank_zero_info("Resumed without the callback that averaged the weights: from those that trained, not from averages")
 
 
 def _differences(own: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
