@@ -5,6 +5,7 @@ from mtl_lightning.callbacks.conflicts import TaskConflicts
 from mtl_lightning.callbacks.exposure import Exposure
 from mtl_lightning.callbacks.interruption import Interrupted
 from mtl_lightning.callbacks.last_checkpoint import LastCheckpoint
+from mtl_lightning.callbacks.multi_task_early_stopping import MultiTaskEarlyStopping
 from mtl_lightning.callbacks.progress_lines import ProgressLines
 from mtl_lightning.callbacks.skipping import StopWhenNotFinite
 from mtl_lightning.callbacks.throughput import Throughput
@@ -14,6 +15,7 @@ __all__ = [
     "Exposure",
     "Interrupted",
     "LastCheckpoint",
+    "MultiTaskEarlyStopping",
     "ProgressLines",
     "StopWhenNotFinite",
     "TaskConflicts",

@@ -51,11 +51,13 @@ class BestCheckpoint(ModelCheckpoint):
         self._enable_version_counter |= self.save_top_k not in (0, 1)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuses other callbacks that write the same files.
+        """Makes the folder, and refuses other callbacks that write the same files.
 
         Raises:
-            UserError: Of such a callback.
+            UserError: If the folder cannot be made, or of such a callback.
         """
+        if trainer.is_global_zero and self.save_top_k and "://" not in str(self.dirpath):
+            _make(Path(str(self.dirpath)))
         folder = Path(trainer.default_root_dir, "checkpoints")
         ours = {_path(folder, "last"), _path(self.dirpath, self.filename)}
         for other in trainer.checkpoint_callbacks:
@@ -161,6 +163,14 @@ def best_of(folder: Path) -> Path | None:
     if not path.is_file():
         raise UserError(f"{record}: the best checkpoint of this run was {path}, which is not there any more")
     return path
+
+
+def _make(folder: Path) -> None:
+    """Makes a folder, or says at once that nothing can be saved there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"checkpoint.dirpath: cannot make the folder {folder}: {error.strerror}") from error
 
 
 def _path(folder: Any, name: str | None) -> str:

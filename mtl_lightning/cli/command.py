@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-
 from mtl_lightning.callbacks import Interrupted
 from mtl_lightning.cli.base_config import with_base_config
 from mtl_lightning.cli.class_help import class_help
@@ -24,7 +22,6 @@ from mtl_lightning.cli.parser import WORDS, Parser
 from mtl_lightning.cli.save_config import SaveConfig
 from mtl_lightning.cli.trainer import Trainer
 from mtl_lightning.data import MultiTaskDataModule
-from mtl_lightning.errors import UserError
 from mtl_lightning.plugins import PLUGINS
 from mtl_lightning.training.module import MultiTaskModule
 
@@ -82,13 +79,13 @@ def run(arguments: Sequence[str]) -> int:
                 args=_understood(found),
                 stack=stack,
             )
-        except (UserError, MisconfigurationException) as error:
-            if os.environ.get("MTL_TRACEBACK"):
-                raise
-            print(f"error: {one_line(error, found)}", file=sys.stderr)
-            return 2
         except Interrupted as interrupted:
             return interrupted.code
+        except Exception as error:
+            if os.environ.get("MTL_TRACEBACK") or (line := one_line(error, found)) is None:
+                raise
+            print(f"error: {line}", file=sys.stderr)
+            return 2
     return 0
 
 

@@ -21,6 +21,7 @@ from mtl_lightning.cli.parser import is_class_default
 from mtl_lightning.cli.progress import no_bar_can_be_seen
 from mtl_lightning.cli.run_folder import RunFolder, checked_name
 from mtl_lightning.cli.trainer import Trainer
+from mtl_lightning.cli.trainer_numbers import check_numbers
 from mtl_lightning.errors import UserError
 
 
@@ -145,6 +146,7 @@ class CLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Adds the run's folder, loggers and callbacks."""
         settings = self.config_init[self.subcommand]
+        check_numbers(settings["trainer"])
         given = settings["trainer"]["logger"]
         if self.subcommand == "fit":
             kwargs["default_root_dir"] = str(self.run_dir)

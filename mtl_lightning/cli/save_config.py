@@ -1,6 +1,7 @@
 """The whole resolved configuration, kept beside all that a run writes."""
 
 from copy import deepcopy
+from enum import Enum
 from typing import Any
 
 import yaml
@@ -16,7 +17,7 @@ class SaveConfig(SaveConfigCallback):
     """
 
     def __init__(self, parser: LightningArgumentParser, config: Namespace, **settings: Any) -> None:
-        config = config.clone()
+        config = _written(config.clone())
         config["ckpt_path"] = None
         super().__init__(parser, config, **settings)
         self._dumped: dict[str, Any] | None = None
@@ -36,3 +37,14 @@ class SaveConfig(SaveConfigCallback):
         if self._dumped is None:
             self._dumped = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
         return deepcopy(self._dumped)
+
+
+def _written(value: Any) -> Any:
+    """The same with words for members of enumerations: that is how the defaults of Lightning's classes are given."""
+    if isinstance(value, Namespace):
+        return Namespace({key: _written(item) for key, item in vars(value).items()})
+    if isinstance(value, list):
+        return [_written(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _written(item) for key, item in value.items()}
+    return value.value if isinstance(value, Enum) else value

@@ -30,6 +30,7 @@ from mtl_lightning.training.monitors import check_monitors
 from mtl_lightning.training.optimizers import configured
 from mtl_lightning.training.parameter_groups import Grouping
 from mtl_lightning.training.randomness import Buffers, RandomState, random_state, same_again, seed_batch
+from mtl_lightning.training.refused_callbacks import refuse_callbacks
 from mtl_lightning.training.restorable import choose_weights
 from mtl_lightning.training.shared_parameters import check_gradient_source, shared_parameters
 from mtl_lightning.training.single_examples import check_single_examples
@@ -163,7 +164,8 @@ class MultiTaskModule(EvaluatedModule):
         return self.grouping.groups(self.encoder, [self.heads, self.sharing], self.weighting)
 
     def configure_callbacks(self) -> list[Callback]:
-        """What every training run needs."""
+        """What every training run needs; refuses callbacks that cannot work."""
+        refuse_callbacks(self.trainer.callbacks)  # type: ignore[attr-defined]
         ModelFirst.install(self.trainer)
         if self.trainer.state.fn != TrainerFn.FITTING:
             return []

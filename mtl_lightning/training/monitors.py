@@ -1,7 +1,7 @@
 """Which scores a run measures, known before it starts, so that a monitor of another name is refused."""
 
 import logging
-import re
+from string import Formatter
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -15,6 +15,8 @@ _warn = rank_zero_only(logging.getLogger(__name__).warning)
 
 _OF_TRAINING = ("train/", "lr-")
 """How names begin that come and go with the steps."""
+_COUNTS = ("epoch", "step")
+_STEPS = ("loss", "examples_per_second", "tokens_per_second", "data_wait", "skipped", "solver_seconds")
 
 
 def measured_names(module: Any) -> set[str]:
@@ -43,8 +45,13 @@ def check_monitor(key: str, monitor: str, module: Any) -> None:
     if monitor in names:
         if not module.trainer.limit_val_batches:
             raise UserError(f"{key}: {monitor} is never measured, since trainer.limit_val_batches is 0")
-    elif not monitor.startswith(_OF_TRAINING):
-        message = f"{key}: nothing is logged as '{monitor}'; {did_you_mean(monitor, names)}"
+        return
+    training = {f"train/{name}" for name in _STEPS}
+    training |= {f"train/{kind}/{task}" for kind in ("loss", "weight") for task in module.tasks}
+    hint = did_you_mean(monitor, names | training)
+    in_training = monitor in training or (monitor.startswith(_OF_TRAINING) and not hint.startswith("did you mean"))
+    if not in_training:
+        message = f"{key}: nothing is logged as '{monitor}'; {hint}"
         if not _may_log_more(module):
             raise UserError(message)
         _warn(f"{message} (unless a class of your own logs it)")
@@ -62,9 +69,23 @@ def check_monitors(module: Any) -> None:
         monitor, filename = getattr(callback, "monitor", None), getattr(callback, "filename", None)
         if isinstance(monitor, str) and not (key == "checkpoint" and trainer.limit_val_batches == 0):
             check_monitor(f"{key}.monitor", monitor, module)
-        for name in re.findall(r"{([^:}]*)", filename) if isinstance(filename, str) else ():
-            if name not in ("epoch", "step"):
-                check_monitor(f"{key}.filename", name, module)
+        for name in _fields(f"{key}.filename", filename) if isinstance(filename, str) else ():
+            check_monitor(f"{key}.filename", name, module)
+
+
+def _fields(key: str, filename: str) -> list[str]:
+    """The scores that are part of the name of a checkpoint.
+
+    Raises:
+        UserError: If it is not a format of Python.
+    """
+    try:
+        fields = [(name, spec) for _, name, spec, _ in Formatter().parse(filename) if name is not None]
+        for name, spec in fields:
+            format(0 if name in _COUNTS else 0.0, spec or "")
+    except ValueError as error:
+        raise UserError(f"{key}: '{filename}' is not a format: {error}; write it like '{{val/average:.2f}}'") from error
+    return [name for name, _ in fields if name not in _COUNTS]
 
 
 def _may_log_more(module: LightningModule) -> bool:

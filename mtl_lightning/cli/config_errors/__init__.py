@@ -2,7 +2,10 @@
 
 from typing import Any
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+
 from mtl_lightning.cli.config_errors.explain import explain
+from mtl_lightning.cli.config_errors.lightning_refusals import refusal
 from mtl_lightning.cli.config_errors.locate import locate
 from mtl_lightning.cli.configuration.given import Given
 from mtl_lightning.errors import UserError
@@ -25,7 +28,7 @@ class ParserError(UserError):
         self.parser = parser
 
 
-def one_line(error: Exception, given: Given) -> str:
+def one_line(error: Exception, given: Given) -> str | None:
     """What the command line prints of a mistake in the input.
 
     Args:
@@ -33,7 +36,21 @@ def one_line(error: Exception, given: Given) -> str:
         given: What the command was given.
 
     Returns:
-        What is wrong, in which file and line or flag, and the nearest match where a name is unknown.
+        What is wrong, in which file and line or flag, and the nearest match where a name is unknown; null if the
+        exception is no mistake in the input.
     """
+    said = isinstance(error, UserError | MisconfigurationException)
     message = explain(str(error), given, error.parser) if isinstance(error, ParserError) else str(error)
-    return " ".join(locate(message, given).split())
+    located = locate(message, given)
+    if not said or located == message:
+        message = refusal(_first(error), given) or (message if said else "")
+        located = locate(message, given)
+    return " ".join(located.split()) or None
+
+
+def _first(error: BaseException) -> BaseException:
+    """What was raised first, where it was raised again with other words."""
+    while error.__cause__ not in (None, error):
+        assert error.__cause__ is not None
+        error = error.__cause__
+    return error

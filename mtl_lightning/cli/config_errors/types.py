@@ -9,6 +9,7 @@ _CLASS = re.compile(r"<class '(?:[\w.]*\.)?(\w+)'>")
 _EXPECTED = re.compile(r"Expected an? ([^\n]+?)\. Got value: (.*)", re.DOTALL)
 _ENTRY = re.compile(r"^NestedArg\(key='[^']*', val='?(.*?)'?\)$")  # of a dict, by a flag
 _BULLET = re.compile(r"^\s*- (.+)$", re.MULTILINE)
+_OF_CALLBACKS = "Subtypes: [list[lightning.pytorch.callbacks.callback.Callback]"
 _ABOUT_TYPES = ("Expected a", "Does not validate", "Not a valid", "a class path", "a dict with")
 
 
@@ -37,7 +38,10 @@ def said_by_class(message: str) -> str:
     """What a class said of its arguments, where the parser says of each type of a union why the value is none of it."""
     if "Union subtypes" not in message:
         return message
-    return next((said for said in _BULLET.findall(message) if not said.startswith(_ABOUT_TYPES)), message)
+    said = next((said for said in _BULLET.findall(message) if not said.startswith(_ABOUT_TYPES)), None)
+    if said is None:
+        return message
+    return f"trainer.callbacks: {said}" if _OF_CALLBACKS in message and not said.startswith("trainer.") else said
 
 
 def names_of(kind: Any) -> str:

@@ -9,8 +9,8 @@ from mtl_lightning.cli.configuration.variables import Variable, files_of_environ
 from mtl_lightning.errors import UserError
 from mtl_lightning.paths import expanded
 
-WORDS = ("name", "project")
-"""Options that are words even if they look like something else."""
+WORDS = ("name", "project", "filename")
+"""Options, by the last part of their key, that are words even if they look like something else: ``{epoch:02d}``."""
 
 
 class Base(NamedTuple):
@@ -97,7 +97,7 @@ def as_text(key: str, text: str) -> Any:
 
     ``None`` is ``null``: sweeps write it so.
     """
-    if key in WORDS:
+    if key.split(".")[-1] in WORDS:
         return text
     value = None if text == "None" else parse_value(text)
     return value if value is None or isinstance(value, dict | list) else text
@@ -106,7 +106,7 @@ def as_text(key: str, text: str) -> Any:
 def as_value(key: str, text: str) -> Any:
     """The same for those who know no types: what is surely a number is one."""
     value = as_text(key, text)
-    return parse_value(text) if value is text and key not in WORDS else value
+    return parse_value(text) if value is text and key.split(".")[-1] not in WORDS else value
 
 
 def _classes_first(flags: list[tuple[str, str]]) -> list[tuple[str, str]]:
