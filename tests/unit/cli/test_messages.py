@@ -8,6 +8,7 @@ import torch
 
 from mtl_lightning.__main__ import main
 from mtl_lightning.cli.report import print_results
+from mtl_lightning.errors import did_you_mean
 from mtl_lightning.tasks import SequenceClassification
 from mtl_lightning.training.evaluation import Results
 
@@ -42,6 +43,11 @@ def test_what_is_wrong_in_a_checkpoint_is_said_of_the_checkpoint(checkpoint, cap
     assert main(["test", "--ckpt_path", "broken.ckpt"]) == 2
     errors = capsys.readouterr().err.splitlines()
     assert errors[-1].startswith(f"error: the configuration in broken.ckpt: {expected}")
+
+
+def test_a_hint_names_something():
+    assert did_you_mean("zzz", ["", " ", "accuracy"]) == "choose from accuracy"
+    assert did_you_mean("zzz", [""]) == "nothing may stand there"
 
 
 def test_labels_are_no_markup(capsys):
