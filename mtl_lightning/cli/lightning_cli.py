@@ -23,6 +23,7 @@ from mtl_lightning.cli.run_folder import RunFolder, checked_name
 from mtl_lightning.cli.trainer import Trainer
 from mtl_lightning.cli.trainer_numbers import check_numbers
 from mtl_lightning.errors import UserError
+from mtl_lightning.training.strategies import refuse_other_starts
 
 
 def start_of_run(config: Any, arguments: Sequence[str]) -> str:
@@ -165,7 +166,9 @@ class CLI(LightningCLI):
             kwargs |= {"logger": given or False, "enable_checkpointing": False}
         if settings.get("output") == "-" or no_bar_can_be_seen(settings["trainer"]):
             kwargs["enable_progress_bar"] = False  # standard output is for the predictions, or nobody's
-        return cast(Trainer, super().instantiate_trainer(**kwargs))
+        trainer = cast(Trainer, super().instantiate_trainer(**kwargs))
+        refuse_other_starts(trainer.strategy)
+        return trainer
 
     def _callbacks(self, settings: Any, logged: bool) -> list[Callback]:
         checkpoint: BestCheckpoint = settings["checkpoint"]

@@ -42,3 +42,13 @@ def refuse_other_tasks(saved: Mapping[str, Any], tasks: Mapping[str, Task]) -> N
                 f"model.tasks.{name}: the checkpoint was trained with `{key}` {shown(was.get(key))}, "
                 f"not {shown(now.get(key))}"
             )
+
+
+def refuse_parameters_alone(checkpoint: Mapping[str, Any]) -> None:
+    """Refuses to resume a run from what ``save_weights_only`` has left.
+
+    Raises:
+        UserError: If the checkpoint holds no state of an optimizer.
+    """
+    if "optimizer_states" not in checkpoint:
+        raise UserError("ckpt_path: it holds the parameters alone; resume from last.ckpt, or start with --init_from")

@@ -22,7 +22,7 @@ from mtl_lightning.sharing import HardSharing, Sharing
 from mtl_lightning.tasks import Task
 from mtl_lightning.training import randomness
 from mtl_lightning.training.compilation import compile_encoder
-from mtl_lightning.training.contents import model_contents, refuse_other_tasks
+from mtl_lightning.training.contents import model_contents, refuse_other_tasks, refuse_parameters_alone
 from mtl_lightning.training.evaluating import EvaluatedModule
 from mtl_lightning.training.heads import TrainingLabels, build_heads
 from mtl_lightning.training.model_first import ModelFirst
@@ -261,6 +261,7 @@ class MultiTaskModule(EvaluatedModule):
         saved = checkpoint[CHECKPOINT_KEY]
         refuse_other_tasks(saved["tasks"], self.tasks)
         if self.trainer.state.fn == TrainerFn.FITTING:
+            refuse_parameters_alone(checkpoint)
             self._trained.load_state_dict(self, saved)
             choose_weights(checkpoint, self.trainer.callbacks)  # type: ignore[attr-defined]
         if self._executor is not None and "executor" in saved:

@@ -24,7 +24,12 @@ TRAINER: dict[str, Row] = {
         "tpu": "trainer.accelerator",
         "foo": "trainer.accelerator",
     },
-    "strategy": {"fsdp": "`fsdp` requires a GPU", "foo": "trainer.strategy", "SingleDeviceStrategy": "device"},
+    "strategy": {
+        "fsdp": "`fsdp` requires a GPU",
+        "ddp_spawn": "use `ddp`",
+        "foo": "trainer.strategy",
+        "SingleDeviceStrategy": "device",
+    },
     "devices": {"0": "trainer.devices", "foo": "trainer.devices", "[0]": "devices"},
     "num_nodes": {"0": "trainer.num_nodes must be at least 1"},
     "precision": {

@@ -130,6 +130,12 @@ def test_without_a_best_checkpoint_the_newest_parameters_are_evaluated(
         assert evaluated("run") == json.loads(Path("fit.json").read_text())
 
 
+def test_no_run_is_resumed_from_parameters_alone(capsys: Any) -> None:
+    assert tiny.fit("run", "--checkpoint.save_weights_only=true", "--evaluate=none") == 0
+    assert tiny.fit("run", "--ckpt_path=run/checkpoints/best.ckpt") == 2
+    assert "holds the parameters alone; resume from last.ckpt, or start with --init_from" in capsys.readouterr().err
+
+
 def test_nothing_to_evaluate_is_said(caplog: Any) -> None:
     assert tiny.fit("run", "--trainer.limit_val_batches=0", "--json=fit.json") == 0
     assert "trainer.limit_val_batches is 0: nothing is evaluated, and fit.json is not written" in caplog.text
