@@ -42,8 +42,10 @@ def one_line(error: Exception, given: Given) -> str | None:
     said = isinstance(error, UserError | MisconfigurationException)
     message = explain(str(error), given, error.parser) if isinstance(error, ParserError) else str(error)
     located = locate(message, given)
-    if not said or located == message:
-        message = refusal(_first(error), given) or (message if said else "")
+    first = _first(error)
+    in_our_words = type(error) is UserError and str(first) != str(error)
+    if not said or (located == message and not in_our_words):
+        message = refusal(first, given) or (message if said else "")
         located = locate(message, given)
     return " ".join(located.split()) or None
 
