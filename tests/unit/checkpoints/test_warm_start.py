@@ -105,6 +105,8 @@ def test_on_the_command_line(trained: Path, tmp_path: Path, capsys: Any, monkeyp
         for f in (trained, tmp_path / "run")
     ]
     assert all(value.equal(states[1][name]) for name, value in states[0].items() if "weighting" not in name)
+    assert tiny.fit(f"{run}2", "--init_from=train.jsonl") == 2
+    assert "error: train.jsonl is not a readable checkpoint" in capsys.readouterr().err
     assert tiny.fit(run, start, f"--ckpt_path={run}", *more) == 2
     assert "--init_from starts a new run and --ckpt_path resumes one" in capsys.readouterr().err
     config = Path(run, "config.yaml")
