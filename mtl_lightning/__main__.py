@@ -4,6 +4,7 @@ Nothing heavy is imported here: ``--help`` answers at once, and each command imp
 """
 
 import os
+import select
 import sys
 from collections.abc import Sequence
 
@@ -69,6 +70,9 @@ _OPTIONS = {
 """,
 }
 
+_READER_LEFT = 128 + 13
+"""Exit status of a program that SIGPIPE ends."""
+
 
 def command_help(command: str) -> str:
     """The text of ``COMMAND --help``."""
@@ -89,9 +93,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments after the program's name; null: those of the process.
 
     Returns:
-        The exit status: 0, or 2 for a mistake in the input.
+        The exit status: 0; 2 for a mistake in the input; 141 where the reader of standard output has left, as in
+        ``predict ... | head``, which is what a shell says of any program then.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        status = _run(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        if not _reader_left():
+            raise
+    except SystemExit as ended:  # which is what rich makes of it
+        if not isinstance(ended.__context__, BrokenPipeError):
+            raise
+    return _READER_LEFT
+
+
+def _run(arguments: list[str]) -> int:
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_MININTERVAL", "30")  # bars of libraries: few lines in a file
     command = arguments[0] if arguments else "--help"
@@ -118,6 +136,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         _find_own_classes()
         return run(arguments)
     return 0
+
+
+def _reader_left() -> bool:
+    """Whether nobody reads standard output any more; what is left for it is dropped."""
+    output = select.poll()
+    output.register(sys.stdout, 0)  # errors alone
+    left = bool(output.poll(0))
+    if left:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return left
 
 
 def _find_own_classes() -> None:

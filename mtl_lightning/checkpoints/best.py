@@ -42,6 +42,12 @@ class BestCheckpoint(ModelCheckpoint):
         """Of the best checkpoint; null: nothing is monitored, or nothing was measured."""
         return None if self.best_model_score is None else float(self.best_model_score)
 
+    @property
+    def best_file(self) -> str:
+        """Path of the best checkpoint; empty: there is none, or somebody has removed it."""
+        path = self.best_model_path
+        return path if "://" in path or os.path.isfile(path) else ""
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Tells files of one name apart where several are kept."""
         super().setup(trainer, pl_module, stage)
@@ -161,7 +167,8 @@ def best_of(folder: Path) -> Path | None:
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{record} is broken; name the checkpoint itself") from error
     if not path.is_file():
-        raise UserError(f"{record}: the best checkpoint of this run was {path}, which is not there any more")
+        newest = folder / "checkpoints" / "last.ckpt"
+        raise UserError(f"{record}: the best checkpoint of this run was {path}, which is gone; name another: {newest}")
     return path
 
 

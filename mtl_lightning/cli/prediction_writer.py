@@ -1,6 +1,5 @@
 """Writes predictions, each beside its input."""
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -97,13 +96,12 @@ class PredictionWriter(Callback):
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Makes :class:`UserError` of what a file, or the reader of standard output, refuses."""
+        """Makes :class:`UserError` of what a file refuses; that nobody reads standard output is no mistake."""
         try:
             yield
-        except BrokenPipeError as error:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())  # or Python complains again at its end
-            raise UserError(f"--output: its reader left after {self._num_written} lines") from error
         except OSError as error:
+            if isinstance(error, BrokenPipeError) and self._file is sys.stdout:
+                raise
             raise _cannot_write("standard output" if self.output == "-" else self.output, error) from error
 
 

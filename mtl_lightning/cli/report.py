@@ -22,7 +22,7 @@ def print_results(results: Results, tasks: dict[str, Task], title: str, per_labe
         per_label: Whether to print precision, recall, F1 and support of each label.
     """
     console = Console(markup=False, emoji=False)  # a label may be called [x] or :x:
-    table = Table(title=title, title_justify="left")
+    table = Table()
     table.add_column("task")
     table.add_column("metric")
     table.add_column("value", justify="right")
@@ -34,10 +34,10 @@ def print_results(results: Results, tasks: dict[str, Task], title: str, per_labe
     for dataset, value in results.joint.items():
         table.add_row(dataset, "all tasks right", f"{value:.4f}")
     table.add_row("average", "of *", f"{results.average:.4f}", style="bold")
-    console.print(table)
+    _print_under(title, table, console)
     for name, report in results.reports.items() if per_label else ():
         if report:
-            console.print(_report_table(name, report))
+            _print_under(f"{name}: per label", _report_table(report), console)
             if len(report) > _MAX_LABELS:
                 console.print(f"… and {len(report) - _MAX_LABELS} more labels, rarer than these")
 
@@ -48,8 +48,14 @@ def write_json(results: Results, path: str) -> None:
     Path(path).write_text(json.dumps(results.to_json(), indent=2) + "\n", "utf-8")
 
 
-def _report_table(task: str, report: dict[str, dict[str, float]]) -> Table:
-    table = Table(title=f"{task}: per label", title_justify="left")
+def _print_under(title: str, table: Table, console: Console) -> None:
+    """Prints a table under its title, which rich would wrap where the table is narrow."""
+    console.print(title, style="table.title", highlight=False, soft_wrap=True)
+    console.print(table)
+
+
+def _report_table(report: dict[str, dict[str, float]]) -> Table:
+    table = Table()
     table.add_column("label")
     for column in ("precision", "recall", "F1", "support"):
         table.add_column(column, justify="right")

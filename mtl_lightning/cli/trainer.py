@@ -48,7 +48,7 @@ class Trainer(pl.Trainer):
         if init_from is not None and ckpt_path is None:
             model.start_from(init_from)
         super().fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
-        path = "" if self.best_checkpoint is None else self.best_checkpoint.best_model_path
+        path = "" if self.best_checkpoint is None else self.best_checkpoint.best_file
         if evaluate != "none":
             evaluation = super().validate if evaluate == "val" else super().test
             with nullcontext() if evaluate == "test" else without_loggers(self):
@@ -139,9 +139,9 @@ class Trainer(pl.Trainer):
             _warn(f"trainer.limit_{split}_batches is 0: nothing is evaluated{no_json}")
             return
         if self.is_global_zero:
-            print_results(model.results[split], model.tasks, title, per_label)
             if json is not None:
                 write_json(model.results[split], json)
+            print_results(model.results[split], model.tasks, title, per_label)
 
 
 @contextmanager
@@ -171,6 +171,9 @@ def evaluated(checkpoint: BestCheckpoint | None) -> str:
         return "Model at the end of training"
     if not checkpoint.best_model_path:
         _warn(f"This run has no best checkpoint: {checkpoint.monitor} was never measured.")
+        return "Model at the end of training"
+    if not checkpoint.best_file:
+        _warn(f"The best checkpoint, {checkpoint.best_model_path}, is gone: what there is at the end is evaluated.")
         return "Model at the end of training"
     if checkpoint.monitor is None:
         return "Newest checkpoint"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import tiny
 import torch
+from lightning.pytorch import Callback
 
 from mtl_lightning.__main__ import main
 from mtl_lightning.checkpoints import find_checkpoint
@@ -87,10 +88,27 @@ def test_after_a_resume_it_is_the_best_of_the_whole_run(where: str) -> None:
 def test_a_best_checkpoint_that_is_gone_is_said(caplog: Any) -> None:
     assert tiny.fit("run", "--trainer.max_epochs=1", "--evaluate=none") == 0
     Path("run/checkpoints/best.ckpt").unlink()
-    with pytest.raises(UserError, match=r"was run/checkpoints/best.ckpt, which is not there any more"):
+    with pytest.raises(
+        UserError, match=r"was run/checkpoints/best.ckpt, which is gone; name another: run/checkpoints/last.ckpt"
+    ):
         find_checkpoint("run", "run", last=False)
     assert tiny.fit("run", "--ckpt_path=run", "--json=fit.json") == 0
     assert "best.ckpt, is gone: it is chosen anew" in caplog.text
+
+
+class RemovesTheBest(Callback):
+    """Somebody who tidies up too early."""
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        Path("run/checkpoints/best.ckpt").unlink()
+
+
+def test_a_best_checkpoint_that_goes_during_training_loses_no_result(caplog: Any, capsys: Any) -> None:
+    assert tiny.fit("run", f"--trainer.callbacks+={__name__}.RemovesTheBest", "--json=fit.json") == 0
+    assert "The best checkpoint, run/checkpoints/best.ckpt, is gone: what there is at the end" in caplog.text
+    printed = capsys.readouterr().out
+    assert "Model at the end of training on the validation split" in printed and "Test it" not in printed
+    assert json.loads(Path("fit.json").read_text())["average"] is not None
 
 
 def test_a_checkpoint_of_version_0_1_brings_its_best_along() -> None:
