@@ -111,7 +111,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     if not sys.stderr.isatty():
-        os.environ.setdefault("TQDM_MININTERVAL", "30")  # bars of libraries: few lines in a file
+        os.environ.setdefault("TQDM_MININTERVAL", "30")  # bars of libraries: few lines in a file,
+        os.environ.setdefault("TQDM_DELAY", "10")  # and none for what takes no time
     command = arguments[0] if arguments else "--help"
     if command in ("--help", "-h", "help"):
         print(USAGE, end="")

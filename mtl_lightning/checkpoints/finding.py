@@ -1,10 +1,11 @@
 """Which file a ``--ckpt_path`` means."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from mtl_lightning.checkpoints.best import best_of
-from mtl_lightning.errors import UserError
+from mtl_lightning.errors import UserError, did_you_mean
 
 
 def find_checkpoint(given: str, name: str, last: bool, key: str = "ckpt_path") -> Path:
@@ -34,7 +35,14 @@ def _newest_run(given: str, name: str, key: str) -> Path:
     names = ("last.ckpt",) if given == "last" else ("best.json", "best.ckpt", "last.ckpt")
     found = [file for wanted in names for file in runs.glob(f"*/checkpoints/{wanted}")]
     if not found:
-        raise UserError(f"{key} '{given}': no run under {runs} has a {given} checkpoint; give `--name`, or a file")
+        others = sorted({str(file.parents[2].relative_to("runs")) for file in Path("runs").glob("**/last.ckpt")})
+        hint = f"`--name`: {did_you_mean(name, others)}" if others else "give a file or a folder"
+        raise UserError(f"{key} '{given}': no run under {runs} has a {given} checkpoint; {hint}")
+    return _newest(found)
+
+
+def _newest(found: Iterable[Path]) -> Path:
+    """The run of the newest of some files in ``checkpoints``."""
     return max(found, key=lambda file: file.stat().st_mtime).parent.parent
 
 
@@ -43,7 +51,10 @@ def _in_folder(folder: Path, last: bool, key: str) -> Path:
     if not last and (best := best_of(folder)) is not None:
         return best
     if not newest.is_file():
-        raise UserError(f"{key}: folder {folder} has no {'' if last else 'best.ckpt or '}last.ckpt in checkpoints/")
+        wanted = f"{'' if last else 'best.ckpt or '}last.ckpt in checkpoints/"
+        inside = list(folder.glob("*/checkpoints/last.ckpt"))
+        hint = f"; the newest run in it is {_newest(inside)}" if inside else ""
+        raise UserError(f"{key}: folder {folder} has no {wanted}{hint}")
     if not last:
         print(f"{folder} has no best checkpoint: taking last.ckpt", file=sys.stderr)
     return newest

@@ -170,5 +170,7 @@ def test_the_newest_run_of_a_name() -> None:
         assert tiny.fit(folder, "--evaluate=none", "--checkpoint.filename=top") == 0
     assert find_checkpoint("best", "run", last=True) == Path("runs/run/2/checkpoints/top.ckpt")
     assert find_checkpoint("last", "run", last=False) == Path("runs/run/2/checkpoints/last.ckpt")
-    with pytest.raises(UserError, match="no run under runs/other has a best checkpoint"):
+    with pytest.raises(UserError, match="no run under runs/other has a best checkpoint; `--name`: choose from run"):
         find_checkpoint("best", "other", last=False)
+    with pytest.raises(UserError, match="folder runs/run has no last.ckpt .*; the newest run in it is runs/run/2"):
+        find_checkpoint("runs/run", "other", last=True)
