@@ -172,5 +172,5 @@ def test_the_newest_run_of_a_name() -> None:
     assert find_checkpoint("last", "run", last=False) == Path("runs/run/2/checkpoints/last.ckpt")
     with pytest.raises(UserError, match="no run under runs/other has a best checkpoint; `--name`: choose from run"):
         find_checkpoint("best", "other", last=False)
-    with pytest.raises(UserError, match="folder runs/run has no last.ckpt .*; the newest run in it is runs/run/2"):
+    with pytest.raises(UserError, match=r"folder runs/run has no last.ckpt .*; the newest run in it is runs/run/2"):
         find_checkpoint("runs/run", "other", last=True)
