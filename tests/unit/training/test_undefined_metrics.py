@@ -72,6 +72,13 @@ def test_different_targets_count(caplog: pytest.LogCaptureFixture) -> None:
 METRICS = ["accuracy", "f1", "recall", "mcc", "f1_macro"]
 
 
+def _id(value: Any) -> str:
+    """The same in every process, also of a set."""
+    if isinstance(value, Task):
+        return type(value).__name__
+    return "-".join(sorted(value)) if isinstance(value, set) else str(value)
+
+
 @pytest.mark.parametrize(
     ("task", "target", "undefined"),
     [
@@ -88,7 +95,7 @@ METRICS = ["accuracy", "f1", "recall", "mcc", "f1_macro"]
         (TokenClassification("bio", labels=["O", "B-x", "I-x"]), [0, 0], {"f1", "precision", "recall"}),
         (TokenClassification(labels=["O", "x"], metrics=["accuracy", "mcc"]), [1, 1], {"mcc"}),
     ],
-    ids=lambda value: type(value).__name__ if isinstance(value, Task) else str(value),
+    ids=_id,
 )
 def test_what_equal_targets_leave_undefined(task: Task, target: Any, undefined: set[str]) -> None:
     task.build(2)
