@@ -46,7 +46,7 @@ configuration (flags win over environment variables, MTL_<COMMAND>__<KEY> with d
 
 _OPTIONS = {
     "fit": """\
-  --ckpt_path FILE|FOLDER|last      go on from a checkpoint, a run's folder, or the last run of this name
+  --ckpt_path FILE|FOLDER|last      resume from a checkpoint, a run's folder, or the last run of this name
   --init_from FILE|FOLDER|best      start a new run from a trained model: its encoder, and heads whose labels fit
   --evaluate val|test|none          what the best checkpoint is evaluated on at the end
   --json FILE                       write those metrics as JSON too

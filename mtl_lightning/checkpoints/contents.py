@@ -21,6 +21,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
+def run_config(path: Path) -> dict[str, Any]:
+    """The whole configuration of the run that wrote a checkpoint, as that run was given it."""
+    config: dict[str, Any] = read_checkpoint(path)[CHECKPOINT_KEY]["config"]
+    return config
+
+
 def checkpoint_config(path: Path, stack: ExitStack) -> dict[str, Any]:
     """The configuration inside a checkpoint, with labels and tokenizer filled in.
 

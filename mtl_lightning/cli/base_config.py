@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 from dataclasses import replace
 
-from mtl_lightning.checkpoints import checkpoint_config, find_checkpoint
+from mtl_lightning.checkpoints import checkpoint_config, find_checkpoint, run_config
 from mtl_lightning.cli.configuration.given import Given
 from mtl_lightning.demo import DEMO
 from mtl_lightning.errors import UserError
@@ -13,15 +13,26 @@ from mtl_lightning.paths import expanded
 def with_base_config(given: Given, stack: ExitStack) -> Given:
     """Adds the configuration that a command starts from where the user names none.
 
-    Then ``fit`` runs the demo, and the other commands take what is inside the checkpoint.
+    ``fit`` then resumes with the configuration of the run whose checkpoint is named, or else runs the demo; the other
+    commands take what is inside the checkpoint.
     """
     if given.files:
         return given
     if given.command == "fit":
-        return replace(given, files=(str(DEMO),))
+        return _with_that_of_a_run(given) or replace(given, files=(str(DEMO),))
     checkpoint = given.get("ckpt_path")
     if checkpoint is None:
         raise UserError(f"{given.command} needs `--ckpt_path` (a checkpoint suffices alone), or `--config` as well")
     path = find_checkpoint(expanded(checkpoint, "--ckpt_path"), given.get("name") or "run", last=False)
     found = replace(given, flags=(*given.flags, ("ckpt_path", str(path))))
     return found.starting_from(f"the configuration in {path}", checkpoint_config(path, stack))
+
+
+def _with_that_of_a_run(given: Given) -> Given | None:
+    """What a run that is resumed was given; null where none is named, as ``last`` alone means the demo's."""
+    checkpoint, name = given.get("ckpt_path"), given.get("name")
+    if checkpoint in (None, "null", "None") or (checkpoint in ("last", "best") and name is None):
+        return None
+    assert checkpoint is not None
+    path = find_checkpoint(expanded(checkpoint, "--ckpt_path"), name or "run", last=True)
+    return given.starting_from(f"the configuration in {path}", run_config(path))

@@ -1,0 +1,36 @@
+"""A run is resumed by its folder alone, with the configuration that it had."""
+
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+import yaml
+
+from mtl_lightning.__main__ import main
+
+
+@pytest.fixture(autouse=True)
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tiny.write(tmp_path)
+    assert tiny.fit("run", "--evaluate=none", "--model.weighting=FAMO") == 0
+
+
+@pytest.mark.parametrize("checkpoint", ["run", "run/checkpoints/last.ckpt"])
+def test_a_folder_or_file_suffices_to_resume(checkpoint):
+    assert main(["fit", f"--ckpt_path={checkpoint}", "--trainer.max_epochs=3"]) == 0
+    saved = torch.load("run/checkpoints/last.ckpt", weights_only=True)
+    assert saved["epoch"] == 3
+    config = yaml.safe_load(Path("run/config.yaml").read_text())
+    assert config["model"]["weighting"]["class_path"].endswith("FAMO") and config["trainer"]["max_epochs"] == 3
+
+
+def test_a_wrong_flag_is_said_of_the_flag(capsys):
+    assert main(["fit", "--ckpt_path=run", "--trainer.max_epoch=3"]) == 2
+    assert "did you mean" in capsys.readouterr().err
+
+
+def test_a_folder_without_a_run_is_one_line(capsys):
+    assert main(["fit", "--ckpt_path=nowhere"]) == 2
+    assert capsys.readouterr().err.startswith("error: ckpt_path: no file or folder nowhere")
