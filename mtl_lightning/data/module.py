@@ -127,7 +127,8 @@ class MultiTaskDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[StepBatch]:
         """Step batches in the order of the schedule."""
-        assert self.progress is not None, "setup() comes first"
+        if self.progress is None:
+            raise UserError("the steps depend on the trainer: give it the data module itself, `datamodule=...`")
         tables = self._encoded("train")
         sampler = StepSampler(
             lengths={name: integers(table, "length") for name, table in tables.items()},

@@ -18,11 +18,17 @@ class Evaluations:
         self._of: dict[str, Evaluation] = {}
 
     def start(self, module: Any, stage: str) -> None:
-        """Makes the metrics, on every process, whatever batches it will see."""
-        if stage not in self._of:
-            sources = getattr(module.trainer.datamodule, "datasets", {})
-            several = [name for name, source in sources.items() if len(source.labels) > 1]
-            self._of[stage] = Evaluation(module.tasks, several).to(module.device)
+        """Makes the metrics, on every process, whatever batches it will see; nothing of an evaluation before is left.
+
+        Their state is made of usual tensors, also in Lightning's inference mode: a validation during training, which
+        may come next, could not change it otherwise.
+        """
+        sources = getattr(module.trainer.datamodule, "datasets", {})
+        several = [name for name, source in sources.items() if len(source.labels) > 1]
+        with torch.inference_mode(False):
+            if stage not in self._of or self._of[stage].datasets != several:
+                self._of[stage] = Evaluation(module.tasks, several)
+            self._of[stage].to(module.device).reset()
 
     def update(self, module: Any, stage: str, batch: StepBatch) -> None:
         """Feeds the metrics."""

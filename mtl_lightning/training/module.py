@@ -24,6 +24,7 @@ from mtl_lightning.training import randomness
 from mtl_lightning.training.compilation import compile_encoder
 from mtl_lightning.training.contents import model_contents, refuse_other_tasks, refuse_parameters_alone
 from mtl_lightning.training.evaluating import EvaluatedModule
+from mtl_lightning.training.factories import refuse_instances
 from mtl_lightning.training.heads import TrainingLabels, build_heads
 from mtl_lightning.training.model_first import ModelFirst
 from mtl_lightning.training.monitors import check_monitors
@@ -99,6 +100,7 @@ class MultiTaskModule(EvaluatedModule):
         check_task_names(tasks)
         self.encoder = encoder
         self.heads = nn.ModuleDict(tasks)
+        refuse_instances(weighting=weighting, sharing=sharing)
         self.weighting = weighting(list(tasks))
         self.sharing = sharing(list(tasks), encoder.features)
         self._optimizer = optimizer
