@@ -48,7 +48,7 @@ def run(arguments: Sequence[str]) -> int:
     warnings.filterwarnings("ignore", message="Couldn't infer the batch indices")  # batches carry them
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # Lightning 2.6 calls names that go
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
-        lambda record: "Tip:" not in record.getMessage()
+        lambda record: not any(text in record.getMessage() for text in ("Tip:", "Loading `train_dataloader`"))
     )
     command, options = arguments[0], arguments[1:]
     found = Given(command, questions=("--help",))

@@ -1,6 +1,7 @@
 """The data module: data sets in, step batches out."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from mtl_lightning.data.batch import StepBatch
+from mtl_lightning.data.batch_sizes import per_dataset
 from mtl_lightning.data.collation import StepDataset
 from mtl_lightning.data.columns import integers, with_prefix
 from mtl_lightning.data.encoding import Encoding
@@ -26,6 +28,7 @@ from mtl_lightning.data.sources.streamed import check_streams
 from mtl_lightning.data.streams.passes import StreamPasses
 from mtl_lightning.errors import UserError, did_you_mean
 
+_LOG = logging.getLogger(__name__)
 _ROUND_ROBIN = lazy_instance(RoundRobin)
 
 
@@ -69,9 +72,9 @@ class MultiTaskDataModule(LightningDataModule):
         if not datasets:
             raise UserError("data.datasets is empty; name at least one data set")
         self.datasets = _labelling(datasets, tasks)
-        self.batch_sizes = _per_dataset("batch_size", batch_size, datasets)
+        self.batch_sizes = per_dataset("batch_size", batch_size, datasets)
         doubled = {name: 2 * size for name, size in self.batch_sizes.items()}
-        self.eval_batch_sizes = _per_dataset(
+        self.eval_batch_sizes = per_dataset(
             "eval_batch_size", doubled if eval_batch_size is None else eval_batch_size, datasets
         )
         self.schedule = schedule or RoundRobin()  # null in configurations of version 0.1
@@ -129,7 +132,7 @@ class MultiTaskDataModule(LightningDataModule):
         """Step batches in the order of the schedule."""
         if self.progress is None:
             raise UserError("the steps depend on the trainer: give it the data module itself, `datamodule=...`")
-        tables = self._encoded("train")
+        tables = self._encoded("train", self.datasets)
         sampler = StepSampler(
             lengths={name: integers(table, "length") for name, table in tables.items()},
             counts={name: _counts(table) for name, table in tables.items()},
@@ -150,12 +153,12 @@ class MultiTaskDataModule(LightningDataModule):
         return self._loader(tables, sampler)
 
     def val_dataloader(self) -> DataLoader[StepBatch]:
-        """Each validation example once."""
-        return self._evaluation(self._encoded("val"))
+        """Each validation example once; data sets without this split, beside others that have it, are left out."""
+        return self._evaluation("val")
 
     def test_dataloader(self) -> DataLoader[StepBatch]:
-        """Each test example once."""
-        return self._evaluation(self._encoded("test"))
+        """Each test example once; data sets without this split, beside others that have it, are left out."""
+        return self._evaluation("test")
 
     def predict_dataloader(self) -> DataLoader[StepBatch]:
         """Each example of ``predict_source`` that can be encoded once, in order; the others are in ``refused``."""
@@ -196,9 +199,9 @@ class MultiTaskDataModule(LightningDataModule):
             raise RuntimeError("the data module works inside a Trainer: trainer.fit(model, datamodule=data)")
         return self.trainer
 
-    def _encoded(self, split: str) -> dict[str, Dataset]:
+    def _encoded(self, split: str, names: Collection[str]) -> dict[str, Dataset]:
         encoded = {}
-        for name in self.datasets:
+        for name in names:
             if split == "train" and self._is_stream(name):
                 continue
             encoding, table = self._encoding(name), self._table(name, split)
@@ -226,15 +229,27 @@ class MultiTaskDataModule(LightningDataModule):
     def _table(self, name: str, split: str) -> Dataset:
         tables = self._tables[name]
         if split not in tables:
-            raise UserError(f"data.datasets.{name} has no split '{split}'; it has {', '.join(tables)}")
+            raise UserError(
+                f"data.datasets.{name} has no split '{split}'; it has {', '.join(tables)}; name a file for it in "
+                "`files`, or take it from another one with `split`"
+            )
         if len(tables[split]) == 0:
             raise UserError(f"data.datasets.{name}: split '{split}' is empty")
         return tables[split]
 
-    def _evaluation(self, tables: Mapping[str, Dataset]) -> DataLoader[StepBatch]:
+    def _evaluation(self, split: str) -> DataLoader[StepBatch]:
+        found = [name for name in self.datasets if split in self._tables[name]]
+        self._say_left_out(split, found)
+        tables = self._encoded(split, found or self.datasets)
         lengths = {name: integers(table, "length") for name, table in tables.items()}
         sampler = SequentialSampler(lengths, self.eval_batch_sizes, self._trainer.global_rank, self._trainer.world_size)
         return self._loader(tables, sampler)
+
+    def _say_left_out(self, split: str, found: Sequence[str]) -> None:
+        for name in self.datasets if found and self._trainer.is_global_zero else ():
+            if name not in found and (name, split) not in self._reported:
+                _LOG.warning(f"data set '{name}' has no split '{split}' and is left out there")
+                self._reported.add((name, split))
 
     def _loader(self, tables: Mapping[str, Dataset], sampler: Any) -> DataLoader[StepBatch]:
         model = self._trainer.lightning_module
@@ -277,18 +292,3 @@ def _labelling(datasets: dict[str, DataSource], tasks: Sequence[str] | None) -> 
 def _counts(table: Dataset) -> dict[str, np.ndarray]:
     columns = with_prefix("counts/", {name: name for name in table.column_names})
     return {task: integers(table, column) for task, column in columns.items()}
-
-
-def _per_dataset(
-    parameter: str, sizes: int | Mapping[str, int], datasets: Sequence[str] | Mapping[str, Any]
-) -> dict[str, int]:
-    if isinstance(sizes, int):
-        sizes = dict.fromkeys(datasets, sizes)
-    for name, size in sizes.items():
-        if name not in datasets:
-            raise UserError(f"data.{parameter} names the unknown data set '{name}'; {did_you_mean(name, datasets)}")
-        if size < 1:
-            raise UserError(f"data.{parameter} must be at least 1, found {size}")
-    if missing := [name for name in datasets if name not in sizes]:
-        raise UserError(f"data.{parameter} misses the data set '{missing[0]}'")
-    return dict(sizes)

@@ -235,6 +235,13 @@ def test_training_labels_join_data_sets() -> None:
     assert {tuple(label) for label in made.training_labels("topic")} == {("x", 7), ("y", 6), (None, 1)}
 
 
+def test_a_data_set_without_a_split_is_left_out_beside_others(caplog: Any) -> None:
+    datasets = {"several": several(train=SEVERAL, val=SEVERAL), "more": several(train=SEVERAL)}
+    seen = fit(MultiTaskDataModule(datasets, batch_size=4)).val
+    assert {name for batch in seen for name in batch} == {"several"}
+    assert caplog.text.count("data set 'more' has no split 'val' and is left out there") == 1
+
+
 # -- messages ----------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("datasets", "message"),
