@@ -4,14 +4,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain
-from pathlib import Path
 from typing import IO, Any
 
 import lightning.pytorch as pl
 from lightning.pytorch import Callback
 
+from mtl_lightning.cli.outputs import cannot_write, opened
 from mtl_lightning.cli.prediction_lines import PredictionLines
-from mtl_lightning.errors import UserError
 
 
 class PredictionWriter(Callback):
@@ -43,7 +42,7 @@ class PredictionWriter(Callback):
         self._lines = PredictionLines(trainer.datamodule, pl_module)  # type: ignore[attr-defined, arg-type]
         self._refused = sorted(self._lines.reasons, reverse=True)
         if trainer.is_global_zero:
-            self._file = sys.stdout if self.output == "-" else _opened(self.output, "w")
+            self._file = sys.stdout if self.output == "-" else opened(self.output, "--output", "w")
 
     def on_predict_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -102,25 +101,4 @@ class PredictionWriter(Callback):
         except OSError as error:
             if isinstance(error, BrokenPipeError) and self._file is sys.stdout:
                 raise
-            raise _cannot_write("standard output" if self.output == "-" else self.output, error) from error
-
-
-def check_output(path: str) -> None:
-    """Raises :class:`UserError` if a file cannot be written; what it holds stays."""
-    existed = Path(path).exists()
-    if not existed or Path(path).is_file() or Path(path).is_dir():  # the reader of a pipe would take it for the end
-        _opened(path, "a").close()
-    if not existed:
-        Path(path).unlink()
-
-
-def _opened(path: str, mode: str) -> IO[str]:
-    try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        return open(path, mode, encoding="utf-8")
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-
-
-def _cannot_write(name: str, error: OSError) -> UserError:
-    return UserError(f"--output: cannot write {name}: {error.strerror}")
+            raise cannot_write("--output", "standard output" if self.output == "-" else self.output, error) from error

@@ -1,11 +1,11 @@
 """Tables of results for people."""
 
 import json
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from mtl_lightning.cli.outputs import opened
 from mtl_lightning.tasks import Task
 from mtl_lightning.training.evaluation import Results
 
@@ -44,8 +44,8 @@ def print_results(results: Results, tasks: dict[str, Task], title: str, per_labe
 
 def write_json(results: Results, path: str) -> None:
     """Writes ``{"<task>": {"<metric>": value, …}, …, "average": value}``."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(json.dumps(results.to_json(), indent=2) + "\n", "utf-8")
+    with opened(path, "--json", "w") as file:
+        file.write(json.dumps(results.to_json(), indent=2) + "\n")
 
 
 def _print_under(title: str, table: Table, console: Console) -> None:

@@ -14,7 +14,8 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from mtl_lightning.checkpoints import BestCheckpoint
 from mtl_lightning.cli.loggers import sync_command
-from mtl_lightning.cli.prediction_writer import PredictionWriter, check_output
+from mtl_lightning.cli.outputs import check_output
+from mtl_lightning.cli.prediction_writer import PredictionWriter
 from mtl_lightning.cli.report import print_results, write_json
 from mtl_lightning.data import MultiTaskDataModule
 from mtl_lightning.data.sources.prediction import read_inputs
@@ -45,6 +46,7 @@ class Trainer(pl.Trainer):
             evaluate: Split on which to evaluate the best checkpoint at the end.
             json: File for the metrics of that evaluation.
         """
+        self._check_json(json)
         if init_from is not None and ckpt_path is None:
             model.start_from(init_from)
         super().fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
@@ -78,6 +80,7 @@ class Trainer(pl.Trainer):
             ckpt_path: Checkpoint to evaluate: a file, a run's folder, or ``best``.
             json: File for the metrics.
         """
+        self._check_json(json)
         super().validate(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False, weights_only=True)
         self._report(model, "val", "Validation split", json, per_label=True)
 
@@ -96,6 +99,7 @@ class Trainer(pl.Trainer):
             ckpt_path: Checkpoint to evaluate: a file, a run's folder, or ``best``.
             json: File for the metrics.
         """
+        self._check_json(json)
         super().test(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False, weights_only=True)
         self._report(model, "test", "Test split", json, per_label=True)
 
@@ -139,9 +143,15 @@ class Trainer(pl.Trainer):
             _warn(f"trainer.limit_{split}_batches is 0: nothing is evaluated{no_json}")
             return
         if self.is_global_zero:
-            if json is not None:
-                write_json(model.results[split], json)
-            print_results(model.results[split], model.tasks, title, per_label)
+            try:
+                if json is not None:
+                    write_json(model.results[split], json)
+            finally:
+                print_results(model.results[split], model.tasks, title, per_label)
+
+    def _check_json(self, path: str | None) -> None:
+        if path is not None and self.is_global_zero:
+            check_output(path, "--json")
 
 
 @contextmanager

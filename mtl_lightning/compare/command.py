@@ -53,6 +53,8 @@ def _refuse_environment() -> None:
 def _compare(plan: Plan) -> int:
     console = Console(markup=False, emoji=False)  # a contestant may be called [x]
     folder = plan.settings.output or Path("runs", "compare", plan.name)
+    if blocked := next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None):
+        raise UserError(f"output: {folder} cannot be a folder: {blocked} is a file; name another one")
     store = Store(folder)
     show_plan(plan, store, folder, console)
     if plan.settings.dry_run:

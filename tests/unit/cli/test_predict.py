@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from mtl_lightning.cli.outputs import check_output
 from mtl_lightning.cli.prediction_lines import to_json
-from mtl_lightning.cli.prediction_writer import check_output
 from mtl_lightning.cli.trainer import Trainer
 from mtl_lightning.data import FileSource, MultiTaskDataModule
 from mtl_lightning.encoders import Encoder, PerceptronEncoder, TransformerEncoder
