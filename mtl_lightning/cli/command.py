@@ -45,6 +45,7 @@ def run(arguments: Sequence[str]) -> int:
     )  # only where it goes on
     warnings.filterwarnings("ignore", message="Experiment logs directory")  # older logs are kept under another name
     warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging")
+    warnings.filterwarnings("ignore", message=r"It is recommended to use `self\.log\(.*sync_dist")  # scores are of all
     warnings.filterwarnings("ignore", message="Couldn't infer the batch indices")  # batches carry them
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # Lightning 2.6 calls names that go
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
