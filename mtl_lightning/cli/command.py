@@ -1,9 +1,7 @@
 """Runs a command."""
 
-import logging
 import os
 import sys
-import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -19,6 +17,7 @@ from mtl_lightning.cli.configuration.variables import without_effect
 from mtl_lightning.cli.lightning_cli import CLI
 from mtl_lightning.cli.loggers import finish_wandb
 from mtl_lightning.cli.parser import WORDS, Parser
+from mtl_lightning.cli.quiet import quieten_libraries
 from mtl_lightning.cli.save_config import SaveConfig
 from mtl_lightning.cli.trainer import Trainer
 from mtl_lightning.data import MultiTaskDataModule
@@ -38,19 +37,7 @@ def run(arguments: Sequence[str]) -> int:
         The exit status.
     """
     assert PLUGINS, "short class names are looked up among what is imported"
-    warnings.filterwarnings("ignore", message=".*LeafSpec")  # Lightning 2.6 on torch 2.13
-    warnings.filterwarnings("ignore", message="Be aware that when using `ckpt_path`, callbacks")  # those of fit
-    warnings.filterwarnings(
-        "ignore", message="Checkpoint directory .* exists and is not empty"
-    )  # only where it goes on
-    warnings.filterwarnings("ignore", message="Experiment logs directory")  # older logs are kept under another name
-    warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging")
-    warnings.filterwarnings("ignore", message=r"It is recommended to use `self\.log\(.*sync_dist")  # scores are of all
-    warnings.filterwarnings("ignore", message="Couldn't infer the batch indices")  # batches carry them
-    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # Lightning 2.6 calls names that go
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
-        lambda record: not any(text in record.getMessage() for text in ("Tip:", "Loading `train_dataloader`"))
-    )
+    quieten_libraries()
     command, options = arguments[0], arguments[1:]
     found = Given(command, questions=("--help",))
     with ExitStack() as stack:
@@ -62,25 +49,7 @@ def run(arguments: Sequence[str]) -> int:
                 return 0
             if not (help_all := "--help_all" in options):
                 found = with_base_config(given(command, options, os.environ), stack)
-            CLI(
-                MultiTaskModule,
-                MultiTaskDataModule,
-                save_config_callback=SaveConfig,
-                save_config_kwargs={"overwrite": True},
-                trainer_class=Trainer,
-                seed_everything_default=0,
-                parser_class=Parser,
-                parser_kwargs={
-                    "env_prefix": "MTL",
-                    "default_env": help_all,
-                    "allow_abbrev": False,
-                    "parser_mode": WORDS,
-                },
-                auto_configure_optimizers=False,
-                load_from_checkpoint_support=False,
-                args=_understood(found),
-                stack=stack,
-            )
+            _run(found, help_all, stack)
         except Interrupted as interrupted:
             return interrupted.code
         except Exception as error:
@@ -89,6 +58,23 @@ def run(arguments: Sequence[str]) -> int:
             print(f"error: {line}", file=sys.stderr)
             return 2
     return 0
+
+
+def _run(found: Given, help_all: bool, stack: ExitStack) -> None:
+    CLI(
+        MultiTaskModule,
+        MultiTaskDataModule,
+        save_config_callback=SaveConfig,
+        save_config_kwargs={"overwrite": True},
+        trainer_class=Trainer,
+        seed_everything_default=0,
+        parser_class=Parser,
+        parser_kwargs={"env_prefix": "MTL", "default_env": help_all, "allow_abbrev": False, "parser_mode": WORDS},
+        auto_configure_optimizers=False,
+        load_from_checkpoint_support=False,
+        args=_understood(found),
+        stack=stack,
+    )
 
 
 def _understood(found: Given) -> dict[str, Any]:

@@ -1,0 +1,33 @@
+"""Keeps off the screen what libraries say and a user of the command line cannot act on."""
+
+import logging
+import os
+import warnings
+
+WARNINGS = (
+    ".*LeafSpec",  # Lightning 2.6 on torch 2.13
+    "Be aware that when using `ckpt_path`, callbacks",  # those of fit
+    "Checkpoint directory .* exists and is not empty",  # only where a run is resumed
+    "Experiment logs directory",  # older logs are kept under another name
+    "The number of training batches .* is smaller than the logging",
+    r"It is recommended to use `self\.log\(.*sync_dist",  # scores are those of all processes
+    "Couldn't infer the batch indices",  # batches carry them
+)
+"""Beginnings of their messages, as regular expressions."""
+
+LINES = ("Tip:", "Loading `train_dataloader`")
+"""Parts of what Lightning logs."""
+
+
+def quieten_libraries() -> None:
+    """Filters warnings and log lines, and those of the deprecated names of jsonargparse that Lightning 2.6 calls."""
+    for message in WARNINGS:
+        warnings.filterwarnings("ignore", message=message)
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    if _worth_reading not in logger.filters:
+        logger.addFilter(_worth_reading)
+
+
+def _worth_reading(record: logging.LogRecord) -> bool:
+    return not any(text in record.getMessage() for text in LINES)
