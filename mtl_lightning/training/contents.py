@@ -33,7 +33,10 @@ def refuse_other_tasks(saved: Mapping[str, Any], tasks: Mapping[str, Task]) -> N
         UserError: If they are others, or have other labels.
     """
     if list(saved) != list(tasks):
-        raise UserError(f"the checkpoint's tasks are {', '.join(saved)}; the config's are {', '.join(tasks)}")
+        raise UserError(
+            f"the checkpoint's tasks are {', '.join(saved)}; the config's are {', '.join(tasks)}: name the same, or "
+            "start a new run from its weights with `fit --init_from`"
+        )
     for name, task in tasks.items():
         was, now = saved[name], task.adapted()
         if changed := [key for key in {**was, **now} if was.get(key) != now.get(key)]:

@@ -34,3 +34,11 @@ def test_a_wrong_flag_is_said_of_the_flag(capsys):
 def test_a_folder_without_a_run_is_one_line(capsys):
     assert main(["fit", "--ckpt_path=nowhere"]) == 2
     assert capsys.readouterr().err.startswith("error: ckpt_path: no file or folder nowhere")
+
+
+def test_further_tasks_are_refused_with_the_way_to_have_them(capsys):
+    options = ["--model.tasks.tags=MultiLabelClassification", "--data.datasets.d.labels={tags: z}"]
+    assert main(["fit", "--ckpt_path=run", "--trainer.max_epochs=3", *options]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: the checkpoint's tasks are cls, reg; the config's are cls, reg, tags")
+    assert "--init_from" in said
