@@ -154,9 +154,16 @@ class _BeforeOthers(Callback):
 
 
 def _sizes(weights: Mapping[str, Any]) -> dict[str, str]:
-    """Something small that changes with the weights."""
-    tensors = {name: value for name, value in weights.items() if isinstance(value, Tensor)}
-    return {name: str(float(torch.linalg.vector_norm(value.double()))) for name, value in tensors.items()}
+    """Something small that changes with the weights: their norms, as texts, so that NaN equals itself."""
+    norms = {name: _norm(value) for name, value in weights.items() if isinstance(value, Tensor)}
+    return {name: str(float(norm)) for name, norm in norms.items()}  # all are under way before one is waited for
+
+
+def _norm(value: Tensor) -> Tensor:
+    """In double precision, without a copy of a large tensor in it."""
+    number = value if value.is_floating_point() else value.double()
+    norm: Tensor = torch.linalg.vector_norm(number, dtype=torch.float64)
+    return norm
 
 
 def _put(progress: dict[str, Any], where: Position) -> None:

@@ -50,4 +50,5 @@ def test_one_line_before_training(tmp_path: Path, size: int, batch_size: int) ->
 
 
 def test_other_normalisations_take_a_single_example(tmp_path: Path) -> None:
-    train(tmp_path, 5, 2, nn.LayerNorm(8))
+    model = train(tmp_path, 5, 2, nn.LayerNorm(8))
+    assert model.trainer.global_step == 3
