@@ -11,6 +11,7 @@ In a plain PyTorch loop, three lines take the place of ``loss.backward()``::
         optimizer.zero_grad()
 """
 
+from mtl_lightning.backward.compiled import keep_buffers
 from mtl_lightning.backward.conflicts import conflicts, cosines
 from mtl_lightning.backward.executor import Executor
 from mtl_lightning.backward.processes import synchronise_buffers, synchronise_parameters, take_over_reduction
@@ -21,6 +22,7 @@ __all__ = [
     "Step",
     "conflicts",
     "cosines",
+    "keep_buffers",
     "synchronise_buffers",
     "synchronise_parameters",
     "take_over_reduction",

@@ -6,17 +6,21 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from mtl_lightning.backward.compiled import keep_buffers
 from mtl_lightning.backward.evidence import new_rows, num_values, prepare
-from mtl_lightning.backward.finite import copied_state, judge_written, take_back
+from mtl_lightning.backward.features import tensors
+from mtl_lightning.backward.finite import causes, clear, copied_state, overflowed, take_back
 from mtl_lightning.backward.gradients import Writer, add_terms
+from mtl_lightning.backward.inspection import Inspection
+from mtl_lightning.backward.kept import KeptWeights
 from mtl_lightning.backward.means import EpochMeans
-from mtl_lightning.backward.options import check_options
+from mtl_lightning.backward.misuse import check_losses, check_total, explain, factor_of
+from mtl_lightning.backward.options import check_options, check_tasks
 from mtl_lightning.backward.parameters import Candidates, same_parameters
-from mtl_lightning.backward.passes import KnownWeightsPass, ObjectivePass, Pass
-from mtl_lightning.backward.processes import mean_over_processes
-from mtl_lightning.backward.step import BatchTasks, Setup, Step, Tasks
-from mtl_lightning.backward.task_pass import TaskPass
-from mtl_lightning.backward.window import OptimizerStep, Window
+from mtl_lightning.backward.processes import mean_over_processes, num_processes
+from mtl_lightning.backward.step import Setup, Step
+from mtl_lightning.backward.window import OptimizerStep, Window, shared_out
+from mtl_lightning.errors import UserError
 from mtl_lightning.weighting import GramianWeighting, JacobianWeighting, LossWeighting, Weighting
 
 
@@ -55,6 +59,7 @@ class Executor:
         refresh_every: int | None = None,
     ) -> None:
         check_options(weighting, head_gradients, gradient_of, refresh_every)
+        check_tasks(weighting, own)
         weighted = head_gradients == "weighted" or isinstance(weighting, LossWeighting)
         self._candidates = Candidates(shared, own, gradient_of, keep=isinstance(weighting, JacobianWeighting))
         self.setup = Setup(weighting, *self._candidates.trained(), weighted)
@@ -67,15 +72,16 @@ class Executor:
         self.not_finite: tuple[str, ...] = ()
         """After the last ``backward`` of a step: what was not finite, so that there are no gradients. Gradients that
         overflow under a gradient scaler are left to it: it skips the step and lowers its scale."""
-        self._refresh_every = 1 if refresh_every is None and not isinstance(weighting, LossWeighting) else refresh_every
+        self._kept = KeptWeights(weighting, refresh_every)
         self._rows = new_rows(self.setup)
         prepare(self.setup)
-        self._weights = dict.fromkeys(weighting.tasks, 1.0)
-        self._age = self._refresh_every or 0
         self._step = OptimizerStep()
         self._open: Window | None = None
+        self._inspection = Inspection()
         self._objective: Tensor | None = None
         self._last = self._ready = False
+        if self._kept.asks:
+            keep_buffers()
 
     @property
     def scaler(self) -> Any:
@@ -115,18 +121,21 @@ class Executor:
         self.setup.writer = Writer()
         self._rows = new_rows(self.setup)
         prepare(self.setup, before)
+        self._inspection.renew()
 
     # -- a step ------------------------------------------------------------------------------------------------------
     def discard(self) -> None:
         """Forgets a step that was begun and not ended."""
         self._step = OptimizerStep()
+        self._objective = None
+        self.setup.writer.call_hooks(wanted=False)
         self._close_window()
 
     def add(
         self,
         losses: Mapping[str, Tensor],
         shares: Mapping[str, float] | None = None,
-        features: Sequence[Tensor] = (),
+        features: Any = (),
         complete: Collection[str] = (),
     ) -> None:
         """Takes what one batch contributes to a step.
@@ -135,29 +144,42 @@ class Executor:
             losses: Mean loss of each task that has labels in this process's batch, differentiable scalars.
             shares: For each task that has labels in the step on any process, the weight of this batch in the step's
                 mean; see :class:`mtl_lightning.data.Batch`. Null: 1 for each task of ``losses``.
-            features: What the encoder made of the batch, if ``gradient_of`` is ``features``.
+            features: What the encoder made of the batch, if ``gradient_of`` is ``features``: a tensor, or sequences,
+                mappings or dataclasses of tensors.
             complete: Tasks of which no further batch of this optimizer step has labels: their gradients are on their
                 way to other processes while the next batch is worked on.
 
         Raises:
-            UserError: If the tasks of two batches have no features in common to compare gradients by.
+            UserError: If the tasks of two batches have no features in common to compare gradients by, if the losses are
+                none that can be trained, or if the step before was not written.
         """
-        shares = dict.fromkeys(losses, 1.0) if shares is None else shares
-        with self.setup.full_precision():
-            self._add(losses, shares, features, complete)
+        try:
+            with self.setup.full_precision():
+                self._add(losses, shares, features, complete)
+        except BaseException as error:
+            self._abandon()
+            if isinstance(error, UserError):
+                raise
+            check_losses(self.setup.weighting, losses, losses if shares is None else shares, self.setup.like.device)
+            explain(error)
+            raise
 
     def _add(
         self,
         losses: Mapping[str, Tensor],
-        shares: Mapping[str, float],
-        features: Sequence[Tensor],
+        shares: Mapping[str, float] | None,
+        features: Any,
         complete: Collection[str],
     ) -> None:
-        terms = {t: loss if shares[t] == 1 else loss * shares[t] for t, loss in losses.items() if t in shares}
-        add_terms(self._window.losses, self._shared_out(losses, shares))
-        self._window.current |= shares.keys()
-        batch = BatchTasks(tuple(shares), tuple(task for task in shares if task in complete))
-        self._window.way.add(terms, batch, features)
+        self._refuse_unwritten()
+        window, sources = self._window, tensors(features) if self.setup.evidence is None else ()
+        most = 1 if shares is None else num_processes()
+        shares = dict.fromkeys(losses, 1.0) if shares is None else shares
+        if not losses.keys() <= self._inspection.seen:
+            self._inspection.look(self.setup, self._candidates.known, losses, shares, sources)
+        if window.shares:
+            check_total(window.shares, shares, most)
+        window.add(self.setup, losses, shares, sources, complete)
 
     def combine(self, last: bool = True) -> Step:
         """Asks the weighting.
@@ -167,21 +189,26 @@ class Executor:
 
         Raises:
             RuntimeError: If the weighting finds no weights.
+            UserError: If it was asked already.
         """
-        self._last = last
-        self._window.appearances.update(self._window.current)
-        self._window.current = set()
-        tasks = self._present()
+        try:
+            return self._combine(last)
+        except BaseException as error:
+            self._abandon()
+            explain(error)
+            raise
+
+    def _combine(self, last: bool) -> Step:
+        self._refuse_unwritten()
+        window, self._last = self._window, last
+        window.end_step()
         self._objective = self.setup.zero().requires_grad_()
-        self._ready = bool(tasks) and (last or isinstance(self.setup.weighting, LossWeighting))
+        self._ready = bool(window.losses) and (last or isinstance(self.setup.weighting, LossWeighting))
         if not self._ready:
             return Step(self._objective, {}, {})
-        if self._step.before is None and self.check_finite and not self._window.way.judges:
+        if self._step.before is None and self.check_finite and not window.way.judges:
             self._step.before = copied_state(self.setup)
-        appearances = torch.tensor([float(self._window.appearances[task]) for task in tasks], dtype=torch.float64)
-        losses = torch.stack([self._window.losses[task] / self._window.appearances[task] for task in tasks])
-        with self.setup.full_precision():
-            step = self._window.way.combine(tasks, mean_over_processes(losses), appearances)
+        step = window.ask(self.setup)
         self._objective = step.objective
         self._step.losses.append(step.losses)
         if step.gramian is not None:
@@ -190,47 +217,66 @@ class Executor:
                 self._step.weights = {task: float(weight) for task, weight in step.weights.items()}
         return step
 
+    def _refuse_unwritten(self) -> None:
+        if self._objective is not None and self._ready:
+            raise UserError("a step was combined but not written; call `backward(step.objective)` after each `combine`")
+
     def backward(self, loss: Tensor) -> None:
         """Writes ``.grad``, adding to what is there.
 
         Args:
             loss: The objective that ``combine`` returned, times the trainer's factors (accumulation, gradient scaler).
+
+        Raises:
+            UserError: If it is another loss, or ``combine`` was not called.
         """
-        assert self._objective is not None, "combine() comes first"
-        (factor,) = torch.autograd.grad(loss, self._objective, retain_graph=True)
+        if self._objective is None:
+            raise UserError("`combine` comes before `backward`, once for each step")
+        try:
+            self._backward(factor_of(loss, self._objective))
+        except BaseException as error:
+            self._abandon()
+            explain(error)
+            raise
+        self.setup.writer.call_hooks(wanted=not (self._last and (self.not_finite or self.overflow)))
+
+    def _backward(self, factor: Tensor) -> None:
         if self._ready:
             self._step.not_finite += self._window.way.not_finite
             self._step.judged &= self._window.way.judges
             if not self._window.way.not_finite or self.setup.scaler is not None:
-                self._window.way.write(self._present(), factor)
+                self._step.written = True
+                self._window.way.write(self._window.present(self.setup), factor)
         if self._last:
             self._end_step()
         if self._last or isinstance(self.setup.weighting, LossWeighting):
             self._close_window()
         self._objective = None  # and with it the graph
 
+    def _abandon(self) -> None:
+        """Forgets a step in which an exception was raised, with all that it has changed."""
+        if self._step.written:
+            clear(self.setup)
+        self._restore_weighting()
+        self.discard()
+
     def _end_step(self) -> None:
         """Counts an optimizer step, or takes it back if something was not finite."""
-        if self.check_finite and not self._step.not_finite and not self._step.judged:
-            losses: dict[str, Tensor] = {}
-            for step in self._step.losses:
-                add_terms(losses, step)
-            self._step.not_finite = judge_written(self.setup, tuple(losses), torch.stack(list(losses.values())))
-        bad = tuple(dict.fromkeys(self._step.not_finite))
-        scaler = self.setup.scaler
-        gradients_only = bool(bad) and all(cause.startswith("gradient") for cause in bad)
-        self.overflow = scaler is not None and gradients_only and scaler.get_scale() > 1
+        bad = causes(self.setup, self._step, self.check_finite)
+        self.overflow = overflowed(self.setup, bad)
         self.not_finite = () if self.overflow else bad
         if bad:
             take_back(self.setup)
-            if self._step.before is not None:
-                self.setup.weighting.load_state_dict(self._step.before)
+            self._restore_weighting()
         else:
-            for step in self._step.losses:
-                self.means.add(step)
-            self._weights |= self._step.weights
-            self._age = 1 if self._step.asked else self._age + 1
+            for losses in self._step.losses:
+                self.means.add(losses)
+            self._kept.end_step(self._step)
         self._step = OptimizerStep()
+
+    def _restore_weighting(self) -> None:
+        if self._step.before is not None:
+            self.setup.weighting.load_state_dict(self._step.before)
 
     def finish_step(self, batches: Iterable[tuple[Mapping[str, Tensor], Mapping[str, float]]]) -> None:
         """Tells a weighting that ``needs_losses_after`` what the optimizer step has done.
@@ -240,49 +286,46 @@ class Executor:
         """
         totals: dict[str, Tensor] = {}
         for losses, shares in batches:
-            add_terms(totals, self._shared_out(losses, shares))
+            add_terms(totals, shared_out(self.setup, losses, shares))
         tasks = tuple(task for task in self.setup.weighting.tasks if task in totals)
         if tasks:
             after = mean_over_processes(torch.stack([totals[task] for task in tasks]))
             self.setup.weighting.on_step_end(after, self.setup.index(tasks, after.device))
 
+    def start_epoch(self, epoch: int) -> None:
+        """Starts an epoch, and tells the weighting the mean losses of the epoch before.
+
+        Args:
+            epoch: Its number, as for ``DistributedSampler.set_epoch``.
+        """
+        self.means.start(epoch, self.setup.weighting)
+        self._inspection.renew()
+
     # -- state -------------------------------------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint must hold for training to go on exactly."""
-        state = {"weights": dict(self._weights), "age": self._age, "means": self.means.state_dict()}
+        state = {"weights": dict(self._kept.weights), "age": self._kept.age, "means": self.means.state_dict()}
         return state | {"num_parameters": num_values(self.setup.shared)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on from a checkpoint."""
-        self._weights, self._age = dict(state["weights"]), state["age"]
+        self._kept.load(state["weights"], state["age"])
         self.means.load_state_dict(state["means"], self.setup.like.device)
         prepare(self.setup, num_parameters=state.get("num_parameters"))
         self.discard()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies, which begin with a step of their own."""
+        fresh = {"_step": OptimizerStep(), "_open": None, "_objective": None, "_inspection": Inspection()}
+        return {**self.__dict__, **fresh, "_rows": new_rows(self.setup)}
 
     @property
     def _window(self) -> Window:
         if self._open is None:
             self._follow()
-            self._open = Window(self._new_pass())
+            self._open = Window(self._kept.new_pass(self.setup, self._rows, self.compares, self._step))
         return self._open
 
     def _close_window(self) -> None:
         self._rows.clear()
         self._open = None
-
-    def _new_pass(self) -> Pass:
-        compares = self.compares or isinstance(self.setup.weighting, LossWeighting)
-        if compares and self._refresh_every is not None and self._age >= self._refresh_every and not self._step.asked:
-            return TaskPass(self.setup, self._rows)
-        if isinstance(self.setup.weighting, LossWeighting):
-            return ObjectivePass(self.setup)
-        return KnownWeightsPass(self.setup, self._weights)
-
-    def _shared_out(self, losses: Mapping[str, Tensor], shares: Mapping[str, float]) -> dict[str, Tensor]:
-        """What this process adds to the tasks' losses, detached."""
-        zero = self.setup.zero()
-        return {t: losses[t].detach().to(zero) * share if t in losses else zero for t, share in shares.items()}
-
-    def _present(self) -> Tasks:
-        """Tasks that have labels in the step on any process, in the weighting's order."""
-        return tuple(task for task in self.setup.weighting.tasks if task in self._window.losses)

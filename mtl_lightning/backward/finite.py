@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from mtl_lightning.backward.gradients import add_terms
 from mtl_lightning.backward.step import Setup, Tasks
+from mtl_lightning.backward.window import OptimizerStep
 
 
 def judge(tasks: Sequence[str], losses: Tensor, gradients: Tensor) -> tuple[str, ...]:
@@ -46,20 +48,53 @@ def judge_written(setup: Setup, tasks: Tasks, losses: Tensor) -> tuple[str, ...]
     return tuple(cause for cause in causes if cause in parts) or causes
 
 
+def causes(setup: Setup, step: OptimizerStep, look: bool) -> tuple[str, ...]:
+    """What was not finite in an optimizer step whose gradients are written.
+
+    Args:
+        setup: What is trained.
+        step: The optimizer step.
+        look: Whether to wait for the device where that is not known yet.
+    """
+    bad = step.not_finite
+    if look and not bad and not step.judged:
+        losses: dict[str, Tensor] = {}
+        for part in step.losses:
+            add_terms(losses, part)
+        bad = judge_written(setup, tuple(losses), torch.stack(list(losses.values())))
+    return tuple(dict.fromkeys(bad))
+
+
+def overflowed(setup: Setup, bad: Sequence[str]) -> bool:
+    """Whether gradients alone are not finite, under a gradient scaler that can lower its scale."""
+    gradients_only = bool(bad) and all(cause.startswith("gradient") for cause in bad)
+    return setup.scaler is not None and gradients_only and setup.scaler.get_scale() > 1
+
+
 def take_back(setup: Setup) -> None:
     """Leaves no gradient, so that the optimizer changes nothing, or what makes a gradient scaler skip the step."""
-    heads = (parameter for head in setup.own.values() for parameter in head)
-    for parameter in (*setup.shared, *heads, *setup.weighting.parameters()):
-        if setup.scaler is None:
-            parameter.grad = None
-        elif parameter.grad is not None:
+    if setup.scaler is None:
+        clear(setup)
+    for parameter in _all_parameters(setup):
+        if parameter.grad is not None:
             parameter.grad.fill_(torch.nan)
+
+
+def clear(setup: Setup) -> None:
+    """Leaves no gradient."""
+    for parameter in _all_parameters(setup):
+        parameter.grad = None
 
 
 def copied_state(setup: Setup) -> dict[str, Any]:
     """The weighting's state, to go back to."""
     state = setup.weighting.state_dict()
     return {name: value.clone() if isinstance(value, Tensor) else value for name, value in state.items()}
+
+
+def _all_parameters(setup: Setup) -> tuple[nn.Parameter, ...]:
+    heads = (parameter for head in setup.own.values() for parameter in head)
+    return (*setup.shared, *heads, *setup.weighting.parameters())
 
 
 def _not_finite(tasks: Sequence[str], values: Tensor) -> list[str]:

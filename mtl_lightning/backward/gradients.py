@@ -20,6 +20,7 @@ class Writer:
 
     def __init__(self) -> None:
         self._used: dict[tuple[str, ...], list[bool]] = {}
+        self._hooked: list[nn.Parameter] = []
 
     def used(self, key: tuple[str, ...], here: Sequence[bool], like: Tensor) -> list[bool]:
         """For each parameter, whether a process has a gradient of it.
@@ -45,7 +46,27 @@ class Writer:
             gradients = [gradient if is_used else None for gradient, is_used in zip(mean, used, strict=True)]
         for parameter, gradient in zip(parameters, gradients, strict=True):
             if gradient is not None:
-                accumulate(parameter, gradient if factor is None else gradient * factor)
+                self.accumulate(parameter, gradient if factor is None else gradient * factor)
+
+    def accumulate(self, parameter: nn.Parameter, gradient: Tensor) -> None:
+        """Adds to a parameter's gradient."""
+        if parameter.grad is None:
+            parameter.grad = gradient.to(parameter.dtype)
+        else:
+            parameter.grad += gradient
+        if parameter._post_accumulate_grad_hooks:
+            self._hooked.append(parameter)
+
+    def call_hooks(self, wanted: bool = True) -> None:
+        """Calls the post-accumulate hooks of what was written since, as ``Tensor.backward`` would.
+
+        Args:
+            wanted: False only forgets what was written.
+        """
+        hooked, self._hooked = self._hooked, []
+        for parameter in hooked if wanted else ():
+            for hook in list((parameter._post_accumulate_grad_hooks or {}).values()):
+                hook(parameter)
 
 
 def differentiate(term: Tensor, parameters: Sequence[Tensor], keep_graph: bool) -> Gradients:
@@ -94,14 +115,6 @@ def split(vector: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
     """Views of ``vector``, one for each parameter and of its shape."""
     pieces = torch.split(vector, [parameter.numel() for parameter in parameters]) if parameters else []
     return [piece.view_as(parameter) for piece, parameter in zip(pieces, parameters, strict=True)]
-
-
-def accumulate(parameter: nn.Parameter, gradient: Tensor) -> None:
-    """Adds to a parameter's gradient."""
-    if parameter.grad is None:
-        parameter.grad = gradient.to(parameter.dtype)
-    else:
-        parameter.grad += gradient
 
 
 def norm(gradients: Iterable[Tensor | None], like: Tensor) -> Tensor:

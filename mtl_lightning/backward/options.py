@@ -1,6 +1,8 @@
 """Which of the executor's options go together."""
 
-from mtl_lightning.errors import UserError
+from collections.abc import Mapping
+
+from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.weighting import GramianWeighting, JacobianWeighting, Weighting
 
 
@@ -19,3 +21,17 @@ def check_options(weighting: Weighting, head_gradients: str, gradient_of: object
         raise UserError(f"`refresh_every` must be at least 1, found {refresh_every}")
     if refresh_every not in (None, 1) and isinstance(weighting, JacobianWeighting):
         raise UserError(f"`refresh_every` keeps task weights between steps, which {name} has not")
+
+
+def check_tasks(weighting: Weighting, own: Mapping[str, object]) -> None:
+    """Refuses heads that are not those of the weighting's tasks.
+
+    Raises:
+        UserError: With the task.
+    """
+    for task in own:
+        if task not in weighting.tasks:
+            raise UserError(f"`own`: the weighting has no task {task!r}; {did_you_mean(str(task), weighting.tasks)}")
+    for task in weighting.tasks:
+        if task not in own:
+            raise UserError(f"`own` lacks task '{task}'; give the parameters of its head, or [] if it has none")

@@ -21,6 +21,9 @@ class Candidates:
         gradient_of: What the tasks are compared by; see :class:`mtl_lightning.backward.Executor`.
         keep: Whether a shared parameter that has trained stays among the shared ones when it is frozen, for methods
             that keep something of each.
+
+    Attributes:
+        known: All of them, frozen or not.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Candidates:
         holders = Counter(parameter for head in self._own.values() for parameter in head)
         self._shared = list(dict.fromkeys([*shared, *(p for p, number in holders.items() if number > 1)]))
         self._gradient_of = gradient_of
+        self.known = {*self._shared, *holders}
 
     def trained(self) -> Trained:
         """Those that train now, each once: what several heads hold is shared."""

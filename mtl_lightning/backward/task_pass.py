@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mtl_lightning.backward.finite import judge
-from mtl_lightning.backward.gradients import accumulate, add_terms, differentiate, split, vector
+from mtl_lightning.backward.gradients import add_terms, differentiate, split, vector
 from mtl_lightning.backward.heads import Heads
 from mtl_lightning.backward.passes import Pass, SharedPass, ask_for_objective, train_weighting
 from mtl_lightning.backward.processes import Sums, num_processes
@@ -151,4 +151,4 @@ class TaskPass(Pass):
         used = self._setup.writer.used(("rows", *tasks), self._rows.used, combined)
         for parameter, gradient, is_used in zip(shared, split(combined, shared), used, strict=True):
             if is_used:
-                accumulate(parameter, gradient)
+                self._setup.writer.accumulate(parameter, gradient)

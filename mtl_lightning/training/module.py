@@ -202,7 +202,7 @@ class MultiTaskModule(EvaluatedModule):
 
     def on_train_epoch_start(self) -> None:
         """Tells the weighting of the epoch before."""
-        self.executor.means.start(self.current_epoch, self.weighting)
+        self.executor.start_epoch(self.current_epoch)
 
     def on_train_epoch_end(self) -> None:
         """Lets schedulers know of what callbacks have given the optimizer, before they step."""

@@ -26,6 +26,8 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.utils.checkpoint import checkpoint
 
+from mtl_lightning.errors import UserError
+
 
 # -- odd models --------------------------------------------------------------------------------------------------------
 def _tie_to_encoder(model: Model) -> None:
@@ -131,7 +133,7 @@ def test_features_of_a_frozen_encoder() -> None:
 def test_reentrant_checkpointing_is_refused_by_name(kind: str) -> None:
     model = Model()
     model.between.append(lambda hidden: checkpoint(model.encoder[2:], hidden, use_reentrant=True))
-    with pytest.raises(RuntimeError, match="use_reentrant"):
+    with pytest.raises(UserError, match="use_reentrant=False"):
         step(made(model, kind)[1], model.batch(0))
 
 

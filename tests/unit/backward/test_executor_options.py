@@ -291,7 +291,7 @@ def test_features_of_batches_with_different_tasks_are_refused(tasks: tuple[str, 
     for number, (losses, features) in enumerate(model.batch(i, names) for i, names in enumerate(tasks)):
         if number == 1:
             with pytest.raises(UserError, match="gradient_of: features"):
-                executor.add(losses, None, features)
+                executor.add(losses, dict.fromkeys(losses, 0.5), features)
         else:
             executor.add(losses, None, features)
             if window:

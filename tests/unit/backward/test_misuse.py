@@ -1,0 +1,302 @@
+"""Mistakes in a loop of one's own: one line each, and the next step is as if they had not been."""
+
+import copy
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from test_executor_options import Losses, Model, Ones, assert_same, every_kind, executor_of, made, step
+from torch import Tensor
+
+from mtl_lightning.backward import Executor
+from mtl_lightning.errors import UserError
+from mtl_lightning.weighting import EqualWeighting, UPGrad
+
+LOSSES: dict[str, tuple[Callable[[Losses], Any], str]] = {
+    "unknown-task": (lambda losses: losses | {"aa": losses["a"]}, "no task 'aa'"),
+    "number-for-a-task": (lambda losses: {0: losses["a"]}, "no task 0"),
+    "float": (lambda losses: losses | {"a": 1.0}, "task 'a' must be a tensor, found float"),
+    "list": (lambda losses: list(losses.values()), "must be a mapping of task names to losses, found list"),
+    "unreduced": (lambda losses: losses | {"b": losses["b"].expand(6)}, r"task 'b' must be a scalar, found .* \[6\]"),
+    "one-element": (lambda losses: losses | {"b": losses["b"][None]}, r"must be a scalar, found the shape \[1\]"),
+    "integer": (lambda losses: losses | {"b": torch.ones((), dtype=torch.int64)}, "floating-point .* torch.int64"),
+    "complex": (lambda losses: losses | {"b": losses["b"].to(torch.complex128)}, "found torch.complex128"),
+    "elsewhere": (lambda losses: losses | {"b": losses["b"].to("meta")}, r"on device 'meta', .*\.to\('cpu'\)"),
+}
+
+
+def as_if_nothing_had_been(model: Model, executor: Executor, kind: str) -> None:
+    """The next step is that of a fresh executor."""
+    twin = Model()
+    twin_executor = made(twin, kind)[1]
+    for some, its in ((model, executor), (twin, twin_executor)):
+        step(its, some.batch(3))
+    assert_same(model.gradients(), twin.gradients(), 0, 0)
+    assert_same(executor.setup.weighting.state_dict(), twin_executor.setup.weighting.state_dict(), 0, 0)
+    assert executor.state_dict() == twin_executor.state_dict()
+
+
+@pytest.mark.parametrize(("change", "said"), LOSSES.values(), ids=LOSSES)
+@pytest.mark.parametrize("kind", ["loss", "gramian", "jacobian"])
+def test_what_is_no_loss_is_refused_by_name(kind: str, change: Callable[[Losses], Any], said: str) -> None:
+    model = Model()
+    executor = made(model, kind)[1]
+    losses, features = model.batch(1)
+    with pytest.raises(UserError, match=said):
+        executor.add(change(losses), None, features)
+    as_if_nothing_had_been(model, executor, kind)
+
+
+@pytest.mark.parametrize("name", ["unknown-task", "float", "list"])
+def test_what_is_no_loss_is_refused_in_later_steps(name: str) -> None:
+    model, (change, said) = Model(), LOSSES[name]
+    executor = executor_of(model, Ones("abc"))
+    step(executor, model.batch(0))
+    with pytest.raises(UserError, match=said):
+        executor.add(change(model.batch(1)[0]))
+
+
+def test_shares_of_other_tasks_than_the_losses_are_refused() -> None:
+    model = Model()
+    executor = executor_of(model, Ones("abc"))
+    with pytest.raises(UserError, match="`shares` lacks task 'b'"):
+        executor.add(model.batch(0)[0], {"a": 1.0, "c": 1.0})
+    with pytest.raises(UserError, match="no task 'z'"):
+        executor.add(model.batch(0, "a")[0], {"a": 1.0, "z": 1.0})
+
+
+# -- the order of calls ------------------------------------------------------------------------------------------------
+def _backward_first(model: Model, executor: Executor) -> None:
+    executor.backward(torch.ones(()))
+
+
+def _backward_twice(model: Model, executor: Executor) -> None:
+    found = step(executor, model.batch(0))
+    model.zero_grad()
+    executor.backward(found.objective)
+
+
+def _combine_twice(model: Model, executor: Executor) -> None:
+    losses, features = model.batch(0)
+    executor.add(losses, None, features)
+    executor.combine()
+    executor.combine()
+
+
+def _no_backward(model: Model, executor: Executor) -> None:
+    for number in range(2):
+        losses, features = model.batch(number)
+        executor.add(losses, None, features)
+        executor.combine().objective.backward()  # type: ignore[no-untyped-call]
+        model.zero_grad()
+
+
+def _twice_in_a_step(model: Model, executor: Executor) -> None:
+    for number in range(2):
+        losses, features = model.batch(number)
+        executor.add(losses, None, features)
+
+
+def _shares_of_more_than_all(model: Model, executor: Executor) -> None:
+    for number, share in enumerate((0.5, 0.75)):
+        losses, features = model.batch(number)
+        executor.add(losses, dict.fromkeys(losses, share), features)
+
+
+def _another_loss(model: Model, executor: Executor) -> None:
+    losses, features = model.batch(0)
+    executor.add(losses, None, features)
+    executor.combine()
+    executor.backward(sum(model.batch(0)[0].values(), torch.zeros(())))
+
+
+def _a_number(model: Model, executor: Executor) -> None:
+    losses, features = model.batch(0)
+    executor.add(losses, None, features)
+    executor.backward(executor.combine().objective.item())  # type: ignore[arg-type]
+
+
+ORDERS: dict[str, tuple[Callable[[Model, Executor], None], str]] = {
+    "backward-first": (_backward_first, "`combine` comes before `backward`"),
+    "combine-twice": (_combine_twice, "combined but not written"),
+    "no-backward": (_no_backward, "combined but not written"),
+    "twice-in-a-step": (_twice_in_a_step, "task 'a' is in this step already"),
+    "shares-of-more-than-all": (_shares_of_more_than_all, "task 'a' is in this step already"),
+    "another-loss": (_another_loss, "takes the objective .* found another tensor"),
+    "a-number": (_a_number, "takes the objective .* found float"),
+}
+
+
+@pytest.mark.parametrize(("misuse", "said"), ORDERS.values(), ids=ORDERS)
+@pytest.mark.parametrize("kind", ["loss", "loss-looked-at", "gramian", "gramian-of-last-layer", "jacobian"])
+def test_calls_in_the_wrong_order(kind: str, misuse: Callable[[Model, Executor], None], said: str) -> None:
+    model = Model()
+    executor = made(model, kind)[1]
+    with pytest.raises(UserError, match=said):
+        misuse(model, executor)
+    if not kind.startswith("loss"):
+        executor.setup.weighting.num_calls *= 0  # type: ignore[operator]
+    as_if_nothing_had_been(model, executor, kind)
+
+
+def test_backward_twice() -> None:
+    model = Model()
+    with pytest.raises(UserError, match="`combine` comes before `backward`"):
+        _backward_twice(model, made(model, "gramian")[1])
+    assert not any(value is not None for value in model.gradients().values())
+
+
+# -- exceptions --------------------------------------------------------------------------------------------------------
+class Interrupted(torch.autograd.Function):
+    """Nothing, with an exception in the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Tensor:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("place", ["first", "second", "outside"])
+@every_kind
+def test_an_exception_in_mid_step_leaves_nothing(kind: str, place: str) -> None:
+    model = Model()
+    executor = made(model, kind)[1]
+    for number in range(2):
+        losses, features = model.batch(number)
+        if place == ("first", "second")[number]:
+            losses["b"] = Interrupted.apply(losses["b"])
+        try:
+            executor.add(losses, None, features)
+            found = executor.combine(last=number == 1)
+            if place == "outside" and number == 1:
+                break
+            executor.backward(found.objective)
+        except KeyboardInterrupt:
+            break
+    else:
+        pytest.fail("not interrupted")
+    if place == "outside":
+        with pytest.raises(UserError, match="combined but not written"):
+            executor.add(model.batch(2)[0], None, model.batch(2)[1])
+        if not kind.startswith("loss"):
+            executor.setup.weighting.num_calls *= 0  # type: ignore[operator]
+    as_if_nothing_had_been(model, executor, kind)
+
+
+def test_an_exception_while_gradients_are_written_leaves_none() -> None:
+    model = Model()
+    executor = executor_of(model, Ones("abc"))
+    losses, _ = model.batch(0)
+    executor.add(losses)
+    found, write = executor.combine(), executor.setup.writer.write_mean
+
+    def interrupted(*arguments: Any) -> None:
+        write(*arguments)
+        raise KeyboardInterrupt
+
+    executor.setup.writer.write_mean = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        executor.backward(found.objective)
+    assert not any(value is not None for value in model.gradients().values())
+
+
+# -- copies and companions ---------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))], ids=["copy", "pickle"])
+@pytest.mark.parametrize("kind", ["loss-looked-at", "gramian-kept", "gramian-of-features", "jacobian"])
+def test_copied_with_its_model_it_goes_on_alike(kind: str, copied: Callable[[Any], Any]) -> None:
+    model = Model()
+    executor = made(model, kind)[1]
+    step(executor, model.batch(0))
+    executor.add(model.batch(1)[0], None, model.batch(1)[1])  # a step under way is not copied
+    executor.discard()
+    twin, twin_executor = copied((model, executor))
+    for some, its in ((model, executor), (twin, twin_executor)):
+        some.zero_grad()
+        step(its, some.batch(2))
+    assert_same(twin.gradients(), model.gradients(), 0, 0)
+    assert twin_executor.state_dict() == executor.state_dict()
+
+
+@pytest.mark.parametrize("kind", ["loss", "gramian"])
+def test_copied_without_its_model_it_says_so(kind: str) -> None:
+    model = Model()
+    executor = made(model, kind)[1]
+    step(executor, model.batch(0))
+    executor.add(model.batch(1)[0])
+    with pytest.raises(UserError, match="the executor is a copy"):
+        copy.deepcopy(executor).add(model.batch(2)[0])
+
+
+def test_two_executors_on_one_model_add_up() -> None:
+    model, twin = Model("abcd"), Model("abcd")
+    own = {task: list(head.parameters()) for task, head in model.heads.items()}
+    shared = list(model.encoder.parameters())
+    one = Executor(UPGrad("ab"), shared, {task: own[task] for task in "ab"})
+    other = Executor(EqualWeighting("cd"), shared, {task: own[task] for task in "cd"})
+    step(one, model.batch(0, "ab"))
+    step(other, model.batch(0, "cd"))
+    step(
+        Executor(UPGrad("ab"), twin.encoder.parameters(), {t: twin.heads[t].parameters() for t in "ab"}),
+        twin.batch(0, "ab"),
+    )
+    sum(twin.batch(0, "cd")[0].values(), torch.zeros(())).backward()  # type: ignore[no-untyped-call]
+    assert_same(model.gradients(), twin.gradients())
+
+
+# -- hooks -------------------------------------------------------------------------------------------------------------
+@every_kind
+def test_post_accumulate_hooks_are_called_once_for_each_gradient(kind: str) -> None:
+    model, called = Model(), []
+    model.heads["a"].register_parameter("spare", torch.nn.Parameter(torch.ones(2, dtype=torch.float64)))
+    for name, parameter in model.named_parameters():
+        parameter.register_post_accumulate_grad_hook(lambda p, name=name: called.append((name, p.grad.clone())))
+    step(made(model, kind)[1], model.batch(0))
+    assert_same(dict(called), {name: grad for name, grad in model.gradients().items() if grad is not None}, 0, 0)
+    assert len(called) == len(dict(called))
+
+
+@pytest.mark.parametrize("kind", ["loss", "gramian", "jacobian", "gramian-of-features"])
+def test_an_optimizer_in_the_backward_pass(kind: str) -> None:
+    model, twin = Model(), Model()
+    for parameter in model.parameters():
+        updates = torch.optim.SGD([parameter], 0.1, momentum=0.9)
+
+        def update(parameter: Tensor, updates: torch.optim.SGD = updates) -> None:
+            updates.step()
+            updates.zero_grad()
+
+        parameter.register_post_accumulate_grad_hook(update)
+    optimizer = torch.optim.SGD(twin.parameters(), 0.1, momentum=0.9)
+    executor, twin_executor = made(model, kind)[1], made(twin, kind)[1]
+    for number in range(3):
+        step(executor, model.batch(number))
+        step(twin_executor, twin.batch(number))
+        optimizer.step()
+        optimizer.zero_grad()
+    assert_same(model.state_dict(), twin.state_dict())
+
+
+@pytest.mark.parametrize("kind", ["gramian", "jacobian", "gramian-of-features"])
+def test_hooks_are_not_called_on_a_step_that_is_taken_back(kind: str) -> None:
+    model, called = Model(), []
+    for parameter in model.parameters():
+        parameter.register_post_accumulate_grad_hook(called.append)
+    losses, features = model.batch(0)
+    step(made(model, kind)[1], (losses | {"b": losses["b"] * torch.nan}, features))
+    assert not called
+
+
+def test_hooks_of_tensors_and_modules_see_each_task() -> None:
+    model, called = Model(), []
+    model.encoder[0].weight.register_hook(lambda gradient: called.append("parameter") or gradient / 2)
+    model.encoder[2].register_full_backward_hook(lambda *arguments: called.append("module"))
+    step(executor_of(model, Ones("abc")), model.batch(0))
+    assert sorted(called) == ["module"] * 3 + ["parameter"] * 3
+    twin = Model()
+    step(executor_of(twin, Ones("abc")), twin.batch(0))
+    torch.testing.assert_close(model.encoder[0].weight.grad, twin.encoder[0].weight.grad / 2)
