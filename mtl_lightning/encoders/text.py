@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -11,11 +11,16 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from mtl_lightning.encoders.base import InputProcessor
+from mtl_lightning.encoders.beginnings import Beginnings
 from mtl_lightning.encoders.words import Words, listed_words, split_words
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.padding import pad
 
 _CHARACTERS = 100  # more than a token has
+_COUNTED = (
+    100_000  # characters of a text up to which the tokens that are cut off are counted, beyond they are estimated
+)
+_PORTION = 1_000_000  # characters that are tokenised at once, which takes some 400 MB
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -24,7 +29,7 @@ class TextProcessor(InputProcessor):
 
     ``tokens`` is a list of words; a string is split into words first. The first sub-word of each word is where its
     label is read; words that do not fit into ``max_length`` are cut off. A text, or a word, that is empty or white
-    space is refused.
+    space is refused. Of a long text only the beginning is tokenised, where that is sure to give the same tokens.
 
     Args:
         tokenizer: A fast tokenizer of transformers.
@@ -47,6 +52,7 @@ class TextProcessor(InputProcessor):
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.split = split
+        self._beginnings = Beginnings(tokenizer)
 
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
         if ("tokens" in columns) == ("text" in columns) or ("tokens" in columns and "text_pair" in columns):
@@ -82,26 +88,100 @@ class TextProcessor(InputProcessor):
         return words
 
     def _encode_texts(self, *sides: list[str]) -> dict[str, list[Any]]:
-        short = sides
-        if len(sides) > 1:  # of which the tokenizer combines all parts of one that are cut off with all of the other
-            short = tuple([text[: _CHARACTERS * self.max_length] for text in side] for side in sides)
-        encoded = self.tokenizer(*short, truncation=True, max_length=self.max_length)
-        lost = [0] * len(sides[0])
-        if cut := [i for i, encoding in enumerate(encoded.encodings) if encoding.overflowing]:
-            whole = self.tokenizer(*([side[i] for i in cut] for side in sides), verbose=False)
-            for i, tokens in zip(cut, whole["input_ids"], strict=True):
-                lost[i] = len(tokens) - self.max_length
+        texts = list(zip(*sides, strict=True))
+        short = [self._shortened(pair) for pair in texts]
+        return _joined(self._encode_some(texts[part], short[part]) for part in _portions(short))
+
+    def _encode_some(self, texts: list[tuple[str, ...]], short: list[tuple[str, ...]]) -> dict[str, list[Any]]:
+        encoded = self.tokenizer(*_columns(short), truncation=True, max_length=self.max_length)
+        lost = [0] * len(texts)
+        cut = [i for i, encoding in enumerate(encoded.encodings) if encoding.overflowing]
+        counted = [texts[i] if _size(texts[i]) <= _COUNTED else short[i] for i in cut]
+        for part in _portions(counted):
+            whole = self.tokenizer(*_columns(counted[part]), verbose=False)
+            for i, known, tokens in zip(cut[part], counted[part], whole["input_ids"], strict=True):
+                special = self.tokenizer.num_special_tokens_to_add(pair=len(known) > 1)
+                number = (len(tokens) - special) * _size(texts[i]) / _size(known)
+                lost[i] = round(number) + special - self.max_length
         return {**encoded.data, "lost": lost}
 
+    def _shortened(self, texts: tuple[str, ...]) -> tuple[str, ...]:
+        """Beginnings that have the same tokens up to ``max_length``.
+
+        Of an odd number of tokens that two texts share, the one with more tokens keeps one more: where each of them
+        is too long alone, both are read to their ends to find out which it is.
+        """
+        short = tuple(self._beginnings.of(text, self.max_length) for text in texts)
+        if len(texts) == 1:
+            return short
+        room = self.max_length - self.tokenizer.num_special_tokens_to_add(pair=True)
+        if short != texts and room % 2 and all(self._num_tokens(text) > room for text in short):
+            first, second = map(self._num_tokens, texts)
+            return self._ordered(texts, short, longer=0 if first > second else 1)
+        # The tokenizer combines all parts of one that are cut off with all of the other.
+        return tuple(text[: _CHARACTERS * self.max_length] for text in short)
+
+    def _ordered(self, texts: tuple[str, ...], short: tuple[str, ...], longer: int) -> tuple[str, ...]:
+        """Beginnings of two texts, of which the longer one has more tokens as well."""
+        found = list(short)
+        found[longer] = self._beginnings.of(texts[longer], max(self.max_length, self._num_tokens(short[1 - longer])))
+        return tuple(found)
+
+    def _num_tokens(self, text: str) -> int:
+        return len(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
     def _encode_words(self, words: list[list[str]]) -> dict[str, list[Any]]:
+        counts = [len(sentence) for sentence in words]
+        short = [self._first_words(sentence) for sentence in words]
+        return _joined(self._encode_some_words(short[part], counts[part]) for part in _portions(short))
+
+    def _first_words(self, words: list[str]) -> list[str]:
+        """The words whose tokens may be kept; each gives its own, whatever comes after it."""
+        number = self.max_length + 1
+        while number < len(words):
+            first = [self._beginnings.of(word, self.max_length) for word in words[:number]]
+            encoded = self.tokenizer(first, is_split_into_words=True, add_special_tokens=False, verbose=False)
+            if len(encoded["input_ids"]) > self.max_length:
+                return first
+            number *= 2
+        return [self._beginnings.of(word, self.max_length) for word in words]
+
+    def _encode_some_words(self, words: list[list[str]], counts: list[int]) -> dict[str, list[Any]]:
         encoded = self.tokenizer(words, is_split_into_words=True, truncation=True, max_length=self.max_length)
         starts = [
-            _word_starts(encoded.word_ids(i), len(sentence), truncated=bool(encoded.encodings[i].overflowing))
-            for i, sentence in enumerate(words)
+            _word_starts(encoded.word_ids(i), count, truncated=bool(encoded.encodings[i].overflowing))
+            for i, count in enumerate(counts)
         ]
-        counts = [len(sentence) for sentence in words]
         lost = [count - len(kept) for count, kept in zip(counts, starts, strict=True)]
         return {**encoded.data, "word_starts": starts, "num_words": counts, "lost": lost}
+
+
+def _size(texts: Sequence[str]) -> int:
+    return sum(map(len, texts))
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> Iterator[list[str]]:
+    return (list(column) for column in zip(*rows, strict=True))
+
+
+def _portions(rows: Sequence[Sequence[str]]) -> Iterator[slice]:
+    """Stretches of rows that are tokenised at once: all but the first one of each within the number of characters."""
+    start, size = 0, 0
+    for i, texts in enumerate(rows):
+        size += _size(texts)
+        if size > _PORTION and i > start:
+            yield slice(start, i)
+            start, size = i, _size(texts)
+    if start < len(rows):
+        yield slice(start, len(rows))
+
+
+def _joined(portions: Iterator[dict[str, list[Any]]]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for portion in portions:
+        for name, values in portion.items():
+            found.setdefault(name, []).extend(values)
+    return found
 
 
 def _texts(name: str, values: Sequence[Any]) -> list[str]:
