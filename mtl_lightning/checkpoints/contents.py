@@ -8,6 +8,9 @@ from typing import Any
 from mtl_lightning.checkpoints.io import CHECKPOINT_KEY, AtomicCheckpointIO
 from mtl_lightning.errors import UserError
 
+_TAKEN = ("seed_everything", "name", "model", "data")
+"""What evaluation and prediction take of a configuration."""
+
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Reads a checkpoint of this project.
@@ -39,7 +42,9 @@ def checkpoint_config(path: Path, stack: ExitStack) -> dict[str, Any]:
     """
     folder = Path(stack.enter_context(TemporaryDirectory(prefix="mtl_lightning-")))
     saved = read_checkpoint(path)[CHECKPOINT_KEY]
-    config = {key: saved["config"][key] for key in ("seed_everything", "name", "model", "data")}
+    config = {
+        key: saved["config"][key] for key in ("seed_everything", "name", "model", "data") if key in saved["config"]
+    }
     for name, adapted in saved["tasks"].items():
         config["model"]["tasks"][name].setdefault("init_args", {}).update(adapted)
     for name, text in saved["assets"]["files"].items():

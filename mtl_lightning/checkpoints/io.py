@@ -1,18 +1,23 @@
 """How checkpoints reach the disk, whole or not at all, and how they are read."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
+from lightning.fabric.utilities.cloud_io import get_filesystem
 from lightning.fabric.utilities.types import _PATH
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from mtl_lightning.checkpoints.archive import ArchiveError, check_archive
+from mtl_lightning.checkpoints.shapes import CHECKPOINT_KEY, check_shape
 from mtl_lightning.errors import UserError
 
-CHECKPOINT_KEY = "mtl_lightning"
-"""Under which a checkpoint keeps what is ours."""
+__all__ = ["CHECKPOINT_KEY", "AtomicCheckpointIO"]
+
+_CODE = re.compile(r"Unsupported global: GLOBAL (\S+)|Trying to load unsupported GLOBAL (\S+)")
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -42,16 +47,43 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(
         self, path: _PATH, map_location: Callable[..., Any] | None = None, weights_only: bool | None = True
     ) -> dict[str, Any]:
-        """Reads a checkpoint of this project onto the host.
+        """Reads a checkpoint of this project onto the host, and compares it with its checksums.
 
         Raises:
             UserError: If it is broken or foreign.
         """
         try:
-            checkpoint = super().load_checkpoint(path, weights_only=weights_only)
+            with _opened(path) as file:
+                check_archive(file)
+                file.seek(0)
+                checkpoint: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=weights_only)
+        except UserError:
+            raise
         except Exception as error:  # of bytes that are no checkpoint, unpickling may raise anything
-            reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-            raise UserError(f"{path} is not a readable checkpoint ({reason}); is it complete?") from error
-        if not isinstance(checkpoint, dict) or CHECKPOINT_KEY not in checkpoint:
-            raise UserError(f"{path} was not written by mtl_lightning")
+            raise UserError(f"{path} is not a readable checkpoint ({_reason(error)}); is it complete?") from error
+        try:
+            check_shape(checkpoint)
+        except UserError as error:
+            raise UserError(f"{path} {error}") from error
         return checkpoint
+
+
+def _opened(path: _PATH) -> IO[bytes]:
+    if "://" in str(path):
+        remote: IO[bytes] = get_filesystem(path).open(str(path), "rb")
+        return remote
+    if Path(path).is_dir():
+        raise UserError(f"{path} is a folder; name the checkpoint in it")
+    if Path(path).exists() and not Path(path).is_file():
+        raise UserError(f"{path} is not a readable checkpoint: it is no file")  # a pipe may never end
+    return open(path, "rb")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ArchiveError):
+        return str(error)
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if code := _CODE.search(str(error)):
+        return f"it holds code, which is not run: {next(filter(None, code.groups()))[:80]}"
+    return str(error).splitlines()[0][:120] if str(error) else type(error).__name__

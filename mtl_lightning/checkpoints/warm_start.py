@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from mtl_lightning.checkpoints.io import CHECKPOINT_KEY, AtomicCheckpointIO
+from mtl_lightning.checkpoints.shapes import kind_of
 from mtl_lightning.encoders import Encoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.tasks import Task
@@ -56,11 +57,12 @@ def warm_start(path: Path, state: State, encoder: Encoder, tasks: Mapping[str, T
 def _encoder(path: Path, trained: State, state: State) -> tuple[dict[str, Tensor], dict[str, str]]:
     own, found = _under("encoder.", state), _under("encoder.", trained)
     for name in own:
-        if name in found and found[name].shape != own[name].shape:
-            raise UserError(
-                f"init_from: {name} has the shape {list(found[name].shape)} in {path}, here {list(own[name].shape)}; "
-                "give model.encoder the settings of that run"
+        if name in found and not _fits(own, name, found[name]):
+            there, here = _described(found[name]), _described(own[name])
+            what = next(
+                f"{key} {there[key]} in {path}, here {here.get(key)}" for key in there if there[key] != here.get(key)
             )
+            raise UserError(f"init_from: {name} has the {what}; give model.encoder the settings of that run")
     taken = {name: value for name, value in found.items() if name in own}
     if own and not taken:
         raise UserError(f"init_from: the encoder in {path} is another one: no parameter of it is called as one here")
@@ -83,10 +85,23 @@ def _under(start: str, state: State) -> dict[str, Tensor]:
     return {name: value for name, value in state.items() if name.startswith(start)}
 
 
-def _fits(state: State, name: str, value: Tensor) -> bool:
-    return name in state and state[name].shape == value.shape
+def _fits(state: State, name: str, value: Any) -> bool:
+    """Whether a state has something of that name and form; an extra state may be anything."""
+    own = state.get(name)
+    if not isinstance(own, Tensor) or not isinstance(value, Tensor):
+        return own is not None and type(own) is type(value)
+    return own.shape == value.shape and kind_of(own) == kind_of(value)
+
+
+def _described(value: Any) -> dict[str, str]:
+    if isinstance(value, Tensor):
+        return {"shape": str(list(value.shape)), "type": kind_of(value)}
+    return {"type": type(value).__name__}
 
 
 def _counted(taken: State, own: State) -> str:
-    number = sum(value.numel() for value in taken.values())
-    return f"{number:,} of {sum(value.numel() for value in own.values()):,} parameters"
+    return f"{_size(taken):,} of {_size(own):,} parameters"
+
+
+def _size(state: State) -> int:
+    return sum(value.numel() for value in state.values() if isinstance(value, Tensor))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from mtl_lightning.checkpoints import find_checkpoint
+from mtl_lightning.checkpoints.shapes import kind_of
 from mtl_lightning.errors import UserError
 from mtl_lightning.training.starting import take_over
 
@@ -117,8 +118,12 @@ def choose_weights(checkpoint: dict[str, Any], callbacks: Sequence[Callback]) ->
 
 def _differences(own: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
     for name, value in other.items():
-        if name in own and isinstance(value, Tensor) and value.shape != own[name].shape:
+        if not isinstance(value, Tensor) or not isinstance(own.get(name), Tensor):
+            continue
+        if value.shape != own[name].shape:
             yield f"`{name}` is {list(value.shape)} there, {list(own[name].shape)} here"
+        if kind_of(value) != kind_of(own[name]):
+            yield f"`{name}` holds {kind_of(value)} there, {kind_of(own[name])} here"
     missing, more = [n for n in own if n not in other], [n for n in other if n not in own]
     for names, what in ((missing, "it lacks"), (more, "it has")):
         if names:

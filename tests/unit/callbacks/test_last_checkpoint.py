@@ -21,6 +21,7 @@ from mtl_lightning.errors import UserError
 from mtl_lightning.tasks import Regression
 from mtl_lightning.training.module import MultiTaskModule
 
+WHOLE = {"mtl_lightning": {"tasks": {}, "assets": {"files": {}, "init_args": {}}}, "state_dict": {}}
 QUIET = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary"), False)
 
 
@@ -128,7 +129,7 @@ def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
 # -- whole or not at all -----------------------------------------------------------------------------------------------
 def test_an_interrupted_write_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "last.ckpt"
-    AtomicCheckpointIO().save_checkpoint({"mtl_lightning": 1}, path)
+    AtomicCheckpointIO().save_checkpoint(WHOLE, path)
 
     def half(checkpoint: Any, file: Any) -> None:
         file.write(b"half")
@@ -137,7 +138,7 @@ def test_an_interrupted_write_leaves_the_old_checkpoint(tmp_path: Path, monkeypa
     monkeypatch.setattr(torch, "save", half)
     with pytest.raises(KeyboardInterrupt):
         AtomicCheckpointIO().save_checkpoint({"mtl_lightning": 2}, path)
-    assert AtomicCheckpointIO().load_checkpoint(path) == {"mtl_lightning": 1}
+    assert AtomicCheckpointIO().load_checkpoint(path) == WHOLE
     assert [each.name for each in tmp_path.iterdir()] == ["last.ckpt"]
 
 
