@@ -160,9 +160,9 @@ class FeatureProducts:
         self._batch.append(task)
 
     def end_batch(self) -> None:
-        """Multiplies the gradients of one batch."""
+        """Multiplies the gradients of one batch, exactly: they do not last until somebody can look at the products."""
         if self._batch:
-            products = gramian_on_device(self._rows[: len(self._batch)])
+            products = exact_gramian(self._rows[: len(self._batch)])
             places = torch.tensor([self._places[task] for task in self._batch]).to(products.device, non_blocking=True)
             total = products.new_zeros(self.num_tasks, self.num_tasks)
             total[places.unsqueeze(1), places] = products

@@ -10,9 +10,11 @@ from torch import Tensor
 from mtl_lightning.errors import UserError
 from mtl_lightning.weighting.base import GramianWeighting
 from mtl_lightning.weighting.solvers import Array, SolverError, normalise, scatter
-from mtl_lightning.weighting.spectrum import ROUNDING, principal_components
+from mtl_lightning.weighting.spectrum import principal_components
 
 ScaleMode = Literal["min", "median", "rmse"]
+
+_WELL_CONDITIONED = 1e-6
 
 
 class AlignedMTL(GramianWeighting):
@@ -68,7 +70,7 @@ def singular_vectors(cosines: Array, norms: Array) -> tuple[Array, Array]:
         norms: Of the gradients, positive [A].
     """
     squares, left = np.linalg.eigh(cosines * norms * norms[:, None])
-    if squares[0] > ROUNDING * len(norms) * squares[-1]:
+    if squares[0] > _WELL_CONDITIONED * len(norms) * squares[-1]:
         return left[:, ::-1], np.sqrt(squares[::-1])
     values, vectors = principal_components(cosines)
     full_vectors, graded, none = 0, 2, 3

@@ -13,7 +13,9 @@ class DualProj(GramianWeighting):
 
     Reference: Lopez-Paz and Ranzato, "Gradient Episodic Memory for Continual Learning" (NeurIPS 2017), section 3.
     Difference: there the gradient of the task being learned is projected, and those of past tasks constrain it; here it
-    is the mean over tasks, and all constrain it. No margin is added to the solution of the dual problem.
+    is the mean over tasks, and all constrain it. No margin is added to the solution of the dual problem. Gradients that
+    cancel out to within 0.006 degrees count as opposite, as float32 cannot combine them; see
+    :func:`.solvers.project_on_dual_cone`.
 
     Args:
         tasks: Names of the K tasks.

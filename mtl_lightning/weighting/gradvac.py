@@ -13,6 +13,8 @@ from mtl_lightning.weighting.pcgrad import random_orders
 from mtl_lightning.weighting.solvers import Array, normalise, scatter
 from mtl_lightning.weighting.spectrum import ROUNDING
 
+_LARGEST_TARGET = 1 - 1e-6
+
 
 class GradVac(GramianWeighting):
     r"""Turns each gradient towards the others until it is as similar to them as it usually was, and sums.
@@ -78,7 +80,7 @@ def vaccinate(cosines: Array, orders: NDArray[np.intp], targets: Array, beta: fl
         lengths = np.sqrt(np.maximum((coefficients * products).sum(1), 0.0))
         alive = lengths > ROUNDING**0.5
         cosine = np.clip(products[rows, others] / np.where(alive, lengths, 1.0), -1.0, 1.0)
-        reached = np.minimum(target, 1 - ROUNDING)
+        reached = np.minimum(target, _LARGEST_TARGET)
         turn = lengths * (reached * np.sqrt((1 - cosine**2) / (1 - reached**2)) - cosine)
         turn[(cosine >= reached) | ~alive] = 0.0
         coefficients[rows, others] += turn

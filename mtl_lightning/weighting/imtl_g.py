@@ -5,7 +5,9 @@ from torch import Tensor
 
 from mtl_lightning.weighting.base import GramianWeighting
 from mtl_lightning.weighting.solvers import Array, normalise, scatter
-from mtl_lightning.weighting.spectrum import ROUNDING, equal_projections
+from mtl_lightning.weighting.spectrum import equal_projections
+
+_SMALLEST_SUM = 1e-6
 
 
 class IMTLG(GramianWeighting):
@@ -38,5 +40,5 @@ def impartial_weights(cosines: Array, norms: Array) -> Array:
     """
     coefficients = equal_projections(cosines)
     weights: Array = norms.min(initial=np.inf) / norms * (1.0 if coefficients is None else coefficients)
-    weights /= max(abs(weights.sum()), ROUNDING * np.abs(weights).sum())
+    weights /= max(abs(weights.sum()), _SMALLEST_SUM * np.abs(weights).sum())
     return weights

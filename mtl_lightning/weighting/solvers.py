@@ -22,6 +22,9 @@ _SMALLEST_EIGENVALUE = 1e-8
 _NEWTON_STEPS = 500
 _STEP_SIZES = 0.5 ** np.arange(60)
 _LARGEST_CUT = 0.99
+_LARGEST_SUM = 1e4
+"""What the weights of unit directions may sum to in a combination that is computed in float32; see
+``project_on_dual_cone``."""
 
 
 class SolverError(RuntimeError):
@@ -96,14 +99,26 @@ def nonnegative_least_squares(columns: Array, target: Array) -> Array:
 def project_on_dual_cone(rows: Array, vector: Array) -> Array:
     r"""What brings a vector to the nearest point of the dual cone :math:`\{d : \langle b_i, d \rangle \ge 0\}`.
 
+    Directions that nearly cancel out make a cone so thin that its points take weights without bound. But gradients are
+    combined in float32, which is known to 6e-8 of the sum of the weights, so that such a point hurts tasks once it is
+    computed. Therefore weights are exact as long as they sum to at most :math:`S = 10^4`: two directions may be within
+    0.006 degrees of opposite. Beyond, they are those for which :math:`|d|^2 + |x|^2 / S^2` is least. None is then
+    larger than S / 2, and :math:`\langle b_i, d \rangle \ge -x_i / S^2 \ge -5 \cdot 10^{-5}`: nearly opposite
+    directions count as opposite, and what is left is orthogonal to them.
+
     Args:
         rows: The b_i, of norm 1, as columns [R, A].
         vector: What to project, of norm about 1 [R].
 
     Returns:
-        Weights of the b_i, not negative, whose combination is to be added [A].
+        Weights x of the b_i, not negative, whose combination is to be added [A].
     """
-    return nonnegative_least_squares(rows, -vector)
+    weights = nonnegative_least_squares(rows, -vector)
+    if weights.sum() <= _LARGEST_SUM:
+        return weights
+    num_rows = rows.shape[1]
+    bounded = np.vstack([rows, np.eye(num_rows) / _LARGEST_SUM])
+    return nonnegative_least_squares(bounded, np.append(-vector, np.zeros(num_rows)))
 
 
 def min_norm_point(points: Array, sizes: Array) -> Array:

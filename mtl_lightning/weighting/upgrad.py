@@ -19,7 +19,8 @@ class UPGrad(GramianWeighting):
 
     Reference: Quinton and Rey, "Jacobian Descent for Multi-Objective Optimization" (2024), equation 3 and proposition
     1. Difference: none. The projections are exact at any ratio of norms; the authors' library, which adds 1e-4 of the
-    Gramian's trace to its diagonal, hurts tasks where norms differ much.
+    Gramian's trace to its diagonal, hurts tasks where norms differ much. Gradients that cancel out to within 0.006
+    degrees count as opposite, as float32 cannot combine them; see :func:`.solvers.project_on_dual_cone`.
 
     Args:
         tasks: Names of the K tasks.
