@@ -1,5 +1,6 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python
+WHEELS = $(addprefix --only-binary ,matplotlib numpy pandas pyyaml scikit-learn scipy statsmodels)
 PUBLIC = weighting sharing tasks encoders data data.schedules training.module training.evaluation backward optim callbacks cli.trainer compare compare.statistics compare.report testing
 
 help:  ## say what there is
@@ -21,6 +22,12 @@ check:  ## lint, formatting and types
 test:  ## all tests
 	$(PYTHON) -m pytest
 
+lowest:  ## all tests on the oldest releases that pyproject.toml allows, in an environment of its own: build/lowest
+	$(PYTHON) -m venv build/lowest
+	build/lowest/bin/pip install --quiet uv
+	build/lowest/bin/uv pip install --python build/lowest/bin/python --resolution lowest-direct $(WHEELS) -e '.[dev]'
+	build/lowest/bin/python -m pytest -W default::DeprecationWarning  # old releases use what newer ones deprecate
+
 rooms:  ## the package's rooms, the imports between them, and circles
 	$(PYTHON) -m tests.rooms
 
@@ -30,4 +37,4 @@ benchmark:  ## speed and memory: a table, and build/benchmark.json
 docs:  ## the reference of the public interfaces, in build/docs
 	$(PYTHON) -m pdoc --docformat google --output-directory build/docs $(addprefix mtl_lightning.,$(PUBLIC))
 
-.PHONY: help setup format check test rooms benchmark docs
+.PHONY: help setup format check test lowest rooms benchmark docs

@@ -156,3 +156,7 @@ class TestCosts:
         assert found.loc["equal"].tolist() == [0.25, 0.25, 5, 2, 0, 0, 1]
         assert found.loc[SINGLE_TASK, ["cosine", "conflicting", "skipped_steps"]].isna().all()
         assert found.loc[SINGLE_TASK, "solver"] == 1
+
+    def test_a_contestant_without_runs_has_no_broken_ones(self) -> None:
+        found = conflicts(evidence(runs=table("runs", [run("equal", 0, "failed")]))).set_index("contestant")
+        assert found["failed"].tolist() == [1, 0] and found["timeout"].tolist() == [0, 0]

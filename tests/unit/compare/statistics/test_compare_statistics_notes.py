@@ -4,7 +4,7 @@ import dataclasses
 
 import pandas as pd
 import pytest
-from compare_statistics_data import EVIDENCE, METRICS, NAMES, NAN, evidence_of, run, table, without
+from compare_statistics_data import EVIDENCE, METRICS, NAMES, NAN, evidence_of, only, run, table, without
 
 from mtl_lightning.compare.evidence import Evidence
 from mtl_lightning.compare.statistics import summarise
@@ -58,6 +58,12 @@ class TestNotes:
 
     def test_of_complete_evidence_complain_of_nothing(self) -> None:
         assert len(summarise(EVIDENCE["full"]).notes) == 3  # on ranks, critical difference and correction
+
+    def test_speak_of_a_critical_difference_where_there_can_be_one(self) -> None:
+        for found in (EVIDENCE["full"], EVIDENCE["two seeds"], only(["equal", "upgrad"])):
+            assert "The critical difference" in notes(found)
+        for name in ("one seed", "one contestant", "single task alone", "nothing finished", "no seeds"):
+            assert "The critical difference" not in notes(EVIDENCE[name]), name
 
     def test_say_that_validation_scores_are_too_high(self) -> None:
         assert "validation split" in notes(dataclasses.replace(EVIDENCE["full"], split="val"))
