@@ -109,8 +109,9 @@ class TestPairedTest:
         assert found.num_seeds.tolist() == [num_seeds]
         assert np.isnan(found.low[0]) == (num_seeds < 2)
 
-    def test_identical_runs_do_not_differ(self) -> None:
-        found = one([0.91, 0.93, 0.92], [0.91, 0.93, 0.92])
+    @pytest.mark.parametrize("scores", [[0.91, 0.93, 0.92], [0.0, 0.0, 0.0]], ids=["scores", "zeros"])
+    def test_identical_runs_do_not_differ(self, scores: list[float]) -> None:
+        found = one(scores, scores)
         assert (found.p[0], found.difference[0], found.low[0], found.high[0], found.effect[0]) == (1, 0, 0, 0, 0)
 
     @pytest.mark.parametrize(("num_seeds", "p"), [(3, 0.25), (5, 0.0625), (6, 0.03125)])
