@@ -150,9 +150,8 @@ def _reader_left() -> bool:
 
 
 def _find_own_classes() -> None:
-    """Lets classes in the working directory be named in a config, as with ``python -m``."""
-    if not {"", os.getcwd()} & set(sys.path):
-        sys.path.insert(0, os.getcwd())
+    """Lets classes in the working directory be named in a config; files there never hide an installed package."""
+    sys.path[:] = [*(folder for folder in sys.path if folder not in ("", os.getcwd())), os.getcwd()]
 
 
 if __name__ == "__main__":

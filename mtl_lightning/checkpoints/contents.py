@@ -3,10 +3,11 @@
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 from mtl_lightning.checkpoints.io import CHECKPOINT_KEY, AtomicCheckpointIO
 from mtl_lightning.errors import UserError
+from mtl_lightning.trust.origin import own_places
 
 _TAKEN = ("seed_everything", "name", "model", "data")
 """What evaluation and prediction take of a configuration."""
@@ -24,14 +25,28 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def run_config(path: Path) -> dict[str, Any]:
+class Found(NamedTuple):
+    """The configuration inside a checkpoint.
+
+    Attributes:
+        config: All of it.
+        places: Where the packages were that it names, if the user's own run wrote it; see :func:`.own_places`.
+    """
+
+    config: dict[str, Any]
+    places: dict[str, str] | None
+
+
+def run_config(path: Path) -> Found:
     """The whole configuration of the run that wrote a checkpoint, as that run was given it."""
-    config: dict[str, Any] = read_checkpoint(path)[CHECKPOINT_KEY]["config"]
-    return config
+    saved = read_checkpoint(path)[CHECKPOINT_KEY]
+    return Found(saved["config"], own_places(saved))
 
 
-def checkpoint_config(path: Path, stack: ExitStack) -> dict[str, Any]:
-    """The configuration inside a checkpoint, with labels and tokenizer filled in.
+def checkpoint_config(path: Path, stack: ExitStack) -> Found:
+    """The configuration inside a checkpoint, with labels and tokenizer filled in, as far as a model predicts with it.
+
+    Optimizer and scheduler are left out: a model whose optimizer is not installed here predicts as well.
 
     Args:
         path: The checkpoint.
@@ -42,9 +57,10 @@ def checkpoint_config(path: Path, stack: ExitStack) -> dict[str, Any]:
     """
     folder = Path(stack.enter_context(TemporaryDirectory(prefix="mtl_lightning-")))
     saved = read_checkpoint(path)[CHECKPOINT_KEY]
-    config = {
-        key: saved["config"][key] for key in ("seed_everything", "name", "model", "data") if key in saved["config"]
-    }
+    places = own_places(saved)
+    config = {key: saved["config"][key] for key in _TAKEN if key in saved["config"]}
+    for name in ("optimizer", "lr_scheduler"):
+        config["model"].pop(name, None)
     for name, adapted in saved["tasks"].items():
         config["model"]["tasks"][name].setdefault("init_args", {}).update(adapted)
     for name, text in saved["assets"]["files"].items():
@@ -52,4 +68,4 @@ def checkpoint_config(path: Path, stack: ExitStack) -> dict[str, Any]:
     for name, value in saved["assets"]["init_args"].items():
         filled = value.replace("{folder}", str(folder)) if isinstance(value, str) else value
         config["model"]["encoder"].setdefault("init_args", {})[name] = filled
-    return config
+    return Found(config, places)

@@ -25,7 +25,8 @@ def with_base_config(given: Given, stack: ExitStack) -> Given:
         raise UserError(f"{given.command} needs `--ckpt_path` (a checkpoint suffices alone), or `--config` as well")
     path = find_checkpoint(expanded(checkpoint, "--ckpt_path"), given.get("name") or "run", last=False)
     found = replace(given, flags=(*given.flags, ("ckpt_path", str(path))))
-    return found.starting_from(f"the configuration in {path}", checkpoint_config(path, stack))
+    inside = checkpoint_config(path, stack)
+    return found.starting_from(str(path), inside.config, inside.places)
 
 
 def _with_that_of_a_run(given: Given) -> Given | None:
@@ -35,4 +36,5 @@ def _with_that_of_a_run(given: Given) -> Given | None:
         return None
     assert checkpoint is not None
     path = find_checkpoint(expanded(checkpoint, "--ckpt_path"), name or "run", last=True)
-    return given.starting_from(f"the configuration in {path}", run_config(path))
+    inside = run_config(path)
+    return given.starting_from(str(path), inside.config, inside.places)

@@ -108,8 +108,8 @@ def _classes_at(key: str) -> Classes:
 def _classes(hint: Any) -> Classes:
     """The classes that a type hint allows."""
     arguments = get_args(hint)
-    if get_origin(hint) is Callable:
-        return dict.fromkeys(_classes(arguments[1]), len(arguments[0]))
+    if get_origin(hint) is Callable and arguments:
+        return dict.fromkeys(_classes(arguments[1]), len(arguments[0]) if isinstance(arguments[0], list) else 0)
     if arguments:
         return _merged(_classes(argument) for argument in arguments)
     return {hint: 0} if isinstance(hint, type) and hint.__module__ not in ("builtins", "typing") else {}
@@ -125,7 +125,7 @@ def _merged(parts: Iterable[Classes]) -> Classes:
 
 def _known(bases: Iterable[type]) -> list[type]:
     """The classes and all that inherit from them, as far as they are imported."""
-    return [c for base in bases for c in (base, *_known(base.__subclasses__()))]
+    return [c for base in bases for c in (base, *_known(type.__subclasses__(base)))]
 
 
 def _hints(owner: type) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from mtl_lightning.callbacks import Interrupted
@@ -23,6 +24,7 @@ from mtl_lightning.cli.trainer import Trainer
 from mtl_lightning.data import MultiTaskDataModule
 from mtl_lightning.plugins import PLUGINS
 from mtl_lightning.training.module import MultiTaskModule
+from mtl_lightning.trust.imports import Imports
 
 COMMANDS = ("fit", "validate", "test", "predict")
 
@@ -49,6 +51,7 @@ def run(arguments: Sequence[str]) -> int:
                 return 0
             if not (help_all := "--help_all" in options):
                 found = with_base_config(given(command, options, os.environ), stack)
+                _forget_folder(found.imports)
             _run(found, help_all, stack)
         except Interrupted as interrupted:
             return interrupted.code
@@ -74,7 +77,17 @@ def _run(found: Given, help_all: bool, stack: ExitStack) -> None:
         load_from_checkpoint_support=False,
         args=_understood(found),
         stack=stack,
+        imports=found.imports,
     )
+
+
+def _forget_folder(imports: Imports) -> None:
+    """Takes the working directory out of where modules are looked for, unless the configuration names some in it.
+
+    Libraries look for packages that they can do without: a checkpoint could come with files of these names.
+    """
+    if not imports.may_be_in(Path.cwd()):
+        sys.path[:] = [folder for folder in sys.path if folder not in ("", os.getcwd())]
 
 
 def _understood(found: Given) -> dict[str, Any]:

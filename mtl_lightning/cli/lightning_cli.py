@@ -24,6 +24,8 @@ from mtl_lightning.cli.trainer import Trainer
 from mtl_lightning.cli.trainer_numbers import check_numbers
 from mtl_lightning.errors import UserError
 from mtl_lightning.training.strategies import refuse_other_starts
+from mtl_lightning.trust.imports import Imports
+from mtl_lightning.trust.parsing import guarded
 
 
 def start_of_run(config: Any, arguments: Sequence[str]) -> str:
@@ -45,11 +47,13 @@ class CLI(LightningCLI):
 
     Args:
         stack: Gives the run's folder back when it closes.
+        imports: What the configuration may import.
         settings: Of LightningCLI.
     """
 
-    def __init__(self, *classes: Any, stack: ExitStack, **settings: Any) -> None:
+    def __init__(self, *classes: Any, stack: ExitStack, imports: Imports, **settings: Any) -> None:
         self._stack = stack
+        self._imports = imports
         self._command = settings["args"]["command"]
         super().__init__(*classes, **settings)
 
@@ -103,7 +107,8 @@ class CLI(LightningCLI):
             if isinstance(value, str) or (isinstance(value, dict) and "class_path" in value)
         ]
         own.set_defaults({key: None for key in keys if is_class_default(own, key)})
-        self.config = parser.parse_args([args["command"], "--config", dump_yaml(config), *args["questions"]])
+        with guarded(self._imports):
+            self.config = parser.parse_args([args["command"], "--config", dump_yaml(config), *args["questions"]])
         sections = {"model": self._model_class, "data": self._datamodule_class, "trainer": self.trainer_class}
         for section, cls in {**sections, "checkpoint": BestCheckpoint}.items():
             refuse_null(cls, self.config[args["command"]][section], section)
@@ -145,7 +150,8 @@ class CLI(LightningCLI):
     def instantiate_classes(self) -> None:
         """Says in one line which argument a class refuses."""
         try:
-            super().instantiate_classes()
+            with guarded(self._imports):
+                super().instantiate_classes()
         except (ValueError, MisconfigurationException) as error:
             raise error if isinstance(error, UserError) else UserError(str(error)) from error
 

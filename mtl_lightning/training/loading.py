@@ -1,35 +1,55 @@
 """A trained model from a checkpoint alone."""
 
+from argparse import ArgumentError
+from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from jsonargparse import ArgumentParser
 
 from mtl_lightning.checkpoints import checkpoint_config, read_checkpoint
+from mtl_lightning.errors import UserError
 from mtl_lightning.paths import expanded
 from mtl_lightning.plugins import PLUGINS
 from mtl_lightning.training.module import MultiTaskModule
+from mtl_lightning.trust.imports import Imports
+from mtl_lightning.trust.parsing import guarded, refused
 
 
-def load(path: str | Path) -> MultiTaskModule:
+def load(path: str | Path, trust_classes: Collection[str] = ()) -> MultiTaskModule:
     """A trained model from a checkpoint alone, ready to predict.
 
     Args:
         path: A checkpoint that ``fit`` wrote.
+        trust_classes: Classes of your own, or the modules that they are in, that may be imported where somebody else
+            may have written the checkpoint; see SECURITY.md.
 
     Returns:
         The model in evaluation mode, on the CPU.
 
     Raises:
-        UserError: If the file is broken or foreign.
+        UserError: If the file is broken or foreign, or names a class that is not trusted.
     """
     assert PLUGINS, "short class names are looked up among what is imported"
     path = expanded(str(path))
     with ExitStack() as stack:
-        config = checkpoint_config(Path(path), stack)
-        parser = ArgumentParser(exit_on_error=False)
-        parser.add_class_arguments(MultiTaskModule, "model")
-        model: MultiTaskModule = parser.instantiate(parser.parse_object({"model": config["model"]}))["model"]
+        config, places = checkpoint_config(Path(path), stack)
+        model = _made(config["model"], Imports(path, places, trust_classes, "trust_classes=['{}']"))
     model.build()
     model.load_state_dict(read_checkpoint(Path(path))["state_dict"])
     return model.eval()
+
+
+def _made(config: dict[str, Any], imports: Imports) -> MultiTaskModule:
+    """The model that a configuration describes."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(MultiTaskModule, "model")
+    with guarded(imports):
+        try:
+            model: MultiTaskModule = parser.instantiate(parser.parse_object({"model": config}))["model"]
+        except (ArgumentError, ValueError) as error:
+            if (said := refused(str(error))) is None:
+                raise
+            raise UserError(f"model: {said}") from error
+    return model

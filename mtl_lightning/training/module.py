@@ -40,6 +40,7 @@ from mtl_lightning.training.step_log import StepLog
 from mtl_lightning.training.strategies import refuse_split_model
 from mtl_lightning.training.task_names import check_task_names
 from mtl_lightning.training.trained import TrainedParameters
+from mtl_lightning.trust.origin import signed
 from mtl_lightning.weighting import EqualWeighting, Weighting
 
 
@@ -256,7 +257,7 @@ class MultiTaskModule(EvaluatedModule):
         """Adds what a checkpoint needs to suffice alone: what tasks learnt from the data, and the encoder's assets."""
         held = {} if self._executor is None else {"executor": self._executor.state_dict()}
         held |= {"seed": self._seed, "log": self._log.state_dict()} | self._trained.state_dict(self)
-        checkpoint.setdefault(CHECKPOINT_KEY, {}).update(model_contents(self) | held)
+        checkpoint.setdefault(CHECKPOINT_KEY, {}).update(signed(model_contents(self)) | held)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses a checkpoint of another model, and takes up where it stands."""

@@ -10,6 +10,7 @@ from mtl_lightning.cli.config_errors.files import Entry, entries_of, without_ini
 from mtl_lightning.cli.config_errors.types import WrongType, wrong_type
 from mtl_lightning.cli.configuration.given import Given
 from mtl_lightning.errors import did_you_mean
+from mtl_lightning.trust.parsing import refused
 
 _UNKNOWN_OPTION = re.compile(r"(?:does not accept option|Option) '([^']+)'|unrecognized arguments: (\S+)")
 _UNKNOWN_CLASS = re.compile(
@@ -35,6 +36,8 @@ def explain(message: str, given: Given, parser: Any) -> str:
         What is wrong, in which file and line or flag, and the nearest match where a name is unknown.
     """
     message, entries = message.removeprefix('Parser key "config": '), entries_of(given)
+    if (said := refused(message)) is not None:
+        return _refused(said, given, entries)
     if match := _UNKNOWN_OPTION.search(message):
         return _unknown_option(next(filter(None, match.groups())), given, entries, keys_of(parser, given.command))
     if match := _UNKNOWN_CLASS.search(message):
@@ -77,20 +80,36 @@ def _unknown_option(name: str, given: Given, entries: Sequence[Entry], keys: Seq
 
 
 def _unknown_class(name: str, given: Given, entries: Sequence[Entry]) -> str:
-    flag = next((key for key, text in given.flags if text == name), None)
-    entry = next((entry for entry in entries if entry.value == name), None)
-    if flag is not None:
-        path, place = tuple(flag.split(".")), f"flag --{flag}"
-    elif entry is not None:
-        path, place = entry.path, entry.place
-    else:
+    place, key = _place(name, given, entries)
+    if not place:
         return f"no class '{name}'; {did_you_mean(name, classes())}"
-    key = ".".join(without_init_args(path[:-1] if path[-1] == "class_path" else path))
     if name in ("None", "none", "NULL"):
         return f"{place}: '{name}' is no class; to have none, write null: --{key}=null"
     if "." in name:
         return f"{place}: cannot import '{name}' for '{key}'; check module and class, and that it is installed"
     return f"{place}: no class '{name}' for '{key}'; {did_you_mean(name, classes_for(key) or classes())}"
+
+
+def _refused(said: str, given: Given, entries: Sequence[Entry]) -> str:
+    place, key = _place(said.split("'")[1], given, entries)
+    return f"{place}: {said}" if place.endswith(key) else f"{place}: `{key}`: {said}"
+
+
+def _place(name: str, given: Given, entries: Sequence[Entry]) -> tuple[str, str]:
+    """Where a class is named, and at which key; empty: nobody knows."""
+    flag = next((key for key, text in given.flags if _names(text, name)), None)
+    entry = next((entry for entry in entries if _names(entry.value, name)), None)
+    if flag is not None:
+        path, place = tuple(flag.split(".")), f"flag --{flag}"
+    elif entry is not None:
+        path, place = entry.path, entry.place
+    else:
+        return "", ""
+    return place, ".".join(without_init_args(path[:-1] if path[-1] == "class_path" else path))
+
+
+def _names(text: str, name: str) -> bool:
+    return text == name or ("." in name and re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", text) is not None)
 
 
 def _wrong_value(key: str, details: str, given: Given, entries: Sequence[Entry], outer: str) -> str:

@@ -9,6 +9,7 @@ from jsonargparse import Namespace
 
 from mtl_lightning.cli.config_errors.types import names_of
 from mtl_lightning.errors import UserError
+from mtl_lightning.trust.imports import loaded
 
 
 def refuse_null(cls: Callable[..., Any], arguments: Namespace | Mapping[str, Any], key: str) -> None:
@@ -39,17 +40,12 @@ def _below(value: Any, key: str) -> None:
             _below(item, key)
     elif isinstance(value, Namespace | dict):
         content = vars(value) if isinstance(value, Namespace) else value
-        if isinstance(content.get("class_path"), str):
-            refuse_null(_imported(content["class_path"]), content.get("init_args") or {}, key)
+        found = loaded(content["class_path"]) if isinstance(content.get("class_path"), str) else None
+        if callable(found):
+            refuse_null(found, content.get("init_args") or {}, key)
         else:
             for name, item in content.items():
                 _below(item, f"{key}.{name}")
-
-
-def _imported(path: str) -> Callable[..., Any]:
-    module, _, name = path.rpartition(".")
-    found: Callable[..., Any] = getattr(__import__(module, fromlist=[name]), name)
-    return found
 
 
 def _takes_null(kind: Any) -> bool:

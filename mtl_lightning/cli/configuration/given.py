@@ -8,6 +8,7 @@ from mtl_lightning.cli.configuration.plain_yaml import Config, parse_value
 from mtl_lightning.cli.configuration.variables import Variable, files_of_environment, variables
 from mtl_lightning.errors import UserError
 from mtl_lightning.paths import expanded
+from mtl_lightning.trust.imports import Imports, classes_in
 
 WORDS = ("name", "project", "filename")
 """Options, by the last part of their key, that are words even if they look like something else: ``{epoch:02d}``."""
@@ -19,10 +20,12 @@ class Base(NamedTuple):
     Attributes:
         name: What messages call it.
         config: All of it.
+        imports: What it may import.
     """
 
     name: str
     config: Config
+    imports: Imports
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Given:
         variables: Environment variables, and what they set.
         flags: Key and text of each flag, in an order in which a class comes before arguments that it is given.
         questions: Flags that ask something, such as ``--print_config``, as they are.
+        trusted: Classes, functions and modules that a configuration inside a checkpoint may import.
         base: What it starts from where no file is named.
     """
 
@@ -43,6 +47,7 @@ class Given:
     variables: tuple[Variable, ...] = ()
     flags: tuple[tuple[str, str], ...] = ()
     questions: tuple[str, ...] = ()
+    trusted: tuple[str, ...] = ()
     base: Base | None = field(default=None, repr=False)
 
     def get(self, key: str) -> str | None:
@@ -51,9 +56,22 @@ class Given:
         found += [text for name, text in self.flags if name == key]
         return found[-1] if found else None
 
-    def starting_from(self, name: str, config: Config) -> "Given":
-        """The same, with something to start from."""
-        return replace(self, base=Base(name, config))
+    def starting_from(self, checkpoint: str, config: Config, places: Mapping[str, str] | None) -> "Given":
+        """The same, with something to start from.
+
+        Args:
+            checkpoint: The file that it is in.
+            config: All of it.
+            places: Where the packages are that it names, if the user's own run wrote it; see :func:`.own_places`.
+        """
+        named = [as_text(key, text) for key, text in (*self.flags, *((v.key, v.text) for v in self.variables))]
+        imports = Imports(checkpoint, places, {*self.trusted, *classes_in(named)})
+        return replace(self, base=Base(f"the configuration in {checkpoint}", config, imports))
+
+    @property
+    def imports(self) -> Imports:
+        """What the configuration may import: whatever the user names, less of what a checkpoint does."""
+        return Imports() if self.base is None else self.base.imports
 
 
 def given(command: str, options: Sequence[str], environment: Mapping[str, str]) -> Given:
@@ -68,6 +86,7 @@ def given(command: str, options: Sequence[str], environment: Mapping[str, str]) 
         UserError: If a flag has no value, or a word is no flag.
     """
     files, flags, questions = files_of_environment(command, environment), [], []
+    trusted = environment.get("MTL_TRUST_CLASSES", "").split(",")
     rest = list(options)
     while rest:
         flag = rest.pop(0)
@@ -86,10 +105,12 @@ def given(command: str, options: Sequence[str], environment: Mapping[str, str]) 
             raise UserError(f"flag {flag} has no value")
         if key == "config":
             files.append(expanded(text, f"--{key}"))
+        elif key == "trust_classes":
+            trusted += text.strip("[]").split(",")
         else:
             flags.append((key, text))
     ordered = tuple(_classes_first(flags))
-    return Given(command, tuple(files), variables(command, environment), ordered, tuple(questions))
+    return Given(command, tuple(files), variables(command, environment), ordered, tuple(questions), tuple(trusted))
 
 
 def as_text(key: str, text: str) -> Any:
