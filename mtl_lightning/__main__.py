@@ -8,6 +8,7 @@ import select
 import sys
 from collections.abc import Sequence
 
+from mtl_lightning.stopping import SIGNALS, Interrupted, name_of
 from mtl_lightning.version import __version__
 
 USAGE = """\
@@ -93,13 +94,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments after the program's name; null: those of the process.
 
     Returns:
-        The exit status: 0; 2 for a mistake in the input; 141 where the reader of standard output has left, as in
+        The exit status: 0; 2 for a mistake in the input; 1 where another process died that is needed; 128 and the
+        number of the signal if the command was asked to stop; 141 where the reader of standard output has left, as in
         ``predict ... | head``, which is what a shell says of any program then.
     """
+    with SIGNALS.listening():
+        return _main(list(sys.argv[1:] if argv is None else argv))
+
+
+def _main(arguments: list[str]) -> int:
     try:
-        status = _run(list(sys.argv[1:] if argv is None else argv))
+        status = _run(arguments)
         sys.stdout.flush()
         return status
+    except Interrupted as stopped:
+        if not stopped.said:
+            print(f"Stopped by {name_of(stopped.code - 128)}", file=sys.stderr)
+        return stopped.code
     except BrokenPipeError:
         if not _reader_left():
             raise

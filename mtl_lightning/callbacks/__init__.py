@@ -3,12 +3,12 @@
 from mtl_lightning.callbacks.best_scores import BestScores
 from mtl_lightning.callbacks.conflicts import TaskConflicts
 from mtl_lightning.callbacks.exposure import Exposure
-from mtl_lightning.callbacks.interruption import Interrupted
 from mtl_lightning.callbacks.last_checkpoint import LastCheckpoint
 from mtl_lightning.callbacks.multi_task_early_stopping import MultiTaskEarlyStopping
 from mtl_lightning.callbacks.progress_lines import ProgressLines
 from mtl_lightning.callbacks.skipping import StopWhenNotFinite
 from mtl_lightning.callbacks.throughput import Throughput
+from mtl_lightning.stopping import Interrupted
 
 __all__ = [
     "BestScores",

@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,9 +13,9 @@ from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 
 from mtl_lightning.backward.processes import Agreement
-from mtl_lightning.callbacks.interruption import Interrupted, Interruption
 from mtl_lightning.data.position import Position, position
 from mtl_lightning.errors import UserError
+from mtl_lightning.stopping import SIGNALS, Interrupted
 
 
 class LastCheckpoint(Checkpoint):
@@ -22,7 +23,8 @@ class LastCheckpoint(Checkpoint):
 
     It is written between two steps, when everything that belongs to the one before is done (validation, learning rate,
     epoch hooks): after each epoch, every ``every_n_steps`` optimizer steps, when training ends, and when the run is
-    asked to stop by Ctrl-C or SIGTERM, which it does after the step (on all processes after the same one).
+    asked to stop by Ctrl-C, SIGTERM, SIGHUP or SIGUSR1, which it does after the step or the validation under way (on
+    all processes after the same one).
     Lightning's ``ModelCheckpoint(save_last=True)`` saves in the middle of such things, and some are then done twice or
     never.
 
@@ -42,7 +44,7 @@ class LastCheckpoint(Checkpoint):
             raise UserError(f"`every_n_steps` must be at least 1, found {every_n_steps}")
         self.folder = folder
         self.every_n_steps = every_n_steps
-        self._interruption = Interruption()
+        self._listening = ExitStack()
         self._agreement: Agreement | None = None
         self._saving: Position | None = None
         self.saved_step = 0
@@ -61,10 +63,12 @@ class LastCheckpoint(Checkpoint):
         trainer.callbacks = [_BeforeOthers(self), *others]  # type: ignore[attr-defined]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listens for signals."""
+        """Listens for signals, and puts off what they ask for."""
+        SIGNALS.check()
         self.saved_step = trainer.global_step
         self._agreement = Agreement()
-        self._interruption.listen()
+        self._listening.enter_context(SIGNALS.listening())
+        self._listening.enter_context(SIGNALS.deferred("Stopping after this step, with a checkpoint"))
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Saves in mid-epoch, and stops if asked to."""
@@ -76,7 +80,7 @@ class LastCheckpoint(Checkpoint):
         if batch_idx % trainer.accumulate_grad_batches:
             return  # the gradients of a step that is under way are not saved
         assert self._agreement is not None
-        if number := self._agreement.exchange(self._interruption.received):
+        if number := self._agreement.exchange(SIGNALS.received):
             self._stop(trainer, number)
         if self.every_n_steps and trainer.global_step % self.every_n_steps == 0:
             self.save(trainer)
@@ -84,17 +88,21 @@ class LastCheckpoint(Checkpoint):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Saves the weights that other callbacks have made of those at the end, if they have, as ``final.ckpt``."""
         weights = _sizes(trainer.strategy.lightning_module_state_dict())
-        if self._saved_weights in (None, weights):
-            return
-        path = self.path(trainer).with_name("final.ckpt")
-        trainer.save_checkpoint(path)
-        if trainer.is_global_zero:
-            print(f"Callbacks changed the weights when training ended; those are in {path}")
+        if self._saved_weights not in (None, weights):
+            path = self.path(trainer).with_name("final.ckpt")
+            trainer.save_checkpoint(path)
+            if trainer.is_global_zero:
+                print(f"Callbacks changed the weights when training ended; those are in {path}")
+        assert self._agreement is not None
+        self._agreement.exchange(SIGNALS.received)
+        if number := self._agreement.exchange(SIGNALS.received):
+            self._stop(trainer, number)
+        self._stop_listening()
 
     def _stop(self, trainer: Trainer, number: int) -> NoReturn:
         self.save(trainer)
         if not trainer.is_global_zero:
-            raise Interrupted(0)
+            raise Interrupted(0, said=True)
         path = self.path(trainer)
         how = (
             f"; resume with --ckpt_path {shlex.quote(str(path))}"
@@ -102,11 +110,15 @@ class LastCheckpoint(Checkpoint):
             else ", before there was anything to save"
         )
         print(f"Stopped after step {trainer.global_step}{how}", file=sys.stderr)
-        raise Interrupted(128 + number)
+        raise Interrupted(128 + number, said=True)
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Leaves the signals alone."""
-        self._interruption.stop_listening()
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Leaves the signals to those who had them before."""
+        self._stop_listening()
+
+    def _stop_listening(self) -> None:
+        with suppress(Interrupted):  # which stops already
+            self._listening.close()
 
     # -- how to save -------------------------------------------------------------------------------------------------
     def save(self, trainer: Trainer) -> None:

@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from mtl_lightning.callbacks import Interrupted
 from mtl_lightning.cli.base_config import with_base_config
 from mtl_lightning.cli.class_help import class_help
 from mtl_lightning.cli.config_errors import one_line
@@ -15,6 +14,7 @@ from mtl_lightning.cli.configuration.given import Given, as_text, given
 from mtl_lightning.cli.configuration.resolve import resolve
 from mtl_lightning.cli.configuration.specs import refuse_odd_classes
 from mtl_lightning.cli.configuration.variables import without_effect
+from mtl_lightning.cli.ending import Ending
 from mtl_lightning.cli.lightning_cli import CLI
 from mtl_lightning.cli.loggers import finish_wandb
 from mtl_lightning.cli.parser import WORDS, Parser
@@ -23,6 +23,7 @@ from mtl_lightning.cli.save_config import SaveConfig
 from mtl_lightning.cli.trainer import Trainer
 from mtl_lightning.data import MultiTaskDataModule
 from mtl_lightning.plugins import PLUGINS
+from mtl_lightning.stopping import SIGNALS, Interrupted, death
 from mtl_lightning.training.module import MultiTaskModule
 from mtl_lightning.trust.imports import Imports
 
@@ -41,7 +42,7 @@ def run(arguments: Sequence[str]) -> int:
     assert PLUGINS, "short class names are looked up among what is imported"
     quieten_libraries()
     command, options = arguments[0], arguments[1:]
-    found = Given(command, questions=("--help",))
+    found, ending = Given(command, questions=("--help",)), Ending()
     with ExitStack() as stack:
         stack.callback(finish_wandb)
         try:
@@ -52,18 +53,33 @@ def run(arguments: Sequence[str]) -> int:
             if not (help_all := "--help_all" in options):
                 found = with_base_config(given(command, options, os.environ), stack)
                 _forget_folder(found.imports)
-            _run(found, help_all, stack)
-        except Interrupted as interrupted:
-            return interrupted.code
+            _run(found, help_all, stack, ending)
+            SIGNALS.check()
+        except Interrupted as stopped:
+            return ending.of_stop(stopped)
         except Exception as error:
-            if os.environ.get("MTL_TRACEBACK") or (line := one_line(error, found)) is None:
+            if os.environ.get("MTL_TRACEBACK") or (status := _failed(error, found, ending)) is None:
                 raise
-            print(f"error: {line}", file=sys.stderr)
-            return 2
+            return status
     return 0
 
 
-def _run(found: Given, help_all: bool, stack: ExitStack) -> None:
+def _failed(error: Exception, found: Given, ending: Ending) -> int | None:
+    """Says in one line what an error means; returns the exit status, or null where that is not known."""
+    if died := death(error):
+        if SIGNALS.received:  # so were the others
+            return ending.of_stop(Interrupted(128 + SIGNALS.received))
+        ending.of_error(error, died)
+        return 1
+    if line := one_line(error, found):
+        ending.of_error(error, line)
+        return 2
+    for hint in ending.hints():
+        error.add_note(hint)
+    return None
+
+
+def _run(found: Given, help_all: bool, stack: ExitStack, ending: Ending) -> None:
     CLI(
         MultiTaskModule,
         MultiTaskDataModule,
@@ -78,6 +94,7 @@ def _run(found: Given, help_all: bool, stack: ExitStack) -> None:
         args=_understood(found),
         stack=stack,
         imports=found.imports,
+        ending=ending,
     )
 
 

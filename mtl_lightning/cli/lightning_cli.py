@@ -10,16 +10,20 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
 from mtl_lightning.callbacks import BestScores, LastCheckpoint, ProgressLines, Throughput
 from mtl_lightning.checkpoints import BestCheckpoint, find_checkpoint
 from mtl_lightning.cli.config_errors.nulls import refuse_null
 from mtl_lightning.cli.config_paths import expand_paths
 from mtl_lightning.cli.configuration.plain_yaml import dump_yaml
+from mtl_lightning.cli.ending import Ending
+from mtl_lightning.cli.launcher import Launcher
 from mtl_lightning.cli.loggers import csv_logger, default_loggers
 from mtl_lightning.cli.parser import is_class_default
 from mtl_lightning.cli.progress import no_bar_can_be_seen
 from mtl_lightning.cli.run_folder import RunFolder, checked_name
+from mtl_lightning.cli.signal_connector import SignalConnector
 from mtl_lightning.cli.trainer import Trainer
 from mtl_lightning.cli.trainer_numbers import check_numbers
 from mtl_lightning.errors import UserError
@@ -48,12 +52,14 @@ class CLI(LightningCLI):
     Args:
         stack: Gives the run's folder back when it closes.
         imports: What the configuration may import.
+        ending: Is told of the run's folder.
         settings: Of LightningCLI.
     """
 
-    def __init__(self, *classes: Any, stack: ExitStack, imports: Imports, **settings: Any) -> None:
+    def __init__(self, *classes: Any, stack: ExitStack, imports: Imports, ending: Ending, **settings: Any) -> None:
         self._stack = stack
         self._imports = imports
+        self._ending = ending
         self._command = settings["args"]["command"]
         super().__init__(*classes, **settings)
 
@@ -140,7 +146,7 @@ class CLI(LightningCLI):
         name = checked_name(config["name"])
         folder = RunFolder(name, config["trainer"]["default_root_dir"], config["ckpt_path"])
         self._stack.callback(folder.release)
-        self.run_dir = folder.path
+        self.run_dir = self._ending.folder = folder.path
         if not config.get("ckpt_path") and any(self.run_dir.glob("checkpoints/*.ckpt")):
             raise UserError(
                 f"trainer.default_root_dir: {self.run_dir} holds the checkpoints of a run; name another folder, or "
@@ -174,6 +180,11 @@ class CLI(LightningCLI):
             kwargs["enable_progress_bar"] = False  # standard output is for the predictions, or nobody's
         trainer = cast(Trainer, super().instantiate_trainer(**kwargs))
         refuse_other_starts(trainer.strategy)
+        trainer._signal_connector = SignalConnector(trainer)
+        if isinstance(started := trainer.strategy.launcher, _SubprocessScriptLauncher):
+            launcher = Launcher(started.cluster_environment, started.num_processes, started.num_nodes)
+            trainer.strategy._launcher = launcher
+            self._stack.callback(launcher.wait)
         return trainer
 
     def _callbacks(self, settings: Any, logged: bool) -> list[Callback]:

@@ -1,5 +1,6 @@
 """Files that a command writes where the user says."""
 
+import os
 from pathlib import Path
 from typing import IO
 
@@ -31,6 +32,33 @@ def opened(path: str, key: str, mode: str) -> IO[str]:
         return open(path, mode, encoding="utf-8")
     except OSError as error:
         raise cannot_write(key, path, error) from error
+
+
+class Output:
+    """A file that gets its name once it is whole; until then, ``.partial`` stands behind it.
+
+    What is no usual file, such as a pipe, is written as it is.
+
+    Args:
+        path: Of the file.
+        key: What names it, for messages.
+
+    Attributes:
+        file: To write to.
+        partial: Its path meanwhile.
+    """
+
+    def __init__(self, path: str, key: str) -> None:
+        self._path = Path(os.path.realpath(path))
+        usual = self._path.is_file() or not self._path.exists()
+        self.partial = self._path.with_name(f"{self._path.name}.partial") if usual else self._path
+        self.file = opened(str(self.partial), key, "w")
+
+    def finish(self) -> None:
+        """Closes it: it is whole."""
+        self.file.close()
+        if self.partial != self._path:
+            self.partial.replace(self._path)
 
 
 def cannot_write(key: str, name: str, error: OSError) -> UserError:

@@ -9,7 +9,7 @@ from typing import IO, Any
 import lightning.pytorch as pl
 from lightning.pytorch import Callback
 
-from mtl_lightning.cli.outputs import cannot_write, opened
+from mtl_lightning.cli.outputs import Output, cannot_write
 from mtl_lightning.cli.prediction_lines import PredictionLines
 
 
@@ -17,6 +17,8 @@ class PredictionWriter(Callback):
     """Writes predictions as they come, each beside its input, in the order of the inputs.
 
     Of several processes each predicts its share of a step's inputs, and the first one writes them all.
+
+    A file has ``.partial`` behind its name until it is whole.
 
     Args:
         output: A file, or ``-``.
@@ -26,6 +28,7 @@ class PredictionWriter(Callback):
     def __init__(self, output: str, shares_inputs: bool = False) -> None:
         self.output = output
         self.shares_inputs = shares_inputs
+        self._written: Output | None = None
         self._file: IO[str] | None = None  # standard output does not travel to processes that are spawned
         self._lines: PredictionLines | None = None
         self._refused: list[int] = []
@@ -42,7 +45,8 @@ class PredictionWriter(Callback):
         self._lines = PredictionLines(trainer.datamodule, pl_module)  # type: ignore[attr-defined, arg-type]
         self._refused = sorted(self._lines.reasons, reverse=True)
         if trainer.is_global_zero:
-            self._file = sys.stdout if self.output == "-" else opened(self.output, "--output", "w")
+            self._written = None if self.output == "-" else Output(self.output, "--output")
+            self._file = sys.stdout if self._written is None else self._written.file
 
     def on_predict_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -67,11 +71,16 @@ class PredictionWriter(Callback):
                 if self._num_written + len(self._refused) == self._lines.num_inputs:  # no limit has cut them short
                     self._write_refused(before=self._lines.num_inputs)
                 self._close()
+                if self._written is not None:
+                    self._written.finish()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Keeps what is written so far."""
+        """Keeps what is written so far, and says how much that is."""
         with suppress(OSError):
             self._close()
+        if self._lines is not None and trainer.is_global_zero:
+            where = "written" if self._written is None else f"in {self._written.partial}"
+            exception.add_note(f"{self._num_written:,} of {self._lines.num_inputs:,} predictions are {where}")
 
     @property
     def _out(self) -> IO[str]:

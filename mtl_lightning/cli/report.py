@@ -5,7 +5,7 @@ import json
 from rich.console import Console
 from rich.table import Table
 
-from mtl_lightning.cli.outputs import opened
+from mtl_lightning.cli.outputs import Output
 from mtl_lightning.tasks import Task
 from mtl_lightning.training.evaluation import Results
 
@@ -44,8 +44,9 @@ def print_results(results: Results, tasks: dict[str, Task], title: str, per_labe
 
 def write_json(results: Results, path: str) -> None:
     """Writes ``{"<task>": {"<metric>": value, …}, …, "average": value}``."""
-    with opened(path, "--json", "w") as file:
-        file.write(json.dumps(results.to_json(), indent=2) + "\n")
+    output = Output(path, "--json")
+    output.file.write(json.dumps(results.to_json(), indent=2) + "\n")
+    output.finish()
 
 
 def _print_under(title: str, table: Table, console: Console) -> None:

@@ -13,7 +13,7 @@ from mtl_lightning.errors import UserError
 RUN_DIR_VARIABLE = "MTL_LIGHTNING_RUN_DIR"
 
 _LOCK = ".running"
-_RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
+RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
 
 
 class RunFolder:
@@ -41,7 +41,7 @@ class RunFolder:
         if "LOCAL_RANK" in os.environ and RUN_DIR_VARIABLE in os.environ:
             self.path = Path(os.environ[RUN_DIR_VARIABLE])
             return
-        first = not any(int(os.environ.get(key, "0")) for key in _RANKS)
+        first = not any(int(os.environ.get(key, "0")) for key in RANKS)
         try:
             self.path = self._chosen(Path("runs", name), given, checkpoint, first)
             if first:

@@ -3,7 +3,7 @@
 import logging
 import shlex
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import isfinite
 from pathlib import Path
 from typing import Literal
@@ -13,6 +13,7 @@ from datasets import Dataset
 from lightning.pytorch.utilities import rank_zero_only
 
 from mtl_lightning.checkpoints import BestCheckpoint
+from mtl_lightning.cli.ending import noted
 from mtl_lightning.cli.loggers import sync_command
 from mtl_lightning.cli.outputs import check_output
 from mtl_lightning.cli.prediction_writer import PredictionWriter
@@ -20,6 +21,7 @@ from mtl_lightning.cli.report import print_results, write_json
 from mtl_lightning.data import MultiTaskDataModule
 from mtl_lightning.data.sources.prediction import read_inputs
 from mtl_lightning.errors import UserError
+from mtl_lightning.stopping import SIGNALS
 from mtl_lightning.training.module import MultiTaskModule
 
 
@@ -49,11 +51,13 @@ class Trainer(pl.Trainer):
         self._check_json(json)
         if init_from is not None and ckpt_path is None:
             model.start_from(init_from)
-        super().fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
+        with _noted("", json):
+            super().fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
         path = "" if self.best_checkpoint is None else self.best_checkpoint.best_file
         if evaluate != "none":
             evaluation = super().validate if evaluate == "val" else super().test
-            with nullcontext() if evaluate == "test" else without_loggers(self):
+            quiet = nullcontext() if evaluate == "test" else without_loggers(self)
+            with _noted("training is complete, the evaluation is not", json), quiet:
                 evaluation(model, datamodule=datamodule, ckpt_path=path or None, verbose=False, weights_only=True)
             title = f"{evaluated(self.best_checkpoint)} on the {_SPLITS[evaluate]} split"
             self._report(model, evaluate, title, json, per_label=evaluate == "test")
@@ -81,7 +85,8 @@ class Trainer(pl.Trainer):
             json: File for the metrics.
         """
         self._check_json(json)
-        super().validate(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False, weights_only=True)
+        with _noted("the evaluation is not complete", json):
+            super().validate(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False, weights_only=True)
         self._report(model, "val", "Validation split", json, per_label=True)
 
     def test(  # type: ignore[override]
@@ -100,7 +105,8 @@ class Trainer(pl.Trainer):
             json: File for the metrics.
         """
         self._check_json(json)
-        super().test(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False, weights_only=True)
+        with _noted("the evaluation is not complete", json):
+            super().test(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False, weights_only=True)
         self._report(model, "test", "Test split", json, per_label=True)
 
     def predict(  # type: ignore[override]
@@ -142,12 +148,13 @@ class Trainer(pl.Trainer):
             no_json = "" if json is None else f", and {json} is not written"
             _warn(f"trainer.limit_{split}_batches is 0: nothing is evaluated{no_json}")
             return
-        if self.is_global_zero:
-            try:
-                if json is not None:
-                    write_json(model.results[split], json)
-            finally:
-                print_results(model.results[split], model.tasks, title, per_label)
+        with SIGNALS.deferred("Stopping once the results are written"):
+            if self.is_global_zero:
+                try:
+                    if json is not None:
+                        write_json(model.results[split], json)
+                finally:
+                    print_results(model.results[split], model.tasks, title, per_label)
 
     def _check_json(self, path: str | None) -> None:
         if path is not None and self.is_global_zero:
@@ -162,6 +169,11 @@ def without_loggers(trainer: pl.Trainer) -> Iterator[None]:
         yield
     finally:
         trainer.loggers = loggers
+
+
+def _noted(what: str, json: str | None) -> AbstractContextManager[None]:
+    """Notes what is not done, if the command is asked to stop within."""
+    return noted("; ".join(filter(None, [what, "" if json is None else f"{json} is not written"])))
 
 
 def _check_any(table: Dataset, refused: Mapping[int, str]) -> None:

@@ -14,6 +14,7 @@ from mtl_lightning.compare.planning.settings import HELP
 from mtl_lightning.compare.running.show import show_plan
 from mtl_lightning.compare.running.store import Store
 from mtl_lightning.errors import UserError
+from mtl_lightning.stopping import Interrupted, name_of
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -23,7 +24,8 @@ def run(arguments: Sequence[str]) -> int:
         arguments: After ``compare``.
 
     Returns:
-        The exit status: 0, 2 for a mistake in the input, 130 if it was stopped, 1 if no run finished.
+        The exit status: 0, 2 for a mistake in the input, 1 if no run finished; 128 and the number of the signal if it
+        was asked to stop.
     """
     if {"--help", "-h"} & set(arguments):
         print(HELP, end="")
@@ -39,9 +41,9 @@ def run(arguments: Sequence[str]) -> int:
             raise
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("Stopped; the same command goes on.", file=sys.stderr)
-        return 130
+    except Interrupted as stopped:
+        print(f"Stopped by {name_of(stopped.code - 128)}; the same command resumes.", file=sys.stderr)
+        return stopped.code
 
 
 def _refuse_environment() -> None:

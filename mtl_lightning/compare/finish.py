@@ -41,12 +41,12 @@ def run_and_report(plan: Plan, store: Store, folder: Path, console: Console) -> 
         check(plan, store, processes())
         runner = launcher(plan, folder)
         agenda = Agenda(plan, store)
-        ended = conduct(agenda, store, runner, Progress(plan, store, console))
+        stopped = conduct(agenda, store, runner, Progress(plan, store, console))
         workers = runner.workers if isinstance(runner, LocalLauncher) else 0
         reported = _report(plan, collect(plan, store, agenda, workers), folder, console)
-    if reported and not ended:
-        _say(console, "It is not complete; the same command goes on.")
-    return (0 if reported else 1) if ended else 130
+    if reported and stopped:
+        _say(console, "It is not complete; the same command resumes it.")
+    return stopped or (0 if reported else 1)
 
 
 def _report(plan: Plan, evidence: Evidence, folder: Path, console: Console) -> bool:

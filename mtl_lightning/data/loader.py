@@ -1,14 +1,17 @@
 """The loader of step batches, and how many processes prepare them."""
 
+import os
 import warnings
 from collections.abc import Iterator
 from time import perf_counter
 from typing import Any
 
 from lightning.fabric.utilities.data import suggested_max_num_workers
+from lightning.fabric.utilities.seed import pl_worker_init_function
 from torch.utils.data import DataLoader, Dataset
 
 from mtl_lightning.data.batch import StepBatch
+from mtl_lightning.stopping import as_worker, held_back
 
 _MOST = 4
 
@@ -24,7 +27,8 @@ class StepLoader(DataLoader[StepBatch]):
 
     def __iter__(self) -> Iterator[StepBatch]:  # type: ignore[override]
         start = perf_counter()
-        batches = super().__iter__()
+        with held_back():  # workers may not take one that comes before they know what to do with it
+            batches = super().__iter__()
         while True:
             batch = next(batches, None)
             self.waited += perf_counter() - start
@@ -61,7 +65,15 @@ def step_loader(dataset: Dataset[StepBatch], sampler: Any, num_workers: int | No
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
         pin_memory=device in ("cuda", "xpu"),
+        worker_init_fn=_start_worker,
     )
+
+
+def _start_worker(number: int) -> None:
+    """Lets a worker live as long as its run; seeds it as Lightning does where no one else starts it."""
+    as_worker()
+    if int(os.environ.get("PL_SEED_WORKERS", "0")):
+        pl_worker_init_function(number)
 
 
 def default_num_workers(device: str, processes: int) -> int:

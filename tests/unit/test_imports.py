@@ -31,7 +31,7 @@ for part in ("encoders", "data"):
     OF_ITSELF[part].add("padding")
 for part in ("tasks", "data"):
     OF_ITSELF[part].add("raw_labels")
-OF_ITSELF["data"].add("paths")
+OF_ITSELF["data"] |= {"paths", "stopping"}
 
 OF_OTHERS = {"weighting": {"torch", "numpy", "scipy", "torchjd"}, "sharing": {"torch"}}
 """What some parts may import besides the standard library; other parts are held by NOT_OF_OTHERS."""
@@ -153,7 +153,7 @@ LAYERS = {
         "callbacks | checkpoints | plugins",
         "backward | data | encoders | optim | tasks",
         "sharing | weighting",
-        "padding | demo | duration | raw_labels | version",
+        "padding | demo | duration | raw_labels | stopping | version",
         "errors",
     ),
     "data": ("module", "sources", "streams", "readers"),

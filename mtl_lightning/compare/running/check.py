@@ -16,6 +16,7 @@ from mtl_lightning.cli.configuration.plain_yaml import dump_yaml
 from mtl_lightning.compare.planning.plan import Plan
 from mtl_lightning.compare.running.store import Store
 from mtl_lightning.errors import UserError
+from mtl_lightning.stopping import Interrupted
 
 _PLACE = re.compile(r"^\S+, line \d+: ")  # in a file that the user did not write
 
@@ -76,6 +77,9 @@ def _in_process(context: Any, *what: Any) -> str:
         return str(here.recv())
     except EOFError as error:
         raise UserError("the configs could not be read; see above") from error
+    except Interrupted:
+        process.kill()
+        raise
     finally:
         process.join()
 

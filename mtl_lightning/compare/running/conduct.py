@@ -1,19 +1,19 @@
 """Runs a plan: starts what may start, takes note of what has ended, shows how far it is."""
 
-import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from mtl_lightning.compare.running.agenda import Agenda
 from mtl_lightning.compare.running.launchers import Ended, Launcher
 from mtl_lightning.compare.running.progress import Progress
 from mtl_lightning.compare.running.store import Store
+from mtl_lightning.stopping import Interrupted
 
 _EVERY = 0.5  # seconds between two looks
 
 
-def conduct(agenda: Agenda, store: Store, launcher: Launcher, progress: Progress) -> bool:
+def conduct(agenda: Agenda, store: Store, launcher: Launcher, progress: Progress) -> int:
     """Does all runs of an agenda.
 
     Args:
@@ -23,21 +23,21 @@ def conduct(agenda: Agenda, store: Store, launcher: Launcher, progress: Progress
         progress: Shows how far they are.
 
     Returns:
-        Whether it came to its end; if not, it was asked to stop, and all runs have stopped with a checkpoint.
+        0 if it came to its end; if it was asked to stop, the exit status, and all runs have stopped with a checkpoint.
 
     Raises:
         UserError: If another comparison is at work in the folder, or the launcher cannot start a run.
     """
     with store.locked():
         try:
-            with _termination_as_interrupt(), progress:
+            with progress:
                 _conduct(agenda, store, launcher, progress)
-                return True
-        except KeyboardInterrupt:
-            progress.say("Stopping; the runs under way write a checkpoint to go on from.")
-            return False
+                return 0
+        except Interrupted as stopped:
+            progress.say("Stopping; the runs under way write a checkpoint to resume from.")
+            return stopped.code
         finally:
-            with suppress(KeyboardInterrupt):
+            with suppress(Interrupted):
                 launcher.stop()
 
 
@@ -63,17 +63,3 @@ def _take(ended: Ended, agenda: Agenda, store: Store) -> Mapping[str, Any]:
         store.fail(ended.run, status, message, ended.seconds)
     agenda.done(ended.run)
     return store.result(ended.run) or {"status": "missing", "message": "another process is still at it"}
-
-
-@contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
-    """Lets SIGTERM do what Ctrl-C does."""
-
-    def interrupt(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

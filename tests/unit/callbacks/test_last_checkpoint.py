@@ -18,6 +18,7 @@ from mtl_lightning.data.position import position
 from mtl_lightning.data.scores import Scores
 from mtl_lightning.encoders import PerceptronEncoder
 from mtl_lightning.errors import UserError
+from mtl_lightning.stopping import NUMBERS
 from mtl_lightning.tasks import Regression
 from mtl_lightning.training.module import MultiTaskModule
 
@@ -97,7 +98,7 @@ def test_nothing_to_save_every_zero_steps() -> None:
 
 
 # -- signals -----------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
 def test_a_signal_stops_after_the_step_with_a_checkpoint(tmp_path: Path, number: int, capsys: Any) -> None:
     before = signal.getsignal(number)
     with pytest.raises(Interrupted) as stopped:
@@ -119,11 +120,39 @@ def test_before_the_first_step_there_is_nothing_to_save(tmp_path: Path, capsys: 
     assert "Stopped after step 0, before there was anything to save" in capsys.readouterr().err
 
 
-def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        fit(tmp_path, Send(3, signal.SIGINT, signal.SIGINT), LastCheckpoint())
-    assert not isinstance(stopped.value, Interrupted)
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_another_ctrl_c_stops_at_once(tmp_path: Path, first: int) -> None:
+    with pytest.raises(Interrupted) as stopped:
+        fit(tmp_path, Send(3, first, signal.SIGINT), LastCheckpoint())
+    assert stopped.value.code == 128 + first
     assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_what_is_sent_twice_is_one_request(tmp_path: Path) -> None:
+    """``timeout`` sends SIGTERM to its command, and then to the group that this is in."""
+    with pytest.raises(Interrupted) as stopped:
+        fit(tmp_path, Send(3, signal.SIGTERM, signal.SIGTERM, signal.SIGHUP), LastCheckpoint())
+    assert stopped.value.code == 128 + signal.SIGTERM
+    assert saved(tmp_path)["global_step"] == 3
+
+
+def test_what_comes_in_the_last_validation_stops_after_the_end_of_training(tmp_path: Path, capsys: Any) -> None:
+    class InTheLastValidation(Callback):
+        def on_validation_end(self, trainer: Any, *args: Any) -> None:
+            if trainer.global_step == 10:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted) as stopped:
+        fit(tmp_path, InTheLastValidation(), LastCheckpoint())
+    assert stopped.value.code == 128 + signal.SIGTERM
+    assert saved(tmp_path)["global_step"] == 10
+    assert "Stopped after step 10; resume with" in capsys.readouterr().err
+
+
+def test_after_training_signals_are_those_of_before(tmp_path: Path) -> None:
+    before = {number: signal.getsignal(number) for number in NUMBERS}
+    fit(tmp_path, LastCheckpoint())
+    assert {number: signal.getsignal(number) for number in NUMBERS} == before
 
 
 # -- whole or not at all -----------------------------------------------------------------------------------------------

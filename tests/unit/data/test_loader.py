@@ -1,5 +1,7 @@
 """From encoded tables to batches: rows are read, padded and handed over, and waiting for them is known."""
 
+import multiprocessing
+import subprocess
 import time
 import warnings
 from itertools import pairwise
@@ -271,6 +273,17 @@ def test_batches_go_through_pinned_memory_to_a_gpu(device: str, pinned: bool) ->
     trainer = type("T", (), {"num_devices": 1, "strategy": type("S", (), {"root_device": torch.device(device)})})
     made = step_loader([], range(3), 2, trainer)
     assert (made.pin_memory, made.num_workers, made.persistent_workers) == (pinned, 2, True)
+
+
+def test_signals_to_the_whole_group_do_not_disturb_workers() -> None:
+    """``timeout`` and job systems send SIGTERM to all processes of a run, and a terminal sends Ctrl-C to all."""
+    trainer = type("T", (), {"num_devices": 1, "strategy": type("S", (), {"root_device": torch.device("cpu")})})
+    batches = iter(step_loader(list(range(100)), range(100), 2, trainer))  # type: ignore[arg-type]
+    found = [next(batches)]
+    for worker in multiprocessing.active_children():
+        subprocess.run(["kill", "-TERM", str(worker.pid)], check=True)
+        subprocess.run(["kill", "-INT", str(worker.pid)], check=True)
+    assert [*found, *batches] == list(range(100))
 
 
 # -- padding of real batches -------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ import yaml
 from filelock import FileLock
 
 from mtl_lightning.compare.planning.names import wandb_group
-from mtl_lightning.compare.running.run.stopping import follow_parent, listen
+from mtl_lightning.compare.running.run.stopping import listening
 from mtl_lightning.compare.running.store import (
     FIT,
     KEPT,
@@ -56,8 +56,13 @@ def execute(
     """
     run_dir, job = Path(folder).resolve(), _job()
     start_processes_as_usual()
-    listen()
-    follow_parent()
+    with listening():
+        _execute(run_dir, threads, keep_checkpoints, role, cores, wait, job)
+
+
+def _execute(
+    run_dir: Path, threads: int, keep_checkpoints: bool, role: str, cores: Sequence[int], wait: float, job: Any
+) -> None:
     # Lightning starts the further processes of a run on several devices with the module that `__main__` seems to be.
     sys.modules["__main__"].__spec__ = find_spec("mtl_lightning.__main__")
     if cores:

@@ -2,40 +2,35 @@
 
 import os
 import signal
-import sys
-import threading
-from multiprocessing import connection, parent_process
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import parent_process
 from typing import Any
+
+from mtl_lightning.stopping import NUMBERS, SIGNALS, follow_parent
 
 _WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)
 
 
-def follow_parent() -> None:
-    """Stops the run, with a checkpoint, when the comparison's own process dies."""
-    parent = parent_process()
-    if parent is not None:
+@contextmanager
+def listening() -> Iterator[None]:
+    """Lets a request to stop end the run in good order, also when the comparison's own process dies.
 
-        def watch() -> None:
-            connection.wait([parent.sentinel])
-            os.kill(os.getpid(), signal.SIGTERM)
-
-        threading.Thread(target=watch, daemon=True).start()
-
-
-def listen() -> None:
-    """Lets a request to stop end the process in good order; in training, the run first writes a checkpoint.
-
-    submitit would ignore SIGTERM, and end the run by an exception at the warning (USR1 or USR2) before a time limit.
+    In training it first writes a checkpoint. submitit would ignore SIGTERM, and end the run by an exception at the
+    warning (USR1 or USR2) before a time limit.
     """
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in {*NUMBERS, *_WARNINGS}}
+    try:
+        with SIGNALS.listening():
+            for warning in _WARNINGS:
+                signal.signal(warning, _warned)
+            if parent_process() is not None:
+                follow_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))
+            yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
-    def stop(number: int, frame: Any) -> None:
-        sys.exit(128 + number)
 
-    def warned(number: int, frame: Any) -> None:
-        for warning in _WARNINGS:
-            signal.signal(warning, signal.SIG_IGN)  # a second request would stop it at once
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    signal.signal(signal.SIGTERM, stop)
-    for warning in _WARNINGS:
-        signal.signal(warning, warned)
+def _warned(number: int, frame: Any) -> None:
+    os.kill(os.getpid(), signal.SIGTERM)

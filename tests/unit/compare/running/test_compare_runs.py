@@ -92,7 +92,7 @@ class Silent:
 def conducted(made, folder, **options):
     store = Store(folder)
     agenda, launcher = Agenda(made, store), Pretended(store, **options)
-    assert conduct(agenda, store, launcher, Silent())
+    assert not conduct(agenda, store, launcher, Silent())
     return agenda, launcher, store
 
 
@@ -268,7 +268,7 @@ def test_a_folder_is_for_one_comparison_at_a_time(tmp_path):
             conduct(Agenda(made, store), store, launcher, Silent())
         assert not launcher.started
     with store.locked(), store.locked():
-        assert conduct(Agenda(made, store), store, launcher, Silent())
+        assert not conduct(Agenda(made, store), store, launcher, Silent())
     conducted(made, tmp_path)
 
 
@@ -280,7 +280,7 @@ def test_a_run_that_another_process_is_at_is_left_alone(tmp_path, monkeypatch):
     watched = Silent()
     watched.tell = lambda run, result: told.append(result["status"])
     with FileLock(folder / LOCK):
-        assert conduct(Agenda(made, store), store, Pretended(store, broken=("equal",)), watched)
+        assert not conduct(Agenda(made, store), store, Pretended(store, broken=("equal",)), watched)
         assert told == ["missing"] and not (folder / RESULT).exists()
         (folder / RESULT).write_text('{"status": "failed"}')
         with pytest.raises(UserError, match="another process is still at work in"):

@@ -21,9 +21,10 @@ from mtl_lightning.compare.running.launchers import SlurmLauncher
 from mtl_lightning.compare.running.launchers import queue as queues
 from mtl_lightning.compare.running.launchers.queue import Queue
 from mtl_lightning.compare.running.run import execute as executing
-from mtl_lightning.compare.running.run.stopping import listen
+from mtl_lightning.compare.running.run.stopping import listening
 from mtl_lightning.compare.running.store import FIT, RESULT, SPENT, Store
 from mtl_lightning.errors import UserError
+from mtl_lightning.stopping import Interrupted
 
 SMALL = [
     *("--weightings=equal", "--single_task=false", "--seeds=1", "--wandb=off", "--probe=0", "--data.batch_size=16"),
@@ -176,15 +177,12 @@ def test_a_requeued_job_waits_anew(tmp_path, monkeypatch):
 def test_a_warning_asks_to_stop_once(warning):
     numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
     before = {number: signal.getsignal(number) for number in numbers}
-    try:
-        listen()
-        with pytest.raises(SystemExit) as stopped:
+    with listening():
+        with pytest.raises(Interrupted) as stopped:
             signal.raise_signal(warning)
         assert stopped.value.code == 128 + signal.SIGTERM
         signal.raise_signal(warning)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    assert {number: signal.getsignal(number) for number in numbers} == before
 
 
 def test_jobs_of_submitit_run_and_say_what_went_wrong(tmp_path, local_jobs):

@@ -1,0 +1,90 @@
+"""The further processes of a run on several devices, which the first one starts."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from lightning.fabric.utilities.distributed import _set_num_threads_if_needed
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
+
+from mtl_lightning.stopping import NUMBERS, Interrupted, ProcessDiedError, follow_parent, of_what
+
+_GRACE = 5.0  # seconds for the further processes to end by themselves
+_PATIENCE = 60.0  # seconds for the first one to notice that another one is gone
+
+
+class Launcher(_SubprocessScriptLauncher):
+    """Lightning's, but for what happens when a process dies.
+
+    Lightning kills the first process too, before it could say why or write down what it knows. Here it ends by the
+    error of whatever it waits for the other one with, and says who has died; only one that hangs is ended. No process
+    is left behind: those that are started follow the first one.
+    """
+
+    def launch(self, function: Callable[..., Any], *args: Any, trainer: Any = None, **kwargs: Any) -> Any:
+        """Starts the processes, unless they are there, and calls a function; see Lightning's.
+
+        Raises:
+            ProcessDiedError: If another one of them has died.
+            Interrupted: If another one of them was asked to stop.
+        """
+        self._left = threading.Event()
+        self.cluster_environment.validate_settings(num_devices=self.num_processes, num_nodes=self.num_nodes)
+        if not self.cluster_environment.creates_processes_externally:
+            self._call_children_scripts()
+        elif self.cluster_environment.local_rank() > 0:
+            follow_parent(lambda: os._exit(1))
+        for process in self.procs:
+            threading.Thread(target=self._watch, args=(process, self._left), daemon=True).start()
+        _set_num_threads_if_needed(num_processes=self.num_processes)
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:
+            self._left.set()
+            self._end(error)
+            raise
+        finally:
+            self._left.set()
+
+    def wait(self) -> None:
+        """Waits for the end of the processes that this one has started; ends those that do not end."""
+        with suppress(subprocess.TimeoutExpired):
+            for process in self.procs:
+                process.wait(_GRACE)
+        self._kill()
+
+    def _watch(self, process: subprocess.Popen[bytes], left: threading.Event) -> None:
+        """Ends this process if it hangs because another one is gone."""
+        if process.wait() and not left.wait(_PATIENCE):
+            self._kill()
+            print(f"error: {self._dead()}", file=sys.stderr, flush=True)
+            os._exit(1)
+
+    def _end(self, error: BaseException) -> None:
+        """Ends the other processes, and raises what is to be said in place of an error that one of them has led to."""
+        stopped_alone = isinstance(error, Interrupted) and not error.said
+        if stopped_alone:
+            self._kill()
+        with suppress(subprocess.TimeoutExpired):
+            for process in self.procs:
+                process.wait(_GRACE)
+        dead, statuses = self._dead(), [process.poll() for process in self.procs]
+        self._kill()
+        if dead and type(error) is RuntimeError:
+            if stops := [number for number in NUMBERS if {-number, 128 + number} & set(statuses)]:
+                raise Interrupted(128 + stops[0]) from error
+            raise ProcessDiedError(dead) from error
+
+    def _dead(self) -> str:
+        """Which process has died, and of what; nothing if none has."""
+        found = ((rank, process) for rank, process in enumerate(self.procs, 1) if process.poll())
+        return next((f"process {rank} of this run ({p.pid}) {of_what(p.returncode)}" for rank, p in found), "")
+
+    def _kill(self) -> None:
+        for process in self.procs:
+            process.kill()
+            process.wait()

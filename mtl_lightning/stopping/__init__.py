@@ -1,0 +1,20 @@
+"""How a process is asked to stop, and what it does when another one ends. Nothing heavy: the light front needs it."""
+
+from mtl_lightning.stopping.children import as_worker, follow_parent, held_back, released
+from mtl_lightning.stopping.deaths import ProcessDiedError, death, of_what
+from mtl_lightning.stopping.signals import NUMBERS, SIGNALS, Interrupted, Signals, name_of
+
+__all__ = [
+    "NUMBERS",
+    "SIGNALS",
+    "Interrupted",
+    "ProcessDiedError",
+    "Signals",
+    "as_worker",
+    "death",
+    "follow_parent",
+    "held_back",
+    "name_of",
+    "of_what",
+    "released",
+]

@@ -1,0 +1,55 @@
+"""What is said of processes that have died."""
+
+import re
+import signal
+from collections.abc import Iterator
+
+from mtl_lightning.stopping.signals import name_of
+
+_WORKER = re.compile(
+    r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is killed by signal: (\w[^.]*)|exited unexpectedly)"
+)
+_ENCODER = "One of the subprocesses has abruptly died during map"
+_PEER = re.compile(r"(?:closed|reset) by peer|remote process exited|Broken pipe.*gloo|Socket closed", re.IGNORECASE)
+
+
+class ProcessDiedError(RuntimeError):
+    """A process has died without which a command cannot be finished; the message says which, and of what."""
+
+
+def of_what(status: int) -> str:
+    """What a process has come to.
+
+    Args:
+        status: Its exit status; negative: the signal that killed it.
+    """
+    if status >= 0:
+        return f"ended with status {status}"
+    memory = ", as the system does when memory runs out" if status == -signal.SIGKILL else ""
+    return f"was killed by {name_of(-status)}{memory}"
+
+
+def death(error: BaseException) -> str | None:
+    """Which process has died, and of what, if that is what an error or one that led to it means; else null."""
+    return next(filter(None, map(_death, _chain(error))), None)
+
+
+def _death(error: BaseException) -> str | None:
+    text = str(error)
+    if isinstance(error, ProcessDiedError):
+        return text
+    if not isinstance(error, RuntimeError | OSError):
+        return None
+    if worker := _WORKER.search(text):
+        how = f"was killed ({worker[2].strip()})" if worker[2] else "ended unexpectedly"
+        memory = "; memory may have run out" if worker[2] in ("Killed", None) else ""
+        return f"a worker that loads data (process {worker[1].strip()}) {how}{memory}"
+    if _ENCODER in text:
+        return "a process that encodes data has died; memory may have run out"
+    return "another process of this run has died; what it printed says why" if _PEER.search(text) else None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
