@@ -10,13 +10,13 @@ from mtl_lightning.backward.compiled import keep_buffers
 from mtl_lightning.backward.evidence import new_rows, num_values, prepare
 from mtl_lightning.backward.features import tensors
 from mtl_lightning.backward.finite import causes, clear, copied_state, overflowed, take_back
-from mtl_lightning.backward.gradients import Writer, add_terms
+from mtl_lightning.backward.gradients import add_terms
 from mtl_lightning.backward.inspection import Inspection
 from mtl_lightning.backward.kept import KeptWeights
 from mtl_lightning.backward.means import EpochMeans
 from mtl_lightning.backward.misuse import check_losses, check_total, explain, factor_of
 from mtl_lightning.backward.options import check_options, check_tasks
-from mtl_lightning.backward.parameters import Candidates, same_parameters
+from mtl_lightning.backward.parameters import Candidates
 from mtl_lightning.backward.processes import mean_over_processes, num_processes
 from mtl_lightning.backward.step import Setup, Step
 from mtl_lightning.backward.window import OptimizerStep, Window, shared_out
@@ -65,7 +65,7 @@ class Executor:
         self.setup = Setup(weighting, *self._candidates.trained(), weighted)
         self.check_finite = True
         """Whether to look for numbers that are not finite where that takes a device synchronisation of its own."""
-        self.means = EpochMeans()
+        self.means = EpochMeans(self.setup)
         """Mean losses of the epoch."""
         self.overflow = False
         """Whether the last step's gradients overflowed under a gradient scaler, which skips it and lowers its scale."""
@@ -113,15 +113,11 @@ class Executor:
 
     def _follow(self) -> None:
         """Asks what trains, and starts anew with what depends on it if that has changed."""
-        trained = self._candidates.trained()
-        if same_parameters(trained, (self.setup.shared, self.setup.own, self.setup.evidence)):
-            return
         before = self.setup.shared
-        self.setup.shared, self.setup.own, self.setup.evidence = trained
-        self.setup.writer = Writer()
-        self._rows = new_rows(self.setup)
-        prepare(self.setup, before)
-        self._inspection.renew()
+        if self.setup.follow(self._candidates.trained()):
+            self._rows = new_rows(self.setup)
+            prepare(self.setup, before)
+            self._inspection.renew()
 
     # -- a step ------------------------------------------------------------------------------------------------------
     def discard(self) -> None:
@@ -202,15 +198,15 @@ class Executor:
         self._refuse_unwritten()
         window, self._last = self._window, last
         window.end_step()
-        self._objective = self.setup.zero().requires_grad_()
         self._ready = bool(window.losses) and (last or isinstance(self.setup.weighting, LossWeighting))
         if not self._ready:
+            self._objective = self.setup.zero().requires_grad_()
             return Step(self._objective, {}, {})
         if self._step.before is None and self.check_finite and not window.way.judges:
             self._step.before = copied_state(self.setup)
-        step = window.ask(self.setup)
+        step, losses = window.ask(self.setup)
         self._objective = step.objective
-        self._step.losses.append(step.losses)
+        self._step.losses.append(losses)
         if step.gramian is not None:
             self._step.asked = True
             if isinstance(self.setup.weighting, GramianWeighting):
@@ -270,7 +266,7 @@ class Executor:
             self._restore_weighting()
         else:
             for losses in self._step.losses:
-                self.means.add(losses)
+                self.means.add(*losses)
             self._kept.end_step(self._step)
         self._step = OptimizerStep()
 

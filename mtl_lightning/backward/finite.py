@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mtl_lightning.backward.gradients import add_terms
+from mtl_lightning.backward.gradients import sizes
 from mtl_lightning.backward.step import Setup, Tasks
 from mtl_lightning.backward.window import OptimizerStep
 
@@ -28,24 +28,24 @@ def judge_written(setup: Setup, tasks: Tasks, losses: Tensor) -> tuple[str, ...]
 
     Args:
         setup: What is trained.
-        tasks: The tasks of the optimizer step.
+        tasks: The tasks of the optimizer step, once for each of its batches.
         losses: Their losses [T].
     """
-    parts = {f"gradient of '{task}'": setup.own[task] for task in tasks}
+    heads = {f"gradient of '{task}'": setup.own[task] for task in tasks}
     others = {
         "gradient of the shared parameters": setup.shared,
-        "gradient of the weighting": setup.weighting.parameters(),
+        "gradient of the weighting": list(setup.weighting.parameters()),
     }
-    found = [(name, p.grad) for name, part in {**parts, **others}.items() for p in part if p.grad is not None]
-    norms = [norm.to(losses) for norm in torch._foreach_norm([gradient for _, gradient in found])] if found else []
-    numbers = torch.cat([losses, torch.stack(norms)]).cpu() if norms else losses.cpu()
+    found = [(name, p.grad) for name, part in {**heads, **others}.items() for p in part if p.grad is not None]
+    gradients = [gradient for _, gradient in found]
+    numbers = (torch.cat([losses, sizes(gradients, losses)]) if gradients else losses).cpu()
     if numbers.isfinite().all():
         return ()
     if bad := judge(tasks, numbers[: len(tasks)], torch.zeros(len(tasks))):
         return bad
-    finite = numbers[len(tasks) :].isfinite().tolist()
+    finite = [bool(length.isfinite()) for length in torch._foreach_norm(gradients)]
     causes = tuple(dict.fromkeys(name for (name, _), good in zip(found, finite, strict=True) if not good))
-    return tuple(cause for cause in causes if cause in parts) or causes
+    return tuple(cause for cause in causes if cause in heads) or causes
 
 
 def causes(setup: Setup, step: OptimizerStep, look: bool) -> tuple[str, ...]:
@@ -58,10 +58,8 @@ def causes(setup: Setup, step: OptimizerStep, look: bool) -> tuple[str, ...]:
     """
     bad = step.not_finite
     if look and not bad and not step.judged:
-        losses: dict[str, Tensor] = {}
-        for part in step.losses:
-            add_terms(losses, part)
-        bad = judge_written(setup, tuple(losses), torch.stack(list(losses.values())))
+        tasks = tuple(task for batch, _ in step.losses for task in batch)
+        bad = judge_written(setup, tasks, torch.cat([losses for _, losses in step.losses]))
     return tuple(dict.fromkeys(bad))
 
 

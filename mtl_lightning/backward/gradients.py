@@ -1,6 +1,6 @@
 """Gradients of several losses by several parameters: computed, added up, averaged over processes, written."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from mtl_lightning.backward.processes import any_process, mean_over_processes, num_processes
 
 Gradients = Sequence[Tensor | None]
+
+_SMALL = 1 << 12
+"""Values of a gradient that is copied rather than reduced alone."""
 
 
 class Writer:
@@ -44,18 +47,28 @@ class Writer:
             used = self.used(key, [gradient is not None for gradient in gradients], parameters[0])
             mean = split(mean_over_processes(flatten(gradients, parameters)), parameters)
             gradients = [gradient if is_used else None for gradient, is_used in zip(mean, used, strict=True)]
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            if gradient is not None:
-                self.accumulate(parameter, gradient if factor is None else gradient * factor)
+        self.accumulate(parameters, gradients, factor)
 
-    def accumulate(self, parameter: nn.Parameter, gradient: Tensor) -> None:
-        """Adds to a parameter's gradient."""
-        if parameter.grad is None:
-            parameter.grad = gradient.to(parameter.dtype)
-        else:
-            parameter.grad += gradient
-        if parameter._post_accumulate_grad_hooks:
-            self._hooked.append(parameter)
+    def accumulate(
+        self, parameters: Sequence[nn.Parameter], gradients: Gradients, factor: Tensor | None = None
+    ) -> None:
+        """Adds to the parameters' gradients.
+
+        Args:
+            parameters: Whose they are.
+            gradients: What to add, one for each; none: nothing.
+            factor: A scalar to multiply them by.
+        """
+        pairs = [(p, g) for p, g in zip(parameters, gradients, strict=True) if g is not None]
+        found = [gradient for _, gradient in pairs]
+        scaled = found if factor is None or not found else torch._foreach_mul(found, factor)
+        for (parameter, _), gradient in zip(pairs, scaled, strict=True):
+            if parameter.grad is None:
+                parameter.grad = gradient if gradient.dtype == parameter.dtype else gradient.to(parameter.dtype)
+            else:
+                parameter.grad += gradient
+            if parameter._post_accumulate_grad_hooks:
+                self._hooked.append(parameter)
 
     def call_hooks(self, wanted: bool = True) -> None:
         """Calls the post-accumulate hooks of what was written since, as ``Tensor.backward`` would.
@@ -69,18 +82,31 @@ class Writer:
                 hook(parameter)
 
 
-def differentiate(term: Tensor, parameters: Sequence[Tensor], keep_graph: bool) -> Gradients:
-    """Gradients of ``term`` by each of ``parameters``, none for those that it does not depend on."""
+def differentiate(
+    term: Tensor, parameters: Sequence[Tensor], keep_graph: bool = False, weights: Tensor | None = None
+) -> Gradients:
+    """Gradients by each of ``parameters``, none for those that there is no dependence on.
+
+    Args:
+        term: A scalar, or terms [T].
+        parameters: What to differentiate by.
+        keep_graph: Whether another call follows.
+        weights: Of the terms in their sum [T].
+    """
     sources = [parameter for parameter in parameters if parameter.requires_grad]
     if not sources or not term.requires_grad:
         return [None] * len(parameters)
-    found = iter(torch.autograd.grad(term, sources, retain_graph=keep_graph, allow_unused=True))
-    return [next(found) if parameter.requires_grad else None for parameter in parameters]
+    found = torch.autograd.grad(term, sources, weights, retain_graph=keep_graph, allow_unused=True)
+    if len(sources) == len(parameters):
+        return found
+    rest = iter(found)
+    return [next(rest) if parameter.requires_grad else None for parameter in parameters]
 
 
-def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, Any]) -> Tensor:
-    """The sum of ``terms`` times their weights."""
-    return torch.stack([term * weights[task] for task, term in terms.items()]).sum()
+def weighted(terms: Mapping[str, Tensor], weights: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+    """Terms and their weights in the same order, both [T]: what the gradient of their weighted sum follows from."""
+    values, factors = torch.stack(list(terms.values())), [weights[task] for task in terms]
+    return values, torch.stack(factors) if isinstance(factors[0], Tensor) else vector(factors, values)
 
 
 def add(first: Gradients, second: Gradients) -> Gradients:
@@ -117,19 +143,18 @@ def split(vector: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
     return [piece.view_as(parameter) for piece, parameter in zip(pieces, parameters, strict=True)]
 
 
-def norm(gradients: Iterable[Tensor | None], like: Tensor) -> Tensor:
-    """Length of all values together, a scalar; not finite if one of them is not.
+def sizes(gradients: Sequence[Tensor], like: Tensor) -> Tensor:
+    """Numbers that are finite if all gradients are: lengths of large ones, and the length of all small ones together.
 
     Args:
-        gradients: On the device of ``like``.
-        like: What the scalar's type is taken from.
+        gradients: One at least, on the device of ``like``.
+        like: What the type is taken from.
     """
-    found = [gradient for gradient in gradients if gradient is not None]
-    if not found:
-        return like.new_zeros(())
-    sizes = torch.stack([size.to(like) for size in torch._foreach_norm(found)])
-    total: Tensor = torch.linalg.vector_norm(sizes)
-    return total
+    small = [gradient.flatten() for gradient in gradients if gradient.numel() <= _SMALL]
+    large = [gradient for gradient in gradients if gradient.numel() > _SMALL]
+    lengths = [torch.linalg.vector_norm(torch.cat(small))] if small else []
+    lengths += torch._foreach_norm(large) if large else []
+    return torch.stack(lengths).to(like)
 
 
 def vector(values: Sequence[Any], like: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mtl_lightning.backward.gradients import Gradients, add, norm
+from mtl_lightning.backward.gradients import Gradients, add, vector
 from mtl_lightning.backward.step import Setup, Tasks
 
 
@@ -23,8 +23,13 @@ class Heads:
         known[task] = add(known[task], gradients) if task in known else gradients
 
     def norms(self, tasks: Tasks, like: Tensor) -> Tensor:
-        """Length of each head's gradient [T], on this process."""
-        return torch.stack([norm(self._gradients.get(task, ()), like) for task in tasks])
+        """The size of each head's gradient [T], on this process: the sum of its parts' lengths."""
+        found = [(i, g) for i, task in enumerate(tasks) for g in self._gradients.get(task, ()) if g is not None]
+        total = like.new_zeros(len(tasks))
+        if found:
+            places = vector([i for i, _ in found], total.new_empty(0, dtype=torch.int64))
+            total.index_add_(0, places, torch.stack(torch._foreach_norm([g for _, g in found])).to(like))
+        return total
 
     def write(self, tasks: Tasks, weights: Mapping[str, Any], factor: Tensor) -> None:
         """Writes the mean over processes, times the tasks' weights where heads are to be weighted.

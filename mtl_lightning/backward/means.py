@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mtl_lightning.backward.gradients import add_terms
+from mtl_lightning.backward.step import Setup, Tasks
 from mtl_lightning.weighting import Weighting
 
 
@@ -16,34 +16,47 @@ class EpochMeans:
 
     Not when the epoch ends: a checkpoint that is written in between then holds the sums, so that a resumed run goes on
     as if it had not been stopped.
+
+    Args:
+        setup: What is trained.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, setup: Setup) -> None:
         self.epoch: int | None = None
-        self._sums: dict[str, Tensor] = {}
+        self._setup = setup
+        self._sums: Tensor | None = None
         self._counts: Counter[str] = Counter()
 
-    def add(self, losses: Mapping[str, Tensor]) -> None:
-        """Takes the losses of a step."""
-        add_terms(self._sums, losses)
-        self._counts.update(losses.keys())
+    def add(self, tasks: Tasks, losses: Tensor) -> None:
+        """Takes the losses of a step [T]."""
+        if self._sums is None:
+            self._sums = losses.new_zeros(len(self._setup.weighting.tasks))
+        self._sums = self._sums.index_add(0, self._setup.index(tasks, losses.device), losses)
+        self._counts.update(tasks)
 
     def start(self, epoch: int, weighting: Weighting) -> None:
         """Starts an epoch; if it is another one than before, the weighting is told of that one."""
-        if self.epoch not in (None, epoch) and self._sums:
-            present = [task for task in weighting.tasks if task in self._sums]
-            means = torch.stack([self._sums[task] / self._counts[task] for task in present])
-            tasks = torch.tensor([weighting.tasks.index(task) for task in present], device=means.device)
-            weighting.on_epoch_end(means, tasks)
-            self._sums, self._counts = {}, Counter()
+        if self.epoch not in (None, epoch) and self._sums is not None:
+            present = tuple(task for task in weighting.tasks if task in self._counts)
+            tasks = self._setup.index(present, self._sums.device)
+            counts = torch.tensor([self._counts[task] for task in present]).to(self._sums, non_blocking=True)
+            weighting.on_epoch_end(self._sums[tasks] / counts, tasks)
+            self._sums, self._counts = None, Counter()
         self.epoch = epoch
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint."""
-        return {"epoch": self.epoch, "sums": dict(self._sums), "counts": dict(self._counts)}
+        """For a checkpoint: the sums by task."""
+        tasks = self._setup.weighting.tasks
+        sums = {} if self._sums is None else dict(zip(tasks, self._sums.clone().unbind(), strict=True))
+        counts = dict(self._counts)
+        return {"epoch": self.epoch, "sums": {task: sums[task] for task in counts}, "counts": counts}
 
     def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
         """From a checkpoint."""
-        self.epoch = state["epoch"]
-        self._sums = {task: total.to(device) for task, total in state["sums"].items()}
-        self._counts = Counter(state["counts"])
+        self.epoch, self._counts = state["epoch"], Counter(state["counts"])
+        sums: Mapping[str, Tensor] = state["sums"]
+        self._sums = None
+        if sums:
+            missing = torch.zeros_like(next(iter(sums.values())))
+            in_order = [sums.get(task, missing) for task in self._setup.weighting.tasks]
+            self._sums = torch.stack(in_order).to(device)

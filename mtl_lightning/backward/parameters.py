@@ -49,9 +49,18 @@ class Candidates:
         self._shared = list(dict.fromkeys([*shared, *(p for p, number in holders.items() if number > 1)]))
         self._gradient_of = gradient_of
         self.known = {*self._shared, *holders}
+        compared = () if isinstance(gradient_of, str) else gradient_of
+        self._all = list(dict.fromkeys([*self._shared, *holders, *compared]))
+        self._flags: list[bool] | None = None
 
     def trained(self) -> Trained:
-        """Those that train now, each once: what several heads hold is shared."""
+        """Those that train now, each once: what several heads hold is shared. The same object while nothing changes."""
+        flags = [parameter.requires_grad for parameter in self._all]
+        if flags != self._flags:
+            self._flags, self._trained = flags, self._find()
+        return self._trained
+
+    def _find(self) -> Trained:
         if self._keep:
             self._kept.update(p for p in self._shared if p.requires_grad)
         shared = [p for p in self._shared if p.requires_grad or p in self._kept]
@@ -67,7 +76,7 @@ class Candidates:
 
 def same_parameters(first: Trained, second: Trained) -> bool:
     """Whether two answers name the same parameters in the same order."""
-    return _identities(first) == _identities(second)
+    return first is second or _identities(first) == _identities(second)
 
 
 def _identities(trained: Trained) -> list[list[int] | None]:

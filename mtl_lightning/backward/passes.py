@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mtl_lightning.backward.gradients import Gradients, add, add_terms, differentiate, weighted_sum
+from mtl_lightning.backward.gradients import Gradients, add, add_terms, differentiate, weighted
 from mtl_lightning.backward.heads import Heads
 from mtl_lightning.backward.processes import num_processes
 from mtl_lightning.backward.step import BatchTasks, Setup, Step, Tasks, named
@@ -72,14 +72,15 @@ class ObjectivePass(Pass):
         assert self._objective is not None, "combine() comes first"
         train_weighting(self._setup, self._objective, factor)
         if num_processes() == 1:
-            if (total := weighted_sum(self._terms, self._weights)).requires_grad:
-                torch.autograd.backward(total, factor)
+            if any(term.requires_grad for term in self._terms.values()):
+                terms, weights = weighted(self._terms, self._weights)
+                torch.autograd.backward(terms, weights * factor)
             return
         parameters = self._setup.shared + [p for task in tasks for p in self._setup.own[task]]
         gradients: Gradients = [None] * len(parameters)
         if self._terms:
-            total = weighted_sum(self._terms, self._weights)
-            gradients = differentiate(total * factor, parameters, keep_graph=False)
+            terms, weights = weighted(self._terms, self._weights)
+            gradients = differentiate(terms, parameters, weights=weights * factor)
         self._setup.writer.write_mean(("all", *tasks), parameters, gradients, None)
 
 
@@ -123,8 +124,8 @@ class SharedPass:
     def add(self, terms: Mapping[str, Tensor], weights: Mapping[str, Any]) -> None:
         """Adds the gradients of the weighted losses, and lets go of their graph."""
         if terms:
-            total = weighted_sum(terms, weights)
-            self._gradients = add(self._gradients, differentiate(total, self._setup.shared, keep_graph=False))
+            values, factors = weighted(terms, weights)
+            self._gradients = add(self._gradients, differentiate(values, self._setup.shared, weights=factors))
 
     def write(self, tasks: Tasks, factor: Tensor) -> None:
         """Writes their mean over processes, times a factor."""

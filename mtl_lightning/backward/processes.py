@@ -27,12 +27,13 @@ class Sums:
     def __init__(self) -> None:
         self._works: list[dist.Work] = []
 
-    def start(self, values: Tensor) -> None:
-        """Begins to write the sum over all processes into ``values``, which must be left alone until ``wait``."""
+    def start(self, *values: Tensor) -> None:
+        """Begins to write the sums over all processes into ``values``, which must be left alone until ``wait``."""
         if num_processes() > 1:
-            work = dist.all_reduce(values, async_op=True)
-            assert work is not None, "this process belongs to the group"
-            self._works.append(work)
+            for value in values:
+                work = dist.all_reduce(value, async_op=True)
+                assert work is not None, "this process belongs to the group"
+                self._works.append(work)
 
     def wait(self) -> None:
         """Waits for all that was started; on a GPU, its stream does."""

@@ -1,6 +1,6 @@
 """The rows of the Jacobian: gradients of the tasks, one below the other in one buffer."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import reduce
 
 import torch
@@ -80,19 +80,17 @@ class Rows:
     def end_batch(self) -> None:
         """Called when all tasks of a batch are in."""
 
-    def send(self, task: str) -> None:
-        """Starts to add up a row over processes, while other tasks' gradients are computed."""
-        row = self._memory()[self._places[task]]
-        if task not in self._filled:
-            row.zero_()
-        self._sums.start(row)
-        self._sent.add(task)
+    def send(self, tasks: Iterable[str]) -> None:
+        """Starts to add up rows over processes, while other tasks' gradients are computed."""
+        rows = {task: self._memory()[self._places[task]] for task in tasks}
+        for task in rows.keys() - self._filled:
+            rows[task].zero_()
+        self._sums.start(*rows.values())
+        self._sent.update(rows)
 
     def gather(self, device: torch.device) -> None:
         """Sends what has not been sent and waits until all rows are there."""
-        for task in self._places:
-            if task not in self._sent:
-                self.send(task)
+        self.send([task for task in self._places if task not in self._sent])
         self._sums.wait()
 
     def gramian(self) -> Tensor:
@@ -169,7 +167,7 @@ class FeatureProducts:
             self._products = total if self._products is None else self._products + total
             self._batch = []
 
-    def send(self, task: str) -> None:
+    def send(self, tasks: Iterable[str]) -> None:
         """Nothing yet: the products are small and go together."""
 
     def gather(self, device: torch.device) -> None:

@@ -1,7 +1,7 @@
 """What the parts of the executor share: what is trained, and what a step found."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl_lightning.backward.gradients import Writer
+from mtl_lightning.backward.parameters import Trained, same_parameters
 from mtl_lightning.weighting import Weighting
 
 Tasks = tuple[str, ...]
@@ -68,6 +69,18 @@ class Setup:
     scaler: Any = None
     writer: Writer = field(default_factory=Writer)
     _indices: dict[tuple[str, ...], Tensor] = field(default_factory=dict)
+    _like: Tensor | None = None
+    _trained: Trained | None = None
+
+    def follow(self, trained: Trained) -> bool:
+        """Takes what trains now; returns whether that has changed."""
+        before = self._trained or (self.shared, self.own, self.evidence)
+        self._trained = trained
+        if same_parameters(trained, before):
+            return False
+        self.shared, self.own, self.evidence = trained
+        self.writer, self._like = Writer(), None
+        return True
 
     def scaled(self, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Losses times the gradient scaler's factor."""
@@ -84,7 +97,8 @@ class Setup:
 
     def full_precision(self) -> AbstractContextManager[None]:
         """Turns off the forward pass's autocasting, which is no good for the algebra of gradients."""
-        return torch.autocast(self.like.device.type, enabled=False)
+        kind = self.like.device.type
+        return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
 
     def index(self, tasks: Tasks, device: torch.device) -> Tensor:
         """Indices of tasks among the K tasks [T]."""
@@ -105,7 +119,9 @@ class Setup:
     @property
     def like(self) -> Tensor:
         """Something on the device and of the type of what trains: an encoder that is frozen whole leaves the heads."""
-        return next(chain(self.shared, *self.own.values()), torch.zeros(()))
+        if self._like is None:
+            self._like = next(chain(self.shared, *self.own.values()), torch.zeros(()))
+        return self._like
 
 
 def named(tasks: Tasks, values: Sequence[Tensor] | Tensor) -> dict[str, Tensor]:

@@ -55,8 +55,7 @@ class TaskPass(Pass):
         self._rows.end_batch()
         if self._second is not None:
             add_terms(self._terms, terms)
-        for task in batch.complete:
-            self._rows.send(task)
+        self._rows.send(batch.complete)
 
     def combine(self, tasks: Tasks, losses: Tensor, appearances: Tensor) -> Step:
         self._objective, found = losses.sum().requires_grad_(), named(tasks, losses)
@@ -90,9 +89,10 @@ class TaskPass(Pass):
         products = products.view(size, size)
         if isinstance(rows, Rows) and not is_accurate(products, rows.values):
             products = rows.exact_gramian().cpu()
-        order = [rows.tasks.index(task) for task in tasks]
         unit = 1 / (appearances * scale * num_processes())
-        gramian = products[order][:, order] * torch.outer(unit, unit)
+        if (order := self._order(tasks)) is not None:
+            products = products[order][:, order]
+        gramian = products * torch.outer(unit, unit)
         sizes = norms + gramian.diagonal()
         self.not_finite = judge(tasks, on_host, sizes)
         return None if self.not_finite else gramian, on_host
@@ -119,11 +119,16 @@ class TaskPass(Pass):
         self._weights = dict(zip(tasks, weights.tolist(), strict=True))
         return named(tasks, weights)
 
+    def _order(self, tasks: Tasks) -> list[int] | None:
+        """The rows of tasks; null if they are all in their order."""
+        rows = self._rows.tasks
+        return None if list(tasks) == rows else [rows.index(task) for task in tasks]
+
     def _jacobian(self, tasks: Tasks, appearances: Tensor) -> Tensor:
         """The tasks' mean gradients [T, P], in their order."""
         assert isinstance(self._rows, Rows), "a Jacobian method sees all shared parameters"
-        order, jacobian = [self._rows.tasks.index(task) for task in tasks], self._rows.values
-        if order != sorted(order):
+        jacobian = self._rows.values
+        if (order := self._order(tasks)) is not None:
             jacobian = jacobian[torch.tensor(order).to(jacobian.device, non_blocking=True)]
         unit = 1 / (appearances * num_processes())
         if self._setup.scaler is None and bool((unit == 1).all()):
@@ -149,6 +154,5 @@ class TaskPass(Pass):
         assert isinstance(self._rows, Rows)
         shared = self._setup.shared
         used = self._setup.writer.used(("rows", *tasks), self._rows.used, combined)
-        for parameter, gradient, is_used in zip(shared, split(combined, shared), used, strict=True):
-            if is_used:
-                self._setup.writer.accumulate(parameter, gradient)
+        gradients = zip(split(combined, shared), used, strict=True)
+        self._setup.writer.accumulate(shared, [gradient if is_used else None for gradient, is_used in gradients])

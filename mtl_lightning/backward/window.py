@@ -19,7 +19,7 @@ class OptimizerStep:
     """What is kept until an optimizer step is known to be good.
 
     Attributes:
-        losses: Found losses of each batch that the weighting was asked about.
+        losses: The tasks of each batch that the weighting was asked about, and their mean losses [T].
         asked: Whether it was asked with the tasks' gradients.
         weights: What a Gramian method answered.
         before: The weighting's state before, if it changes before all is known to be finite.
@@ -28,7 +28,7 @@ class OptimizerStep:
         written: Whether gradients of a part of it are written.
     """
 
-    losses: list[dict[str, Tensor]] = field(default_factory=list)
+    losses: list[tuple[Tasks, Tensor]] = field(default_factory=list)
     asked: bool = False
     weights: dict[str, float] = field(default_factory=dict)
     before: dict[str, Any] | None = None
@@ -64,7 +64,8 @@ class Window:
         """Takes a batch; see ``Executor.add``."""
         terms = {t: loss if shares[t] == 1 else loss * shares[t] for t, loss in losses.items() if t in shares}
         add_terms(self.losses, shared_out(setup, losses, shares))
-        self.shares = {**self.shares, **{t: self.shares.get(t, 0.0) + share for t, share in shares.items()}}
+        for task, share in shares.items():
+            self.shares[task] = self.shares.get(task, 0.0) + share
         batch = BatchTasks(tuple(shares), tuple(task for task in shares if task in complete))
         self.way.add(terms, batch, features)
 
@@ -77,16 +78,24 @@ class Window:
         """Tasks that have labels in the step on any process, in the weighting's order."""
         return tuple(task for task in setup.weighting.tasks if task in self.losses)
 
-    def ask(self, setup: Setup) -> Step:
-        """Asks the weighting about the mean over the steps."""
+    def ask(self, setup: Setup) -> tuple[Step, tuple[Tasks, Tensor]]:
+        """Asks the weighting about the mean over the steps; the tasks present and their mean losses [T] come along."""
         tasks = self.present(setup)
-        appearances = torch.tensor([float(self.appearances[task]) for task in tasks], dtype=torch.float64)
-        losses = torch.stack([self.losses[task] / self.appearances[task] for task in tasks])
+        appearances = torch.tensor([self.appearances[task] for task in tasks], dtype=torch.float64)
+        losses = torch.stack([self.losses[task] for task in tasks])
+        if (appearances > 1).any():
+            losses /= appearances.to(losses, non_blocking=True)
+        losses = mean_over_processes(losses)
         with setup.full_precision():
-            return self.way.combine(tasks, mean_over_processes(losses), appearances)
+            return self.way.combine(tasks, losses, appearances), (tasks, losses)
 
 
 def shared_out(setup: Setup, losses: Mapping[str, Tensor], shares: Mapping[str, float]) -> dict[str, Tensor]:
     """What this process adds to the tasks' losses, detached."""
-    zero = setup.zero()
-    return {t: losses[t].detach().to(zero) * share if t in losses else zero for t, share in shares.items()}
+    dtype, device, found = setup.dtype, setup.like.device, {}
+    for task, share in shares.items():
+        value = losses[task].detach() if task in losses else setup.zero()
+        if value.dtype != dtype or value.device != device:
+            value = value.to(device, dtype)
+        found[task] = value if share == 1 else value * share
+    return found
