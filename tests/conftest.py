@@ -29,6 +29,14 @@ def datasets_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("hf_cache"))
 
 
+@pytest.fixture(autouse=True, scope="session")
+def users_folder(tmp_path_factory):
+    """The secret that signs the checkpoints of tests is not the user's."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
+
+
 def pytest_configure():
     try:
         real_data.folder()

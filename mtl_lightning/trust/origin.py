@@ -47,7 +47,7 @@ def own_places(contents: Mapping[str, Any]) -> dict[str, str] | None:
     found, code = signature.get("places"), signature.get("code")
     if not isinstance(found, dict) or not isinstance(code, str):
         return None
-    same = hmac.compare_digest(code.encode(), _code(secret, contents, found).encode())
+    same = hmac.compare_digest(code.encode(errors="replace"), _code(secret, contents, found).encode())
     return found if same else None
 
 

@@ -92,6 +92,8 @@ def _check(value: Any, hint: Any) -> None:
             raise NotAllowedError(f"'{inside}' may not stand here: {why}")
         return
     path, of_callable = _spec(value), is_callable_hint(hint)
+    if hint is type and isinstance(value, str):
+        raise NotAllowedError(f"'{value}' may not stand here: the argument is not annotated with a kind of classes")
     if isinstance(value, str) and (of_callable or _takes_words(hint)):
         _check_name(value, None, hint, False)
     elif path is not None and (of_callable or _is_class(hint)):
@@ -135,7 +137,8 @@ def _specs_in(value: Any) -> Iterator[str]:
 
 
 def _takes_anything(hint: Any) -> bool:
-    return hint in (Any, object) or type(hint).__name__ == "UnvalidatedType"
+    """Whether nothing is known of an argument: it has no annotation, or one that cannot be understood."""
+    return hint in (Any, object) or isinstance(hint, getattr(_typehints, "UnvalidatedType", ()))
 
 
 def _is_class(hint: Any) -> bool:

@@ -1,0 +1,159 @@
+"""What a checkpoint that somebody else may have written does to the commands, and to `load`."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+
+import mtl_lightning
+from mtl_lightning.__main__ import main
+
+MINE = """
+from mtl_lightning.weighting import EqualWeighting
+
+
+class Own(EqualWeighting):
+    pass
+"""
+SYSTEM = {"class_path": "os.system", "init_args": {"command": "touch pwned"}}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Two runs, one of them with a class of the user's own."""
+    folder = tmp_path_factory.mktemp("runs")
+    tiny.write(folder)
+    (folder / "mine_own.py").write_text(MINE)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        assert tiny.fit("plain", "--evaluate=none", "--trainer.max_epochs=1") == 0
+        assert tiny.fit("own", "--evaluate=none", "--trainer.max_epochs=1", "--model.weighting=mine_own.Own") == 0
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def in_folder(runs, monkeypatch):
+    monkeypatch.chdir(runs)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(runs)])
+    monkeypatch.delitem(sys.modules, "mine_own", raising=False)
+    yield
+    assert not Path("pwned").exists()
+
+
+def altered(run: str, key: str = "", value: object = None, signed: bool = False) -> str:
+    """A checkpoint with another value in its configuration; without the user's signature."""
+    checkpoint = torch.load(f"{run}/checkpoints/last.ckpt", weights_only=True)
+    ours = checkpoint["mtl_lightning"]
+    if not signed:
+        del ours["signature"]
+    *path, last = ["config", *key.split(".")]
+    node = ours
+    for part in path:
+        node = node[part]
+    if key:
+        node[last] = value
+    torch.save(checkpoint, "altered.ckpt")
+    return "altered.ckpt"
+
+
+def said(capsys) -> str:
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1].startswith("error: ") and not any("Traceback" in line for line in lines)
+    return lines[-1]
+
+
+@pytest.mark.parametrize("command", ["fit", "validate", "test", "predict"])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    {
+        "model.weighting": SYSTEM,
+        "model.encoder": SYSTEM,
+        "model.tasks.cls": SYSTEM,
+        "data.datasets.d": {"class_path": "subprocess.Popen", "init_args": {"args": ["touch", "pwned"]}},
+        "data.schedule": {"class_path": "torch.os.system", "init_args": {"command": "touch pwned"}},
+    }.items(),
+)
+def test_no_command_runs_what_a_checkpoint_names(command, key, value, capsys):
+    assert main([command, "--ckpt_path", altered("plain", key, value)]) == 2
+    assert "may not" in said(capsys)
+
+
+@pytest.mark.parametrize("key", ["trainer.callbacks", "trainer.logger", "model.optimizer", "model.lr_scheduler"])
+def test_nor_does_a_resumed_run(key, capsys):
+    assert main(["fit", "--ckpt_path", altered("plain", key, [SYSTEM] if "callbacks" in key else SYSTEM)]) == 2
+    assert "may not stand here" in said(capsys)
+
+
+def test_what_lightning_itself_would_take_is_left_alone(capsys):
+    checkpoint = torch.load("plain/checkpoints/last.ckpt", weights_only=True)
+    checkpoint["hyper_parameters"] = {"weighting": SYSTEM, "head_lr_factor": 3.0, "_instantiator": "os.system"}
+    torch.save(checkpoint, "altered.ckpt")
+    options = ["--config", "config.yaml", "--trainer.max_epochs=2", "--trainer.default_root_dir=resumed"]
+    assert main(["fit", *options, "--ckpt_path=altered.ckpt", "--evaluate=none"]) == 0
+    config = torch.load("resumed/checkpoints/last.ckpt", weights_only=True)["mtl_lightning"]["config"]
+    assert config["model"]["head_lr_factor"] == 1.0
+
+
+def test_own_classes_need_no_flag_in_own_checkpoints():
+    assert main(["test", "--ckpt_path=own"]) == 0
+    assert type(mtl_lightning.load("own/checkpoints/last.ckpt").weighting).__name__ == "Own"
+
+
+def test_own_classes_in_an_unsigned_checkpoint_are_refused_before_they_are_imported(capsys, monkeypatch):
+    path = altered("own")
+    assert main(["test", "--ckpt_path", path]) == 2
+    line = said(capsys)
+    assert "`model.weighting`: 'mine_own.Own' may not be imported: altered.ckpt carries no signature" in line
+    assert line.endswith("--trust_classes mine_own.Own") and "mine_own" not in sys.modules
+    with pytest.raises(mtl_lightning.UserError, match=r"trust_classes=\['mine_own.Own'\]"):
+        mtl_lightning.load(path)
+    assert main(["test", "--ckpt_path", path, "--trust_classes=mine_own"]) == 0
+    assert main(["test", "--ckpt_path", path, "--model.weighting=mine_own.Own"]) == 0
+    monkeypatch.setenv("MTL_TRUST_CLASSES", "other,mine_own.Own")
+    assert main(["test", "--ckpt_path", path]) == 0
+    assert type(mtl_lightning.load(path, trust_classes=["mine_own"]).weighting).__name__ == "Own"
+
+
+def test_trusting_a_name_does_not_make_it_fit(capsys):
+    path = altered("plain", "model.weighting", SYSTEM)
+    assert main(["test", "--ckpt_path", path, "--trust_classes=os.system"]) == 2
+    assert "'os.system' may not stand here: it is no Weighting" in said(capsys)
+
+
+def test_a_module_of_the_same_name_beside_a_copied_checkpoint_is_not_imported(capsys, tmp_path, monkeypatch):
+    copy = tmp_path / "copied.ckpt"
+    copy.write_bytes(Path("own/checkpoints/last.ckpt").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    Path("mine_own.py").write_text("open('pwned', 'w')")
+    assert main(["test", "--ckpt_path=copied.ckpt"]) == 2
+    assert "written by you, but 'mine_own' was" in said(capsys)
+    assert str(tmp_path) not in sys.path
+
+
+def test_an_unsigned_checkpoint_of_built_in_classes_needs_no_flag():
+    assert main(["validate", "--ckpt_path", altered("plain")]) == 0
+    assert mtl_lightning.load("altered.ckpt")
+
+
+@pytest.mark.parametrize("name", ["optimizer", "lr_scheduler"])
+def test_to_evaluate_no_optimizer_is_needed(name):
+    path = altered("plain", f"model.{name}", {"class_path": "not_installed.Own", "init_args": {"lr": 1}})
+    assert main(["test", "--ckpt_path", path]) == 0
+    assert mtl_lightning.load(path)
+
+
+def test_files_in_the_working_directory_hide_no_package(monkeypatch):
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    main(["validate", "--ckpt_path=own"])
+    assert sys.path[-1] == str(Path.cwd()) and "" not in sys.path
+
+
+@pytest.mark.parametrize("value", ["os.system", str(SYSTEM)])
+def test_flags_and_files_are_held_to_the_same(value, capsys):
+    assert main(["fit", "--config=config.yaml", f"--model.optimizer={value}"]) == 2
+    assert said(capsys).startswith("error: flag --model.optimizer: 'os.system' may not stand here: it is no Optimizer")
+    Path("evil.yaml").write_text(f"model:\n  optimizer: {value}\n")
+    assert main(["fit", "--config=config.yaml", "--config=evil.yaml"]) == 2
+    assert said(capsys).startswith("error: evil.yaml, line 2: `model.optimizer`: 'os.system' may not stand here")
