@@ -9,6 +9,8 @@ from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 
 class SaveConfig(SaveConfigCallback):
     """Keeps the whole resolved configuration: beside the checkpoints, in them, and with the loggers.
@@ -35,7 +37,7 @@ class SaveConfig(SaveConfigCallback):
 
     def _plain(self) -> dict[str, Any]:
         if self._dumped is None:
-            self._dumped = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+            self._dumped = yaml.load(self.parser.dump(self.config, skip_none=False), _LOADER)
         return deepcopy(self._dumped)
 
 

@@ -21,7 +21,8 @@ def made_once(key: str) -> Iterator[Path]:
     Args:
         key: Says all that the content follows from.
     """
-    path = Path(config.HF_DATASETS_CACHE, "mtl_lightning", f"{key}.arrow")
+    # `datasets` lists the folder for each table that it makes: it must not hold them all
+    path = Path(config.HF_DATASETS_CACHE, "mtl_lightning", key[:2], f"{key}.arrow")
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         yield path

@@ -22,16 +22,19 @@ def read_rows(table: Dataset, rows: Sequence[int]) -> dict[str, Any]:
     return {name: _plain(found.column(name).to_numpy()) for name in found.column_names}
 
 
-def integers(table: Dataset, column: str, chunk: int = 100_000) -> np.ndarray:
-    """A whole column of numbers [N] as int32.
+def integers(table: Dataset, columns: Sequence[str], chunk: int = 100_000) -> dict[str, np.ndarray]:
+    """Whole columns of numbers, each [N] as int32.
 
     Args:
         table: With at least one row.
-        column: Its name.
+        columns: Their names.
         chunk: Rows to read at a time.
     """
-    parts = table.select_columns(column).with_format("arrow").iter(chunk)
-    return np.concatenate([part.column(column).to_numpy().astype(np.int32) for part in parts])
+    parts = [
+        {name: batch.column(name).to_numpy().astype(np.int32) for name in columns}
+        for batch in table.select_columns(list(columns)).with_format("arrow").iter(chunk)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in columns}
 
 
 def with_prefix(prefix: str, columns: Mapping[str, Any]) -> dict[str, Any]:

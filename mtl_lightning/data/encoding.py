@@ -176,8 +176,9 @@ class Encoding:
 
 def check_columns(where: str, mapping: Inputs, table: Dataset, source: DataSource) -> None:
     """Raises :class:`UserError` if a mapped column is not in the table."""
+    known = set(visible(table))
     for name, column in pairs_of(mapping):
-        if column not in visible(table):
+        if column not in known:
             raw, json_columns = exact(table.select_columns(visible(table)))
             found = decoded(raw[:_FIRST_ROWS], json_columns)
             rows = [dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)]

@@ -28,9 +28,9 @@ def report(encoding: Encoding, table: Dataset, encoded: Dataset, split: str, fol
         path = write_bad_rows(encoding.skipped(table, encoded, split), folder, encoding.name, split)
         _LOG.warning(f"{where}: skipped {skipped:,} of {len(table):,} rows, which are bad; they and why are in {path}")
     _report_cut(encoding, table, encoded, split)
+    found = integers(encoded, [f"irregular/{task}" for task in encoding.tasks])
     for task in encoding.tasks:
-        counts = integers(encoded, f"irregular/{task}")
-        if counts.any():
+        if (counts := found[f"irregular/{task}"]).any():
             first = _first(encoding, table, encoded, split, counts)
             irregular = encoding.tasks[task].irregular
             _LOG.warning(f"{where}, task '{task}': {counts.sum():,} {irregular}; the first in {first}")
@@ -58,7 +58,7 @@ def report_inputs(encoding: Encoding, table: Dataset, encoded: Dataset, refused:
 
 def _report_cut(encoding: Encoding, table: Dataset, encoded: Dataset, split: str) -> None:
     where = f"data set '{encoding.name}', split '{split}'"
-    lost = integers(encoded, "lost")
+    lost = integers(encoded, ["lost"])["lost"]
     if cut := np.count_nonzero(lost):
         limit = getattr(encoding.processor, "max_length", None)
         unit = "words" if "inputs/num_words" in encoded.column_names else "tokens"

@@ -10,7 +10,7 @@ from datasets import Dataset
 
 from mtl_lightning.data.encoding import Encoding, check_columns
 from mtl_lightning.data.examples import LabelEncoder, relabelled
-from mtl_lightning.data.readers.tables import decoded, exact
+from mtl_lightning.data.readers.tables import arrow_chunks, decoded, json_columns
 from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.errors import UserError
 from mtl_lightning.raw_labels import Counted
@@ -36,15 +36,14 @@ def understood_labels(encoding: Encoding, table: Dataset, split: str, task: str)
     source, encoder = encoding.source, encoding.tasks[task]
     column, start = source.labels[task], 0
     check_columns(f"data.datasets.{encoding.name}.labels", {task: column}, table, source)
-    raw, json_columns = exact(table.select_columns(column))
-    for batch in raw.with_format("arrow").iter(_ROWS):
-        found = batch.column(column)
+    in_json = json_columns(table, [column])
+    for found in arrow_chunks(table, column, _ROWS):
         values, counts = _counted(found, encoder.level) if encoder.counted else (found.to_pylist(), None)
         try:
-            values = decoded({column: values}, json_columns)[column]
+            values = decoded({column: values}, in_json)[column]
             understood = [_understand(encoding, task, encoder, value) for value in values]
         except UserError:
-            rows = decoded({column: found.to_pylist()}, json_columns)[column]
+            rows = decoded({column: found.to_pylist()}, in_json)[column]
             understood, counts = list(_good(encoding, table, split, task, enumerate(rows, start))), None
         yield from understood if counts is None else map(Counted, understood, counts)
         start += len(found)

@@ -134,7 +134,7 @@ class MultiTaskDataModule(LightningDataModule):
             raise UserError("the steps depend on the trainer: give it the data module itself, `datamodule=...`")
         tables = self._encoded("train", self.datasets)
         sampler = StepSampler(
-            lengths={name: integers(table, "length") for name, table in tables.items()},
+            lengths=_lengths(tables),
             counts={name: _counts(table) for name, table in tables.items()},
             batch_sizes=self.batch_sizes,
             schedule=self.schedule,
@@ -223,7 +223,7 @@ class MultiTaskDataModule(LightningDataModule):
 
     def _encoding(self, name: str) -> Encoding:
         model, source = self._trainer.lightning_module, self.datasets[name]
-        tasks = {task: model.tasks[task] for task in model.tasks if task in source.labels}
+        tasks = {task: head for task, head in model.tasks.items() if task in source.labels}
         return Encoding(name, source, model.encoder.processor, tasks)
 
     def _table(self, name: str, split: str) -> Dataset:
@@ -241,8 +241,9 @@ class MultiTaskDataModule(LightningDataModule):
         found = [name for name in self.datasets if split in self._tables[name]]
         self._say_left_out(split, found)
         tables = self._encoded(split, found or self.datasets)
-        lengths = {name: integers(table, "length") for name, table in tables.items()}
-        sampler = SequentialSampler(lengths, self.eval_batch_sizes, self._trainer.global_rank, self._trainer.world_size)
+        sampler = SequentialSampler(
+            _lengths(tables), self.eval_batch_sizes, self._trainer.global_rank, self._trainer.world_size
+        )
         return self._loader(tables, sampler)
 
     def _say_left_out(self, split: str, found: Sequence[str]) -> None:
@@ -289,6 +290,9 @@ def _labelling(datasets: dict[str, DataSource], tasks: Sequence[str] | None) -> 
     return {name: source for name, source in datasets.items() if source.labels}
 
 
+def _lengths(tables: Mapping[str, Dataset]) -> dict[str, np.ndarray]:
+    return {name: integers(table, ["length"])["length"] for name, table in tables.items()}
+
+
 def _counts(table: Dataset) -> dict[str, np.ndarray]:
-    columns = with_prefix("counts/", {name: name for name in table.column_names})
-    return {task: integers(table, column) for task, column in columns.items()}
+    return with_prefix("counts/", integers(table, [n for n in table.column_names if n.startswith("counts/")]))

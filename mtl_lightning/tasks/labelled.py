@@ -131,7 +131,8 @@ class LabelledTask(Task):
 
     def remarks(self) -> list[str]:
         assert self.labels is not None
-        ordered = "quadratic_kappa" in self.metrics() and ranks(self.labels) == list(range(self.num_outputs))
+        reported = {self.main_metric, *(self._scoring.names or ())}
+        ordered = "quadratic_kappa" in reported and ranks(self.labels) == list(range(self.num_outputs))
         if not (ordered and self._in_order_of_names):
             return self._remarks
         order = ", ".join(self.labels[:12]) + (", …" if len(self.labels) > 12 else "")
@@ -142,7 +143,8 @@ class LabelledTask(Task):
         known, labels = [str(label) for label in adapted.get("labels") or []], self.labels or []
         if known == labels:
             return fitting(state, self.state_dict()), f"all {len(labels)} labels"
-        rows = {i: known.index(label) for i, label in enumerate(labels) if label in known}
+        places = {label: place for place, label in enumerate(known)}
+        rows = {i: places[label] for i, label in enumerate(labels) if label in places}
         if not rows:
             return {}, "fresh, it has no label in common with the checkpoint's"
         own = self.state_dict()
@@ -151,7 +153,7 @@ class LabelledTask(Task):
         for name in outputs:
             taken[name] = own[name].clone()
             taken[name][list(rows)] = state[name][list(rows.values())].to(own[name])
-        fresh = ", ".join(repr(label) for label in [x for x in labels if x not in known][:5])
+        fresh = ", ".join(repr(label) for label in [x for x in labels if x not in places][:5])
         return taken, f"{len(rows)} of {len(labels)} labels" + (f"; fresh: {fresh}" if fresh else "")
 
     def names(self, value: Any) -> list[str]:
@@ -209,7 +211,8 @@ class LabelledTask(Task):
 
 def per_label(labels: Sequence[str], scores: LabelScores) -> dict[str, LabelScores]:
     """Splits scores [C] into one row a label."""
-    return {label: LabelScores({name: values[i] for name, values in scores.items()}) for i, label in enumerate(labels)}
+    columns = {name: values.cpu().unbind() for name, values in scores.items()}  # at once: labels may be thousands
+    return {label: LabelScores({name: column[i] for name, column in columns.items()}) for i, label in enumerate(labels)}
 
 
 def fill_missing(values: Tensor, missing: Tensor) -> Tensor:

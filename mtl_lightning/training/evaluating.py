@@ -100,9 +100,10 @@ class EvaluatedModule(Network):
 def _tell(module: Any, results: Results) -> None:
     """Tells the weighting the losses, and the schedule the scores."""
     losses = {name: metrics["loss"] for name, metrics in results.metrics.items() if "loss" in metrics}
-    tasks = torch.tensor([module.weighting.tasks.index(name) for name in losses], dtype=torch.long)
-    module.weighting.on_validation_end(torch.tensor(list(losses.values()), dtype=torch.float64), tasks)
+    places = {name: place for place, name in enumerate(module.weighting.tasks)}
+    indices = torch.tensor([places[name] for name in losses], dtype=torch.long)
+    module.weighting.on_validation_end(torch.tensor(list(losses.values()), dtype=torch.float64), indices)
     if progress := getattr(module.trainer.datamodule, "progress", None):
+        tasks = module.tasks
         for name, found in results.metrics.items():
-            task = module.tasks[name]
-            progress.scores.add(name, found[task.main_metric], task.higher_is_better)
+            progress.scores.add(name, found[tasks[name].main_metric], tasks[name].higher_is_better)

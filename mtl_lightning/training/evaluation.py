@@ -71,6 +71,7 @@ class Evaluation(nn.Module):
     def __init__(self, tasks: Mapping[str, Task], datasets: Sequence[str] = ()) -> None:
         super().__init__()
         self.names = list(tasks)
+        self._place = {name: place for place, name in enumerate(self.names)}
         self.losses = Means(len(self.names))
         self.metrics = nn.ModuleDict({name: task.metrics() for name, task in tasks.items()})
         self.datasets = list(datasets)
@@ -92,8 +93,8 @@ class Evaluation(nn.Module):
             if counts[name]:
                 task = tasks[name]
                 loss = task.loss(logits[name], targets[name])
-                self.losses.update(self.names.index(name), loss * counts[name], counts[name])
-                self.extents.update(self.names.index(name), targets[name], task.missing)
+                self.losses.update(self._place[name], loss * counts[name], counts[name])
+                self.extents.update(self._place[name], targets[name], task.missing)
                 task.update(self._of(name), logits[name], targets[name])
             if (correct := tasks[name].correct(logits[name], targets[name])) is not None:
                 right.append(correct)

@@ -1,6 +1,7 @@
 """Which scores a run measures, known before it starts, so that a monitor of another name is refused."""
 
 import logging
+from collections.abc import Set
 from string import Formatter
 from typing import Any
 
@@ -29,19 +30,20 @@ def measured_names(module: Any) -> set[str]:
     return names | {f"val/joint/{name}" for name, source in sources.items() if len(right & {*source.labels}) > 1}
 
 
-def check_monitor(key: str, monitor: str, module: Any) -> None:
+def check_monitor(key: str, monitor: str, module: Any, names: Set[str] | None = None) -> None:
     """Refuses a monitor that nothing will measure.
 
     Args:
         key: Of the configuration, for the message.
         monitor: Name of a score.
         module: A built model, with its trainer.
+        names: Its :func:`measured_names`, where they are known already.
 
     Raises:
         UserError: If no validation measures it. Where the model or a callback is a user's own, which may log more,
             it is a warning.
     """
-    names = measured_names(module)
+    names = measured_names(module) if names is None else names
     if monitor in names:
         if not module.trainer.limit_val_batches:
             raise UserError(f"{key}: {monitor} is never measured, since trainer.limit_val_batches is 0")
@@ -64,13 +66,14 @@ def check_monitors(module: Any) -> None:
         UserError: Of the first.
     """
     trainer: Trainer = module.trainer
+    names = measured_names(module)
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         key = getattr(callback, "config_key", f"trainer.callbacks.{type(callback).__name__}")
         monitor, filename = getattr(callback, "monitor", None), getattr(callback, "filename", None)
         if isinstance(monitor, str) and not (key == "checkpoint" and trainer.limit_val_batches == 0):
-            check_monitor(f"{key}.monitor", monitor, module)
+            check_monitor(f"{key}.monitor", monitor, module, names)
         for name in _fields(f"{key}.filename", filename) if isinstance(filename, str) else ():
-            check_monitor(f"{key}.filename", name, module)
+            check_monitor(f"{key}.filename", name, module, names)
 
 
 def _fields(key: str, filename: str) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 from datasets import Dataset, Json
+from datasets.formatting import query_table
 from datasets.table import MemoryMappedTable
 
 from mtl_lightning.data.cache import made_once
@@ -60,7 +61,7 @@ def _write(target: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -
 
 def exact(table: Dataset) -> tuple[Dataset, set[str]]:
     """The same table, whose JSON columns give JSON, and their names: the library's own decoder rounds numbers."""
-    names = {name for name, feature in table.features.items() if isinstance(feature, Json)}
+    names = json_columns(table, table.column_names)
     for name in names:
         table = table.cast_column(name, Json(decode=False))
     return table, names
@@ -73,9 +74,25 @@ def decoded(columns: Mapping[str, Sequence[Any]], names: Container[str]) -> dict
 
 def chunks(table: Dataset, column: str) -> Iterator[Sequence[Any]]:
     """The values of a column in stretches of some thousand, so that they need not fit into memory."""
-    raw, names = exact(table.select_columns(column))
-    for batch in raw.iter(_ROWS):
-        yield decoded(batch, names)[column]
+    names = json_columns(table, [column])
+    for found in arrow_chunks(table, column, _ROWS):
+        yield decoded({column: found.to_pylist()}, names)[column]
+
+
+def arrow_chunks(table: Dataset, column: str, rows: int) -> Iterator[pa.ChunkedArray]:
+    """A column in stretches of some rows; JSON in it is text.
+
+    What it costs does not depend on how many other columns there are: ``select_columns`` copies the features of all.
+    """
+    alone = table.data.select([column])
+    for start in range(0, len(table), rows):
+        yield query_table(alone, slice(start, start + rows), table._indices).column(column)
+
+
+def json_columns(table: Dataset, columns: Iterable[str]) -> set[str]:
+    """Those of some columns that hold JSON."""
+    features = table.info.features  # itself: ``table.features`` is a copy
+    return {name for name in columns if isinstance(features[name], Json)}
 
 
 def _loads(texts: Sequence[str | None]) -> list[Any]:

@@ -115,7 +115,7 @@ class DataSource(ABC):
         """The same, for a row of a table that :meth:`load` returned."""
         if LINE not in table.column_names:
             return self.describe(split, row)
-        return self.describe(split, row, line=table.select_columns(LINE)[row][LINE], word=word)
+        return self.describe(split, row, line=table[LINE][row], word=word)
 
     def renaming(self, task: str) -> Renaming | None:
         """What maps the labels of a task, or None. A file is read here: to predict, no data set's files are needed."""

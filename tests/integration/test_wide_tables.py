@@ -1,0 +1,56 @@
+"""What a run costs grows with its tasks and labels, not with their square: counted in calls, not in seconds."""
+
+import json
+import sys
+from copy import deepcopy
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import yaml
+from tiny import CONFIG, fit
+
+SIZES = (4, 8, 12)  # a step of the same width between them
+
+
+def datasets(folder: Path, size: int) -> dict[str, Any]:
+    """A table of which each task has a column."""
+    rows = [{"f": [row, 1, 2], **{f"t{i}": "pq"[(row + i) % 2] for i in range(size)}} for row in range(10)]
+    (folder / "all.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    files, labels = dict.fromkeys(("train", "val", "test"), "all.jsonl"), {f"t{i}": f"t{i}" for i in range(size)}
+    source = {"files": files, "inputs": {"features": "f"}, "labels": labels}
+    return {"d": {"class_path": "FileSource", "init_args": source}}
+
+
+def calls(folder: Path, size: int) -> int:
+    """Calls of Python functions in a run of one epoch with an evaluation at the end."""
+    config = deepcopy(CONFIG)
+    config["model"]["tasks"] = {f"t{i}": "SequenceClassification" for i in range(size)}
+    config["data"]["datasets"] = datasets(folder, size)
+    config["trainer"] |= {"max_steps": 1, "max_epochs": 1}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    number = 0
+
+    def count(frame: FrameType, event: str, argument: Any) -> None:
+        nonlocal number
+        number += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        assert fit("run", "--evaluate", "test") == 0
+    finally:
+        sys.setprofile(before)
+    return number
+
+
+def test_cost_of_a_run_is_linear_in_its_tasks(tmp_path, monkeypatch):
+    numbers = []
+    for size in (2, *SIZES):  # the first run imports, and fills caches
+        folder = tmp_path / str(size)
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        numbers.append(calls(folder, size))
+    few, some, many = numbers[1:]
+    square = many - 2 * some + few
+    assert abs(square) < 0.002 * (many - few), (numbers, square)
