@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mtl_lightning.backward.domain import undefined_parts
 from mtl_lightning.backward.gradients import sizes
 from mtl_lightning.backward.step import Setup, Tasks
 from mtl_lightning.backward.window import OptimizerStep
@@ -60,6 +61,7 @@ def causes(setup: Setup, step: OptimizerStep, look: bool) -> tuple[str, ...]:
     if look and not bad and not step.judged:
         tasks = tuple(task for batch, _ in step.losses for task in batch)
         bad = judge_written(setup, tasks, torch.cat([losses for _, losses in step.losses]))
+        bad = bad and (undefined_parts(setup, step.losses) or bad)
     return tuple(dict.fromkeys(bad))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mtl_lightning.backward.domain import undefined
 from mtl_lightning.backward.finite import judge
 from mtl_lightning.backward.gradients import add_terms, differentiate, split, vector
 from mtl_lightning.backward.heads import Heads
@@ -76,7 +77,7 @@ class TaskPass(Pass):
     def _evidence(self, tasks: Tasks, losses: Tensor, appearances: Tensor) -> tuple[Tensor | None, Tensor]:
         """The Gramian [T, T] and the losses [T], brought to the host together: a step's one device synchronisation.
 
-        There is no Gramian if something is not finite.
+        There is no Gramian if something is not finite, or the weighting is not defined for the losses.
         """
         rows, size = self._rows, len(tasks)
         norms, sums = self._heads.norms(tasks, losses), Sums()
@@ -95,6 +96,8 @@ class TaskPass(Pass):
         gramian = products * torch.outer(unit, unit)
         sizes = norms + gramian.diagonal()
         self.not_finite = judge(tasks, on_host, sizes)
+        if not (self.not_finite or isinstance(self._setup.weighting, LossWeighting)):
+            self.not_finite = undefined(self._setup, tasks, on_host)
         return None if self.not_finite else gramian, on_host
 
     def _ask(

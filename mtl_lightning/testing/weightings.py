@@ -10,6 +10,7 @@ from mtl_lightning.weighting import GramianWeighting, JacobianWeighting, LossWei
 
 _SCALES = (1e-10, 1e-5, 1.0, 1e5, 1e10)
 _NUM_PARAMETERS = 8
+_ODD_LOSSES = (-1.0, -1e-9, 0.0, 1e-30, 1e15, 1e30)
 
 
 def check_weighting(factory: Callable[[Sequence[str]], Weighting], num_tasks: int = 3) -> None:
@@ -37,6 +38,7 @@ def check_weighting(factory: Callable[[Sequence[str]], Weighting], num_tasks: in
     with seeded():
         _check_evidence(prepared, names)
         _check_evidence(prepared, names[:1])
+        _check_losses(prepared, names)
         _check_weighting_state(prepared, names)
 
 
@@ -57,6 +59,43 @@ def _check_evidence(factory: Callable[[Sequence[str]], Weighting], names: Sequen
             jacobian[task] = 0
             _ask(factory(names), jacobian, everyone, "one task's gradient zero")
         _ask(factory(names), torch.zeros_like(_random_jacobian(everyone)), everyone, "all gradients zero")
+
+
+def _check_losses(factory: Callable[[Sequence[str]], Weighting], names: Sequence[str]) -> None:
+    """Losses that are odd now, or were in the epochs and validations before, have finite weights or none at all."""
+    everyone = list(range(len(names)))
+    for odd in _ODD_LOSSES:
+        losses = _random_losses(everyone)
+        losses[0] = odd
+        _ask_or_skip(factory(names), everyone, losses, f"a loss of {odd}")
+        for first, second in ((losses, losses), (losses, _random_losses(everyone)), (_random_losses(everyone), losses)):
+            weighting = factory(names)
+            for before in (first, second):
+                _live(weighting, everyone, before)
+            _ask_or_skip(weighting, everyone, _random_losses(everyone), f"a mean loss of {odd} before")
+    weighting = factory(names)
+    _ask(weighting, _random_jacobian(everyone), everyone)
+    if weighting.needs_losses_after:
+        weighting.on_step_end(torch.full((len(names),), torch.nan), torch.tensor(everyone))
+    _ask(weighting, _random_jacobian(everyone), everyone, "a loss after the step before that is not a number")
+
+
+def _ask_or_skip(weighting: Weighting, present: Sequence[int], losses: Tensor, case: str) -> None:
+    """Asks, unless the weighting refuses; where it says that it is not defined, the answer must not pass for one."""
+    given = losses.double() if isinstance(weighting, GramianWeighting) else losses
+    undefined = weighting.undefined(given, torch.tensor(present))
+    assert undefined.shape == losses.shape and undefined.dtype == torch.bool, (
+        "undefined() must be a boolean for each task"
+    )
+    assert weighting.domain or not undefined.any(), f"`domain` must say what is needed, as {case} is not defined"
+    try:
+        if not undefined.any():
+            _ask(weighting, _random_jacobian(present), present, case, losses)
+            return
+        answer, _ = _answer(weighting, _random_jacobian(present), losses, torch.tensor(present))
+    except ValueError:
+        return
+    assert not answer.isfinite().all(), f"the answer must not be finite with {case}, which is undefined: {answer}"
 
 
 def _check_weighting_state(factory: Callable[[Sequence[str]], Weighting], names: Sequence[str]) -> None:

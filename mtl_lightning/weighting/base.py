@@ -26,6 +26,9 @@ class Weighting(nn.Module, ABC):
     needs_losses_after: ClassVar[bool] = False
     """Whether ``on_step_end`` is to be called, which costs a second forward pass in each step."""
 
+    domain: str = ""
+    """What the method needs if it is not defined for any losses, such as "losses of at least 0"; see ``undefined``."""
+
     def __init__(self, tasks: Sequence[str]) -> None:
         super().__init__()
         if len(tasks) == 0 or len(set(tasks)) != len(tasks):
@@ -34,6 +37,21 @@ class Weighting(nn.Module, ABC):
         self._states: list[str] = []
 
     # -- what happens in training ------------------------------------------------------------------------------------
+    def undefined(self, losses: Tensor, tasks: Tensor) -> Tensor:
+        """Which tasks the method has no weight for. Such a step is skipped, and the tasks are named with ``domain``.
+
+        A loss weighting gives weights that are not numbers there, which costs no look at the losses; it is asked which
+        they are afterwards. Others are asked before ``forward``.
+
+        Args:
+            losses: Losses of the T tasks present [T], where ``forward`` has them.
+            tasks: Their indices among the K tasks [T].
+
+        Returns:
+            Booleans [T].
+        """
+        return torch.zeros_like(losses, dtype=torch.bool)
+
     def on_step_end(self, losses: Tensor, tasks: Tensor) -> None:
         """Called after an optimizer step, if ``needs_losses_after``, on the device of the losses.
 

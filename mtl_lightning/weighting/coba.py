@@ -27,8 +27,8 @@ class CoBa(LossWeighting):
         \omega_i &= \mathrm{DF} \cdot \mathrm{RCS}_i + (1 - \mathrm{DF}) \, \mathrm{ACS}_i.
 
     The weights of the tasks present sum to 1. They are equal until validation W. A task with fewer than two validation
-    losses among the last N has no slope; it takes the mean weight. Losses must be positive; one that is not finite
-    counts as missing.
+    losses among the last N has no slope; it takes the mean weight. A loss that is not finite counts as missing. The
+    first loss of a task, which the others are divided by, must not be negative: steps of such a task are skipped.
 
     Needs: validation losses, several times a run; each validation is one point.
 
@@ -52,6 +52,7 @@ class CoBa(LossWeighting):
     tensor([0.2086, 0.7914])
     """
 
+    domain = "a first validation loss of at least 0"
     weights: Tensor
     first: Tensor
     history: Tensor
@@ -81,15 +82,19 @@ class CoBa(LossWeighting):
         self.first = torch.where(self.first.isnan(), newest, self.first)
         self.history = _shifted(self.history, newest / self.first.clamp(min=_SMALLEST))
         self.num_validations += 1
-        if self.num_validations < self.warmup_validations:
-            return
+        if self.num_validations >= self.warmup_validations:
+            self._weigh()
+        self.weights.masked_fill_((self.first < 0).to(self.weights.device), torch.nan)
+
+    def undefined(self, losses: Tensor, tasks: Tensor) -> Tensor:
+        return self.weights[tasks].isnan()
+
+    def _weigh(self) -> None:
+        """Sets the weights of the tasks that have a slope; they sum to the number of these tasks."""
         self.slopes = _shifted(self.slopes, _slopes(self.history))
         judged = ~self.slopes[:, -1].isnan()
-        if judged.any():
-            self._weigh(judged)
-
-    def _weigh(self, judged: Tensor) -> None:
-        """Sets the weights of the tasks that have a slope; they sum to the number of these tasks."""
+        if not judged.any():
+            return
         slopes = self.slopes[judged]
         self.worst = torch.cat([self.worst, slopes[:, -1].max().reshape(1)])
         relative = torch.softmax(_in_mean_sizes(slopes[:, -1]), 0)

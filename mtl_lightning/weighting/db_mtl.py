@@ -21,7 +21,8 @@ class DBMTL(JacobianWeighting):
 
     Reference: Lin et al., "Dual-Balancing for Multi-Task Learning" (Neural Networks 2025; arXiv 2308.12029), algorithm
     1, equations 1 and 2. Difference: k counts the steps in which the task was present, and no epsilon is added to
-    norms. The heads receive the gradient of their loss, not of its logarithm. Losses must not be negative.
+    norms. The heads receive the gradient of their loss, not of its logarithm. Losses must be positive: a loss of zero
+    has nothing to gain, and the gradient of its logarithm counts as zero; a step with a negative one is skipped.
 
     Needs: memory for the K averaged gradients, unless ``beta`` is 0.
 
@@ -35,6 +36,7 @@ class DBMTL(JacobianWeighting):
     tensor([4., 4.])
     """
 
+    domain = "losses of at least 0"
     average: Tensor
     steps: Tensor
 
@@ -53,7 +55,9 @@ class DBMTL(JacobianWeighting):
             self.register_buffer("steps", torch.zeros(len(self.tasks)))
 
     def forward(self, jacobian: Tensor, losses: Tensor, tasks: Tensor) -> Tensor:
-        rows = jacobian / (losses.clamp(min=0) + _SMALLEST_LOSS).to(jacobian).unsqueeze(1)
+        slopes = torch.where(losses > 0, 1 / (losses + _SMALLEST_LOSS), 0.0)
+        slopes = torch.where(losses < 0, torch.nan, slopes)
+        rows = jacobian * slopes.to(jacobian).unsqueeze(1)
         if self.beta > 0:
             self.steps[tasks] += 1
             beta = (self.beta / self.steps[tasks] ** self.beta_sigma).to(rows)
@@ -62,3 +66,6 @@ class DBMTL(JacobianWeighting):
         norms = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64)
         scales = torch.where(norms > 0, norms.max() / norms, 0.0)
         return scales.to(rows) @ rows
+
+    def undefined(self, losses: Tensor, tasks: Tensor) -> Tensor:
+        return losses < 0

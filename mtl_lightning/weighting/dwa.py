@@ -20,6 +20,7 @@ class DWA(LossWeighting):
 
     with the mean training losses :math:`\bar\ell` of the last two epochs; :math:`r_t = 1` until there are two, so that
     all tasks weigh 1. A task that misses an epoch keeps its ratio, and the next is to the last epoch that had the task.
+    A ratio of two zeros counts as 1. Mean losses must not be negative: steps of such a task are skipped.
 
     Reference: Liu, Johns and Davison, "End-to-End Multi-Task Learning with Attention" (CVPR 2019), equation 7.
     Difference: none where all tasks are always present.
@@ -36,6 +37,7 @@ class DWA(LossWeighting):
     tensor(2.)
     """
 
+    domain = "mean losses of at least 0 in each epoch"
     means: Tensor
     num_epochs: Tensor
 
@@ -46,10 +48,20 @@ class DWA(LossWeighting):
         self.register_buffer("num_epochs", torch.zeros(len(self.tasks), dtype=torch.int64))
 
     def forward(self, losses: Tensor, tasks: Tensor) -> Tensor:
-        before, last = self.means
-        ratios = torch.where(self.num_epochs > 1, last / before.clamp(min=torch.finfo(before.dtype).tiny), 1.0)
-        weights = len(losses) * torch.softmax(ratios[tasks] / self.temperature, 0)
+        weights = len(losses) * torch.softmax(self._ratios(tasks) / self.temperature, 0)
         return (weights * losses).sum()
+
+    def undefined(self, losses: Tensor, tasks: Tensor) -> Tensor:
+        return self._ratios(tasks).isnan()
+
+    def _ratios(self, tasks: Tensor) -> Tensor:
+        """What is left of the mean loss in the last epoch [T]; NaN where it is or was negative."""
+        before, last = self.means[:, tasks]
+        numbers = torch.finfo(before.dtype)
+        left = (last / before.clamp(min=numbers.tiny)).clamp(max=numbers.max)
+        left = torch.where(torch.maximum(before, last) > 0, left, 1.0)
+        left = torch.where(torch.minimum(before, last) < 0, torch.nan, left)
+        return torch.where(self.num_epochs[tasks] > 1, left, 1.0)
 
     @torch.no_grad()
     def on_epoch_end(self, losses: Tensor, tasks: Tensor) -> None:

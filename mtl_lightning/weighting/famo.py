@@ -27,7 +27,7 @@ class FAMO(LossWeighting):
         w \leftarrow \mathrm{Adam}(w, J^\top \delta + \gamma w), \qquad J = \partial z / \partial w,
 
     where c is no function of the losses, so that the weights sum to 1. Losses must be at least their minima :math:`b`:
-    a loss below makes the objective NaN.
+    a step with a loss below is skipped, and nothing is learned from a step after which one is.
 
     Needs: the losses of the same batch after the step, a second forward pass.
 
@@ -53,6 +53,7 @@ class FAMO(LossWeighting):
     """
 
     needs_losses_after = True
+    domain = "losses of at least their `min_losses`"
     min_losses: Tensor
     logits: Tensor
     first_moments: Tensor
@@ -82,22 +83,28 @@ class FAMO(LossWeighting):
         self.logs_before[tasks] = logs.detach().to(self.logs_before)
         return (weights * logs).sum() / (weights / gaps.detach()).sum()
 
+    def undefined(self, losses: Tensor, tasks: Tensor) -> Tensor:
+        return self._gaps(losses, tasks) < 0
+
     @torch.no_grad()
     def on_step_end(self, losses: Tensor, tasks: Tensor) -> None:
         logits, weights = self.logits[tasks], torch.softmax(self.logits[tasks], 0)
         change = self.logs_before[tasks] - log_losses(self._gaps(losses, tasks)).to(logits)
         gradient = weights * (change - (weights * change).sum()) + self.gamma * logits
-        self.logits[tasks] = logits - self.learning_rate * self._adam(gradient, tasks)
+        good = change.isfinite().all()
+        step = self._adam(torch.where(good, gradient, 0.0), tasks, good)
+        self.logits[tasks] = torch.where(good, logits - self.learning_rate * step, logits)
 
     def _gaps(self, losses: Tensor, tasks: Tensor) -> Tensor:
         return losses - self.min_losses[tasks] + _EPSILON
 
-    def _adam(self, gradient: Tensor, tasks: Tensor) -> Tensor:
-        """The direction of Adam, for the tasks present alone."""
-        self.num_updates[tasks] += 1
+    def _adam(self, gradient: Tensor, tasks: Tensor, good: Tensor) -> Tensor:
+        """The direction of Adam, for the tasks present alone; its state changes only if ``good``, a scalar."""
+        self.num_updates[tasks] += good.to(self.num_updates)
         num_updates = self.num_updates[tasks].to(gradient)
-        first = torch.lerp(gradient, self.first_moments[tasks], _DECAYS[0])
-        second = torch.lerp(gradient.square(), self.second_moments[tasks], _DECAYS[1])
+        before = self.first_moments[tasks], self.second_moments[tasks]
+        first = torch.where(good, torch.lerp(gradient, before[0], _DECAYS[0]), before[0])
+        second = torch.where(good, torch.lerp(gradient.square(), before[1], _DECAYS[1]), before[1])
         self.first_moments[tasks], self.second_moments[tasks] = first, second
         mean, square = (
             moment / -torch.expm1(num_updates * log(decay))

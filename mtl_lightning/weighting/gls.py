@@ -10,8 +10,8 @@ class GLS(LossWeighting):
     r"""The objective :math:`(\prod_t \ell_t)^{1/T}` over the T tasks present.
 
     Task t weighs :math:`(\prod_i \ell_i)^{1/T} / (T \ell_t)`: weight times loss is the same for all tasks. Losses must
-    be positive: where one is zero, so is the objective, and all tasks weigh next to nothing; a negative one makes the
-    objective NaN.
+    be positive: where one is zero, so is the objective, and all tasks weigh next to nothing; a step with a negative one
+    is skipped.
 
     Reference: Chennupati et al., "MultiNet++: Multi-Stream Feature Aggregation and Geometric Loss Strategy for
     Multi-Task Learning" (CVPR Workshops 2019), the geometric loss strategy. Difference: computed through logarithms,
@@ -23,5 +23,10 @@ class GLS(LossWeighting):
     tensor(2.)
     """
 
+    domain = "losses of at least 0"
+
     def forward(self, losses: Tensor, tasks: Tensor) -> Tensor:
         return log_losses(losses).mean().exp()
+
+    def undefined(self, losses: Tensor, tasks: Tensor) -> Tensor:
+        return losses < 0

@@ -24,7 +24,7 @@ class GradNorm(GramianWeighting):
     Reference: Chen et al., "GradNorm: Gradient Normalization for Adaptive Loss Balancing in Deep Multitask Networks"
     (ICML 2018), equation 2 and algorithm 1. Difference: weights do not fall below 0; Adam has no epsilon; tasks present
     keep the sum of their weights, and a task without a gradient its weight; :math:`\ell_i(0)` is the first loss that is
-    not zero. Losses must not be negative.
+    not zero. Losses must not be negative: a step with one that is, is skipped.
 
     Args:
         tasks: Names of the K tasks.
@@ -38,6 +38,7 @@ class GradNorm(GramianWeighting):
     [[1.0, 1.0], [1.025, 0.975]]
     """
 
+    domain = "losses of at least 0"
     weights: Tensor
     initial_losses: Tensor
     moments: Tensor
@@ -59,6 +60,9 @@ class GradNorm(GramianWeighting):
         if norms.any():
             self._update(norms[norms > 0], rates[norms > 0], tasks.numpy()[norms > 0])
         return weights
+
+    def undefined(self, losses: Tensor, tasks: Tensor) -> Tensor:
+        return losses < 0
 
     def _training_rates(self, losses: Array, tasks: Array) -> Array:
         """What remains of each loss, relative to the mean over tasks [T]."""

@@ -17,8 +17,9 @@ class IMTL(GramianWeighting):
     r"""IMTL-L, which scales the losses, and IMTL-G on the gradients of the scaled ones.
 
     Every loss is scaled by :math:`e^{s_t}`, and :math:`s_t` is trained on :math:`e^{s_t} \ell_t - s_t`, the minimum of
-    which makes all scaled losses 1. The weights :math:`\alpha_t e^{s_t}` have the direction of IMTL-G, as that does not
-    depend on the scales, and another length.
+    which makes all scaled losses 1; one that is not positive has no minimum, and its scale grows without end. The
+    weights :math:`\alpha_t e^{s_t}` have the direction of IMTL-G, as that does not depend on the scales, and another
+    length.
 
     Reference: Liu et al., "Towards Impartial Multi-task Learning" (ICLR 2021), algorithm 1. Difference: as for IMTLG;
     and :math:`s_t` is trained on the host, by Adam with a learning rate of its own, not by the model's optimizer. The

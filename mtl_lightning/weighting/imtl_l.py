@@ -12,7 +12,8 @@ class IMTLL(LossWeighting):
     r"""The objective :math:`\sum_t (e^{s_t} \ell_t - s_t)` over the tasks present, with trained scales :math:`s`.
 
     Where the scales are optimal, :math:`e^{s_t} \ell_t = 1`: all scaled losses are equal. The scales are parameters:
-    the model's optimizer trains them. They start at 0, the sum of the losses.
+    the model's optimizer trains them. They start at 0, the sum of the losses. Losses should be positive: others have no
+    optimal scale, and theirs grows without end.
 
     Reference: Liu et al., "Towards Impartial Multi-task Learning" (ICLR 2021), section 3.2, loss balance. Difference:
     none; weight decay, where the optimizer has any, also acts on the scales.

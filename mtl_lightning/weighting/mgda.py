@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from mtl_lightning.errors import UserError
@@ -23,7 +24,8 @@ class MGDA(GramianWeighting):
     Reference: Désidéri, "Multiple-gradient descent algorithm (MGDA) for multiobjective optimization" (Comptes Rendus
     Mathématique 2012); Sener and Koltun, "Multi-Task Learning as Multi-Objective Optimization" (NeurIPS 2018), equation
     3, and the normalisers of their code. Difference: solved exactly, by non-negative least squares, not by Frank-Wolfe.
-    A task whose gradient is zero gets no weight, instead of all the weight.
+    A task whose gradient is zero gets no weight, instead of all the weight. Where losses are normalisers, one of zero
+    gets no weight either, and a step with a negative one is skipped.
 
     Args:
         tasks: Names of the K tasks.
@@ -40,18 +42,25 @@ class MGDA(GramianWeighting):
         if normalization not in (choices := get_args(Normalization)):
             raise UserError(f"`normalization` must be one of {', '.join(choices)}, found '{normalization}'")
         self.normalization = normalization
+        self._by_losses = normalization in ("loss", "loss+")
+        self.domain = f"losses of at least 0 with `normalization: {normalization}`" if self._by_losses else ""
+
+    def undefined(self, losses: Tensor, tasks: Tensor) -> Tensor:
+        return (losses < 0) & self._by_losses
 
     def forward(self, gramian: Tensor, losses: Tensor, tasks: Tensor) -> Tensor:
+        if self._by_losses:
+            gramian = torch.where(losses == 0, 0.0, torch.where(losses == 0, 0.0, gramian).T)
         cosines, norms, active = normalise(gramian)
         if not len(norms):
             return losses.new_full(losses.shape, 1 / len(losses))
         sizes = np.ones_like(norms) if self.normalization in ("l2", "loss+") else norms
-        if self.normalization in ("loss", "loss+"):
+        if self._by_losses:
             sizes = sizes / self._checked(losses.numpy()[active], tasks.numpy()[active])
         return scatter(min_norm_point(directions(cosines) * sizes, sizes), active)
 
     def _checked(self, losses: Array, tasks: np.ndarray) -> Array:
-        if losses.min() <= 0:
+        if losses.min() < 0:
             raise UserError(
                 f"`normalization: {self.normalization}` needs positive losses, found {losses.min():g} for task "
                 f"'{self.tasks[tasks[losses.argmin()]]}'; choose none or l2"

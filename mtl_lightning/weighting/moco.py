@@ -17,7 +17,8 @@ class MoCo(JacobianWeighting):
     In step k, :math:`y_t \leftarrow y_t - \beta_k (y_t - h_t)` from zero,
     :math:`\lambda \leftarrow \Pi(\lambda - \gamma_k (Y^\top Y + \rho I) \lambda)` from 1/K, and the direction is
     :math:`Y \lambda`; :math:`\Pi` projects on the simplex, :math:`\beta_k = \beta / k^{\sigma_\beta}` and
-    :math:`\gamma_k = \gamma / k^{\sigma_\gamma}`. The :math:`h_t` are the gradients, each as long as its loss is large.
+    :math:`\gamma_k = \gamma / k^{\sigma_\gamma}`. The :math:`h_t` are the gradients, each as long as its loss is large
+    (its absolute value).
 
     Reference: Fernando et al., "Mitigating Gradient Bias in Multi-objective Learning: A Provably Convergent Approach"
     (ICLR 2023), algorithm 1; arguments and the length of :math:`h_t` as in the program that LibMTL has from the

@@ -9,8 +9,8 @@ from mtl_lightning.weighting.log_losses import log_losses
 class ScaleInvariantWeighting(LossWeighting):
     r"""The objective :math:`\sum_t \log \ell_t` over the tasks present: task t weighs :math:`1 / \ell_t`.
 
-    Multiplying a loss by a constant changes nothing. Losses must be positive: a loss of zero weighs 0, a negative one
-    makes the objective NaN.
+    Multiplying a loss by a constant changes nothing. Losses must be positive: a loss of zero weighs 0, a step with a
+    negative one is skipped.
 
     Reference: the scale-invariant baseline (SI) of Navon et al., "Multi-Task Learning as a Bargaining Game" (ICML
     2022), section 5. Difference: none.
@@ -20,5 +20,10 @@ class ScaleInvariantWeighting(LossWeighting):
     tensor(0.)
     """
 
+    domain = "losses of at least 0"
+
     def forward(self, losses: Tensor, tasks: Tensor) -> Tensor:
         return log_losses(losses).sum()
+
+    def undefined(self, losses: Tensor, tasks: Tensor) -> Tensor:
+        return losses < 0

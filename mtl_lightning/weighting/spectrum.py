@@ -19,7 +19,7 @@ def principal_components(cosines: Array) -> tuple[Array, Array]:
     Args:
         cosines: Of the gradients [A, A].
 
-    >>> principal_components(np.array([[1.0, 1.0 - 1e-8], [1.0 - 1e-8, 1.0]]))[0].round(6).tolist()
+    >>> principal_components(np.array([[1.0, 1.0 - 1e-14], [1.0 - 1e-14, 1.0]]))[0].round(6).tolist()
     [2.0]
     """
     values, vectors = np.linalg.eigh(cosines)

@@ -28,7 +28,8 @@ class STCH(LossWeighting):
     .. math::
         T \mu \log \sum_t \exp(T \lambda_t \log(\ell_t / \bar\ell_t) / \mu),
 
-    where :math:`\bar\ell_t` is the task's mean loss over the last of these epochs that had it, or 1 if none had.
+    where :math:`\bar\ell_t` is the task's mean loss over the last of these epochs that had it, or 1 if none had. A step
+    with a negative loss is skipped then.
 
     Reference: Lin et al., "Smooth Tchebycheff Scalarization for Multi-Objective Optimization" (ICML 2024), the
     definition in section 3; the form with logarithms is that of the authors' code, which has no preferences and counts
@@ -62,6 +63,7 @@ class STCH(LossWeighting):
         super().__init__(tasks)
         self.mu = positive("mu", mu)
         self.warmup_epochs = at_least(0, "warmup_epochs", warmup_epochs)
+        self.domain = "losses of at least 0 with `warmup_epochs`" if warmup_epochs else ""
         if warmup_epochs and reference:
             raise UserError("`reference` is of the form without `warmup_epochs`; leave one of them out")
         names = self.tasks
@@ -81,6 +83,9 @@ class STCH(LossWeighting):
             return log_losses(losses).sum()
         progress = log_losses(losses) - log_losses(self.means[tasks])
         return len(losses) * self._smooth_maximum(len(losses) * preferences * progress)
+
+    def undefined(self, losses: Tensor, tasks: Tensor) -> Tensor:
+        return ((losses < 0) | (self.means[tasks] < 0)) & (self.warmup_epochs > 0)
 
     def _smooth_maximum(self, values: Tensor) -> Tensor:
         highest = values.detach().max()

@@ -87,7 +87,10 @@ class _TorchJD(Weighting):
             for part, name, value in list(_values(self._object[0])):
                 setattr(part, name, _moved(value, evidence.device))
         with self._random_numbers(evidence.device):
-            answer: Tensor = self._object[0](evidence)
+            try:
+                answer: Tensor = self._object[0](evidence)
+            except ValueError as error:
+                raise UserError(f"TorchJD's {self.name}: {error}") from error
         return answer
 
     @contextmanager
@@ -176,11 +179,22 @@ class TorchJDScalarizer(_TorchJD, LossWeighting):
     tensor(1.5000)
     """
 
+    domain = "losses at which TorchJD's scalarizer has derivatives"
     package = "scalarization"
     kind = "Scalarizer"
 
     def forward(self, losses: Tensor, tasks: Tensor) -> Tensor:
         return self._ask(losses, tasks)
+
+    @torch.enable_grad()
+    def undefined(self, losses: Tensor, tasks: Tensor) -> Tensor:
+        evidence, kept = losses.detach().requires_grad_(), (self.memory, self.num_draws)
+        try:
+            return ~torch.autograd.grad(self._ask(evidence, tasks), evidence)[0].isfinite()
+        except UserError:
+            return torch.ones_like(losses, dtype=torch.bool)
+        finally:
+            self.memory, self.num_draws = kept
 
     def on_epoch_end(self, losses: Tensor, tasks: Tensor) -> None:
         end_epoch: Any = getattr(self._object[0], "step", None)

@@ -16,7 +16,8 @@ class UncertaintyWeighting(LossWeighting):
 
     The objective is the sum, over the tasks present, of :math:`e^{-s_t} \ell_t + s_t / 2` for a classification (its
     loss a cross-entropy) and :math:`e^{-s_t} \ell_t / 2 + s_t / 2` for a regression (its loss a squared error). The
-    log variances are parameters: the model's optimizer trains them.
+    log variances are parameters: the model's optimizer trains them. Losses should be positive, as these two are: others
+    have no best variance, and theirs shrinks without end.
 
     Reference: Kendall, Gal and Cipolla, "Multi-Task Learning Using Uncertainty to Weigh Losses for Scene Geometry and
     Semantics" (CVPR 2018), equations 7 (regression) and 10 (classification). Difference: none; weight decay, where the

@@ -19,7 +19,14 @@ from mtl_lightning.data.schedules import Moment, Schedule
 from mtl_lightning.encoders import ConvolutionalEncoder, Encoder, PerceptronEncoder, Representation, TransformerEncoder
 from mtl_lightning.tasks import MultiLabelClassification, Regression, SequenceClassification, Task, TokenClassification
 from mtl_lightning.testing import check_encoder, check_schedule, check_task, check_weighting
-from mtl_lightning.weighting import EqualWeighting, FixedWeighting, GramianWeighting, LossWeighting, Weighting
+from mtl_lightning.weighting import (
+    EqualWeighting,
+    FixedWeighting,
+    GramianWeighting,
+    LossWeighting,
+    ScaleInvariantWeighting,
+    Weighting,
+)
 
 BERT = {
     "model_type": "bert",
@@ -334,6 +341,37 @@ class SinglePrecisionSquares(GramianWeighting):
         return gramian.float().square().mean(1) + 1
 
 
+class WeighsByNegativeLosses(LossWeighting):
+    def forward(self, losses: Tensor, tasks: Tensor) -> Tensor:
+        return losses.sqrt().sum()
+
+
+class FiniteWhereUndefined(EqualWeighting):
+    domain = "positive losses"
+
+    def undefined(self, losses: Tensor, tasks: Tensor) -> Tensor:
+        return losses <= 0
+
+
+class NamesNoDomain(ScaleInvariantWeighting):
+    domain = ""
+
+
+class PoisonedByTheNextLosses(LossWeighting):
+    needs_losses_after = True
+    mean: Tensor
+
+    def __init__(self, tasks: Sequence[str]) -> None:
+        super().__init__(tasks)
+        self.register_buffer("mean", torch.ones(()))
+
+    def forward(self, losses: Tensor, tasks: Tensor) -> Tensor:
+        return losses.sum() / self.mean
+
+    def on_step_end(self, losses: Tensor, tasks: Tensor) -> None:
+        self.mean.copy_(losses.square().mean())
+
+
 class WeightsOfAllTasks(GramianWeighting):
     def forward(self, gramian: Tensor, losses: Tensor, tasks: Tensor) -> Tensor:
         return torch.ones(len(self.tasks))
@@ -354,6 +392,10 @@ class ChangesTheGramian(GramianWeighting):
         (GlobalRandomNumbers, "global random numbers"),
         (DividesByNorm, r"must be finite, found .* gradient zero"),
         (SinglePrecisionSquares, r"must be finite, found .* scale 1"),
+        (WeighsByNegativeLosses, r"must be finite, found .* a loss of -1.0"),
+        (FiniteWhereUndefined, "must not be finite with a loss of -1.0"),
+        (NamesNoDomain, "`domain` must say what is needed"),
+        (PoisonedByTheNextLosses, "must be finite, found .* a loss after the step before that is not a number"),
         (WeightsOfAllTasks, r"must be \[1\], found \[3\] for tasks \[0\]"),
         (ChangesTheGramian, "must not change its evidence"),
     ],

@@ -504,8 +504,9 @@ def test_loss_normalisers_need_positive_losses_of_tasks_with_a_gradient() -> Non
     factory, jacobian = METHODS["mgda-loss"], np.eye(2)
     with pytest.raises(UserError, match="needs positive losses, found -1 for task 'task1'; choose none or l2"):
         weights_of(factory, jacobian, np.array([1.0, -1.0]))
-    jacobian[1] = 0
-    assert weights_of(factory, jacobian, np.array([1.0, 0.0])).tolist() == [1, 0]
+    for second in ([0.0, 0.0], [0.0, 1.0]):  # a loss of zero is as far as it can be, and so is one over it
+        jacobian[1] = second
+        assert weights_of(factory, jacobian, np.array([1.0, 0.0])).tolist() == [1, 0]
 
 
 def test_preferences_follow_the_tasks_present() -> None:

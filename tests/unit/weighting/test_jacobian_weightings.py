@@ -138,12 +138,18 @@ def test_db_mtl_keeps_no_gradients_without_an_average() -> None:
     assert list(weighting.buffers()) == []
 
 
-@pytest.mark.parametrize("loss", [0.0, -1.0, 1e-30])
-def test_db_mtl_stays_finite_where_the_logarithm_does_not(loss: float) -> None:
-    for jacobian, _, tasks in steps([0, 1, 2]):
-        found = DBMTL(NAMES, beta=0.0)(jacobian.float(), torch.full((3,), loss), tasks)
-        assert found.isfinite().all()
-        assert found.double() @ jacobian.sum(0) > 0
+def test_db_mtl_of_losses_without_a_logarithm() -> None:
+    """A loss of zero has nothing to gain, whatever its gradient; a negative one is not defined."""
+    for jacobian, losses, tasks in steps([0, 1, 2]):
+        for loss in (0.0, 1e-30, -1.0):
+            losses[1] = loss
+            found = DBMTL(NAMES, beta=0.0)(jacobian.float(), losses.float(), tasks)
+            assert found.isfinite().all() == (loss >= 0)
+            if loss == 0:
+                expected = DBMTL(NAMES, beta=0.0)(jacobian[[0, 2]].float(), losses[[0, 2]].float(), tasks[[0, 2]])
+                torch.testing.assert_close(found, expected)
+            elif loss > 0:
+                assert found.double() @ jacobian[1] > 0
 
 
 # -- MoCo --------------------------------------------------------------------------------------------------------------

@@ -309,6 +309,36 @@ def test_dwa_after_a_mean_loss_of_zero(means: tuple[float, float]) -> None:
     assert float(weights.sum()) == pytest.approx(2)
 
 
+@pytest.mark.parametrize(("means", "ratio"), [((0.0, 0.0), 1.0), ((4.0, 0.0), 0.0), ((4.0, 3.0), 0.75)], ids=str)
+def test_dwa_of_ratios_with_zeros(means: tuple[float, float], ratio: float) -> None:
+    weighting = DWA(["a", "b"])
+    for mean in means:
+        weighting.on_epoch_end(torch.tensor([mean, 1.0]), torch.arange(2))
+    torch.testing.assert_close(ask(weighting, [1.0, 1.0]), 2 * torch.softmax(double([ratio, 1.0]) / 2, 0))
+
+
+@pytest.mark.parametrize("means", [(1e-30, 1e20), (0.0, 100.0)], ids=str)
+def test_dwa_of_a_ratio_beyond_the_numbers_weighs_that_task_alone(means: tuple[float, float]) -> None:
+    weighting = DWA(["a", "b"])
+    for mean in means:
+        weighting.on_epoch_end(torch.tensor([mean, 1.0]), torch.arange(2))
+    assert ask(weighting, [1.0, 1.0]).tolist() == [2, 0]
+
+
+@pytest.mark.parametrize("means", [(-1.0, 1.0), (1.0, -1.0), (-1.0, -2.0)], ids=str)
+def test_dwa_is_not_defined_for_negative_mean_losses(means: tuple[float, float]) -> None:
+    weighting, tasks = DWA(["a", "b"]), torch.arange(2)
+    weighting.on_epoch_end(torch.tensor([means[0], 1.0]), tasks)
+    assert ask(weighting, [1.0, 1.0]).tolist() == [1, 1]  # there is no ratio yet
+    weighting.on_epoch_end(torch.tensor([means[1], 1.0]), tasks)
+    assert ask(weighting, [1.0, 1.0]).isnan().all()
+    assert weighting.undefined(torch.ones(2), tasks).tolist() == [True, False]
+    assert ask(weighting, [1.0], [1]).tolist() == [1]
+    for _ in range(2):
+        weighting.on_epoch_end(torch.tensor([1.0, 1.0]), tasks)
+    assert ask(weighting, [1.0, 1.0]).tolist() == [1, 1]
+
+
 # -- RLW ---------------------------------------------------------------------------------------------------------------
 def draws(weighting: RLW, present: Sequence[int]) -> Tensor:
     return torch.stack([ask(weighting, [1.0] * len(present), present) for _ in range(2000)])
@@ -449,6 +479,17 @@ def test_famo_turns_to_the_task_that_lags() -> None:
     assert slow > 2 * fast
 
 
+@pytest.mark.parametrize("after", [[math.nan, 1.0], [-1.0, 1.0], [math.inf, 1.0]], ids=str)
+def test_famo_learns_nothing_from_losses_without_a_logarithm(after: list[float]) -> None:
+    weighting = FAMO(["a", "b"])
+    ask(weighting, [1.0, 2.0])
+    weighting.on_step_end(torch.tensor([0.5, 1.9]), torch.arange(2))
+    before = {name: value.clone() for name, value in weighting.named_buffers()}
+    weighting.on_step_end(torch.tensor(after), torch.arange(2))
+    for name, value in weighting.named_buffers():
+        assert torch.equal(value, before[name]), name
+
+
 # -- CoBa --------------------------------------------------------------------------------------------------------------
 def coba_by_loops(losses: np.ndarray, window: int, start: int, tau: float) -> np.ndarray:
     """The weights after all validations [num_validations, K], from the paper's formulas one by one."""
@@ -521,6 +562,19 @@ def test_coba_of_flat_and_extreme_losses_is_finite(losses: list[float]) -> None:
         weighting.on_validation_end(factor * double(losses), torch.arange(2))
         weights = ask(weighting, [1.0, 1.0])
         assert weights.isfinite().all() and float(weights.sum()) == pytest.approx(1)
+
+
+def test_coba_is_not_defined_for_a_negative_first_loss() -> None:
+    weighting, tasks = CoBa(["a", "b"]), torch.arange(2)
+    for factor in (1.0, 0.9, 0.8):
+        weighting.on_validation_end(factor * double([-1.0, 1.0]), tasks)
+        assert ask(weighting, [1.0, 1.0]).isnan().all()
+        assert weighting.undefined(torch.ones(2), tasks).tolist() == [True, False]
+        assert ask(weighting, [1.0], [1]).tolist() == [1]
+    weighting = CoBa(["a", "b"])
+    for losses in ([1.0, 1.0], [-1.0, 0.9]):  # only the first is divided by
+        weighting.on_validation_end(double(losses), tasks)
+    assert ask(weighting, [1.0, 1.0]).isfinite().all()
 
 
 def test_coba_weighs_a_task_that_diverges_alone() -> None:

@@ -71,6 +71,21 @@ def test_contract(factory: Callable[[Sequence[str]], Weighting], num_tasks: int)
     check_weighting(factory, num_tasks)
 
 
+def test_what_torchjd_refuses_is_said_with_its_name() -> None:
+    weighting = TorchJDScalarizer(["a", "b"], "GeometricMean")
+    with pytest.raises(UserError, match=r"TorchJD's GeometricMean: .*non-negative"):
+        weighting(torch.tensor([-1.0, 1.0]), torch.arange(2))
+    assert weighting.undefined(torch.tensor([0.0, 1.0]), torch.arange(2)).tolist() == [True, False]
+
+
+def test_asking_what_is_undefined_changes_nothing() -> None:
+    weighting, losses = TorchJDScalarizer(["a", "b"], "DWA"), torch.tensor([1.0, 2.0])
+    weighting(losses, torch.arange(2))
+    before = str(weighting.state_dict())
+    assert weighting.undefined(losses, torch.arange(2)).tolist() == [False, False]
+    assert str(weighting.state_dict()) == before
+
+
 @pytest.mark.parametrize("factory", [*STATELESS.values(), *STATEFUL.values()], ids=[*STATELESS, *STATEFUL])
 @pytest.mark.parametrize("num_steps", [0, 1, 5, 8])
 def test_a_checkpoint_or_a_copy_goes_on_as_the_original(factory: Any, num_steps: int) -> None:
