@@ -8,6 +8,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from mtl_lightning.cli.config_errors import ParserError
 from mtl_lightning.words import WordLoader
+from mtl_lightning.yaml_limits import check_yaml
 
 WORDS = "words"
 """The parser's mode in which ``no`` in a list of labels is a word; see :class:`.WordLoader`."""
@@ -25,9 +26,13 @@ class Parser(LightningArgumentParser):
 
 def _load(text: str) -> Any:
     """What jsonargparse makes of a text; within lists and mappings words stay words, and types decide."""
+    check_yaml(text, WordLoader)
     value = yaml.load(text, Loader=WordLoader)
     several = isinstance(value, list) or (isinstance(value, dict) and any(v is not None for v in value.values()))
-    return value if several else get_loader("yaml")(text)
+    if several:
+        return value
+    single = get_loader("yaml")(text)
+    return text if isinstance(single, int) and single.bit_length() > 63 else single
 
 
 def is_class_default(parser: Any, key: str) -> bool:
@@ -39,4 +44,4 @@ def is_class_default(parser: Any, key: str) -> bool:
     return callable(default) or bool(getattr(default, "get", lambda name: None)("class_path"))
 
 
-set_loader(WORDS, _load, exceptions=(yaml.YAMLError,))
+set_loader(WORDS, _load, exceptions=(yaml.YAMLError, ValueError))

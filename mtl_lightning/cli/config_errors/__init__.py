@@ -47,7 +47,12 @@ def one_line(error: Exception, given: Given) -> str | None:
     if not said or (located == message and not in_our_words):
         message = refusal(first, given) or (message if said else "")
         located = locate(message, given)
-    return " ".join(located.split()) or None
+    return " ".join(map(_cut, located.split())) or None
+
+
+def _cut(word: str, width: int = 300) -> str:
+    """A path is shorter."""
+    return word if len(word) <= width else f"{word[: width - 1]}…"
 
 
 def _first(error: BaseException) -> BaseException:

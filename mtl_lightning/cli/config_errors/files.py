@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 import yaml
 
 from mtl_lightning.cli.configuration.given import Given
+from mtl_lightning.small_files import read_small_text
 from mtl_lightning.words import WordLoader
+from mtl_lightning.yaml_limits import check_yaml
 
 
 class Entry(NamedTuple):
@@ -49,7 +51,9 @@ def _entries(file: str) -> Iterator[Entry]:
             yield from walk(value, here)
 
     try:
-        root = yaml.compose(Path(file).read_text("utf-8-sig"))
+        text = read_small_text(Path(file))
+        check_yaml(text, WordLoader)
+        root = yaml.compose(text)
     except (OSError, ValueError, yaml.YAMLError):
         return
     if root is not None:

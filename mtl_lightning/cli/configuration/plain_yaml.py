@@ -6,9 +6,11 @@ from typing import Any
 
 import yaml
 
-from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.errors import UserError, did_you_mean, shown
 from mtl_lightning.paths import expanded
+from mtl_lightning.small_files import read_small_text
 from mtl_lightning.words import FLOAT, WordLoader
+from mtl_lightning.yaml_limits import ExcessiveYAMLError, check_yaml
 
 Config = dict[str, Any]
 
@@ -21,7 +23,7 @@ def read_yaml(file: str) -> Config:
     """
     path = Path(expanded(file))
     try:
-        found = _loaded(path.read_text("utf-8-sig"), file)
+        found = _loaded(read_small_text(path), file)
     except UnicodeDecodeError as error:
         raise UserError(f"{file} is not a text file in UTF-8: {error.reason} at byte {error.start}") from error
     except (OSError, ValueError) as error:
@@ -31,7 +33,9 @@ def read_yaml(file: str) -> Config:
     if not isinstance(found, dict):
         what = "nothing: the file is empty" if found is None else type(found).__name__
         raise UserError(f"{file}: expected keys and values, found {what}")
-    return {str(key): _rebuilt(value) for key, value in found.items()}
+    if odd := [key for key in found if not isinstance(key, str) or not all(key.split("."))]:
+        raise UserError(f"{file}: {shown(odd[0])} is no setting's name")
+    return {key: _rebuilt(value) for key, value in found.items()}
 
 
 def parse_value(text: str) -> Any:
@@ -41,7 +45,7 @@ def parse_value(text: str) -> Any:
     or ``off`` stay words, of which jsonargparse makes what the parameter is.
 
     Raises:
-        UserError: If a key stands twice.
+        UserError: If a key stands twice, or the value is nested without end or stands for too many.
     """
     try:
         return _rebuilt(_loaded(text)) if text.strip() else text
@@ -70,6 +74,15 @@ def _not_there(path: Path, error: Exception) -> str:
 
 def _loaded(text: str, file: str = "") -> Any:
     """What a text holds, in which no key stands twice: YAML would drop all but the last."""
+    try:
+        check_yaml(text, WordLoader)
+    except ExcessiveYAMLError as error:
+        at = f"{file}, line {error.problem_mark.line + 1}: " if file and error.problem_mark else ""
+        raise UserError(f"{at}{error.problem}") from error
+    except yaml.YAMLError as error:
+        if not file:
+            raise
+        raise UserError(_not_valid(error, file)) from error
     reading: Any = WordLoader(text)
     try:
         node = reading.get_single_node()
@@ -78,17 +91,19 @@ def _loaded(text: str, file: str = "") -> Any:
             twice = f"the key '{'.'.join(keys)}' stands twice{lines}; keep one of them"
             raise UserError(f"{file}: {twice}" if file else twice)
         return None if node is None else reading.construct_document(node)
-    except yaml.MarkedYAMLError as error:
-        if not file:
-            raise
-        mark = error.problem_mark or error.context_mark
-        raise UserError(f"{file}, line {mark.line + 1 if mark else '?'}: not valid YAML: {error.problem}") from error
     except yaml.YAMLError as error:
         if not file:
             raise
-        raise UserError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from error
+        raise UserError(_not_valid(error, file)) from error
     finally:
         reading.dispose()
+
+
+def _not_valid(error: yaml.YAMLError, file: str) -> str:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    if mark is None:
+        return f"{file}: not valid YAML: {' '.join(str(error).split())}"
+    return f"{file}, line {mark.line + 1}: not valid YAML: {getattr(error, 'problem', error)}"
 
 
 def _twice(node: Any, path: tuple[str, ...], seen: set[int]) -> Iterator[tuple[tuple[str, ...], int, int]]:
@@ -102,6 +117,8 @@ def _twice(node: Any, path: tuple[str, ...], seen: set[int]) -> Iterator[tuple[t
     elif isinstance(node, yaml.MappingNode):
         lines: dict[tuple[str, str], int] = {}
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue  # which no mapping of Python takes
             here, line, name = (*path, str(key.value)), key.start_mark.line + 1, (key.tag, str(key.value))
             if name in lines and not key.tag.endswith(":merge"):
                 yield here, lines[name], line

@@ -8,7 +8,7 @@ from mtl_lightning.cli.configuration.given import Given
 from mtl_lightning.cli.configuration.merge import Merge, Replaced
 from mtl_lightning.cli.configuration.plain_yaml import Config, read_yaml
 from mtl_lightning.cli.configuration.variables import spelled
-from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.errors import UserError, did_you_mean, shown
 from mtl_lightning.paths import expanded
 
 SECTIONS = ("model", "data", "trainer", "checkpoint")
@@ -51,8 +51,8 @@ def refuse_malformed(config: Config) -> None:
     """
     for section in SECTIONS:
         keys = config.setdefault(section, {})
-        if not isinstance(keys, dict) or not all(isinstance(key, str) for key in keys):
-            raise UserError(f"{section}: expected keys and values, found {config[section]!r}")
+        if not isinstance(keys, dict) or not all(isinstance(key, str) and key for key in keys):
+            raise UserError(f"{section}: expected keys and values, found {shown(config[section])}")
     _refuse_nothing("model.tasks", config["model"].get("tasks"))
     _refuse_nothing("data.datasets", config["data"].get("datasets"))
 
@@ -72,7 +72,7 @@ def _value(read: Callable[[str, str], Any], key: str, text: str, place: str) -> 
     except UserError as error:
         raise UserError(f"{place}: {error}") from error
     if key in SECTIONS and not isinstance(value, dict):
-        raise UserError(f"{place}: expected keys and values, found {value!r}")
+        raise UserError(f"{place}: expected keys and values, found {shown(value)}")
     return value
 
 
@@ -80,6 +80,10 @@ def _refuse_nothing(key: str, items: Any) -> None:
     """Makes sure that each task and data set is one: ``null`` removes it, if there is one to remove."""
     if not isinstance(items, dict):
         return
+    if odd := [name for name in items if not isinstance(name, str | int) or isinstance(name, bool)]:
+        raise UserError(
+            f"{key}: the name {'null' if odd[0] is None else shown(odd[0])} must be a word; put it in quotes"
+        )
     others = [str(name) for name, item in items.items() if item is not None]
     for name, item in items.items():
         if item is None:

@@ -10,6 +10,8 @@ import yaml
 from mtl_lightning.data.sources.paths import existing_file
 from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.raw_labels import Names, no_label
+from mtl_lightning.small_files import read_small_text
+from mtl_lightning.yaml_limits import check_yaml
 
 LabelMap = Mapping[str, Sequence[str]]
 """For each label of a task, the data set's labels that mean it."""
@@ -66,10 +68,11 @@ def read_label_map(path: Path, where: str) -> Any:
         UserError: If there is no such file, or it cannot be read or is neither.
     """
     try:
-        text = existing_file(path).read_text("utf-8-sig")
-        return (
-            json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=yaml.BaseLoader)
-        )  # labels are words
+        text = read_small_text(existing_file(path))
+        if path.suffix == ".json":
+            return json.loads(text)
+        check_yaml(text, yaml.BaseLoader)
+        return yaml.load(text, Loader=yaml.BaseLoader)  # labels are words
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
