@@ -38,7 +38,9 @@ def prepare(setup: Setup, before: Sequence[nn.Parameter] | None = None, num_para
     old = dict(weighting.named_buffers())
     weighting.prepare(num_values(setup.shared) if num_parameters is None else num_parameters)
     for name, buffer in weighting.named_buffers():
-        if (kept := old.get(name)) is not None:
+        if (kept := old.get(name)) is None:
+            buffer.data = buffer.to(setup.like.device, setup.dtype if buffer.is_floating_point() else None)
+        else:
             buffer.data = buffer.to(kept)
             if before is not None:
                 _carry_over(kept, buffer, before, setup.shared)

@@ -3,34 +3,40 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
 from mtl_lightning.backward.compiled import keep_buffers
 from mtl_lightning.backward.evidence import new_rows, num_values, prepare
 from mtl_lightning.backward.features import tensors
 from mtl_lightning.backward.finite import causes, clear, copied_state, overflowed, take_back
-from mtl_lightning.backward.gradients import add_terms
-from mtl_lightning.backward.inspection import Inspection
 from mtl_lightning.backward.kept import KeptWeights
-from mtl_lightning.backward.means import EpochMeans
-from mtl_lightning.backward.misuse import check_losses, check_total, explain, factor_of
+from mtl_lightning.backward.loop import Loop, Losses
+from mtl_lightning.backward.misuse import all_or_nothing, check_losses, check_total, factor_of
 from mtl_lightning.backward.options import check_options, check_tasks
 from mtl_lightning.backward.parameters import Candidates
-from mtl_lightning.backward.processes import mean_over_processes, num_processes
+from mtl_lightning.backward.processes import num_processes
 from mtl_lightning.backward.step import Setup, Step
-from mtl_lightning.backward.window import OptimizerStep, Window, shared_out
+from mtl_lightning.backward.window import OptimizerStep, Window
 from mtl_lightning.errors import UserError
 from mtl_lightning.weighting import GramianWeighting, JacobianWeighting, LossWeighting, Weighting
 
 
-class Executor:
+class Executor(Loop):
     """Gathers a step's evidence, asks the weighting, and writes gradients.
 
     A step is ``add`` for each batch, then ``combine``, then ``backward``. Where several batches make up an optimizer
     step (accumulation, or one data set a step), each of them is such a step, and only the last one is told that it is
     ``last``: a Gramian or Jacobian method then sees the tasks' mean gradients over all of them. A loss weighting weighs
     each batch by the losses of that batch, so that nothing need be kept.
+
+    Some weightings learn from more than that, and the executor raises where a loop leaves it out: the mean losses of an
+    epoch (``start_epoch``), the losses after an optimizer step (``finish_step``), those of a validation
+    (``finish_validation``), and the parameters of the weighting, which the optimizer must be given.
+
+    A step in which an exception is raised is discarded, with the gradients that were written. Parameters' hooks after
+    accumulation run once for each gradient that is written; hooks of tensors and full backward hooks of modules run in
+    each pass, so that a method that compares gradients calls them once for each task. Several executors on one model
+    each add to ``.grad``.
 
     Args:
         weighting: What balances the tasks.
@@ -62,11 +68,9 @@ class Executor:
         check_tasks(weighting, own)
         weighted = head_gradients == "weighted" or isinstance(weighting, LossWeighting)
         self._candidates = Candidates(shared, own, gradient_of, keep=isinstance(weighting, JacobianWeighting))
-        self.setup = Setup(weighting, *self._candidates.trained(), weighted)
+        super().__init__(Setup(weighting, *self._candidates.trained(), weighted))
         self.check_finite = True
         """Whether to look for numbers that are not finite where that takes a device synchronisation of its own."""
-        self.means = EpochMeans(self.setup)
-        """Mean losses of the epoch."""
         self.overflow = False
         """Whether the last step's gradients overflowed under a gradient scaler, which skips it and lowers its scale."""
         self.not_finite: tuple[str, ...] = ()
@@ -77,7 +81,6 @@ class Executor:
         prepare(self.setup)
         self._step = OptimizerStep()
         self._open: Window | None = None
-        self._inspection = Inspection()
         self._objective: Tensor | None = None
         self._last = self._ready = False
         if self._kept.asks:
@@ -105,12 +108,6 @@ class Executor:
         """
         self._candidates.replace(shared, own, gradient_of)
 
-    @property
-    def compares(self) -> bool:
-        """Whether there is anything that trains to compare the tasks' gradients by; without, known weights are kept."""
-        shared, _, evidence = self._candidates.trained()
-        return any(parameter.requires_grad for parameter in (shared if evidence is None else evidence))
-
     def _follow(self) -> None:
         """Asks what trains, and starts anew with what depends on it if that has changed."""
         before = self.setup.shared
@@ -124,12 +121,14 @@ class Executor:
         """Forgets a step that was begun and not ended."""
         self._step = OptimizerStep()
         self._objective = None
+        self._contract.owes_losses = False
         self.setup.writer.call_hooks(wanted=False)
         self._close_window()
 
+    @all_or_nothing
     def add(
         self,
-        losses: Mapping[str, Tensor],
+        losses: Losses,
         shares: Mapping[str, float] | None = None,
         features: Any = (),
         complete: Collection[str] = (),
@@ -149,34 +148,22 @@ class Executor:
             UserError: If the tasks of two batches have no features in common to compare gradients by, if the losses are
                 none that can be trained, or if the step before was not written.
         """
-        try:
-            with self.setup.full_precision():
-                self._add(losses, shares, features, complete)
-        except BaseException as error:
-            self._abandon()
-            if isinstance(error, UserError):
-                raise
-            check_losses(self.setup.weighting, losses, losses if shares is None else shares, self.setup.like.device)
-            explain(error)
-            raise
-
-    def _add(
-        self,
-        losses: Mapping[str, Tensor],
-        shares: Mapping[str, float] | None,
-        features: Any,
-        complete: Collection[str],
-    ) -> None:
         self._refuse_unwritten()
         window, sources = self._window, tensors(features) if self.setup.evidence is None else ()
         most = 1 if shares is None else num_processes()
         shares = dict.fromkeys(losses, 1.0) if shares is None else shares
-        if not losses.keys() <= self._inspection.seen:
+        if not self._inspection.knows(losses):
             self._inspection.look(self.setup, self._candidates.known, losses, shares, sources)
         if window.shares:
             check_total(window.shares, shares, most)
-        window.add(self.setup, losses, shares, sources, complete)
+        try:
+            with self.setup.full_precision():
+                window.add(self.setup, losses, shares, sources, complete)
+        except Exception:
+            check_losses(self.setup.weighting, losses, shares, self.setup.like.device)
+            raise
 
+    @all_or_nothing
     def combine(self, last: bool = True) -> Step:
         """Asks the weighting.
 
@@ -187,14 +174,6 @@ class Executor:
             RuntimeError: If the weighting finds no weights.
             UserError: If it was asked already.
         """
-        try:
-            return self._combine(last)
-        except BaseException as error:
-            self._abandon()
-            explain(error)
-            raise
-
-    def _combine(self, last: bool) -> Step:
         self._refuse_unwritten()
         window, self._last = self._window, last
         window.end_step()
@@ -217,6 +196,7 @@ class Executor:
         if self._objective is not None and self._ready:
             raise UserError("a step was combined but not written; call `backward(step.objective)` after each `combine`")
 
+    @all_or_nothing
     def backward(self, loss: Tensor) -> None:
         """Writes ``.grad``, adding to what is there.
 
@@ -228,15 +208,7 @@ class Executor:
         """
         if self._objective is None:
             raise UserError("`combine` comes before `backward`, once for each step")
-        try:
-            self._backward(factor_of(loss, self._objective))
-        except BaseException as error:
-            self._abandon()
-            explain(error)
-            raise
-        self.setup.writer.call_hooks(wanted=not (self._last and (self.not_finite or self.overflow)))
-
-    def _backward(self, factor: Tensor) -> None:
+        factor = factor_of(loss, self._objective)
         if self._ready:
             self._step.not_finite += self._window.way.not_finite
             self._step.judged &= self._window.way.judges
@@ -248,9 +220,10 @@ class Executor:
         if self._last or isinstance(self.setup.weighting, LossWeighting):
             self._close_window()
         self._objective = None  # and with it the graph
+        self.setup.writer.call_hooks(wanted=not (self._last and (self.not_finite or self.overflow)))
 
-    def _abandon(self) -> None:
-        """Forgets a step in which an exception was raised, with all that it has changed."""
+    def abandon(self) -> None:
+        """Forgets a step in which an exception was raised, with the gradients and the state that it has changed."""
         if self._step.written:
             clear(self.setup)
         self._restore_weighting()
@@ -268,58 +241,38 @@ class Executor:
             for losses in self._step.losses:
                 self.means.add(*losses)
             self._kept.end_step(self._step)
+            self._contract.end_step(self.setup)
         self._step = OptimizerStep()
 
     def _restore_weighting(self) -> None:
         if self._step.before is not None:
             self.setup.weighting.load_state_dict(self._step.before)
 
-    def finish_step(self, batches: Iterable[tuple[Mapping[str, Tensor], Mapping[str, float]]]) -> None:
-        """Tells a weighting that ``needs_losses_after`` what the optimizer step has done.
-
-        Args:
-            batches: Losses and shares of the step's last batches, as for ``add``, under the new parameters.
-        """
-        totals: dict[str, Tensor] = {}
-        for losses, shares in batches:
-            add_terms(totals, shared_out(self.setup, losses, shares))
-        tasks = tuple(task for task in self.setup.weighting.tasks if task in totals)
-        if tasks:
-            after = mean_over_processes(torch.stack([totals[task] for task in tasks]))
-            self.setup.weighting.on_step_end(after, self.setup.index(tasks, after.device))
-
-    def start_epoch(self, epoch: int) -> None:
-        """Starts an epoch, and tells the weighting the mean losses of the epoch before.
-
-        Args:
-            epoch: Its number, as for ``DistributedSampler.set_epoch``.
-        """
-        self.means.start(epoch, self.setup.weighting)
-        self._inspection.renew()
-
     # -- state -------------------------------------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint must hold for training to go on exactly."""
         state = {"weights": dict(self._kept.weights), "age": self._kept.age, "means": self.means.state_dict()}
-        return state | {"num_parameters": num_values(self.setup.shared)}
+        return state | {"num_parameters": num_values(self.setup.shared), "validated": self._contract.validated}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on from a checkpoint."""
         self._kept.load(state["weights"], state["age"])
         self.means.load_state_dict(state["means"], self.setup.like.device)
+        self._contract.validated = state.get("validated", True)
         prepare(self.setup, num_parameters=state.get("num_parameters"))
         self.discard()
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies, which begin with a step of their own."""
-        fresh = {"_step": OptimizerStep(), "_open": None, "_objective": None, "_inspection": Inspection()}
-        return {**self.__dict__, **fresh, "_rows": new_rows(self.setup)}
+        fresh = {"_step": OptimizerStep(), "_open": None, "_objective": None, "_rows": new_rows(self.setup)}
+        return {**super().__getstate__(), **fresh}
 
     @property
     def _window(self) -> Window:
         if self._open is None:
             self._follow()
-            self._open = Window(self._kept.new_pass(self.setup, self._rows, self.compares, self._step))
+            self._contract.start_step(self.setup, self.means.epoch)
+            self._open = Window(self._kept.new_pass(self.setup, self._rows, self._step))
         return self._open
 
     def _close_window(self) -> None:

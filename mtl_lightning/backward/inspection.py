@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mtl_lightning.backward.graph import hides_parameters, leaf, node_of, nodes, parameters
 from mtl_lightning.backward.misuse import check_losses
+from mtl_lightning.backward.processes import is_first
 from mtl_lightning.backward.step import Setup
 from mtl_lightning.errors import UserError
 from mtl_lightning.weighting import LossWeighting
@@ -19,20 +20,21 @@ class Inspection:
     """Finds losses that train nothing, or not what the tasks are compared by, and parameters that nobody has named.
 
     It costs a walk through the graph, so that each task is looked at once, and again when ``renew`` was called.
-
-    Attributes:
-        seen: The tasks that have been looked at.
     """
 
     def __init__(self) -> None:
-        self.seen: set[str] = set()
+        self._seen: set[str] = set()
         self._reaching: set[str] = set()
         self._apart: set[str] = set()
         self._said: set[str] = set()
 
+    def knows(self, losses: Mapping[str, Tensor]) -> bool:
+        """Whether all these tasks have been looked at."""
+        return isinstance(losses, Mapping) and losses.keys() <= self._seen
+
     def renew(self) -> None:
         """Looks at every task again."""
-        self.seen, self._reaching, self._apart = set(), set(), set()
+        self._seen, self._reaching, self._apart = set(), set(), set()
 
     def look(
         self,
@@ -56,22 +58,32 @@ class Inspection:
                 if one of them depends on a parameter that is not known.
         """
         check_losses(setup.weighting, losses, shares, setup.like.device)
-        new = {task: loss for task, loss in losses.items() if task not in self.seen}
+        new = {task: loss for task, loss in losses.items() if task not in self._seen}
         _refuse_unknown(new, known)
         for task, loss in new.items():
             targets = _targets(setup, task, features)
             (self._reaching if targets is None or _reaches(loss, targets) else self._apart).add(task)
         self._judge(setup, new)
-        self.seen.update(new)
+        self._seen.update(new)
 
     def _judge(self, setup: Setup, new: Mapping[str, Tensor]) -> None:
         apart = [task for task in new if task in self._apart]
         if not self._reaching and apart and (len(apart) > 1 or len(self._apart) == len(setup.weighting.tasks)):
             raise UserError(_nothing_reaches(setup, apart, any(new[task].requires_grad for task in apart)))
         if self._reaching:
-            for task in sorted(self._apart - self._said):
-                _LOG.warning(f"The loss of task '{task}' depends on no {_what(setup)}: {_left_out(setup)}.")
-            self._said |= self._apart
+            for task in sorted(self._apart):
+                self._warn(f"The loss of task '{task}' depends on no {_what(setup)}: {_left_out(setup)}.")
+        if not setup.compares and not isinstance(setup.weighting, LossWeighting):
+            self._warn(
+                "Nothing that trains now is shared by the tasks (or is what `gradient_of` compares them by): "
+                f"{type(setup.weighting).__name__} has no gradients to compare and is not asked; heads train as before."
+            )
+
+    def _warn(self, line: str) -> None:
+        """Says a line once."""
+        if line not in self._said and is_first():
+            _LOG.warning(line)
+        self._said.add(line)
 
 
 def _targets(setup: Setup, task: str, features: Sequence[Tensor]) -> set[Any] | None:

@@ -32,17 +32,16 @@ class KeptWeights:
         """Whether the weighting is ever asked with the tasks' gradients."""
         return self._every is not None
 
-    def new_pass(self, setup: Setup, rows: Rows | FeatureProducts, compares: bool, step: OptimizerStep) -> Pass:
+    def new_pass(self, setup: Setup, rows: Rows | FeatureProducts, step: OptimizerStep) -> Pass:
         """How the next step is differentiated.
 
         Args:
             setup: What is trained.
             rows: An empty memory for the gradients.
-            compares: Whether there is something to compare the tasks' gradients by.
             step: The optimizer step under way, in which nobody is asked twice.
         """
         of_losses = isinstance(setup.weighting, LossWeighting)
-        if (compares or of_losses) and self._every is not None and self.age >= self._every and not step.asked:
+        if (setup.compares or of_losses) and self._every is not None and self.age >= self._every and not step.asked:
             return TaskPass(setup, rows)
         return ObjectivePass(setup) if of_losses else KnownWeightsPass(setup, self.weights)
 

@@ -1,13 +1,38 @@
 """What a loop may get wrong, in one line each."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.weighting import Weighting
+
+
+class _Steps(Protocol):
+    def abandon(self) -> None: ...
+
+
+_Own = TypeVar("_Own", bound=_Steps)
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def all_or_nothing(method: Callable[Concatenate[_Own, _P], _R]) -> Callable[Concatenate[_Own, _P], _R]:
+    """A part of a step after which, if an exception is raised, nothing is left of the step."""
+
+    @wraps(method)
+    def guarded(self: _Own, *arguments: _P.args, **options: _P.kwargs) -> _R:
+        try:
+            return method(self, *arguments, **options)
+        except BaseException as error:
+            self.abandon()
+            explain(error)
+            raise
+
+    return guarded  # type: ignore[return-value]
 
 
 def check_losses(weighting: Weighting, losses: Any, shares: Any, device: torch.device) -> None:
@@ -24,14 +49,23 @@ def check_losses(weighting: Weighting, losses: Any, shares: Any, device: torch.d
     """
     if not isinstance(losses, Mapping):
         raise UserError(f"losses must be a mapping of task names to losses, found {type(losses).__name__}")
-    for task in (*losses, *shares):
-        if task not in weighting.tasks:
-            raise UserError(f"the weighting has no task {task!r}; {did_you_mean(str(task), weighting.tasks)}")
+    check_names(weighting, (*losses, *shares))
     for task, loss in losses.items():
         if task not in shares:
             raise UserError(f"`shares` lacks task '{task}', of which there is a loss; add its share in the step")
         if problem := _problem(loss, device):
             raise UserError(f"the loss of task '{task}' {problem}")
+
+
+def check_names(weighting: Weighting, names: Iterable[str]) -> None:
+    """Refuses names that are none of the weighting's tasks.
+
+    Raises:
+        UserError: With the nearest match.
+    """
+    for task in names:
+        if task not in weighting.tasks:
+            raise UserError(f"the weighting has no task {task!r}; {did_you_mean(str(task), weighting.tasks)}")
 
 
 def _problem(loss: Any, device: torch.device) -> str | None:

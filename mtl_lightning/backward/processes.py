@@ -13,6 +13,11 @@ def num_processes() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
+def is_first() -> bool:
+    """Whether this process is the one that says what all have found."""
+    return num_processes() == 1 or dist.get_rank() == 0
+
+
 def mean_over_processes(values: Tensor) -> Tensor:
     """Writes the mean over all processes into ``values``."""
     if num_processes() > 1:

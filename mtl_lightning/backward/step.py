@@ -82,6 +82,11 @@ class Setup:
         self.writer, self._like = Writer(), None
         return True
 
+    @property
+    def compares(self) -> bool:
+        """Whether there is anything that trains to compare the tasks' gradients by; without, known weights are kept."""
+        return any(parameter.requires_grad for parameter in (self.shared if self.evidence is None else self.evidence))
+
     def scaled(self, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Losses times the gradient scaler's factor."""
         return {task: term if self.scaler is None else self.scaler.scale(term) for task, term in terms.items()}

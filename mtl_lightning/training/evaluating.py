@@ -100,9 +100,7 @@ class EvaluatedModule(Network):
 def _tell(module: Any, results: Results) -> None:
     """Tells the weighting the losses, and the schedule the scores."""
     losses = {name: metrics["loss"] for name, metrics in results.metrics.items() if "loss" in metrics}
-    places = {name: place for place, name in enumerate(module.weighting.tasks)}
-    indices = torch.tensor([places[name] for name in losses], dtype=torch.long)
-    module.weighting.on_validation_end(torch.tensor(list(losses.values()), dtype=torch.float64), indices)
+    module.executor.finish_validation(losses)
     if progress := getattr(module.trainer.datamodule, "progress", None):
         tasks = module.tasks
         for name, found in results.metrics.items():

@@ -245,8 +245,7 @@ class MultiTaskModule(EvaluatedModule):
 
     def on_train_batch_end(self, outputs: Any, batch: StepBatch, batch_idx: int) -> None:
         """Runs the batch again where the weighting wants to know what the optimizer step has done."""
-        last = not (self.trainer.fit_loop._should_accumulate() or self.trainer.fit_loop._skip_backward)
-        if self.weighting.needs_losses_after and last and not (self.executor.not_finite or self.executor.overflow):
+        if self.executor.needs_losses_after:
             assert self._random_state is not None
             precision = self.trainer.precision_plugin
             with same_again(self.forward_modules, self._random_state), torch.no_grad(), precision.train_step_context():

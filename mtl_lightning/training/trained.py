@@ -1,10 +1,9 @@
 """Keeps executor, optimizer and schedulers to the parameters that there are, and that train."""
 
-import logging
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+from lightning.pytorch.utilities import rank_zero_info
 from torch import nn
 
 from mtl_lightning.backward import synchronise_parameters
@@ -14,10 +13,6 @@ from mtl_lightning.training.optimizer_record import Options, apply, arrange, cha
 from mtl_lightning.training.optimizers import check_length
 from mtl_lightning.training.resumed_config import resumed_with
 from mtl_lightning.training.shared_parameters import gradient_source, shared_parameters
-from mtl_lightning.weighting import LossWeighting
-
-_warn = rank_zero_only(logging.getLogger(__name__).warning)
-
 
 Shared = list[nn.Parameter]
 Own = dict[str, list[nn.Parameter]]
@@ -35,7 +30,6 @@ class TrainedParameters:
         self._options: Options = {}
         self._made_of: dict[str, str | None] = {}
         self._seen: list[tuple[int, bool]] | None = None
-        self._said = False
         self._frozen_at_start: list[str] = []
         self._saved: Mapping[str, Any] = {}
 
@@ -57,7 +51,6 @@ class TrainedParameters:
             module.executor.use(*self.of(module))
             for optimizer in module.trainer.optimizers:
                 synchronise_parameters(adopt(optimizer, module.parameter_groups()))
-            self._say(module)
         for config in module.trainer.lr_scheduler_configs:
             follow_groups(config.scheduler)
 
@@ -139,12 +132,3 @@ class TrainedParameters:
             lines.setdefault(f"`{option}` is {value} now, was {was}", []).append(name)
         for line, groups in lines.items():
             rank_zero_info(f"Resumed with another optimizer setting: {line} ({', '.join(groups)})")
-
-    def _say(self, module: Any) -> None:
-        if module.executor.compares or isinstance(module.weighting, LossWeighting) or self._said:
-            return
-        self._said = True
-        _warn(
-            "Nothing that trains now is shared by the tasks (or matched by model.gradient_of): "
-            f"{type(module.weighting).__name__} has no gradients to compare and is not asked; heads train as before."
-        )

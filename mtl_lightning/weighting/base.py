@@ -36,6 +36,16 @@ class Weighting(nn.Module, ABC):
         self.tasks = tuple(tasks)
         self._states: list[str] = []
 
+    @property
+    def needs_epochs(self) -> bool:
+        """Whether ``on_epoch_end`` has an effect: whether the class has one of its own, unless it says otherwise."""
+        return type(self).on_epoch_end is not Weighting.on_epoch_end
+
+    @property
+    def needs_validation(self) -> bool:
+        """Whether ``on_validation_end`` has an effect: whether the class has one of its own."""
+        return type(self).on_validation_end is not Weighting.on_validation_end
+
     # -- what happens in training ------------------------------------------------------------------------------------
     def undefined(self, losses: Tensor, tasks: Tensor) -> Tensor:
         """Which tasks the method has no weight for. Such a step is skipped, and the tasks are named with ``domain``.

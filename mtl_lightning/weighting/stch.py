@@ -75,6 +75,10 @@ class STCH(LossWeighting):
         self.register_buffer("means", torch.ones(len(names)))
         self.add_state("num_epochs", 0)
 
+    @property
+    def needs_epochs(self) -> bool:
+        return self.warmup_epochs > 0
+
     def forward(self, losses: Tensor, tasks: Tensor) -> Tensor:
         preferences = self.preferences[tasks] / self.preferences[tasks].sum()
         if not self.warmup_epochs:

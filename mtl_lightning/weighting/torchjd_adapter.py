@@ -196,9 +196,13 @@ class TorchJDScalarizer(_TorchJD, LossWeighting):
         finally:
             self.memory, self.num_draws = kept
 
+    @property
+    def needs_epochs(self) -> bool:
+        return hasattr(self._object[0], "step")
+
     def on_epoch_end(self, losses: Tensor, tasks: Tensor) -> None:
-        end_epoch: Any = getattr(self._object[0], "step", None)
-        if end_epoch is not None:
+        if self.needs_epochs:
+            end_epoch: Any = self._object[0].step
             end_epoch()
 
 

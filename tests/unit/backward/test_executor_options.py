@@ -289,11 +289,12 @@ def test_features_of_batches_with_different_tasks_are_refused(tasks: tuple[str, 
     model = Model()
     executor = executor_of(model, Gramian("abc"), "features")
     for number, (losses, features) in enumerate(model.batch(i, names) for i, names in enumerate(tasks)):
+        halves = dict.fromkeys(losses, 0.5)
         if number == 1:
             with pytest.raises(UserError, match="gradient_of: features"):
-                executor.add(losses, dict.fromkeys(losses, 0.5), features)
+                executor.add(losses, halves, features)
         else:
-            executor.add(losses, None, features)
+            executor.add(losses, halves, features)
             if window:
                 executor.backward(executor.combine(last=False).objective)
 

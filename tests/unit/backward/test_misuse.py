@@ -272,7 +272,9 @@ def test_an_optimizer_in_the_backward_pass(kind: str) -> None:
 
         parameter.register_post_accumulate_grad_hook(update)
     optimizer = torch.optim.SGD(twin.parameters(), 0.1, momentum=0.9)
-    executor, twin_executor = made(model, kind)[1], made(twin, kind)[1]
+    (weighting, executor), (twin_weighting, twin_executor) = made(model, kind), made(twin, kind)
+    weighting.requires_grad_(False)
+    twin_weighting.requires_grad_(False)
     for number in range(3):
         step(executor, model.batch(number))
         step(twin_executor, twin.batch(number))

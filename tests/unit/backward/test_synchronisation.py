@@ -26,6 +26,7 @@ TASKS = ("a", "b", "c")
 ONE_INPUT, SEVERAL_INPUTS = (TASKS,), (("a",), ("b",), ("c",))
 ARGUMENTS = {
     "FixedWeighting": {"weights": dict.fromkeys(TASKS, 0.5)},
+    "TorchJDAggregator": {"name": "UPGrad"},
     "TorchJDScalarizer": {"name": "Mean"},
     "TorchJDWeighting": {"name": "UPGradWeighting"},
 }
@@ -124,6 +125,7 @@ def waits_of_steps(make, groups=SEVERAL_INPUTS, check_finite=True, **options):
         balance = make(TASKS).to(DEVICE)
         executor = Executor(balance, encoder.parameters(), own, **options)
         executor.check_finite = check_finite
+        executor.start_epoch(0)
         for _ in range(STEPS):
             inputs = torch.randn(8, 4, device=DEVICE)
             device.waits.clear()
@@ -132,8 +134,8 @@ def waits_of_steps(make, groups=SEVERAL_INPUTS, check_finite=True, **options):
                 losses = {task: (heads[task](features) - 1).square().mean() for task in group}
                 executor.add(losses, features=[features])
             executor.backward(executor.combine().objective)
-            train([*encoder.parameters(), *heads.parameters()])
-            if balance.needs_losses_after:
+            train([*encoder.parameters(), *heads.parameters(), *balance.parameters()])
+            if executor.needs_losses_after:
                 executor.finish_step([(losses, dict.fromkeys(losses, 1.0))])
             found.append(list(device.waits))
     return found[1:]

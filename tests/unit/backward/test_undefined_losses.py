@@ -65,6 +65,7 @@ def test_the_step_is_skipped_and_says_why(name: str) -> None:
     make, needs = METHODS[name]
     model, weighting = Model(), make()
     executor = executor_of(model, weighting)
+    executor.start_epoch(0)
     before = str(weighting.state_dict())
     step(executor, odd(name, model))
     assert executor.not_finite == (f"weight of 'b' ({needs})",)
@@ -80,6 +81,7 @@ def test_the_step_is_skipped_and_says_why(name: str) -> None:
 def test_other_tasks_go_on(name: str) -> None:
     model = Model()
     executor = executor_of(model, METHODS[name][0]())
+    executor.start_epoch(0)
     step(executor, model.batch(1, "ac"))
     assert executor.not_finite == ()
 
@@ -99,6 +101,7 @@ def test_a_loss_that_is_not_a_number_is_named_as_such(name: str) -> None:
         return
     model = Model()
     executor = executor_of(model, METHODS[name][0]())
+    executor.start_epoch(0)
     step(executor, less(model.batch(1), by=torch.nan))
     assert executor.not_finite == ("loss of 'b'",)
 
@@ -107,6 +110,7 @@ def test_a_gradient_scaler_does_not_take_it_for_an_overflow() -> None:
     for name in ("gls", "mgda-loss", "db-mtl"):
         model = Model()
         executor = executor_of(model, METHODS[name][0]())
+        executor.start_epoch(0)
         executor.scaler = torch.amp.GradScaler("cpu", init_scale=256.0)
         step(executor, odd(name, model))
         assert not executor.overflow
