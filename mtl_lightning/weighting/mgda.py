@@ -49,7 +49,7 @@ class MGDA(GramianWeighting):
         return (losses < 0) & self._by_losses
 
     def forward(self, gramian: Tensor, losses: Tensor, tasks: Tensor) -> Tensor:
-        if self._by_losses:
+        if self._by_losses and not losses.all():
             gramian = torch.where(losses == 0, 0.0, torch.where(losses == 0, 0.0, gramian).T)
         cosines, norms, active = normalise(gramian)
         if not len(norms):

@@ -22,9 +22,8 @@ _SMALLEST_EIGENVALUE = 1e-8
 _NEWTON_STEPS = 500
 _STEP_SIZES = 0.5 ** np.arange(60)
 _LARGEST_CUT = 0.99
-_LARGEST_SUM = 1e4
-"""What the weights of unit directions may sum to in a combination that is computed in float32; see
-``project_on_dual_cone``."""
+_LARGEST_NORM = 1e4
+"""Of the weights of unit directions in a combination that is computed in float32; see ``project_on_dual_cone``."""
 
 
 class SolverError(RuntimeError):
@@ -100,11 +99,11 @@ def project_on_dual_cone(rows: Array, vector: Array) -> Array:
     r"""What brings a vector to the nearest point of the dual cone :math:`\{d : \langle b_i, d \rangle \ge 0\}`.
 
     Directions that nearly cancel out make a cone so thin that its points take weights without bound. But gradients are
-    combined in float32, which is known to 6e-8 of the sum of the weights, so that such a point hurts tasks once it is
-    computed. Therefore weights are exact as long as they sum to at most :math:`S = 10^4`: two directions may be within
-    0.006 degrees of opposite. Beyond, they are those for which :math:`|d|^2 + |x|^2 / S^2` is least. None is then
-    larger than S / 2, and :math:`\langle b_i, d \rangle \ge -x_i / S^2 \ge -5 \cdot 10^{-5}`: nearly opposite
-    directions count as opposite, and what is left is orthogonal to them.
+    combined in float32, which is right to 6e-8 of the norm of the weights, so that such a point hurts tasks once it is
+    computed. Therefore weights are exact as long as their norm is at most :math:`S = 10^4`: two directions may be
+    within 0.006 degrees of opposite. Beyond, they are those for which :math:`|d|^2 + |x|^2 / S^2` is least. Their norm
+    is then at most S, too, and :math:`\langle b_i, d \rangle \ge -x_i / S^2 \ge -10^{-4}`: nearly opposite directions
+    count as opposite, and what is left is orthogonal to them.
 
     Args:
         rows: The b_i, of norm 1, as columns [R, A].
@@ -114,10 +113,10 @@ def project_on_dual_cone(rows: Array, vector: Array) -> Array:
         Weights x of the b_i, not negative, whose combination is to be added [A].
     """
     weights = nonnegative_least_squares(rows, -vector)
-    if weights.sum() <= _LARGEST_SUM:
+    if weights @ weights <= _LARGEST_NORM**2:
         return weights
     num_rows = rows.shape[1]
-    bounded = np.vstack([rows, np.eye(num_rows) / _LARGEST_SUM])
+    bounded = np.vstack([rows, np.eye(num_rows) / _LARGEST_NORM])
     return nonnegative_least_squares(bounded, np.append(-vector, np.zeros(num_rows)))
 
 
