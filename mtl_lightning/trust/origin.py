@@ -74,21 +74,27 @@ def _plain(value: Any) -> Any:
 def _secret() -> bytes | None:
     """This user's secret, which is made where there is none; null: it cannot be."""
     file = secret_file()
-    if (found := _read(file)) is not None or file.exists():
-        return found
+    if not file.exists():
+        with suppress(OSError):
+            _make(file)
+    return _read(file)
+
+
+def _make(file: Path) -> None:
+    """Writes a new secret; of several processes that do, the first one's counts."""
     unfinished = file.with_name(f".secret-{os.getpid()}-{secrets.token_hex(4)}")
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as new:
             new.write(secrets.token_bytes(_BYTES))
-        with suppress(FileExistsError):  # of several processes, the first one's counts
+        try:
             os.link(unfinished, file)
-    except OSError:
-        return None
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links
+            unfinished.replace(file)
     finally:
-        with suppress(OSError):
-            unfinished.unlink()
-    return _read(file)
+        unfinished.unlink(missing_ok=True)
 
 
 def _read(file: Path) -> bytes | None:

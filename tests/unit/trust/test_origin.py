@@ -88,6 +88,14 @@ def test_processes_that_start_at_once_share_one_secret():
     assert os.listdir(secret_file().parent) == ["secret"]
 
 
+def test_a_file_system_without_links_will_do(monkeypatch):
+    def no_link(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "link", no_link)
+    assert own_places(signed(CONTENTS)) is not None and os.listdir(secret_file().parent) == ["secret"]
+
+
 def test_own_configurations_import_anything():
     assert Imports().refusal("anything.at.All") is None
 
