@@ -136,14 +136,19 @@ class BestCheckpoint(ModelCheckpoint):
             super().load_state_dict({**state_dict, **moved, "dirpath": self.dirpath})
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Takes over what Lightning's own class saved in a run of version 0.1."""
+        """Takes over what Lightning's own class saved in a run of version 0.1, and paths without ``..`` in them.
+
+        Lightning removes a checkpoint that is not among the best any more, unless it is elsewhere: ``folder/../file``
+        would count as inside of the folder.
+        """
         states = checkpoint.get("callbacks", {})
+        states.update({name: _with_plain_paths(state) for name, state in states.items()})
         if self.state_key not in states:
             old = super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
             states |= {self.state_key: states[old]} if old in states else {}
 
     def _find(self, path: str, folder: str) -> str:
-        moved = os.path.join(str(self.dirpath), os.path.relpath(path, folder)) if path else ""
+        moved = os.path.normpath(os.path.join(str(self.dirpath), os.path.relpath(path, folder))) if path else ""
         return next((found for found in (moved, path) if found and os.path.isfile(found)), "")
 
 
@@ -170,6 +175,16 @@ def best_of(folder: Path) -> Path | None:
         newest = folder / "checkpoints" / "last.ckpt"
         raise UserError(f"{record}: the best checkpoint of this run was {path}, which is gone; name another: {newest}")
     return path
+
+
+def _with_plain_paths(state: Any) -> Any:
+    """The state of a callback; of a ``ModelCheckpoint``, with paths that are where they say they are."""
+    if not isinstance(state, dict) or not isinstance(kept := state.get("best_k_models"), dict):
+        return state
+    paths = {key: value for key, value in state.items() if key.endswith("_path") and isinstance(value, str) and value}
+    plain = {key: os.path.normpath(path) for key, path in paths.items() if "://" not in path}
+    scores = {path if "://" in path else os.path.normpath(path): score for path, score in kept.items()}
+    return {**state, **plain, "best_k_models": scores}
 
 
 def _make(folder: Path) -> None:

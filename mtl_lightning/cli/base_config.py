@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from mtl_lightning.checkpoints import checkpoint_config, find_checkpoint, run_config
 from mtl_lightning.cli.configuration.given import Given
+from mtl_lightning.cli.foreign_paths import refuse_writes
 from mtl_lightning.demo import DEMO
 from mtl_lightning.errors import UserError
 from mtl_lightning.paths import expanded
@@ -37,4 +38,6 @@ def _with_that_of_a_run(given: Given) -> Given | None:
     assert checkpoint is not None
     path = find_checkpoint(expanded(checkpoint, "--ckpt_path"), name or "run", last=True)
     inside = run_config(path)
+    if inside.places is None:
+        refuse_writes(inside.config, path, [key for key, _ in given.flags] + [v.key for v in given.variables])
     return given.starting_from(str(path), inside.config, inside.places)

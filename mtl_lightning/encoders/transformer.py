@@ -16,6 +16,9 @@ from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.errors import UserError, did_you_mean
 
+_OWN_CODE: dict[str, Any] = {"trust_remote_code": False}
+"""Classes of transformers alone: otherwise it asks on the terminal whether to run what comes with a model."""
+
 _LONGEST = 1_000_000  # tokenizers that know no limit say a very large number
 
 
@@ -64,10 +67,13 @@ class TransformerEncoder(Encoder):
         architecture = _load_config(model, config, words, dropout)
         if model is not None and pretrained:
             self.backbone = _guard(
-                model, lambda: AutoModel.from_pretrained(model, config=architecture, attn_implementation=attention)
+                model,
+                lambda: AutoModel.from_pretrained(
+                    model, config=architecture, attn_implementation=attention, **_OWN_CODE
+                ),
             )
         else:
-            self.backbone = AutoModel.from_config(architecture, attn_implementation=attention)
+            self.backbone = AutoModel.from_config(architecture, attn_implementation=attention, **_OWN_CODE)
         self.backbone.train()  # from_pretrained leaves it in evaluation mode, without dropout
         self.backbone.pooler = None  # unused, and its parameters would be part of the shared ones
         self.features = architecture.hidden_size
@@ -156,15 +162,17 @@ def _special_tokens(words: PreTrainedTokenizerBase) -> dict[str, int]:
 def _load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     if name.startswith("characters:"):
         return character_tokenizer(name.removeprefix("characters:"))
-    return _guard(name, lambda: AutoTokenizer.from_pretrained(name))
+    return _guard(name, lambda: AutoTokenizer.from_pretrained(name, **_OWN_CODE))
 
 
 def _load_config(
     model: str | None, settings: dict[str, Any] | None, words: PreTrainedTokenizerBase, dropout: float | None
 ) -> PretrainedConfig:
     settings = dict(settings or {})
+    if "trust_remote_code" in settings:
+        raise UserError("`config.trust_remote_code`: code that comes with a model is never run; leave it out")
     if model is not None:
-        config = _guard(model, lambda: AutoConfig.from_pretrained(model, **settings))
+        config = _guard(model, lambda: AutoConfig.from_pretrained(model, **settings, **_OWN_CODE))
     elif (kind := settings.get("model_type")) is not None:
         if kind not in CONFIG_MAPPING:
             raise UserError(f"`config.model_type` is the unknown '{kind}'; {did_you_mean(kind, CONFIG_MAPPING)}")

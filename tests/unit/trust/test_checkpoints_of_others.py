@@ -157,3 +157,77 @@ def test_flags_and_files_are_held_to_the_same(value, capsys):
     Path("evil.yaml").write_text(f"model:\n  optimizer: {value}\n")
     assert main(["fit", "--config=config.yaml", "--config=evil.yaml"]) == 2
     assert said(capsys).startswith("error: evil.yaml, line 2: `model.optimizer`: 'os.system' may not stand here")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    {
+        "trainer.default_root_dir": "/elsewhere",
+        "checkpoint.dirpath": "../elsewhere",
+        "trainer.callbacks": [
+            {"class_path": "lightning.pytorch.callbacks.ModelCheckpoint", "init_args": {"dirpath": "~/elsewhere"}}
+        ],
+        "trainer.profiler": {
+            "class_path": "lightning.pytorch.profilers.SimpleProfiler",
+            "init_args": {"dirpath": "$HOME", "filename": "x"},
+        },
+        "trainer.logger": {
+            "class_path": "lightning.pytorch.loggers.CSVLogger",
+            "init_args": {"save_dir": "s3://elsewhere", "name": ""},
+        },
+        "json": "train.jsonl",
+    }.items(),
+)
+def test_a_run_of_somebody_else_writes_only_here(key, value, capsys):
+    assert main(["fit", "--ckpt_path", altered("plain", key, value)]) == 2
+    line = said(capsys)
+    assert "carries no signature of yours" in line and f"would have {key}" in line and "write to" in line
+
+
+def test_what_the_user_names_himself_is_written(tmp_path):
+    path = altered("plain", "trainer.default_root_dir", "/elsewhere")
+    assert main(["fit", "--ckpt_path", path, f"--trainer.default_root_dir={tmp_path / 'here'}"]) == 0
+
+
+def test_a_run_of_before_is_resumed_in_its_folder(tmp_path):
+    run = tmp_path / "elsewhere"
+    assert main(["fit", "--config=config.yaml", f"--trainer.default_root_dir={run}", "--trainer.max_epochs=1"]) == 0
+    last = run / "checkpoints" / "last.ckpt"
+    checkpoint = torch.load(last, weights_only=True)
+    del checkpoint["mtl_lightning"]["signature"]
+    torch.save(checkpoint, last)
+    assert main(["fit", f"--ckpt_path={run}", "--trainer.max_epochs=2"]) == 0
+
+
+@pytest.mark.parametrize("kind", ["BestCheckpoint", "ModelCheckpoint"])
+def test_a_resumed_run_removes_no_file_outside_of_its_folder(kind, tmp_path):
+    precious, run = tmp_path / "precious.ckpt", Path("plain").resolve()
+    precious.touch()
+    checkpoint = torch.load("plain/checkpoints/last.ckpt", weights_only=True)
+    options = [f"--trainer.default_root_dir={tmp_path / 'resumed'}"]
+    folder = tmp_path / "resumed" / "checkpoints"
+    if kind == "ModelCheckpoint":
+        folder = tmp_path / "kept"
+        options += ["--trainer.callbacks=ModelCheckpoint", "--trainer.callbacks.monitor=val/average"]
+        options += ["--trainer.callbacks.mode=max", f"--trainer.callbacks.dirpath={folder}"]
+    folder.mkdir(parents=True)
+    key, state = next((k, s) for k, s in checkpoint["callbacks"].items() if k.startswith("BestCheckpoint"))
+    path = f"{folder}/{'../' * len(folder.parts)}{str(precious)[1:]}"
+    worst = torch.tensor(-1e9)
+    state = {**state, "best_k_models": {path: worst}, "kth_best_model_path": path, "best_model_path": path}
+    state |= {"dirpath": str(folder), "best_model_score": worst, "kth_value": worst}
+    if kind == "ModelCheckpoint":
+        key = key_of_lightnings(options)
+    checkpoint["callbacks"][key] = state
+    torch.save(checkpoint, "altered.ckpt")
+    assert main(["fit", "--config=config.yaml", "--ckpt_path=altered.ckpt", "--trainer.max_epochs=3", *options]) == 0
+    assert precious.exists() and run.exists()
+
+
+def key_of_lightnings(options):
+    """The name of the state of a callback that a run with some options has."""
+    run = "--trainer.default_root_dir=first"
+    if not Path("first").exists():
+        assert main(["fit", "--config=config.yaml", run, "--trainer.max_epochs=1", *options[1:]]) == 0
+    states = torch.load("first/checkpoints/last.ckpt", weights_only=True)["callbacks"]
+    return next(key for key in states if key.startswith("ModelCheckpoint"))
