@@ -32,6 +32,7 @@ configuration (flags win over environment variables, MTL_<COMMAND>__<KEY> with d
                                     entries, null removes one; another class keeps no argument of the one before
   --print_config                    print the whole resolved configuration and stop
   --seed_everything N               seed of everything that is random
+  --trust_classes NAMES             classes or modules that a checkpoint of somebody else may import, with commas
   --name NAME                       name of the run; its files go to runs/NAME/<time>
   --model.encoder CLASS             TransformerEncoder, ConvolutionalEncoder, PerceptronEncoder, or your.module.Class
   --model.tasks.NAME CLASS          SequenceClassification, MultiLabelClassification, TokenClassification, Regression

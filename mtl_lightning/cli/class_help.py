@@ -52,7 +52,9 @@ def _help(command: str, key: str, name: str | None) -> str:
     if not name and len(known) > 1:
         names = "\n".join(f"  {name}" for name in sorted(known))
         return f"`{key}` takes one of these, or the import path of your own:\n{names}\n\nHelp: --{key}.help CLASS"
-    chosen = known[name] if name in known else _imported(key, name, known) if name else next(iter(known.values()))
+    chosen = (
+        known[name] if name in known else _imported(key, name, known, bases) if name else next(iter(known.values()))
+    )
     skipped = max(number for base, number in bases.items() if base in (chosen, *chosen.__mro__, *bases))
     parser = ArgumentParser(
         prog=f"mtl-lightning {command}", description=_summary(chosen), add_help=False, usage="%(prog)s [options]"
@@ -80,7 +82,7 @@ def _summary(described: type) -> str:
     return f"{described.__name__}: {text.strip()}"
 
 
-def _imported(key: str, path: str, known: Mapping[str, type]) -> type:
+def _imported(key: str, path: str, known: Mapping[str, type], bases: Classes) -> type:
     module, _, name = path.rpartition(".")
     if not module:
         raise UserError(f"--{key}.help: no class '{path}'; {did_you_mean(path, known)}")
@@ -90,6 +92,8 @@ def _imported(key: str, path: str, known: Mapping[str, type]) -> type:
         raise UserError(f"--{key}.help: {error}") from error
     if not isinstance(found, type):
         raise UserError(f"--{key}.help: '{path}' is not a class")
+    if not issubclass(found, tuple(bases)):
+        raise UserError(f"--{key}.help: '{path}' is no {' or '.join(base.__name__ for base in bases)}")
     return found
 
 
