@@ -32,21 +32,26 @@ def judge_written(setup: Setup, tasks: Tasks, losses: Tensor) -> tuple[str, ...]
         tasks: The tasks of the optimizer step, once for each of its batches.
         losses: Their losses [T].
     """
+    heads = [parameter for task in dict.fromkeys(tasks) for parameter in setup.own[task]]
+    parameters = [*setup.shared, *heads, *setup.weighting.parameters()]
+    gradients = [gradient for parameter in parameters if (gradient := parameter.grad) is not None]
+    numbers = (torch.cat([losses, sizes(gradients, losses)]) if gradients else losses).cpu()
+    if numbers.isfinite().all():
+        return ()
+    return judge(tasks, numbers[: len(tasks)], torch.zeros(len(tasks))) or _culprits(setup, tasks)
+
+
+def _culprits(setup: Setup, tasks: Tasks) -> tuple[str, ...]:
+    """Names the heads whose gradients are not finite, or else what else it is."""
     heads = {f"gradient of '{task}'": setup.own[task] for task in tasks}
     others = {
         "gradient of the shared parameters": setup.shared,
         "gradient of the weighting": list(setup.weighting.parameters()),
     }
     found = [(name, p.grad) for name, part in {**heads, **others}.items() for p in part if p.grad is not None]
-    gradients = [gradient for _, gradient in found]
-    numbers = (torch.cat([losses, sizes(gradients, losses)]) if gradients else losses).cpu()
-    if numbers.isfinite().all():
-        return ()
-    if bad := judge(tasks, numbers[: len(tasks)], torch.zeros(len(tasks))):
-        return bad
-    finite = [bool(length.isfinite()) for length in torch._foreach_norm(gradients)]
-    causes = tuple(dict.fromkeys(name for (name, _), good in zip(found, finite, strict=True) if not good))
-    return tuple(cause for cause in causes if cause in heads) or causes
+    lengths = torch._foreach_norm([gradient for _, gradient in found])
+    causes = tuple(name for (name, _), length in zip(found, lengths, strict=True) if not length.isfinite())
+    return tuple(dict.fromkeys(cause for cause in causes if cause in heads)) or causes
 
 
 def causes(setup: Setup, step: OptimizerStep, look: bool) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mtl_lightning.backward.by_task import ByTask
 from mtl_lightning.backward.processes import any_process, mean_over_processes, num_processes
 
 Gradients = Sequence[Tensor | None]
@@ -105,8 +106,10 @@ def differentiate(
 
 def weighted(terms: Mapping[str, Tensor], weights: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
     """Terms and their weights in the same order, both [T]: what the gradient of their weighted sum follows from."""
-    values, factors = torch.stack(list(terms.values())), [weights[task] for task in terms]
-    return values, torch.stack(factors) if isinstance(factors[0], Tensor) else vector(factors, values)
+    values = torch.stack(list(terms.values()))
+    if isinstance(weights, ByTask):
+        return values, weights.vector(terms)
+    return values, vector([weights[task] for task in terms], values)
 
 
 def add(first: Gradients, second: Gradients) -> Gradients:

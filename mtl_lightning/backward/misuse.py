@@ -105,6 +105,8 @@ def factor_of(loss: Any, objective: Tensor) -> Tensor:
     Raises:
         UserError: If the loss is not the objective, times something.
     """
+    if loss is objective:
+        return torch.ones_like(objective)
     try:
         (factor,) = torch.autograd.grad(loss, objective, retain_graph=True)
     except (RuntimeError, TypeError, AttributeError) as error:

@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mtl_lightning.backward.by_task import ByTask
 from mtl_lightning.backward.gradients import Gradients, add, add_terms, differentiate, weighted
 from mtl_lightning.backward.heads import Heads
 from mtl_lightning.backward.processes import num_processes
-from mtl_lightning.backward.step import BatchTasks, Setup, Step, Tasks, named
+from mtl_lightning.backward.step import BatchTasks, Setup, Step, Tasks
 
 
 class Pass(ABC):
@@ -57,7 +58,7 @@ class ObjectivePass(Pass):
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self._terms: dict[str, Tensor] = {}
-        self._weights: dict[str, Tensor] = {}
+        self._weights: Mapping[str, Tensor] = {}
         self._objective: Tensor | None = None
 
     def add(self, terms: Mapping[str, Tensor], batch: BatchTasks, features: Sequence[Tensor]) -> None:
@@ -65,8 +66,8 @@ class ObjectivePass(Pass):
 
     def combine(self, tasks: Tasks, losses: Tensor, appearances: Tensor) -> Step:
         self._objective, weights = ask_for_objective(self._setup, tasks, losses)
-        self._weights = named(tasks, weights)
-        return Step(self._objective, named(tasks, losses), self._weights)
+        self._weights = ByTask(tasks, weights)
+        return Step(self._objective, ByTask(tasks, losses), self._weights)
 
     def write(self, tasks: Tasks, factor: Tensor) -> None:
         assert self._objective is not None, "combine() comes first"
@@ -106,7 +107,7 @@ class KnownWeightsPass(Pass):
 
     def combine(self, tasks: Tasks, losses: Tensor, appearances: Tensor) -> Step:
         weights = {task: torch.tensor(self._weights[task], dtype=torch.float64) for task in tasks}
-        return Step(losses.sum().requires_grad_(), named(tasks, losses), weights)
+        return Step(losses.sum().requires_grad_(), ByTask(tasks, losses), weights)
 
     def write(self, tasks: Tasks, factor: Tensor) -> None:
         unscaled = self._setup.unscaled(factor)

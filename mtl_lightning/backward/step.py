@@ -1,6 +1,6 @@
 """What the parts of the executor share: what is trained, and what a step found."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
@@ -41,8 +41,8 @@ class Step(NamedTuple):
     """
 
     objective: Tensor
-    losses: dict[str, Tensor]
-    weights: dict[str, Tensor]
+    losses: Mapping[str, Tensor]
+    weights: Mapping[str, Tensor]
     gramian: Tensor | None = None
     seconds: float | None = None
 
@@ -68,7 +68,7 @@ class Setup:
     weighted_heads: bool
     scaler: Any = None
     writer: Writer = field(default_factory=Writer)
-    _indices: dict[tuple[str, ...], Tensor] = field(default_factory=dict)
+    _indices: dict[tuple[torch.device, Tasks], Tensor] = field(default_factory=dict)
     _like: Tensor | None = None
     _trained: Trained | None = None
 
@@ -107,7 +107,7 @@ class Setup:
 
     def index(self, tasks: Tasks, device: torch.device) -> Tensor:
         """Indices of tasks among the K tasks [T]."""
-        key = (str(device), *tasks)
+        key = (device, tasks)
         if key not in self._indices:
             self._indices[key] = torch.tensor([self.weighting.tasks.index(task) for task in tasks], device=device)
         return self._indices[key]
@@ -127,8 +127,3 @@ class Setup:
         if self._like is None:
             self._like = next(chain(self.shared, *self.own.values()), torch.zeros(()))
         return self._like
-
-
-def named(tasks: Tasks, values: Sequence[Tensor] | Tensor) -> dict[str, Tensor]:
-    """Scalars by task."""
-    return dict(zip(tasks, values, strict=True))

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mtl_lightning.backward.by_task import ByTask
 from mtl_lightning.backward.domain import undefined
 from mtl_lightning.backward.finite import judge
 from mtl_lightning.backward.gradients import add_terms, differentiate, split, vector
@@ -14,7 +15,7 @@ from mtl_lightning.backward.heads import Heads
 from mtl_lightning.backward.passes import Pass, SharedPass, ask_for_objective, train_weighting
 from mtl_lightning.backward.processes import Sums, num_processes
 from mtl_lightning.backward.rows import FeatureProducts, Rows
-from mtl_lightning.backward.step import BatchTasks, Setup, Step, Tasks, named
+from mtl_lightning.backward.step import BatchTasks, Setup, Step, Tasks
 from mtl_lightning.weighting import GramianWeighting, JacobianWeighting, LossWeighting
 from mtl_lightning.weighting.inner_products import is_accurate
 from mtl_lightning.weighting.solvers import SolverError
@@ -37,7 +38,7 @@ class TaskPass(Pass):
         self._heads = Heads(setup)
         self._second = None if setup.evidence is setup.shared else SharedPass(setup)
         self._terms: dict[str, Tensor] = {}
-        self._weights: dict[str, Any] = {}
+        self._weights: Mapping[str, Any] = {}
         self._direction: Tensor | None = None
         self._objective: Tensor | None = None
         self._mean_appearances = 1.0
@@ -59,7 +60,7 @@ class TaskPass(Pass):
         self._rows.send(batch.complete)
 
     def combine(self, tasks: Tasks, losses: Tensor, appearances: Tensor) -> Step:
-        self._objective, found = losses.sum().requires_grad_(), named(tasks, losses)
+        self._objective, found = losses.sum().requires_grad_(), ByTask(tasks, losses)
         gramian, on_host = self._evidence(tasks, losses, appearances)
         if gramian is None:
             self._weights = dict.fromkeys(tasks, 1.0)  # for a gradient scaler, which is to see what is not finite
@@ -102,7 +103,7 @@ class TaskPass(Pass):
 
     def _ask(
         self, tasks: Tasks, gramian: Tensor, losses: Tensor, on_host: Tensor, appearances: Tensor
-    ) -> dict[str, Tensor]:
+    ) -> Mapping[str, Tensor]:
         """Asks for the tasks' weights, or for the direction of a Jacobian method."""
         weighting = self._setup.weighting
         if isinstance(weighting, JacobianWeighting):
@@ -113,14 +114,14 @@ class TaskPass(Pass):
             return {}
         if isinstance(weighting, LossWeighting):
             self._objective, weights = ask_for_objective(self._setup, tasks, losses)
-            self._weights = named(tasks, weights)
+            self._weights = ByTask(tasks, weights)
             return self._weights
         weights = weighting(gramian, on_host, self._setup.index(tasks, on_host.device))
         if not weights.isfinite().all():
             name = type(weighting).__name__
             raise SolverError(f"{name} gave weights that are not finite, {weights.tolist()}, for {gramian.tolist()}")
         self._weights = dict(zip(tasks, weights.tolist(), strict=True))
-        return named(tasks, weights)
+        return ByTask(tasks, weights)
 
     def _order(self, tasks: Tasks) -> list[int] | None:
         """The rows of tasks; null if they are all in their order."""
