@@ -84,6 +84,13 @@ class CLI(LightningCLI):
             default=None,
             help="Write last.ckpt every n optimizer steps too, not only after each epoch and when the run is stopped.",
         )
+        parser.add_argument(
+            "--trust_classes",
+            type=list[str] | None,
+            default=None,
+            help="Classes or modules, with commas, that the configuration in a checkpoint may import which you did not "
+            "write; given as a flag or in MTL_TRUST_CLASSES, never in a file. See SECURITY.md.",
+        )
         parser.add_class_arguments(BestCheckpoint, "checkpoint")
         parser.set_defaults(
             {
@@ -129,6 +136,8 @@ class CLI(LightningCLI):
         for key in ("name", "ckpt_path", "json", "input", "output"):
             if config.get(key) == "":
                 raise UserError(f"{key} is empty; give one, or leave it out")
+        if config["trust_classes"] is not None:
+            raise UserError("trust_classes: no configuration may say this; give it as a flag, or set MTL_TRUST_CLASSES")
         for key in ("wandb", "tensorboard", "evaluate"):
             if config.get(key, key) is None:
                 raise UserError(f"{key} is null; give a value, or leave it out for its default")

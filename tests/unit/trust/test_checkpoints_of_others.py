@@ -122,6 +122,14 @@ def test_trusting_a_name_does_not_make_it_fit(capsys):
     assert "'os.system' may not stand here: it is no Weighting" in said(capsys)
 
 
+def test_no_configuration_trusts_itself(capsys, monkeypatch):
+    path = altered("own", "trust_classes", ["mine_own"])
+    assert main(["fit", "--ckpt_path", path]) == 2
+    assert "'mine_own.Own' may not be imported" in said(capsys)
+    assert main(["fit", "--ckpt_path", altered("plain", "trust_classes", ["mine_own"])]) == 2
+    assert said(capsys).startswith("error: trust_classes: no configuration may say this")
+
+
 def test_a_module_of_the_same_name_beside_a_copied_checkpoint_is_not_imported(capsys, tmp_path, monkeypatch):
     copy = tmp_path / "copied.ckpt"
     copy.write_bytes(Path("own/checkpoints/last.ckpt").read_bytes())
