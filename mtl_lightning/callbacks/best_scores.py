@@ -5,6 +5,8 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 
+from mtl_lightning.callbacks.careful_loggers import attempt
+
 
 class BestScores(Callback):
     """Writes ``best/val/<task>/<metric>``, ``best/epoch`` and ``best/step`` after each validation that is the best yet.
@@ -40,7 +42,8 @@ class BestScores(Callback):
             scores = {f"best/{k}": float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
             place = {"best/epoch": trainer.current_epoch, "best/step": trainer.global_step}
             for logger in loggers:
-                logger.experiment.summary.update({**scores, **place})
+                with attempt(logger):
+                    logger.experiment.summary.update({**scores, **place})
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint."""

@@ -11,6 +11,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from mtl_lightning.backward import Step, cosines
+from mtl_lightning.callbacks.careful_loggers import attempt
 from mtl_lightning.callbacks.cosine_figures import MAX_LINES, draw_matrix, draw_training
 from mtl_lightning.callbacks.cosines import MIN_STEPS, CosineHistory
 from mtl_lightning.errors import UserError
@@ -117,7 +118,8 @@ class TaskConflicts(Callback):
             path = _folder(trainer) / f"{name}.png"
             draw(self.history, path)
             for logger in trainer.loggers:
-                _log_image(logger, f"conflicts/{name}", path, trainer.global_step)
+                with attempt(logger):
+                    _log_image(logger, f"conflicts/{name}", path, trainer.global_step)
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint."""

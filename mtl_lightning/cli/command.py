@@ -16,7 +16,6 @@ from mtl_lightning.cli.configuration.specs import refuse_odd_classes
 from mtl_lightning.cli.configuration.variables import without_effect
 from mtl_lightning.cli.ending import Ending
 from mtl_lightning.cli.lightning_cli import CLI
-from mtl_lightning.cli.loggers import finish_wandb
 from mtl_lightning.cli.parser import WORDS, Parser
 from mtl_lightning.cli.quiet import quieten_libraries
 from mtl_lightning.cli.save_config import SaveConfig
@@ -44,7 +43,6 @@ def run(arguments: Sequence[str]) -> int:
     command, options = arguments[0], arguments[1:]
     found, ending = Given(command, questions=("--help",)), Ending()
     with ExitStack() as stack:
-        stack.callback(finish_wandb)
         try:
             sys.argv[1:] = arguments  # what Lightning starts further processes with
             if (text := class_help(arguments)) is not None:

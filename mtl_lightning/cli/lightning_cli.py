@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
 from mtl_lightning.callbacks import BestScores, LastCheckpoint, ProgressLines, Throughput
+from mtl_lightning.callbacks.careful_loggers import careful
 from mtl_lightning.checkpoints import BestCheckpoint, find_checkpoint
 from mtl_lightning.cli.config_errors.nulls import refuse_null
 from mtl_lightning.cli.config_paths import expand_paths
@@ -23,9 +24,11 @@ from mtl_lightning.cli.loggers import csv_logger, default_loggers
 from mtl_lightning.cli.parser import is_class_default
 from mtl_lightning.cli.progress import no_bar_can_be_seen
 from mtl_lightning.cli.run_folder import RunFolder, checked_name
+from mtl_lightning.cli.run_log import RunLog
 from mtl_lightning.cli.signal_connector import SignalConnector
 from mtl_lightning.cli.trainer import Trainer
 from mtl_lightning.cli.trainer_numbers import check_numbers
+from mtl_lightning.cli.wandb_service import finish_wandb
 from mtl_lightning.errors import UserError
 from mtl_lightning.training.strategies import refuse_other_starts
 from mtl_lightning.trust.imports import Imports
@@ -177,17 +180,18 @@ class CLI(LightningCLI):
         given = settings["trainer"]["logger"]
         if self.subcommand == "fit":
             kwargs["default_root_dir"] = str(self.run_dir)
-            kwargs["logger"] = self._loggers(settings, given)
+            kwargs["logger"] = self._loggers(settings, given) or False
             chosen = settings["trainer"]["callbacks"] or []
             settings["trainer"]["callbacks"] = [
                 *(chosen if isinstance(chosen, list) else [chosen]),
                 *self._callbacks(settings, bool(kwargs["logger"])),
             ]
         else:
-            kwargs |= {"logger": given or False, "enable_checkpointing": False}
+            kwargs |= {"logger": [careful(logger) for logger in _listed(given)] or False, "enable_checkpointing": False}
         if settings.get("output") == "-" or no_bar_can_be_seen(settings["trainer"]):
             kwargs["enable_progress_bar"] = False  # standard output is for the predictions, or nobody's
         trainer = cast(Trainer, super().instantiate_trainer(**kwargs))
+        self._stack.callback(finish_wandb, trainer.loggers)
         refuse_other_starts(trainer.strategy)
         trainer._signal_connector = SignalConnector(trainer)
         if isinstance(started := trainer.strategy.launcher, _SubprocessScriptLauncher):
@@ -209,11 +213,11 @@ class CLI(LightningCLI):
             callbacks += [checkpoint, LastCheckpoint(folder, settings["save_every_n_steps"])]
         return callbacks
 
-    def _loggers(self, settings: Any, given: Any) -> list[Logger] | bool:
+    def _loggers(self, settings: Any, given: Any) -> list[Logger]:
         if given is False:
-            return False
+            return []
         if given is None or given is True:
-            return default_loggers(
+            loggers = default_loggers(
                 self.run_dir,
                 settings["name"],
                 settings["project"],
@@ -221,7 +225,13 @@ class CLI(LightningCLI):
                 settings["tensorboard"],
                 goes_on=settings["ckpt_path"] is not None,
             )
-        chosen = list(given) if isinstance(given, list) else [given]
-        if not any(isinstance(logger, CSVLogger) for logger in chosen):
-            chosen.insert(0, csv_logger(self.run_dir))
-        return chosen
+        else:
+            loggers = _listed(given)
+            if not any(isinstance(logger, CSVLogger) for logger in loggers):
+                loggers.insert(0, csv_logger(self.run_dir))
+        return [logger if isinstance(logger, RunLog) else careful(logger) for logger in loggers]
+
+
+def _listed(given: Any) -> list[Logger]:
+    """The loggers that a configuration gives to the Trainer."""
+    return given if isinstance(given, list) else [given] if isinstance(given, Logger) else []

@@ -3,7 +3,6 @@
 import netrc
 import os
 import shlex
-import sys
 from contextlib import suppress
 from importlib.util import find_spec
 from itertools import count
@@ -11,9 +10,10 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlparse
 
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
+from mtl_lightning.cli.run_log import RunLog
 from mtl_lightning.errors import UserError
 
 
@@ -89,17 +89,10 @@ def wandb_id(run_dir: Path) -> str | None:
     return runs[-1].name.rsplit("-", 1)[1] if runs else None
 
 
-def finish_wandb() -> None:
-    """Ends the run of Weights & Biases, if there is one, so that all it logged is written."""
-    wandb = sys.modules.get("wandb")
-    if wandb is not None and wandb.run is not None:
-        wandb.finish()
-
-
-def csv_logger(run_dir: Path) -> CSVLogger:
+def csv_logger(run_dir: Path) -> RunLog:
     """Logs to ``metrics.csv``; a run that goes on keeps what it logged before as ``metrics.1.csv`` and so on."""
     _keep_old_log(run_dir)
-    return CSVLogger(run_dir, name="", version="", flush_logs_every_n_steps=10)
+    return RunLog(run_dir, name="", version="", flush_logs_every_n_steps=10)
 
 
 @rank_zero_only

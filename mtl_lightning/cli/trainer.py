@@ -10,14 +10,17 @@ from typing import Literal
 
 import lightning.pytorch as pl
 from datasets import Dataset
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from mtl_lightning.callbacks.careful_loggers import left_out
 from mtl_lightning.checkpoints import BestCheckpoint
 from mtl_lightning.cli.ending import noted
 from mtl_lightning.cli.loggers import sync_command
 from mtl_lightning.cli.outputs import check_output
 from mtl_lightning.cli.prediction_writer import PredictionWriter
 from mtl_lightning.cli.report import print_results, write_json
+from mtl_lightning.cli.run_log import RunLog
 from mtl_lightning.data import MultiTaskDataModule
 from mtl_lightning.data.sources.prediction import read_inputs
 from mtl_lightning.errors import UserError
@@ -63,6 +66,18 @@ class Trainer(pl.Trainer):
             self._report(model, evaluate, title, json, per_label=evaluate == "test")
         if self.is_global_zero and Path(self.default_root_dir, "config.yaml").is_file():
             _print_files(Path(self.default_root_dir), path)
+        for logger in self.loggers:
+            if isinstance(logger, RunLog) and logger.problem is not None:
+                raise logger.problem
+
+    @property
+    def loggers(self) -> list[Logger]:
+        """Those that have not failed."""
+        return [logger for logger in self._loggers if not left_out(logger)]
+
+    @loggers.setter
+    def loggers(self, loggers: list[Logger] | None) -> None:
+        self._loggers = loggers or []
 
     @property
     def best_checkpoint(self) -> BestCheckpoint | None:
