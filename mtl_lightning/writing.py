@@ -3,8 +3,9 @@
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mtl_lightning.errors import UserError
 
@@ -24,7 +25,7 @@ _REMEDIES = {
 }
 """What to do about what the system reports."""
 
-OF_THE_MACHINE = frozenset(_REMEDIES) - {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
+_OF_THE_MACHINE = frozenset(_REMEDIES) - {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
 """Errors that are nobody's mistake: whatever is at work when they come, no code of ours or the user's is to blame."""
 
 
@@ -47,7 +48,7 @@ def writing(path: str | os.PathLike[str], key: str = "", hint: str = "") -> Iter
     """
     try:
         yield
-    except CannotWriteError:
+    except UserError:
         raise
     except Exception as error:
         found = system_error(error)
@@ -57,10 +58,34 @@ def writing(path: str | os.PathLike[str], key: str = "", hint: str = "") -> Iter
 
 
 def system_error(error: BaseException | None) -> OSError | None:
-    """The ``OSError`` that an exception is, or came of."""
-    while error is not None and not (isinstance(error, OSError) and error.errno is not None):
-        error = error.__cause__ or error.__context__
-    return error
+    """The ``OSError`` that an exception is, or was made of.
+
+    Libraries that fail to close a file which the disk has no room for raise what has nothing to say of that: there, the
+    exception that came before counts, if it is nobody's mistake.
+    """
+    given = error
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None and (error is given or _counts(given, error)):
+            return error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return None
+
+
+def _counts(given: BaseException | None, error: OSError) -> bool:
+    return error.errno in _OF_THE_MACHINE or (given is not None and given.__cause__ is error)
+
+
+def of_the_machine(error: BaseException) -> str | None:
+    """What is said of an exception that is nobody's mistake, such as a full disk; null for any other.
+
+    >>> of_the_machine(OSError(errno.EMFILE, os.strerror(errno.EMFILE), "data.csv"))
+    'Too many open files: data.csv; raise the limit of open files (`ulimit -n`)'
+    """
+    found = system_error(error)
+    if found is None or found.errno not in _OF_THE_MACHINE:
+        return None
+    path = f": {found.filename}" if found.filename else ""
+    return f"{os.strerror(found.errno)}{path}; {_REMEDIES[found.errno]}"
 
 
 def cannot_write(path: str | os.PathLike[str], error: OSError, key: str = "", hint: str = "") -> str:
@@ -83,6 +108,47 @@ def _file_in_the_way(path: Path) -> Path | None:
     return next((place for place in (path, *path.parents) if place.exists() and not place.is_dir()), None)
 
 
+class Place:
+    """A folder that is to stay where it is.
+
+    Args:
+        path: Of the folder; where there is none yet, nothing is checked.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._identity = self._now()
+
+    def check(self, hint: str) -> None:
+        """Raises :class:`CannotWriteError` if the folder is gone, also if another one has taken its place.
+
+        Args:
+            hint: What to do then.
+        """
+        if self._identity is not None and self._identity != self._now():
+            raise CannotWriteError(f"{self.path} was removed or moved while the run was writing to it; {hint}")
+
+    def _now(self) -> tuple[int, int] | None:
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder that is removed in the end.
+
+    Raises:
+        CannotWriteError: If there can be none.
+    """
+    with ExitStack() as stack:
+        with writing("a temporary folder", hint="set TMPDIR to a folder with some space"):
+            folder = stack.enter_context(TemporaryDirectory(prefix="mtl_lightning-", ignore_cleanup_errors=True))
+        yield Path(folder)
+
+
 def write_whole(path: Path, text: str) -> None:
     """Writes a file that appears whole or not at all, also if the machine stops meanwhile.
 
@@ -94,14 +160,18 @@ def write_whole(path: Path, text: str) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, hint: str = "") -> Iterator[Path]:
     """A new file beside another one, whose place it takes when it is complete and on the disk.
+
+    Args:
+        path: Where it is to be.
+        hint: What to do where that fails, besides.
 
     Raises:
         CannotWriteError: If it cannot be written; what was there before stays, and nothing is left beside it.
     """
     unfinished = path.with_name(f".{path.name}.unfinished")
-    with writing(path):
+    with writing(path, hint=hint):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             yield unfinished

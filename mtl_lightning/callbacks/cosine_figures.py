@@ -9,6 +9,7 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 
 from mtl_lightning.callbacks.cosines import Array, CosineHistory, Part
+from mtl_lightning.writing import writing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -118,8 +119,9 @@ def _figure(width: float, height: float) -> "Figure":
 
 
 def _save(figure: "Figure", path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=130)
 
 
 def _limit(parts: Sequence[Part]) -> float:

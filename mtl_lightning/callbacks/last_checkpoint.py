@@ -16,6 +16,7 @@ from mtl_lightning.backward.processes import Agreement
 from mtl_lightning.data.position import Position, position
 from mtl_lightning.errors import UserError
 from mtl_lightning.stopping import SIGNALS, Interrupted
+from mtl_lightning.writing import Place
 
 
 class LastCheckpoint(Checkpoint):
@@ -37,6 +38,7 @@ class LastCheckpoint(Checkpoint):
 
     Raises:
         Interrupted: When the run was asked to stop.
+        CannotWriteError: When it cannot be written, or the run's folder was removed; then it is written all the same.
     """
 
     def __init__(self, folder: str | None = None, every_n_steps: int | None = None) -> None:
@@ -51,6 +53,7 @@ class LastCheckpoint(Checkpoint):
         self._logged = 0
         self._restored: int | None = None
         self._saved_weights: dict[str, str] | None = None
+        self._place: Place | None = None
 
     def path(self, trainer: Trainer) -> Path:
         """Of the checkpoint."""
@@ -66,6 +69,7 @@ class LastCheckpoint(Checkpoint):
         """Listens for signals, and puts off what they ask for."""
         SIGNALS.check()
         self.saved_step = trainer.global_step
+        self._place = Place(trainer.default_root_dir)
         self._agreement = Agreement()
         self._listening.enter_context(SIGNALS.listening())
         self._listening.enter_context(SIGNALS.deferred("Stopping after this step, with a checkpoint"))
@@ -128,10 +132,15 @@ class LastCheckpoint(Checkpoint):
         self.saved_step = trainer.global_step
         self._saving = position(trainer)
         self._logged = trainer.fit_loop.epoch_loop._batches_that_stepped
+        path = self.path(trainer)
         try:
-            trainer.save_checkpoint(self.path(trainer), weights_only=False)
+            trainer.save_checkpoint(path, weights_only=False)
         finally:
             self._saving = None
+        if self._place is not None:
+            self._place.check(
+                f"what was trained is saved there again: resume with --ckpt_path {shlex.quote(str(path))}"
+            )
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Puts Lightning's progress, if the checkpoint is ours, to where all is done and the next batch is due."""

@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from mtl_lightning.errors import UserError
+from mtl_lightning.writing import write_whole
 
 _RECORD = "best.json"
 _warn = rank_zero_only(logging.getLogger(__name__).warning)
@@ -206,7 +207,4 @@ def _relative(path: str, folder: Path) -> str:
 
 
 def _write(path: Path, found: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
-    unfinished.replace(path)
+    write_whole(path, json.dumps(found, indent=2) + "\n")

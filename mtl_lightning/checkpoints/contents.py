@@ -2,12 +2,12 @@
 
 from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from mtl_lightning.checkpoints.io import CHECKPOINT_KEY, AtomicCheckpointIO
 from mtl_lightning.errors import UserError
 from mtl_lightning.trust.origin import own_places
+from mtl_lightning.writing import temporary_folder, write_whole
 
 _TAKEN = ("seed_everything", "name", "model", "data")
 """What evaluation and prediction take of a configuration."""
@@ -55,7 +55,7 @@ def checkpoint_config(path: Path, stack: ExitStack) -> Found:
     Returns:
         ``model``, ``data``, ``name`` and ``seed_everything``.
     """
-    folder = Path(stack.enter_context(TemporaryDirectory(prefix="mtl_lightning-")))
+    folder = stack.enter_context(temporary_folder())
     saved = read_checkpoint(path)[CHECKPOINT_KEY]
     places = own_places(saved)
     config = {key: saved["config"][key] for key in _TAKEN if key in saved["config"]}
@@ -64,7 +64,7 @@ def checkpoint_config(path: Path, stack: ExitStack) -> Found:
     for name, adapted in saved["tasks"].items():
         config["model"]["tasks"][name].setdefault("init_args", {}).update(adapted)
     for name, text in saved["assets"]["files"].items():
-        (folder / Path(name).name).write_text(text, "utf-8")
+        write_whole(folder / Path(name).name, text)
     for name, value in saved["assets"]["init_args"].items():
         filled = value.replace("{folder}", str(folder)) if isinstance(value, str) else value
         config["model"]["encoder"].setdefault("init_args", {})[name] = filled

@@ -1,7 +1,7 @@
 """How checkpoints reach the disk, whole or not at all, and how they are read."""
 
-import os
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -14,6 +14,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from mtl_lightning.checkpoints.archive import ArchiveError, check_archive
 from mtl_lightning.checkpoints.shapes import CHECKPOINT_KEY, check_shape
 from mtl_lightning.errors import UserError
+from mtl_lightning.writing import replacing
 
 __all__ = ["CHECKPOINT_KEY", "AtomicCheckpointIO"]
 
@@ -28,21 +29,19 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: _PATH, storage_options: Any | None = None) -> None:
-        """Writes a checkpoint; remote paths are left to Lightning."""
+        """Writes a checkpoint; remote paths are left to Lightning.
+
+        Raises:
+            CannotWriteError: If that cannot be; a checkpoint that was there before stays.
+        """
         if "://" in str(path) or storage_options is not None:
             super().save_checkpoint(checkpoint, path, storage_options)
             return
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = target.with_name(f".{target.name}.unfinished")
-        try:
-            with unfinished.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(target)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        last = target.with_name("last.ckpt")
+        hint = f"then resume with --ckpt_path {shlex.quote(str(last))}" if last.is_file() else ""
+        with replacing(target, hint=hint) as unfinished, unfinished.open("wb") as file:
+            torch.save(checkpoint, file)
 
     def load_checkpoint(
         self, path: _PATH, map_location: Callable[..., Any] | None = None, weights_only: bool | None = True

@@ -15,6 +15,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from mtl_lightning.cli.run_log import RunLog
 from mtl_lightning.errors import UserError
+from mtl_lightning.writing import writing
 
 
 def default_loggers(
@@ -35,7 +36,8 @@ def default_loggers(
     wandb_mode = chosen_mode(wandb_mode)
     if wandb_mode != "off":
         offline = wandb_mode == "offline"
-        run_dir.mkdir(parents=True, exist_ok=True)
+        with writing(run_dir):
+            run_dir.mkdir(parents=True, exist_ok=True)
         if os.environ.get("WANDB_DIR"):
             rank_zero_info("WANDB_DIR has no effect: what Weights & Biases writes is in the run's folder")
         folder = run_dir.resolve()  # wandb's service takes relative paths to be relative to where it was started
@@ -91,7 +93,8 @@ def wandb_id(run_dir: Path) -> str | None:
 
 def csv_logger(run_dir: Path) -> RunLog:
     """Logs to ``metrics.csv``; a run that goes on keeps what it logged before as ``metrics.1.csv`` and so on."""
-    _keep_old_log(run_dir)
+    with writing(run_dir / "metrics.csv"):
+        _keep_old_log(run_dir)
     return RunLog(run_dir, name="", version="", flush_logs_every_n_steps=10)
 
 

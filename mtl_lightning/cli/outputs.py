@@ -4,11 +4,11 @@ import os
 from pathlib import Path
 from typing import IO
 
-from mtl_lightning.errors import UserError
+from mtl_lightning.writing import writing
 
 
 def check_output(path: str, key: str = "--output") -> None:
-    """Raises :class:`UserError` if a file cannot be written; what it holds stays.
+    """Raises :class:`.CannotWriteError` if a file cannot be written; what it holds stays.
 
     Args:
         path: Of the file.
@@ -25,13 +25,11 @@ def opened(path: str, key: str, mode: str) -> IO[str]:
     """Opens a file to write into; its folder is made.
 
     Raises:
-        UserError: If that cannot be.
+        CannotWriteError: If that cannot be.
     """
-    try:
+    with writing(path, key):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         return open(path, mode, encoding="utf-8")
-    except OSError as error:
-        raise cannot_write(key, path, error) from error
 
 
 class Output:
@@ -49,18 +47,14 @@ class Output:
     """
 
     def __init__(self, path: str, key: str) -> None:
-        self._path = Path(os.path.realpath(path))
+        self._path, self._key = Path(os.path.realpath(path)), key
         usual = self._path.is_file() or not self._path.exists()
         self.partial = self._path.with_name(f"{self._path.name}.partial") if usual else self._path
         self.file = opened(str(self.partial), key, "w")
 
     def finish(self) -> None:
         """Closes it: it is whole."""
-        self.file.close()
-        if self.partial != self._path:
-            self.partial.replace(self._path)
-
-
-def cannot_write(key: str, name: str, error: OSError) -> UserError:
-    """What is said of a file that cannot be written."""
-    return UserError(f"{key}: cannot write {name}: {error.strerror}")
+        with writing(self._path, self._key):
+            self.file.close()
+            if self.partial != self._path:
+                self.partial.replace(self._path)

@@ -9,8 +9,9 @@ from typing import IO, Any
 import lightning.pytorch as pl
 from lightning.pytorch import Callback
 
-from mtl_lightning.cli.outputs import Output, cannot_write
+from mtl_lightning.cli.outputs import Output
 from mtl_lightning.cli.prediction_lines import PredictionLines
+from mtl_lightning.writing import CannotWriteError, writing
 
 
 class PredictionWriter(Callback):
@@ -106,8 +107,9 @@ class PredictionWriter(Callback):
     def _explained(self) -> Iterator[None]:
         """Makes :class:`UserError` of what a file refuses; that nobody reads standard output is no mistake."""
         try:
-            yield
-        except OSError as error:
-            if isinstance(error, BrokenPipeError) and self._file is sys.stdout:
-                raise
-            raise cannot_write("--output", "standard output" if self.output == "-" else self.output, error) from error
+            with writing("standard output" if self.output == "-" else self.output, "--output"):
+                yield
+        except CannotWriteError as error:
+            if isinstance(error.__cause__, BrokenPipeError) and self._file is sys.stdout:
+                raise error.__cause__ from None
+            raise

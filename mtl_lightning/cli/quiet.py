@@ -23,6 +23,7 @@ def quieten_libraries() -> None:
     """Filters warnings and log lines, and those of the deprecated names of jsonargparse that Lightning 2.6 calls."""
     for message in WARNINGS:
         warnings.filterwarnings("ignore", message=message)
+    logging.raiseExceptions = False  # or a traceback for each line that a library cannot log, on a full disk say
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
     logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
     if _worth_reading not in logger.filters:

@@ -8,6 +8,7 @@ from rich.table import Table
 from mtl_lightning.cli.outputs import Output
 from mtl_lightning.tasks import Task
 from mtl_lightning.training.evaluation import Results
+from mtl_lightning.writing import writing
 
 _MAX_LABELS = 40
 
@@ -45,8 +46,9 @@ def print_results(results: Results, tasks: dict[str, Task], title: str, per_labe
 def write_json(results: Results, path: str) -> None:
     """Writes ``{"<task>": {"<metric>": value, …}, …, "average": value}``."""
     output = Output(path, "--json")
-    output.file.write(json.dumps(results.to_json(), indent=2) + "\n")
-    output.finish()
+    with writing(path, "--json"):
+        output.file.write(json.dumps(results.to_json(), indent=2) + "\n")
+        output.finish()
 
 
 def _print_under(title: str, table: Table, console: Console) -> None:

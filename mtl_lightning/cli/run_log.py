@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
-from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
 
 from mtl_lightning.errors import UserError
@@ -45,7 +45,7 @@ class RunLog(CSVLogger):
         except UserError as error:
             self.problem = error
             if before is None:
-                _LOG.warning(f"{error}; training goes on, and what is missing in the log is written when it can be")
+                _LOG.warning(f"{error}; training goes on, and missing rows are written once they can be")
 
 
 class _Writer(ExperimentWriter):

@@ -1,13 +1,17 @@
 """The whole resolved configuration, kept beside all that a run writes."""
 
+from contextlib import suppress
 from copy import deepcopy
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import yaml
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger
+
+from mtl_lightning.writing import CannotWriteError, writing
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -32,7 +36,14 @@ class SaveConfig(SaveConfigCallback):
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Hands the configuration to the model, whose checkpoints carry it (those of the parameters alone, too)."""
-        super().setup(trainer, pl_module, stage)
+        path = Path(trainer.default_root_dir, self.config_filename)
+        try:
+            with writing(path):
+                super().setup(trainer, pl_module, stage)
+        except CannotWriteError:
+            with suppress(OSError):
+                path.unlink()
+            raise
         pl_module.keep_config(self._plain())
 
     def _plain(self) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from mtl_lightning.data.sources.prediction import read_inputs
 from mtl_lightning.errors import UserError
 from mtl_lightning.stopping import SIGNALS
 from mtl_lightning.training.module import MultiTaskModule
+from mtl_lightning.writing import Place
 
 
 class Trainer(pl.Trainer):
@@ -54,6 +55,7 @@ class Trainer(pl.Trainer):
         self._check_json(json)
         if init_from is not None and ckpt_path is None:
             model.start_from(init_from)
+        place = Place(self.default_root_dir)
         with _noted("", json):
             super().fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
         path = "" if self.best_checkpoint is None else self.best_checkpoint.best_file
@@ -66,6 +68,7 @@ class Trainer(pl.Trainer):
             self._report(model, evaluate, title, json, per_label=evaluate == "test")
         if self.is_global_zero and Path(self.default_root_dir, "config.yaml").is_file():
             _print_files(Path(self.default_root_dir), path)
+        place.check("its checkpoints and its log went with it, or are incomplete")
         for logger in self.loggers:
             if isinstance(logger, RunLog) and logger.problem is not None:
                 raise logger.problem

@@ -38,7 +38,11 @@ def finish_wandb(loggers: Sequence[Logger]) -> None:
 def end_service(wandb: Any) -> None:
     """Ends a service that is broken or does not answer; the process would wait for it, or fail, when it exits."""
     with suppress(AttributeError):  # there is no public way to it
-        wandb.setup()._connection._proc._process.kill()
+        process = wandb.setup()._connection._proc._process
+        process.kill()
+        process.wait()
     for end in (wandb.finish, wandb.teardown):
-        with suppress(Exception), at_most(careful_loggers.PATIENCE):
+        with suppress(Exception, SystemExit), at_most(careful_loggers.PATIENCE):
             end()
+    with suppress(AttributeError):
+        wandb.sdk.lib.module.unset_globals()  # where `finish` has not come so far

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def contestants_table(evidence: Evidence, summary: Summary) -> pd.DataFrame:
 def log_summary(folder: str, name: str, project: str, mode: str, table: pd.DataFrame, files: Sequence[str]) -> None:
     """Logs table, plots and report of a comparison, as the run ``<name> summary`` in the group of its runs.
 
-    A comparison that goes on keeps its run.
+    A comparison that goes on keeps its run. If that fails, a line says so: everything it would log is in the report.
 
     Args:
         folder: Of the comparison.
@@ -46,11 +47,23 @@ def log_summary(folder: str, name: str, project: str, mode: str, table: pd.DataF
     """
     import wandb
 
+    from mtl_lightning.callbacks.careful_loggers import PATIENCE, at_most, reason
     from mtl_lightning.cli.loggers import chosen_mode
+    from mtl_lightning.cli.wandb_service import end_service
 
     if (mode := chosen_mode(mode)) == "off":
         return
-    where = Path(folder).resolve()
+    try:
+        with at_most(PATIENCE if mode == "offline" else 0):
+            _log(Path(folder).resolve(), name, project, mode, table, files)
+    except Exception as error:  # the comparison is done, and its report is written
+        print(f"The summary is not logged to Weights & Biases: {reason(error)}", file=sys.stderr)
+        end_service(wandb)
+
+
+def _log(where: Path, name: str, project: str, mode: Any, table: pd.DataFrame, files: Sequence[str]) -> None:
+    import wandb
+
     run = wandb.init(
         project=project,
         group=os.environ.get("WANDB_RUN_GROUP", wandb_group(name)),

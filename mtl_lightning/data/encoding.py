@@ -85,8 +85,9 @@ class Encoding:
             ],
         ]
         (raw, json_columns), fingerprint = exact(table), Hasher.hash(signature)
-        with made_once(fingerprint) as path:
-            encoded = raw.map(
+        encoded = made_once(
+            fingerprint,
+            lambda path: raw.map(
                 self._encode,
                 batched=True,
                 with_indices=True,
@@ -96,7 +97,8 @@ class Encoding:
                 num_proc=num_encoders(len(raw)),
                 new_fingerprint=fingerprint,
                 desc=f"encode {self.name}/{split}",
-            )
+            ),
+        )
         if labelled and len(encoded) == 0:
             bad = next(self.skipped(table, encoded, split, labelled))
             raise UserError(

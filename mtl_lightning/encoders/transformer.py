@@ -3,8 +3,6 @@
 import sys
 from collections.abc import Iterator
 from itertools import takewhile
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import torch
@@ -15,6 +13,7 @@ from mtl_lightning.encoders.base import Assets, Encoder, Representation
 from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.writing import temporary_folder, writing
 
 _OWN_CODE: dict[str, Any] = {"trust_remote_code": False}
 """Classes of transformers alone: otherwise it asks on the terminal whether to run what comes with a model."""
@@ -101,10 +100,11 @@ class TransformerEncoder(Encoder):
         return Representation(pooled, hidden.gather(1, index), starts >= 0)
 
     def assets(self) -> Assets:
-        with TemporaryDirectory() as folder:
-            self.backbone.config.save_pretrained(folder)
-            self.processor.tokenizer.save_pretrained(folder)
-            files = {path.name: path.read_text("utf-8") for path in Path(folder).iterdir() if path.is_file()}
+        with temporary_folder() as folder:
+            with writing(folder, hint="set TMPDIR to a folder with some space"):
+                self.backbone.config.save_pretrained(folder)
+                self.processor.tokenizer.save_pretrained(folder)
+            files = {path.name: path.read_text("utf-8") for path in folder.iterdir() if path.is_file()}
         fixed = {"model": "{folder}", "config": None, "pretrained": False, "tokenizer": None}
         return Assets(files, {**fixed, "max_length": self.processor.max_length})
 

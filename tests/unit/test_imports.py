@@ -28,7 +28,7 @@ HEAVY = {
 OF_ITSELF = {part: {part, "errors", "version"} for part in ("weighting", "sharing", "encoders", "tasks", "data")}
 """What each part may import of this package."""
 for part in ("encoders", "data"):
-    OF_ITSELF[part].add("padding")
+    OF_ITSELF[part] |= {"padding", "writing"}
 for part in ("tasks", "data"):
     OF_ITSELF[part].add("raw_labels")
 OF_ITSELF["data"] |= {"paths", "small_files", "stopping", "yaml_limits"}

@@ -9,6 +9,7 @@ from mtl_lightning.cli.config_errors.lightning_refusals import refusal
 from mtl_lightning.cli.config_errors.locate import locate
 from mtl_lightning.cli.configuration.given import Given
 from mtl_lightning.errors import UserError
+from mtl_lightning.writing import of_the_machine
 
 __all__ = ["ParserError", "explain", "locate", "one_line"]
 
@@ -41,6 +42,8 @@ def one_line(error: Exception, given: Given) -> str | None:
     """
     said = isinstance(error, UserError | MisconfigurationException)
     message = explain(str(error), given, error.parser) if isinstance(error, ParserError) else str(error)
+    if not said and (reported := of_the_machine(error)):
+        return reported
     located = locate(message, given)
     first = _first(error)
     in_our_words = type(error) is UserError and str(first) != str(error)

@@ -9,6 +9,7 @@ from mtl_lightning.compare.report.page import page
 from mtl_lightning.compare.report.plots import Plot, write_plots
 from mtl_lightning.compare.report.results import write_results
 from mtl_lightning.compare.statistics.summary import Summary
+from mtl_lightning.writing import writing
 
 __all__ = ["write_report"]
 
@@ -25,6 +26,11 @@ def write_report(evidence: Evidence, summary: Summary, folder: Path) -> list[Pat
         The files: ``report.html`` (needs nothing beside it), ``report.md``, ``results.csv``, ``results.parquet`` and
         ``plots/<name>.png`` and ``.svg``. Without matplotlib there are no plots, and the report says so.
     """
+    with writing(folder, hint="then the same command makes the report of the runs that are done"):
+        return _write_report(evidence, summary, folder)
+
+
+def _write_report(evidence: Evidence, summary: Summary, folder: Path) -> list[Path]:
     (folder / "plots").mkdir(parents=True, exist_ok=True)
     plots = _plots(evidence, summary, folder / "plots")
     texts = {"report.html": page(evidence, summary, plots), "report.md": markdown(evidence, summary, plots)}

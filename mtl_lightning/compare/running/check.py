@@ -7,7 +7,6 @@ from contextlib import redirect_stderr, redirect_stdout, suppress
 from io import StringIO
 from multiprocessing.connection import Connection
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -17,6 +16,7 @@ from mtl_lightning.compare.planning.plan import Plan
 from mtl_lightning.compare.running.store import Store
 from mtl_lightning.errors import UserError
 from mtl_lightning.stopping import Interrupted
+from mtl_lightning.writing import temporary_folder, write_whole
 
 _PLACE = re.compile(r"^\S+, line \d+: ")  # in a file that the user did not write
 
@@ -34,14 +34,14 @@ def check(plan: Plan, store: Store, context: Any) -> None:
     """
     files = [option for file in plan.settings.config for option in ("--config", file)]
     configs = []
-    with TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         for number, contestant in enumerate(plan.contestants):
             runs = plan.runs(contestant)
             if plan.settings.tune or not all(map(store.is_done, runs)):
-                options = _as_file(runs[0].config, Path(folder, f"{number}.yaml"))
+                options = _as_file(runs[0].config, folder / f"{number}.yaml")
                 configs.append((f"contestant '{contestant.label}': ", options))
         if configs:
-            ours = _as_file(plan.base, Path(folder, "base.yaml"))
+            ours = _as_file(plan.base, folder / "base.yaml")
             if problem := _in_process(context, [*files, *plan.settings.flags], ours, configs):
                 raise UserError(problem)
 
@@ -64,7 +64,7 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def _as_file(config: Mapping[str, Any], file: Path) -> list[str]:
-    file.write_text(dump_yaml(config), "utf-8")
+    write_whole(file, dump_yaml(config))
     return ["--config", str(file)]
 
 

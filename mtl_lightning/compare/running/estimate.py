@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from rich.console import Console
@@ -18,6 +17,7 @@ from mtl_lightning.compare.running.launchers import local_launcher, prepare_proc
 from mtl_lightning.compare.running.store import FIT, LOG, PROBED, Store, read_json
 from mtl_lightning.duration import duration
 from mtl_lightning.errors import UserError
+from mtl_lightning.writing import temporary_folder, write_whole
 
 _PROBE = "mtl_lightning.compare.running.run.probe.Probe"
 
@@ -78,14 +78,14 @@ def _probed(plan: Plan) -> float:
     config = plan.runs(contestant)[0].config
     set_value(config, "trainer.callbacks+", {"class_path": _PROBE})
     config["wandb"] = "off"
-    with TemporaryDirectory() as folder:
-        Path(folder, FIT).write_text(dump_yaml(config), "utf-8")
-        process = processes().Process(target=_fit, args=(folder, plan.settings.threads))
+    with temporary_folder() as folder:
+        write_whole(folder / FIT, dump_yaml(config))
+        process = processes().Process(target=_fit, args=(str(folder), plan.settings.threads))
         process.start()
         process.join()
-        probed: Mapping[str, float] | None = read_json(Path(folder, "run", PROBED))
+        probed: Mapping[str, float] | None = read_json(folder / "run" / PROBED)
         if probed is None:
-            log = Path(folder, LOG).read_text("utf-8", errors="replace")
+            log = (folder / LOG).read_text("utf-8", errors="replace")
             lines = [line for line in log.splitlines() if line.strip()]
             wrong = [line for line in lines if line.startswith("error: ")] or lines[-1:]
             raise UserError(" ".join(wrong).removeprefix("error: ") or "the probe of a few steps ended without a word")

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from mtl_lightning.cli.configuration.plain_yaml import dump_yaml
 from mtl_lightning.compare.planning.plan import Run
 from mtl_lightning.errors import UserError
+from mtl_lightning.writing import write_whole, writing
 
 FIT = "fit.yaml"
 PROBED = "probed.json"
@@ -55,16 +56,17 @@ class Store:
             UserError: If another one is at work there.
         """
         folder = self.folder.parent
-        folder.mkdir(parents=True, exist_ok=True)
         try:
-            self._lock.acquire()
+            with writing(folder, "output"):
+                folder.mkdir(parents=True, exist_ok=True)
+                self._lock.acquire()
         except Timeout as error:
             other = (folder / _PROCESS).read_text("utf-8") if (folder / _PROCESS).exists() else "unknown"
             raise UserError(
                 f"another compare is at work in {folder} (process {other}); wait for it or give another --output"
             ) from error
         try:
-            write_text(folder / _PROCESS, str(os.getpid()))
+            write_whole(folder / _PROCESS, str(os.getpid()))
             yield
         finally:
             self._lock.release()
@@ -98,7 +100,8 @@ class Store:
             UserError: If another process is at the run though it has ended.
         """
         folder = self.path(run)
-        folder.mkdir(parents=True, exist_ok=True)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         self._final.pop(run.key, None)
         if (folder / RESULT).exists():
             try:
@@ -106,7 +109,7 @@ class Store:
                     _clear(folder)
             except Timeout as error:
                 raise UserError(f"another process is still at work in {folder}; wait for it, or end it") from error
-        write_text(folder / FIT, dump_yaml(run.config))
+        write_whole(folder / FIT, dump_yaml(run.config))
         return folder
 
     def fail(self, run: Run, status: str, message: str, seconds: float) -> None:
@@ -116,7 +119,7 @@ class Store:
         try:
             with FileLock(folder / LOCK, timeout=_PATIENCE):
                 if not (folder / RESULT).exists():
-                    write_text(folder / RESULT, json.dumps(result, indent=1))
+                    write_whole(folder / RESULT, json.dumps(result, indent=1))
         except Timeout:
             return
 
@@ -142,10 +145,3 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return None
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file that appears whole or not at all."""
-    new = path.with_name(f"{path.name}.new")
-    new.write_text(text, "utf-8")
-    os.replace(new, path)

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from datasets import Dataset
+
+from mtl_lightning.writing import replacing
 
 LINE = "__line__"
 """Column with the number of the line, or row, of its file at which an example begins."""
@@ -74,10 +75,10 @@ def write_bad_rows(rows: Iterable[BadRow], folder: str, dataset: str, split: str
     if name != dataset:  # 'a b' and 'a/b' have a file each
         name += f"-{hashlib.sha256(dataset.encode()).hexdigest()[:6]}"
     path = Path(folder, "skipped_rows", f"{name}-{split}.jsonl")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(unfinished, "w", encoding="utf-8", errors="backslashreplace") as file:
+    with (
+        replacing(path) as unfinished,
+        open(unfinished, "w", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         for row in rows:
             file.write(json.dumps(row._asdict(), ensure_ascii=False, default=str) + "\n")
-    os.replace(unfinished, path)
     return path

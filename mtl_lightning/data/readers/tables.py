@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from datasets.table import MemoryMappedTable
 from mtl_lightning.data.cache import made_once
 from mtl_lightning.errors import UserError
 from mtl_lightning.version import __version__
+from mtl_lightning.writing import replacing
 
 _ROWS = 1000
 
@@ -42,21 +42,23 @@ def cached(
         raise UserError(f"cannot read {path}: {error}") from error
     digest.update(json.dumps([__version__, _FORMAT, *settings]).encode())
     key = digest.hexdigest()[:16]
-    with made_once(key) as target:
+
+    def write_and_map(target: Path) -> Dataset:
         if not target.is_file():
             _write(target, *make())
         return Dataset(MemoryMappedTable.from_file(str(target)), fingerprint=key)
 
+    return made_once(key, write_and_map)
+
 
 def _write(target: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
-    unfinished = target.with_suffix(".tmp")
-    try:
-        with pa.OSFile(str(unfinished), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
-            for batch in batches:
-                writer.write_batch(batch)
-        os.replace(unfinished, target)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with (
+        replacing(target) as unfinished,
+        pa.OSFile(str(unfinished), "wb") as sink,
+        pa.ipc.new_stream(sink, schema) as writer,
+    ):
+        for batch in batches:
+            writer.write_batch(batch)
 
 
 def exact(table: Dataset) -> tuple[Dataset, set[str]]:

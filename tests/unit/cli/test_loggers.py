@@ -1,9 +1,10 @@
 import shlex
 
 import pytest
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
 from mtl_lightning.cli import loggers
+from mtl_lightning.cli.run_log import RunLog
 from mtl_lightning.errors import UserError
 
 
@@ -42,7 +43,7 @@ def test_mode(tmp_path, monkeypatch, mode, variable, offline):
     if variable:
         monkeypatch.setenv("WANDB_MODE", variable)
     found = loggers.default_loggers(tmp_path, "name", "project", mode, tensorboard=False)
-    assert [type(logger) for logger in found] == [CSVLogger, WandbLogger]
+    assert [type(logger) for logger in found] == [RunLog, WandbLogger]
     assert found[1]._offline is offline
 
 
@@ -53,7 +54,7 @@ def test_online_without_a_key_is_one_clear_line(tmp_path):
 
 def test_off_and_tensorboard(tmp_path):
     found = loggers.default_loggers(tmp_path, "name", "project", "off", tensorboard=True)
-    assert [type(logger) for logger in found] == [CSVLogger, TensorBoardLogger]
+    assert [type(logger) for logger in found] == [RunLog, TensorBoardLogger]
 
 
 def test_tensorboard_that_is_not_installed(tmp_path, monkeypatch):

@@ -122,11 +122,16 @@ def test_processes_that_come_at_once_wait_for_the_first(notes: Path) -> None:
 
 
 def test_the_next_one_tries_if_the_first_fails() -> None:
-    with pytest.raises(UserError), made_once("a") as path:
+    paths = []
+
+    def fail(path: Path) -> None:
+        paths.append(path)
         raise UserError("bad")
-    with made_once("a") as again:
-        assert again == path
-        assert path.parent.is_dir()
+
+    with pytest.raises(UserError, match="bad"):
+        made_once("a", fail)
+    assert [made_once("a", lambda path: path)] == paths
+    assert paths[0].parent.is_dir()
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from mtl_lightning.compare.planning.settings import Settings
 from mtl_lightning.compare.running.launchers.base import Ended, Launcher
 from mtl_lightning.compare.running.launchers.queue import Queue
 from mtl_lightning.compare.running.run.execute import execute
-from mtl_lightning.compare.running.store import read_json, write_text
+from mtl_lightning.compare.running.store import read_json
 from mtl_lightning.errors import UserError
+from mtl_lightning.writing import write_whole
 
 JOB = "job.json"
 _WARNING = 90  # seconds before the time limit at which a run is asked to stop
@@ -69,7 +70,7 @@ class SlurmLauncher(Launcher):
             said = re.findall(r"error: (.*)", str(error)) or [str(error)]
             raise UserError(f"slurm refuses the job of {run.name}: {said[-1]}") from error
         left = {"id": job.job_id, "tasks": job.num_tasks, "folder": str(self._executor.folder)}
-        write_text(folder / JOB, json.dumps(left))
+        write_whole(folder / JOB, json.dumps(left))
         return job
 
     def ended(self, timeout: float) -> list[Ended]:

@@ -30,8 +30,8 @@ from mtl_lightning.compare.running.store import (
     SPENT,
     read_json,
     remove,
-    write_text,
 )
+from mtl_lightning.writing import write_whole, writing
 
 SCORES = "scores.json"
 _WAIT = 300.0  # seconds for a run of a comparison that was killed to notice and stop
@@ -124,13 +124,13 @@ def _run(run_dir: Path, threads: int, keep_checkpoints: bool, job: Any) -> None:
     try:
         result = _outcome(run_dir, threads)
     except SystemExit:  # it was asked to stop, and has a checkpoint to go on from
-        write_text(run_dir / SPENT, json.dumps(time.time() - started))
+        write_whole(run_dir / SPENT, json.dumps(time.time() - started))
         if job is None:
             raise
         message = f"job {job.job_id} was stopped, at its time limit or by SLURM; the same command goes on from there"
         result = {"status": "timeout", "message": message}
     result["seconds"] = time.time() - started
-    write_text(run_dir / RESULT, json.dumps(result, indent=1))
+    write_whole(run_dir / RESULT, json.dumps(result, indent=1))
     if result["status"] != "timeout":
         _clean(run_dir, keep_checkpoints)
 
@@ -188,7 +188,9 @@ def _clean(run_dir: Path, keep_checkpoints: bool) -> None:
 @contextmanager
 def output_to(log: Path) -> Iterator[None]:
     """Sends all that the process prints to a file."""
-    with log.open("a", buffering=1, encoding="utf-8") as file:
+    with writing(log):
+        file = log.open("a", buffering=1, encoding="utf-8")
+    with file:
         sys.stdout.flush()
         sys.stderr.flush()
         os.dup2(file.fileno(), 1)

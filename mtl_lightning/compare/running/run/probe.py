@@ -9,7 +9,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from mtl_lightning.callbacks import Interrupted
 from mtl_lightning.compare.running.run.measure import Stopwatch
-from mtl_lightning.compare.running.store import PROBED, write_text
+from mtl_lightning.compare.running.store import PROBED
+from mtl_lightning.writing import write_whole
 
 _STEPS = 12
 
@@ -65,4 +66,4 @@ class Probe(Callback):
             "evaluation": evaluation,
             "evaluations": epochs / (trainer.check_val_every_n_epoch or 1) + 1,
         }
-        write_text(Path(trainer.default_root_dir, PROBED), json.dumps(probed))
+        write_whole(Path(trainer.default_root_dir, PROBED), json.dumps(probed))

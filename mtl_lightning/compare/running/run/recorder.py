@@ -14,10 +14,11 @@ from mtl_lightning.backward import cosines
 from mtl_lightning.callbacks.cosines import CosineHistory
 from mtl_lightning.callbacks.skipping import NotFiniteError, StopWhenNotFinite
 from mtl_lightning.compare.running.run.measure import Durations, PassCounter, PeakMemory, Stopwatch
-from mtl_lightning.compare.running.store import RECORD, write_text
+from mtl_lightning.compare.running.store import RECORD
 from mtl_lightning.errors import UserError
 from mtl_lightning.weighting import LossWeighting
 from mtl_lightning.weighting.solvers import SolverError
+from mtl_lightning.writing import write_whole
 
 
 class RunRecorder(Callback):
@@ -128,7 +129,7 @@ class RunRecorder(Callback):
             "torch": torch.__version__,
             "device": _device_name(module.device),
         }
-        write_text(Path(trainer.default_root_dir, RECORD), json.dumps(record, indent=1))
+        write_whole(Path(trainer.default_root_dir, RECORD), json.dumps(record, indent=1))
 
     def _costs(self, trainer: Trainer, on_cpu: bool) -> dict[str, float | None]:
         callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]

@@ -193,7 +193,7 @@ def test_jobs_of_submitit_run_and_say_what_went_wrong(tmp_path, local_jobs):
     launcher.start(run, tmp_path)
     assert launcher.running() == [run]
     ended = first_ended(launcher)
-    assert ended.status == "failed" and "IsADirectoryError" in ended.message
+    assert ended.status == "failed" and "log.txt: Is a directory" in ended.message
     assert launcher.running() == []
 
 
