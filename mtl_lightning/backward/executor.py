@@ -35,8 +35,9 @@ class Executor(Loop):
 
     A step in which an exception is raised is discarded, with the gradients that were written. Parameters' hooks after
     accumulation run once for each gradient that is written; hooks of tensors and full backward hooks of modules run in
-    each pass, so that a method that compares gradients calls them once for each task. Several executors on one model
-    each add to ``.grad``.
+    each pass, so that a method that compares gradients calls them once for each task. Sparse gradients, as those of
+    ``nn.Embedding(sparse=True)``, are compared as dense ones, which takes their memory, and written as sparse ones.
+    Several executors on one model each add to ``.grad``.
 
     Args:
         weighting: What balances the tasks.

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mtl_lightning.backward.domain import undefined_parts
 from mtl_lightning.backward.gradients import sizes
+from mtl_lightning.backward.sparse import values
 from mtl_lightning.backward.step import Setup, Tasks
 from mtl_lightning.backward.window import OptimizerStep
 
@@ -34,7 +35,7 @@ def judge_written(setup: Setup, tasks: Tasks, losses: Tensor) -> tuple[str, ...]
     """
     heads = [parameter for task in dict.fromkeys(tasks) for parameter in setup.own[task]]
     parameters = [*setup.shared, *heads, *setup.weighting.parameters()]
-    gradients = [gradient for parameter in parameters if (gradient := parameter.grad) is not None]
+    gradients = [values(gradient) for parameter in parameters if (gradient := parameter.grad) is not None]
     numbers = (torch.cat([losses, sizes(gradients, losses)]) if gradients else losses).cpu()
     if numbers.isfinite().all():
         return ()
@@ -49,7 +50,7 @@ def _culprits(setup: Setup, tasks: Tasks) -> tuple[str, ...]:
         "gradient of the weighting": list(setup.weighting.parameters()),
     }
     found = [(name, p.grad) for name, part in {**heads, **others}.items() for p in part if p.grad is not None]
-    lengths = torch._foreach_norm([gradient for _, gradient in found])
+    lengths = torch._foreach_norm([values(gradient) for _, gradient in found])
     causes = tuple(name for (name, _), length in zip(found, lengths, strict=True) if not length.isfinite())
     return tuple(dict.fromkeys(cause for cause in causes if cause in heads)) or causes
 
@@ -82,7 +83,7 @@ def take_back(setup: Setup) -> None:
         clear(setup)
     for parameter in _all_parameters(setup):
         if parameter.grad is not None:
-            parameter.grad.fill_(torch.nan)
+            values(parameter.grad).fill_(torch.nan)
 
 
 def clear(setup: Setup) -> None:

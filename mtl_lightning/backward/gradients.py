@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mtl_lightning.backward.by_task import ByTask
 from mtl_lightning.backward.processes import any_process, mean_over_processes, num_processes
+from mtl_lightning.backward.sparse import SparseGradients
 
 Gradients = Sequence[Tensor | None]
 
@@ -25,12 +26,16 @@ class Writer:
     def __init__(self) -> None:
         self._used: dict[tuple[str, ...], list[bool]] = {}
         self._hooked: list[nn.Parameter] = []
+        self.sparse = SparseGradients()
 
-    def used(self, key: tuple[str, ...], here: Sequence[bool], like: Tensor) -> list[bool]:
+    def used(
+        self, key: tuple[str, ...], parameters: Sequence[nn.Parameter], here: Sequence[bool], like: Tensor
+    ) -> list[bool]:
         """For each parameter, whether a process has a gradient of it.
 
         Args:
             key: Names what is asked about.
+            parameters: What is asked about.
             here: The same for this process.
             like: A tensor on the device through which processes talk.
         """
@@ -38,6 +43,7 @@ class Writer:
             return list(here)
         if key not in self._used:
             self._used[key] = any_process(here, like)
+            self.sparse.agree(parameters, like)
         return self._used[key]
 
     def write_mean(
@@ -45,7 +51,7 @@ class Writer:
     ) -> None:
         """Adds the mean over processes of ``gradients``, times ``factor``, to the parameters' gradients."""
         if num_processes() > 1 and parameters:
-            used = self.used(key, [gradient is not None for gradient in gradients], parameters[0])
+            used = self.used(key, parameters, [gradient is not None for gradient in gradients], parameters[0])
             mean = split(mean_over_processes(flatten(gradients, parameters)), parameters)
             gradients = [gradient if is_used else None for gradient, is_used in zip(mean, used, strict=True)]
         self.accumulate(parameters, gradients, factor)
@@ -63,7 +69,8 @@ class Writer:
         pairs = [(p, g) for p, g in zip(parameters, gradients, strict=True) if g is not None]
         found = [gradient for _, gradient in pairs]
         scaled = found if factor is None or not found else torch._foreach_mul(found, factor)
-        for (parameter, _), gradient in zip(pairs, scaled, strict=True):
+        written = self.sparse.restored([parameter for parameter, _ in pairs], scaled)
+        for (parameter, _), gradient in zip(pairs, written, strict=True):
             if parameter.grad is None:
                 parameter.grad = gradient if gradient.dtype == parameter.dtype else gradient.to(parameter.dtype)
             else:

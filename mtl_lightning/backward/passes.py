@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mtl_lightning.backward.by_task import ByTask
-from mtl_lightning.backward.gradients import Gradients, add, add_terms, differentiate, weighted
+from mtl_lightning.backward.gradients import Gradients, add, add_terms, weighted
 from mtl_lightning.backward.heads import Heads
 from mtl_lightning.backward.processes import num_processes
 from mtl_lightning.backward.step import BatchTasks, Setup, Step, Tasks
@@ -81,7 +81,7 @@ class ObjectivePass(Pass):
         gradients: Gradients = [None] * len(parameters)
         if self._terms:
             terms, weights = weighted(self._terms, self._weights)
-            gradients = differentiate(terms, parameters, weights=weights * factor)
+            gradients = self._setup.differentiate(terms, parameters, weights=weights * factor)
         self._setup.writer.write_mean(("all", *tasks), parameters, gradients, None)
 
 
@@ -102,7 +102,7 @@ class KnownWeightsPass(Pass):
     def add(self, terms: Mapping[str, Tensor], batch: BatchTasks, features: Sequence[Tensor]) -> None:
         scaled = self._setup.scaled(terms)
         for task, term in scaled.items():
-            self._heads.add(task, differentiate(term, self._setup.own[task], keep_graph=True))
+            self._heads.add(task, self._setup.differentiate(term, self._setup.own[task], keep_graph=True))
         self._shared.add(scaled, self._weights)
 
     def combine(self, tasks: Tasks, losses: Tensor, appearances: Tensor) -> Step:
@@ -126,7 +126,9 @@ class SharedPass:
         """Adds the gradients of the weighted losses, and lets go of their graph."""
         if terms:
             values, factors = weighted(terms, weights)
-            self._gradients = add(self._gradients, differentiate(values, self._setup.shared, weights=factors))
+            self._gradients = add(
+                self._gradients, self._setup.differentiate(values, self._setup.shared, weights=factors)
+            )
 
     def write(self, tasks: Tasks, factor: Tensor) -> None:
         """Writes their mean over processes, times a factor."""

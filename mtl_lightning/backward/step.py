@@ -1,6 +1,6 @@
 """What the parts of the executor share: what is trained, and what a step found."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mtl_lightning.backward.gradients import Writer
+from mtl_lightning.backward.gradients import Gradients, Writer, differentiate
 from mtl_lightning.backward.parameters import Trained, same_parameters
 from mtl_lightning.weighting import Weighting
 
@@ -86,6 +86,12 @@ class Setup:
     def compares(self) -> bool:
         """Whether there is anything that trains to compare the tasks' gradients by; without, known weights are kept."""
         return any(parameter.requires_grad for parameter in (self.shared if self.evidence is None else self.evidence))
+
+    def differentiate(
+        self, term: Tensor, parameters: Sequence[Tensor], keep_graph: bool = False, weights: Tensor | None = None
+    ) -> Gradients:
+        """Dense gradients; see :func:`mtl_lightning.backward.gradients.differentiate`."""
+        return self.writer.sparse.densified(parameters, differentiate(term, parameters, keep_graph, weights))
 
     def scaled(self, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Losses times the gradient scaler's factor."""

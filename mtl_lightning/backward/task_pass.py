@@ -10,7 +10,7 @@ from torch import Tensor
 from mtl_lightning.backward.by_task import ByTask
 from mtl_lightning.backward.domain import undefined
 from mtl_lightning.backward.finite import judge
-from mtl_lightning.backward.gradients import add_terms, differentiate, split, vector
+from mtl_lightning.backward.gradients import add_terms, split, vector
 from mtl_lightning.backward.heads import Heads
 from mtl_lightning.backward.passes import Pass, SharedPass, ask_for_objective, train_weighting
 from mtl_lightning.backward.processes import Sums, num_processes
@@ -51,7 +51,7 @@ class TaskPass(Pass):
         for task, term in terms.items():
             remaining -= 1
             keep = self._second is not None or remaining > 0
-            gradients = differentiate(term, [*sources, *self._setup.own[task]], keep)
+            gradients = self._setup.differentiate(term, [*sources, *self._setup.own[task]], keep)
             self._rows.add(task, gradients[: len(sources)], sources)
             self._heads.add(task, gradients[len(sources) :])
         self._rows.end_batch()
@@ -157,6 +157,6 @@ class TaskPass(Pass):
     def _write_shared(self, tasks: Tasks, combined: Tensor) -> None:
         assert isinstance(self._rows, Rows)
         shared = self._setup.shared
-        used = self._setup.writer.used(("rows", *tasks), self._rows.used, combined)
+        used = self._setup.writer.used(("rows", *tasks), shared, self._rows.used, combined)
         gradients = zip(split(combined, shared), used, strict=True)
         self._setup.writer.accumulate(shared, [gradient if is_used else None for gradient, is_used in gradients])

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch._functorch.config as functorch_config
 from test_executor_options import (
     KINDS,
     Batch,
@@ -52,7 +53,17 @@ def _checkpoint(model: Model) -> None:
     model.between.append(lambda hidden: checkpoint(model.encoder[2:], hidden, use_reentrant=False))
 
 
+class Layers(nn.Sequential):
+    """One that is compiled: torch leaves its own classes' ``forward`` alone."""
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        for layer in self:
+            hidden = layer(hidden)
+        return hidden
+
+
 def _compile(model: Model) -> None:
+    model.encoder = Layers(*model.encoder)
     model.encoder.compile(backend="aot_eager")
 
 
@@ -80,6 +91,20 @@ def test_odd_models(kind: str, change: Callable[[Model], None]) -> None:
         step(executor, model.batch(number))
         wanted = right(twin, twin.batch(number)[0], weights, kind)
         assert_same(model.gradients(), wanted, rtol=1e-6 if kind.startswith("loss") else 1e-9)
+
+
+@pytest.mark.parametrize("kind", ["loss", "loss-looked-at", "gramian"])
+def test_a_compiled_encoder_may_have_been_used_before(kind: str) -> None:
+    """Then it was compiled so that a backward pass frees what the next one needs."""
+    model, twin = Model(), Model()
+    with functorch_config.patch(donated_buffer=True), torch.compiler.config.patch(cache_key_tag=""):
+        _compile(model)
+        sum(model.batch(0)[0].values(), torch.zeros(())).backward()  # type: ignore[no-untyped-call]
+        model.zero_grad()
+        step(made(model, kind)[1], model.batch(1))
+        assert functorch_config.donated_buffer == (kind == "loss")
+    weights = right_weights(twin, kind, twin.batch(1))
+    assert_same(model.gradients(), right(twin, twin.batch(1)[0], weights, kind), rtol=1e-6)
 
 
 @every_kind
