@@ -35,21 +35,21 @@ def load(path: str | Path, trust_classes: Collection[str] = ()) -> MultiTaskModu
     path = expanded(str(path))
     with ExitStack() as stack:
         config, places = checkpoint_config(Path(path), stack)
-        model = _made(config["model"], Imports(path, places, trust_classes, "trust_classes=['{}']"))
+        trusted = trust_classes.split(",") if isinstance(trust_classes, str) else trust_classes
+        model = _made(config["model"], path, Imports(path, places, trusted, "trust_classes=['{}']"))
     model.build()
     model.load_state_dict(read_checkpoint(Path(path))["state_dict"])
     return model.eval()
 
 
-def _made(config: dict[str, Any], imports: Imports) -> MultiTaskModule:
-    """The model that a configuration describes."""
+def _made(config: dict[str, Any], path: str, imports: Imports) -> MultiTaskModule:
+    """The model that the configuration in a checkpoint describes."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(MultiTaskModule, "model")
     with guarded(imports):
         try:
             model: MultiTaskModule = parser.instantiate(parser.parse_object({"model": config}))["model"]
         except (ArgumentError, ValueError) as error:
-            if (said := refused(str(error))) is None:
-                raise
-            raise UserError(f"model: {said}") from error
+            said = refused(str(error)) or " ".join(str(error).split())[:400]
+            raise UserError(f"the configuration in {path}: {said}") from error
     return model

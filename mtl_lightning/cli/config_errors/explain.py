@@ -92,6 +92,8 @@ def _unknown_class(name: str, given: Given, entries: Sequence[Entry]) -> str:
 
 def _refused(said: str, given: Given, entries: Sequence[Entry]) -> str:
     place, key = _place(said.split("'")[1], given, entries)
+    if not place:  # in a file that the configuration names
+        return said
     return f"{place}: {said}" if place.endswith(key) else f"{place}: `{key}`: {said}"
 
 

@@ -10,6 +10,9 @@ from mtl_lightning.errors import UserError
 from mtl_lightning.paths import expanded
 from mtl_lightning.trust.imports import Imports, classes_in
 
+SECTIONS = ("model", "data", "trainer", "checkpoint")
+"""Of a config: keys that hold keys, and classes."""
+
 WORDS = ("name", "project", "filename")
 """Options, by the last part of their key, that are words even if they look like something else: ``{epoch:02d}``."""
 
@@ -64,7 +67,8 @@ class Given:
             config: All of it.
             places: Where the packages are that it names, if the user's own run wrote it; see :func:`.own_places`.
         """
-        named = [as_text(key, text) for key, text in (*self.flags, *((v.key, v.text) for v in self.variables))]
+        texts = (*self.flags, *((variable.key, variable.text) for variable in self.variables))
+        named = [as_text(key, text) for key, text in texts if key.partition(".")[0] in SECTIONS]
         imports = Imports(checkpoint, places, {*self.trusted, *classes_in(named)})
         return replace(self, base=Base(f"the configuration in {checkpoint}", config, imports))
 

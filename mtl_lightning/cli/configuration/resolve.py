@@ -4,15 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mtl_lightning.cli.configuration.given import Given
+from mtl_lightning.cli.configuration.given import SECTIONS, Given
 from mtl_lightning.cli.configuration.merge import Merge, Replaced
 from mtl_lightning.cli.configuration.plain_yaml import Config, read_yaml
 from mtl_lightning.cli.configuration.variables import spelled
 from mtl_lightning.errors import UserError, did_you_mean, shown
 from mtl_lightning.paths import expanded
-
-SECTIONS = ("model", "data", "trainer", "checkpoint")
-"""Of a config: keys that hold keys."""
 
 
 def resolve(given: Given, read: Callable[[str, str], Any]) -> tuple[Config, list[str]]:

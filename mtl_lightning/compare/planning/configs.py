@@ -6,11 +6,11 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
+from mtl_lightning.cli.configuration.given import SECTIONS as SECTIONS
 from mtl_lightning.cli.configuration.given import as_value, given
 from mtl_lightning.cli.configuration.merge import Merge
 from mtl_lightning.cli.configuration.merge import class_path as class_path
 from mtl_lightning.cli.configuration.plain_yaml import Config as Config
-from mtl_lightning.cli.configuration.resolve import SECTIONS as SECTIONS
 from mtl_lightning.cli.configuration.resolve import refuse_malformed as refuse_malformed
 from mtl_lightning.cli.configuration.resolve import resolve, said
 from mtl_lightning.demo import DEMO

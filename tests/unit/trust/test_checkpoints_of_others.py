@@ -9,6 +9,8 @@ import torch
 
 import mtl_lightning
 from mtl_lightning.__main__ import main
+from mtl_lightning.trust.imports import Imports
+from mtl_lightning.trust.origin import own_places, signed
 
 MINE = """
 from mtl_lightning.weighting import EqualWeighting
@@ -113,13 +115,20 @@ def test_own_classes_in_an_unsigned_checkpoint_are_refused_before_they_are_impor
     assert main(["test", "--ckpt_path", path, "--model.weighting=mine_own.Own"]) == 0
     monkeypatch.setenv("MTL_TRUST_CLASSES", "other,mine_own.Own")
     assert main(["test", "--ckpt_path", path]) == 0
-    assert type(mtl_lightning.load(path, trust_classes=["mine_own"]).weighting).__name__ == "Own"
+    for trusted in (["mine_own"], "other,mine_own.Own"):
+        assert type(mtl_lightning.load(path, trust_classes=trusted).weighting).__name__ == "Own"
 
 
 def test_trusting_a_name_does_not_make_it_fit(capsys):
     path = altered("plain", "model.weighting", SYSTEM)
     assert main(["test", "--ckpt_path", path, "--trust_classes=os.system"]) == 2
     assert "'os.system' may not stand here: it is no Weighting" in said(capsys)
+
+
+def test_a_checkpoint_that_is_called_like_a_class_is_not_trusted_for_it(capsys):
+    Path(altered("own")).rename("mine_own.Own")
+    assert main(["test", "--ckpt_path=mine_own.Own"]) == 2
+    assert "'mine_own.Own' may not be imported" in said(capsys)
 
 
 def test_no_configuration_trusts_itself(capsys, monkeypatch):
@@ -239,3 +248,18 @@ def key_of_lightnings(options):
         assert main(["fit", "--config=config.yaml", run, "--trainer.max_epochs=1", *options[1:]]) == 0
     states = torch.load("first/checkpoints/last.ckpt", weights_only=True)["callbacks"]
     return next(key for key in states if key.startswith("ModelCheckpoint"))
+
+
+def test_a_configuration_that_makes_no_model_is_one_line():
+    with pytest.raises(
+        mtl_lightning.UserError, match=r"^the configuration in altered.ckpt: [^\n]*head_lr_factor[^\n]*$"
+    ):
+        mtl_lightning.load(altered("plain", "model.head_lr_factor", ["x"]))
+
+
+def test_classes_of_a_session_are_the_users_own():
+    """In a notebook or script, `__main__` is what the user runs."""
+    contents = {"config": {"model": {"weighting": {"class_path": "__main__.Own"}}}, "tasks": {}, "assets": {}}
+    found = own_places(signed(contents))
+    assert found is not None and Imports("x.ckpt", found).refusal("__main__.Own") is None
+    assert Imports("x.ckpt").refusal("__main__.Own")
