@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from mtl_lightning.stopping import SIGNALS, Interrupted, name_of
+from mtl_lightning.terminal import say
 from mtl_lightning.version import __version__
 
 USAGE = """\
@@ -110,7 +111,7 @@ def _main(arguments: list[str]) -> int:
         return status
     except Interrupted as stopped:
         if not stopped.said:
-            print(f"Stopped by {name_of(stopped.code - 128)}", file=sys.stderr)
+            say(f"Stopped by {name_of(stopped.code - 128)}", error=True)
         return stopped.code
     except BrokenPipeError:
         if not _reader_left():
@@ -127,9 +128,9 @@ def _run(arguments: list[str]) -> int:
         os.environ.setdefault("TQDM_DELAY", "10")  # and none for what takes no time
     command = arguments[0] if arguments else "--help"
     if command in ("--help", "-h", "help"):
-        print(USAGE, end="")
+        say(USAGE.rstrip("\n"))
     elif command == "--version":
-        print(f"mtl-lightning {__version__}")
+        say(f"mtl-lightning {__version__}")
     elif command == "compare":
         from mtl_lightning.compare.command import run as compare
 
@@ -139,10 +140,10 @@ def _run(arguments: list[str]) -> int:
         from mtl_lightning.errors import did_you_mean
 
         hint = did_you_mean(command, [*_OPTIONS, "compare"])
-        print(f"error: unknown command '{command}'; {hint}", file=sys.stderr)
+        say(f"error: unknown command '{command}'; {hint}", error=True)
         return 2
     elif {"--help", "-h"} & set(arguments):
-        print(command_help(command))
+        say(command_help(command))
     else:
         from mtl_lightning.cli.command import run
 

@@ -15,6 +15,7 @@ from mtl_lightning.callbacks.careful_loggers import attempt
 from mtl_lightning.callbacks.cosine_figures import MAX_LINES, draw_matrix, draw_training
 from mtl_lightning.callbacks.cosines import MIN_STEPS, CosineHistory
 from mtl_lightning.errors import UserError
+from mtl_lightning.terminal import say
 from mtl_lightning.weighting import LossWeighting
 
 _warn = rank_zero_only(logging.getLogger(__name__).warning)
@@ -106,9 +107,9 @@ class TaskConflicts(Callback):
         """Draws, and says which tasks hinder each other."""
         self._draw(trainer)
         if trainer.is_global_zero:
-            print(verdict(self.history))
+            say(verdict(self.history))
             if self.history.steps:
-                print(f"Cosines of the tasks' gradients: matrix.png and training.png in {_folder(trainer)}")
+                say(f"Cosines of the tasks' gradients: matrix.png and training.png in {_folder(trainer)}")
 
     def _draw(self, trainer: Trainer) -> None:
         if not trainer.is_global_zero or self._drawn == self.history.steps:

@@ -1,7 +1,5 @@
 """The checkpoint to go on from."""
 
-import shlex
-import sys
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -16,6 +14,7 @@ from mtl_lightning.backward.processes import Agreement
 from mtl_lightning.data.position import Position, position
 from mtl_lightning.errors import UserError
 from mtl_lightning.stopping import SIGNALS, Interrupted
+from mtl_lightning.terminal import quoted_path, say
 from mtl_lightning.writing import Place
 
 
@@ -96,7 +95,7 @@ class LastCheckpoint(Checkpoint):
             path = self.path(trainer).with_name("final.ckpt")
             trainer.save_checkpoint(path)
             if trainer.is_global_zero:
-                print(f"Callbacks changed the weights when training ended; those are in {path}")
+                say(f"Callbacks changed the weights when training ended; those are in {path}")
         assert self._agreement is not None
         self._agreement.exchange(SIGNALS.received)
         if number := self._agreement.exchange(SIGNALS.received):
@@ -109,11 +108,9 @@ class LastCheckpoint(Checkpoint):
             raise Interrupted(0, said=True)
         path = self.path(trainer)
         how = (
-            f"; resume with --ckpt_path {shlex.quote(str(path))}"
-            if path.exists()
-            else ", before there was anything to save"
+            f"; resume with --ckpt_path {quoted_path(path)}" if path.exists() else ", before there was anything to save"
         )
-        print(f"Stopped after step {trainer.global_step}{how}", file=sys.stderr)
+        say(f"Stopped after step {trainer.global_step}{how}", error=True)
         raise Interrupted(128 + number, said=True)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
@@ -138,9 +135,7 @@ class LastCheckpoint(Checkpoint):
         finally:
             self._saving = None
         if self._place is not None:
-            self._place.check(
-                f"what was trained is saved there again: resume with --ckpt_path {shlex.quote(str(path))}"
-            )
+            self._place.check(f"what was trained is saved there again: resume with --ckpt_path {quoted_path(path)}")
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Puts Lightning's progress, if the checkpoint is ours, to where all is done and the next batch is due."""

@@ -1,6 +1,5 @@
 """How far a run is, a line at a time, where no terminal shows a progress bar."""
 
-import sys
 import time
 from math import ceil, isfinite
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from mtl_lightning.duration import duration
+from mtl_lightning.terminal import say
 
 
 class ProgressLines(Callback):
@@ -55,9 +55,7 @@ class ProgressLines(Callback):
             return
         self._printed, self._printed_step = now, trainer.global_step
         values = ", ".join(f"{name} {float(value):.4g}" for name, value in trainer.progress_bar_metrics.items())
-        print(
-            f"{_place(trainer)}{': ' if values else ''}{values}{self._pace(trainer, now)}", file=sys.stderr, flush=True
-        )
+        say(f"{_place(trainer)}{': ' if values else ''}{values}{self._pace(trainer, now)}", error=True)
 
     def _pace(self, trainer: Trainer, now: float) -> str:
         done = trainer.global_step - self._first_step

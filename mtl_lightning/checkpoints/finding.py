@@ -1,11 +1,12 @@
 """Which file a ``--ckpt_path`` means."""
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from mtl_lightning.checkpoints.best import best_of
 from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.names import checked_path
+from mtl_lightning.terminal import say
 
 
 def find_checkpoint(given: str, name: str, last: bool, key: str = "ckpt_path") -> Path:
@@ -31,7 +32,7 @@ def find_checkpoint(given: str, name: str, last: bool, key: str = "ckpt_path") -
 
 
 def _newest_run(given: str, name: str, key: str) -> Path:
-    runs = Path("runs", name)
+    runs = Path("runs", checked_path("name", name, "runs"))
     names = ("last.ckpt",) if given == "last" else ("best.json", "best.ckpt", "last.ckpt")
     found = [file for wanted in names for file in runs.glob(f"*/checkpoints/{wanted}")]
     if not found:
@@ -56,5 +57,5 @@ def _in_folder(folder: Path, last: bool, key: str) -> Path:
         hint = f"; the newest run in it is {_newest(inside)}" if inside else ""
         raise UserError(f"{key}: folder {folder} has no {wanted}{hint}")
     if not last:
-        print(f"{folder} has no best checkpoint: taking last.ckpt", file=sys.stderr)
+        say(f"{folder} has no best checkpoint: taking last.ckpt", error=True)
     return newest

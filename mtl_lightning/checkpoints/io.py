@@ -1,7 +1,6 @@
 """How checkpoints reach the disk, whole or not at all, and how they are read."""
 
 import re
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -14,6 +13,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from mtl_lightning.checkpoints.archive import ArchiveError, check_archive
 from mtl_lightning.checkpoints.shapes import CHECKPOINT_KEY, check_shape
 from mtl_lightning.errors import UserError
+from mtl_lightning.terminal import quoted_path
 from mtl_lightning.writing import replacing
 
 __all__ = ["CHECKPOINT_KEY", "AtomicCheckpointIO"]
@@ -39,7 +39,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             return
         target = Path(path)
         last = target.with_name("last.ckpt")
-        hint = f"then resume with --ckpt_path {shlex.quote(str(last))}" if last.is_file() else ""
+        hint = f"then resume with --ckpt_path {quoted_path(last)}" if last.is_file() else ""
         with replacing(target, hint=hint) as unfinished, unfinished.open("wb") as file:
             torch.save(checkpoint, file)
 

@@ -23,6 +23,8 @@ from mtl_lightning.cli.trainer import Trainer
 from mtl_lightning.data import MultiTaskDataModule
 from mtl_lightning.plugins import PLUGINS
 from mtl_lightning.stopping import SIGNALS, Interrupted, death
+from mtl_lightning.terminal import say
+from mtl_lightning.terminal.logs import guard_terminal
 from mtl_lightning.training.module import MultiTaskModule
 from mtl_lightning.trust.imports import Imports
 
@@ -39,6 +41,7 @@ def run(arguments: Sequence[str]) -> int:
         The exit status.
     """
     assert PLUGINS, "short class names are looked up among what is imported"
+    guard_terminal()
     quieten_libraries()
     command, options = arguments[0], arguments[1:]
     found, ending = Given(command, questions=("--help",)), Ending()
@@ -46,7 +49,7 @@ def run(arguments: Sequence[str]) -> int:
         try:
             sys.argv[1:] = arguments  # what Lightning starts further processes with
             if (text := class_help(arguments)) is not None:
-                print(text)
+                say(text)
                 return 0
             if not (help_all := "--help_all" in options):
                 found = with_base_config(given(command, options, os.environ), stack)
@@ -111,5 +114,5 @@ def _understood(found: Given) -> dict[str, Any]:
     refuse_odd_classes(config)
     if os.environ.get("LOCAL_RANK", "0") == "0":
         for line in [*lost, *without_effect(found.command, COMMANDS, os.environ)]:
-            print(f"note: {line}", file=sys.stderr)
+            say(f"note: {line}", error=True)
     return {"command": found.command, "config": config, "questions": found.questions}

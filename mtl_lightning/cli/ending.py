@@ -1,14 +1,13 @@
 """What a command says when it ends before its end."""
 
 import os
-import shlex
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from mtl_lightning.cli.run_folder import RANKS
 from mtl_lightning.stopping import SIGNALS, Interrupted, name_of
+from mtl_lightning.terminal import quoted_path, say
 
 
 class Ending:
@@ -27,17 +26,17 @@ class Ending:
         """Of a command that was asked to stop; returns the exit status."""
         said = [] if stopped.said else [f"Stopped by {name_of(SIGNALS.received or stopped.code - 128)}", *self.hints()]
         if self.first and (lines := [*said[:1], *_notes(stopped), *said[1:]]):
-            print("; ".join(lines), file=sys.stderr)
+            say("; ".join(lines), error=True)
         return stopped.code
 
     def of_error(self, error: Exception, line: str) -> None:
         """Of a mistake in the input, or a process that died."""
-        print("; ".join([f"error: {line}", *_notes(error), *self.hints()]), file=sys.stderr)
+        say("; ".join([f"error: {line}", *_notes(error), *self.hints()]), error=True)
 
     def hints(self) -> list[str]:
         """How to resume, if there is something to resume."""
         last = None if self.folder is None else self.folder / "checkpoints" / "last.ckpt"
-        return [f"resume with --ckpt_path {shlex.quote(str(last))}"] if last is not None and last.exists() else []
+        return [f"resume with --ckpt_path {quoted_path(last)}"] if last is not None and last.exists() else []
 
 
 def _notes(error: BaseException) -> list[str]:

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +11,7 @@ from lightning.fabric.utilities.distributed import _set_num_threads_if_needed
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
 from mtl_lightning.stopping import NUMBERS, Interrupted, ProcessDiedError, follow_parent, of_what
+from mtl_lightning.terminal import say
 
 _GRACE = 5.0  # seconds for the further processes to end by themselves
 _PATIENCE = 60.0  # seconds for the first one to notice that another one is gone
@@ -61,7 +61,7 @@ class Launcher(_SubprocessScriptLauncher):
         """Ends this process if it hangs because another one is gone."""
         if process.wait() and not left.wait(_PATIENCE):
             self._kill()
-            print(f"error: {self._dead()}", file=sys.stderr, flush=True)
+            say(f"error: {self._dead()}", error=True)
             os._exit(1)
 
     def _end(self, error: BaseException) -> None:

@@ -1,6 +1,5 @@
 """LightningCLI with run folders, loggers and checkpoints that suffice alone."""
 
-import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -23,13 +22,15 @@ from mtl_lightning.cli.launcher import Launcher
 from mtl_lightning.cli.loggers import csv_logger, default_loggers
 from mtl_lightning.cli.parser import is_class_default
 from mtl_lightning.cli.progress import no_bar_can_be_seen
-from mtl_lightning.cli.run_folder import RunFolder, checked_name
+from mtl_lightning.cli.run_folder import RunFolder
 from mtl_lightning.cli.run_log import RunLog
 from mtl_lightning.cli.signal_connector import SignalConnector
 from mtl_lightning.cli.trainer import Trainer
 from mtl_lightning.cli.trainer_numbers import check_numbers
 from mtl_lightning.cli.wandb_service import finish_wandb
 from mtl_lightning.errors import UserError
+from mtl_lightning.names import checked_path
+from mtl_lightning.terminal import quoted_path
 from mtl_lightning.training.strategies import refuse_other_starts
 from mtl_lightning.trust.imports import Imports
 from mtl_lightning.trust.parsing import guarded
@@ -155,14 +156,14 @@ class CLI(LightningCLI):
             return
         if config.get("init_from"):
             config["init_from"] = start_of_run(config, sys.argv[1:])
-        name = checked_name(config["name"])
+        name = checked_path("name", config["name"], "runs")
         folder = RunFolder(name, config["trainer"]["default_root_dir"], config["ckpt_path"])
         self._stack.callback(folder.release)
         self.run_dir = self._ending.folder = folder.path
         if not config.get("ckpt_path") and any(self.run_dir.glob("checkpoints/*.ckpt")):
             raise UserError(
                 f"trainer.default_root_dir: {self.run_dir} holds the checkpoints of a run; name another folder, or "
-                f"resume it with `--ckpt_path {shlex.quote(str(self.run_dir))}`"
+                f"resume it with `--ckpt_path {quoted_path(self.run_dir)}`"
             )
 
     def instantiate_classes(self) -> None:

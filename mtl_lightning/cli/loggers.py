@@ -2,7 +2,6 @@
 
 import netrc
 import os
-import shlex
 from contextlib import suppress
 from importlib.util import find_spec
 from itertools import count
@@ -15,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from mtl_lightning.cli.run_log import RunLog
 from mtl_lightning.errors import UserError
+from mtl_lightning.terminal import quoted_path
 from mtl_lightning.writing import writing
 
 
@@ -127,4 +127,4 @@ def sync_command(run_dir: Path) -> str | None:
     names them all; a later part alone would take the place of the run.
     """
     parts = sorted(run_dir.glob("wandb/offline-run-*"))
-    return shlex.join(["wandb", "sync", *map(str, parts)]) if parts else None
+    return " ".join(["wandb sync", *map(quoted_path, parts)]) if parts else None

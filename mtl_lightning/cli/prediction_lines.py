@@ -9,6 +9,7 @@ from typing import Any
 from mtl_lightning.data import MultiTaskDataModule
 from mtl_lightning.data.readers.bad_rows import visible
 from mtl_lightning.data.readers.tables import decoded, exact
+from mtl_lightning.terminal import printable_json
 from mtl_lightning.training.module import MultiTaskModule
 
 _LOG = logging.getLogger(__name__)
@@ -102,4 +103,4 @@ def _is_finite(value: Any) -> bool:
 
 
 def _strict(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
+    return printable_json(json.dumps(value, ensure_ascii=False, allow_nan=False, default=str))

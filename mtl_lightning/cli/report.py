@@ -2,11 +2,11 @@
 
 import json
 
-from rich.console import Console
 from rich.table import Table
 
 from mtl_lightning.cli.outputs import Output
 from mtl_lightning.tasks import Task
+from mtl_lightning.terminal.console import Console
 from mtl_lightning.training.evaluation import Results
 from mtl_lightning.writing import writing
 
@@ -22,7 +22,7 @@ def print_results(results: Results, tasks: dict[str, Task], title: str, per_labe
         title: Above the table.
         per_label: Whether to print precision, recall, F1 and support of each label.
     """
-    console = Console(markup=False, emoji=False)  # a label may be called [x] or :x:
+    console = Console()
     table = Table()
     table.add_column("task")
     table.add_column("metric")
@@ -53,7 +53,7 @@ def write_json(results: Results, path: str) -> None:
 
 def _print_under(title: str, table: Table, console: Console) -> None:
     """Prints a table under its title, which rich would wrap where the table is narrow."""
-    console.print(title, style="table.title", highlight=False, soft_wrap=True)
+    console.print(title, style="table.title", soft_wrap=True)
     console.print(table)
 
 

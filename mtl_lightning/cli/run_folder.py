@@ -96,18 +96,3 @@ class RunFolder:
             hint = "wait for its end, or name another folder"
             raise UserError(f"{key}another run is writing to {self.path}; {hint}") from error
         self._lock = lock
-
-
-def checked_name(name: str) -> str:
-    """The name of a run, under which its folders are.
-
-    Raises:
-        UserError: If it leads out of ``runs``, or cannot be a folder's.
-    """
-    if not name.strip() or name.startswith("/") or {"", ".", ".."} & set(name.split("/")):
-        raise UserError(f"name: '{name[:80]}' would lead out of the folder 'runs'; give a word")
-    if not name.isprintable():
-        raise UserError(f"name: {name[:80]!r} has letters that no folder's name should have; leave them out")
-    if len(name) > 128 or max(len(part.encode(errors="replace")) for part in name.split("/")) > 200:
-        raise UserError(f"name: '{name[:40]}…' has {len(name)} letters; give at most 128")
-    return name

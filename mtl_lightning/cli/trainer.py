@@ -1,7 +1,6 @@
 """Lightning's Trainer, which also reports what it found."""
 
 import logging
-import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import isfinite
@@ -25,6 +24,7 @@ from mtl_lightning.data import MultiTaskDataModule
 from mtl_lightning.data.sources.prediction import read_inputs
 from mtl_lightning.errors import UserError
 from mtl_lightning.stopping import SIGNALS
+from mtl_lightning.terminal import quoted_path, say
 from mtl_lightning.training.module import MultiTaskModule
 from mtl_lightning.writing import Place
 
@@ -227,7 +227,7 @@ def _print_files(run_dir: Path, best: str) -> None:
     lines = [f"Files of this run: {run_dir}", f"  configuration  {run_dir / 'config.yaml'}"]
     lines.append(f"  log            {run_dir / 'metrics.csv'}")
     if best:
-        lines += [f"  best           {best}", f"Test it: {shlex.join(['mtl-lightning', 'test', '--ckpt_path', best])}"]
+        lines += [f"  best           {best}", f"Test it: mtl-lightning test --ckpt_path {quoted_path(best)}"]
     if command := sync_command(run_dir):
         lines.append(f"Upload to Weights & Biases: {command}")
-    print("\n".join(lines))
+    say("\n".join(lines))

@@ -1,11 +1,8 @@
 """``python -m mtl_lightning compare``: from options to report."""
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-from rich.console import Console
 
 from mtl_lightning.compare.planning.configs import refuse_shared_folders
 from mtl_lightning.compare.planning.options import parse
@@ -15,6 +12,9 @@ from mtl_lightning.compare.running.show import show_plan
 from mtl_lightning.compare.running.store import Store
 from mtl_lightning.errors import UserError
 from mtl_lightning.stopping import Interrupted, name_of
+from mtl_lightning.terminal import say
+from mtl_lightning.terminal.console import Console
+from mtl_lightning.terminal.logs import guard_terminal
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -28,8 +28,9 @@ def run(arguments: Sequence[str]) -> int:
         was asked to stop.
     """
     if {"--help", "-h"} & set(arguments):
-        print(HELP, end="")
+        say(HELP.rstrip("\n"))
         return 0
+    guard_terminal()
     try:
         _refuse_environment()
         plan = make_plan(parse(arguments))
@@ -39,10 +40,10 @@ def run(arguments: Sequence[str]) -> int:
     except UserError as error:
         if os.environ.get("MTL_TRACEBACK"):
             raise
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        say(f"error: {' '.join(str(error).split())}", error=True)
         return 2
     except Interrupted as stopped:
-        print(f"Stopped by {name_of(stopped.code - 128)}; the same command resumes.", file=sys.stderr)
+        say(f"Stopped by {name_of(stopped.code - 128)}; the same command resumes.", error=True)
         return stopped.code
 
 
@@ -53,7 +54,7 @@ def _refuse_environment() -> None:
 
 
 def _compare(plan: Plan) -> int:
-    console = Console(markup=False, emoji=False)  # a contestant may be called [x]
+    console = Console()
     folder = plan.settings.output or Path("runs", "compare", plan.name)
     if blocked := next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None):
         raise UserError(f"output: {folder} cannot be a folder: {blocked} is a file; name another one")

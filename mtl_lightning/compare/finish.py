@@ -5,7 +5,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console
 
 from mtl_lightning.compare.evidence import Evidence
 from mtl_lightning.compare.evidence.collect import collect
@@ -20,6 +19,7 @@ from mtl_lightning.compare.running.store import Store
 from mtl_lightning.compare.statistics import summarise
 from mtl_lightning.compare.tracking import contestants_table, log_summary
 from mtl_lightning.errors import UserError
+from mtl_lightning.terminal.console import Console
 
 
 def run_and_report(plan: Plan, store: Store, folder: Path, console: Console) -> int:
@@ -63,7 +63,7 @@ def _report(plan: Plan, evidence: Evidence, folder: Path, console: Console) -> b
 
 
 def _say(console: Console, text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    console.print(text, soft_wrap=True)
 
 
 def _log(plan: Plan, folder: Path, table: pd.DataFrame, files: Sequence[Path]) -> None:

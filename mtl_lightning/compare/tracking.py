@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pandas as pd
 from mtl_lightning.compare.evidence import Evidence
 from mtl_lightning.compare.planning.names import wandb_group
 from mtl_lightning.compare.statistics.summary import Summary
+from mtl_lightning.terminal import say
 
 
 def contestants_table(evidence: Evidence, summary: Summary) -> pd.DataFrame:
@@ -57,7 +57,7 @@ def log_summary(folder: str, name: str, project: str, mode: str, table: pd.DataF
         with at_most(PATIENCE if mode == "offline" else 0):
             _log(Path(folder).resolve(), name, project, mode, table, files)
     except Exception as error:  # the comparison is done, and its report is written
-        print(f"The summary is not logged to Weights & Biases: {reason(error)}", file=sys.stderr)
+        say(f"The summary is not logged to Weights & Biases: {reason(error)}", error=True)
         end_service(wandb)
 
 

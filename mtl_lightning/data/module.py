@@ -23,7 +23,7 @@ from mtl_lightning.data.overlap import warn_of_overlap
 from mtl_lightning.data.progress import Progress
 from mtl_lightning.data.sampler import SequentialSampler, StepSampler
 from mtl_lightning.data.schedules import RoundRobin, Schedule
-from mtl_lightning.data.sources.base import DataSource
+from mtl_lightning.data.sources.base import DataSource, check_names
 from mtl_lightning.data.sources.streamed import check_streams
 from mtl_lightning.data.streams.passes import StreamPasses
 from mtl_lightning.errors import UserError, did_you_mean
@@ -69,8 +69,7 @@ class MultiTaskDataModule(LightningDataModule):
         drop_last: bool = False,
     ) -> None:
         super().__init__()
-        if not datasets:
-            raise UserError("data.datasets is empty; name at least one data set")
+        check_names(datasets)
         self.datasets = _labelling(datasets, tasks)
         self.batch_sizes = per_dataset("batch_size", batch_size, datasets)
         doubled = {name: 2 * size for name, size in self.batch_sizes.items()}

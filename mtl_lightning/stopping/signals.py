@@ -3,12 +3,13 @@
 import errno
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
+
+from mtl_lightning.terminal import say
 
 NUMBERS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name))
 """Ctrl-C; what ``kill``, ``timeout``, systemd and job systems send; a terminal that is closed; a job's warning."""
@@ -107,7 +108,7 @@ class Signals:
         if not self._deferred or not first:
             raise Interrupted(128 + self.received)
         with suppress(OSError, RuntimeError):  # somebody is printing just now
-            print(f"\n{self._deferred[-1]}; Ctrl-C {_again(number)}to stop at once.", file=sys.stderr)
+            say(f"\n{self._deferred[-1]}; Ctrl-C {_again(number)}to stop at once.", error=True)
 
 
 SIGNALS = Signals()

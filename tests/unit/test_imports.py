@@ -31,7 +31,7 @@ for part in ("encoders", "data"):
     OF_ITSELF[part] |= {"padding", "writing"}
 for part in ("tasks", "data"):
     OF_ITSELF[part].add("raw_labels")
-OF_ITSELF["data"] |= {"paths", "small_files", "stopping", "yaml_limits"}
+OF_ITSELF["data"] |= {"names", "paths", "small_files", "stopping", "terminal", "yaml_limits"}
 
 OF_OTHERS = {"weighting": {"torch", "numpy", "scipy", "torchjd"}, "sharing": {"torch"}}
 """What some parts may import besides the standard library; other parts are held by NOT_OF_OTHERS."""

@@ -1,6 +1,5 @@
 """Who is compared: weightings, variants of the config, and the baselines that come with them."""
 
-import sys
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from mtl_lightning.compare.planning.configs import (
 from mtl_lightning.compare.planning.names import PAIR, SINGLE_TASK, TUNED_WEIGHTS, single_task_of
 from mtl_lightning.compare.planning.settings import Settings
 from mtl_lightning.errors import UserError
+from mtl_lightning.terminal import say
 
 Role = Literal["compare", "tune", "pair"]
 
@@ -106,7 +106,7 @@ def _variant(name: str, base: Config, changes: Mapping[str, Any]) -> Config:
     try:
         changes, lost = after(base, changes)
         for line in lost:
-            print(f"note: variant '{name}': {line}", file=sys.stderr)
+            say(f"note: variant '{name}': {line}", error=True)
         config = _changed(base, changes)
         refuse_malformed(config)
         tasks_of(config)

@@ -23,6 +23,7 @@ from mtl_lightning.compare.planning.folds import check_folds, take_fold
 from mtl_lightning.compare.planning.names import TUNED_WEIGHTS, is_single_task
 from mtl_lightning.compare.planning.settings import Settings
 from mtl_lightning.errors import UserError
+from mtl_lightning.names import checked_path, part_of_path
 
 SEARCH_SEED = 10_000
 """Searches train with this seed, which is not among those that are reported."""
@@ -58,8 +59,8 @@ class Run:
     @property
     def name(self) -> str:
         """For people: contestant, seed or search, and key."""
-        label = "".join(letter if letter.isalnum() or letter in "._+" else "-" for letter in self.contestant.label)
-        return f"{label}-{'search' if self.role == 'tune' else f'{self.replicate}{self.seed}'}-{self.key}"
+        what = "search" if self.role == "tune" else f"{self.replicate}{self.seed}"
+        return f"{part_of_path(self.contestant.label)}-{what}-{self.key}"
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,8 @@ def make_plan(settings: Settings) -> Plan:
     labels = [contestant.label for contestant in entered]
     if twice := [label for label in labels if labels.count(label) > 1]:
         raise UserError(f"two contestants are called '{twice[0]}'; name the variant otherwise")
-    return Plan(str(base.get("name", "run")), settings, base, tasks, entered)
+    name = checked_path("name", str(base.get("name", "run")), "runs")
+    return Plan(name, settings, base, tasks, entered)
 
 
 def _canonical(value: Any) -> Any:

@@ -9,6 +9,7 @@ from mtl_lightning.compare.planning.catalogue import WEIGHTINGS, Choice, Range, 
 from mtl_lightning.compare.planning.configs import SECTIONS
 from mtl_lightning.compare.planning.names import is_reserved
 from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.names import checked_name
 
 Converter: TypeAlias = Callable[[str, Any], Any]
 """Turns what was given for an option, whose name comes first, into its value, or raises a :class:`UserError`."""
@@ -126,6 +127,7 @@ def word(name: str, value: Any) -> str:
 
 def changes_of(name: str, changes: Any) -> dict[str, Any]:
     """Changes of a config by key; those of a whole section come one by one."""
+    checked_name("variant", name)
     if is_reserved(name):
         raise UserError(f"variant '{name}': compare calls contestants of its own so; name the variant otherwise")
     if isinstance(changes, str):

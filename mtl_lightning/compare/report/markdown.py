@@ -9,6 +9,7 @@ from mtl_lightning.compare.report.headline import headline
 from mtl_lightning.compare.report.plots import Plot
 from mtl_lightning.compare.report.tables import Cell, Table, details, overview
 from mtl_lightning.compare.statistics.summary import Summary
+from mtl_lightning.terminal import printable
 
 MOST_ROWS = 40
 
@@ -29,12 +30,12 @@ def markdown(evidence: Evidence, summary: Summary, plots: list[Plot]) -> str:
 
 
 def escape(text: str) -> str:
-    r"""Text as Markdown shows it unchanged, on one line, in a table too.
+    r"""Text as Markdown shows it unchanged, on one line, in a table too, and a terminal that shows the file.
 
     >>> escape("<b> a|b_c")
     '\\<b\\> a\\|b\\_c'
     """
-    return re.sub(r"([\\`*_\[\]<>|#~$&])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*_\[\]<>|#~$&])", r"\\\1", " ".join(printable(text).split()))
 
 
 def _plot(plot: Plot) -> str:

@@ -14,6 +14,9 @@ COLUMNS = [
     *(*MEASURES, "settings", "message", "folder"),
 ]
 
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+"""How texts begin that spreadsheets calculate."""
+
 
 def results(evidence: Evidence) -> pd.DataFrame:
     """One row for each score, and one for each run that has none.
@@ -62,10 +65,20 @@ def _ordered(table: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
     return table.sort_values(keys, key=position, kind="stable", ignore_index=True)
 
 
+def _no_formula(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULAS) else text
+
+
 def write_results(evidence: Evidence, folder: Path) -> list[Path]:
-    """Writes ``results.csv`` (UTF-8, as many digits as it takes to read the same numbers) and ``results.parquet``."""
+    """Writes ``results.csv`` (UTF-8, as many digits as it takes to read the same numbers) and ``results.parquet``.
+
+    A text that a spreadsheet would take for a formula has an apostrophe before it in ``results.csv``, as OWASP advises
+    ("CSV Injection"); in ``results.parquet`` it is as it was.
+    """
     table = results(evidence)
     csv, parquet = folder / "results.csv", folder / "results.parquet"
-    table.to_csv(csv, index=False, lineterminator="\n", encoding="utf-8")
+    texts = table.select_dtypes("string").columns
+    safe = table.assign(**{name: table[name].map(_no_formula, na_action="ignore") for name in texts})
+    safe.to_csv(csv, index=False, lineterminator="\n", encoding="utf-8")
     table.to_parquet(parquet, index=False)
     return [csv, parquet]

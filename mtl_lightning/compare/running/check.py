@@ -1,7 +1,6 @@
 """Finds mistakes in the configs before anything is run."""
 
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from io import StringIO
@@ -16,6 +15,7 @@ from mtl_lightning.compare.planning.plan import Plan
 from mtl_lightning.compare.running.store import Store
 from mtl_lightning.errors import UserError
 from mtl_lightning.stopping import Interrupted
+from mtl_lightning.terminal import say
 from mtl_lightning.writing import temporary_folder, write_whole
 
 _PLACE = re.compile(r"^\S+, line \d+: ")  # in a file that the user did not write
@@ -124,5 +124,5 @@ def resolved(options: Sequence[str]) -> tuple[Any, str]:
     if code:
         lines = [line for line in errors.getvalue().splitlines() if line.startswith("error: ")]
         return None, lines[-1].removeprefix("error: ") if lines else errors.getvalue()
-    sys.stderr.write(errors.getvalue())
+    say(errors.getvalue().rstrip("\n"), error=True)
     return yaml.safe_load(printed.getvalue()), ""

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from mtl_lightning.cli.configuration.plain_yaml import dump_yaml
 from mtl_lightning.compare.planning.catalogue import WEIGHTINGS
 from mtl_lightning.compare.planning.configs import class_path, get_value, set_value
@@ -17,6 +15,7 @@ from mtl_lightning.compare.running.launchers import local_launcher, prepare_proc
 from mtl_lightning.compare.running.store import FIT, LOG, PROBED, Store, read_json
 from mtl_lightning.duration import duration
 from mtl_lightning.errors import UserError
+from mtl_lightning.terminal.console import Console
 from mtl_lightning.writing import temporary_folder, write_whole
 
 _PROBE = "mtl_lightning.compare.running.run.probe.Probe"
@@ -48,7 +47,6 @@ def show_estimate(plan: Plan, store: Store, console: Console) -> None:
     console.print(
         f"About {duration(seconds / workers)} for the {number} runs that are left, {workers} at a time "
         f"({duration(seconds)} of runs), by {basis}.",
-        highlight=False,
         soft_wrap=True,
     )
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
@@ -13,6 +12,7 @@ from mtl_lightning.compare.planning.plan import Plan, Run
 from mtl_lightning.compare.running.agenda import Agenda
 from mtl_lightning.compare.running.store import KEPT, Store
 from mtl_lightning.duration import duration
+from mtl_lightning.terminal.console import Console
 
 _SECONDS_BETWEEN = 2.0
 """The runs need the processor more than the table does."""
@@ -52,7 +52,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Prints a line."""
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(text, soft_wrap=True)
 
     def tell(self, run: Run, result: Mapping[str, Any]) -> None:
         """Counts a run that has ended, and says so where there is no table; says in any case what went wrong."""

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from mtl_lightning.compare.planning.catalogue import Range
@@ -11,6 +10,7 @@ from mtl_lightning.compare.planning.folds import plan_line
 from mtl_lightning.compare.planning.plan import Plan
 from mtl_lightning.compare.planning.settings import Settings
 from mtl_lightning.compare.running.store import Store
+from mtl_lightning.terminal.console import Console
 
 
 def show_plan(plan: Plan, store: Store, folder: Path, console: Console) -> None:
@@ -33,14 +33,10 @@ def show_plan(plan: Plan, store: Store, folder: Path, console: Console) -> None:
         table.add_row(contestant.label, _changes(contestant, settings), *searched, str(len(runs)), done)
     console.print(table)
     if settings.folds is not None:
-        console.print(plan_line(plan.base, settings.folds), highlight=False, soft_wrap=True)
+        console.print(plan_line(plan.base, settings.folds), soft_wrap=True)
     reported = len(plan.all_runs())
     search = f" and {plan.num_runs() - reported} of the search" if settings.tune else ""
-    console.print(
-        f"{reported} runs{search}, scored on the {settings.split} split, in {folder}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    console.print(f"{reported} runs{search}, scored on the {settings.split} split, in {folder}", soft_wrap=True)
 
 
 def _changes(contestant: Contestant, settings: Settings) -> str:

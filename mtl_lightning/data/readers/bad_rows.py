@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from datasets import Dataset
 
+from mtl_lightning.terminal import printable_json
 from mtl_lightning.writing import replacing
 
 LINE = "__line__"
@@ -80,5 +81,5 @@ def write_bad_rows(rows: Iterable[BadRow], folder: str, dataset: str, split: str
         open(unfinished, "w", encoding="utf-8", errors="backslashreplace") as file,
     ):
         for row in rows:
-            file.write(json.dumps(row._asdict(), ensure_ascii=False, default=str) + "\n")
+            file.write(printable_json(json.dumps(row._asdict(), ensure_ascii=False, default=str)) + "\n")
     return path

@@ -1,7 +1,7 @@
 """Where examples come from, and what their columns mean."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,20 @@ from mtl_lightning.data.readers.hints import hint_of_column
 from mtl_lightning.data.sources.label_maps import LabelMap, Renaming, read_label_map
 from mtl_lightning.data.streams.settings import Streaming
 from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.names import checked_name
 
 SPLITS = ("train", "val", "test")
 
 LabelMaps = Mapping[str, str | LabelMap]
 """Label map of each task, or the path of its file."""
+
+
+def check_names(datasets: Iterable[str]) -> None:
+    """Raises :class:`UserError` if there is no data set, or one whose name no log and no file should have."""
+    if not (names := list(datasets)):
+        raise UserError("data.datasets is empty; name at least one data set")
+    for name in names:
+        checked_name("data.datasets", name)
 
 
 class DataSource(ABC):

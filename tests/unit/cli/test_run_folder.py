@@ -8,8 +8,9 @@ import pytest
 import tiny
 
 from mtl_lightning.cli import loggers, run_folder
-from mtl_lightning.cli.run_folder import RUN_DIR_VARIABLE, RunFolder, checked_name
+from mtl_lightning.cli.run_folder import RUN_DIR_VARIABLE, RunFolder
 from mtl_lightning.errors import UserError
+from mtl_lightning.names import checked_path
 
 
 @pytest.fixture(autouse=True)
@@ -90,12 +91,12 @@ def test_a_file_in_the_way_is_said():
 @pytest.mark.parametrize("name", ["../x", "/tmp/x", ".", "..", "a/../../b", "", " ", "a//b", "a\nb", "a\0b", "x" * 300])
 def test_names_stay_inside_runs(name):
     with pytest.raises(UserError, match=r"^name: "):
-        checked_name(name)
+        checked_path("name", name, "runs")
 
 
 @pytest.mark.parametrize("name", ["a", "a/b", "é ü", "007", "a.b", "x" * 128, "中文"])
 def test_other_names_are_fine(name):
-    assert checked_name(name) == name
+    assert checked_path("name", name, "runs") == name
 
 
 def test_a_name_is_refused_in_one_line(folder, capsys):
