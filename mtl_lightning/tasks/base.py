@@ -75,6 +75,7 @@ class Task(nn.Module, ABC):
     Attributes:
         level: Which features the head reads: one vector an example (``pooled``) or one a position (``tokens``).
         missing: The encoded value of a missing label, ``IGNORE`` or NaN.
+        rounding: Encoded labels that differ by no more are equal but for rounding (that of float32 is known anyway).
         lower_is_better: Names of the metrics that are better when lower; the loss is one anyway.
         missing_words: What ``missing`` of the config says: tidy names that stand for a missing label.
         counted: Whether ``adapt`` takes labels as :class:`.raw_labels.Counted`, each once, some of them several times.
@@ -87,9 +88,10 @@ class Task(nn.Module, ABC):
 
     level: ClassVar[Literal["pooled", "tokens"]] = "pooled"
     missing: ClassVar[float] = IGNORE
+    rounding: float = 0.0
     lower_is_better: ClassVar[frozenset[str]] = frozenset()
     counted: ClassVar[bool] = False
-    beside_labels: ClassVar[frozenset[str]] = frozenset({"main_metric"})
+    beside_labels: ClassVar[frozenset[str]] = frozenset({"main_metric", "rounding"})
     irregular: ClassVar[str] = "labels"
 
     def __init__(self, main_metric: str, dropout: float = 0.1, missing: Missing = None) -> None:

@@ -13,7 +13,7 @@ from mtl_lightning.raw_labels import Missing, no_label
 from mtl_lightning.tasks.base import Task, fitting, full_precision, output_layer
 from mtl_lightning.tasks.number_metrics import number_metrics
 from mtl_lightning.tasks.scoring import choose
-from mtl_lightning.tasks.targets import LARGEST, Spread, to_number
+from mtl_lightning.tasks.targets import LARGEST, ROUNDING, Spread, to_number
 
 
 class Regression(Task):
@@ -53,14 +53,16 @@ class Regression(Task):
             raise UserError(f"`std` must be positive, found {std}")
         if mean is not None and not math.isfinite(mean):
             raise UserError(f"`mean` must be a number, found {mean}")
-        self.mean = mean
-        self.std = std
+        self._take(mean, std)
 
     def adapt(self, values: Iterable[Any]) -> None:
         spread = Spread.of(value for value in values if not self.is_missing(value))
-        self.mean = spread.mean if self.mean is None else self.mean
-        self.std = spread.std if self.std is None else self.std
+        self._take(spread.mean if self.mean is None else self.mean, spread.std if self.std is None else self.std)
         self._remarks = [*spread.notes, *self.unmet()]
+
+    def _take(self, mean: float | None, std: float | None) -> None:
+        self.mean, self.std = mean, std
+        self.rounding = ROUNDING * abs(mean) / std if mean is not None and std is not None else 0.0
 
     def adapted(self) -> dict[str, Any]:
         return {} if self.mean is None or self.std is None else {"mean": self.mean, "std": self.std}

@@ -11,6 +11,9 @@ from mtl_lightning.errors import UserError, shown
 LARGEST = 1e36
 """Errors of targets up to this size still fit into a float32 with room to spare."""
 
+ROUNDING = 8 * float(np.finfo(np.float64).eps)
+"""Numbers are equal but for rounding if they differ by no more than this part of their size."""
+
 _EXACT = 2**53
 _SENTINELS = (-99.0, -999.0, -9999.0, -99999.0, 999.0, 9999.0, 99999.0)
 
@@ -40,7 +43,7 @@ class Spread(NamedTuple):
         if len(numbers) == 0:
             raise UserError("has no label in the training split")
         mean, std = float(numbers.mean()), float(numbers.std())
-        constant = std <= 8 * np.finfo(np.float64).eps * float(np.abs(numbers).max())
+        constant = std <= ROUNDING * float(np.abs(numbers).max())
         notes = [_rounded(rounded)] if rounded else []
         if constant:
             mean = float(np.median(numbers))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
 from mtl_lightning.tasks import Task
+from mtl_lightning.tasks.correlation import is_constant
 from mtl_lightning.training.empty_states import give_types
 from mtl_lightning.training.extents import Extents
 from mtl_lightning.training.undefined import Undefined
@@ -30,7 +31,7 @@ class Results:
         average: Unweighted mean of the tasks' main metrics; one that is better when lower counts negative, one that is
             not defined on these examples does not count.
         reports: By task and label, ``precision``, ``recall``, ``f1`` and ``support``.
-        constant: The tasks whose targets are all equal.
+        constant: The tasks whose targets are all equal, but for rounding.
         scores: What the average is taken of.
     """
 
@@ -115,10 +116,12 @@ class Evaluation(nn.Module):
                 results.reports[name] = {
                     label: {score: float(v) for score, v in row.items()} for label, row in report.items()
                 }
-        for name, low, high in zip(self.names, *_synchronised(self.extents).tolist(), strict=True):
-            if low == high:
+        low, high = _synchronised(self.extents)
+        constant = is_constant(low, high, low.new_tensor([tasks[name].rounding for name in self.names]))
+        for name, value, is_one in zip(self.names, low.tolist(), constant.tolist(), strict=True):
+            if is_one:
                 results.constant.add(name)
-                undefined = results.metrics[name].keys() & set(tasks[name].undefined(low))
+                undefined = results.metrics[name].keys() & set(tasks[name].undefined(value))
                 results.metrics[name].update(dict.fromkeys(undefined, math.nan))
         means, counts = _synchronised(self.joint)
         joint = zip(self.datasets, means.tolist(), counts.tolist(), strict=True)

@@ -124,3 +124,59 @@ def test_extents_start_anew() -> None:
     extents.reset()
     extents.update(0, torch.tensor([[5, 5], [5, IGNORE]]), IGNORE)
     assert extents.compute().tolist() == [[5.0], [5.0]]
+
+
+EVERY = ["pearson", "spearman", "ccc", "r2", "explained_variance", "rmse", "mse", "mae"]
+
+
+def regressed(training: list[float], raw: list[float], predicted: list[float]) -> Results:
+    """All metrics of a regression, in the way that targets take from a file."""
+    task = Regression(metrics=EVERY)
+    task.adapt(training)
+    task.build(2)
+    evaluation = Evaluation({"number": task})
+    targets = torch.tensor([task.encode(value) for value in raw])
+    evaluation.update(
+        "d", {"number": task}, {"number": torch.tensor(predicted)[:, None]}, {"number": targets}, {"number": len(raw)}
+    )
+    return evaluation.compute({"number": task})
+
+
+@pytest.mark.parametrize("value", [0.1, 3.0, -1e9 / 3, 1e-20, 1e30, 0.0])
+@pytest.mark.parametrize("training", ["constant", "spread"])
+def test_constant_up_to_rounding_is_constant_in_every_metric(value: float, training: str) -> None:
+    near = [value, math.nextafter(value, math.inf), math.nextafter(value, -math.inf)] if value else [0.0, -0.0, 0.0]
+    seen = near if training == "constant" else [value - abs(value), value + abs(value) + 1e-30]
+    results = regressed(seen, near, [0.1, 0.2, 0.4])
+    found = results.metrics["number"]
+    assert results.constant == {"number"}
+    assert [name for name in EVERY if math.isnan(found[name])] == EVERY[:5]
+    assert results.scores == []
+
+
+@pytest.mark.parametrize(
+    ("training", "raw"),
+    [
+        ([1e9, 1e9 + 1e-3, 1e9 - 1e-3], [1e9, 1e9 + 1e-3, 1e9 - 1e-3]),
+        ([1e9 - 1, 1e9 + 1, 1e9], [1e9 + 1e-5, 1e9, 1e9 + 3e-5]),
+        ([1e-30, 2e-30, 4e-30], [1e-30, 3e-30, 4e-30]),
+        ([0.1, 0.1 + 1e-13, 0.1 - 1e-13], [0.1, 0.1 + 1e-13, 0.1 - 1e-13]),
+    ],
+    ids=["noise-at-1e9", "split-with-little-noise", "tiny", "thousands-of-roundings"],
+)
+def test_little_noise_far_from_zero_is_not_constant(training: list[float], raw: list[float]) -> None:
+    results = regressed(training, raw, [0.1, 0.2, 0.4])
+    assert results.constant == set()
+    assert not any(math.isnan(results.metrics["number"][name]) for name in EVERY)
+
+
+def test_predictions_that_differ_by_rounding_correlate_with_nothing() -> None:
+    results = regressed([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [0.1, 0.1 + 1e-8, 0.1 + 2e-8])
+    assert math.isnan(results.metrics["number"]["pearson"])
+    assert results.constant == set()
+
+
+def test_a_task_without_labels_is_not_constant() -> None:
+    assert regressed([1.0, 2.0], [1.0], [0.1]).constant == {"number"}
+    _, results = evaluated(kind=[0, 1, 0])
+    assert results.constant == set()
