@@ -41,11 +41,10 @@ class Contract:
         if self._weighting.needs_validation and not self.validated and not first and is_first():
             _LOG.warning(f"{self._name} has no effect yet, as it has seen no {_VALIDATION}.")
 
-    def start_step(self, setup: Setup, epoch: int | None) -> None:
+    def start_step(self, epoch: int | None) -> None:
         """Called when an optimizer step begins.
 
         Args:
-            setup: What is trained.
             epoch: The one that was started, if any.
 
         Raises:
@@ -62,7 +61,7 @@ class Contract:
             raise UserError(
                 f"{self._name} learns from {needed}: call `executor.start_epoch(epoch)` when an epoch starts"
             )
-        if self._before is not None and self._before.model_changed(setup):
+        if self._before is not None and self._before.model_changed():
             before, self._before = self._before, None
             self._untrained = not before.weighting_changed()
             if self._untrained:
@@ -116,14 +115,16 @@ class Values:
     """
 
     def __init__(self, setup: Setup) -> None:
-        self._versions = _versions(setup)
-        smallest = min(_model(setup), key=nn.Parameter.numel, default=None)
-        self._copy = None if smallest is None else _Copy(smallest)
+        model = list(chain(setup.shared, *setup.own.values()))
+        smallest = min(model, key=nn.Parameter.numel, default=None)
+        self._copies = [] if smallest is None else [_Copy(smallest)]
+        self._versions = [(parameter, parameter._version) for parameter in model]
         self._weighting = [_Copy(p) for p in setup.weighting.parameters() if p.grad is not None]
 
-    def model_changed(self, setup: Setup) -> bool:
+    def model_changed(self) -> bool:
         """Whether an optimizer has changed the model since."""
-        return self._versions != _versions(setup) or (self._copy is not None and self._copy.changed())
+        by_version = any(parameter._version != version for parameter, version in self._versions)
+        return by_version or any(copy.changed() for copy in self._copies)
 
     def weighting_changed(self) -> bool:
         """Whether one has changed a parameter of the weighting that has a gradient, if there is one."""
@@ -136,11 +137,3 @@ class _Copy:
 
     def changed(self) -> bool:
         return self._parameter._version != self._version or not torch.equal(self._parameter, self._value)
-
-
-def _model(setup: Setup) -> chain[nn.Parameter]:
-    return chain(setup.shared, *setup.own.values())
-
-
-def _versions(setup: Setup) -> list[int]:
-    return [parameter._version for parameter in _model(setup)]

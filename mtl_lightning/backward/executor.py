@@ -272,7 +272,7 @@ class Executor(Loop):
     def _window(self) -> Window:
         if self._open is None:
             self._follow()
-            self._contract.start_step(self.setup, self.means.epoch)
+            self._contract.start_step(self.means.epoch)
             self._open = Window(self._kept.new_pass(self.setup, self._rows, self._step))
         return self._open
 

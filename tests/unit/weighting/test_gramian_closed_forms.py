@@ -455,6 +455,18 @@ def test_gradnorm_leaves_absent_tasks_alone() -> None:
     assert weighting.weights[0] > 1
 
 
+def test_gradnorm_keeps_the_sum_of_the_weights_of_tasks_that_are_present() -> None:
+    """Once weights differ, that is neither the number of these tasks nor the sum of all weights."""
+    weighting, two = GradNorm(["a", "b", "c"], learning_rate=0.1), torch.tensor([0, 2])
+    for _ in range(3):
+        weights_of(weighting, torch.tensor([1.0, 4.0, 9.0]).double().diag())
+    before = weighting.weights[two].sum().clone()
+    assert abs(before - 2) > 0.1
+    for _ in range(3):
+        weighting(torch.tensor([9.0, 1.0]).double().diag(), torch.ones(2).double(), two)
+    torch.testing.assert_close(weighting.weights[two].sum(), before)
+
+
 def test_gradnorm_refuses_negative_losses() -> None:
     with pytest.raises(UserError, match=r"GradNorm needs losses of at least 0, found -0.5 \(task1\)"):
         weights_of(GradNorm, random_jacobian(2), [1.0, -0.5])
