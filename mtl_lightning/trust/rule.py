@@ -31,16 +31,17 @@ def refusal_of(found: Any, hint: Any, arguments: bool, strictly: bool) -> str | 
     kind = found if inspect.isclass(found) else type(found)
     if _is_one_of(kind, kinds) and (inspect.isclass(found) or not is_callable_hint(hint)):
         return None
-    what = f"it is no {_said(kinds)}" if kinds else "no class is known that belongs there"
+    built = [kind for kind in kinds if kind.__module__ != "builtins"]
+    what = f"it is no {_said(built)}" if built else "no class is known that belongs there"
     if strictly:
         return what
     if not is_callable_hint(hint):
         made = not inspect.isclass(found) and callable(found)
-        return None if made and _gives(_returned(found), wanted) else what + _hint(found, kinds)
+        return None if made and _gives(_returned(found), wanted) else what + _hint(found, built)
     given = _result_of_call(found) if arguments else found
     if given is not None and _gives(_returned(given), wanted):
         return None
-    return what + _hint(found, kinds) if kinds else f"it is not annotated to return {_name(wanted)}"
+    return what + _hint(found, built) if built else f"it is not annotated to return {_name(wanted)}"
 
 
 def _result_of_call(found: Any) -> Any:
@@ -109,4 +110,7 @@ def _said(kinds: list[type]) -> str:
 
 
 def _name(wanted: Any) -> str:
-    return "anything (`-> None`, say)" if wanted in (None, Any) else getattr(wanted, "__name__", str(wanted))
+    if wanted in (None, Any):
+        return "anything (`-> None`, say)"
+    name = getattr(wanted, "__name__", str(wanted))
+    return f"{name} (`-> {name}`)"
