@@ -15,6 +15,7 @@ from mtl_lightning.data.readers.columns import Inputs, pairs_of
 from mtl_lightning.data.readers.tables import decoded, exact
 from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.stopping import followed
 from mtl_lightning.version import __version__
 
 _ROW = "__row__"
@@ -85,20 +86,21 @@ class Encoding:
             ],
         ]
         (raw, json_columns), fingerprint = exact(table), Hasher.hash(signature)
-        encoded = made_once(
-            fingerprint,
-            lambda path: raw.map(
-                self._encode,
-                batched=True,
-                with_indices=True,
-                remove_columns=raw.column_names,
-                fn_kwargs={"json_columns": json_columns, "split": split, "labelled": labelled},
-                cache_file_name=str(path),
-                num_proc=num_encoders(len(raw)),
-                new_fingerprint=fingerprint,
-                desc=f"encode {self.name}/{split}",
-            ),
-        )
+        with followed():
+            encoded = made_once(
+                fingerprint,
+                lambda path: raw.map(
+                    self._encode,
+                    batched=True,
+                    with_indices=True,
+                    remove_columns=raw.column_names,
+                    fn_kwargs={"json_columns": json_columns, "split": split, "labelled": labelled},
+                    cache_file_name=str(path),
+                    num_proc=num_encoders(len(raw)),
+                    new_fingerprint=fingerprint,
+                    desc=f"encode {self.name}/{split}",
+                ),
+            )
         if labelled and len(encoded) == 0:
             bad = next(self.skipped(table, encoded, split, labelled))
             raise UserError(

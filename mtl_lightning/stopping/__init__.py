@@ -1,6 +1,6 @@
 """How a process is asked to stop, and what it does when another one ends. Nothing heavy: the light front needs it."""
 
-from mtl_lightning.stopping.children import as_worker, follow_parent, held_back, released
+from mtl_lightning.stopping.children import as_worker, follow_parent, followed, held_back, released
 from mtl_lightning.stopping.deaths import ProcessDiedError, death, of_what
 from mtl_lightning.stopping.signals import NUMBERS, SIGNALS, Interrupted, Signals, name_of
 
@@ -13,6 +13,7 @@ __all__ = [
     "as_worker",
     "death",
     "follow_parent",
+    "followed",
     "held_back",
     "name_of",
     "of_what",

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from multiprocessing import connection, parent_process
 from typing import Any
 
@@ -63,6 +64,47 @@ def follow_parent(ended: Callable[[], Any]) -> None:
         ended()
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def followed() -> Iterator[None]:
+    """Lets all processes that this one forks within end with it, also if it is killed; those of libraries too.
+
+    They read from a pipe that is never written to: it closes when this process is gone. Nothing happens where
+    processes are not forked.
+    """
+    _follow_forks()
+    pipe = os.pipe()
+    _PIPES.append(pipe)
+    try:
+        yield
+    finally:
+        _PIPES.remove(pipe)
+        for end in pipe:
+            os.close(end)
+
+
+_PIPES: list[tuple[int, int]] = []
+
+
+@cache
+def _follow_forks() -> None:
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_follow_pipes)
+
+
+def _follow_pipes() -> None:
+    """In a process that was forked: another one that it forks has not the end that is closed here."""
+    pipes = _PIPES.copy()
+    _PIPES.clear()
+    for reads, writes in pipes:
+        os.close(writes)
+        threading.Thread(target=_end_when_closed, args=(reads,), daemon=True).start()
+
+
+def _end_when_closed(reads: int) -> None:
+    os.read(reads, 1)
+    os._exit(1)
 
 
 def _wait_for_parents_sigterm(parent: int) -> None:

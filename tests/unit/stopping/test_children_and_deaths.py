@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import select
 import signal
 import subprocess
 import threading
@@ -12,7 +13,16 @@ import pytest
 from patience import PATIENCE, until
 
 from mtl_lightning.cli.launcher import Launcher
-from mtl_lightning.stopping import NUMBERS, Interrupted, ProcessDiedError, as_worker, death, held_back, of_what
+from mtl_lightning.stopping import (
+    NUMBERS,
+    Interrupted,
+    ProcessDiedError,
+    as_worker,
+    death,
+    followed,
+    held_back,
+    of_what,
+)
 
 FORK: Any = multiprocessing.get_context("fork")
 
@@ -149,3 +159,33 @@ def test_one_that_hangs_because_another_died_is_ended(monkeypatch, capfd):
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
     assert "of this run" in capfd.readouterr().err
+
+
+def test_processes_that_are_forked_end_with_the_one_that_is_killed() -> None:
+    """Also those that a library forks, which run none of our code, and those that have brothers."""
+    reads, writes = os.pipe()
+    parent = FORK.Process(target=_fork_two, args=(writes,), daemon=True)
+    parent.start()
+    assert [os.read(reads, 1), os.read(reads, 1)] == [b"x", b"x"]
+    os.close(writes)
+    parent.kill()
+    assert select.select([reads], [], [], PATIENCE)[0] and os.read(reads, 1) == b""  # nobody holds the other end
+    parent.join()
+    os.close(reads)
+
+
+def _fork_two(writes: int) -> None:
+    with followed():
+        for _ in range(2):
+            if os.fork() == 0:
+                os.write(writes, b"x")
+                signal.pause()
+        signal.pause()
+
+
+def test_a_process_outlives_those_that_it_forks() -> None:
+    with followed():
+        process = FORK.Process(target=abs, args=(1,))
+        process.start()
+        process.join()
+    assert process.exitcode == 0
