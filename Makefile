@@ -28,6 +28,9 @@ lowest:  ## all tests on the oldest releases that pyproject.toml allows, in an e
 	build/lowest/bin/uv pip install --python build/lowest/bin/python --resolution lowest-direct $(WHEELS) -e '.[dev]'
 	build/lowest/bin/python -m pytest -W default::DeprecationWarning  # old releases use what newer ones deprecate
 
+kills:  ## kill 100 runs at random moments, resume them, and compare
+	$(PYTHON) -m pytest -n 0 tests/integration/test_kills.py --kills 100
+
 rooms:  ## the package's rooms, the imports between them, and circles
 	$(PYTHON) -m tests.rooms
 
@@ -37,4 +40,4 @@ benchmark:  ## speed and memory: a table, and build/benchmark.json
 docs:  ## the reference of the public interfaces, in build/docs
 	$(PYTHON) -m pdoc --docformat google --output-directory build/docs $(addprefix mtl_lightning.,$(PUBLIC))
 
-.PHONY: help setup format check test lowest rooms benchmark docs
+.PHONY: help setup format check test kills lowest rooms benchmark docs

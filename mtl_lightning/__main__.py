@@ -132,8 +132,8 @@ def _run(arguments: list[str]) -> int:
     elif command == "--version":
         say(f"mtl-lightning {__version__}")
     elif command == "compare":
-        from mtl_lightning.compare.command import run as compare
-
+        with SIGNALS.nothing_to_lose():
+            from mtl_lightning.compare.command import run as compare
         _find_own_classes()
         return compare(arguments[1:])
     elif command not in _OPTIONS:
@@ -145,8 +145,8 @@ def _run(arguments: list[str]) -> int:
     elif {"--help", "-h"} & set(arguments):
         say(command_help(command))
     else:
-        from mtl_lightning.cli.command import run
-
+        with SIGNALS.nothing_to_lose():
+            from mtl_lightning.cli.command import run
         _find_own_classes()
         return run(arguments)
     return 0

@@ -37,6 +37,10 @@ def users_folder(tmp_path_factory):
         yield
 
 
+def pytest_addoption(parser):
+    parser.addoption("--kills", type=int, default=0, help="so many random kills beside those of test_kills.py")
+
+
 def pytest_configure():
     try:
         real_data.folder()

@@ -40,7 +40,7 @@ class Moment:
         """Takes note that a phase begins."""
         self.begun.append((phase, self.calls))
         occurrence = sum(begun == phase for begun, _ in self.begun)
-        if "measure" in self.wanted or (phase, occurrence) == (self.wanted["phase"], self.wanted["occurrence"]):
+        if "measure" in self.wanted or (phase, occurrence) == (self.wanted.get("phase"), self.wanted.get("occurrence")):
             sys.setprofile(self.count)
 
     def count(self, frame: Any, event: str, argument: Any) -> None:
@@ -98,8 +98,8 @@ def watch(moment: Moment, phase: str, place: str) -> None:
 def main() -> int:
     """Runs the command."""
     wanted = json.loads(os.environ["DYING"])
-    if int(os.environ.get("LOCAL_RANK", "0")) == wanted.get("rank", 0):
-        moment = Moment(wanted)
+    moment = Moment(wanted)
+    if concerned := int(os.environ.get("LOCAL_RANK", "0")) == wanted.get("rank", 0):
         if wanted.get("phase") != "start-up":
             for phase, place in PHASES.items():
                 watch(moment, phase, place)
@@ -108,12 +108,12 @@ def main() -> int:
 
     status = command(sys.argv[1:])
     sys.setprofile(None)
-    if "measure" in wanted:
+    if concerned and "measure" in wanted:
         Path(wanted["measure"]).write_text(json.dumps(moment.lengths()))
     return status
 
 
 if __name__ == "__main__":
-    if "LOCAL_RANK" not in os.environ:
+    if "MASTER_PORT" not in os.environ or "RANK" in os.environ:  # no process that Lightning starts for another one
         os.setpgid(0, 0)
     sys.exit(main())

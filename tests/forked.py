@@ -45,6 +45,12 @@ class Forked:
         self._process: Any = processes().Process(target=_main, args=given)
         self._process.start()
 
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        number: int = self._process.pid
+        return number
+
     def is_running(self) -> bool:
         """Whether it has not ended yet."""
         running: bool = self._process.is_alive()

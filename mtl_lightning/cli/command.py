@@ -67,9 +67,9 @@ def run(arguments: Sequence[str]) -> int:
 
 def _failed(error: Exception, found: Given, ending: Ending) -> int | None:
     """Says in one line what an error means; returns the exit status, or null where that is not known."""
+    if SIGNALS.raised or (SIGNALS.received and death(error)):  # the others have stopped, too
+        return ending.of_stop(Interrupted(128 + SIGNALS.received))
     if died := death(error):
-        if SIGNALS.received:  # so were the others
-            return ending.of_stop(Interrupted(128 + SIGNALS.received))
         ending.of_error(error, died)
         return 1
     if line := one_line(error, found):

@@ -14,13 +14,18 @@ class Ending:
     """Says what became of the work of a command, and how to resume it.
 
     Attributes:
-        folder: Of the run that is trained, once it is known.
         first: Whether this is the first process of a run, which speaks for all.
     """
 
     def __init__(self) -> None:
-        self.folder: Path | None = None
+        self._last: Path | None = None
+        self._before: int | None = None
         self.first = not any(int(os.environ.get(key, "0")) for key in RANKS)
+
+    def run_in(self, folder: Path) -> None:
+        """Takes note of the folder of the run that is trained."""
+        self._last = folder / "checkpoints" / "last.ckpt"
+        self._before = _changed(self._last)
 
     def of_stop(self, stopped: Interrupted) -> int:
         """Of a command that was asked to stop; returns the exit status."""
@@ -31,12 +36,22 @@ class Ending:
 
     def of_error(self, error: Exception, line: str) -> None:
         """Of a mistake in the input, or a process that died."""
-        say("; ".join([f"error: {line}", *_notes(error), *self.hints()]), error=True)
+        trained = self._last is not None and _changed(self._last) != self._before
+        say("; ".join([f"error: {line}", *_notes(error), *(self.hints() if trained else ())]), error=True)
 
     def hints(self) -> list[str]:
         """How to resume, if there is something to resume."""
-        last = None if self.folder is None else self.folder / "checkpoints" / "last.ckpt"
-        return [f"resume with --ckpt_path {quoted_path(last)}"] if last is not None and last.exists() else []
+        if self._last is None or not self._last.exists():
+            return []
+        return [f"resume with --ckpt_path {quoted_path(self._last)}"]
+
+
+def _changed(path: Path) -> int | None:
+    """When a file was changed; null: there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def _notes(error: BaseException) -> list[str]:

@@ -159,7 +159,9 @@ class CLI(LightningCLI):
         name = checked_path("name", config["name"], "runs")
         folder = RunFolder(name, config["trainer"]["default_root_dir"], config["ckpt_path"])
         self._stack.callback(folder.release)
-        self.run_dir = self._ending.folder = folder.path
+        folder.take_checkpoints(config["checkpoint"]["dirpath"])
+        self.run_dir = folder.path
+        self._ending.run_in(folder.path)
         if not config.get("ckpt_path") and any(self.run_dir.glob("checkpoints/*.ckpt")):
             raise UserError(
                 f"trainer.default_root_dir: {self.run_dir} holds the checkpoints of a run; name another folder, or "

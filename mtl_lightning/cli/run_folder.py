@@ -6,13 +6,11 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
+from mtl_lightning.cli.folder_lock import FolderLock
 from mtl_lightning.errors import UserError
 
 RUN_DIR_VARIABLE = "MTL_LIGHTNING_RUN_DIR"
 
-_LOCK = ".running"
 RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
 
 
@@ -36,7 +34,7 @@ class RunFolder:
         Raises:
             UserError: If another run is writing there, or no folder can be made there.
         """
-        self._lock: FileLock | None = None
+        self._locks: list[FolderLock] = []
         self._new: list[Path] = []
         if "LOCAL_RANK" in os.environ and RUN_DIR_VARIABLE in os.environ:
             self.path = Path(os.environ[RUN_DIR_VARIABLE])
@@ -45,18 +43,33 @@ class RunFolder:
         try:
             self.path = self._chosen(Path("runs", name), given, checkpoint, first)
             if first:
-                self._claim(named=given is not None)
+                self._take(self.path, "trainer.default_root_dir: " if given is not None else "")
         except OSError as error:
             where = f"trainer.default_root_dir: {given}" if given else f"runs/{name}"
             raise UserError(f"{where}: no folder can be made there: {error.strerror}") from error
         os.environ[RUN_DIR_VARIABLE] = str(self.path)
 
+    def take_checkpoints(self, given: str | None) -> None:
+        """Takes the folder of the checkpoints too, where that is elsewhere.
+
+        Args:
+            given: Folder, if the user names one.
+
+        Raises:
+            UserError: If another run is writing there.
+        """
+        if given is None or "://" in given or not self._locks:
+            return
+        folder = Path(given).parent if Path(given).name == "checkpoints" else Path(given)  # that of a run holds both
+        if folder.resolve() != self.path.resolve():
+            with suppress(OSError):  # which is said when it is made
+                self._take(folder, "checkpoint.dirpath: ")
+
     def release(self) -> None:
         """Gives the folder back; one that was made for a run that never began is removed."""
-        if self._lock is None:
-            return
-        (self.path / _LOCK).unlink(missing_ok=True)  # first: whoever comes now makes a lock of its own
-        self._lock.release()
+        for lock in self._locks:
+            lock.release()
+        self._locks = []
         with suppress(OSError):  # there is something in it
             for folder in reversed(self._new):
                 folder.rmdir()
@@ -83,16 +96,9 @@ class RunFolder:
     def _make(self, path: Path) -> None:
         missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(parents=True)
-        self._new = missing[::-1]
+        self._new += missing[::-1]
 
-    def _claim(self, named: bool) -> None:
+    def _take(self, folder: Path, key: str) -> None:
         with suppress(FileExistsError):
-            self._make(self.path)
-        lock = FileLock(self.path / _LOCK, timeout=0)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            key = "trainer.default_root_dir: " if named else ""
-            hint = "wait for its end, or name another folder"
-            raise UserError(f"{key}another run is writing to {self.path}; {hint}") from error
-        self._lock = lock
+            self._make(folder)
+        self._locks.append(FolderLock(folder, key))

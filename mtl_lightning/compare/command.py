@@ -11,7 +11,7 @@ from mtl_lightning.compare.planning.settings import HELP
 from mtl_lightning.compare.running.show import show_plan
 from mtl_lightning.compare.running.store import Store
 from mtl_lightning.errors import UserError
-from mtl_lightning.stopping import Interrupted, name_of
+from mtl_lightning.stopping import SIGNALS, Interrupted, name_of
 from mtl_lightning.terminal import say
 from mtl_lightning.terminal.console import Console
 from mtl_lightning.terminal.logs import guard_terminal
@@ -65,6 +65,7 @@ def _compare(plan: Plan) -> int:
 
         show_estimate(plan, store, console)
         return 0
-    from mtl_lightning.compare.finish import run_and_report
+    with SIGNALS.nothing_to_lose():
+        from mtl_lightning.compare.finish import run_and_report
 
     return run_and_report(plan, store, folder, console)

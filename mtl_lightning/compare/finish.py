@@ -44,6 +44,9 @@ def run_and_report(plan: Plan, store: Store, folder: Path, console: Console) -> 
         stopped = conduct(agenda, store, runner, Progress(plan, store, console))
         workers = runner.workers if isinstance(runner, LocalLauncher) else 0
         reported = _report(plan, collect(plan, store, agenda, workers), folder, console)
+        failed = 0 if stopped else sum(not store.is_done(run) for run in agenda.known())
+    if failed:
+        _say(console, f"Of {len(agenda.known())} runs {failed} failed; the same command tries them again.")
     if reported and stopped:
         _say(console, "It is not complete; the same command resumes it.")
     return stopped or (0 if reported else 1)

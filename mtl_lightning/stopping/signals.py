@@ -47,13 +47,16 @@ class Signals:
 
     Attributes:
         received: Number of the first signal that came, 0 for none.
+        raised: Whether :class:`Interrupted` was raised for it. Another error after that is a consequence.
     """
 
     def __init__(self) -> None:
         self.received = 0
+        self.raised = False
         self._since = 0.0
         self._process = 0
         self._deferred: list[str] = []
+        self._nothing_to_lose = False
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -62,14 +65,14 @@ class Signals:
         if self._process == os.getpid() or threading.current_thread() is not threading.main_thread():
             yield
             return
-        self.received, self._process = 0, os.getpid()
+        self.received, self.raised, self._process = 0, False, os.getpid()
         taken = {number: before for number, before in mine.items() if _may_be_taken(number, before)}
         for number in taken:
             signal.signal(number, self._handle)
         try:
             yield
         finally:
-            self.received = self._process = 0
+            self.received, self.raised, self._process = 0, False, 0
             for number, before in taken.items():
                 signal.signal(number, before)
 
@@ -89,6 +92,15 @@ class Signals:
         if self.received and not before and not self._deferred:
             raise Interrupted(128 + self.received, said=True)
 
+    @contextmanager
+    def nothing_to_lose(self) -> Iterator[None]:
+        """Ends the process on the spot, within: modules that are half imported may catch anything, and break later."""
+        self._nothing_to_lose = True
+        try:
+            yield
+        finally:
+            self._nothing_to_lose = False
+
     def check(self) -> None:
         """Raises :class:`Interrupted` if a signal has come, which some library may have caught."""
         if self.received and not self._deferred:
@@ -105,7 +117,11 @@ class Signals:
         self._since = time.monotonic()
         if number == getattr(signal, "SIGHUP", None):
             _leave_lost_terminal()
+        if self._nothing_to_lose:
+            os.write(2, f"Stopped by {name_of(number)}\n".encode())
+            os._exit(128 + number)
         if not self._deferred or not first:
+            self.raised = True
             raise Interrupted(128 + self.received)
         with suppress(OSError, RuntimeError):  # somebody is printing just now
             say(f"\n{self._deferred[-1]}; Ctrl-C {_again(number)}to stop at once.", error=True)

@@ -1,6 +1,8 @@
 """Each run has a folder of its own, inside `runs`, whoever else starts at the same moment."""
 
+import errno
 import os
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -66,6 +68,47 @@ def test_two_runs_do_not_write_to_one_folder():
         RunFolder("a", None, "mine/checkpoints/last.ckpt")
     first.release()
     RunFolder("a", None, "mine/checkpoints/last.ckpt").release()
+
+
+def test_two_runs_do_not_write_their_checkpoints_to_one_folder(folder):
+    first, second, third = RunFolder("a", "one", None), RunFolder("a", "two", None), RunFolder("a", "three", None)
+    first.take_checkpoints(None)
+    first.take_checkpoints("shared")
+    first.take_checkpoints("one/checkpoints")
+    for other in ("shared", "one/checkpoints", str(folder / "shared")):
+        with pytest.raises(UserError, match=r"^checkpoint.dirpath: another run is writing to .*; wait for its end, or"):
+            second.take_checkpoints(other)
+    first.release()
+    second.take_checkpoints("shared")
+    third.take_checkpoints("s3://bucket/checkpoints")
+    for run in (second, third):
+        run.release()
+    assert not list(folder.rglob("*"))
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP], ids=errno.errorcode.get)
+@pytest.mark.filterwarnings("ignore:flock not supported")
+def test_where_a_file_system_keeps_no_locks_the_file_is_one(folder, monkeypatch, number):
+    def flock(*arguments):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    first = RunFolder("a", "mine", None)
+    with pytest.raises(
+        UserError, match=rf"if it is gone \(process {os.getpid()} on .*\), remove mine/.running(.here)?$"
+    ):
+        RunFolder("a", "mine", None)
+    first.release()
+    RunFolder("a", "mine", None).release()
+
+
+def test_a_run_that_was_killed_holds_nothing():
+    if (child := os.fork()) == 0:
+        RunFolder("a", "mine", None)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert Path("mine/.running").exists()
+    RunFolder("a", "mine", None).release()
 
 
 def test_a_run_that_never_began_leaves_nothing_behind(folder):

@@ -117,6 +117,15 @@ def test_a_forked_process_ends_as_if_nobody_listened(signals: Signals) -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
 
 
+def test_a_half_imported_module_is_left_alone(signals: Signals, capfd: pytest.CaptureFixture[str]) -> None:
+    if (child := os.fork()) == 0:
+        with suppress(BaseException), signals.listening(), signals.nothing_to_lose():
+            signal.raise_signal(signal.SIGTERM)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 128 + signal.SIGTERM
+    assert capfd.readouterr().err == "Stopped by SIGTERM\n"
+
+
 def test_a_closed_terminal_disturbs_nobody(signals: Signals) -> None:
     ours, theirs = pty.openpty()
     if (child := os.fork()) == 0:

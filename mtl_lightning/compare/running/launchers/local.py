@@ -14,7 +14,10 @@ from mtl_lightning.compare.running.launchers.base import Ended, Launcher
 from mtl_lightning.compare.running.launchers.forking import processes
 from mtl_lightning.compare.running.launchers.hardware import cores, gpus
 from mtl_lightning.compare.running.run.execute import execute
+from mtl_lightning.stopping import of_what
 
+_LOST = 255
+"""Status that ``multiprocessing`` makes up where nobody can tell it any more."""
 _GRACE = 60.0  # seconds for a run that was asked to stop to end its step and write a checkpoint
 
 
@@ -94,8 +97,8 @@ class LocalLauncher(Launcher):
             return Ended(process.run, "timeout", f"ended after the time limit of {limit:g} minutes", seconds)
         if code == 0:
             return Ended(process.run, "", "", seconds)
-        killed = f"was killed by signal {-code}" + (": out of memory?" if code == -9 else "")
-        return Ended(process.run, "failed", killed if code < 0 else f"ended with status {code}", seconds)
+        server = ": the process that starts the runs was killed" if code == _LOST else ""
+        return Ended(process.run, "failed", f"{of_what(code)}{server}", seconds)
 
     def running(self) -> list[Run]:
         return [process.run for process in self._processes]

@@ -1,0 +1,57 @@
+"""Keeps other runs out of a folder."""
+
+import errno
+from pathlib import Path
+
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
+
+from mtl_lightning.errors import UserError
+
+_NAME = ".running"
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
+"""What file systems say that keep no locks; of ``ENOSYS``, filelock takes care itself."""
+
+
+class FolderLock:
+    """A file in a folder, which one run holds.
+
+    The system gives it back when the run ends, however that is. Where a file system keeps no locks, the file itself is
+    one: it names the process and the machine, and stays if that is killed.
+
+    Args:
+        folder: That is there.
+        key: What names it, for messages.
+
+    Raises:
+        UserError: If another run holds it.
+        OSError: If there can be no such file.
+    """
+
+    def __init__(self, folder: Path, key: str = "") -> None:
+        self._file = folder / _NAME
+        try:
+            self._lock = self._acquired()
+        except Timeout as error:
+            hint = "wait for its end, or name another folder"
+            if holder := self._file.read_text("utf-8", errors="replace").split():
+                process = f" (process {holder[0]} on {holder[1]})" if len(holder) > 1 else ""
+                hint = f"{hint}; if it is gone{process}, remove {self._file}"
+            raise UserError(f"{key}another run is writing to {folder}; {hint}") from error
+
+    def release(self) -> None:
+        """Gives the folder back."""
+        self._file.unlink(missing_ok=True)  # first: whoever comes now makes a lock of its own
+        self._lock.release()
+
+    def _acquired(self) -> BaseFileLock:
+        lock: BaseFileLock = FileLock(self._file, timeout=0)
+        try:
+            lock.acquire()
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            self._file.unlink(missing_ok=True)  # which is nobody's
+            self._file = self._file.with_name(f"{_NAME}.here")
+            lock = SoftFileLock(self._file, timeout=0)
+            lock.acquire()
+        return lock
