@@ -9,6 +9,9 @@ from typing import Any
 KNOWN = ("mtl_lightning", "torch", "lightning", "transformers")
 """Packages whose classes a checkpoint of anybody may name."""
 
+_SHOWN = 120
+"""Letters of a name."""
+
 
 class Imports:
     """What a configuration may import: all of the user's own; of one that came out of a checkpoint, what is trusted.
@@ -39,7 +42,7 @@ class Imports:
     def refusal(self, path: str) -> str | None:
         """Why a name may not be imported; null: it may."""
         package = path.partition(".")[0]
-        if self._checkpoint is None or package in KNOWN or self._is_trusted(path):
+        if self._checkpoint is None or self._is_trusted(path) or (package in KNOWN and self._may_see(path)):
             return None
         if self._places is None:
             return self._said(path, "carries no signature of yours, so somebody else may have written it")
@@ -62,12 +65,21 @@ class Imports:
             return True
         return any(Path(where).is_relative_to(folder.resolve()) for where in (self._places or {}).values())
 
+    def _may_see(self, path: str) -> bool:
+        """Whether a name of a known package is a public one, or the user's own run has named it."""
+        return self._places is not None or not any(part.startswith("_") for part in path.split("."))
+
     def _is_trusted(self, path: str) -> bool:
         parts = path.split(".")
         return any(".".join(parts[:end]) in self._trusted for end in range(1, len(parts) + 1))
 
     def _said(self, path: str, why: str) -> str:
-        return f"{self._checkpoint} {why}; if you trust it: {self._option.format(path)}"
+        return f"{self._checkpoint} {why}; if you trust it: {self._option.format(cut(path))}"
+
+
+def cut(name: str) -> str:
+    """A name as messages show it."""
+    return name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…"
 
 
 def places(config: Any) -> dict[str, str]:

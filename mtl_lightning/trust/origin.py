@@ -74,7 +74,7 @@ def _plain(value: Any) -> Any:
 def _secret() -> bytes | None:
     """This user's secret, which is made where there is none; null: it cannot be."""
     file = secret_file()
-    if not file.exists():
+    if file.is_absolute() and not file.exists():
         with suppress(OSError):
             _make(file)
     return _read(file)
@@ -98,7 +98,12 @@ def _make(file: Path) -> None:
 
 
 def _read(file: Path) -> bytes | None:
-    """The secret; null: there is none, or others could have read or written it."""
+    """The secret; null: there is none, or others could have read or written it.
+
+    Without a home directory its path is relative, and somebody else may have filled the working directory.
+    """
+    if not file.is_absolute():
+        return None
     try:
         with file.open("rb") as opened:
             state = os.fstat(opened.fileno())

@@ -14,7 +14,7 @@ from typing import Any
 
 from jsonargparse import Namespace, _typehints
 
-from mtl_lightning.trust.imports import Imports, loaded
+from mtl_lightning.trust.imports import Imports, cut, loaded
 from mtl_lightning.trust.rule import is_callable_hint, refusal_of
 
 _KEYS = {"class_path", "init_args", "dict_kwargs", "__path__", "__subclasses_disabled__"}
@@ -60,7 +60,7 @@ def import_configured(path: str) -> Any:
     reason = imports.refusal(path)
     found = None if reason else _import_object(path)
     if reason := reason or imports.refusal_of_origin(path, found):
-        raise NotAllowedError(f"'{path}' may not be imported: {reason}")
+        raise NotAllowedError(f"'{cut(path)}' may not be imported: {reason}")
     return found
 
 
@@ -114,7 +114,7 @@ def _check_name(name: str, found: Any, hint: Any, arguments: bool) -> None:
             found, denied = loaded(name), error
     made_here = arguments or inspect.isclass(found) or not is_callable_hint(hint)
     if found is not None and (reason := refusal_of(found, hint, made_here, policy.is_strict(name))):
-        raise NotAllowedError(f"'{name}' may not stand here: {reason}")
+        raise NotAllowedError(f"'{cut(name)}' may not stand here: {reason}")
     if denied is not None:
         raise denied
 

@@ -66,6 +66,16 @@ def test_a_secret_that_others_can_read_counts_for_nothing():
     assert "signature" not in signed(CONTENTS)
 
 
+def test_without_a_home_directory_no_file_of_the_working_directory_is_the_secret(monkeypatch, tmp_path):
+    found = signed(CONTENTS)
+    (tmp_path / "mtl_lightning").mkdir()
+    (tmp_path / "mtl_lightning" / "secret").write_bytes(secret_file().read_bytes())
+    (tmp_path / "mtl_lightning" / "secret").chmod(0o600)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", ".")
+    assert own_places(found) is None and "signature" not in signed(CONTENTS)
+
+
 def test_where_no_secret_can_be_written_there_is_no_signature(monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "file"))
@@ -104,7 +114,16 @@ def test_a_checkpoint_of_somebody_else_imports_what_is_known_or_trusted():
     imports = Imports("x.ckpt", None, ["mine.Own", " pack "])
     for path in ("torch.optim.SGD", "mtl_lightning.tasks.Regression", "mine.Own", "mine.Own.made", "pack.deep.Own"):
         assert imports.refusal(path) is None
-    for path in ("mine.Other", "mine", "mine.Owner", "package.Own", "torchvision.X", "os.system"):
+    for path in (
+        "torch.testing._internal.common_utils.TestCase",
+        "mtl_lightning.__main__.main",
+        "mine.Other",
+        "mine",
+        "mine.Owner",
+        "package.Own",
+        "torchvision.X",
+        "os.system",
+    ):
         assert f"--trust_classes {path}" in imports.refusal(path)
 
 
