@@ -51,7 +51,6 @@ class Contract:
             UserError: If something has been left out.
         """
         if self.owes_losses:
-            self.owes_losses = False
             raise UserError(
                 f"{self._name} learns from the losses of a step's batch after it: call "
                 "`executor.finish_step(losses)` after `optimizer.step()` while `executor.needs_losses_after`"

@@ -31,6 +31,8 @@ class EpochMeans:
         """Takes the losses of a step [T]."""
         if self._sums is None:
             self._sums = losses.new_zeros(len(self._setup.weighting.tasks))
+        elif self._sums.dtype != losses.dtype or self._sums.device != losses.device:
+            self._sums = self._sums.to(losses)
         self._sums = self._sums.index_add(0, self._setup.index(tasks, losses.device), losses)
         self._counts.update(tasks)
 

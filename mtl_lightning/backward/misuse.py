@@ -129,6 +129,11 @@ def explain(error: BaseException) -> None:
             "a part of the model is checkpointed with `use_reentrant=True`, through which the tasks' gradients cannot "
             "be taken one by one; use `torch.utils.checkpoint.checkpoint(..., use_reentrant=False)`"
         ) from error
+    if "backward through the graph a second time" in text:
+        raise UserError(
+            "the graph of the losses was gone through before, in an earlier step or by another `backward()`; compute "
+            "the losses anew for each step"
+        ) from error
     if "donated" in text:
         raise UserError(
             "a part of the model was compiled to free its buffers in the first backward pass, but each task needs one; "

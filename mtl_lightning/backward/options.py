@@ -1,6 +1,10 @@
 """Which of the executor's options go together."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.weighting import GramianWeighting, JacobianWeighting, Weighting
@@ -29,9 +33,44 @@ def check_tasks(weighting: Weighting, own: Mapping[str, object]) -> None:
     Raises:
         UserError: With the task.
     """
+    if not isinstance(weighting, Weighting):
+        raise UserError(
+            f"the weighting must be made with the names of the tasks, as UPGrad(['a', 'b']), found {weighting}"
+        )
     for task in own:
         if task not in weighting.tasks:
             raise UserError(f"`own`: the weighting has no task {task!r}; {did_you_mean(str(task), weighting.tasks)}")
     for task in weighting.tasks:
         if task not in own:
             raise UserError(f"`own` lacks task '{task}'; give the parameters of its head, or [] if it has none")
+
+
+def parameters_of(name: str, given: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    """The parameters that an argument names.
+
+    Raises:
+        UserError: If it names something else, or parameters that have no gradients that can be compared.
+    """
+    found: list[Any] = list(given) if isinstance(given, Iterable) and not isinstance(given, nn.Module) else [given]
+    for parameter in found:
+        if not isinstance(parameter, Tensor):
+            kind = type(parameter).__name__
+            raise UserError(f"`{name}` must hold parameters, as `module.parameters()` returns, found {kind}")
+        if is_lazy(parameter):
+            raise UserError(f"`{name}` holds a parameter without a shape; run a batch through the model first")
+        if parameter.is_complex() and parameter.requires_grad:
+            raise UserError(
+                f"`{name}` holds a complex parameter; only real ones train: view it by `torch.view_as_real`"
+            )
+    return list(dict.fromkeys(found))
+
+
+def check_shared(shared: Collection[nn.Parameter], own: Mapping[str, Collection[nn.Parameter]]) -> None:
+    """Refuses shared parameters that hold all heads.
+
+    Raises:
+        UserError: If so.
+    """
+    heads = [set(parameters) for parameters in own.values() if parameters]
+    if len(heads) > 1 and all(head <= set(shared) for head in heads):
+        raise UserError("`shared` holds the parameters of all heads; give it those of the encoder alone")

@@ -6,6 +6,8 @@ from typing import Literal
 
 from torch import nn
 
+from mtl_lightning.backward.options import check_shared, parameters_of
+
 Shared = list[nn.Parameter]
 Own = dict[str, list[nn.Parameter]]
 Trained = tuple[Shared, Own, Shared | None]
@@ -44,7 +46,9 @@ class Candidates:
         gradient_of: Literal["shared", "features"] | Sequence[nn.Parameter],
     ) -> None:
         """Takes other parameters instead."""
-        self._own = {task: list(dict.fromkeys(parameters)) for task, parameters in own.items()}
+        self._own = {task: parameters_of(f"own['{task}']", parameters) for task, parameters in own.items()}
+        shared = parameters_of("shared", shared)
+        check_shared(shared, self._own)
         holders = Counter(parameter for head in self._own.values() for parameter in head)
         self._shared = list(dict.fromkeys([*shared, *(p for p, number in holders.items() if number > 1)]))
         self._gradient_of = gradient_of

@@ -37,6 +37,7 @@ class Rows:
         self._filled: set[str] = set()
         self._sent: set[str] = set()
         self._buffer: Tensor | None = None
+        self._made_for = _kind(parameters)
         self._sums = Sums()
 
     @property
@@ -57,6 +58,8 @@ class Rows:
 
     def start_batch(self, tasks: Sequence[str]) -> None:
         """Takes a row for each task that has none, which stays zero if no gradient is added."""
+        if not self._places and self._made_for != _kind(self.parameters):
+            self._buffer = None  # the model has moved, or changed its type
         for task in tasks:
             self._places.setdefault(task, len(self._places))
 
@@ -103,10 +106,15 @@ class Rows:
 
     def _memory(self) -> Tensor:
         if self._buffer is None:
+            self._made_for = _kind(self.parameters)
             dtype = reduce(torch.promote_types, (p.dtype for p in self.parameters), torch.float32)
             device = self.parameters[0].device if self.parameters else None
             self._buffer = torch.empty(self.num_tasks, self.num_parameters, dtype=dtype, device=device)
         return self._buffer
+
+
+def _kind(parameters: Sequence[nn.Parameter]) -> tuple[torch.device, torch.dtype] | None:
+    return (parameters[0].device, parameters[0].dtype) if parameters else None
 
 
 class FeatureProducts:
@@ -152,8 +160,9 @@ class FeatureProducts:
     def add(self, task: str, gradients: Gradients, sources: Sequence[Tensor]) -> None:
         """Keeps a task's gradients, one for each of the features, until the batch ends."""
         size = sum(source.numel() for source in sources)
-        if self._rows.shape[1] != size:
-            self._rows = sources[0].new_empty(self.num_tasks, size)
+        first = sources[0]
+        if self._rows.shape[1] != size or self._rows.dtype != first.dtype or self._rows.device != first.device:
+            self._rows = first.new_empty(self.num_tasks, size)
         flatten(gradients, sources, out=self._rows[len(self._batch)])
         self._batch.append(task)
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import pytest
 import torch
 from test_executor_options import (
+    KINDS,
     Losses,
     Model,
     Ones,
     assert_same,
-    every_kind,
     executor_of,
     made,
     right,
@@ -19,16 +19,16 @@ from test_executor_options import (
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mtl_lightning.backward import Executor
+from mtl_lightning.backward import Executor, conflicts, inspection, processes
 from mtl_lightning.backward.processes import Agreement
 from mtl_lightning.errors import UserError
-from mtl_lightning.weighting import EqualWeighting, JacobianWeighting
+from mtl_lightning.weighting import EqualWeighting, JacobianWeighting, Weighting
 
 
-@every_kind
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if kind != "gramian-kept"]
+)  # whose weights are those of the first step
 def test_layers_that_are_frozen_and_unfrozen(kind: str) -> None:
-    if kind == "gramian-kept":
-        pytest.skip("its weights are those of the first step")
     model, twin = Model(), Model()
     executor = made(model, kind)[1]
     for number, frozen in enumerate([False, True, False]):
@@ -40,6 +40,19 @@ def test_layers_that_are_frozen_and_unfrozen(kind: str) -> None:
         weights = right_weights(twin, kind, twin.batch(number))
         wanted = right(twin, twin.batch(number)[0], weights, kind)
         assert_same(model.gradients(), wanted, rtol=1e-6 if kind.startswith("loss") else 1e-9)
+
+
+@pytest.mark.parametrize("kind", ["loss", "gramian", "jacobian", "gramian-of-features"])
+def test_a_model_that_changes_its_type(kind: str) -> None:
+    model, twin = Model(dtype=torch.float32), Model(dtype=torch.float32)
+    executor = made(model, kind)[1]
+    step(executor, model.batch(0))
+    for some in (model, twin):
+        some.double().zero_grad()
+    step(executor, model.batch(1))
+    weights = right_weights(twin, kind, twin.batch(1))
+    wanted = right(twin, twin.batch(1)[0], weights, kind)
+    assert_same(model.gradients(), wanted, rtol=1e-6 if kind == "loss" else 1e-9)
 
 
 class Remembering(JacobianWeighting):
@@ -76,6 +89,17 @@ def test_the_buffers_that_a_method_makes_late_are_of_the_models_type() -> None:
     weighting = Remembering("abc")
     executor_of(Model(), weighting)
     assert weighting.newest.dtype == torch.float64
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("weighting", [EqualWeighting, Ones])
+def test_a_batch_counts_by_its_share(weighting: type[Weighting], share: float) -> None:
+    model, twin = Model(), Model()
+    executor = executor_of(model, weighting("abc"))
+    executor.add(model.batch(0)[0], dict.fromkeys("abc", share))
+    executor.backward(executor.combine().objective)
+    losses = {task: loss * share for task, loss in twin.batch(0)[0].items()}
+    assert_same(model.gradients(), right(twin, losses, dict.fromkeys("abc", 1.0)))
 
 
 # -- the epoch ---------------------------------------------------------------------------------------------------------
@@ -116,12 +140,40 @@ def test_a_loss_weighting_goes_through_a_reentrant_checkpoint() -> None:
     assert_same(model.gradients(), twin.gradients())
 
 
+def test_graphs_are_walked_through_once_in_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, walked = Model(), []
+    executor = executor_of(model, Ones("abc"))
+    monkeypatch.setattr(inspection, "check_losses", lambda *arguments: walked.append(list(arguments[1])))
+    for epoch in range(2):
+        executor.start_epoch(epoch)
+        for number, tasks in enumerate(["ab", "a", "bc", "abc"]):
+            step(executor, model.batch(number, tasks))
+    assert walked == [["a", "b"], ["b", "c"]] * 2
+
+
 def test_two_of_three_tasks_that_reach_nothing_shared_are_refused() -> None:
     model = Model()
     losses, (hidden,) = model.batch(0)
     losses = {task: model.heads[task](hidden.detach()).square().mean() for task in "ab"}
     with pytest.raises(UserError, match="losses of 'a', 'b' depend on no shared parameter"):
         executor_of(model, Ones("abc")).add(losses)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_one_of_several_processes_says_what_all_have_found(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert processes.is_first()
+    monkeypatch.setattr(processes, "num_processes", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: rank)
+    assert processes.is_first() == (rank == 0)
+
+
+def test_conflicts_of_three_tasks_and_one_without_a_gradient() -> None:
+    rows = torch.tensor([[1.0, 0.0], [0.0, 0.0], [-3.0, 0.0], [0.0, 2.0]], dtype=torch.float64)
+    found = conflicts(rows @ rows.T, "abcd")
+    assert [found[f"norm/{task}"] for task in "abcd"] == [1, 0, 3, 2]
+    assert found["cosine_mean"] == pytest.approx(-1 / 3) and found["cosine_min"] == -1
+    assert found["conflicting"] == pytest.approx(1 / 3)
+    assert found["similarity"] == pytest.approx((2 * 3 / 10 + 2 * 2 / 5 + 2 * 6 / 13) / 3)
 
 
 def test_a_process_alone_agrees_with_itself() -> None:

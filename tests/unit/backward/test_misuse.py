@@ -67,6 +67,46 @@ def test_shares_of_other_tasks_than_the_losses_are_refused() -> None:
         executor.add(model.batch(0, "a")[0], {"a": 1.0, "z": 1.0})
 
 
+def _all_of(model: Model) -> tuple[Any, Any]:
+    return model.parameters(), {task: head.parameters() for task, head in model.heads.items()}
+
+
+NOTHING: dict[str, Any] = {task: [] for task in "abc"}
+PARAMETERS: dict[str, tuple[Callable[[Model], tuple[Any, Any]], str]] = {
+    "module": (lambda model: (model.encoder, NOTHING), "`shared` must hold parameters, .* found"),
+    "module-of-a-head": (lambda model: ([], dict(model.heads)), r"`own\['a'\]` must hold parameters, .* found Linear"),
+    "names": (lambda model: (model.encoder.named_parameters(), NOTHING), "found tuple"),
+    "lazy": (lambda model: (torch.nn.LazyLinear(3).parameters(), NOTHING), "run a batch through"),
+    "complex": (
+        lambda model: (torch.nn.Linear(2, 2, dtype=torch.complex64).parameters(), NOTHING),
+        "real",
+    ),
+    "heads-too": (_all_of, "`shared` holds the parameters of all heads"),
+}
+
+
+@pytest.mark.parametrize(("given", "said"), PARAMETERS.values(), ids=PARAMETERS)
+def test_what_are_no_parameters_to_train_is_refused(given: Callable[[Model], tuple[Any, Any]], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        Executor(EqualWeighting("abc"), *given(Model()))
+
+
+def test_a_class_is_no_weighting() -> None:
+    with pytest.raises(UserError, match="must be made with the names of the tasks"):
+        Executor(EqualWeighting, *_all_of(Model()))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["loss", "gramian", "jacobian"])
+def test_a_graph_that_was_gone_through_before(kind: str) -> None:
+    model = Model()
+    executor, (losses, features) = made(model, kind)[1], model.batch(0)
+    step(executor, (losses, features))
+    model.zero_grad()
+    with pytest.raises(UserError, match="gone through before"):
+        step(executor, (losses, features))
+    assert not any(value is not None for value in model.gradients().values())
+
+
 # -- the order of calls ------------------------------------------------------------------------------------------------
 def _backward_first(model: Model, executor: Executor) -> None:
     executor.backward(torch.ones(()))

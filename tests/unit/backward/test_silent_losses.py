@@ -81,6 +81,7 @@ def test_a_task_that_is_cut_off_among_others_is_named_once(
     model = Model()
     executor = executor_of(model, weighting("abc"), gradient_of)
     for number in range(2):
+        executor.start_epoch(number)  # when all tasks are looked at again
         (losses, features), cut = model.batch(number), model.batch(number)[1][0].detach()
         step(executor, (losses | {"c": losses_of(model, cut)["c"]}, features))
     (line,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]

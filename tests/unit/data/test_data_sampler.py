@@ -3,7 +3,7 @@
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable
-from itertools import chain, zip_longest
+from itertools import chain, pairwise, zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -459,6 +459,17 @@ def test_evaluation_shows_each_example_once(sizes: list[int], batch_sizes: list[
 def test_evaluation_is_longest_first_and_keeps_order() -> None:
     plans = list(SequentialSampler({"a": np.array([2, 5, 2, 5, 9])}, {"a": 2}))
     assert [plan["a"].indices for plan in plans] == [[4, 1], [3, 0], [2]]
+
+
+def test_a_batch_of_an_evaluation_ends_before_it_would_hold_256_tokens_of_padding() -> None:
+    lengths = np.random.default_rng(0).integers(1, 300, 500)
+    batches = [lengths[plan["a"].indices] for plan in SequentialSampler({"a": lengths}, {"a": 64})]
+    padding = [batch.max() * len(batch) - batch.sum() for batch in batches]
+    assert max(padding) < 256
+    for batch, following in pairwise(batches):
+        joined = [*batch, following[0]]
+        assert len(batch) == 64 or max(joined) * len(joined) - sum(joined) >= 256
+    assert 5 < len(batches) < 100
 
 
 # -- under Lightning ---------------------------------------------------------------------------------------------------

@@ -133,6 +133,15 @@ def test_messages_say_how_to_mend_it(tmp_path: Path, name: str, content: str | b
 
 
 @pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.csv", "text,tpic\na,x\n"), ("a.csv", "txt;tpic\na;x\n"), ("a.jsonl", json.dumps({"txt": "a", "tpic": "x"}))],
+    ids=["some-columns-are-there", "another-delimiter", "no-header-in-this-format"],
+)
+def test_a_missing_header_is_named_only_where_it_may_be_missing(tmp_path: Path, name: str, content: str) -> None:
+    assert "header: false" not in refuse(source(tmp_path / name, content), TensorProcessor("text", 1))
+
+
+@pytest.mark.parametrize(
     ("content", "field", "message"),
     [
         ('{"data": []}', "dta", "has no key 'dta' for `field`; did you mean 'data'?"),
