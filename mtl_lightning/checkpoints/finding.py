@@ -1,5 +1,6 @@
 """Which file a ``--ckpt_path`` means."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -7,6 +8,9 @@ from mtl_lightning.checkpoints.best import best_of
 from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.names import checked_path
 from mtl_lightning.terminal import say
+
+_SHARDED = (".metadata", "meta.pt", "zero_to_fp32.py")
+"""Files of the folders that FSDP and DeepSpeed write in place of a checkpoint."""
 
 
 def find_checkpoint(given: str, name: str, last: bool, key: str = "ckpt_path") -> Path:
@@ -28,6 +32,8 @@ def find_checkpoint(given: str, name: str, last: bool, key: str = "ckpt_path") -
         return _in_folder(_newest_run(given, name, key), given == "last", key)
     if path.is_dir():
         return _in_folder(path, last, key)
+    if os.path.lexists(path):
+        raise UserError(f"{key}: {path} is neither a file nor a folder; give a checkpoint or a run's folder")
     raise UserError(f"{key}: no file or folder {path}; give a checkpoint, a run's folder, `best` or `last`")
 
 
@@ -51,6 +57,11 @@ def _in_folder(folder: Path, last: bool, key: str) -> Path:
     newest = folder / "checkpoints" / "last.ckpt"
     if not last and (best := best_of(folder)) is not None:
         return best
+    if sharded := next((path for path in (folder, newest) for name in _SHARDED if (path / name).exists()), None):
+        raise UserError(
+            f"{key}: {sharded} is a checkpoint in parts, of a model that was split over processes; join them into one "
+            "file, or train with a strategy that keeps the model whole"
+        )
     if not newest.is_file():
         wanted = f"{'' if last else 'best.ckpt or '}last.ckpt in checkpoints/"
         inside = list(folder.glob("*/checkpoints/last.ckpt"))

@@ -17,12 +17,25 @@ _SURROGATE = re.compile("[\ud800-\udfff]")  # letters that no file can hold
 _DEPTH = 100
 _VALUES = 10_000_000
 _NUMBER = (int, float)
+_EXECUTOR = {
+    "weights": {str: _NUMBER},
+    "age": int,
+    "means": {"epoch": (int, type(None)), "sums": {str: Tensor}, "counts": {str: int}},
+    "num_parameters?": (int, type(None)),
+}
+_DATA = {
+    "scores": {str: [object]},
+    "position": [int],
+    "moment?": {"epoch": int, "scores": {str: [[object]]}},
+    "plan?": {str: object},
+    "streams?": {str: object},
+}
 _OURS = {
     "tasks": {str: {str: object}},
     "assets": {"files": {str: str}, "init_args": {str: object}},
     "config?": {str: object},
     "metrics?": {str: _NUMBER},
-    "executor?": {str: object},
+    "executor?": _EXECUTOR,
     "seed?": (int, type(None)),
     "log?": {str: _NUMBER},
     "made_of?": {str: (str, type(None))},
@@ -34,6 +47,7 @@ _SHAPE = {
     CHECKPOINT_KEY: _OURS,
     "callbacks?": {str: object},
     "loops?": {str: {str: object}},
+    "MultiTaskDataModule?": _DATA,
     "optimizer_states?": [{"state": {int: {str: object}}, "param_groups": [{str: object}]}],
     "lr_schedulers?": [{str: object}],
 }

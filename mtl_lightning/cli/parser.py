@@ -15,7 +15,15 @@ WORDS = "words"
 
 
 class Parser(LightningArgumentParser):
-    """Says in one line what is wrong with the input."""
+    """Says in one line what is wrong with the input; a value is a value, never the name of a file to read.
+
+    LightningCLI would take the word at ``model.encoder`` for a path or an address, open whatever is there, also where
+    a checkpoint says so, and read it to its end. Files are read by :mod:`.configuration` alone.
+    """
+
+    def add_class_arguments(self, *args: Any, **kwargs: Any) -> Any:
+        """As of jsonargparse."""
+        return super().add_class_arguments(*args, **kwargs | {"sub_configs": False})
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raises :class:`ParserError`, which is explained where the working directory is the user's own again."""

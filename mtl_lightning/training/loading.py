@@ -9,6 +9,7 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from mtl_lightning.checkpoints import checkpoint_config, read_checkpoint
+from mtl_lightning.checkpoints.usable import usable
 from mtl_lightning.errors import UserError
 from mtl_lightning.paths import expanded
 from mtl_lightning.plugins import PLUGINS
@@ -33,12 +34,13 @@ def load(path: str | Path, trust_classes: Collection[str] = ()) -> MultiTaskModu
     """
     assert PLUGINS, "short class names are looked up among what is imported"
     path = expanded(str(path))
-    with ExitStack() as stack:
-        config, places = checkpoint_config(Path(path), stack)
-        trusted = trust_classes.split(",") if isinstance(trust_classes, str) else trust_classes
-        model = _made(config["model"], path, Imports(path, places, trusted, "trust_classes=['{}']"))
-    model.build()
-    model.load_state_dict(read_checkpoint(Path(path))["state_dict"])
+    with usable(Path(path)):
+        with ExitStack() as stack:
+            config, places = checkpoint_config(Path(path), stack)
+            trusted = trust_classes.split(",") if isinstance(trust_classes, str) else trust_classes
+            model = _made(config["model"], path, Imports(path, places, trusted, "trust_classes=['{}']"))
+        model.build()
+        model.load_state_dict(read_checkpoint(Path(path))["state_dict"])
     return model.eval()
 
 

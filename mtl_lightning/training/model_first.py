@@ -1,5 +1,6 @@
 """What the model must have done before, or in spite of, what other callbacks do."""
 
+from functools import partial
 from inspect import signature
 from typing import Any
 
@@ -8,6 +9,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
 from mtl_lightning.training.restorable import forget_graphs
+from mtl_lightning.training.restored import Restored, refuse_odd_counts, refuse_odd_state
 
 
 class ModelFirst(Callback):
@@ -23,6 +25,7 @@ class ModelFirst(Callback):
 
     def __init__(self) -> None:
         self._evaluated: dict[str, Any] | None = None
+        self._restored: Restored | None = None
 
     @classmethod
     def install(cls, trainer: Trainer) -> None:
@@ -32,18 +35,52 @@ class ModelFirst(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Builds the model."""
-        self._evaluated = None
+        self._evaluated = self._restored = None
         pl_module.make_whole()  # type: ignore[operator]
         forget_graphs(pl_module)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Remembers the weights that are to be evaluated; when a run is resumed, arguments of callbacks take effect."""
+        """Remembers the weights that are to be evaluated; when a run is resumed, arguments of callbacks take effect.
+
+        Raises:
+            UserError: If the checkpoint says where the run stands by what is no number.
+        """
+        refuse_odd_counts(checkpoint.get("loops", {}))
         if trainer.state.fn != TrainerFn.FITTING:
             self._evaluated = checkpoint["state_dict"]
             return
+        self._restored = Restored()
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            self._restored.watch(type(callback).__name__, partial(vars, callback))
             if not isinstance(callback, Checkpoint):
                 _keep_arguments(callback, checkpoint["callbacks"].get(callback.state_key, {}))
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Checks what was restored so far; optimizer and schedulers are there, and are restored next.
+
+        Raises:
+            UserError: If a callback was given something else than it had.
+        """
+        if self._restored is None:
+            return
+        self._restored.check()
+        for number, group in enumerate(trainer.optimizers[0].param_groups if trainer.optimizers else ()):
+            name = f"the optimizer's group '{group.get('name', number)}'"
+            self._restored.watch(name, partial(_group, trainer.optimizers[0], number))
+        for config in trainer.lr_scheduler_configs:
+            self._restored.watch(type(config.scheduler).__name__, partial(vars, config.scheduler))
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Checks them.
+
+        Raises:
+            UserError: If they were given something else than they had.
+        """
+        if self._restored is not None:
+            self._restored.check()
+            for optimizer in trainer.optimizers:
+                refuse_odd_state(optimizer)
+        self._restored = None
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Takes the checkpoint's weights."""
@@ -61,6 +98,11 @@ class ModelFirst(Callback):
         if self._evaluated is not None:
             pl_module.load_state_dict(self._evaluated)
             self._evaluated = None
+
+
+def _group(optimizer: Any, number: int) -> dict[str, Any]:
+    group: dict[str, Any] = optimizer.param_groups[number]
+    return group
 
 
 def _keep_arguments(callback: Callback, state: dict[str, Any]) -> None:

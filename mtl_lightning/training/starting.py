@@ -5,6 +5,7 @@ from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_info
 
+from mtl_lightning.checkpoints.usable import usable
 from mtl_lightning.checkpoints.warm_start import warm_start
 
 
@@ -18,8 +19,9 @@ def take_over(module: Any, path: Path) -> None:
     Raises:
         UserError: If the encoder is another one, or reads text with another tokenizer.
     """
-    start = warm_start(path, module.state_dict(), module.encoder, module.tasks)
-    module.load_state_dict(start.state, strict=False)
+    with usable(path):
+        start = warm_start(path, module.state_dict(), module.encoder, module.tasks)
+        module.load_state_dict(start.state, strict=False)
     width = max(map(len, start.lines))
     rank_zero_info(
         "\n".join([f"Starts from {path}:", *(f"  {part:{width}}  {said}" for part, said in start.lines.items())])

@@ -7,6 +7,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from mtl_lightning.cli.config_errors.explain import explain
 from mtl_lightning.cli.config_errors.lightning_refusals import refusal
 from mtl_lightning.cli.config_errors.locate import locate
+from mtl_lightning.cli.config_errors.taken_up import not_taken_up
 from mtl_lightning.cli.configuration.given import Given
 from mtl_lightning.errors import UserError
 from mtl_lightning.writing import of_the_machine
@@ -48,7 +49,8 @@ def one_line(error: Exception, given: Given) -> str | None:
     first = _first(error)
     in_our_words = type(error) is UserError and str(first) != str(error)
     if not said or (located == message and not in_our_words):
-        message = refusal(first, given) or (message if said else "")
+        taken_up = None if said else not_taken_up(error, given)
+        message = taken_up or refusal(first, given) or (message if said else "")
         located = locate(message, given)
     return " ".join(map(_cut, located.split())) or None
 

@@ -14,7 +14,7 @@ from mtl_lightning.trust.parsing import refused
 
 _UNKNOWN_OPTION = re.compile(r"(?:does not accept option|Option) '([^']+)'|unrecognized arguments: (\S+)")
 _UNKNOWN_CLASS = re.compile(
-    r"Expected a dot import path string: (\S+)|given class_path '([^']+)'"
+    r"(?:Expected a dot import path string|Unexpected import path format): (\S+)|given class_path '([^']+)'"
     r"|Expected a path but (\S+) either not accessible or invalid.*(?:No module named|has no attribute)",
     re.DOTALL,
 )
