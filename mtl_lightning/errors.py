@@ -1,6 +1,6 @@
 """The one exception that means "mend your input", and the sentence that names the nearest match."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
 
@@ -59,3 +59,12 @@ def _nearest(name: str, choices: Sequence[str]) -> str:
         return f"did you mean {lower[near[0]]!r}?"
     first = ", ".join(choice[:60] for choice in choices[:12])
     return f"choose from {first}{', …' if len(choices) > 12 else ''}" if choices else "nothing may stand there"
+
+
+def led_to(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception and those that led to it, the latest first, each once: some are raised from each other."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

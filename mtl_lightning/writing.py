@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mtl_lightning.errors import UserError
+from mtl_lightning.errors import UserError, led_to
 
 _FULL = "free some space"
 _REMEDIES = {
@@ -63,11 +63,9 @@ def system_error(error: BaseException | None) -> OSError | None:
     Libraries that fail to close a file which the disk has no room for raise what has nothing to say of that: there, the
     exception that came before counts, if it is nobody's mistake.
     """
-    given = error
-    while error is not None:
-        if isinstance(error, OSError) and error.errno is not None and (error is given or _counts(given, error)):
-            return error
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    for found in led_to(error):
+        if isinstance(found, OSError) and found.errno is not None and (found is error or _counts(error, found)):
+            return found
     return None
 
 

@@ -17,7 +17,7 @@ from mtl_lightning.cli.configuration.variables import without_effect
 from mtl_lightning.cli.ending import Ending
 from mtl_lightning.cli.lightning_cli import CLI
 from mtl_lightning.cli.parser import WORDS, Parser
-from mtl_lightning.cli.quiet import quieten_libraries
+from mtl_lightning.cli.quiet import keep_standard_output, quieten_libraries
 from mtl_lightning.cli.save_config import SaveConfig
 from mtl_lightning.cli.trainer import Trainer
 from mtl_lightning.data import MultiTaskDataModule
@@ -43,6 +43,7 @@ def run(arguments: Sequence[str]) -> int:
     assert PLUGINS, "short class names are looked up among what is imported"
     guard_terminal()
     quieten_libraries()
+    keep_standard_output()
     command, options = arguments[0], arguments[1:]
     found, ending = Given(command, questions=("--help",)), Ending()
     with ExitStack() as stack:

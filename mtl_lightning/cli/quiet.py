@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import warnings
 
 WARNINGS = (
@@ -28,6 +29,24 @@ def quieten_libraries() -> None:
     logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
     if _worth_reading not in logger.filters:
         logger.addFilter(_worth_reading)
+
+
+def keep_standard_output() -> None:
+    """Leaves standard output to Python: what libraries print below it goes to standard error from now on.
+
+    Some releases of gloo say there which processes they have connected, amid the predictions.
+    """
+    try:
+        ours = sys.stdout.fileno() == 1
+    except (AttributeError, OSError):  # it is closed, or stands for something else
+        return
+    if ours:
+        sys.stdout.flush()
+        kept = os.dup(1)
+        os.dup2(2, 1)
+        sys.stdout = os.fdopen(
+            kept, "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors, buffering=1 if os.isatty(kept) else -1
+        )
 
 
 def _worth_reading(record: logging.LogRecord) -> bool:

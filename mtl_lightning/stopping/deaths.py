@@ -2,8 +2,8 @@
 
 import re
 import signal
-from collections.abc import Iterator
 
+from mtl_lightning.errors import led_to
 from mtl_lightning.stopping.signals import name_of
 
 _WORKER = re.compile(
@@ -31,7 +31,7 @@ def of_what(status: int) -> str:
 
 def death(error: BaseException) -> str | None:
     """Which process has died, and of what, if that is what an error or one that led to it means; else null."""
-    return next(filter(None, map(_death, _chain(error))), None)
+    return next(filter(None, map(_death, led_to(error))), None)
 
 
 def _death(error: BaseException) -> str | None:
@@ -47,9 +47,3 @@ def _death(error: BaseException) -> str | None:
     if _ENCODER in text:
         return "a process that encodes data has died; memory may have run out"
     return "another process of this run has died; what it printed says why" if _PEER.search(text) else None
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 from mtl_lightning.data.readers.bad_rows import BadLine
-from mtl_lightning.data.readers.lines import Example, Rows, flaw, read_lines
+from mtl_lightning.data.readers.lines import LONGEST, Example, Rows, flaw, read_lines, too_long
 from mtl_lightning.data.readers.text_format import TextFormat
 
 _BLANK = " \t\r\n"
@@ -44,6 +44,7 @@ class _Sentence:
 
     def _begin(self) -> None:
         self.lines: list[str] = []
+        self.size = 0
         self.words: list[list[str]] = []
         self.comments: dict[str, str] = {}
         self.first = 0
@@ -52,6 +53,10 @@ class _Sentence:
     def add(self, number: int, line: str) -> None:
         """Takes a line that is not empty."""
         self.lines.append(line)
+        self.size += len(line)
+        if self.size > LONGEST:
+            hint = "are its sentences apart by empty lines?"
+            raise too_long(self.path, number - len(self.lines) + 1, hint)
         values = _values(line)
         reason = flaw(line, self.encoding)
         if reason is None and not self.words and self._is_comment(line, values):

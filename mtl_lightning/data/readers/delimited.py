@@ -6,11 +6,9 @@ from typing import NamedTuple
 
 from mtl_lightning.data.readers.bad_rows import BLANK, BadLine
 from mtl_lightning.data.readers.hints import hint_of_delimiter
-from mtl_lightning.data.readers.lines import Example, Rows, check_names, flaw, read_lines
+from mtl_lightning.data.readers.lines import LONGEST, Example, Rows, check_names, flaw, read_lines, too_long
 from mtl_lightning.data.readers.text_format import TextFormat
 from mtl_lightning.errors import UserError, shown
-
-_LONGEST = 2**31 - 1
 
 
 class _Record(NamedTuple):
@@ -38,7 +36,7 @@ def read_delimited(path: str, form: TextFormat, kind: str) -> Rows:
     Raises:
         UserError: If the file cannot be read, or its header is none.
     """
-    records = _records(read_lines(path, form.encoding), form, kind)
+    records = _records(path, read_lines(path, form.encoding), form, kind)
     header = _header(path, records) if form.header else list(form.columns)
     if len(header) == 1 and "\t" in header[0]:
         raise UserError(f"{path}: {hint_of_delimiter(header[0])}")
@@ -73,12 +71,12 @@ def _miscounted(header: list[str], values: list[str]) -> str:
     return f"expected {len(header)} values ({names}), found {len(values)}" + (f"; {hint}" if hint else "")
 
 
-def _records(lines: Iterator[str], form: TextFormat, kind: str) -> Iterator[_Record]:
+def _records(path: str, lines: Iterator[str], form: TextFormat, kind: str) -> Iterator[_Record]:
     """The rows; one that is an empty line has no values."""
-    csv.field_size_limit(_LONGEST)  # a text may be longer than the 128 KiB that are the default
+    csv.field_size_limit(LONGEST)  # a text may be longer than the 128 KiB that are the default
     read: list[str] = []
     reader = csv.reader(
-        _remember(lines, read),
+        _remember(path, lines, read),
         delimiter=form.delimiter_of(kind),
         quoting=csv.QUOTE_MINIMAL if form.quotes_of(kind) else csv.QUOTE_NONE,
         strict=True,
@@ -99,7 +97,12 @@ def _records(lines: Iterator[str], form: TextFormat, kind: str) -> Iterator[_Rec
         read.clear()
 
 
-def _remember(lines: Iterable[str], read: list[str]) -> Iterator[str]:
-    for line in lines:
+def _remember(path: str, lines: Iterable[str], read: list[str]) -> Iterator[str]:
+    """Appends lines to those of the row that is read, which somebody empties after each row."""
+    size = 0
+    for number, line in enumerate(lines, 1):
+        size = size + len(line) if read else len(line)
         read.append(line)
+        if size > LONGEST:
+            raise too_long(path, number - len(read) + 1, "is a quote not closed?")
         yield line

@@ -7,7 +7,7 @@ from typing import Any
 
 from mtl_lightning.data.readers.bad_rows import BLANK, BadLine
 from mtl_lightning.data.readers.json_field import find_array
-from mtl_lightning.data.readers.lines import Example, Rows, flaw, read_lines
+from mtl_lightning.data.readers.lines import LONGEST, Example, Rows, flaw, read_lines, too_long
 from mtl_lightning.data.readers.text_format import TextFormat
 from mtl_lightning.errors import UserError, shown
 
@@ -27,17 +27,20 @@ def read_json(path: str, form: TextFormat, arrays: bool) -> Rows:
         UserError: If the file cannot be read, an array is not JSON (nothing says where its next object begins), or the
             file is one object.
     """
-    first = next((line for line in read_lines(path, form.encoding) if line.strip(_BLANK)), "").lstrip(_BLANK)
+    lines = read_lines(path, form.encoding, longest=-1)  # an array may stand on one
+    first = next((line for line in lines if line.strip(_BLANK)), "").lstrip(_BLANK)
     if form.field is None and not (arrays and first.startswith("[")):
         if first.startswith("{") and not _is_json(first):
-            _refuse_object(path, "".join(read_lines(path, form.encoding)).lstrip(_BLANK))
+            _refuse_object(path, "".join(read_lines(path, form.encoding, longest=-1)).lstrip(_BLANK))
         yield from _json_lines(path, form)
         return
-    text = "".join(read_lines(path, form.encoding))
+    text = "".join(read_lines(path, form.encoding, longest=-1))
     if reason := flaw(text, form.encoding):
         raise UserError(f"{path}: {reason}")
     start = text.index("[") if form.field is None else find_array(path, text, form.field, _DECODER)
     for number, (begin, end, value) in _elements(path, text, start, alone=form.field is None):
+        if end - begin > LONGEST:
+            raise too_long(path, number)
         yield _example(number, value, text[begin:end])
 
 

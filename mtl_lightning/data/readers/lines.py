@@ -5,6 +5,7 @@ import gzip
 import re
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from io import TextIOWrapper
 from typing import IO, Any, NamedTuple
 
@@ -17,6 +18,10 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 MEND_ENCODING = "save the file as UTF-8, or name its encoding, say `encoding: latin-1`"
 """What to do about bytes that are no text."""
+
+
+LONGEST = 100_000_000
+"""Characters of a row, beyond which it is refused: it would take gigabytes to read, and no model reads that much."""
 
 
 class Example(NamedTuple):
@@ -35,21 +40,27 @@ Rows = Iterator[Example | BadLine]
 """What a reader makes of a file."""
 
 
-def read_lines(path: str, encoding: str | None = None) -> Iterator[str]:
+def too_long(path: str, line: int, hint: str = "shorten it, or make several rows of it") -> UserError:
+    """What is said of a row that is longer than :data:`LONGEST`."""
+    return UserError(f"{path}, line {line:,}: the row has more than {LONGEST:,} characters; {hint}")
+
+
+def read_lines(path: str, encoding: str | None = None, longest: int = LONGEST) -> Iterator[str]:
     """Yields the lines of a file with their ends; bytes that are none come as lone surrogates, see :func:`flaw`.
 
     Args:
         path: A text file, plain or gzipped.
         encoding: Of its text; null: UTF-8, or what its byte order mark says.
+        longest: Characters that a line may have; -1: any number.
 
     Raises:
-        UserError: If the file cannot be read, or ends in the middle of its compression.
+        UserError: If the file cannot be read, holds a line that is longer, or ends in the middle of its compression.
     """
     number = 0
     try:
         coding = encoding or _coding(path)
         with open_binary(path) as binary, TextIOWrapper(binary, coding, "surrogateescape", newline="") as file:
-            for line in file:
+            for line in bounded(file, path, longest):
                 number += 1
                 yield line if number > 1 else line.removeprefix("\ufeff")  # where an encoding is named
     except UnicodeError as error:
@@ -57,6 +68,14 @@ def read_lines(path: str, encoding: str | None = None) -> Iterator[str]:
     except (EOFError, zlib.error, OSError) as error:
         at = f" after line {number}; it is cut off or damaged, fetch it again" if number else ""
         raise UserError(f"cannot read {path}{at}: {error}") from error
+
+
+def bounded(file: IO[str], path: str, longest: int = LONGEST) -> Iterator[str]:
+    """Yields the lines of an open file, and reads no more of a line than it may have; see :func:`read_lines`."""
+    for number, line in enumerate(iter(partial(file.readline, longest + 1 if longest >= 0 else -1), ""), 1):
+        if 0 <= longest < len(line):
+            raise too_long(path, number)
+        yield line
 
 
 def open_binary(path: str) -> IO[bytes]:

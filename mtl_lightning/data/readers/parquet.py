@@ -10,7 +10,7 @@ from datasets import Dataset, Features
 from pyarrow import parquet
 
 from mtl_lightning.data.readers.bad_rows import LINE
-from mtl_lightning.data.readers.lines import check_names, open_binary
+from mtl_lightning.data.readers.lines import LONGEST, check_names, open_binary
 from mtl_lightning.data.readers.tables import cached
 from mtl_lightning.errors import UserError
 
@@ -56,10 +56,19 @@ def _batches(path: str, file: parquet.ParquetFile, schema: pa.Schema) -> Iterato
                 batch.validate(full=True)
             except pa.ArrowInvalid as error:
                 raise UserError(f"{path}, rows {rows.start:,} to {read:,}: {error}") from error
+            _refuse_long(path, batch, rows)
             columns = [*batch.columns, pa.array(rows, pa.int64())]
             yield pa.RecordBatch.from_arrays(columns, names=schema.names).cast(schema)
     if read != file.metadata.num_rows:
         raise UserError(f"{path} should hold {file.metadata.num_rows:,} rows, found {read:,}")
+
+
+def _refuse_long(path: str, batch: pa.RecordBatch, rows: range) -> None:
+    """Raises :class:`UserError` for a row that would take gigabytes to encode."""
+    for number, row in enumerate(rows) if batch.nbytes > LONGEST else ():
+        if batch.slice(number, 1).nbytes > LONGEST:
+            hint = "shorten it, or make several rows of it"
+            raise UserError(f"{path}, row {row:,}: it has more than {LONGEST:,} bytes; {hint}")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from datasets import Dataset
 
 from mtl_lightning.data.readers.bad_rows import BAD, LINE, MEND, BadLine, visible
 from mtl_lightning.data.readers.columns import Inputs
-from mtl_lightning.data.readers.lines import flaw, read_lines
+from mtl_lightning.data.readers.lines import bounded, flaw, read_lines
 from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.data.sources.files import file_like
 from mtl_lightning.errors import UserError, shown
@@ -106,4 +106,4 @@ def _standard_input() -> Iterator[str]:
     """Its lines, read as those of a file."""
     if isinstance(sys.stdin, TextIOWrapper):
         sys.stdin.reconfigure(encoding="utf-8-sig", errors="surrogateescape", newline="")
-    yield from sys.stdin
+    yield from bounded(sys.stdin, "standard input")

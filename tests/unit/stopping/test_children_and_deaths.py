@@ -23,6 +23,7 @@ from mtl_lightning.stopping import (
     held_back,
     of_what,
 )
+from mtl_lightning.writing import system_error
 
 FORK: Any = multiprocessing.get_context("fork")
 
@@ -102,6 +103,12 @@ def test_the_message_says_what_died(error, expected):
     wrapped = RuntimeError("while training")
     wrapped.__cause__ = error
     assert death(wrapped) == expected
+
+
+def test_exceptions_that_lead_to_each_other_come_to_an_end():
+    one, other = RuntimeError("one"), RuntimeError("other")
+    one.__cause__, other.__context__ = other, one
+    assert death(one) is None and system_error(one) is None
 
 
 def test_what_a_process_came_to():
