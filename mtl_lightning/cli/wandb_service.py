@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import Logger
@@ -26,9 +27,12 @@ def finish_wandb(loggers: Sequence[Logger]) -> None:
     wandb = sys.modules.get("wandb")
     if wandb is None or wandb.run is None:
         return
+    offline, folder = wandb.run.offline, Path(getattr(wandb.run, "dir", "."))
     try:
-        with at_most(careful_loggers.PATIENCE if wandb.run.offline else 0):
+        with at_most(careful_loggers.PATIENCE if offline else 0):
             wandb.finish()
+        if offline and not folder.exists():
+            _LOG.warning(f"Weights & Biases: what was logged is gone: {folder.parent} was removed during the run")
     except (Exception, KeyboardInterrupt) as error:
         if not any(map(left_out, loggers)):
             _LOG.warning(f"Weights & Biases may miss the end of this run: {reason(error)}")
