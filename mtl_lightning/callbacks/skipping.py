@@ -48,8 +48,8 @@ class StopWhenNotFinite(Callback):
                 path = self._save(trainer)
                 raise NotFiniteError(
                     f"{self.in_a_row} steps in a row were skipped, because the {what} is not finite; the last good "
-                    f"parameters are in {path}. Look at that task's data, lower the learning rate, or clip gradients "
-                    "(trainer.gradient_clip_val)"
+                    f"parameters are in {path}. Look at that task's data, lower the learning rate, clip gradients "
+                    "(trainer.gradient_clip_val), or choose another weighting"
                 )
         if self.skipped:
             pl_module.log("train/skipped", float(self.skipped), batch_size=1)

@@ -101,6 +101,10 @@ def _ask_or_skip(weighting: Weighting, present: Sequence[int], losses: Tensor, c
 def _check_weighting_state(factory: Callable[[Sequence[str]], Weighting], names: Sequence[str]) -> None:
     everyone = list(range(len(names)))
     weighting, fresh = factory(names), factory(names)
+    listens = type(weighting).on_step_end is not Weighting.on_step_end
+    assert weighting.needs_losses_after == listens, (
+        "`needs_losses_after` must be set with an on_step_end(), and only then"
+    )
     shapes = _shapes(weighting)
     for _ in range(3):
         _ask(weighting, _random_jacobian(everyone), everyone)

@@ -372,6 +372,11 @@ class PoisonedByTheNextLosses(LossWeighting):
         self.mean.copy_(losses.square().mean())
 
 
+class NeverTold(EqualWeighting):
+    def on_step_end(self, losses: Tensor, tasks: Tensor) -> None:
+        pass
+
+
 class WeightsOfAllTasks(GramianWeighting):
     def forward(self, gramian: Tensor, losses: Tensor, tasks: Tensor) -> Tensor:
         return torch.ones(len(self.tasks))
@@ -396,6 +401,7 @@ class ChangesTheGramian(GramianWeighting):
         (FiniteWhereUndefined, "must not be finite with a loss of -1.0"),
         (NamesNoDomain, "`domain` must say what is needed"),
         (PoisonedByTheNextLosses, "must be finite, found .* a loss after the step before that is not a number"),
+        (NeverTold, "`needs_losses_after` must be set"),
         (WeightsOfAllTasks, r"must be \[1\], found \[3\] for tasks \[0\]"),
         (ChangesTheGramian, "must not change its evidence"),
     ],

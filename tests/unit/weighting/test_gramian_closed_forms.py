@@ -276,6 +276,18 @@ def test_imtl_g_sums_to_one(num_tasks: int) -> None:
         assert abs(abs(weights_of(IMTLG, random_jacobian(num_tasks, seed=seed)).sum()) - 1) < 1e-9
 
 
+def test_imtl_g_is_bounded_where_no_weights_sum_to_one() -> None:
+    """Of the third direction, weighed -1.4 by the formula, the norm decides what the weights sum to."""
+    unit = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.1, 0.1, 0.03]]).double()
+    unit = unit / unit.norm(dim=1, keepdim=True)
+    coefficients = torch.linalg.solve(unit @ unit.T, torch.ones(3).double())
+    norms = torch.tensor([1.0, 1.0, -float(coefficients[2] / coefficients[:2].sum())]).double()
+    for change in (0.0, 1e-9):
+        weights = weights_of(IMTLG, unit * (norms * (1 + change * torch.tensor([0.0, 0.0, 1.0])))[:, None])
+        assert weights.abs().sum() == pytest.approx(1e6, rel=1e-3)
+        torch.testing.assert_close(weights / weights[0], coefficients / norms / coefficients[0], rtol=1e-6, atol=0)
+
+
 def test_imtl_g_turns_round_where_the_paper_would_ascend() -> None:
     jacobian = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.1, 0.1, 0.03]]).double()
     unit = jacobian / jacobian.norm(dim=1, keepdim=True)

@@ -132,6 +132,12 @@ def test_training_goes_on_from_a_checkpoint(factory: Factory) -> None:
     assert torch.equal(ask(fresh, LOSSES), ask(weighting, LOSSES))
 
 
+@all_methods
+def test_a_checkpoint_does_not_overrule_what_the_config_says(factory: Factory) -> None:
+    told = {"preferences", "reference", "min_losses", "factors"}
+    assert not told & factory(NAMES).state_dict().keys()
+
+
 class ForbidsCopies(TorchDispatchMode):
     """No tensor travels between host and device in a way that waits."""
 

@@ -167,6 +167,12 @@ def test_every_method_gives_finite_weights(name: str, kind: str) -> None:
         assert (weights.float() @ jacobian).isfinite().all()
 
 
+def test_the_rounding_of_long_opposite_gradients_does_not_reverse_config() -> None:
+    """What is left of their projections, 1e-8 of 1e10, would outweigh those of short gradients."""
+    for jacobian in jacobians("scales", 40):
+        assert worst_gain(jacobian, weights_of(ConFIG, gramian(jacobian)))[0] > -5e-3
+
+
 @pytest.mark.parametrize("name", ["config", "imtl-g"])
 def test_no_common_direction_is_made_of_noise(name: str) -> None:
     for jacobian in jacobians("pairs", 25):
