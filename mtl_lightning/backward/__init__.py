@@ -20,6 +20,7 @@ parameters; the executor raises where one is left out.
 from mtl_lightning.backward.compiled import keep_buffers
 from mtl_lightning.backward.conflicts import conflicts, cosines
 from mtl_lightning.backward.executor import Executor
+from mtl_lightning.backward.gradients import forget
 from mtl_lightning.backward.loop import Loop
 from mtl_lightning.backward.processes import synchronise_buffers, synchronise_parameters, take_over_reduction
 from mtl_lightning.backward.step import Step
@@ -30,6 +31,7 @@ __all__ = [
     "Step",
     "conflicts",
     "cosines",
+    "forget",
     "keep_buffers",
     "synchronise_buffers",
     "synchronise_parameters",

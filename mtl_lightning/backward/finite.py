@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl_lightning.backward.domain import undefined_parts
-from mtl_lightning.backward.gradients import sizes
+from mtl_lightning.backward.gradients import forget, sizes
 from mtl_lightning.backward.sparse import values
 from mtl_lightning.backward.step import Setup, Tasks
 from mtl_lightning.backward.window import OptimizerStep
@@ -88,8 +88,7 @@ def take_back(setup: Setup) -> None:
 
 def clear(setup: Setup) -> None:
     """Leaves no gradient."""
-    for parameter in _all_parameters(setup):
-        parameter.grad = None
+    forget(_all_parameters(setup))
 
 
 def copied_state(setup: Setup) -> dict[str, Any]:

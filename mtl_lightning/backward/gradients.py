@@ -1,6 +1,6 @@
 """Gradients of several losses by several parameters: computed, added up, averaged over processes, written."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -145,6 +145,12 @@ def flatten(gradients: Gradients, sources: Sequence[Tensor], out: Tensor | None 
     if not pieces:
         return torch.zeros(0) if out is None else out
     return torch.cat(pieces) if out is None else torch.cat(pieces, out=out)
+
+
+def forget(parameters: Iterable[nn.Parameter]) -> None:
+    """Leaves no gradient."""
+    for parameter in parameters:
+        parameter.grad = None
 
 
 def split(vector: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:

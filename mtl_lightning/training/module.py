@@ -1,5 +1,6 @@
 """The LightningModule that joins encoder, sharing, tasks and weighting."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from mtl_lightning.backward import Executor, Step, synchronise_buffers, take_over_reduction
+from mtl_lightning.backward import Executor, Step, forget, synchronise_buffers, take_over_reduction
 from mtl_lightning.callbacks.exposure import Exposure
 from mtl_lightning.callbacks.skipping import StopWhenNotFinite
 from mtl_lightning.checkpoints.io import CHECKPOINT_KEY, AtomicCheckpointIO
@@ -40,6 +41,7 @@ from mtl_lightning.training.step_log import StepLog
 from mtl_lightning.training.strategies import refuse_split_model
 from mtl_lightning.training.task_names import check_task_names
 from mtl_lightning.training.trained import TrainedParameters
+from mtl_lightning.training.walk import parameters_and_buffers
 from mtl_lightning.trust.origin import signed
 from mtl_lightning.weighting import EqualWeighting, Weighting
 
@@ -188,11 +190,12 @@ class MultiTaskModule(EvaluatedModule):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Lets go of the last step's gradients before the forward pass, not after it as Lightning does."""
         assert self._seed is not None, "on_fit_start comes first"
-        seed_batch(self._seed, self.current_epoch, batch_idx, self.global_rank)
+        seed_batch(self._seed, self.current_epoch, batch_idx, self.global_rank, self.device)
         if batch_idx % self.trainer.accumulate_grad_batches == 0:
-            self.zero_grad()
-            self._trained.follow(self)
-            self._before_step = [] if self._max_skipped is None else randomness.copied_buffers(self.forward_modules)
+            parameters, buffers = parameters_and_buffers(self, apart=self.weighting)
+            forget(parameters)
+            self._trained.follow(self, parameters)
+            self._before_step = [] if self._max_skipped is None else randomness.copied(buffers)
 
     def on_train_start(self) -> None:
         """Hands gradient reduction over to the executor."""
@@ -225,11 +228,12 @@ class MultiTaskModule(EvaluatedModule):
         if self.weighting.needs_losses_after:
             self._random_state = random_state(self.device)
         last = not self.trainer.fit_loop._should_accumulate()
-        parts = list(batch.values())
-        for number, part in enumerate(parts):
+        labelled = Counter(task for part in batch.values() for task in part.shares)
+        for part in batch.values():
             losses, features = self.losses(part)
-            later = {task for other in parts[number + 1 :] for task in other.shares}
-            self.executor.add(losses, part.shares, features, complete=set(part.shares) - later if last else ())
+            labelled.subtract(part.shares.keys())
+            complete = [task for task in part.shares if last and not labelled[task]]
+            self.executor.add(losses, part.shares, features, complete=complete)
         step = self.executor.combine(last)
         if step.losses:
             self.step = step._replace(objective=step.objective.detach())

@@ -52,16 +52,19 @@ class Network(RestorableModule):
 
     def losses(self, batch: Batch) -> tuple[dict[str, Tensor], list[Tensor]]:
         """The loss of each task that has labels in a batch, and the features that they were computed from."""
-        tasks, present = self.tasks, [task for task, share in batch.shares.items() if share > 0]
+        present = [task for task, share in batch.shares.items() if share > 0]
         representation: Representation = self.encoder(batch.inputs)
         logits = self._logits(representation, present)
         features = [tensor for tensor in (representation.pooled, representation.tokens) if tensor is not None]
-        return {task: tasks[task].loss(logits[task], batch.targets[task]) for task in present}, features
+        return {task: self._head(task).loss(logits[task], batch.targets[task]) for task in present}, features
 
     def decode(self, batch: Batch) -> list[dict[str, Any]]:
         """Predictions of all heads on a batch, from one encoder pass."""
         representation = self.encoder(batch.inputs)
         return decode(self.tasks, lambda names: self._logits(representation, names), representation)
+
+    def _head(self, task: str) -> Task:
+        return self.heads[task]  # type: ignore[return-value]
 
     def _logits(self, representation: Representation, tasks: Sequence[str]) -> dict[str, Tensor]:
         shared = self.sharing(representation, tasks)

@@ -1,10 +1,16 @@
 """What is logged of a training step."""
 
+from functools import lru_cache
 from typing import Any
 
 from torch import Tensor
 
 from mtl_lightning.backward import Step, conflicts
+
+
+@lru_cache(maxsize=64)
+def _names(of: str, tasks: tuple[str, ...]) -> list[str]:
+    return [f"train/{of}/{task}" for task in tasks]
 
 
 class StepLog:
@@ -21,8 +27,8 @@ class StepLog:
             step: What the executor found.
         """
         self._newest["train/loss"] = step.objective.detach()
-        self._newest |= {f"train/loss/{task}": loss for task, loss in step.losses.items()}
-        self._newest |= {f"train/weight/{task}": weight for task, weight in step.weights.items()}
+        self._newest.update(zip(_names("loss", tuple(step.losses)), step.losses.values(), strict=True))
+        self._newest.update(zip(_names("weight", tuple(step.weights)), step.weights.values(), strict=True))
         every, number = module.trainer.log_every_n_steps, module.trainer.global_step + 1
         if number == 1 or (every and number % every == 0):
             self._add_gradients(step)

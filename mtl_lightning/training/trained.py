@@ -1,6 +1,6 @@
 """Keeps executor, optimizer and schedulers to the parameters that there are, and that train."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from lightning.pytorch.utilities import rank_zero_info
@@ -13,6 +13,7 @@ from mtl_lightning.training.optimizer_record import Options, apply, arrange, cha
 from mtl_lightning.training.optimizers import check_length
 from mtl_lightning.training.resumed_config import resumed_with
 from mtl_lightning.training.shared_parameters import gradient_source, shared_parameters
+from mtl_lightning.training.walk import parameters_and_buffers
 
 Shared = list[nn.Parameter]
 Own = dict[str, list[nn.Parameter]]
@@ -39,13 +40,15 @@ class TrainedParameters:
         own = {n: [*task.parameters(), *module.sharing.own_parameters(n)] for n, task in module.tasks.items()}
         return [parameter for _, parameter in shared], own, gradient_source(self._gradient_of, shared)
 
-    def follow(self, module: Any) -> None:
+    def follow(self, module: Any, parameters: Sequence[nn.Parameter] | None = None) -> None:
         """Tells executor, optimizer and schedulers of what has changed.
 
         Args:
             module: The MultiTaskModule that is trained.
+            parameters: All that it holds, if the caller has them.
         """
-        now = [(id(parameter), parameter.requires_grad) for parameter in module.parameters()]
+        held = parameters_and_buffers(module)[0] if parameters is None else parameters
+        now = [(id(parameter), parameter.requires_grad) for parameter in held]
         if now != self._seen:
             self._seen = now
             module.executor.use(*self.of(module))

@@ -130,7 +130,7 @@ def test_only_the_executor_calls_other_processes() -> None:
 
 def test_only_the_executor_writes_gradients() -> None:
     writing = [path for path in files(".") if "= .grad" in attributes(path)]
-    assert relative(writing) == ["backward/finite.py", "backward/gradients.py"]
+    assert relative(writing) == ["backward/gradients.py"]
 
 
 def test_nothing_knows_of_compare_but_the_front() -> None:
