@@ -24,6 +24,7 @@ from test_executor_options import (
     step,
 )
 from torch import Tensor, nn
+from torch._dynamo.testing import CompileCounterWithBackend
 from torch.autograd import Function
 from torch.utils.checkpoint import checkpoint
 
@@ -62,9 +63,9 @@ class Layers(nn.Sequential):
         return hidden
 
 
-def _compile(model: Model) -> None:
+def _compile(model: Model, backend: Any = "aot_eager") -> None:
     model.encoder = Layers(*model.encoder)
-    model.encoder.compile(backend="aot_eager")
+    model.encoder.compile(backend=backend)
 
 
 ODD: dict[str, Callable[[Model], None]] = {
@@ -98,10 +99,11 @@ def test_a_compiled_encoder_may_have_been_used_before(kind: str) -> None:
     """Then it was compiled so that a backward pass frees what the next one needs."""
     model, twin = Model(), Model()
     with functorch_config.patch(donated_buffer=True), torch.compiler.config.patch(cache_key_tag=""):
-        _compile(model)
+        _compile(model, counter := CompileCounterWithBackend("aot_eager"))
         sum(model.batch(0)[0].values(), torch.zeros(())).backward()  # type: ignore[no-untyped-call]
         model.zero_grad()
         step(made(model, kind)[1], model.batch(1))
+        assert counter.frame_count == (1 if kind == "loss" else 2)
         assert functorch_config.donated_buffer == (kind == "loss")
     weights = right_weights(twin, kind, twin.batch(1))
     assert_same(model.gradients(), right(twin, twin.batch(1)[0], weights, kind), rtol=1e-6)

@@ -11,7 +11,7 @@ from datasets import Dataset
 from mtl_lightning.data import DataSource, FileSource, HubSource, SnowNLPNews, SnowNLPReviews
 from mtl_lightning.data.encoding import Encoding
 from mtl_lightning.data.labels import check_label_maps, understood_labels
-from mtl_lightning.data.sources.label_maps import Renaming
+from mtl_lightning.data.sources.label_maps import Renaming, read_label_map
 from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.errors import UserError
@@ -243,3 +243,12 @@ def test_renaming_travels_to_workers() -> None:
     import pickle
 
     assert pickle.loads(pickle.dumps(Renaming(EKMAN, "here")))("relief") == "joy"
+
+
+@pytest.mark.parametrize(
+    "text", ["a: !!python/object/apply:os.getcwd []\n", "a: &b [*b]\n", f"a: {'[' * 200}{']' * 200}\n"]
+)
+def test_label_files_hold_plain_values_in_bounds(tmp_path: Path, text: str) -> None:
+    (tmp_path / "map.yaml").write_text(text)
+    with pytest.raises(UserError, match="labels: cannot read"):
+        read_label_map(tmp_path / "map.yaml", "labels")
