@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from mtl_lightning.errors import UserError
+from mtl_lightning.small_files import read_small_text
 from mtl_lightning.writing import write_whole
 
 _RECORD = "best.json"
@@ -169,8 +170,8 @@ def best_of(folder: Path) -> Path | None:
     if not record.is_file():
         return usual if usual.is_file() else None
     try:
-        path = Path(record.parent, json.loads(record.read_text("utf-8"))["path"])
-    except (ValueError, KeyError, TypeError) as error:
+        path = Path(record.parent, json.loads(read_small_text(record))["path"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{record} is broken; name the checkpoint itself") from error
     if not path.is_file():
         newest = folder / "checkpoints" / "last.ckpt"

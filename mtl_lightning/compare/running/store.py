@@ -80,10 +80,17 @@ class Store:
         return self._folders.get(run.key, self.folder / run.name)
 
     def result(self, run: Run) -> dict[str, Any] | None:
-        """What a run came to, as :func:`.execute.execute` wrote it; None while it has not ended."""
+        """What a run came to, as :func:`.execute.execute` wrote it; None while it has not ended.
+
+        Raises:
+            UserError: If the file is broken.
+        """
         if run.key in self._final:
             return self._final[run.key]
-        found: dict[str, Any] | None = read_json(self.path(run) / RESULT)
+        path = self.path(run) / RESULT
+        found: dict[str, Any] | None = read_json(path)
+        if found is not None and not _is_result(found):
+            raise UserError(f"{path} is broken: it is no result of a run; remove it, and the run is done again")
         if found is not None and found["status"] in KEPT:
             self._final[run.key] = found
         return found
@@ -140,8 +147,21 @@ def remove(path: Path) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """What a file holds; None if there is none."""
+    """What a file holds; None if there is none.
+
+    Raises:
+        UserError: If it cannot be read.
+    """
     try:
         return json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return None
+    except (OSError, ValueError, RecursionError) as error:
+        said = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())[:120]
+        raise UserError(f"{path} is broken ({said}); remove it, and what it says is found out again") from error
+
+
+def _is_result(found: Any) -> bool:
+    if not isinstance(found, dict) or not isinstance(found.get("status"), str):
+        return False
+    return isinstance(found.get("scores", {}), dict) and isinstance(found.get("seconds", 0), int | float)
