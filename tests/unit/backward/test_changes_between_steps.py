@@ -85,6 +85,16 @@ def test_what_a_method_keeps_of_a_parameter_stays_with_it() -> None:
         torch.testing.assert_close(found, wanted, rtol=0, atol=0)
 
 
+def test_what_a_method_keeps_of_a_parameter_outlasts_its_being_frozen() -> None:
+    model, weighting = Model(), Remembering("abc")
+    executor = executor_of(model, weighting)
+    step(executor, model.batch(0))
+    shape = weighting.newest.shape
+    model.encoder[0].requires_grad_(False)
+    step(executor, model.batch(1))
+    assert weighting.newest.shape == shape
+
+
 def test_the_buffers_that_a_method_makes_late_are_of_the_models_type() -> None:
     weighting = Remembering("abc")
     executor_of(Model(), weighting)
