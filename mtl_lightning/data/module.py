@@ -117,6 +117,8 @@ class MultiTaskDataModule(LightningDataModule):
         Raises:
             UserError: If a data set that labels it has no training split, or a label there cannot be understood.
         """
+        if not self._tables:
+            raise UserError("`predict` reads no training data to take its labels from; name them, or omit --config")
         for name, source in self.datasets.items():
             if task in source.labels:
                 if self._is_stream(name):

@@ -103,6 +103,12 @@ def test_no_input_can_be_predicted_on(tmp_path: Path) -> None:
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 2
 
 
+def test_labels_are_not_learned_from_training_data(tmp_path: Path) -> None:
+    (tmp_path / "out.jsonl").touch()
+    with pytest.raises(UserError, match=r"model\.tasks\.topic: `predict` reads no training data .* omit --config"):
+        predict(tmp_path / "in.csv", "text\na\n", {"text": "text"}, {"topic": SequenceClassification()})
+
+
 def test_a_limit_writes_a_part(tmp_path: Path) -> None:
     lines = predict(tmp_path / "in.txt", "a\n\nb\nc\n\nd\n", {"text": "text"}, limit_predict_batches=1)
     assert texts(lines) == ["a", EMPTY, "b"]
