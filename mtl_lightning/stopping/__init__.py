@@ -2,7 +2,8 @@
 
 from mtl_lightning.stopping.children import as_worker, follow_parent, followed, held_back, released
 from mtl_lightning.stopping.deaths import ProcessDiedError, death, of_what
-from mtl_lightning.stopping.signals import NUMBERS, SIGNALS, Interrupted, Signals, name_of
+from mtl_lightning.stopping.signals import NUMBERS, SIGNALS, Interrupted, Signals
+from mtl_lightning.stopping.watch import name_of
 
 __all__ = [
     "NUMBERS",

@@ -4,7 +4,7 @@ import re
 import signal
 
 from mtl_lightning.errors import led_to
-from mtl_lightning.stopping.signals import name_of
+from mtl_lightning.stopping.watch import name_of
 
 _WORKER = re.compile(
     r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is killed by signal: (\w[^.]*)|exited unexpectedly)"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from mtl_lightning.stopping.watch import end, noticed
 from mtl_lightning.terminal import say
 
 NUMBERS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name))
@@ -70,7 +71,8 @@ class Signals:
         for number in taken:
             signal.signal(number, self._handle)
         try:
-            yield
+            with noticed(self._is_unheard):
+                yield
         finally:
             self.received, self.raised, self._process = 0, False, 0
             for number, before in taken.items():
@@ -101,6 +103,10 @@ class Signals:
         finally:
             self._nothing_to_lose = False
 
+    def _is_unheard(self, number: int) -> bool:
+        """Whether a signal has come a while ago that should have stopped the command at once."""
+        return signal.getsignal(number) == self._handle and not (self.received or self._deferred)
+
     def check(self) -> None:
         """Raises :class:`Interrupted` if a signal has come, which some library may have caught."""
         if self.received and not self._deferred:
@@ -118,8 +124,7 @@ class Signals:
         if number == getattr(signal, "SIGHUP", None):
             _leave_lost_terminal()
         if self._nothing_to_lose:
-            os.write(2, f"Stopped by {name_of(number)}\n".encode())
-            os._exit(128 + number)
+            end(number)
         if not self._deferred or not first:
             self.raised = True
             raise Interrupted(128 + self.received)
@@ -129,14 +134,6 @@ class Signals:
 
 SIGNALS = Signals()
 """Those of this process: a process has one handler for each signal."""
-
-
-def name_of(number: int) -> str:
-    """How a user knows a signal: ``SIGTERM``, or ``signal 99`` where it has no name."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def _leave_lost_terminal() -> None:

@@ -83,7 +83,8 @@ def draw(seed: int, lengths: Mapping[str, Any]) -> Kill:
     to = "group" if number != signal.SIGKILL and how != "processes" else "self"
     if how == "workers" and phase == "step" and number == signal.SIGKILL and choose.random() < 0.5:
         to = "child"
-    return Kill(how, phase, occurrence, choose.random(), number, to, choose.choice(RANKS[how]))
+    rank = 0 if phase == "checkpoint" else choose.choice(RANKS[how])  # the first process writes them
+    return Kill(how, phase, occurrence, choose.random(), number, to, rank)
 
 
 def start(how: str, folder: Path, dying: Mapping[str, Any], *options: str) -> list[Forked]:

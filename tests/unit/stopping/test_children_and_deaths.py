@@ -162,8 +162,10 @@ def test_another_error_stays_what_it_is(monkeypatch):
 def test_one_that_hangs_because_another_died_is_ended(monkeypatch, capfd):
     monkeypatch.setattr("mtl_lightning.cli.launcher._PATIENCE", 0.0)
     if (child := os.fork()) == 0:
-        launched(monkeypatch, "exit 3").launch(lambda: threading.Event().wait())
-        os._exit(0)
+        try:
+            launched(monkeypatch, "exit 3").launch(lambda: threading.Event().wait())
+        finally:
+            os._exit(99)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
     assert "of this run" in capfd.readouterr().err
 

@@ -4,10 +4,12 @@ import os
 import pty
 import signal
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import pytest
+from patience import PATIENCE
 
 from mtl_lightning.stopping import NUMBERS, Interrupted, Signals, name_of
 
@@ -124,6 +126,37 @@ def test_a_half_imported_module_is_left_alone(signals: Signals, capfd: pytest.Ca
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 128 + signal.SIGTERM
     assert capfd.readouterr().err == "Stopped by SIGTERM\n"
+
+
+@pytest.mark.parametrize("deferred", [False, True])
+def test_a_call_without_end_is_ended(signals: Signals, monkeypatch: pytest.MonkeyPatch, deferred: bool) -> None:
+    """Handlers are called in the main thread once the call is over that it is in; another thread gets the signal."""
+    monkeypatch.setattr("mtl_lightning.stopping.watch._PATIENCE", 0.01)
+    if (child := os.fork()) == 0:
+        put_off = signals.deferred("Stopping soon") if deferred else nullcontext()
+        try:
+            with signals.listening(), put_off:
+                signal.pthread_sigmask(signal.SIG_BLOCK, NUMBERS)
+                threading.Thread(target=os.kill, args=(os.getpid(), signal.SIGTERM)).start()
+                time.sleep(0.3 if deferred else 2 * PATIENCE)
+                os._exit(0)
+        except Interrupted as stopped:
+            os._exit(stopped.code)
+        finally:
+            os._exit(99)
+    status = 0 if deferred else 128 + signal.SIGTERM
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == status
+
+
+def test_signals_of_forked_processes_are_not_those_of_their_parent(signals: Signals) -> None:
+    before = signal.set_wakeup_fd(-1)
+    try:
+        with signals.listening():
+            if (child := os.fork()) == 0:
+                os._exit(signal.set_wakeup_fd(-1) + 1)
+            assert os.waitpid(child, 0)[1] == 0
+    finally:
+        signal.set_wakeup_fd(before)
 
 
 def test_a_closed_terminal_disturbs_nobody(signals: Signals) -> None:
