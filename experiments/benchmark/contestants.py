@@ -45,6 +45,16 @@ GRAMIAN_METHODS: Mapping[str, MakeLoop] = {
     name: partial(ExecutorLoop, weighting=getattr(weighting, name))
     for name in ("UPGrad", "MGDA", "NashMTL", "CAGrad", "PCGrad", "AlignedMTL")
 }
+MANY_TASKS: Mapping[str, MakeLoop] = {
+    BARE_LOOP: BareLoop,
+    **{
+        name: partial(ExecutorLoop, weighting=getattr(weighting, name))
+        for name in (EQUAL, "RLW", "GLS", "IMTLG", "AlignedMTL")
+    },
+    **{
+        f"TorchJD's {name}": partial(TorchJDLoop, aggregator=getattr(torchjd, name)) for name in ("IMTLG", "AlignedMTL")
+    },
+}
 OPTIONS: Mapping[str, MakeLoop] = {
     REFRESHED: partial(ExecutorLoop, weighting=weighting.UPGrad, refresh_every=10),
     OF_FEATURES: partial(ExecutorLoop, weighting=weighting.UPGrad, gradient_of="features"),

@@ -8,8 +8,10 @@ from typing import Protocol, TypeAlias
 from experiments.benchmark.contestants import (
     BARE_LOOP,
     BASELINES,
+    EQUAL,
     GRAMIAN_METHODS,
     IN_LIGHTNING,
+    MANY_TASKS,
     OF_FEATURES,
     OPTIONS,
     REFRESHED,
@@ -173,5 +175,12 @@ SECTIONS: tuple[Section, ...] = (
             targets=dict.fromkeys(GRAMIAN_METHODS, target),
         )
         for tasks, target in ((8, 2.7), (32, 3.6))
+    ),
+    *(
+        InPlainLoops(workload, Effort(13, 5), MANY_TASKS, targets=dict.fromkeys((EQUAL, "RLW", "GLS"), 1.1))
+        for workload in (
+            one_input("perceptron 16-64-64, one input of 32, 32 tasks", 32, 32, Perceptron((16, 64, 64))),
+            several_inputs("perceptron 16-64-64, 32 inputs of 32", 32, 32, Perceptron((16, 64, 64))),
+        )
     ),
 )
