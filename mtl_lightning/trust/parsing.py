@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
+from types import ModuleType
 from typing import Any
 
 from jsonargparse import Namespace, _typehints
@@ -92,6 +93,8 @@ def _check(value: Any, hint: Any) -> None:
             raise NotAllowedError(f"'{inside}' may not stand here: {why}")
         return
     path, of_callable = _spec(value), is_callable_hint(hint)
+    if hint is ModuleType and isinstance(value, str):
+        _check_module(value)
     if hint is type and isinstance(value, str):
         raise NotAllowedError(f"'{value}' may not stand here: the argument is not annotated with a kind of classes")
     if isinstance(value, str) and (of_callable or _takes_words(hint)):
@@ -108,15 +111,20 @@ def _check_name(name: str, found: Any, hint: Any, arguments: bool) -> None:
     if found is None:
         try:
             found = _found(name)
-        except (
-            NotAllowedError
-        ) as error:  # that it is of the wrong kind says more, where that is known without an import
-            found, denied = loaded(name), error
+        except NotAllowedError as error:
+            found, denied = loaded(name), error  # if it is of the wrong kind, that says more
     made_here = arguments or inspect.isclass(found) or not is_callable_hint(hint)
     if found is not None and (reason := refusal_of(found, hint, made_here, policy.is_strict(name))):
         raise NotAllowedError(f"'{cut(name)}' may not stand here: {reason}")
     if denied is not None:
         raise denied
+
+
+def _check_module(name: str) -> None:
+    policy = _policy.get()
+    assert policy is not None
+    if reason := policy.refusal(name):
+        raise NotAllowedError(f"'{cut(name)}' may not be imported: {reason}")
 
 
 def _spec(value: Any) -> str | None:

@@ -10,6 +10,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache, partial
+from types import ModuleType
 from typing import Any, get_args
 
 import pytest
@@ -212,8 +213,8 @@ def test_no_argument_imports_what_a_checkpoint_of_somebody_else_names(tmp_path, 
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "beside.py").write_text(f"open({MARKER!r}, 'w')\nclass Own:\n    pass\n")
-    for hint, names in annotations().values():
+    for hint, names in [*annotations().values(), (ModuleType, ["a module"])]:
         parser = parser_of(hint)
-        for form in forms("beside.Own", {}):
+        for form in ("beside", *forms("beside.Own", {})):
             comes_to(parser, form, Imports("foreign.ckpt"))
             assert "beside" not in sys.modules and not (tmp_path / MARKER).exists(), (names[:3], form)
