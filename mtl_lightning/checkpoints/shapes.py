@@ -24,7 +24,7 @@ _EXECUTOR = {
     "num_parameters?": (int, type(None)),
 }
 _DATA = {
-    "scores": {str: [object]},
+    "scores": {str: [(str, int, float, type(None))]},
     "position": [int],
     "moment?": {"epoch": int, "scores": {str: [[object]]}},
     "plan?": {str: object},
@@ -39,7 +39,7 @@ _OURS = {
     "seed?": (int, type(None)),
     "log?": {str: _NUMBER},
     "made_of?": {str: (str, type(None))},
-    "optimizer?": {"options": {str: {str: object}}, "groups": [{"name?": object, "params": [str]}]},
+    "optimizer?": {"options": {str: {str: object}}, "groups": [{"name?": (str, int, type(None)), "params": [str]}]},
     "frozen?": {"at_start": [str], "now": [str]},
 }
 _SHAPE = {
