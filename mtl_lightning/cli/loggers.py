@@ -14,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from mtl_lightning.cli.run_log import RunLog
 from mtl_lightning.errors import UserError
+from mtl_lightning.names import checked_name
 from mtl_lightning.terminal import quoted_path
 from mtl_lightning.writing import writing
 
@@ -35,6 +36,7 @@ def default_loggers(
     loggers: list[Logger] = [csv_logger(run_dir)]
     wandb_mode = chosen_mode(wandb_mode)
     if wandb_mode != "off":
+        _check_project(project)
         offline = wandb_mode == "offline"
         with writing(run_dir):
             run_dir.mkdir(parents=True, exist_ok=True)
@@ -58,6 +60,13 @@ def default_loggers(
             raise UserError("`tensorboard` is not installed: pip install 'mtl-lightning[tensorboard]'")
         loggers.append(TensorBoardLogger(run_dir, name="", version="tensorboard"))
     return loggers
+
+
+def _check_project(project: str) -> None:
+    if found := sorted(set(checked_name("project", project)) & set("/\\#?%:")):
+        raise UserError(
+            f"project: '{project}' has {found[0]!r}, which no project in Weights & Biases may; leave it out"
+        )
 
 
 def chosen_mode(given: str) -> Literal["online", "offline", "off"]:

@@ -45,6 +45,8 @@ OPTIONS = [
     ["--model.encoder", "\u202ex"],
     ["--name", "\u202ex"],
     ["--name", "../x"],
+    ["--wandb=offline", "--project", "a/b"],
+    ["--wandb=offline", "--project", "a\x1b[31m"],
     ["--data.datasets", '{"e\\e[2J": {class_path: FileSource, init_args: {files: {}, inputs: {features: f}}}}'],
 ]
 

@@ -14,8 +14,10 @@ SIZES = (4, 8, 12)  # a step of the same width between them
 
 
 def datasets(folder: Path, size: int) -> dict[str, Any]:
-    """A table of which each task has a column."""
+    """A table of which each task has a column; those beside them hold values of several types."""
     rows = [{"f": [row, 1, 2], **{f"t{i}": "pq"[(row + i) % 2] for i in range(size)}} for row in range(10)]
+    for number, row in enumerate(rows):
+        row |= {f"m{i}": ["p", 1] if number % 2 else "q" for i in range(size)}
     (folder / "all.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     files, labels = dict.fromkeys(("train", "val", "test"), "all.jsonl"), {f"t{i}": f"t{i}" for i in range(size)}
     source = {"files": files, "inputs": {"features": "f"}, "labels": labels}

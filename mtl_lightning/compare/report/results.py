@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from mtl_lightning.compare.evidence import MEASURES, Evidence
+from mtl_lightning.terminal import printable
 
 TEXTS = ("role", "contestant", "first_task", "second_task", "status", "task", "metric", "split", "settings", "message")
 WHOLE = ("seed", "trial", "steps")
@@ -14,8 +15,8 @@ COLUMNS = [
     *(*MEASURES, "settings", "message", "folder"),
 ]
 
-_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
-"""How texts begin that spreadsheets calculate."""
+_FORMULAS = ("=", "+", "-", "@", "\t", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""How texts begin that spreadsheets calculate, also in full width."""
 
 
 def results(evidence: Evidence) -> pd.DataFrame:
@@ -65,8 +66,9 @@ def _ordered(table: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
     return table.sort_values(keys, key=position, kind="stable", ignore_index=True)
 
 
-def _no_formula(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULAS) else text
+def _cell(text: str) -> str:
+    """A text on one line, as a bare carriage return would end it, and no formula."""
+    return f"'{printable(text)}" if text.startswith(_FORMULAS) else printable(text)
 
 
 def write_results(evidence: Evidence, folder: Path) -> list[Path]:
@@ -78,7 +80,7 @@ def write_results(evidence: Evidence, folder: Path) -> list[Path]:
     table = results(evidence)
     csv, parquet = folder / "results.csv", folder / "results.parquet"
     texts = table.select_dtypes("string").columns
-    safe = table.assign(**{name: table[name].map(_no_formula, na_action="ignore") for name in texts})
+    safe = table.assign(**{name: table[name].map(_cell, na_action="ignore") for name in texts})
     safe.to_csv(csv, index=False, lineterminator="\n", encoding="utf-8")
     table.to_parquet(parquet, index=False)
     return [csv, parquet]

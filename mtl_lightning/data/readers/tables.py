@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from datasets import Dataset, Json
+from datasets import Dataset, DatasetInfo, Json
 from datasets.formatting import query_table
 from datasets.table import MemoryMappedTable
 
@@ -64,9 +64,12 @@ def _write(target: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -
 def exact(table: Dataset) -> tuple[Dataset, set[str]]:
     """The same table, whose JSON columns give JSON, and their names: the library's own decoder rounds numbers."""
     names = json_columns(table, table.column_names)
-    for name in names:
-        table = table.cast_column(name, Json(decode=False))
-    return table, names
+    if not names:
+        return table, names
+    features = table.features
+    features.update(dict.fromkeys(names, Json(decode=False)))
+    info = DatasetInfo(features=features)  # not by `cast_column`, which copies all columns for each
+    return Dataset(table.data, info, table.split, table._indices, f"{table._fingerprint}-exact"), names
 
 
 def decoded(columns: Mapping[str, Sequence[Any]], names: Container[str]) -> dict[str, Sequence[Any]]:
