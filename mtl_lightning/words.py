@@ -23,7 +23,7 @@ _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 class WordLoader(_SafeLoader):  # type: ignore[misc]
     """Takes for a number, ``true``, ``false`` or ``null`` only what is surely one; all else is a text.
 
-    A whole number has up to 18 digits: no more fit in 64 bits, and thousands take Python for ever.
+    A whole number has up to 19 digits: no more fit in 64 bits, and thousands take Python for ever.
 
     Where a parameter is a boolean or a number, jsonargparse reads it from the text: ``yes`` is true there.
 
@@ -35,7 +35,7 @@ class WordLoader(_SafeLoader):  # type: ignore[misc]
 
 
 WordLoader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789."))
-WordLoader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"(0|-?[1-9][0-9]{0,17})$"), list("-0123456789"))
+WordLoader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"(0|-?[1-9][0-9]{0,18})$"), list("-0123456789"))
 WordLoader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile(r"(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
 )

@@ -66,7 +66,7 @@ def refuse_odd_state(optimizer: Optimizer) -> None:
         if not isinstance(parameter, Tensor):
             raise _misfit("the optimizer has a state of a parameter that there is not")
         for key, value in state.items():
-            if not _belongs(value, parameter):
+            if parameter.numel() and not _belongs(value, parameter):  # empty: it was replaced during the run
                 found = f"the shape {list(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
                 raise _misfit(f"the optimizer's `{key}` has {found} where the parameter has {list(parameter.shape)}")
 

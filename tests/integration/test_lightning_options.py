@@ -18,6 +18,16 @@ import torch
 SHORT = ("--trainer.max_epochs=1", "--trainer.limit_train_batches=2", "--evaluate=none")
 Row = dict[str, str | None]
 
+
+def nothing(trainer: Any, pl_module: Any) -> None:
+    """A function of the user's own."""
+
+
+def rows(batch: Any) -> int:
+    """Another."""
+    return len(batch)
+
+
 TRAINER: dict[str, Row] = {
     "accelerator": {
         "gpu": "trainer.accelerator: No supported",
@@ -108,7 +118,10 @@ CALLBACKS: dict[str, Row] = {
         "scheduling={}": "trainer.callbacks: Empty dict",
         "scheduling={1: 0}": "actor",
     },
-    "LambdaCallback": {"on_train_start=builtins.print": None},
+    "LambdaCallback": {
+        f"on_train_start={__name__}.nothing": None,
+        "on_train_start=builtins.print": "not annotated to return anything",
+    },
     "LearningRateFinder": {"": "set --model.optimizer.lr", "mode=foo": "mode"},
     "LearningRateMonitor": {"log_momentum=true": None, "logging_interval=foo": "logging_interval"},
     "ModelCheckpoint": {
@@ -125,8 +138,9 @@ CALLBACKS: dict[str, Row] = {
     "SpikeDetection": {"": "does not work here"},
     "TQDMProgressBar": {"": "trainer.enable_progress_bar"},
     "ThroughputMonitor": {
-        "batch_size_fn=builtins.len": None,
-        "batch_size_fn=builtins.len window_size=1": "window_size > 1",
+        f"batch_size_fn={__name__}.rows": None,
+        f"batch_size_fn={__name__}.rows window_size=1": "window_size > 1",
+        "batch_size_fn=builtins.len": "not annotated",
     },
     "Timer": {
         "": None,

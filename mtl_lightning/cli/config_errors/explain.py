@@ -15,7 +15,8 @@ from mtl_lightning.trust.parsing import refused
 _UNKNOWN_OPTION = re.compile(r"(?:does not accept option|Option) '([^']+)'|unrecognized arguments: (\S+)")
 _UNKNOWN_CLASS = re.compile(
     r"(?:Expected a dot import path string|Unexpected import path format): (\S+)|given class_path '([^']+)'"
-    r"|Expected a path but (\S+) either not accessible or invalid.*(?:No module named|has no attribute)",
+    r"|Expected a path but (\S+) either not accessible or invalid.*(?:No module named|has no attribute)"
+    r"|expects a function or a callable class: (?:No module named|module '[^']*' has no attribute).*Got value: (\S+)",
     re.DOTALL,
 )
 _REQUIRED = re.compile(r"arguments are required: (?:\w+\.)?(\S+)")
@@ -36,7 +37,8 @@ def explain(message: str, given: Given, parser: Any) -> str:
         What is wrong, in which file and line or flag, and the nearest match where a name is unknown.
     """
     message, entries = message.removeprefix('Parser key "config": '), entries_of(given)
-    if (said := refused(message)) is not None:
+    of_right_kind = _UNKNOWN_OPTION.search(message) or _REQUIRED.search(message)  # for one of several annotations
+    if (said := refused(message)) is not None and not of_right_kind:
         return _refused(said, given, entries)
     if match := _UNKNOWN_OPTION.search(message):
         return _unknown_option(next(filter(None, match.groups())), given, entries, keys_of(parser, given.command))

@@ -64,7 +64,7 @@ def test_rows_are_read_in_the_order_asked_for(table: Dataset) -> None:
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 100])
 def test_whole_columns(table: Dataset, chunk: int) -> None:
-    found = integers(table, "n", chunk)
+    found = integers(table, ["n"], chunk)["n"]
     assert found.dtype == np.int32
     assert found.tolist() == [3, -1, 2**31 - 1]
 

@@ -19,6 +19,8 @@ KEYS = {"workload", "contestant", "tasks", "time_ratio", "target", "memory_ratio
 GRAMIAN = ["UPGrad", "MGDA", "NashMTL", "CAGrad", "PCGrad", "AlignedMTL"]
 TORCHJD = ["TorchJD's UPGrad", "TorchJD's UPGrad, parallel_chunk_size=1"]
 IN_LOOPS = ["EqualWeighting", "bare loop", *GRAMIAN, *TORCHJD]
+MANY_TASKS = ["bare loop", "EqualWeighting", "RLW", "GLS", "IMTLG", "AlignedMTL"]
+MANY_TASKS += ["TorchJD's IMTLG", "TorchJD's AlignedMTL"]
 OPTIONS = ["UPGrad, refresh_every: 10", "UPGrad, gradient_of: features"]
 ON_PROCESSES = [
     "DistributedDataParallel",
@@ -36,6 +38,8 @@ CONTESTANTS = {
     "plain loop, one input of 32": [*IN_LOOPS[:8], *OPTIONS, *TORCHJD],
     "perceptron 64-256-256, one input of 128, 8 tasks": IN_LOOPS,
     "perceptron 64-256-256, one input of 128, 32 tasks": IN_LOOPS,
+    "perceptron 16-64-64, one input of 32, 32 tasks": MANY_TASKS,
+    "perceptron 16-64-64, 32 inputs of 32": MANY_TASKS,
     "two processes, 10 M parameters, one input of 32": ON_PROCESSES,
     "two processes, 10 M parameters, several inputs of 8": ON_PROCESSES,
     "ud_ewt, batches of 32: share of padding": PADDING,

@@ -164,7 +164,7 @@ WORDS = st.text() | st.from_regex(
 WORDS |= st.sampled_from(
     ["off", "Yes", "NO", "y", "null", "~", "=", "<<", ".nan", "-.inf", "1e3", ".5e+3", "1:30.5", "{a}"]
 )
-PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | WORDS
+PLAIN = st.none() | st.booleans() | st.integers(1 - 10**19, 10**19 - 1) | st.floats(allow_nan=False) | WORDS
 
 
 @given(
