@@ -39,7 +39,7 @@ _OURS = {
     "seed?": (int, type(None)),
     "log?": {str: _NUMBER},
     "made_of?": {str: (str, type(None))},
-    "optimizer?": {"options": {str: {str: object}}, "groups": [{"name?": (str, int, type(None)), "params": [str]}]},
+    "optimizer?": {"options": {str: {str: object}}, "groups": [{"name": (str, type(None)), "params": [str]}]},
     "frozen?": {"at_start": [str], "now": [str]},
 }
 _SHAPE = {
@@ -88,6 +88,9 @@ def _wrong(checkpoint: dict[str, Any]) -> Iterator[str]:
     for name, text in ours["assets"]["files"].items():
         if Path(name).name != name or not name.isprintable() or len(name) > 200 or _SURROGATE.search(text):
             yield f"{shown(name)} is no file of text"
+    for name, options in ours.get("optimizer", {"options": {}})["options"].items():
+        yield from _misfits(options, {"lr?": _NUMBER}, f"{CHECKPOINT_KEY}.optimizer.options.{name[:80]}.")
+        yield from _not_plain(options, f"{CHECKPOINT_KEY}.optimizer.options.{name[:80]}")
     if "config" in ours:
         yield from _misfits(ours["config"], _CONFIG, "config.")
         yield from _not_plain(ours["config"], "config")

@@ -45,6 +45,15 @@ def put(*path: Any, value: Any = None) -> Callable[[Any], None]:
     return change
 
 
+def configured(**options: Any) -> Callable[[Any], None]:
+    """Changes what a checkpoint says of how its first group of parameters was configured."""
+
+    def change(checkpoint: Any) -> None:
+        next(iter(checkpoint["mtl_lightning"]["optimizer"]["options"].values())).update(options)
+
+    return change
+
+
 FIT, FIRST = ("loops", "fit_loop"), ("optimizer_states", 0, "state", 0)
 CHANGES = {
     "no tensor": (put("state_dict", "encoder.layers.0.bias", value="x"), "`state_dict` has no tensor at"),
@@ -59,6 +68,9 @@ CHANGES = {
     "no moment": (put(*FIRST, "exp_avg", value="x"), "the optimizer's `exp_avg` has a"),
     "no rate": (put("optimizer_states", 0, "param_groups", 0, "lr", value="x"), "must be a number, found 'x'"),
     "other parameters": (put("optimizer_states", 0, "param_groups", value=[]), "its optimizers cannot be restored"),
+    "no configured rate": (configured(lr="x"), ".lr` is 'x'"),
+    "a tensor as an option": (configured(weight_decay=torch.ones(3)), ".weight_decay` is of the type Tensor"),
+    "no group": (put("mtl_lightning", "optimizer", "groups", value=[{"params": []}]), "it has no `mtl_lightning.opti"),
     "no scheduler": (put("lr_schedulers", 0, "last_epoch", value=[1]), "of CosineAnnealingLR must be a number"),
     "no count": (put("callbacks", "MultiTaskEarlyStopping", "waited", value="x"), "must be a number, found 'x'"),
     "no callback": (put("callbacks", "Exposure", value={"seen": 3}), "its callbacks cannot be restored"),
