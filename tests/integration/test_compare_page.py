@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from playwright.sync_api import expect
 
 from mtl_lightning.compare.report import write_report
 from tests.compare_specimen import evidence, summary
@@ -221,9 +222,10 @@ def test_the_main_table_fits_or_says_that_it_scrolls(open_page):
     wide, narrow = open_page(1280), open_page(360)
     assert wide.evaluate(more) == ("right" if wide.evaluate(overflow) > 1 else "")
     assert narrow.evaluate(overflow) > 0
-    narrow.wait_for_function(f"{more} === 'right'")
+    frame = expect(narrow.locator("#overview .frame"))  # waits; the page forbids wait_for_function
+    frame.to_have_attribute("data-more", "right")
     narrow.evaluate("document.querySelector('#overview .scroll').scrollLeft = 1e6")
-    narrow.wait_for_function(f"{more} === 'left'")
+    frame.to_have_attribute("data-more", "left")
 
 
 def test_plots_stand_in_two_columns_on_a_wide_page_and_fit_a_phone(open_page):
