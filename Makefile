@@ -1,7 +1,6 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python
 WHEELS = $(addprefix --only-binary ,matplotlib numpy pandas pyyaml scikit-learn scipy statsmodels)
-PUBLIC = weighting sharing tasks encoders data data.schedules training.module training.evaluation backward optim callbacks cli.trainer compare compare.statistics compare.report testing
 
 help:  ## say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -37,7 +36,7 @@ rooms:  ## the package's rooms, the imports between them, and circles
 benchmark:  ## speed and memory: a table, and build/benchmark.json
 	$(PYTHON) -m experiments.benchmark --output build/benchmark.json
 
-docs:  ## the reference of the public interfaces, in build/docs
-	$(PYTHON) -m pdoc --docformat google --output-directory build/docs $(addprefix mtl_lightning.,$(PUBLIC))
+docs:  ## the site, in build/docs: warnings are errors, no network
+	$(PYTHON) -m sphinx -W --keep-going -q -j auto -d build/doctrees docs build/docs
 
 .PHONY: help setup format check test kills lowest rooms benchmark docs

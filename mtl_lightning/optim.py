@@ -7,6 +7,8 @@ from typing import Literal
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+__all__ = ["WarmupDecay"]
+
 
 class WarmupDecay(LambdaLR):
     """Linear warm-up from 0, then decay to ``final``, as fractions of the optimizer's learning rate.

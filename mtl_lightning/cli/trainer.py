@@ -28,6 +28,8 @@ from mtl_lightning.terminal import quoted_path, say
 from mtl_lightning.training.module import MultiTaskModule
 from mtl_lightning.writing import Place
 
+__all__ = ["Trainer"]
+
 
 class Trainer(pl.Trainer):
     """A Trainer whose methods print tables and write files; see Lightning's for its arguments."""

@@ -16,6 +16,8 @@ from mtl_lightning.training.empty_states import give_types
 from mtl_lightning.training.extents import Extents
 from mtl_lightning.training.undefined import Undefined
 
+__all__ = ["REPORT", "Evaluation", "Means", "Results"]
+
 REPORT = "label_counts"
 """Name of the metric of a task that feeds its per-label report."""
 

@@ -45,6 +45,8 @@ from mtl_lightning.training.walk import parameters_and_buffers
 from mtl_lightning.trust.origin import signed
 from mtl_lightning.weighting import EqualWeighting, Weighting
 
+__all__ = ["MultiTaskModule"]
+
 
 class MultiTaskModule(EvaluatedModule):
     """One shared encoder, a head per task, and a weighting that balances their losses.

@@ -22,8 +22,8 @@ class CoBa(LossWeighting):
     .. math::
         \mathrm{RCS}_i &= \mathrm{softmax}_i \frac{K \alpha_i(t)}{\sum_j |\alpha_j(t)|}, \qquad
         \mathrm{ACS}_i = \mathrm{softmax}_i \frac{-N \alpha_i(t)}{\sum_{s=t-N+1}^t |\alpha_i(s)|}, \\
-        \mathrm{DF} &= \min\Big(t \, \mathrm{softmax}_t \frac{-\tau t \, \alpha_{\max}(t)}
-        {\sum_{s=1}^t |\alpha_{\max}(s)|}, 1\Big), \qquad \alpha_{\max}(t) = \max_i \alpha_i(t), \\
+        \mathrm{DF} &= \min\Bigl(t \, \mathrm{softmax}_t \frac{-\tau t \, \alpha_{\max}(t)}
+        {\sum_{s=1}^t |\alpha_{\max}(s)|}, 1\Bigr), \qquad \alpha_{\max}(t) = \max_i \alpha_i(t), \\
         \omega_i &= \mathrm{DF} \cdot \mathrm{RCS}_i + (1 - \mathrm{DF}) \, \mathrm{ACS}_i.
 
     The weights of the tasks present sum to 1. They are equal until validation W. A task with fewer than two validation

@@ -11,7 +11,7 @@ from mtl_lightning.weighting.spectrum import ROUNDING, equal_projections
 class ConFIG(GramianWeighting):
     r"""The direction that has the same positive cosine with every gradient, as long as their projections on it.
 
-    :math:`d = (\sum_i g_i^\top u) u`, where u is the unit vector along :math:`[b_1, \dots, b_K]^{-\top} 1`, and
+    :math:`d = (\sum_i g_i^\top u) u`, where u is the unit vector along :math:`[b_1, \ldots, b_K]^{-\top} 1`, and
     :math:`b_i = g_i / |g_i|`. In the cosines C this is :math:`x = \sum_i \beta_i b_i` with :math:`\beta = C^{-1} 1`
     and :math:`|x|^2 = 1^\top \beta`. It has the direction of IMTL-G and another length.
 

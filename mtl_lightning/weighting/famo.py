@@ -21,7 +21,7 @@ class FAMO(LossWeighting):
 
     .. math::
         c \sum_t z_t \log d_t, \qquad z = \mathrm{softmax}(w), \qquad d_t = \ell_t - b_t + 10^{-8}, \qquad
-        c = \Big( \sum_t z_t / d_t \Big)^{-1}
+        c = \Bigl( \sum_t z_t / d_t \Bigr)^{-1}
 
         \delta_t = \log d_t^\text{before} - \log d_t^\text{after}, \qquad
         w \leftarrow \mathrm{Adam}(w, J^\top \delta + \gamma w), \qquad J = \partial z / \partial w,

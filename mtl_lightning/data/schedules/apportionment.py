@@ -27,7 +27,7 @@ def apportioned(shares: Iterable[Fraction], num_draws: int, seed: int, epoch: in
     r"""Number of draws for each share in one epoch.
 
     Each is its share of the draws, rounded down or up, and they sum to ``num_draws``: with :math:`S_i` the sum of the
-    first i remainders, the i-th is rounded up if a point :math:`u + 1, u + 2, \dots` lies in
+    first i remainders, the i-th is rounded up if a point :math:`u + 1, u + 2, \ldots` lies in
     :math:`(S_{i-1}, S_i]` - Madow's systematic sampling. From epoch to epoch u turns by the golden ratio, which spreads
     the points so evenly that, with shares that stay the same, a remainder f is rounded up once in at most
     :math:`\lceil 2 / f \rceil` epochs, and the draws over a run differ from their expectation by hardly more than 1.

@@ -1,0 +1,80 @@
+"""How the site is built: ``make docs``; what our own extensions do stands in ``_extensions``."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).parent
+sys.path[:0] = [str(DOCS / "_extensions"), str(DOCS.parent)]
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(DOCS.parent), os.environ.get("PYTHONPATH")]))  # tutorials
+
+from mtl_lightning.version import __version__  # noqa: E402
+
+project, author, release = "mtl_lightning", "The mtl_lightning authors", __version__
+copyright = f"2026 {author}, Apache-2.0"
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "myst_nb",
+    "sphinx_copybutton",
+    "mathml",
+    "reference",
+]
+exclude_patterns = ["_extensions"]
+
+# A folder may still be without pages; the warning has no type to be suppressed by.
+logging.getLogger("sphinx.sphinx.directives.other").addFilter(lambda record: "didn't match" not in record.msg)
+
+# What is said of ours has to exist; what is said of other projects is not looked up, as the site is built offline.
+nitpicky = True
+nitpick_ignore_regex = [("py:.*", r"(?!mtl_lightning\b).*")]
+
+# -- pages ---------------------------------------------------------------------------------------------------------
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 4
+html_math_renderer = "mathml"
+
+# -- tutorials: the pages with {code-cell} are run, each in an empty folder ----------------------------------------
+nb_execution_mode = "auto"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 600
+nb_merge_streams = True
+
+# -- reference: pages are written by _extensions/reference.py ------------------------------------------------------
+reference_modules = [
+    "mtl_lightning",
+    "mtl_lightning.backward",
+    "mtl_lightning.callbacks",
+    "mtl_lightning.cli.trainer",
+    "mtl_lightning.compare.report",
+    "mtl_lightning.compare.statistics",
+    "mtl_lightning.data",
+    "mtl_lightning.data.schedules",
+    "mtl_lightning.encoders",
+    "mtl_lightning.optim",
+    "mtl_lightning.sharing",
+    "mtl_lightning.tasks",
+    "mtl_lightning.testing",
+    "mtl_lightning.training.evaluation",
+    "mtl_lightning.training.module",
+    "mtl_lightning.weighting",
+]
+autodoc_inherit_docstrings = False
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 88
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+
+# -- look ----------------------------------------------------------------------------------------------------------
+html_theme = "furo"
+html_title = f"mtl_lightning {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sphinx = False
+html_theme_options = {"top_of_page_buttons": []}
