@@ -9,8 +9,10 @@ from typing import Any
 from mtl_lightning.data import MultiTaskDataModule
 from mtl_lightning.data.readers.bad_rows import visible
 from mtl_lightning.data.readers.tables import decoded, exact
+from mtl_lightning.encoders.words import Words
 from mtl_lightning.terminal import printable_json
 from mtl_lightning.training.module import MultiTaskModule
+from mtl_lightning.training.prediction import placed
 
 _LOG = logging.getLogger(__name__)
 
@@ -30,8 +32,9 @@ class PredictionLines:
         self.num_inputs = len(table)
         self._raw, self._json_columns = exact(table.select_columns(visible(table)))
         tokens = source.inputs.get("tokens")
-        self._tokens = tokens if isinstance(tokens, str) else None  # words stand in one column
-        self._tasks = {name: task for name, task in model.tasks.items() if task.level == "tokens"}
+        self._tasks = model.tasks
+        of_words = any(task.level == "tokens" for task in model.tasks.values())
+        self._tokens = tokens if of_words and isinstance(tokens, str) else None  # words stand in one column
         self._processor = model.encoder.processor
         self._warned = False
         for name in {"predictions", "reason"} & set(self._raw.column_names):
@@ -45,7 +48,10 @@ class PredictionLines:
             predictions: By task, of each of them.
         """
         together = zip(rows, self._inputs(rows), predictions, strict=True)
-        return [self._line(row, found, self._placed(found, predicted)) for row, found, predicted in together]
+        return [
+            self._line(row, found, placed(self._tasks, predicted, self._words(found)))
+            for row, found, predicted in together
+        ]
 
     def refused(self, row: int) -> str:
         """The line of an input that cannot be predicted on."""
@@ -58,12 +64,8 @@ class PredictionLines:
         columns = decoded(self._raw[list(rows)], self._json_columns)
         return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
-    def _placed(self, found: Mapping[str, Any], predicted: Mapping[str, Any]) -> dict[str, Any]:
-        """A prediction beside its input's words."""
-        words = self._processor.words(found[self._tokens]) if self._tokens and self._tasks else None
-        if words is None:
-            return dict(predicted)
-        return {n: self._tasks[n].place(p, words) if n in self._tasks else p for n, p in predicted.items()}
+    def _words(self, found: Mapping[str, Any]) -> Words | None:
+        return None if self._tokens is None else self._processor.words(found[self._tokens])
 
     def _line(self, row: int, found: dict[str, Any], predicted: dict[str, Any]) -> str:
         if not (self._warned or _is_finite(predicted)):

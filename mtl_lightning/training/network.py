@@ -1,15 +1,16 @@
 """What the model computes: one encoder pass, the sharing, a head per task."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
 from mtl_lightning.data import Batch
 from mtl_lightning.encoders import Encoder, Representation
+from mtl_lightning.errors import UserError
 from mtl_lightning.sharing import Sharing
 from mtl_lightning.tasks import Task
-from mtl_lightning.training.prediction import decode
+from mtl_lightning.training.prediction import decode, evaluating, placed, raw_batches
 from mtl_lightning.training.restorable import RestorableModule
 
 
@@ -60,7 +61,34 @@ class Network(RestorableModule):
 
     def decode(self, batch: Batch) -> list[dict[str, Any]]:
         """Predictions of all heads on a batch, from one encoder pass."""
-        representation = self.encoder(batch.inputs)
+        return self._decode(batch.inputs)
+
+    def predict(self, columns: Mapping[str, Sequence[Any]], batch_size: int = 64) -> list[dict[str, Any]]:
+        """Predictions of all heads on raw inputs, as the command ``predict`` writes them; dropout is off.
+
+        Args:
+            columns: Values of each input of the encoder, such as ``{"text": ["some jazz, please", "will it rain?"]}``
+                or ``{"features": [[0.5, 1.2], [0.1, 0.9]]}``.
+            batch_size: How many examples one encoder pass takes.
+
+        Returns:
+            For each example, in order, ``{task: {"label": …, "probability": …}}``; what else a task predicts is in its
+            documentation.
+
+        Raises:
+            UserError: If a value is no input of the encoder, or the model has not been trained or loaded.
+        """
+        if not self.is_built:
+            raise UserError("the model has no heads yet: train it, or load a trained one with `mtl_lightning.load`")
+        found = []
+        with evaluating(self):
+            for inputs, words in raw_batches(self.encoder.processor, columns, batch_size):
+                decoded = self._decode({name: tensor.to(self.device) for name, tensor in inputs.items()})
+                found += [placed(self.tasks, row, of) for row, of in zip(decoded, words, strict=True)]
+        return found
+
+    def _decode(self, inputs: dict[str, Tensor]) -> list[dict[str, Any]]:
+        representation = self.encoder(inputs)
         return decode(self.tasks, lambda names: self._logits(representation, names), representation)
 
     def _head(self, task: str) -> Task:

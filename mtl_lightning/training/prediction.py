@@ -1,11 +1,16 @@
-"""From logits to what is predicted."""
+"""From logits to what is predicted, and from raw inputs to logits."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from mtl_lightning.encoders import Representation
+from mtl_lightning.encoders.base import InputProcessor
+from mtl_lightning.encoders.words import Words
+from mtl_lightning.errors import UserError, shown
 from mtl_lightning.tasks import Task
 
 
@@ -30,3 +35,69 @@ def decode(
     logits = logits_of(list(possible))
     decoded = {name: task.decode(logits[name], representation.mask) for name, task in possible.items()}
     return [dict(zip(decoded, row, strict=True)) for row in zip(*decoded.values(), strict=True)]
+
+
+def placed(tasks: Mapping[str, Task], predicted: Mapping[str, Any], words: Words | None) -> dict[str, Any]:
+    """A prediction beside its input's words.
+
+    Args:
+        tasks: By name.
+        predicted: Decoded prediction of one example, by task.
+        words: Of the example; null: it has no label positions.
+    """
+    if words is None:
+        return dict(predicted)
+    return {n: tasks[n].place(p, words) if tasks[n].level == "tokens" else p for n, p in predicted.items()}
+
+
+def raw_batches(
+    processor: InputProcessor, columns: Mapping[str, Sequence[Any]], batch_size: int
+) -> Iterator[tuple[dict[str, Tensor], list[Words | None]]]:
+    """Encodes and collates raw inputs.
+
+    Args:
+        processor: The encoder's.
+        columns: Raw values by input name, each a list of N.
+        batch_size: Examples in a batch, at least 1.
+
+    Yields:
+        The encoder's inputs [B, ...], and the words of each example.
+
+    Raises:
+        UserError: If the lists differ in length, or for a value that is no such input.
+    """
+    _check(processor, columns, batch_size)
+    encoded = processor.encode(columns)
+    examples = [dict(zip(encoded, values, strict=True)) for values in zip(*encoded.values(), strict=True)]
+    words: list[Words | None] = [None] * len(examples)
+    if "tokens" in columns:
+        words = [processor.words(value) for value in columns["tokens"]]
+    for first in range(0, len(examples), batch_size):
+        part = slice(first, first + batch_size)
+        yield processor.collate(examples[part]), words[part]
+
+
+def _check(processor: InputProcessor, columns: Mapping[str, Sequence[Any]], batch_size: int) -> None:
+    if batch_size < 1:
+        raise UserError(f"`batch_size` must be at least 1, found {batch_size}")
+    if not columns or not set(columns) <= set(processor.inputs):
+        raise UserError(f"the encoder reads {' or '.join(processor.inputs)}, found {', '.join(columns) or 'nothing'}")
+    for name, values in columns.items():
+        if isinstance(values, str):
+            raise UserError(f"input '{name}': expected a list, one value for each example, found {shown(values)}")
+    if len({len(values) for values in columns.values()}) > 1:
+        found = ", ".join(f"{len(values)} of '{name}'" for name, values in columns.items())
+        raise UserError(f"expected as many values of each input, found {found}")
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Turns dropout and the like off, without gradients; afterwards every module is in the mode that it was in."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
