@@ -11,9 +11,11 @@ from lightning.fabric.utilities.seed import pl_worker_init_function
 from torch.utils.data import DataLoader, Dataset
 
 from mtl_lightning.data.batch import StepBatch
+from mtl_lightning.errors import UserError
 from mtl_lightning.stopping import as_worker, held_back
 
 _MOST = 4
+_BEARABLE = 64  # a worker takes 100 MB or so, and no batch needs so many
 
 
 class StepLoader(DataLoader[StepBatch]):
@@ -74,6 +76,18 @@ def _start_worker(number: int) -> None:
     as_worker()
     if int(os.environ.get("PL_SEED_WORKERS", "0")):
         pl_worker_init_function(number)
+
+
+def checked_num_workers(num_workers: int | None) -> int | None:
+    """The number of workers that the user asked for, if a machine can bear so many.
+
+    Raises:
+        UserError: If it is negative, or above 64 and above 4 a core: these would take the machine's memory.
+    """
+    most = max(_BEARABLE, 4 * (os.cpu_count() or 1))
+    if num_workers is not None and not 0 <= num_workers <= most:
+        raise UserError(f"data.num_workers must be from 0 to {most} (on this machine), found {num_workers}")
+    return num_workers
 
 
 def default_num_workers(device: str, processes: int) -> int:

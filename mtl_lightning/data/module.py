@@ -18,7 +18,7 @@ from mtl_lightning.data.encoding import Encoding
 from mtl_lightning.data.examples import ExampleEncoder
 from mtl_lightning.data.findings import report, report_inputs, without_notes
 from mtl_lightning.data.labels import check_label_maps, understood_labels
-from mtl_lightning.data.loader import step_loader
+from mtl_lightning.data.loader import checked_num_workers, step_loader
 from mtl_lightning.data.overlap import warn_of_overlap
 from mtl_lightning.data.progress import Progress
 from mtl_lightning.data.sampler import SequentialSampler, StepSampler
@@ -80,9 +80,7 @@ class MultiTaskDataModule(LightningDataModule):
         if max_tokens is not None and max_tokens < 1:
             raise UserError(f"data.max_tokens must be at least 1, found {max_tokens}")
         self.max_tokens = max_tokens
-        if num_workers is not None and num_workers < 0:
-            raise UserError(f"data.num_workers must be at least 0, found {num_workers}")
-        self.num_workers = num_workers
+        self.num_workers = checked_num_workers(num_workers)
         if seed < 0:
             raise UserError(f"data.seed must be at least 0, found {seed}")
         self.seed = seed
