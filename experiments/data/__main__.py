@@ -1,0 +1,66 @@
+"""Fetches public data sets for the shipped configs and experiments: ``python -m experiments.data NAME…``."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from experiments.data.about import listing
+from experiments.data.command import make
+from experiments.data.recipes import RECIPES
+from mtl_lightning.errors import UserError, did_you_mean
+
+LIST = "list"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Writes the data sets that are named, or lists them all; the exit status."""
+    try:
+        options = _parser().parse_args(arguments)
+        unknown = [name for name in options.names if name not in (*RECIPES, LIST)]
+        if unknown:
+            raise UserError(f"no data set '{unknown[0]}'; {did_you_mean(unknown[0], [*RECIPES, LIST])}")
+        if LIST in options.names or not options.names:
+            print(listing(RECIPES.values()))
+        for name in (name for name in dict.fromkeys(options.names) if name != LIST):
+            make(RECIPES[name], options.to, options.checkout)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("error: interrupted; what was downloaded is kept: run the same command to resume", file=sys.stderr)
+        return 130
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see `{self.prog} --help`")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m experiments.data", description=__doc__, allow_abbrev=False)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a data set, or `list`: shows them all")
+    parser.add_argument(
+        "--from",
+        dest="checkout",
+        type=Path,
+        metavar="FOLDER",
+        help="a checkout of the source, or a folder of checkouts, instead of the network",
+    )
+    parser.add_argument(
+        "--to",
+        type=Path,
+        metavar="FOLDER",
+        default=Path(os.environ.get("MTL_DATA") or "data"),
+        help="where NAME/ is written (default: the environment variable MTL_DATA, or else `data`)",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""Finds the files of a source in a folder, and makes sure that they are those of its revision."""
+
+import tarfile
+from pathlib import Path
+
+from experiments.data.contents import sha256
+from experiments.data.sources import Source
+from mtl_lightning.errors import UserError
+from mtl_lightning.writing import writing
+
+
+def checkout(source: Source, folder: Path) -> Path:
+    """The folder that the source's paths start from: the one given, or the one in it that has the source's name.
+
+    Args:
+        source: What is looked for.
+        folder: A checkout, or a folder of checkouts.
+
+    Raises:
+        UserError: If a file is not there, or is that of another revision.
+    """
+    if not folder.is_dir():
+        raise UserError(f"--from {folder}: there is no such folder; make it by `{source.obtain}`")
+    first = next(iter(source.files))
+    root = next((root for root in (folder, folder / source.name) if (root / first).is_file()), folder)
+    for path, expected in source.files.items():
+        if not (root / path).is_file():
+            raise UserError(
+                f"--from {folder}: no file {path} of {source.title} is in it, or in a folder {source.name} there; "
+                f"make a checkout by `{source.obtain}`"
+            )
+        if (found := sha256((root / path).read_bytes())) != expected:
+            raise UserError(
+                f"{root / path} differs from that of {source.title} at {source.revision} (SHA-256 {found[:12]}…, "
+                f"expected {expected[:12]}…); make a checkout of that revision by `{source.obtain}`"
+            )
+    return root
+
+
+def unpack(source: Source, archive: Path, folder: Path) -> None:
+    """Takes the source's files out of its archive.
+
+    Args:
+        source: Which is in an archive.
+        archive: That was downloaded.
+        folder: That the source's paths will start from.
+    """
+    with tarfile.open(archive) as content:
+        members = {member.name.partition("/")[2]: member for member in content.getmembers() if member.isfile()}
+        for path in source.files:
+            file = content.extractfile(members[path])
+            assert file is not None  # isfile
+            with writing(folder / path):
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                (folder / path).write_bytes(file.read())

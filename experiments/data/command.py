@@ -1,0 +1,35 @@
+"""From a recipe to a data set in its place."""
+
+from pathlib import Path
+
+from experiments.data.checkouts import checkout
+from experiments.data.fetching import fetch
+from experiments.data.lock import locked
+from experiments.data.recipe import Recipe
+from experiments.data.writing import is_complete, write
+
+DOWNLOADS = ".downloads"
+"""Folder beside the data sets, of what was downloaded: checkouts that hold only the files that are needed."""
+
+
+def make(recipe: Recipe, to: Path, given: Path | None) -> None:
+    """Writes a data set, if it is not there yet.
+
+    Args:
+        recipe: Of the data set.
+        to: Folder of data sets.
+        given: A checkout of its source, or a folder of checkouts; null: its files are downloaded.
+
+    Raises:
+        UserError: If it cannot be had or written.
+    """
+    folder = to / recipe.name
+    if is_complete(recipe, folder):
+        print(f"{folder} is complete already")
+        return
+    with locked(to):
+        sources = [checkout(source, given) if given else fetch(source, to / DOWNLOADS) for source in recipe.sources]
+        write(recipe, sources, folder)
+    print(f"{folder}: {', '.join(recipe.files)}")
+    print(f"  licence: {recipe.licence}")
+    print(f"  please cite: {recipe.citation}")

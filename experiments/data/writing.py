@@ -1,0 +1,72 @@
+"""Makes a data set's folder: converted, checked, and only then under its name."""
+
+import shutil
+from pathlib import Path
+
+from experiments.data.about import readme
+from experiments.data.contents import content_sha256
+from experiments.data.recipe import Recipe
+from mtl_lightning.errors import UserError
+from mtl_lightning.writing import writing
+
+
+def is_complete(recipe: Recipe, folder: Path) -> bool:
+    """Whether a data set is there already, as the recipe makes it.
+
+    Raises:
+        UserError: If something else stands in its place.
+    """
+    if not folder.exists():
+        return False
+    for name, expected in recipe.files.items():
+        if not (folder / name).is_file():
+            raise UserError(f"{folder} is there, but has no file {name}; move it away, or remove it, and try again")
+        if _found(folder / name) != expected:
+            raise UserError(f"{folder / name} is not what the recipe makes; move {folder} away, and try again")
+    return True
+
+
+def write(recipe: Recipe, sources: list[Path], folder: Path) -> None:
+    """Converts a data set into a folder beside its own, which takes its name when all files are as they must be.
+
+    Args:
+        recipe: Of the data set.
+        sources: The folder of each of its sources.
+        folder: Of the data set, which is not there yet.
+
+    Raises:
+        UserError: If a file is not what the recipe says, or cannot be written.
+    """
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    with writing(partial):
+        partial.mkdir(parents=True)
+    try:
+        for name, data in recipe.convert(*sources):
+            with writing(partial / name):
+                (partial / name).write_bytes(data)
+        with writing(partial / "README.md"):
+            (partial / "README.md").write_text(readme(recipe), "utf-8")
+        _check(recipe, partial)
+        with writing(folder):
+            partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _check(recipe: Recipe, folder: Path) -> None:
+    for name, expected in recipe.files.items():
+        found = _found(folder / name)
+        if found != expected:
+            raise UserError(
+                f"{recipe.name}: {name} came out with SHA-256 {found[:12]}…, not {expected[:12]}…, though its sources "
+                "are right; this is a fault of the recipe or of a library that it uses: please report it"
+            )
+
+
+def _found(path: Path) -> str:
+    """The checksum of what a file holds; one that is no gzip file has none."""
+    try:
+        return content_sha256(path.name, path.read_bytes())
+    except (OSError, EOFError) as error:
+        return f"unreadable: {error}"
