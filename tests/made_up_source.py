@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
-from experiments.data.contents import content_sha256, gzipped, sha256
+from experiments.data.contents import sha256
 from experiments.data.recipe import Recipe
 from experiments.data.sources import Source
 
 FILES = {"texts/a.txt": b"one\ntwo\n" * 20_000, "labels.txt": b"x\ny\n"}
-RESULTS = {"all.txt": FILES["texts/a.txt"] + FILES["labels.txt"], "labels.txt.gz": gzipped(FILES["labels.txt"])}
+RESULTS = {"all.txt": FILES["texts/a.txt"] + FILES["labels.txt"], "labels.txt.gz": FILES["labels.txt"]}
 
 
 def convert(folder):
     yield "all.txt", (folder / "texts/a.txt").read_bytes() + (folder / "labels.txt").read_bytes()
-    yield "labels.txt.gz", gzipped((folder / "labels.txt").read_bytes())
+    yield "labels.txt.gz", (folder / "labels.txt").read_bytes()
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Server:
         return Source(**{**given, "files": files, "base": self.base, "obtain": "git clone made-up", **changes})
 
     def recipe(self, **changes) -> Recipe:
-        files = {name: content_sha256(name, data) for name, data in RESULTS.items()}
+        files = {name: sha256(data) for name, data in RESULTS.items()}
         texts = {"about": "Made up.", "licence": "CC0", "citation": "Nobody, 2026"}
         given = {"name": "invented", "sources": (self.source(),), "convert": convert, "files": files, "size": 9}
         return Recipe(**{**texts, **given, **changes})

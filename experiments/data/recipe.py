@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from experiments.data.sources import Source
 
 Convert = Callable[..., Iterator[tuple[str, bytes]]]
-"""A folder for each source, in order → the name and the content of each file, one after the other."""
+"""A folder for each source, in order → the name and the content of each file; what is called ``….gz`` is compressed
+when it is written."""
 
 
 @dataclass(frozen=True)

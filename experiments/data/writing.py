@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from experiments.data.about import readme
-from experiments.data.contents import content_sha256
+from experiments.data.contents import content_sha256, gzipped
 from experiments.data.recipe import Recipe
 from mtl_lightning.errors import UserError
 from mtl_lightning.writing import writing
@@ -44,7 +44,7 @@ def write(recipe: Recipe, sources: list[Path], folder: Path) -> None:
     try:
         for name, data in recipe.convert(*sources):
             with writing(partial / name):
-                (partial / name).write_bytes(data)
+                (partial / name).write_bytes(gzipped(data) if name.endswith(".gz") else data)
         with writing(partial / "README.md"):
             (partial / "README.md").write_text(readme(recipe), "utf-8")
         _check(recipe, partial)

@@ -26,7 +26,7 @@ def downloads(folder):
 def test_a_data_set_is_downloaded_and_converted(server, tmp_path, capsys):
     make(server.recipe(), tmp_path, None)
     folder = tmp_path / "invented"
-    assert {name: (folder / name).read_bytes() for name in RESULTS} == RESULTS
+    assert made_up_source.contents(folder) == RESULTS
     assert "Nobody, 2026" in (folder / "README.md").read_text()
     assert "Nobody, 2026" in capsys.readouterr().out
     assert not [*tmp_path.glob(".*partial")]
