@@ -1,4 +1,4 @@
-"""The one exception that means "mend your input", and the sentence that names the nearest match."""
+"""The one exception that means "fix your input", and the sentence that names the nearest match."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
@@ -9,7 +9,7 @@ class UserError(ValueError):
     """A mistake in what the user gave: a config, a file, a label. The command line prints it as one line, status 2.
 
     Args:
-        message: What is wrong, where, and how to mend it.
+        message: What is wrong, where, and how to fix it.
         word: Where the mistake is in a list of words or tags, its position in it.
         part: Where it is in an input of several columns, the position of the column.
     """

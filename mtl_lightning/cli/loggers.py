@@ -53,7 +53,7 @@ def default_loggers(
             offline=offline,
             id=os.environ.get("WANDB_RUN_ID") or run_id,
         )
-        logger._wandb_init.pop("anonymous")  # wandb warns of it, which Lightning alone could mend
+        logger._wandb_init.pop("anonymous")  # wandb warns of it, which Lightning alone could fix
         loggers.append(logger)
     if tensorboard:
         if find_spec("tensorboard") is None:

@@ -104,7 +104,7 @@ class Encoding:
         if labelled and len(encoded) == 0:
             bad = next(self.skipped(table, encoded, split, labelled))
             raise UserError(
-                f"data set '{self.name}': no row of split '{split}' is good; {bad.where}: {bad.reason}; mend it"
+                f"data set '{self.name}': no row of split '{split}' is good; {bad.where}: {bad.reason}; fix it"
             )
         return encoded.with_format("numpy")
 
@@ -154,7 +154,7 @@ class Encoding:
                 return {"row": []}
             where = f"data set '{self.name}', {self._where(columns, split, error.word)}"
             if len(rows) == 1:
-                raise UserError(f"{where}, {error}; {self.source.mend}") from error
+                raise UserError(f"{where}, {error}; {self.source.remedy}") from error
             middle = len(rows) // 2
             parts = range(middle), range(middle, len(rows))
             halves = [self._sift(encode, _take(columns, part), split) for part in parts]

@@ -58,7 +58,7 @@ def _good(encoding: Encoding, table: Dataset, split: str, task: str, rows: Itera
         except UserError as error:
             if source.on_bad_row == "error":
                 where = f"data set '{encoding.name}', {source.where(table, split, row, error.word)}"
-                raise UserError(f"{where}, column '{source.labels[task]}': {error}; {source.mend}") from error
+                raise UserError(f"{where}, column '{source.labels[task]}': {error}; {source.remedy}") from error
 
 
 def check_label_maps(name: str, source: DataSource, tasks: Mapping[str, LabelEncoder]) -> None:

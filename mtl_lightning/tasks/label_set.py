@@ -89,8 +89,8 @@ def _alike(tally: Tally) -> str | None:
     alike = _first([_listed(tally, names) for names in groups.values() if len(names) > 1], "more such groups")
     if not alike:
         return None
-    mend = "make one of them by `label_maps`, or mend the data"
-    return f"{'; '.join(alike)} look alike but are different labels: {mend}; {_MEANT}"
+    remedy = "make one of them by `label_maps`, or fix the data"
+    return f"{'; '.join(alike)} look alike but are different labels: {remedy}; {_MEANT}"
 
 
 def _lists(tally: Tally, several: str) -> str | None:
@@ -105,8 +105,8 @@ def _parts(tally: Tally, several: str) -> str | None:
         parts = Counter(tidy(part) for name in joint for part in set(name.split(separator)))
         alone = set(tally).difference(joint)
         if any(count > 1 or part in alone for part, count in parts.items()):
-            mend = several.format(separator)
-            return f"labels such as {_examples(joint)} look like several joined by '{separator}': {mend}"
+            remedy = several.format(separator)
+            return f"labels such as {_examples(joint)} look like several joined by '{separator}': {remedy}"
     return None
 
 

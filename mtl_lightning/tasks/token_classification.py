@@ -61,7 +61,7 @@ class TokenClassification(LabelledTask):
     """
 
     level = "tokens"
-    several = "a word has one tag; mend the data, or join them by `label_maps`"
+    several = "a word has one tag; fix the data, or join them by `label_maps`"
     irregular = "tags `I-x` follow no tag of type x; each starts a span, as in conlleval"
 
     def __init__(
@@ -242,5 +242,5 @@ class TokenClassification(LabelledTask):
 def _check_bio(tags: Iterable[str]) -> None:
     for tag in tags:
         if tag != "O" and not (tag[:2] in ("B-", "I-") and len(tag) > 2):
-            mend = f"mend it, or set `scheme: tags`{no_label([tag])}"
-            raise UserError(f"tag {shown(tag)} is not BIO ('O', 'B-x' or 'I-x'); {mend}")
+            remedy = f"fix it, or set `scheme: tags`{no_label([tag])}"
+            raise UserError(f"tag {shown(tag)} is not BIO ('O', 'B-x' or 'I-x'); {remedy}")

@@ -41,7 +41,7 @@ class Undefined:
         if not results.scores and self._new("", ["average"]):
             _LOG.warning(
                 f"{split}/average is NaN: no task's main metric is defined on split '{split}', so there is nothing to "
-                f"choose checkpoints by; set another `main_metric`, or mend the split"
+                f"choose checkpoints by; set another `main_metric`, or fix the split"
             )
 
     def _new(self, task: str, things: Sequence[str]) -> list[str]:

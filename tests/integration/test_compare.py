@@ -158,8 +158,8 @@ def test_what_broke_is_tried_again_and_what_diverged_is_not(troubled, compare, t
     folder, _, options = troubled
     again = tmp_path / "comparison"
     shutil.copytree(folder, again)
-    mended = OWN.replace('raise OSError("the disk is full")', "return losses.sum()")
-    (tmp_path / "own.py").write_text(mended)
+    fixed = OWN.replace('raise OSError("the disk is full")', "return losses.sum()")
+    (tmp_path / "own.py").write_text(fixed)
     done = compare(*options, "--output=comparison", "--wandb=off", cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     assert [result(again, name)["status"] for name in ("Crashing", "Endless")] == ["finished", "finished"]

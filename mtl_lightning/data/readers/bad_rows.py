@@ -24,7 +24,7 @@ OnBadRow = Literal["error", "skip"]
 BLANK = "the line is empty"
 """Why an empty line is no example, where it is not passed over."""
 
-MEND = "mend it, or leave such rows out with `on_bad_row: skip`"
+REMEDY = "fix it, or leave such rows out with `on_bad_row: skip`"
 
 
 class BadLine(NamedTuple):

@@ -16,7 +16,7 @@ _INVALID = re.compile("[\udc80-\udcff]")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
-MEND_ENCODING = "save the file as UTF-8, or name its encoding, say `encoding: latin-1`"
+REMEDY_ENCODING = "save the file as UTF-8, or name its encoding, say `encoding: latin-1`"
 """What to do about bytes that are no text."""
 
 
@@ -83,19 +83,19 @@ def open_binary(path: str) -> IO[bytes]:
     return gzip.open(path) if path.lower().endswith(".gz") else open(path, "rb")  # type: ignore[return-value]
 
 
-def flaw(text: str, encoding: str | None = None, mend: str = MEND_ENCODING) -> str | None:
+def flaw(text: str, encoding: str | None = None, remedy: str = REMEDY_ENCODING) -> str | None:
     """Why a text cannot be: bytes that are not of its encoding, or a NUL character. None: it can.
 
     Args:
         text: Lines of a file.
         encoding: That the configuration names, if any.
-        mend: What to do about it.
+        remedy: What to do about it.
     """
     if text.isascii() and "\0" not in text:
         return None
     if found := _INVALID.search(text):
         byte = ord(found[0]) - 0xDC00
-        return f"byte 0x{byte:02x} at character {found.start() + 1} is not {encoding or 'UTF-8'}; {mend}"
+        return f"byte 0x{byte:02x} at character {found.start() + 1} is not {encoding or 'UTF-8'}; {remedy}"
     hint = "is the file binary, or UTF-16 (`encoding: utf-16-le`)?"
     return f"it holds a NUL character; {hint}" if "\0" in text else None
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from datasets import Dataset, Features, Json, Value
 from datasets.utils import tqdm
 
-from mtl_lightning.data.readers.bad_rows import BAD, LINE, MEND, BadLine, OnBadRow
+from mtl_lightning.data.readers.bad_rows import BAD, LINE, REMEDY, BadLine, OnBadRow
 from mtl_lightning.data.readers.conll import read_conll
 from mtl_lightning.data.readers.delimited import read_delimited
 from mtl_lightning.data.readers.json_lines import read_json
@@ -50,7 +50,7 @@ def text_rows(path: str, kind: str, form: TextFormat) -> Iterator[dict[str, Any]
     """
     for row in _read(path, kind, form):
         if isinstance(row, BadLine):
-            raise UserError(f"{path}, line {row.line}: {row.reason}: {shown(row.text.rstrip())}; mend it")
+            raise UserError(f"{path}, line {row.line}: {row.reason}: {shown(row.text.rstrip())}; fix it")
         yield {**row.values, LINE: row.line}
 
 
@@ -79,8 +79,8 @@ def _make(path: str, read: Callable[[], Rows], on_bad_row: OnBadRow) -> tuple[pa
     """Goes through the file twice: what its columns hold must be known before the first row is written."""
     kinds, bad = _survey(path, read(), on_bad_row)
     if bad is not None and (on_bad_row == "error" or not kinds):
-        mend = MEND if on_bad_row == "error" else "no row is good"
-        raise UserError(f"{path}, line {bad.line}: {bad.reason}: {shown(bad.text.rstrip())}; {mend}")
+        remedy = REMEDY if on_bad_row == "error" else "no row is good"
+        raise UserError(f"{path}, line {bad.line}: {bad.reason}: {shown(bad.text.rstrip())}; {remedy}")
     if not kinds:
         raise UserError(f"{path} holds no examples")
     check_names(path, list(kinds))

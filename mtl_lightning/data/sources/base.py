@@ -7,7 +7,7 @@ from typing import Any
 
 from datasets import Dataset, IterableDataset
 
-from mtl_lightning.data.readers.bad_rows import LINE, MEND, OnBadRow
+from mtl_lightning.data.readers.bad_rows import LINE, REMEDY, OnBadRow
 from mtl_lightning.data.readers.columns import Inputs, pairs_of
 from mtl_lightning.data.readers.hints import hint_of_column
 from mtl_lightning.data.sources.label_maps import LabelMap, Renaming, read_label_map
@@ -46,11 +46,11 @@ class DataSource(ABC):
             written with the reason to ``skipped_rows/<data set>-<split>.jsonl`` in the run's folder.
 
     Attributes:
-        mend: What a message about a row advises.
+        remedy: What a message about a row advises.
         streaming: How the training split is read, where it is a stream; null: it is a table.
     """
 
-    mend = MEND
+    remedy = REMEDY
     streaming: Streaming | None = None
 
     def __init__(

@@ -9,7 +9,7 @@ from typing import Any
 
 from datasets import Dataset
 
-from mtl_lightning.data.readers.bad_rows import BAD, LINE, MEND, BadLine, visible
+from mtl_lightning.data.readers.bad_rows import BAD, LINE, REMEDY, BadLine, visible
 from mtl_lightning.data.readers.columns import Inputs
 from mtl_lightning.data.readers.lines import bounded, flaw, read_lines
 from mtl_lightning.data.sources.base import DataSource
@@ -26,7 +26,7 @@ class _PredictSource(DataSource):
         origin: Where they come from, for messages.
     """
 
-    mend = "mend it"
+    remedy = "fix it"
 
     def __init__(self, inputs: Inputs, table: Dataset, origin: str) -> None:
         super().__init__(inputs, {}, on_bad_row="skip")
@@ -81,7 +81,7 @@ def _read_table(path: str, sources: Sequence[DataSource]) -> tuple[DataSource, D
         try:
             table = file_like(source, path).load()["test"]
         except UserError as error:
-            raise UserError(f"--input: {str(error).replace(MEND, _PredictSource.mend)}") from error
+            raise UserError(f"--input: {str(error).replace(REMEDY, _PredictSource.remedy)}") from error
         assert isinstance(table, Dataset), "no stream"
         if set(source.input_columns) <= set(columns := visible(table)):
             return _PredictSource(source.inputs, table, path), table
@@ -95,7 +95,7 @@ def _text_table(lines: Iterable[str]) -> Dataset:
     texts: list[str | None] = []
     bad: list[str | None] = []
     for number, line in enumerate(lines, 1):
-        reason = flaw(line, mend="save the file as UTF-8")
+        reason = flaw(line, remedy="save the file as UTF-8")
         texts.append(None if reason else line.rstrip("\r\n"))
         bad.append(json.dumps(BadLine(number, f"{reason}: {shown(line.strip())}", "")._asdict()) if reason else None)
     columns: dict[str, Any] = {"text": texts, LINE: list(range(1, len(texts) + 1))}

@@ -101,7 +101,7 @@ class StreamPasses:
                     self.encode(self._columns([row]))
                 except UserError as error:
                     where = self.encode.source.describe("train", number, row.get(LINE), error.word)
-                    raise UserError(f"data set '{self.name}', {where}, {error}; mend it") from error
+                    raise UserError(f"data set '{self.name}', {where}, {error}; fix it") from error
             raise
 
     def _columns(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

@@ -1,4 +1,4 @@
-"""Data that is not as it should be gives an error or a counted warning: where, what, and how to mend it."""
+"""Data that is not as it should be gives an error or a counted warning: where, what, and how to fix it."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ from mtl_lightning.data.findings import report
 from mtl_lightning.data.labels import understood_labels
 from mtl_lightning.data.overlap import warn_of_overlap
 from mtl_lightning.data.readers import tables, text_tables
-from mtl_lightning.data.readers.bad_rows import MEND, BadRow, visible, write_bad_rows
+from mtl_lightning.data.readers.bad_rows import REMEDY, BadRow, visible, write_bad_rows
 from mtl_lightning.data.sources.prediction import read_inputs
 from mtl_lightning.encoders import TransformerEncoder
 from mtl_lightning.encoders.characters import character_tokenizer
@@ -117,9 +117,9 @@ def test_bad_line(tmp_path: Path, ending: str, line: str | bytes, reason: str, g
     number = before.count(b"\n") + 1
     message = refuse(source(path))
     assert message.startswith(f"{path}, line {number}: {reason}")
-    assert message.endswith(f"; {MEND}")
+    assert message.endswith(f"; {REMEDY}")
     alone = write(tmp_path / f"alone.{ending}", before.splitlines()[0] + b"\n" + raw if "json" not in ending else raw)
-    assert refuse(source(alone)).endswith(f"; {MEND}")
+    assert refuse(source(alone)).endswith(f"; {REMEDY}")
     assert refuse(source(alone, on_bad_row="skip")).endswith("; no row is good")
     encoded, skipped = encode(source(path, on_bad_row="skip"))
     assert encoded["row"][:].tolist() == [0, 1, 3]
@@ -133,7 +133,7 @@ def test_message_about_a_line_in_full(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "text,topic\ngood,x\na,b,c\n")
     assert refuse(source(path)) == (
         f"{path}, line 3: expected 2 values (text, topic), found 3: 'a,b,c'; "
-        "mend it, or leave such rows out with `on_bad_row: skip`"
+        "fix it, or leave such rows out with `on_bad_row: skip`"
     )
 
 
@@ -186,7 +186,7 @@ VALUES: dict[str, tuple[dict[str, Any], str, Task | None, str]] = {
     "grouped-digits": ({"score": "1_000"}, "score", None, "expected a finite number, found '1_000'"),
     "number-for-labels": ({"flags": 3}, "flags", None, "expected a list of labels, or a text of them, found 3"),
     "list-in-labels": ({"flags": ["a", ["b"]]}, "flags", None, "expected the name of a label, found ['b']"),
-    "not-bio": ({"tags": ["B-p", "X"]}, "bio", None, "word 2: tag 'X' is not BIO ('O', 'B-x' or 'I-x'); mend it, or"),
+    "not-bio": ({"tags": ["B-p", "X"]}, "bio", None, "word 2: tag 'X' is not BIO ('O', 'B-x' or 'I-x'); fix it, or"),
     "no-type": ({"tags": ["B-", "O"]}, "bio", None, "word 1: tag 'B-' is not BIO"),
     "text-for-tags": ({"tags": "O O"}, "bio", None, "expected a list of tags, one a word, found 'O O'"),
     "fewer-tags": ({"tags": ["O"]}, "bio", None, "1 tags for 2 words; there must be one a word"),
@@ -203,7 +203,7 @@ def test_bad_label(tmp_path: Path, change: dict[str, Any], task: str, made: Task
     where = f"{path}, line 3, column '{column}' (task '{task}'): {reason}"
     message = refuse(source(path, task), made)
     assert where in message.replace(f"column '{column}': ", f"column '{column}' (task '{task}'): ")
-    assert message.endswith(MEND)
+    assert message.endswith(REMEDY)
     encoded, (bad,) = encode(source(path, task, on_bad_row="skip"), made)
     assert encoded["row"][:].tolist() == [0, 2]
     assert bad.where == f"{path}, line 3"
@@ -234,7 +234,7 @@ def test_bad_input(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
     task = {"text": "topic", "words": "bio"}[column]
     path = write(tmp_path / "a.jsonl", json_lines(GOOD, OTHER, {**GOOD, **change}))
     message = refuse(source(path, task))
-    assert message == f"data set 'mine', {path}, line 3, column '{column}': {reason}; {MEND}"
+    assert message == f"data set 'mine', {path}, line 3, column '{column}': {reason}; {REMEDY}"
     encoded, (bad,) = encode(source(path, task, on_bad_row="skip"))
     assert encoded["row"][:].tolist() == [0, 1]
     assert (bad.where, bad.reason) == (f"{path}, line 3", f"column '{column}': {reason}")
@@ -395,7 +395,7 @@ def test_parquet_names_the_row(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     Dataset.from_list([{"text": "a", "topic": "x"}, {"text": "", "topic": "y"}]).to_parquet(str(path))
     assert refuse(source(path)) == (
-        f"data set 'mine', {path}, row 2, column 'text': input 'text': the text is empty: ''; {MEND}"
+        f"data set 'mine', {path}, row 2, column 'text': input 'text': the text is empty: ''; {REMEDY}"
     )
 
 
@@ -518,7 +518,7 @@ def test_all_rows_are_bad(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", json_lines({**GOOD, "text": ""}, {**OTHER, "text": None}))
     assert refuse(source(path, on_bad_row="skip"), XY) == (
         f"data set 'mine': no row of split 'train' is good; {path}, line 1: column 'text': input 'text': "
-        "the text is empty: ''; mend it"
+        "the text is empty: ''; fix it"
     )
     write(path, "{\n[]\n")
     assert refuse(source(path, on_bad_row="skip"), XY) == (

@@ -136,7 +136,7 @@ def test_label_that_no_entry_names(task: Task, labels: list[Any], name: str, whe
         encode(Memory(labels, EKMAN), task)
     assert str(raised.value) == (
         f"data set 'mine', split 'train', {where}: label '{name}' is in no entry of label_maps.task; did you mean "
-        "'relief'?; mend it, or leave such rows out with `on_bad_row: skip`"
+        "'relief'?; fix it, or leave such rows out with `on_bad_row: skip`"
     )
 
 

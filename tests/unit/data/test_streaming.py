@@ -562,13 +562,13 @@ def test_a_single_file_cannot_be_divided() -> None:
     [
         (
             '{"words": ["a"], "topic": "z", "tags": ["O"]}',
-            r"s\.jsonl, line 6, column 'topic' \(task 'topic'\): .*'z'.*; mend it$",
+            r"s\.jsonl, line 6, column 'topic' \(task 'topic'\): .*'z'.*; fix it$",
         ),
         (
             '{"words": ["a", "b"], "topic": "x", "tags": ["O"]}',
-            r"s\.jsonl, line 6, column 'tags'.*1 tags for 2 words.*; mend it$",
+            r"s\.jsonl, line 6, column 'tags'.*1 tags for 2 words.*; fix it$",
         ),
-        ("[]", r"s\.jsonl, line 6: expected an object.*; mend it$"),
+        ("[]", r"s\.jsonl, line 6: expected an object.*; fix it$"),
     ],
     ids=["label", "tags", "no-object"],
 )
