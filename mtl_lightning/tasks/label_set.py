@@ -52,7 +52,7 @@ def doubts(tally: Tally, several: str) -> list[str]:
         several: What to do where a label is several; ``{}`` stands for the character between them.
 
     Raises:
-        UserError: If every one of many labels occurs once: nothing can be learnt of them.
+        UserError: If every one of many labels occurs once: nothing can be learned from them.
     """
     if (rare := _rare(tally)) is not None:
         return [rare]

@@ -48,7 +48,7 @@ class Spread(NamedTuple):
         if constant:
             mean = float(np.median(numbers))
             notes.append(
-                f"all its {len(numbers):,} targets in the training split are {mean!r}: nothing can be learnt of them"
+                f"all its {len(numbers):,} targets in the training split are {mean!r}: nothing can be learned from them"
             )
         notes += _sentinels(numbers)
         return cls(mean, 1.0 if constant else std, notes)

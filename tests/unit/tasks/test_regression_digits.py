@@ -65,7 +65,7 @@ def test_constant_but_for_rounding_is_constant(value: float) -> None:
     task = learnt(values)
     assert task.std == 1.0 and task.mean == pytest.approx(value, rel=1e-15)
     (remark,) = task.remarks()
-    assert remark == f"all its 4 targets in the training split are {task.mean!r}: nothing can be learnt of them"
+    assert remark == f"all its 4 targets in the training split are {task.mean!r}: nothing can be learned from them"
     assert task.encode(value) == pytest.approx(0, abs=1e-6)
 
 
