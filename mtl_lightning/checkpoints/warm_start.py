@@ -65,7 +65,9 @@ def _encoder(path: Path, trained: State, state: State) -> tuple[dict[str, Tensor
             raise UserError(f"init_from: {name} has the {what}; give model.encoder the settings of that run")
     taken = {name: value for name, value in found.items() if name in own}
     if own and not taken:
-        raise UserError(f"init_from: the encoder in {path} is a different one: it shares no parameter name with this model")
+        raise UserError(
+            f"init_from: the encoder in {path} is a different one: it shares no parameter name with this model"
+        )
     return taken, {"encoder": _counted(taken, own)}
 
 
