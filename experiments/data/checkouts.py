@@ -9,20 +9,20 @@ from mtl_lightning.errors import UserError
 from mtl_lightning.writing import writing
 
 
-def checkout(source: Source, folder: Path) -> Path:
+def checkout(source: Source, folder: Path, unpacked: Path) -> Path:
     """The folder that the source's paths start from: the one given, or the one in it that has the source's name.
 
     Args:
         source: What is looked for.
-        folder: A checkout, or a folder of checkouts.
+        folder: A checkout, a folder of checkouts, or one that has the source's archive.
+        unpacked: Folder to unpack an archive into.
 
     Raises:
         UserError: If a file is not there, or is that of another revision.
     """
     if not folder.is_dir():
         raise UserError(f"--from {folder}: there is no such folder; make it by `{source.obtain}`")
-    first = next(iter(source.files))
-    root = next((root for root in (folder, folder / source.name) if (root / first).is_file()), folder)
+    root = _root(source, folder, unpacked)
     for path, expected in source.files.items():
         if not (root / path).is_file():
             raise UserError(
@@ -42,8 +42,11 @@ def unpack(source: Source, archive: Path, folder: Path) -> None:
 
     Args:
         source: Which is in an archive.
-        archive: That was downloaded.
+        archive: Of which the checksum is right.
         folder: That the source's paths will start from.
+
+    Raises:
+        UserError: If they cannot be written.
     """
     with tarfile.open(archive) as content:
         members = {member.name.partition("/")[2]: member for member in content.getmembers() if member.isfile()}
@@ -53,3 +56,15 @@ def unpack(source: Source, archive: Path, folder: Path) -> None:
             with writing(folder / path):
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
                 (folder / path).write_bytes(file.read())
+
+
+def _root(source: Source, folder: Path, unpacked: Path) -> Path:
+    first = next(iter(source.files))
+    for root in (folder, folder / source.name):
+        if (root / first).is_file():
+            return root
+    name, expected = source.archive or ("", "")
+    if name and (folder / name).is_file() and sha256((folder / name).read_bytes()) == expected:
+        unpack(source, folder / name, unpacked / source.name)
+        return unpacked / source.name
+    return folder

@@ -28,7 +28,8 @@ def make(recipe: Recipe, to: Path, given: Path | None) -> None:
         print(f"{folder} is complete already")
         return
     with locked(to):
-        sources = [checkout(source, given) if given else fetch(source, to / DOWNLOADS) for source in recipe.sources]
+        kept = to / DOWNLOADS
+        sources = [checkout(source, given, kept) if given else fetch(source, kept) for source in recipe.sources]
         write(recipe, sources, folder)
     print(f"{folder}: {', '.join(recipe.files)}")
     print(f"  licence: {recipe.licence}")

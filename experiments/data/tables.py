@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 
 def tsv(header: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
-    r"""A table without quotes: a tab, or an end of line, inside a value becomes a space.
+    r"""A table without quotes: tabs and ends of lines inside a value become a space, those around it nothing.
 
     >>> tsv(["text", "label"], [["two\nlines", "a"]])
     b'text\tlabel\ntwo lines\ta\n'
@@ -25,4 +25,4 @@ def json_lines(rows: Iterable[Mapping[str, object]]) -> bytes:
 
 
 def _plain(value: str) -> str:
-    return re.sub(r"[\t\r\n]+", " ", value)
+    return re.sub(r"[\t\r\n]+", " ", value).strip()

@@ -39,16 +39,13 @@ def write(recipe: Recipe, sources: list[Path], folder: Path) -> None:
     """
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    with writing(partial):
-        partial.mkdir(parents=True)
     try:
-        for name, data in recipe.convert(*sources):
-            with writing(partial / name):
+        with writing(partial):
+            partial.mkdir(parents=True)
+            for name, data in recipe.convert(*sources):
                 (partial / name).write_bytes(gzipped(data) if name.endswith(".gz") else data)
-        with writing(partial / "README.md"):
             (partial / "README.md").write_text(readme(recipe), "utf-8")
-        _check(recipe, partial)
-        with writing(folder):
+            _check(recipe, partial)
             partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from experiments.data.lines import lines
 from experiments.data.recipe import Recipe
 from experiments.data.sources import github
 from experiments.data.tables import json_lines
@@ -13,20 +14,14 @@ _SPLITS = {"train": "train", "dev": "valid", "test": "test"}
 def convert(folder: Path) -> Iterator[tuple[str, bytes]]:
     """``label``, ``seq.in`` and ``seq.out`` have a line a sentence: its intent, its words, the slot of each word."""
     for split, there in _SPLITS.items():
-        intents, sentences, slots = (
-            _lines(folder / "data/snips" / there / name) for name in ("label", "seq.in", "seq.out")
-        )
-        rows = zip(intents, sentences, slots, strict=True)
+        columns = (lines(folder / "data/snips" / there / name) for name in ("seq.in", "seq.out", "label"))
+        rows = zip(*columns, strict=True)
         yield (
             f"{split}.jsonl",
             json_lines(
-                {"tokens": words.split(), "slots": tags.split(), "intent": intent} for intent, words, tags in rows
+                {"tokens": words.split(), "slots": slots.split(), "intent": intent} for words, slots, intent in rows
             ),
         )
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text("utf-8").removesuffix("\n").split("\n")
 
 
 RECIPE = Recipe(
