@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from experiments.data.about import readme
-from experiments.data.contents import content_sha256, gzipped
+from experiments.data.contents import DAMAGED, content_sha256, gzipped
 from experiments.data.recipe import Recipe
 from mtl_lightning.errors import UserError
 from mtl_lightning.writing import writing
@@ -62,8 +62,8 @@ def _check(recipe: Recipe, folder: Path) -> None:
 
 
 def _found(path: Path) -> str:
-    """The checksum of what a file holds; one that is no gzip file has none."""
+    """The checksum of what a file holds; one that is damaged has none."""
     try:
         return content_sha256(path.name, path.read_bytes())
-    except (OSError, EOFError) as error:
+    except DAMAGED as error:
         return f"unreadable: {error}"
