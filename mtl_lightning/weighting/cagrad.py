@@ -37,6 +37,10 @@ class CAGrad(GramianWeighting):
     optimal; the result is the one nearest to :math:`g_0`, which hurts no task. A task whose gradient is zero counts in
     :math:`g_0` alone.
 
+    Helps: where the mean loss is the goal and the worst task should not fall behind: ``c`` is the compromise between
+    the two. Fails: the mean gradient is dominated by the longest one, and the direction stays within ``c`` of it: in a
+    strong conflict it can still increase a loss. In ``experiments/toy`` it crawls along the valley from the hard start.
+
     Args:
         tasks: Names of the K tasks.
         c: Radius, at least 0 (the mean gradient) and less than 1.

@@ -38,6 +38,10 @@ class CoBa(LossWeighting):
     slopes are summed, as in the authors' code; what that code adds to the formula, another softmax and a lower bound of
     the weights, is left out. The factor looks back to W, so the state grows by one number at each validation.
 
+    Helps: where tasks converge at different times and one would overfit: a rising validation loss lowers the weight.
+    Fails: with few validations: weights are equal until W of them, and rest on the last N. Weights sum to 1, where
+    those of equal weighting sum to T, so plain SGD needs a larger learning rate.
+
     Args:
         tasks: Names of the K tasks.
         window: N, at least 2. The authors recommend 2 to 5 times W.

@@ -24,6 +24,11 @@ class DBMTL(JacobianWeighting):
     norms. The heads receive the gradient of their loss, not of its logarithm. Losses must be positive: a loss of zero
     has nothing to gain, and the gradient of its logarithm counts as zero; a step with a negative one is skipped.
 
+    Helps: where both losses and gradients differ in scale: the direction depends on neither. It reaches the front from
+    all starts of ``experiments/toy``. Fails: the step is up to K times as long as the longest gradient of a logarithm,
+    which grows as a loss approaches zero. At the learning rate of the others it was shown to be much worse than equal
+    weights in ``experiments/multimnist``.
+
     Needs: memory for the K averaged gradients, unless ``beta`` is 0.
 
     Args:

@@ -17,6 +17,10 @@ class DualProj(GramianWeighting):
     cancel out to within 0.006 degrees count as opposite, as float32 cannot combine them; see
     :func:`.solvers.project_on_dual_cone`.
 
+    Helps: where no task may get worse and the mean loss is the goal: to first order no step increases a loss, and
+    without a conflict it is the mean of the gradients. Fails: the mean is dominated by the longest gradient, and so is
+    its projection. In ``experiments/toy`` it crawls along the valley from the hard start.
+
     Args:
         tasks: Names of the K tasks.
 

@@ -25,6 +25,10 @@ class DWA(LossWeighting):
     Reference: Liu, Johns and Davison, "End-to-End Multi-Task Learning with Attention" (CVPR 2019), equation 7.
     Difference: none where all tasks are always present.
 
+    Helps: where some tasks still improve while others have stalled, over many epochs. Fails: weights stay close to 1:
+    ratios of 0.9 and 1 give .975 and 1.025, so that in ``experiments/toy`` it follows the path of equal weights. It
+    does not see the units of the losses, and does nothing in the first two epochs.
+
     Args:
         tasks: Names of the K tasks.
         temperature: :math:`\tau`, above 0; the larger, the more equal the weights. The paper's is 2.

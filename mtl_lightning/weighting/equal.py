@@ -11,6 +11,10 @@ class EqualWeighting(LossWeighting):
     Reference: the baseline that Kurin et al., "In Defense of the Unitary Scalarization for Deep Multi-Task Learning"
     (NeurIPS 2022), equation 2, call unitary scalarization. Difference: none.
 
+    Helps: as the baseline of every comparison: in ``experiments/multimnist``, ``snips`` and ``sentiment`` no other
+    method was shown to beat it. Fails: where losses have different units: the task with the longest gradient decides
+    the direction. Where tasks conflict, a step can increase the loss of one of them.
+
     >>> import torch
     >>> EqualWeighting(["a", "b"])(torch.tensor([1.0, 2.0]), torch.tensor([0, 1]))
     tensor(3.)

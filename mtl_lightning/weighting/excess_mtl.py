@@ -22,6 +22,11 @@ class ExcessMTL(JacobianWeighting):
     program, where the paper has 1 and the mean of the first epochs; no epsilon in :math:`H_t`; tasks present keep the
     sum of their weights.
 
+    Helps: where labels of some tasks are noisy: what counts is how much a loss can still fall, not how large it is.
+    (The paper's claim; not measured here.) Fails: weights move slowly: at the default rate a task needs 100 steps of
+    undiminished excess risk to gain a factor e. In ``experiments/toy`` it does no better than equal weights, and in
+    ``experiments/multimnist`` no difference from them was shown.
+
     Needs: memory for K sums of squared gradients.
 
     Args:

@@ -16,6 +16,10 @@ class FixedWeighting(LossWeighting):
     Reference: scalarization; see Xin et al., "Do Current Multi-Task Optimization Methods in Deep Learning Even Help?"
     (NeurIPS 2022), equation 2. Difference: the weights need not sum to one.
 
+    Helps: where the importance of the tasks is known, or the weights are searched for (``compare --tune``). Fails: with
+    many tasks there are many weights to search for: in ``experiments/sentiment`` four weights found with three trials
+    were shown to be worse than equal ones. Good weights change while losses fall; these do not.
+
     Args:
         tasks: Names of the K tasks.
         weights: The weight of each task, by name; not negative.

@@ -33,6 +33,10 @@ class GradVac(GramianWeighting):
     Multilingual Models" (ICLR 2021), algorithm 1. Difference: all shared parameters are one group
     (the paper also has a group a layer); targets count as at most 1 - 1e-6, as the step to a cosine of 1 is infinite.
 
+    Helps: where tasks are alike, such as one task in several languages: it asks for the usual similarity, not only for
+    no conflict. Fails: targets take about ``1 / beta`` steps to form, and until then it is PCGrad, with its limits:
+    with three tasks or more a step can still increase a loss, and long gradients dominate.
+
     Args:
         tasks: Names of the K tasks.
         beta: Rate at which the targets follow the cosines; 0 to 1.

@@ -25,6 +25,10 @@ class IMTL(GramianWeighting):
     and :math:`s_t` is trained on the host, by Adam with a learning rate of its own, not by the model's optimizer. The
     heads receive the gradient of the scaled loss only with ``head_gradients: weighted``, and weighted too.
 
+    Helps: as IMTLG, with a length of the step that follows the scaled losses. It reaches the front from all starts of
+    ``experiments/toy``. Fails: as IMTLG; and the scales move by about ``learning_rate`` a step, so that short runs
+    hardly see them.
+
     Args:
         tasks: Names of the K tasks.
         learning_rate: Of the :math:`s_t`; positive.

@@ -27,6 +27,10 @@ class MGDA(GramianWeighting):
     A task whose gradient is zero gets no weight, instead of all the weight. Where losses are normalisers, one of zero
     gets no weight either, and a step with a negative one is skipped.
 
+    Helps: where no task may get worse: to first order no step increases a loss. It reaches the front from all starts of
+    ``experiments/toy``. Fails: the shortest gradient decides: orthogonal gradients of lengths 1 and 10 weigh .99 and
+    .01. A task that is nearly learned thus stops the others; other normalisers lessen that.
+
     Args:
         tasks: Names of the K tasks.
         normalization: The normaliser s.

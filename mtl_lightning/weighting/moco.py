@@ -26,6 +26,11 @@ class MoCo(JacobianWeighting):
     ball. In :math:`\beta_k`, k counts the steps in which the task was present; tasks present keep the sum of their
     :math:`\lambda`, and in the direction those sum to one.
 
+    Helps: with small batches: the weights come from gradients averaged over steps, less noisy than those of one batch.
+    It reaches the front from all starts of ``experiments/toy``. Fails: with its defaults it was shown to be much worse
+    than equal weights in ``experiments/multimnist``; other rates were not tried. With ``normalize`` a task whose loss
+    is large dominates.
+
     Needs: memory for the K tracked gradients.
 
     Args:

@@ -22,6 +22,11 @@ class NashMTL(GramianWeighting):
     gradients can cancel out, for which there is no solution, are neither helped nor hurt, and the others bargain for
     what is orthogonal to them. A task whose gradient is zero gets no weight.
 
+    Helps: where losses have different units and none may be neglected: the direction depends on no scale, and no loss
+    is increased. It reaches the front from all starts of ``experiments/toy``. Fails: the direction has the same length
+    however small the gradients are, so that the learning rate has to fall for the run to settle. A task that is nearly
+    learned keeps its say.
+
     Args:
         tasks: Names of the K tasks.
         max_norm: What the length of the direction is clipped to, by scaling the weights, as in the authors' code; null:

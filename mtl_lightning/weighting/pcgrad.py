@@ -19,6 +19,10 @@ class PCGrad(GramianWeighting):
 
     Reference: Yu et al., "Gradient Surgery for Multi-Task Learning" (NeurIPS 2020), algorithm 1. Difference: none.
 
+    Helps: with two tasks that conflict and gradients of about the same length; without conflict it is the sum of the
+    losses. Fails: with three tasks or more, what it returns can still increase a loss, as a projection may undo
+    another. Long gradients dominate. In ``experiments/toy`` it crawls along the valley from the hard start.
+
     Args:
         tasks: Names of the K tasks.
         seed: Of the orders; null: the seed of the run.

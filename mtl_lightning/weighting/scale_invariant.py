@@ -15,6 +15,9 @@ class ScaleInvariantWeighting(LossWeighting):
     Reference: the scale-invariant baseline (SI) of Navon et al., "Multi-Task Learning as a Bargaining Game" (ICML
     2022), section 5. Difference: none.
 
+    Helps: where losses have different units: each task counts by the relative decrease of its loss. Fails: where a loss
+    approaches zero: its weight grows without bound, so a task that is learned already dominates.
+
     >>> import torch
     >>> ScaleInvariantWeighting(["a", "b"])(torch.tensor([1.0, 1.0]), torch.tensor([0, 1]))
     tensor(0.)

@@ -35,6 +35,12 @@ class STCH(LossWeighting):
     definition in section 3; the form with logarithms is that of the authors' code, which has no preferences and counts
     epochs from zero (its ``warmup_epoch`` of 4 is 5 here). Difference: none.
 
+    Helps: where the worst task counts: unlike a weighted sum it can reach the parts of a Pareto front that are not
+    convex. Fails: without ``warmup_epochs`` losses are compared as they are, and the one with the largest unit takes
+    nearly all the weight; a small :math:`\mu` trains one task at a time. With equal preferences the weights sum to 1 /
+    T, so plain SGD needs a larger learning rate. With its defaults it was shown to be worse than equal weights in
+    ``experiments/multimnist``.
+
     Args:
         tasks: Names of the K tasks.
         mu: :math:`\mu`, above 0.

@@ -107,8 +107,9 @@ class _TorchJD(Weighting):
 
 
 class TorchJDAggregator(_TorchJD, JacobianWeighting):
-    """Any aggregator of TorchJD, by the name of its class.
+    r"""Any aggregator of TorchJD, by the name of its class.
 
+    The direction is :math:`\mathcal A(J)`, for an aggregator :math:`\mathcal A` and the gradients J.
     It computes on the gradients' device, and may make the host wait for it. Where TorchJD has a weighting of the method
     too, ``TorchJDWeighting`` is cheaper and more exact.
 
@@ -117,6 +118,10 @@ class TorchJDAggregator(_TorchJD, JacobianWeighting):
 
     Reference: Quinton and Rey, "Jacobian Descent for Multi-Objective Optimization" (arXiv 2406.16232), and torchjd.org.
     Difference: random numbers come from ``seed``, not from torch's global generator.
+
+    Helps: to try a method that this package lacks, or to compare one with its authors' implementation. Fails: where
+    this package has the method too, use that: it computes exactly, and its state is kept by task, so that tasks may be
+    missing from a step.
 
     Needs: ``pip install mtl-lightning[torchjd]``; some aggregators ask for more packages.
 
@@ -138,11 +143,21 @@ class TorchJDAggregator(_TorchJD, JacobianWeighting):
 
 
 class TorchJDWeighting(_TorchJD, GramianWeighting):
-    """Any weighting of TorchJD that inner products are enough for, by the name of its class.
+    r"""Any weighting of TorchJD that inner products are enough for, by the name of its class.
 
-    It computes on the host, in float64. State, absent tasks, reference and needs are as for ``TorchJDAggregator``.
+    The weights are :math:`w(J J^\top)`, for a weighting w and the gradients J.
+    It computes on the host, in float64. State and absent tasks are as for ``TorchJDAggregator``.
     Refused are ``MoDoWeighting`` and ``SDMGradWeighting``, which need several batches in each step,
     ``CRMOGMWeighting``, which wraps another weighting, and ``ExcessMTLWeighting``, which needs gradients.
+
+    Reference: Quinton and Rey, "Jacobian Descent for Multi-Objective Optimization" (arXiv 2406.16232), and torchjd.org.
+    Difference: random numbers come from ``seed``, not from torch's global generator.
+
+    Helps: to try a method that this package lacks, or to compare one with its authors' implementation. Fails: where
+    this package has the method too, use that: it computes exactly, and its state is kept by task, so that tasks may be
+    missing from a step.
+
+    Needs: ``pip install mtl-lightning[torchjd]``; some classes ask for more packages.
 
     Args:
         tasks: Names of the K tasks.
@@ -163,11 +178,21 @@ class TorchJDWeighting(_TorchJD, GramianWeighting):
 
 
 class TorchJDScalarizer(_TorchJD, LossWeighting):
-    """Any scalarizer of TorchJD, by the name of its class.
+    r"""Any scalarizer of TorchJD, by the name of its class.
 
+    The objective is :math:`s(\ell_1, \dots, \ell_K)`, for a scalarizer s.
     The parameters of ``UW`` and ``IMTLL`` are trained by the model's optimizer; ``DWA`` is told when an epoch ends.
-    State, absent tasks, reference and needs are as for ``TorchJDAggregator``. ``FAMO`` is refused: its optimizer would
-    be in no checkpoint.
+    State and absent tasks are as for ``TorchJDAggregator``. ``FAMO`` is refused: its optimizer would be in no
+    checkpoint.
+
+    Reference: Quinton and Rey, "Jacobian Descent for Multi-Objective Optimization" (arXiv 2406.16232), and torchjd.org.
+    Difference: random numbers come from ``seed``, not from torch's global generator.
+
+    Helps: to try a method that this package lacks, or to compare one with its authors' implementation. Fails: where
+    this package has the method too, use that: it computes exactly, and its state is kept by task, so that tasks may be
+    missing from a step.
+
+    Needs: ``pip install mtl-lightning[torchjd]``; some classes ask for more packages.
 
     Args:
         tasks: Names of the K tasks.

@@ -23,6 +23,11 @@ class UncertaintyWeighting(LossWeighting):
     Semantics" (CVPR 2018), equations 7 (regression) and 10 (classification). Difference: none; weight decay, where the
     optimizer has any, also acts on the log variances.
 
+    Helps: where losses have different units or tasks different noise: at the best variances a task weighs :math:`1 / (2
+    \ell_t)` (classification), as in scale-invariant weighting, but smoothed over steps. Fails: in short runs: under
+    Adam a log variance moves by about the learning rate a step, hence by no more than 1 in 1,000 steps at 1e-3. Where a
+    loss approaches zero, its weight grows without bound.
+
     Args:
         tasks: Names of the K tasks.
         regression: Names of the tasks of the regression form; the others have that of a classification.

@@ -22,6 +22,11 @@ class UPGrad(GramianWeighting):
     Gramian's trace to its diagonal, hurts tasks where norms differ much. Gradients that cancel out to within 0.006
     degrees count as opposite, as float32 cannot combine them; see :func:`.solvers.project_on_dual_cone`.
 
+    Helps: where no task may get worse: to first order no step increases a loss, and without a conflict it is the mean
+    of the gradients. Fails: it does not balance lengths: a long gradient dominates wherever it is not in conflict.
+    Where two tasks stay in conflict, steps are short: in ``experiments/toy`` it crawls along the valley from the hard
+    start.
+
     Args:
         tasks: Names of the K tasks.
         preferences: p, the weight of each task's projected gradient, by name, not negative; null: the paper's mean,

@@ -1,0 +1,143 @@
+"""A card for each exported weighting, and the table of all: a new weighting has its card by itself."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import weighting_figures as figures
+from sphinx.application import Sphinx
+from sphinx.util.typing import ExtensionMetadata
+from weighting_facts import FAMILIES, Facts, facts
+
+from experiments.benchmark.instances import ADAPTED, exported
+
+GENERATED = Path("weightings", "generated")
+NOT_MEASURED = "not measured"
+
+_SEES = {"losses": "losses", "the Gramian of the task gradients": "Gramian", "the task gradients themselves": "gradients"}
+
+
+def pages() -> dict[str, str]:
+    """The text of each generated file: cards in reStructuredText, by weighting, and the table in Markdown."""
+    found = [facts(name) for name in exported()]
+    order = {family: index for index, family in enumerate(FAMILIES)}
+    cards = {f"{one.name}.rst": "\n".join(_card(one)) + "\n" for one in found}
+    return {**cards, "table.inc": "\n".join(_table(sorted(found, key=lambda one: order[one.family]))) + "\n"}
+
+
+# -- a card --------------------------------------------------------------------------------------------------------
+def _card(one: Facts) -> Iterator[str]:
+    yield from (one.name, "=" * len(one.name), "", one.summary, "")
+    yield from _at_a_glance(one)
+    yield from ("", one.description, "", *_section("When to use it"))
+    yield from (f"**Helps**: {one.labelled['Helps']}", "", f"**Fails**: {one.labelled['Fails']}", "")
+    yield from (*_section("Options"), *_options(one), "")
+    yield from (*_section("Measured"), *_cost(one), "", *_behaviour(one), "", *_results(one), "")
+    yield from (*_section("Paper"), one.labelled["Reference"], "")
+    yield from (f"**Difference from the paper**: {one.labelled['Difference']}", "")
+    yield from (*_section("Example"), "By hand, as in a test:", "", one.example, "")
+
+
+def _section(title: str) -> tuple[str, ...]:
+    return (title, "-" * len(title), "")
+
+
+def _at_a_glance(one: Facts) -> Iterator[str]:
+    sees, price = FAMILIES[one.family]
+    needs = "; ".join(one.needs) or "nothing else"
+    yield f":Sees: {sees}"
+    yield f":Needs: {needs}"
+    if "Needs" in one.labelled:
+        yield f":Requires: {' '.join(one.labelled['Needs'].split())}"
+    yield f":A step takes: {price}"
+    yield f":Defined for: {one.domain}"
+    yield f":State: {', '.join(one.state) or 'none'}"
+    yield f":In a config: ``weighting: {one.name}``"
+    yield f":Class: :class:`mtl_lightning.weighting.{one.name}`"
+
+
+def _options(one: Facts) -> Iterator[str]:
+    if not one.options:
+        yield "None of its own."
+        return
+    rows = [
+        (f"``{option.name}``", f"``{option.default}``" if option.default else "must be given", option.meaning)
+        for option in one.options
+    ]
+    yield from _list_table(("option", "default", "meaning"), rows)
+
+
+def _cost(one: Facts) -> Iterator[str]:
+    found = figures.cost(one.name)
+    adapted = f" Measured with TorchJD's ``{ADAPTED[one.name]}``." if one.name in ADAPTED else ""
+    if found is None:
+        yield f"Cost: {NOT_MEASURED}; ``{figures.COMMAND}`` does."
+        return
+    yield f"Cost of a step for four tasks, relative to equal weighting.{adapted}"
+    yield ""
+    rows = [(key.replace("_", " "), f"× {found['time'][key]:.2f}", f"× {found['memory'][key]:.2f}") for key in found["time"]]
+    yield from _list_table(("four tasks on", "time", "peak memory"), rows)
+    yield ""
+    yield f"({found['date']}, {found['machine']}; ``{figures.COMMAND}``.)"
+
+
+def _behaviour(one: Facts) -> Iterator[str]:
+    if found := figures.cost(one.name):
+        yield (
+            f"In {found['conflicts']:,} random conflicts between four tasks, the first step increases the loss of some task "
+            f"in {100 * found['increases']:.0f} %. When one loss is multiplied by 100, the first direction turns by "
+            f"{found['turns']:.0f} degrees (median)."
+        )
+
+
+def _results(one: Facts) -> Iterator[str]:
+    reached = figures.toy(one.name)
+    toy = NOT_MEASURED if reached is None else f"{reached[0]} of {reached[1]} starts reach the Pareto front"
+    rows = [("``experiments/toy``", toy, "")]
+    compared = {experiment: (delta, verdict) for experiment, delta, verdict in figures.compared(one.name)}
+    for experiment, setting in figures.COMPARED.items():
+        delta, verdict = compared.get(experiment, (NOT_MEASURED, ""))
+        equal = figures.contestants(experiment)["equal"]["Δm % (tasks)"]
+        shown = delta if delta == NOT_MEASURED else f"Δm {delta} % (equal weights: {equal} %)"
+        rows.append((f"``experiments/{experiment}``: {setting}", shown, verdict))
+    yield from _list_table(("experiment", "result", "against equal weights"), rows)
+
+
+def _list_table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield from (".. list-table::", "   :header-rows: 1", "")
+    for row in (heading, *rows):
+        yield from (f"   {'*' if index == 0 else ' '} - {text}".rstrip() for index, text in enumerate(row))
+
+
+# -- the table of all ----------------------------------------------------------------------------------------------
+def _table(all_of_them: Sequence[Facts]) -> Iterator[str]:
+    yield "| method | sees | paper | keeps | time, one input | time, several inputs |"
+    yield "|---|---|---|---|---|---|"
+    for one in all_of_them:
+        found = figures.cost(one.name)
+        times = [f"× {ratio:.2f}" for ratio in found["time"].values()] if found else [NOT_MEASURED] * 2
+        cells = [f"[{one.name}](generated/{one.name}.rst)", _SEES[FAMILIES[one.family][0]], one.paper, _keeps(one), *times]
+        yield f"| {' | '.join(cells)} |"
+
+
+def _keeps(one: Facts) -> str:
+    if any("P" in text.partition("[")[2] for text in one.state):
+        return "K gradients"
+    return "a few numbers a task" if one.state else "nothing"
+
+
+def _write(app: Sphinx) -> None:
+    """Writes the files that differ from those that are there, and removes those of weightings that are gone."""
+    folder = app.srcdir / GENERATED
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {folder / name: text for name, text in pages().items()}
+    for old in set(folder.iterdir()) - set(texts):
+        old.unlink()
+    for path, text in texts.items():
+        if not path.exists() or path.read_text("utf-8") != text:
+            path.write_text(text, "utf-8")
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    """Called by Sphinx."""
+    app.connect("builder-inited", _write)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
