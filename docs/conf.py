@@ -20,6 +20,7 @@ extensions = [
     "sphinx_copybutton",
     "mathml",
     "reference",
+    "weighting_cards",
 ]
 exclude_patterns = ["_extensions"]
 

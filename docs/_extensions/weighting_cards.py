@@ -13,7 +13,11 @@ from experiments.benchmark.instances import ADAPTED, exported
 GENERATED = Path("weightings", "generated")
 NOT_MEASURED = "not measured"
 
-_SEES = {"losses": "losses", "the Gramian of the task gradients": "Gramian", "the task gradients themselves": "gradients"}
+_SEES = {
+    "losses": "losses",
+    "the Gramian of the task gradients": "Gramian",
+    "the task gradients themselves": "gradients",
+}
 
 
 def pages() -> dict[str, str]:
@@ -74,18 +78,22 @@ def _cost(one: Facts) -> Iterator[str]:
         return
     yield f"Cost of a step for four tasks, relative to equal weighting.{adapted}"
     yield ""
-    rows = [(key.replace("_", " "), f"× {found['time'][key]:.2f}", f"× {found['memory'][key]:.2f}") for key in found["time"]]
+    rows = [(key.replace("_", " "), _ratio(found["time"][key]), _ratio(found["memory"][key])) for key in found["time"]]
     yield from _list_table(("four tasks on", "time", "peak memory"), rows)
     yield ""
     yield f"({found['date']}, {found['machine']}; ``{figures.COMMAND}``.)"
 
 
+def _ratio(ratio: float) -> str:
+    return f"\N{MULTIPLICATION SIGN} {ratio:.2f}"
+
+
 def _behaviour(one: Facts) -> Iterator[str]:
     if found := figures.cost(one.name):
         yield (
-            f"In {found['conflicts']:,} random conflicts between four tasks, the first step increases the loss of some task "
-            f"in {100 * found['increases']:.0f} %. When one loss is multiplied by 100, the first direction turns by "
-            f"{found['turns']:.0f} degrees (median)."
+            f"In {found['conflicts']:,} random conflicts between four tasks, the first step increases the loss of some "
+            f"task in {100 * found['increases']:.0f} %. When one loss is multiplied by 100, the first direction turns "
+            f"by {found['turns']:.0f} degrees (median)."
         )
 
 
@@ -114,8 +122,14 @@ def _table(all_of_them: Sequence[Facts]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|"
     for one in all_of_them:
         found = figures.cost(one.name)
-        times = [f"× {ratio:.2f}" for ratio in found["time"].values()] if found else [NOT_MEASURED] * 2
-        cells = [f"[{one.name}](generated/{one.name}.rst)", _SEES[FAMILIES[one.family][0]], one.paper, _keeps(one), *times]
+        times = [_ratio(ratio) for ratio in found["time"].values()] if found else [NOT_MEASURED] * 2
+        cells = [
+            f"[{one.name}](generated/{one.name}.rst)",
+            _SEES[FAMILIES[one.family][0]],
+            one.paper,
+            _keeps(one),
+            *times,
+        ]
         yield f"| {' | '.join(cells)} |"
 
 

@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from experiments.benchmark.instances import exported, maker
 from torch import Tensor
 
+from experiments.benchmark.instances import exported, maker
 from mtl_lightning.weighting import GramianWeighting, JacobianWeighting, LossWeighting, Weighting
 
 _LABELS = ("Reference", "Difference", "Helps", "Fails", "Needs")

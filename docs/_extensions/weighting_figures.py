@@ -63,6 +63,8 @@ def compared(name: str) -> Iterator[tuple[str, str, str]]:
 def contestants(experiment: str) -> dict[str, dict[str, str]]:
     """The rows of the first table of an experiment's report, by contestant."""
     report = (ROOT / "experiments" / experiment / "results" / "report.md").read_text("utf-8")
-    lines = [line for line in report.partition("## Contestants")[2].partition("\n## ")[0].splitlines() if line[:1] == "|"]
+    lines = [
+        line for line in report.partition("## Contestants")[2].partition("\n## ")[0].splitlines() if line[:1] == "|"
+    ]
     heading, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return {row[0]: dict(zip(heading, row, strict=True)) for row in rows}

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import torch
 from torch.nn.functional import cosine_similarity
@@ -36,24 +36,32 @@ _NUM_BATCHES, _NUM_CONFLICTS = 8, 1000
 _TASKS, _PARAMETERS = ("a", "b", "c", "d"), 8
 
 
-class Figures(TypedDict):
+class Behaviour(TypedDict):
+    """What fresh objects of a weighting do with random gradients of which at least two conflict.
+
+    Attributes:
+        conflicts: Number of sets of such gradients.
+        increases: Share of them in which a step along its direction increases the loss of a task.
+        turns: How far the direction turns when the loss of one task is multiplied by 100: degrees, the median.
+    """
+
+    conflicts: int
+    increases: float
+    turns: float
+
+
+class Figures(Behaviour):
     """What is measured of a weighting; ratios are to ``EqualWeighting``.
 
     Attributes:
         time: Of a step, by workload.
         memory: Growth of the peak in training, by workload.
-        conflicts: Number of random conflicts of gradients that the next two are about.
-        increases: Share of them in which a step along its direction increases the loss of a task.
-        turns: How far the direction turns when the loss of one task is multiplied by 100: degrees, the median.
         date: Of the measurement.
         machine: On which.
     """
 
     time: dict[str, float]
     memory: dict[str, float]
-    conflicts: int
-    increases: float
-    turns: float
     date: str
     machine: str
 
@@ -124,8 +132,8 @@ def _time(workload: Workload, makes: Mapping[str, MakeLoop], effort: Effort) -> 
     return time_ratios(makes[BASELINE](workload, batches), loops, effort)
 
 
-def behaviour(name: str, number: int) -> dict[str, Any]:
-    """What fresh objects of a weighting do with random gradients of which at least two conflict."""
+def behaviour(name: str, number: int) -> Behaviour:
+    """What fresh objects of a weighting do with a number of random conflicts."""
     random = torch.Generator().manual_seed(0)
     increases, turns = 0, []
     for draw in range(number):
@@ -138,7 +146,7 @@ def behaviour(name: str, number: int) -> dict[str, Any]:
         increases += bool((cosine_similarity(jacobian, found[None]) < -1e-3).any())
         turns.append(float(torch.rad2deg(cosine_similarity(found, rescaled, dim=0).clamp(-1, 1).arccos())))
     median = round(float(torch.tensor(turns).median()), 1)
-    return {"conflicts": number, "increases": round(increases / number, 3), "turns": median}
+    return Behaviour(conflicts=number, increases=round(increases / number, 3), turns=median)
 
 
 def _conflict(random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -166,7 +174,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m experiments.benchmark.weightings", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="little to do: whether it runs, not how fast")
-    parser.add_argument("--only", nargs="+", choices=exported(), metavar="NAME", help="some, which join those of the file")
+    parser.add_argument(
+        "--only", nargs="+", choices=exported(), metavar="NAME", help="some, which join those of the file"
+    )
     parser.add_argument("--output", type=Path, default=OUTPUT, help="file for the figures (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=11, help="of the time measurement (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (default: 1)")

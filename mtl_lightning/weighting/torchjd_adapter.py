@@ -180,7 +180,7 @@ class TorchJDWeighting(_TorchJD, GramianWeighting):
 class TorchJDScalarizer(_TorchJD, LossWeighting):
     r"""Any scalarizer of TorchJD, by the name of its class.
 
-    The objective is :math:`s(\ell_1, \dots, \ell_K)`, for a scalarizer s.
+    The objective is :math:`s(\ell)`, for a scalarizer s of the losses :math:`\ell`.
     The parameters of ``UW`` and ``IMTLL`` are trained by the model's optimizer; ``DWA`` is told when an epoch ends.
     State and absent tasks are as for ``TorchJDAggregator``. ``FAMO`` is refused: its optimizer would be in no
     checkpoint.
