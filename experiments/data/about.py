@@ -24,7 +24,7 @@ def readme(recipe: Recipe) -> str:
 
 
 def listing(recipes: Iterable[Recipe]) -> str:
-    """A paragraph for each data set: what it is, its size, its licence, its sources."""
+    """A paragraph for each data set: what it is, its size, its licence, its sources, libraries that only it needs."""
     return "\n\n".join("\n".join(_lines(recipe)) for recipe in recipes)
 
 
@@ -33,3 +33,4 @@ def _lines(recipe: Recipe) -> Iterable[str]:
     yield f"    {recipe.about}"
     yield f"    licence: {recipe.licence}"
     yield from (f"    source:  {source.home}" for source in recipe.sources)
+    yield from (f"    needs:   {package}" for package in recipe.needs.values())

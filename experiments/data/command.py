@@ -5,6 +5,7 @@ from pathlib import Path
 from experiments.data.checkouts import checkout
 from experiments.data.fetching import fetch
 from experiments.data.lock import locked
+from experiments.data.needs import need
 from experiments.data.recipe import Recipe
 from experiments.data.writing import is_complete, write
 
@@ -27,10 +28,12 @@ def make(recipe: Recipe, to: Path, given: Path | None) -> None:
     if is_complete(recipe, folder):
         print(f"{folder} is complete already")
         return
+    for module, package in recipe.needs.items():
+        need(module, package)
+    print(f"{recipe.name}: {recipe.about}\n  licence: {recipe.licence}", flush=True)
     with locked(to):
         kept = to / DOWNLOADS
         sources = [checkout(source, given, kept) if given else fetch(source, kept) for source in recipe.sources]
         write(recipe, sources, folder)
-    print(f"{folder}: {', '.join(recipe.files)}")
-    print(f"  licence: {recipe.licence}")
     print(f"  please cite: {recipe.citation}")
+    print(f"  written to {folder}: {', '.join(recipe.files)}")

@@ -1,7 +1,7 @@
 """What a recipe is: where a data set comes from, and how its files are made."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from experiments.data.sources import Source
 
@@ -23,6 +23,7 @@ class Recipe:
         convert: Makes the data set's files out of its sources' folders.
         files: Name of each file → SHA-256 of what it holds (:func:`experiments.data.contents.content_sha256`).
         size: Of all files together, in bytes.
+        needs: Libraries that the conversion needs and the project does not: module → name of its package.
     """
 
     name: str
@@ -33,3 +34,4 @@ class Recipe:
     convert: Convert
     files: Mapping[str, str]
     size: int
+    needs: Mapping[str, str] = field(default_factory=dict)

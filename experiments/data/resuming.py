@@ -23,16 +23,18 @@ class Resuming:
         partial: The file.
         shown: Where to show how far it is.
         obtain: Command that gets the same otherwise, for messages.
+        session: Whose connections are used again.
 
     Attributes:
         resumed: Whether the file was there.
         found: SHA-256 of what was downloaded.
     """
 
-    def __init__(self, partial: Path, shown: Bar, obtain: str) -> None:
+    def __init__(self, partial: Path, shown: Bar, obtain: str, session: requests.Session) -> None:
         self.partial = partial
         self.shown = shown
         self.obtain = obtain
+        self.session = session
         self.resumed = False
         self.found = ""
 
@@ -57,7 +59,7 @@ class Resuming:
         start = self.partial.stat().st_size if self.partial.exists() else 0
         self.resumed = start > 0
         headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={start}-"} if start else {})}
-        with requests.get(url, headers=headers, stream=True, timeout=(_CONNECT, _READ)) as response:
+        with self.session.get(url, headers=headers, stream=True, timeout=(_CONNECT, _READ)) as response:
             if response.status_code == _RANGE_NOT_SATISFIABLE:
                 return  # it is there whole, or is another: its checksum tells
             response.raise_for_status()

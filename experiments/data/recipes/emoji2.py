@@ -111,4 +111,5 @@ RECIPE = Recipe(
         "labels.tsv": "aedb34d270553ab50265868b84349d9f8161c1ebe7787b0ff6b0cb8e0df8740f",
     },
     size=3_272_082,
+    needs={"PIL": "Pillow"},
 )

@@ -75,4 +75,5 @@ RECIPE = Recipe(
         "index.tsv": "75b5f769ad832cbfa1f86b1224bc0eea90b75405b580885b8ae7a0b61a9c5ae2",
     },
     size=2_885_329,
+    needs={"soundfile": "soundfile"},
 )

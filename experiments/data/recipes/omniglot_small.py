@@ -79,4 +79,5 @@ RECIPE = Recipe(
         "small2.npz": "84dff2ef76d71ddcb52ce685ddb02c35902a5ff60d8f7d0eb3cda00a62498932",
     },
     size=1_183_477,
+    needs={"PIL": "Pillow"},
 )
