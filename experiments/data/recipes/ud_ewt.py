@@ -69,7 +69,7 @@ _FIRST_ANNOTATIONS = replace(
     name="UNER_English-EWT-first",
     obtain=(
         "git clone https://github.com/UniversalNER/UNER_English-EWT UNER_English-EWT-first "
-        "&& git -C UNER_English-EWT-first checkout 0c7ce0debb13a7d304da656f16309397e8ff36ef"
+        "&& git -C UNER_English-EWT-first checkout 0c7ce0debb13"
     ),
 )
 """Another checkout of the same repository: its later training file differs."""
