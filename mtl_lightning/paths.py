@@ -5,11 +5,13 @@ import re
 
 from mtl_lightning.errors import UserError
 
-_VARIABLE = re.compile(r"\$(\w+|\{[^}]*\})")
+_VARIABLE = re.compile(r"\$(?:(?P<plain>\w+)|\{(?P<braced>[^}]*?)(?P<default>:-[^}]*)?\})")
 
 
 def expanded(path: str, where: str = "") -> str:
     """A path as a shell would read it: ``~`` is the home folder, ``$DATA`` and ``${DATA}`` environment variables.
+
+    ``${DATA:-data}`` is ``data`` where the variable is not set, or empty.
 
     Args:
         path: As the user wrote it; one that exists by that name is itself.
@@ -20,14 +22,23 @@ def expanded(path: str, where: str = "") -> str:
 
     >>> expanded("${HOME}/train.csv") == expanded("~/train.csv")
     True
+    >>> expanded("${NOT_SET:-data}/train.csv")
+    'data/train.csv'
     """
     if (not path.startswith("~") and "$" not in path) or os.path.lexists(path):
         return path
     at = f"{where}: " if where else ""
-    for variable in _VARIABLE.findall(path):
-        if (name := variable.strip("{}")) not in os.environ:
+    for variable in _VARIABLE.finditer(path):
+        name = variable["plain"] or variable["braced"]
+        if name not in os.environ and variable["default"] is None:
             raise UserError(f"{at}no environment variable {name} is set, for '{path}'; set it, or write the path out")
     home = os.path.expanduser(path)
     if home.startswith("~"):
         raise UserError(f"{at}no home folder is known for '{home.split('/')[0]}'; write the path out")
-    return os.path.expandvars(home)
+    return _VARIABLE.sub(_value, home)
+
+
+def _value(variable: re.Match[str]) -> str:
+    value = os.environ.get(variable["plain"] or variable["braced"], "")
+    default = (variable["default"] or "").removeprefix(":-")
+    return value or os.path.expanduser(default)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 VARIABLE = "MTL_DATA"
-_BESIDE = ROOT.parent / "shared" / "data"
+_PLACES = (ROOT / "data", ROOT.parent / "shared" / "data")
 
 
 def folder() -> Path | None:
-    """The folder that ``MTL_DATA`` names, or else ``../shared/data``; None if there is none.
+    """The folder that ``MTL_DATA`` names, or else ``data``, or else ``shared/data`` beside the checkout; None: no such.
 
     Raises:
         NotADirectoryError: If ``MTL_DATA`` names something else.
@@ -18,8 +18,8 @@ def folder() -> Path | None:
     named = os.environ.get(VARIABLE)
     if named and not Path(named).is_dir():
         raise NotADirectoryError(f"{VARIABLE}={named} names no folder")
-    found = Path(named) if named else _BESIDE
-    return found.resolve() if found.is_dir() else None
+    places = (Path(named),) if named else _PLACES
+    return next((place.resolve() for place in places if place.is_dir()), None)
 
 
 def kinds(names: Iterable[str]) -> list[str]:
@@ -33,6 +33,6 @@ def report() -> str:
     if found := folder():
         return f"real data sets: {found}; configs and experiments are tested on miniatures and on these"
     return (
-        f"real data sets: none; configs and experiments are tested on miniatures alone "
-        f"(set {VARIABLE} to a folder of real ones, or put them into {_BESIDE})"
+        "real data sets: none; configs and experiments are tested on miniatures alone "
+        f"(`python -m experiments.data NAME` writes real ones; {VARIABLE} names a folder of them)"
     )

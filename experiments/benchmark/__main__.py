@@ -11,6 +11,7 @@ from experiments.benchmark.measure import Effort, keep_freed_memory
 from experiments.benchmark.rows import Row, print_tables, row, write
 from experiments.benchmark.sections import QUICK, SECTIONS
 from experiments.benchmark.silence import silence
+from experiments.data.place import obtain
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -35,8 +36,9 @@ def _on_processes(quick: bool) -> list[Row]:
 
 
 def _on_real_sentences(data: Path, quick: bool) -> list[Row]:
-    if not data.is_dir():
-        print(f"no folder {data}: nothing is measured on real sentences; name the folder with --data")
+    if missing := [data / name for name in reading.SENTENCES if not (data / name).is_dir()]:
+        how = f"`{obtain(*reading.SENTENCES)}` writes it, or name the folder of your data sets with --data"
+        print(f"no folder {missing[0]}: nothing is measured on real sentences; {how}")
         return []
     if quick:
         return reading.measure(data, reading.QUICK) + memory.measure(data, *memory.QUICK)

@@ -21,6 +21,7 @@ from torch.optim import AdamW, Optimizer
 from experiments.benchmark.loops import LEARNING_RATE
 from experiments.benchmark.rows import Row, print_tables, row
 from experiments.benchmark.silence import silence
+from experiments.data.place import data_folder
 from mtl_lightning.data import FileSource, MultiTaskDataModule, StepBatch
 from mtl_lightning.encoders import TransformerEncoder
 from mtl_lightning.tasks import SequenceClassification, Task, TokenClassification
@@ -28,7 +29,7 @@ from mtl_lightning.training.module import MultiTaskModule
 
 Batches: TypeAlias = Sequence[StepBatch]
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+DATA = data_folder()
 BATCH_SIZE = 32
 LONGEST = 128
 

@@ -1,7 +1,6 @@
 """Fetches public data sets for the shipped configs and experiments: ``python -m experiments.data NAME…``."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import NoReturn
 
 from experiments.data.about import listing
 from experiments.data.command import make
+from experiments.data.place import data_folder
 from experiments.data.recipes import RECIPES
 from mtl_lightning.errors import UserError, did_you_mean
 
@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         "--to",
         type=Path,
         metavar="FOLDER",
-        default=Path(os.environ.get("MTL_DATA") or "data"),
+        default=data_folder(),
         help="where NAME/ is written (default: the environment variable MTL_DATA, or else `data`)",
     )
     return parser

@@ -23,6 +23,7 @@ class FewExamples(FileSource):
         split: See :class:`FileSource`.
         val: How many validation examples; null: all of them.
         seed: Of the draw.
+        written_by: See :class:`FileSource`.
     """
 
     def __init__(
@@ -35,8 +36,9 @@ class FewExamples(FileSource):
         split: Split | None = None,
         val: int | None = None,
         seed: int = 0,
+        written_by: str = "",
     ) -> None:
-        super().__init__(files, inputs, labels, root, split)
+        super().__init__(files, inputs, labels, root, split, written_by=written_by)
         self.numbers = {"train": train, "val": val}
         self.seed = seed
 

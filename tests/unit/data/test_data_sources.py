@@ -234,6 +234,19 @@ def test_bad_files(tmp_path: Path, files: Any, split: Split | None, message: str
         FileSource(files, INPUTS, {}, root=str(tmp_path), split=split).load()
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_the_command_that_writes_the_files_is_named_where_their_folder_is_not_there(
+    tmp_path: Path, there: bool
+) -> None:
+    root = tmp_path / "data"
+    if there:
+        root.mkdir()
+    source = FileSource({"train": "a.jsonl"}, INPUTS, {}, root=str(root), written_by="make data")
+    with pytest.raises(UserError, match=r"no file .*a\.jsonl") as raised:
+        source.load()
+    assert ("`make data` writes it, or name another one as `root`" in str(raised.value)) is not there
+
+
 def test_no_inputs() -> None:
     with pytest.raises(UserError, match="`inputs` is empty"):
         FileSource({"train": "a.jsonl"}, {}, {})

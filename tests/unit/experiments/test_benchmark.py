@@ -109,7 +109,9 @@ def test_there_is_little_padding(kind, name, tmp_path):
 
 def test_without_the_data_it_says_so(capsys, tmp_path):
     assert _on_real_sentences(tmp_path / "none", quick=True) == []
-    assert f"no folder {tmp_path / 'none'}: nothing is measured on real sentences" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"no folder {tmp_path / 'none' / 'ud_ewt'}: nothing is measured on real sentences" in said
+    assert "`python -m experiments.data ud_ewt snips` writes it" in said
 
 
 def test_parts_of_a_step_add_up_to_it(ran):
