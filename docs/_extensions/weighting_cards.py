@@ -1,6 +1,6 @@
 """A card for each exported weighting, and the table of all: a new weighting has its card by itself."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import weighting_figures as figures
@@ -21,11 +21,12 @@ _SEES = {
 
 
 def pages() -> dict[str, str]:
-    """The text of each generated file: cards in reStructuredText, by weighting, and the table in Markdown."""
+    """The text of each generated file: cards in reStructuredText, by weighting, and tables in Markdown."""
     found = [facts(name) for name in exported()]
     order = {family: index for index, family in enumerate(FAMILIES)}
     cards = {f"{one.name}.rst": "\n".join(_card(one)) + "\n" for one in found}
-    return {**cards, "table.inc": "\n".join(_table(sorted(found, key=lambda one: order[one.family]))) + "\n"}
+    table = _table(sorted(found, key=lambda one: order[one.family]))
+    return {**cards, "table.inc": "\n".join(table) + "\n", "compared.inc": "\n".join(_compared()) + "\n"}
 
 
 # -- a card --------------------------------------------------------------------------------------------------------
@@ -137,6 +138,22 @@ def _keeps(one: Facts) -> str:
     if any("P" in text.partition("[")[2] for text in one.state):
         return "K gradients"
     return "a few numbers a task" if one.state else "nothing"
+
+
+def _compared() -> Iterator[str]:
+    """Every contestant of every comparison, in the order of the first one that has it."""
+    reports = [figures.contestants(experiment) for experiment in figures.COMPARED]
+    yield f"| | {' | '.join(figures.COMPARED)} |"
+    yield f"|---|{'---|' * len(reports)}"
+    for contestant in dict.fromkeys(name for report in reports for name in report):
+        yield f"| {contestant} | {' | '.join(_outcome(report.get(contestant)) for report in reports)} |"
+
+
+def _outcome(row: Mapping[str, str] | None) -> str:
+    if row is None:
+        return ""
+    verdict = "" if row["against equal"] == "reference" else f", {row['against equal']}"
+    return f"{row['Δm % (tasks)']}{verdict}"
 
 
 def _write(app: Sphinx) -> None:

@@ -52,8 +52,16 @@ def test_a_card_says_what_it_has_to(name):
 
 def test_the_table_names_every_weighting_and_its_card():
     pages = weighting_cards.pages()
-    assert set(pages) == {*(f"{name}.rst" for name in exported()), "table.inc"}
+    assert set(pages) == {*(f"{name}.rst" for name in exported()), "table.inc", "compared.inc"}
     assert all(f"(generated/{name}.rst)" in pages["table.inc"] for name in exported())
+
+
+def test_the_comparisons_are_shown_as_their_reports_have_them():
+    lines = weighting_cards.pages()["compared.inc"].splitlines()
+    cells = {line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]] for line in lines}
+    assert cells["equal"][1:] == ["+0.04 ± 0.52", "+9.9 ± 2.1"]
+    assert cells["moco"][0].endswith("19.41 ± 4.26, worse")
+    assert cells["moco"][1:] == ["", ""]
 
 
 def test_a_new_weighting_has_its_card_by_itself(monkeypatch):
