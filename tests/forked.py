@@ -19,11 +19,12 @@ _STREAMS = {"input": os.O_RDONLY, "output": os.O_WRONLY, "errors": os.O_WRONLY}
 
 
 class Forked:
-    """``python -m mtl_lightning ARGUMENTS``, or ``python SCRIPT ARGUMENTS``, but for its start; begins at once.
+    """``python -m mtl_lightning ARGUMENTS``, or another module or script, but for its start; begins at once.
 
     Args:
         arguments: After the program's name.
-        script: Null: the command line.
+        script: What is run instead.
+        module: What is run instead, by its name.
         cwd: Where.
         env: Its whole environment, as :func:`subprocess.run` takes it.
         input: What it reads.
@@ -33,6 +34,7 @@ class Forked:
         self,
         *arguments: str,
         script: Path | None = None,
+        module: str | None = None,
         cwd: Path | str = ".",
         env: Mapping[str, str] | None = None,
         input: str = "",
@@ -41,7 +43,7 @@ class Forked:
         self._folder = TemporaryDirectory()
         for name in _STREAMS:
             Path(self._folder.name, name).write_text(input if name == "input" else "")
-        given = (arguments, script, cwd, dict(env or os.environ), Path(self._folder.name))
+        given = (arguments, script or module, cwd, dict(env or os.environ), Path(self._folder.name))
         self._process: Any = processes().Process(target=_main, args=given)
         self._process.start()
 
@@ -75,7 +77,7 @@ def run(*arguments: str, **options: Any) -> "CompletedProcess[str]":
 
 
 def _main(
-    arguments: Sequence[str], script: Path | None, cwd: Path | str, environment: Mapping[str, str], folder: Path
+    arguments: Sequence[str], target: Path | str | None, cwd: Path | str, environment: Mapping[str, str], folder: Path
 ) -> None:
     start_processes_as_usual()
     os.chdir(cwd)
@@ -84,11 +86,15 @@ def _main(
     for number, (name, mode) in enumerate(_STREAMS.items()):
         os.dup2(os.open(folder / name, mode), number)
     sys.stdin = os.fdopen(0)  # a child of multiprocessing has none
-    sys.argv = [str(script), *arguments]
-    if script is None:
+    sys.argv = [str(target), *arguments]
+    if target is None:
         from mtl_lightning.__main__ import main
 
         sys.modules["__main__"].__spec__ = find_spec("mtl_lightning.__main__")  # Lightning starts further ones with it
         sys.exit(main(arguments))
-    sys.path.insert(0, str(script.parent))
-    runpy.run_path(str(script), run_name="__main__")
+    if isinstance(target, str):
+        sys.path.insert(0, os.getcwd())
+        runpy.run_module(target, run_name="__main__", alter_sys=True)
+    else:
+        sys.path.insert(0, str(target.parent))
+        runpy.run_path(str(target), run_name="__main__")

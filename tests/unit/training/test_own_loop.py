@@ -2,10 +2,8 @@
 
 import copy
 import logging
-import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,7 +58,7 @@ class Validation(Callback):
 
 
 def train(module: Any, make: Make, optimizer_of: Callable[[Iterable[nn.Parameter]], Any]) -> Weighting:
-    """The README's loop."""
+    """The loop that the documentation shows."""
     torch.manual_seed(1)
     weighting = make(list(module.heads))
     heads = {task: head.parameters() for task, head in module.heads.items()}
@@ -266,17 +264,3 @@ def test_what_was_validated_is_known_after_a_resume(caplog: pytest.LogCaptureFix
     fresh.load_state_dict(executor.state_dict())
     fresh.start_epoch(1)
     assert not caplog.records
-
-
-# -- the README --------------------------------------------------------------------------------------------------------
-def test_the_loop_of_the_readme_runs() -> None:
-    text = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
-    (code,) = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "Executor(" in block]
-    model = Model()
-    data = [(torch.randn(4, 3), torch.randn(4, 1)) for _ in range(3)]
-    names = {"encoder": model.encoder, "head_a": model.heads["a"], "head_b": model.heads["b"], "torch": torch}
-    names |= {"loss_a": nn.functional.mse_loss, "loss_b": nn.functional.l1_loss, "loader": data, "validation": data[0]}
-    before = copy.deepcopy(model.state_dict())
-    for weighting in ("UPGrad", "UncertaintyWeighting", "DWA", "FAMO", "CoBa"):
-        exec(code.replace("UPGrad", weighting), dict(names))
-    assert not any(torch.equal(value, before[name]) for name, value in model.state_dict().items())
