@@ -21,6 +21,7 @@ extensions = [
     "mathml",
     "reference",
     "weighting_cards",
+    "data_sets",
 ]
 exclude_patterns = ["_extensions"]
 

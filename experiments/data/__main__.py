@@ -24,15 +24,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UserError(f"no data set '{unknown[0]}'; {did_you_mean(unknown[0], [*RECIPES, LIST])}")
         if LIST in options.names or not options.names:
             print(listing(RECIPES.values()))
-        for name in (name for name in dict.fromkeys(options.names) if name != LIST):
-            make(RECIPES[name], options.to, options.checkout)
+        failed = [name for name in dict.fromkeys(options.names) if name != LIST and not _made(name, options)]
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _say(error)
         return 2
     except KeyboardInterrupt:
-        print("error: interrupted; what was downloaded is kept: run the same command to resume", file=sys.stderr)
+        _say("interrupted; what was downloaded is kept: run the same command again to resume")
         return 130
-    return 0
+    return 2 if failed else 0
+
+
+def _made(name: str, options: argparse.Namespace) -> bool:
+    """Whether a data set is there now; if not, it was said why: the others are made all the same."""
+    try:
+        make(RECIPES[name], options.to, options.checkout)
+    except UserError as error:
+        _say(error)
+        return False
+    return True
+
+
+def _say(error: object) -> None:
+    print(f"error: {error}", file=sys.stderr, flush=True)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -49,7 +49,9 @@ def test_the_list_says_what_each_is_its_size_licence_and_source(run):
     assert status == 0
     for recipe in RECIPES.values():
         paragraph = re.search(rf"^{recipe.name}  .*?(?=\n\n|\Z)", out, re.S | re.M)[0]
-        assert recipe.about in paragraph and recipe.licence in paragraph and recipe.sources[0].home in paragraph
+        words = " ".join(paragraph.split())
+        assert recipe.about in words and recipe.licence in words
+        assert all(source.home in words for source in recipe.sources)
     assert run()[:2] == (0, out)
 
 
@@ -148,7 +150,13 @@ def test_ctrl_c_says_that_it_can_be_resumed(run):
         yield
 
     status, _, errors = run("invented", "--from", "given", convert=convert)
-    assert status == 130 and "run the same command to resume" in errors
+    assert status == 130 and "run the same command again to resume" in errors
+
+
+def test_a_data_set_that_cannot_be_made_keeps_no_other_from_being_made(run, monkeypatch):
+    monkeypatch.setitem(command.RECIPES, "broken", MADE_UP.recipe(name="broken", files={"all.txt": sha256(b"other")}))
+    assert "broken: all.txt came out" in error_of(run("broken", "invented", "--from", "given"))
+    assert made_up_source.contents(Path("data/invented")) == RESULTS and not Path("data/broken").exists()
 
 
 def test_as_a_command_it_does_without_torch_and_lightning():

@@ -26,4 +26,4 @@ def test_a_config_reads_a_data_set_of_a_recipe_where_the_command_writes_it(confi
             assert folder.parent == data_folder() == Path(named or "data")
             assert folder.name in RECIPES and arguments["written_by"] == obtain(folder.name)
             files = arguments["files"]
-            assert {files} if isinstance(files, str) else {*files.values()} <= {*RECIPES[folder.name].files}
+            assert ({files} if isinstance(files, str) else {*files.values()}) <= {*RECIPES[folder.name].files}
