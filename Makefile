@@ -21,10 +21,11 @@ check:  ## lint, formatting and types
 test:  ## all tests
 	$(PYTHON) -m pytest
 
-lowest:  ## all tests on the oldest releases that pyproject.toml allows, in an environment of its own: build/lowest
-	$(PYTHON) -m venv build/lowest
-	build/lowest/bin/pip install --quiet uv
-	build/lowest/bin/uv pip install --python build/lowest/bin/python --resolution lowest-direct $(WHEELS) -e '.[dev]'
+lowest:  ## all tests on the oldest releases that pyproject.toml allows, in build/lowest; PYTHON=python3.13 chooses the Python
+	$(PYTHON) -m venv --clear build/lowest
+	build/lowest/bin/python -m pip install --quiet uv
+	build/lowest/bin/python -m uv pip install --quiet --python build/lowest/bin/python --resolution lowest-direct $(WHEELS) -e '.[dev]'
+	build/lowest/bin/python -m tests.bounds
 	build/lowest/bin/python -m pytest -W default::DeprecationWarning  # old releases use what newer ones deprecate
 
 kills:  ## kill 100 runs at random moments, resume them, and compare

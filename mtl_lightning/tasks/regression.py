@@ -97,7 +97,7 @@ class Regression(Task):
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         present = ~targets.isnan()
-        errors = mse_loss(full_precision(logits[:, 0]), targets.nan_to_num(), reduction="none")
+        errors = mse_loss(full_precision(logits[:, 0]), full_precision(targets.nan_to_num()), reduction="none")
         return (errors * present).sum() / present.sum().clamp(min=1)
 
     def metrics(self) -> MetricCollection:

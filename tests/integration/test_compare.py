@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+import wandb_log
 from patience import until
 
 from mtl_lightning.compare.running.launchers import local
@@ -170,14 +171,12 @@ def test_weights_and_biases_has_one_group_with_job_types_and_a_summary(troubled)
     folder, _, _ = troubled
     runs = [*folder.glob("runs/*/wandb/offline-run-*/run-*.wandb"), *folder.glob("wandb/offline-run-*/run-*.wandb")]
     seen = [logged(run) for run in runs]
-    assert {run["run_group"] for run in seen} == {"compare-digits"}
-    assert sorted({run["job_type"] for run in seen}) == ["compare", "summary"]
+    assert {run.run_group for run in seen} == {"compare-digits"}
+    assert sorted({run.job_type for run in seen}) == ["compare", "summary"]
     media = folder / "wandb"
     assert list(media.glob("offline-run-*/files/media/table/contestants*.json"))
     assert list(media.glob("offline-run-*/files/media/images/plots/*.png"))
 
 
 def logged(file):
-    line = ["wandb", "leet", "inspect", "--json", str(file)]
-    text = subprocess.run(line, capture_output=True, text=True, check=True).stdout
-    return next(row["run"] for row in map(json.loads, text.splitlines()) if row["type"] == "run")
+    return next(record.run for record in wandb_log.records(file) if record.HasField("run"))

@@ -3,12 +3,11 @@
 import csv
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+import wandb_log
 import yaml
 
 SHORT = [
@@ -67,12 +66,9 @@ def test_the_csv_log_has_stable_names(demo):
 
 def test_weights_and_biases_has_the_same_names_and_the_configuration(demo):
     (run,) = (demo[0] / "wandb").glob("offline-run-*")
-    inspect = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json", str(run)]
-    lines = subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.splitlines()
-    records = [json.loads(line) for line in lines if line.startswith("{")]
-    logged = {name for record in records if record["type"] == "history" for name in record["history"]["item"]}
-    assert logged_names() <= logged
-    (config,) = [record["config"]["update"] for record in records if record["type"] == "config"]
+    assert logged_names() <= {name for step in wandb_log.history(run) for name in step}
+    updates = [record.config.update for record in wandb_log.records(run) if record.HasField("config")]
+    (config,) = map(wandb_log.values, updates)
     assert config["model"]["weighting"]["class_path"] == "mtl_lightning.weighting.EqualWeighting"
     assert config["trainer"]["max_epochs"] == 2
 

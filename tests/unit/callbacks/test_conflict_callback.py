@@ -1,19 +1,16 @@
 """Means, stretches of training, verdict, pictures, checkpoints and logs of `TaskConflicts`."""
 
 import csv
-import json
-import subprocess
-import sys
 import warnings
 from collections import UserList
 from functools import partial
 from io import BytesIO
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import wandb_log
 from jsonargparse import ArgumentParser
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -291,10 +288,7 @@ def test_the_log_has_the_mean_cosines_since_the_last_logged_step(run):
 
 def test_weights_and_biases_has_the_pictures(run):
     (folder,) = (run[0] / "wandb").glob("offline-run-*")
-    inspect = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json", str(folder)]
-    lines = subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.splitlines()
-    records = [json.loads(line) for line in lines if line.startswith("{")]
-    history = [record["history"]["item"] for record in records if record["type"] == "history"]
+    history = wandb_log.history(folder)
     for name in ("matrix", "training"):
         images = [item for item in history if f"conflicts/{name}._type" in item]
         assert [item["trainer/global_step"] for item in images] == [4, 8, 12]

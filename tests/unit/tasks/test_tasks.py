@@ -324,7 +324,7 @@ def test_report_of_classes_agrees_with_scikit_learn(num_labels: int) -> None:
     targets[::7] = IGNORE
     present = targets != IGNORE
     expected = precision_recall_fscore_support(
-        targets[present], logits.argmax(-1)[present], labels=list(range(num_labels)), zero_division=0
+        targets[present].numpy(), logits.argmax(-1)[present].numpy(), labels=list(range(num_labels)), zero_division=0
     )
     values = update(task, logits, targets)
     assert_report(task.report(values[REPORT]), labels, expected)
@@ -340,7 +340,7 @@ def test_report_of_tags_agrees_with_scikit_learn() -> None:
     targets[2, 4:] = IGNORE
     present = targets != IGNORE
     expected = precision_recall_fscore_support(
-        targets[present], logits.argmax(-1)[present], labels=[0, 1, 2, 3], zero_division=0
+        targets[present].numpy(), logits.argmax(-1)[present].numpy(), labels=[0, 1, 2, 3], zero_division=0
     )
     assert_report(task.report(update(task, logits, targets)[REPORT]), labels, expected)
 

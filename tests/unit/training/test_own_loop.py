@@ -197,7 +197,7 @@ LEARNED: dict[str, Make] = {
 OPTIMIZERS = {
     "sgd": partial(torch.optim.SGD, lr=0.1),
     "fused": partial(torch.optim.AdamW, lr=0.1, fused=True),
-    "one-by-one": partial(torch.optim.Adagrad, lr=0.1, foreach=False),
+    "one-by-one": partial(torch.optim.RMSprop, lr=0.01, foreach=False),
 }
 
 
