@@ -101,7 +101,7 @@ def _behaviour(one: Facts) -> Iterator[str]:
 def _results(one: Facts) -> Iterator[str]:
     reached = figures.toy(one.name)
     toy = NOT_MEASURED if reached is None else f"{reached[0]} of {reached[1]} starts reach the Pareto front"
-    rows = [("``experiments/toy``", toy, "")]
+    rows = [("``experiments/toy``: two losses of two parameters, five starts", toy, "")]
     compared = {experiment: (delta, verdict) for experiment, delta, verdict in figures.compared(one.name)}
     for experiment, setting in figures.COMPARED.items():
         delta, verdict = compared.get(experiment, (NOT_MEASURED, ""))
@@ -137,7 +137,7 @@ def _table(all_of_them: Sequence[Facts]) -> Iterator[str]:
 def _keeps(one: Facts) -> str:
     if any("P" in text.partition("[")[2] for text in one.state):
         return "K gradients"
-    return "a few numbers a task" if one.state else "nothing"
+    return "little" if one.state else "nothing"
 
 
 def _compared() -> Iterator[str]:
