@@ -1,6 +1,7 @@
 """Fetches public data sets for the shipped configs and experiments: ``python -m experiments.data NAME…``."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +12,12 @@ from experiments.data.command import make
 from experiments.data.place import data_folder
 from experiments.data.recipes import RECIPES
 from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.terminal import say
 
 LIST = "list"
+
+_READER_LEFT = 128 + 13
+"""Exit status of a program that SIGPIPE ends, as in ``list | head``."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,14 +28,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if unknown:
             raise UserError(f"no data set '{unknown[0]}'; {did_you_mean(unknown[0], [*RECIPES, LIST])}")
         if LIST in options.names or not options.names:
-            print(listing(RECIPES.values()))
+            say(listing(RECIPES.values()))
         failed = [name for name in dict.fromkeys(options.names) if name != LIST and not _made(name, options)]
+        sys.stdout.flush()
     except UserError as error:
         _say(error)
         return 2
     except KeyboardInterrupt:
         _say("interrupted; what was downloaded is kept: run the same command again to resume")
         return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _READER_LEFT
     return 2 if failed else 0
 
 
@@ -45,7 +54,7 @@ def _made(name: str, options: argparse.Namespace) -> bool:
 
 
 def _say(error: object) -> None:
-    print(f"error: {error}", file=sys.stderr, flush=True)
+    say(f"error: {error}", error=True)
 
 
 class _Parser(argparse.ArgumentParser):

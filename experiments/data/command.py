@@ -8,6 +8,7 @@ from experiments.data.lock import locked
 from experiments.data.needs import need
 from experiments.data.recipe import Recipe
 from experiments.data.writing import is_complete, write
+from mtl_lightning.terminal import say
 
 DOWNLOADS = ".downloads"
 """Folder beside the data sets, of what was downloaded: checkouts that hold only the files that are needed."""
@@ -26,14 +27,14 @@ def make(recipe: Recipe, to: Path, given: Path | None) -> None:
     """
     folder = to / recipe.name
     if is_complete(recipe, folder):
-        print(f"{folder} is complete already")
+        say(f"{folder} is complete already")
         return
     for module, package in recipe.needs.items():
         need(module, package)
-    print(f"{recipe.name}: {recipe.about}\n  licence: {recipe.licence}", flush=True)
+    say(f"{recipe.name}: {recipe.about}\n  licence: {recipe.licence}")
     with locked(to):
         kept = to / DOWNLOADS
         sources = [checkout(source, given, kept) if given else fetch(source, kept) for source in recipe.sources]
         write(recipe, sources, folder)
-    print(f"  please cite: {recipe.citation}")
-    print(f"  written to {folder}: {', '.join(recipe.files)}")
+    say(f"  please cite: {recipe.citation}")
+    say(f"  written to {folder}: {', '.join(recipe.files)}")

@@ -4,9 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from mtl_lightning.errors import UserError
+from mtl_lightning.cli.folder_lock import FolderLock
 from mtl_lightning.writing import writing
 
 
@@ -19,11 +17,7 @@ def locked(folder: Path) -> Iterator[None]:
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise UserError(f"another `python -m experiments.data` is writing to {folder}; wait for its end") from error
+        lock = FolderLock(folder)
     try:
         yield
     finally:

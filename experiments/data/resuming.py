@@ -74,9 +74,8 @@ class Resuming:
 def _reason(error: requests.RequestException) -> str:
     if isinstance(error, requests.HTTPError):
         return f"the server answers {error.response.status_code} {error.response.reason}"
-    if isinstance(error, requests.Timeout):
-        return "the server does not answer"
     *_, cause = led_to(error)
     detail = (cause.strerror if isinstance(cause, OSError) else "") or str(cause)
-    unreachable = isinstance(error, requests.ConnectionError)
-    return f"the server cannot be reached ({detail})" if unreachable else f"the connection broke off ({detail})"
+    if isinstance(error, requests.ConnectTimeout | requests.ConnectionError):
+        return f"no connection to the server ({detail})"
+    return f"the download broke off ({detail})"

@@ -11,12 +11,16 @@ from mtl_lightning.writing import writing
 
 
 def is_complete(recipe: Recipe, folder: Path) -> bool:
-    """Whether a data set is there already, as the recipe makes it.
+    """Whether a data set is there already, as the recipe makes it; an empty folder is none.
 
     Raises:
         UserError: If something else stands in its place.
     """
-    if not folder.exists():
+    if folder.is_symlink() and not folder.exists():
+        raise UserError(
+            f"{folder} is a link to {folder.readlink()}, which is not there; make that folder, or remove the link"
+        )
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
     for name, expected in recipe.files.items():
         if not (folder / name).is_file():

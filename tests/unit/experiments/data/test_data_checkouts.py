@@ -28,7 +28,7 @@ def test_a_checkout_or_a_folder_of_checkouts(tmp_path, inside):
     lay(tmp_path / "given" / inside)
     make(MADE_UP.recipe(), tmp_path / "data", tmp_path / "given")
     assert made_up_source.contents(tmp_path / "data" / "invented") == RESULTS
-    assert {path.name for path in (tmp_path / "data").iterdir()} == {"invented", ".lock"}
+    assert {path.name for path in (tmp_path / "data").iterdir()} == {"invented"}
 
 
 def test_another_revision_names_the_file_that_differs(tmp_path):

@@ -109,7 +109,7 @@ def test_a_conversion_that_fails_leaves_nothing_that_looks_complete(run):
     assert "cannot write data/.invented.partial: No space" in error_of(
         run("invented", "--from", "given", convert=convert)
     )
-    assert {path.name for path in Path("data").iterdir()} == {".lock"}
+    assert not [*Path("data").iterdir()]
 
 
 def test_a_full_disk_is_one_line(run, monkeypatch):
@@ -141,7 +141,7 @@ def test_a_file_in_the_way(run):
 
 def test_two_commands_do_not_write_to_one_folder(run):
     with locked(Path("data")):
-        assert "another `python -m experiments.data` is writing to data" in error_of(run("invented", "--from", "given"))
+        assert "another run is writing to data; wait for its end" in error_of(run("invented", "--from", "given"))
 
 
 def test_ctrl_c_says_that_it_can_be_resumed(run):
@@ -151,6 +151,26 @@ def test_ctrl_c_says_that_it_can_be_resumed(run):
 
     status, _, errors = run("invented", "--from", "given", convert=convert)
     assert status == 130 and "run the same command again to resume" in errors
+
+
+def test_an_empty_folder_is_no_data_set(run):
+    Path("data/invented").mkdir(parents=True)
+    assert run("invented", "--from", "given")[0] == 0
+    assert made_up_source.contents(Path("data/invented")) == RESULTS
+
+
+def test_a_link_to_a_data_set_is_one(run):
+    run("invented", "--from", "given", "--to", "elsewhere")
+    Path("data").mkdir()
+    Path("data/invented").symlink_to("../elsewhere/invented")
+    assert "complete already" in run("invented")[1]
+
+
+@pytest.mark.parametrize("place", ["data", "data/invented"])
+def test_a_link_to_nowhere_in_the_way_is_one_line(run, place):
+    Path(place).parent.mkdir(exist_ok=True)
+    Path(place).symlink_to("nowhere")
+    assert place in error_of(run("invented", "--from", "given")) and Path(place).is_symlink()
 
 
 def test_a_data_set_that_cannot_be_made_keeps_no_other_from_being_made(run, monkeypatch):

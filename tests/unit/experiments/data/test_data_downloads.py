@@ -44,7 +44,7 @@ def test_what_was_downloaded_is_not_downloaded_again(server, tmp_path):
 
 def test_a_download_that_broke_off_is_resumed(server, tmp_path):
     server.breaks_off_after[LARGE] = 70_000
-    with pytest.raises(UserError, match="the connection broke off"):
+    with pytest.raises(UserError, match="the download broke off"):
         make(server.recipe(), tmp_path, None)
     assert downloads(tmp_path) == {f"{LARGE}.partial"}
     server.breaks_off_after.clear()
@@ -91,7 +91,9 @@ def test_a_source_that_is_gone_is_one_line(server, tmp_path):
 
 def test_a_server_that_is_not_there_is_one_line(server, tmp_path):
     nobody = server.source(base="http://127.0.0.1:9/")
-    with pytest.raises(UserError, match=r"cannot be reached \(Connection refused\).*--from: `git clone made-up`"):
+    with pytest.raises(
+        UserError, match=r"no connection to the server \(Connection refused\).*--from: `git clone made-up`"
+    ):
         make(server.recipe(sources=(nobody,)), tmp_path, None)
 
 
