@@ -40,4 +40,10 @@ benchmark:  ## speed and memory: a table, and build/benchmark.json
 docs:  ## the site, in build/docs: warnings are errors, no network
 	$(PYTHON) -m sphinx -W --keep-going -q -j auto -d build/doctrees docs build/docs
 
-.PHONY: help setup format check test kills lowest rooms benchmark docs
+dist:  ## the wheel and the source distribution, checked, in build/dist
+	rm -rf build/dist
+	$(PYTHON) -m build --outdir build/dist
+	$(PYTHON) -m twine check --strict build/dist/*
+	$(PYTHON) -m tests.distributions build/dist
+
+.PHONY: help setup format check test kills lowest rooms benchmark docs dist
