@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
+import pytest
+
+from experiments.data import resuming
 from experiments.data.contents import sha256
 from experiments.data.recipe import Recipe
 from experiments.data.sources import Source
@@ -28,6 +31,7 @@ class Server:
     files: dict[str, bytes] = field(default_factory=lambda: dict(FILES))
     breaks_off_after: dict[str, int] = field(default_factory=dict)
     status: dict[str, int] = field(default_factory=dict)
+    busy: int = 0
     without_ranges: bool = False
     asked: list[tuple[str, str | None]] = field(default_factory=list)
 
@@ -45,8 +49,9 @@ class Server:
 
 @contextmanager
 def serving() -> Iterator[Server]:
-    """A server of the files."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
+    """A server of the files, which is asked again at once where it is busy."""
+    with pytest.MonkeyPatch.context() as patched, ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
+        patched.setattr(resuming, "_BACKOFF", 0.0)
         server.state = Server(f"http://127.0.0.1:{server.server_port}/")
         thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -63,6 +68,10 @@ class _Handler(BaseHTTPRequestHandler):
         wanted = self.headers.get("Range")
         state.asked.append((path, wanted))
         data = state.files.get(path)
+        if state.busy:
+            state.busy -= 1
+            self.send_error(429)
+            return
         if path in state.status or data is None:
             self.send_error(state.status.get(path, 404))
             return

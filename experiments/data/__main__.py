@@ -16,6 +16,10 @@ from mtl_lightning.terminal import say
 
 LIST = "list"
 
+_ABOUT = (
+    "Fetches public data sets, which the shipped configs and experiments read, and writes each to a folder of its own."
+)
+
 _READER_LEFT = 128 + 13
 """Exit status of a program that SIGPIPE ends, as in ``list | head``."""
 
@@ -26,7 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = _parser().parse_args(arguments)
         unknown = [name for name in options.names if name not in (*RECIPES, LIST)]
         if unknown:
-            raise UserError(f"no data set '{unknown[0]}'; {did_you_mean(unknown[0], [*RECIPES, LIST])}")
+            raise UserError(
+                f"no data set '{unknown[0]}'; {did_you_mean(unknown[0], [*RECIPES, LIST])}; `list` shows all"
+            )
         if LIST in options.names or not options.names:
             say(listing(RECIPES.values()))
         failed = [name for name in dict.fromkeys(options.names) if name != LIST and not _made(name, options)]
@@ -65,7 +71,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m experiments.data", description=__doc__, allow_abbrev=False)
+    parser = _Parser(prog="python -m experiments.data", description=_ABOUT, allow_abbrev=False)
     parser.add_argument("names", nargs="*", metavar="NAME", help="a data set, or `list`: shows them all")
     parser.add_argument(
         "--from",

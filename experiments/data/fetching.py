@@ -27,10 +27,10 @@ def fetch(source: Source, folder: Path) -> Path:
         UserError: If a file cannot be had, is not what it must be, or cannot be written.
     """
     _pooch()
-    import requests  # which pooch brings
+    from experiments.data.resuming import patient_session
 
     root = folder / source.name
-    with bar(source.title, len(source.downloads)) as shown, requests.Session() as session:
+    with bar(source.title, len(source.downloads)) as shown, patient_session() as session:
         for path, expected in source.downloads.items():
             _download(source, path, expected, folder if source.archive else root, shown, session)
     if source.archive:

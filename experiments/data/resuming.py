@@ -5,6 +5,8 @@ from typing import Any
 
 import pooch
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from experiments.data.bar import Bar
 from mtl_lightning.errors import UserError, led_to
@@ -12,8 +14,28 @@ from mtl_lightning.writing import writing
 
 _CONNECT, _READ = 20.0, 60.0
 """Seconds to wait for a connection, and for the next bytes."""
+_RETRIES, _BACKOFF = 4, 1.0
+"""How often to ask a busy server again, and after how many seconds; twice as many each time."""
+_BUSY = (429, 502, 503, 504)
 _CHUNK = 1 << 14
 _RANGE_NOT_SATISFIABLE = 416
+
+
+def patient_session() -> requests.Session:
+    """A connection that asks again, ever later, where a server says that it is busy."""
+    session = requests.Session()
+    retry = Retry(
+        total=_RETRIES,
+        connect=0,
+        read=0,
+        status_forcelist=_BUSY,
+        backoff_factor=_BACKOFF,
+        respect_retry_after_header=False,  # it may be hours: whoever waits is to know
+        raise_on_status=False,
+    )
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(max_retries=retry))
+    return session
 
 
 class Resuming:
