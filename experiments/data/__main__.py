@@ -56,6 +56,11 @@ def _made(name: str, options: argparse.Namespace) -> bool:
     except UserError as error:
         _say(error)
         return False
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # whatever is written says so itself
+        _say(f"cannot read {error.filename}: {error.strerror}")
+        return False
     return True
 
 

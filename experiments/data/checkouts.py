@@ -29,11 +29,7 @@ def checkout(source: Source, folder: Path, unpacked: Path) -> Path:
                 f"--from {folder}: no file {path} of {source.title} is in it, or in a folder {source.name} there; "
                 f"make a checkout by `{source.obtain}`"
             )
-        if (found := sha256((root / path).read_bytes())) != expected:
-            raise UserError(
-                f"{root / path} differs from that of {source.title} at {source.revision} (SHA-256 {found[:12]}…, "
-                f"expected {expected[:12]}…); make a checkout of that revision by `{source.obtain}`"
-            )
+        _check(source, root / path, expected)
     return root
 
 
@@ -63,8 +59,16 @@ def _root(source: Source, folder: Path, unpacked: Path) -> Path:
     for root in (folder, folder / source.name):
         if (root / first).is_file():
             return root
-    name, expected = source.archive or ("", "")
-    if name and (folder / name).is_file() and sha256((folder / name).read_bytes()) == expected:
-        unpack(source, folder / name, unpacked / source.name)
+    if source.archive and (archive := folder / source.archive[0]).is_file():
+        _check(source, archive, source.archive[1])
+        unpack(source, archive, unpacked / source.name)
         return unpacked / source.name
     return folder
+
+
+def _check(source: Source, file: Path, expected: str) -> None:
+    if (found := sha256(file.read_bytes())) != expected:
+        raise UserError(
+            f"{file} differs from that of {source.title} at {source.revision} (SHA-256 {found[:12]}…, expected "
+            f"{expected[:12]}…); make a checkout of that revision by `{source.obtain}`"
+        )

@@ -1,5 +1,6 @@
 """Makes a data set's folder: converted, checked, and only then under its name."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -47,12 +48,20 @@ def write(recipe: Recipe, sources: list[Path], folder: Path) -> None:
         with writing(partial):
             partial.mkdir(parents=True)
             for name, data in recipe.convert(*sources):
-                (partial / name).write_bytes(gzipped(data) if name.endswith(".gz") else data)
-            (partial / "README.md").write_text(readme(recipe), "utf-8")
+                _put(partial / name, gzipped(data) if name.endswith(".gz") else data)
+            _put(partial / "README.md", readme(recipe).encode())
             _check(recipe, partial)
             partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Writes a file that is on the disk before its folder gets its name."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _check(recipe: Recipe, folder: Path) -> None:

@@ -100,6 +100,14 @@ def test_a_source_distribution_is_downloaded_and_unpacked(package, tmp_path):
     assert server.asked == [("made_up-1.0.tar.gz", None)]
 
 
+def test_another_source_distribution_is_refused(package, tmp_path):
+    _, recipe, _ = package
+    with pytest.raises(
+        UserError, match=r"given/made_up-1\.0\.tar\.gz differs from that of somebody/made-up at 0123abcd"
+    ):
+        make(recipe, tmp_path / "data", lay(tmp_path / "given", {"made_up-1.0.tar.gz": b"other"}))
+
+
 @pytest.mark.parametrize("unpacked", [True, False])
 def test_a_source_distribution_may_be_given_packed_or_not(package, tmp_path, unpacked):
     _, recipe, data = package

@@ -113,13 +113,22 @@ def test_a_conversion_that_fails_leaves_nothing_that_looks_complete(run):
 
 
 def test_a_full_disk_is_one_line(run, monkeypatch):
-    def full(self, data):
+    def full(file):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(os, "fsync", full)
     said = error_of(run("invented", "--from", "given"))
     assert "cannot write data/.invented.partial: No space left on device; free some space" in said
     assert not Path("data/invented").exists()
+
+
+def test_a_checkout_that_cannot_be_read_is_one_line(run, monkeypatch):
+    def denied(self):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    said = error_of(run("invented", "--from", "given"))
+    assert said == "error: cannot read given/texts/a.txt: Permission denied\n" and not Path("data/invented").exists()
 
 
 def test_the_rest_of_a_killed_conversion_is_removed(run):
