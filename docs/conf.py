@@ -21,6 +21,7 @@ extensions = [
     "mathml",
     "reference",
     "weighting_cards",
+    "benchmark_tables",
     "data_sets",
 ]
 exclude_patterns = ["_extensions"]

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+import generated
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
@@ -52,15 +53,8 @@ def _options(kind: str) -> list[str]:
 
 
 def _write(app: Sphinx) -> None:
-    """Writes the pages that differ from those that are there, and removes those of modules that are gone."""
-    folder = app.srcdir / GENERATED
-    folder.mkdir(parents=True, exist_ok=True)
-    texts = {folder / f"{name}.rst": text for name, text in pages(app.config.reference_modules).items()}
-    for old in set(folder.iterdir()) - set(texts):
-        old.unlink()
-    for path, text in texts.items():
-        if not path.exists() or path.read_text("utf-8") != text:
-            path.write_text(text, "utf-8")
+    texts = pages(app.config.reference_modules)
+    generated.write(app.srcdir / GENERATED, {f"{name}.rst": text for name, text in texts.items()})
 
 
 def _not_public(app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.Element) -> nodes.Element | None:

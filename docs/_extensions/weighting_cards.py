@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import generated
 import weighting_figures as figures
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
@@ -152,20 +153,13 @@ def _compared() -> Iterator[str]:
 def _outcome(row: Mapping[str, str] | None) -> str:
     if row is None:
         return ""
-    verdict = "" if row["against equal"] == "reference" else f", {row['against equal']}"
-    return f"{row['Δm % (tasks)']}{verdict}"
+    verdict = row["against equal"]
+    shown = "" if verdict in {"reference", "no difference shown"} else f", {verdict}"
+    return f"{row['Δm % (tasks)']}{shown}"
 
 
 def _write(app: Sphinx) -> None:
-    """Writes the files that differ from those that are there, and removes those of weightings that are gone."""
-    folder = app.srcdir / GENERATED
-    folder.mkdir(parents=True, exist_ok=True)
-    texts = {folder / name: text for name, text in pages().items()}
-    for old in set(folder.iterdir()) - set(texts):
-        old.unlink()
-    for path, text in texts.items():
-        if not path.exists() or path.read_text("utf-8") != text:
-            path.write_text(text, "utf-8")
+    generated.write(app.srcdir / GENERATED, pages())
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:

@@ -8,7 +8,7 @@ import torch
 
 from experiments.benchmark import algebra, memory, processes, reading, starting
 from experiments.benchmark.measure import Effort, keep_freed_memory
-from experiments.benchmark.rows import Row, print_tables, row, write
+from experiments.benchmark.rows import Row, print_tables, record, row, write
 from experiments.benchmark.sections import QUICK, SECTIONS
 from experiments.benchmark.silence import silence
 from experiments.data.place import obtain
@@ -23,11 +23,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     keep_freed_memory()
     rows = [row for section, found in zip(sections, peaks, strict=True) for row in section.rows(found)]
-    rows += _on_processes(options.quick)
-    rows += _on_real_sentences(options.data, options.quick)
-    rows += starting.measure(1) if options.quick else starting.measure()
+    if not options.processor_time:
+        rows += _on_processes(options.quick)
+        rows += _on_real_sentences(options.data, options.quick)
+        rows += starting.measure(1) if options.quick else starting.measure()
     print_tables(rows)
-    write([*rows, *_algebra(options.quick)], options.output)
+    rows += _algebra(options.quick)
+    write(rows, options.output)
+    if options.record:
+        record(rows, options.threads, options.record)
 
 
 def _on_processes(quick: bool) -> list[Row]:
@@ -60,6 +64,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, default=Path("build/benchmark.json"), help="file for the rows")
     parser.add_argument(
         "--data", type=Path, default=reading.DATA, help="folder of ud_ewt and snips (default: %(default)s)"
+    )
+    parser.add_argument("--record", type=Path, metavar="FILE", help="also write the rows with day and machine to it")
+    parser.add_argument(
+        "--processor_time",
+        action="store_true",
+        help="only what processor time measures: other work on the machine disturbs the rest",
     )
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (default: 1)")
     return parser

@@ -1,11 +1,15 @@
 """The rows that the benchmark writes and prints."""
 
 import json
+import os
+import platform
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import TypedDict
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -54,6 +58,14 @@ def write(rows: Sequence[Row], file: Path) -> None:
     """Writes the rows as JSON."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
+
+
+def record(rows: Sequence[Row], threads: int, file: Path) -> None:
+    """Writes the rows with day and machine, for the documentation."""
+    machine = f"{os.cpu_count()} CPU cores ({platform.machine()}), {threads} thread, torch {torch.__version__}"
+    document = {"date": datetime.now(UTC).date().isoformat(), "machine": machine, "rows": rows}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
 
 
 def print_tables(rows: Sequence[Row]) -> None:

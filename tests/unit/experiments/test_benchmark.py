@@ -59,10 +59,15 @@ def ran(tmp_path_factory):
     output = tmp_path_factory.mktemp("benchmark") / "new" / "rows.json"
     data = miniatures.make(tmp_path_factory.mktemp("data"))
     environment = {**os.environ, "HF_DATASETS_CACHE": str(tmp_path_factory.mktemp("cache"))}
-    options = ("--quick", "--output", str(output), "--data", str(data))
+    record = str(output.with_name("record.json"))
+    options = ("--quick", "--output", str(output), "--data", str(data), "--record", record)
     ran = forked.run(*options, script=ROOT / "experiments" / "benchmark" / "__main__.py", cwd=ROOT, env=environment)
     assert ran.returncode == 0, ran.stderr
-    return json.loads(output.read_text("utf-8")), ran.stdout
+    recorded = json.loads(output.with_name("record.json").read_text("utf-8"))
+    rows = json.loads(output.read_text("utf-8"))
+    assert set(recorded) == {"date", "machine", "rows"}
+    assert recorded["rows"] == rows
+    return rows, ran.stdout
 
 
 def without_size(row):
