@@ -79,5 +79,6 @@ html_title = f"mtl_lightning {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
+html_show_search_summary = False  # a browser fetches no summaries from a disk
 html_show_sphinx = False
 html_theme_options = {"top_of_page_buttons": []}

@@ -45,7 +45,7 @@ def _page(module: ModuleType, homes: dict[int, str]) -> Iterator[str]:
         if home == name:
             yield from (f".. auto{kind}:: {name}.{export}", *_options(kind), "")
         else:
-            yield from (f".. py:{kind}:: {name}.{export}", "", f"   The same as :py:obj:`{home}.{export}`.", "")
+            yield from (f".. py:{kind}:: {export}", "", f"   The same as :py:obj:`{home}.{export}`.", "")
 
 
 def _options(kind: str) -> list[str]:

@@ -1,6 +1,7 @@
 """Runs the command line as a user does."""
 
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -12,6 +13,11 @@ from forked import run as run_forked
 from patience import PATIENCE
 
 from mtl_lightning.__main__ import main
+
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+]
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +51,17 @@ def compare():
         return subprocess.CompletedProcess(arguments, status, printed.getvalue(), errors.getvalue())
 
     return run
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, without the services of its maker."""
+    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if executable is None:
+        pytest.fail("no browser to open pages in: apt-get install chromium", pytrace=False)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=executable, args=FLAGS)
+        yield chromium
+        chromium.close()
