@@ -23,7 +23,7 @@ _WIDE = """() => {
     element.getBoundingClientRect().right > innerWidth + 1 && !inside(element.parentElement));
   return [document.documentElement.scrollWidth > innerWidth, wide.map(element => element.outerHTML.slice(0, 120))];
 }"""
-"""Whether a page scrolls to the side, and what sticks out of the window and out of everything that scrolls by itself."""
+"""Whether a page scrolls to the side, and what sticks out of the window where nothing scrolls by itself."""
 
 
 def build(folder: Path) -> Path:

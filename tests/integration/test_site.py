@@ -77,7 +77,8 @@ def test_pages_are_complete(seen):
     titles = {path: page["title"] for path, page in seen.items()}
     assert [path for path, title in titles.items() if not title] == []
     assert len(set(titles.values())) == len(titles)
-    assert [path for path, page in seen.items() if page["headings"] != 1] == []
+    one = {path for path, page in seen.items() if page["headings"] == 1}
+    assert set(seen) - one == {"search.html"}  # its heading waits for a search
 
 
 def test_links_lead_somewhere(seen, site):
