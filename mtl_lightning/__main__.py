@@ -37,7 +37,7 @@ configuration (flags win over environment variables, MTL_<COMMAND>__<KEY> with d
   --name NAME                       name of the run; its files go to runs/NAME/<time>
   --model.encoder CLASS             TransformerEncoder, ConvolutionalEncoder, PerceptronEncoder, or your.module.Class
   --model.tasks.NAME CLASS          SequenceClassification, MultiLabelClassification, TokenClassification, Regression
-  --model.weighting CLASS           EqualWeighting, FixedWeighting, UncertaintyWeighting, UPGrad, ... (31; see README)
+  --model.weighting CLASS           EqualWeighting, FixedWeighting, UncertaintyWeighting, UPGrad, ... (31 in all)
   --model.optimizer CLASS           any of torch.optim; --model.optimizer.lr VALUE
   --model.lr_scheduler CLASS        WarmupDecay, or any of torch.optim.lr_scheduler
   --data.datasets.NAME CLASS        FileSource, HubSource, DigitPairs, SnowNLPReviews, SnowNLPNews
