@@ -44,6 +44,7 @@ def users_folder(tmp_path_factory):
 
 def pytest_addoption(parser):
     parser.addoption("--kills", type=int, default=0, help="so many random kills beside those of test_kills.py")
+    parser.addoption("--first-kill", type=int, default=0, help="seed of the first random kill; the next ones count on")
 
 
 def pytest_configure():

@@ -1,7 +1,7 @@
 """A run that gets a signal at any moment ends as it should, and resumed, with the numbers of one that was left alone.
 
 Moments are counted in calls of functions, so they are the same on every machine. A dozen are fixed;
-``pytest tests/integration/test_kills.py --kills 100`` adds as many random ones.
+``pytest tests/integration/test_kills.py --kills 100`` adds as many random ones; seeds count from ``--first-kill``.
 """
 
 import json
@@ -69,7 +69,8 @@ FIXED = [
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    drawn = range(metafunc.config.getoption("--kills"))
+    first, number = (metafunc.config.getoption(option) for option in ("--first-kill", "--kills"))
+    drawn = range(first, first + number)
     metafunc.parametrize("kill", [*FIXED, *drawn], ids=lambda kill: str(kill).replace(" ", "-"))
 
 

@@ -10,14 +10,12 @@ from typing import Any
 import pandas as pd
 
 from mtl_lightning.compare.evidence import MEASURES, Evidence
+from mtl_lightning.compare.evidence.curves import curves
 from mtl_lightning.compare.planning.folds import plan_line
-from mtl_lightning.compare.planning.names import is_single_task
 from mtl_lightning.compare.planning.plan import Plan, Run
 from mtl_lightning.compare.running.agenda import Agenda
 from mtl_lightning.compare.running.store import Store
 from mtl_lightning.version import __version__
-
-_CURVES = ("val/", "train/loss", "train/weight/")
 
 Found = tuple[Run, Path, dict[str, Any]]
 """A run, its folder and its result."""
@@ -36,22 +34,24 @@ def collect(plan: Plan, store: Store, agenda: Agenda, workers: int) -> Evidence:
     found = [(run, store.path(run), store.result(run) or {}) for run in reported]
     finished = [item for item in found if item[2].get("status") == "finished"]
     compared = [item for item in finished if item[0].role == "compare"]
+    metrics = _table(_metrics(plan, finished), "task metric higher_is_better main")
     return Evidence(
         name=plan.name,
         split=plan.settings.split,
         contestants=plan.names,
         reference=plan.reference,
         seeds=list(plan.settings.seeds),
-        metrics=_table(_metrics(plan, finished), "task metric higher_is_better main"),
+        metrics=metrics,
         scores=_table(_scores(compared), "contestant seed task metric value"),
         pairs=_table(_pairs(finished), "first second seed task metric value"),
-        curves=_curves(compared),
+        curves=curves([(run.contestant.name, run.seed, folder) for run, folder, _ in compared]),
         costs=_costs(compared),
         cosines=_table(_cosines(compared), "contestant seed first second cosine conflicting steps"),
         runs=_table(_runs(agenda, store), "contestant seed role status message folder seconds"),
         trials=_table(_trials(agenda), "contestant number value settings status"),
         chosen=agenda.chosen(),
         facts=_facts(plan, finished, workers),
+        unscored=[task for task in plan.tasks if task not in set(metrics["task"])],
         delta_m=plan.settings.delta_m,
         replicates=plan.replicate,
         overlap=0.0 if plan.settings.folds is None else 1 / (plan.settings.folds - 2),
@@ -63,12 +63,12 @@ def _table(rows: Iterator[Sequence[Any]], columns: str) -> pd.DataFrame:
 
 
 def _metrics(plan: Plan, found: Sequence[Found]) -> Iterator[Sequence[Any]]:
+    """The metrics that any run has of each task; what they mean, the first of these runs says."""
     for task in plan.tasks:
-        meaning = next((result["metrics"][task] for _, _, result in found if task in result["metrics"]), None)
-        if meaning is not None:
-            scored = next(result["scores"][task] for _, _, result in found if task in result["scores"])
-            for metric in scored:
-                yield task, metric, meaning["higher_is_better"].get(metric, True), metric == meaning["main"]
+        results = [result for _, _, result in found if task in result["metrics"] and task in result["scores"]]
+        for metric in dict.fromkeys(metric for result in results for metric in result["scores"][task]):
+            meaning = results[0]["metrics"][task]
+            yield task, metric, meaning["higher_is_better"].get(metric, True), metric == meaning["main"]
 
 
 def _scores(found: Sequence[Found]) -> Iterator[Sequence[Any]]:
@@ -88,28 +88,6 @@ def _pairs(found: Sequence[Found]) -> Iterator[Sequence[Any]]:
 
 def _of_tasks(result: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, float]]]:
     return ((name, result["scores"][name]) for name in result["metrics"] if name in result["scores"])
-
-
-def _curves(found: Sequence[Found]) -> pd.DataFrame:
-    parts = [_curve(run, folder) for run, folder, _ in found if not is_single_task(run.contestant.name)]
-    columns = ["contestant", "seed", "step", "epoch", "name", "value"]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
-
-
-def _curve(run: Run, folder: Path) -> pd.DataFrame:
-    """What a run logged, in all its parts; where a step was done twice, the later part counts."""
-    older = sorted(folder.glob("metrics.*.csv"), key=lambda path: int(path.suffixes[0][1:]))
-    logs = [*older, folder / "metrics.csv"]
-    parts = [pd.read_csv(path) for path in logs if path.is_file() and path.stat().st_size]
-    if not parts:
-        return pd.DataFrame()
-    log = pd.concat(parts, ignore_index=True)
-    names = [name for name in log.columns if name.startswith(_CURVES)]
-    long = log.melt(["step", "epoch"], names, "name", "value").dropna(subset="value")
-    long = long.drop_duplicates(["step", "name"], keep="last").sort_values(["name", "step"], kind="stable")
-    return long.assign(contestant=run.contestant.name, seed=run.seed)[
-        ["contestant", "seed", "step", "epoch", "name", "value"]
-    ]
 
 
 def _costs(found: Sequence[Found]) -> pd.DataFrame:

@@ -67,6 +67,7 @@ class Evidence:
         replicates: What tells the runs of a contestant apart: ``seed``, or ``fold`` of a cross-validation.
         overlap: Examples of a test split divided by those of the training split it leaves, where training sets of runs
             overlap, as those of folds do; 0: runs are independent.
+        unscored: The tasks that no run has a score of, say because no example of the split has a label of them.
         delta_m: What Δm is the mean of: the ``main`` metrics, all metrics by ``tasks``, or all ``metrics`` alike.
     """
 
@@ -88,8 +89,9 @@ class Evidence:
     delta_m: str = "main"
     replicates: str = "seed"
     overlap: float = 0.0
+    unscored: list[str] = field(default_factory=list)
 
     @property
     def tasks(self) -> list[str]:
-        """Names of the tasks, in the order of the config."""
+        """Names of the tasks that have scores, in the order of the config."""
         return list(dict.fromkeys(self.metrics["task"]))

@@ -12,7 +12,8 @@ from mtl_lightning.compare.planning.plan import Plan
 from mtl_lightning.compare.running.agenda import Agenda
 from mtl_lightning.compare.running.check import check
 from mtl_lightning.compare.running.launchers import local_launcher, prepare_processes, processes
-from mtl_lightning.compare.running.store import FIT, LOG, PROBED, Store, read_json
+from mtl_lightning.compare.running.records import read_json
+from mtl_lightning.compare.running.store import FIT, LOG, PROBED, Store
 from mtl_lightning.duration import duration
 from mtl_lightning.errors import UserError
 from mtl_lightning.terminal.console import Console

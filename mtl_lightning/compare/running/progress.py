@@ -10,7 +10,8 @@ from rich.table import Table
 
 from mtl_lightning.compare.planning.plan import Plan, Run
 from mtl_lightning.compare.running.agenda import Agenda
-from mtl_lightning.compare.running.store import KEPT, Store
+from mtl_lightning.compare.running.records import KEPT
+from mtl_lightning.compare.running.store import Store
 from mtl_lightning.duration import duration
 from mtl_lightning.terminal.console import Console
 

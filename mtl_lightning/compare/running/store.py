@@ -1,6 +1,5 @@
 """The runs of a comparison on disk: a folder each, found by key."""
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,21 +10,17 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from mtl_lightning.cli.configuration.plain_yaml import dump_yaml
+from mtl_lightning.compare.planning.configs import tasks_of
 from mtl_lightning.compare.planning.plan import Run
+from mtl_lightning.compare.running.records import KEPT, RESULT, SPENT, read_result, read_seconds, write_result
 from mtl_lightning.errors import UserError
 from mtl_lightning.writing import write_whole, writing
 
 FIT = "fit.yaml"
 PROBED = "probed.json"
-RECORD = "record.json"
-RESULT = "result.json"
-SPENT = "spent.json"
-"""Seconds of a run up to where it was stopped."""
 LOG = "log.txt"
 LOCK = ".lock"
 """Held by the process that is at a run, and by the comparison that is at a folder."""
-KEPT = ("finished", "diverged", "solver")
-"""What a run would come to again; others are tried again when a comparison goes on."""
 
 _PROCESS = ".process"
 _PATIENCE = 10.0  # seconds for the last processes of a run to let go of its lock
@@ -61,7 +56,7 @@ class Store:
                 folder.mkdir(parents=True, exist_ok=True)
                 self._lock.acquire()
         except Timeout as error:
-            other = (folder / _PROCESS).read_text("utf-8") if (folder / _PROCESS).exists() else "unknown"
+            other = (folder / _PROCESS).read_text("utf-8", "replace") if (folder / _PROCESS).exists() else "unknown"
             raise UserError(
                 f"another compare is at work in {folder} (process {other}); wait for it or give another --output"
             ) from error
@@ -87,10 +82,7 @@ class Store:
         """
         if run.key in self._final:
             return self._final[run.key]
-        path = self.path(run) / RESULT
-        found: dict[str, Any] | None = read_json(path)
-        if found is not None and not _is_result(found):
-            raise UserError(f"{path} is broken: it is no result of a run; remove it, and the run is done again")
+        found = read_result(self.path(run) / RESULT, tasks_of(run.config))
         if found is not None and found["status"] in KEPT:
             self._final[run.key] = found
         return found
@@ -122,18 +114,21 @@ class Store:
     def fail(self, run: Run, status: str, message: str, seconds: float) -> None:
         """Writes down a run that could not do so itself; leaves it alone while another process is at it."""
         folder = self.path(run)
-        result = {"status": status, "message": message, "seconds": max(seconds, read_json(folder / SPENT) or 0.0)}
+        try:
+            seconds = max(0.0, seconds, read_seconds(folder / SPENT))
+        except UserError as error:  # it says no more than how long the run took
+            message = f"{message}; {error}"
         try:
             with FileLock(folder / LOCK, timeout=_PATIENCE):
                 if not (folder / RESULT).exists():
-                    write_whole(folder / RESULT, json.dumps(result, indent=1))
+                    write_result(folder / RESULT, {"status": status, "message": message, "seconds": seconds})
         except Timeout:
             return
 
 
 def _clear(folder: Path) -> None:
     """Removes what is in the way of a new attempt: all but the lock, or the result alone where a run can go on."""
-    goes_on = (read_json(folder / RESULT) or {}).get("status") == "timeout"
+    goes_on = (read_result(folder / RESULT) or {}).get("status") == "timeout"
     for path in [folder / RESULT] if goes_on else [path for path in folder.iterdir() if path.name != LOCK]:
         remove(path)
 
@@ -144,24 +139,3 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def read_json(path: Path) -> Any:
-    """What a file holds; None if there is none.
-
-    Raises:
-        UserError: If it cannot be read.
-    """
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, RecursionError) as error:
-        said = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())[:120]
-        raise UserError(f"{path} is broken ({said}); remove it, and what it says is found out again") from error
-
-
-def _is_result(found: Any) -> bool:
-    if not isinstance(found, dict) or not isinstance(found.get("status"), str):
-        return False
-    return isinstance(found.get("scores", {}), dict) and isinstance(found.get("seconds", 0), int | float)

@@ -33,6 +33,7 @@ def notes(
 ) -> list[str]:
     """What is missing, what was left out and why, and how far the figures carry."""
     return [
+        *_unscored(evidence),
         *_runs(evidence, table),
         *_not_numbers(table),
         *_splits(evidence),
@@ -46,6 +47,11 @@ def notes(
         *_search(evidence),
         *_affinity(evidence, affinity_source),
     ]
+
+
+def _unscored(evidence: Evidence) -> Iterator[str]:
+    for task in evidence.unscored:
+        yield f"{task}: no run has a score of it; is any example of the {evidence.split} split labelled for it?"
 
 
 def _runs(evidence: Evidence, table: ScoreTable) -> Iterator[str]:

@@ -19,13 +19,14 @@ MOST_PANELS = 12
 
 def cosines(material: Material) -> "tuple[Figure, str]":
     """Two tasks: a row a contestant; more: a matrix a contestant."""
-    found = material.evidence.cosines.dropna(subset=["cosine"])
+    found, tasks = material.evidence.cosines.dropna(subset=["cosine"]), material.evidence.tasks
+    found = found[found["first"].isin(tasks) & found["second"].isin(tasks)]
     names = [name for name in material.evidence.contestants if (found["contestant"] == name).any()]
     if not names:
         raise NothingToShowError("No cosines between gradients were logged.")
-    if len(material.evidence.tasks) == 2:
+    if len(tasks) == 2:
         return _rows(material, found, names)
-    most = MOST_PANELS if len(material.evidence.tasks) <= 5 else MOST_PANELS // 2
+    most = MOST_PANELS if len(tasks) <= 5 else MOST_PANELS // 2
     strong = sorted(names, key=lambda name: not material.looks[name].strong)[:most]
     return _matrices(material, found, [name for name in names if name in strong], len(names))
 

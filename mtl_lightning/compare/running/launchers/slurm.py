@@ -10,8 +10,8 @@ from mtl_lightning.compare.planning.plan import Run
 from mtl_lightning.compare.planning.settings import Settings
 from mtl_lightning.compare.running.launchers.base import Ended, Launcher
 from mtl_lightning.compare.running.launchers.queue import Queue
+from mtl_lightning.compare.running.records import read_object
 from mtl_lightning.compare.running.run.execute import execute
-from mtl_lightning.compare.running.store import read_json
 from mtl_lightning.errors import UserError
 from mtl_lightning.writing import write_whole
 
@@ -57,10 +57,13 @@ class SlurmLauncher(Launcher):
 
     def _left(self, folder: Path) -> Any:
         """The job of an earlier comparison, if it is still to come or under way."""
-        left = read_json(folder / JOB)
-        if left is None or not self._queue.holds(left["id"]):
+        left = read_object(folder / JOB)
+        if not left:
             return None
-        return self._job(left["folder"], left["id"], range(left["tasks"]))
+        number, place, tasks = (left.get(key) for key in ("id", "folder", "tasks"))
+        if not isinstance(number, str) or not isinstance(place, str) or not isinstance(tasks, int):
+            raise UserError(f"{folder / JOB} is broken: it names no job; remove it, and a new one is submitted")
+        return self._job(place, number, range(tasks)) if self._queue.holds(number) else None
 
     def _submitted(self, run: Run, folder: Path) -> Any:
         options = (str(folder.resolve()), self._settings.threads, self._settings.keep_checkpoints, run.role)

@@ -19,18 +19,20 @@ import yaml
 from filelock import FileLock
 
 from mtl_lightning.compare.planning.names import wandb_group
-from mtl_lightning.compare.running.run.stopping import listening
-from mtl_lightning.compare.running.store import (
-    FIT,
+from mtl_lightning.compare.running.records import (
     KEPT,
-    LOCK,
-    LOG,
     RECORD,
     RESULT,
     SPENT,
-    read_json,
-    remove,
+    problem_of,
+    read_object,
+    read_result,
+    read_seconds,
+    write_result,
 )
+from mtl_lightning.compare.running.run.stopping import listening
+from mtl_lightning.compare.running.store import FIT, LOCK, LOG, remove
+from mtl_lightning.errors import UserError
 from mtl_lightning.writing import write_whole, writing
 
 SCORES = "scores.json"
@@ -104,7 +106,7 @@ def _started(run_dir: Path, job: Any) -> Path:
 
 
 def _is_over(run_dir: Path) -> bool:
-    result = read_json(run_dir / RESULT)
+    result = read_result(run_dir / RESULT)
     return result is not None and result["status"] != "timeout"
 
 
@@ -120,17 +122,23 @@ def _run(run_dir: Path, threads: int, keep_checkpoints: bool, job: Any) -> None:
     if not _goes_on(run_dir):
         shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
         (run_dir / SPENT).unlink(missing_ok=True)
-    started = time.time() - (read_json(run_dir / SPENT) or 0.0)
+    started = time.time()
     try:
+        started -= read_seconds(run_dir / SPENT)
         result = _outcome(run_dir, threads)
+    except UserError as error:
+        result = {"status": "failed", "message": str(error)}
     except SystemExit:  # it was asked to stop, and has a checkpoint to go on from
         write_whole(run_dir / SPENT, json.dumps(time.time() - started))
         if job is None:
             raise
         message = f"job {job.job_id} was stopped, at its time limit or by SLURM; the same command goes on from there"
         result = {"status": "timeout", "message": message}
-    result["seconds"] = time.time() - started
-    write_whole(run_dir / RESULT, json.dumps(result, indent=1))
+    result["seconds"] = max(0.0, time.time() - started)
+    if problem := problem_of(result):
+        kept = {"status": "failed", "message": f"what it came to is no result: {problem}"}
+        result = {**kept, "seconds": result["seconds"]}
+    write_result(run_dir / RESULT, result)
     if result["status"] != "timeout":
         _clean(run_dir, keep_checkpoints)
 
@@ -142,12 +150,17 @@ def _outcome(run_dir: Path, threads: int) -> dict[str, Any]:
     except Exception as error:
         traceback.print_exc()
         raised = f"{type(error).__name__}: {error}"
-    record = read_json(run_dir / RECORD) or {}
-    scores = read_json(run_dir / SCORES)
     if code > 2:
         sys.exit(code)
-    if code == 0 and scores is not None:
-        broken = scores["average"] is None
+    record, scores = (read_object(run_dir / name) for name in (RECORD, SCORES))
+    if code == 0 and scores == {"average": None}:
+        return {
+            **record,
+            "status": "failed",
+            "message": "it has no scores: no task is labelled in what it is scored on",
+        }
+    if code == 0 and scores:
+        broken = scores.get("average") is None
         what = {"status": "diverged", "message": "its scores are not finite"} if broken else {"status": "finished"}
         return {"message": "", **record, "scores": scores, **what}
     if code == 0:

@@ -13,8 +13,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from mtl_lightning.backward import cosines
 from mtl_lightning.callbacks.cosines import CosineHistory
 from mtl_lightning.callbacks.skipping import NotFiniteError, StopWhenNotFinite
+from mtl_lightning.compare.running.records import RECORD
 from mtl_lightning.compare.running.run.measure import Durations, PassCounter, PeakMemory, Stopwatch
-from mtl_lightning.compare.running.store import RECORD
 from mtl_lightning.errors import UserError
 from mtl_lightning.weighting import LossWeighting
 from mtl_lightning.weighting.solvers import SolverError
@@ -184,7 +184,7 @@ def _meanings(module: Any) -> dict[str, Any]:
                 **{metric: found.higher_is_better is not False for metric, found in task.metrics().items()},
                 **dict.fromkeys(task.lower_is_better, False),
                 "loss": False,
-                task.main_metric: task.higher_is_better,
+                task.main_metric: bool(task.higher_is_better),
             },
         }
         for name, task in module.tasks.items()

@@ -1,8 +1,8 @@
 """How `compare` runs a plan: the order of things, searches, processes, jobs, and what a run records."""
 
-import json
 import multiprocessing
 import os
+import re
 import time
 from io import StringIO
 from pathlib import Path
@@ -32,13 +32,23 @@ from mtl_lightning.compare.running.launchers import (
     processes,
 )
 from mtl_lightning.compare.running.launchers.hardware import gpus
+from mtl_lightning.compare.running.records import RESULT, SPENT, write_result
 from mtl_lightning.compare.running.run.execute import _clean, execute
-from mtl_lightning.compare.running.store import FIT, LOCK, RESULT, SPENT, Store
+from mtl_lightning.compare.running.store import FIT, LOCK, Store
 from mtl_lightning.errors import UserError
 
 
 def plan(*arguments):
     return make_plan(parse(["--single_task=false", *arguments]))
+
+
+def finished(run, average=0.5):
+    """What a run comes to that nobody looks at closely."""
+    meaning = {"main": "accuracy", "higher_is_better": {"accuracy": True}}
+    metrics = dict.fromkeys(run.config["model"]["tasks"], meaning)
+    scores = {**{task: {"accuracy": average} for task in metrics}, "average": average}
+    rest = {"scores": scores, "metrics": metrics, "costs": {}, "cosines": []}
+    return {"status": "finished", "message": "", "seconds": 1.0, **rest}
 
 
 class Pretended(Launcher):
@@ -61,8 +71,7 @@ class Pretended(Launcher):
         if run.contestant.label in self.broken:
             return [Ended(run, "failed", "broken", 1.0)]
         rate = run.config["model"]["optimizer"]["init_args"]["lr"]
-        result = {"status": "finished", "seconds": 1.0, "scores": {"average": -abs(rate - 0.004)}}
-        (self.store.path(run) / RESULT).write_text(json.dumps(result))
+        write_result(self.store.path(run) / RESULT, finished(run, -abs(rate - 0.004)))
         return [Ended(run, "", "", 1.0)]
 
     def running(self):
@@ -210,7 +219,7 @@ def test_what_a_run_would_come_to_again_is_kept(tmp_path, status, kept):
     (run,) = made.all_runs()
     store.prepare(run)
     (store.path(run) / "rest").touch()
-    store.fail(run, status, "", 1.0)
+    write_result(store.path(run) / RESULT, finished(run) | {"status": status})
     assert store.is_done(run) is kept
     assert (store.prepare(run) / "rest").exists() is (status == "timeout")
 
@@ -250,10 +259,9 @@ def test_what_is_final_is_read_once_and_what_is_not_is_looked_at_again(tmp_path)
     one, other = plan("--weightings=equal,upgrad", "--seeds=1").all_runs()
     store = Store(tmp_path)
     for run, status in ((one, "finished"), (other, "timeout")):
-        store.prepare(run)
-        store.fail(run, status, "", 1.0)
+        write_result(store.prepare(run) / RESULT, finished(run) | {"status": status})
         assert store.result(run)["status"] == status
-        (store.path(run) / RESULT).write_text('{"status": "failed"}')
+        write_result(store.path(run) / RESULT, finished(run) | {"status": "failed"})
     assert [store.result(run)["status"] for run in (one, other)] == ["finished", "failed"]
 
 
@@ -282,7 +290,7 @@ def test_a_run_that_another_process_is_at_is_left_alone(tmp_path, monkeypatch):
     with FileLock(folder / LOCK):
         assert not conduct(Agenda(made, store), store, Pretended(store, broken=("equal",)), watched)
         assert told == ["missing"] and not (folder / RESULT).exists()
-        (folder / RESULT).write_text('{"status": "failed"}')
+        write_result(folder / RESULT, finished(run) | {"status": "failed"})
         with pytest.raises(UserError, match="another process is still at work in"):
             store.prepare(run)
     assert (folder / RESULT).exists()
@@ -291,9 +299,9 @@ def test_a_run_that_another_process_is_at_is_left_alone(tmp_path, monkeypatch):
 def test_what_ended_meanwhile_is_not_called_failed(tmp_path):
     (run,) = plan("--weightings=equal", "--seeds=1").all_runs()
     store = Store(tmp_path)
-    (store.prepare(run) / RESULT).write_text('{"status": "finished"}')
+    write_result(store.prepare(run) / RESULT, finished(run))
     store.fail(run, "failed", "", 1.0)
-    assert store.result(run) == {"status": "finished"}
+    assert store.result(run) == finished(run)
 
 
 def test_a_run_counts_the_time_before_it_was_stopped(tmp_path):
@@ -302,6 +310,16 @@ def test_a_run_counts_the_time_before_it_was_stopped(tmp_path):
     (store.prepare(run) / SPENT).write_text("70.0")
     store.fail(run, "timeout", "", 30.0)
     assert store.result(run)["seconds"] == 70.0
+
+
+@pytest.mark.parametrize("content", ['"1"', "-1", "NaN", "{", "[]", "1e999"])
+def test_a_broken_time_of_before_is_said_and_stops_nobody_else(tmp_path, content):
+    (run,) = plan("--weightings=equal", "--seeds=1").all_runs()
+    store = Store(tmp_path)
+    (store.prepare(run) / SPENT).write_text(content)
+    store.fail(run, "failed", "it broke", 30.0)
+    result = store.result(run)
+    assert result["seconds"] == 30.0 and re.match(r"it broke; .*spent\.json is broken.*; remove it", result["message"])
 
 
 def test_runs_are_stopped_whatever_ends_the_comparison(tmp_path):

@@ -20,9 +20,10 @@ from mtl_lightning.compare.planning.settings import Settings
 from mtl_lightning.compare.running.launchers import SlurmLauncher
 from mtl_lightning.compare.running.launchers import queue as queues
 from mtl_lightning.compare.running.launchers.queue import Queue
+from mtl_lightning.compare.running.records import RESULT, SPENT, write_result
 from mtl_lightning.compare.running.run import execute as executing
 from mtl_lightning.compare.running.run.stopping import listening
-from mtl_lightning.compare.running.store import FIT, RESULT, SPENT, Store
+from mtl_lightning.compare.running.store import FIT, Store
 from mtl_lightning.errors import UserError
 from mtl_lightning.stopping import Interrupted
 
@@ -125,6 +126,13 @@ def test_a_job_that_has_left_the_queue_is_submitted_again(tmp_path, local_jobs, 
     assert json.loads((folder / "job.json").read_text())["id"] == "9"
 
 
+@pytest.mark.parametrize("left", [[7], {"id": 7}, {"id": "7", "tasks": "1", "folder": "x"}])
+def test_a_record_of_a_job_that_is_broken_is_one_line(tmp_path, local_jobs, squeue, left):
+    (tmp_path / "job.json").write_text(json.dumps(left))
+    with pytest.raises(UserError, match=r"job\.json is broken: it .*; remove it"):
+        SlurmLauncher(Settings(), tmp_path / "slurm").start(only_run(), tmp_path)
+
+
 def test_a_queue_that_does_not_answer_has_lost_nothing(monkeypatch):
     monkeypatch.setattr(queues, "_COMMAND", ("false",))
     monkeypatch.setattr(queues, "_SETTLED", -1.0)
@@ -150,7 +158,8 @@ def test_further_tasks_of_a_job_wait_for_the_first_one(tmp_path, monkeypatch):
     monkeypatch.setattr(executing, "_LOOK", 0.01)
     started = executing._started(tmp_path, types.SimpleNamespace(job_id="12"))
     executing._started(tmp_path, types.SimpleNamespace(job_id="11")).touch()  # of a job before
-    (tmp_path / RESULT).write_text('{"status": "timeout"}')  # the first one is about to go on from there
+    # the first one is about to go on from there
+    write_result(tmp_path / RESULT, {"status": "timeout", "message": "", "seconds": 1.0})
     thread = threading.Thread(target=executing._help, args=(tmp_path, 1, started))
     thread.start()
     time.sleep(0.1)
@@ -162,7 +171,7 @@ def test_further_tasks_of_a_job_wait_for_the_first_one(tmp_path, monkeypatch):
 
 def test_further_tasks_of_a_job_end_where_the_run_is_over(tmp_path, monkeypatch):
     monkeypatch.setattr(executing, "_fit", lambda *arguments: pytest.fail("it ran ahead"))
-    (tmp_path / RESULT).write_text('{"status": "finished"}')
+    write_result(tmp_path / RESULT, {"status": "failed", "message": "", "seconds": 1.0})
     executing._help(tmp_path, 1, tmp_path / "started-12-0")
 
 
