@@ -23,8 +23,8 @@ class FairGrad(GramianWeighting):
 
     Helps: where ``alpha`` should choose between the sum of the losses and the task that gains least; no loss is
     increased. It reaches the front from all starts of ``experiments/toy``. Fails: with the default it is the direction
-    of Nash-MTL, with its limits: a task that is nearly learned keeps its say. Without clipping, small gradients give
-    long steps.
+    of Nash-MTL, with its limits: a task that is nearly learned keeps its full influence. Without clipping, small
+    gradients give long steps.
 
     Args:
         tasks: Names of the K tasks.

@@ -35,11 +35,11 @@ class FAMO(LossWeighting):
     Difference: a task that is missing from a step keeps its logit and its state of Adam, as if the step had not been.
     The authors' code also clips the gradient to norm 1: set the trainer's ``gradient_clip_val``.
 
-    Helps: with many tasks on one data set, where a backward pass for each is too dear; it balances relative decreases,
-    whatever the units. It reaches the front from all starts of ``experiments/toy`` (with ``gamma`` 0). Fails: where
-    losses are noisy: the weights learn from how one batch's losses change in one step. A loss close to its minimum gets
-    a large weight. In ``experiments/multimnist`` it was shown to be worse than equal weights, at the same learning
-    rate.
+    Helps: with many tasks on one data set, where a backward pass for each is too expensive; it balances relative
+    decreases, whatever the units. It reaches the front from all starts of ``experiments/toy`` (with ``gamma`` 0).
+    Fails: where losses are noisy: the weights learn from how one batch's losses change in one step. A loss close to its
+    minimum gets a large weight. In ``experiments/multimnist`` it was shown to be worse than equal weights, at the same
+    learning rate.
 
     Args:
         tasks: Names of the K tasks.

@@ -26,8 +26,8 @@ class IMTL(GramianWeighting):
     heads receive the gradient of the scaled loss only with ``head_gradients: weighted``, and weighted too.
 
     Helps: as IMTLG, with a length of the step that follows the scaled losses. It reaches the front from all starts of
-    ``experiments/toy``. Fails: as IMTLG; and the scales move by about ``learning_rate`` a step, so that short runs
-    hardly see them.
+    ``experiments/toy``. Fails: as IMTLG; and the scales move by about ``learning_rate`` a step, so that they have
+    little effect in short runs.
 
     Args:
         tasks: Names of the K tasks.

@@ -25,7 +25,7 @@ class NashMTL(GramianWeighting):
     Helps: where losses have different units and none may be neglected: the direction depends on no scale, and no loss
     is increased. It reaches the front from all starts of ``experiments/toy``. Fails: the direction has the same length
     however small the gradients are, so that the learning rate has to fall for the run to settle. A task that is nearly
-    learned keeps its say.
+    learned keeps its full influence.
 
     Args:
         tasks: Names of the K tasks.

@@ -21,8 +21,8 @@ class RLW(LossWeighting):
     Reference: Lin et al., "Reasonable Effectiveness of Random Weighting: A Litmus Test for Multi-Task Learning" (TMLR
     2022), algorithm 2. Difference: of the paper's distributions, these two.
 
-    Helps: as a test of other methods: one that does not beat random weights has shown nothing. Fails: the weights are
-    noise in the direction of each step: in ``experiments/multimnist`` it was shown to be worse than equal weights, at
+    Helps: as a test of other methods: one that does not beat random weights has shown nothing. Fails: the weights add
+    noise to the direction of each step: in ``experiments/multimnist`` it was shown to be worse than equal weights, at
     the same learning rate.
 
     Args:
