@@ -22,6 +22,7 @@ PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
     *sorted(page for page in (ROOT / "docs").rglob("*.md") if "generated" not in page.parts),
 ]
+PARSE = f"mtl-lightning fit --config {DEMO} --config .piece.yaml --print_config"
 
 
 @pytest.fixture
@@ -56,6 +57,32 @@ def shell(scratch, env, compare):
     shell.close()
 
 
+@pytest.fixture
+def fault(request, scratch):
+    """Reads a page as its reader does; the first thing that does not work, or null."""
+
+    def run(block, page):
+        if block.language == "python":
+            return request.getfixturevalue("python").run(block.text, page, block.line)
+        if block.language == "sh":
+            return request.getfixturevalue("shell").run(block.text)
+        (scratch / ".piece.yaml").write_text(block.text, "utf-8")
+        return request.getfixturevalue("shell").run(PARSE)
+
+    def read(page):
+        found = blocks(page)
+        for number, block in enumerate(found):
+            if block.file is not None:
+                check_used(page, block, found[number + 1 :])
+                (scratch / block.file).parent.mkdir(parents=True, exist_ok=True)
+                (scratch / block.file).write_text(block.text, "utf-8")
+            elif (error := run(block, page)) is not None:
+                return f"{page}:{block.line}: {error}"
+        return None
+
+    return read
+
+
 def check_used(page: Path, file: Block, later: list[Block]) -> None:
     """Nobody would notice if a file did not work that no other block names."""
     stem = Path(file.file or "").stem
@@ -64,23 +91,30 @@ def check_used(page: Path, file: Block, later: list[Block]) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_snippet_works(page, request, scratch):
+def test_every_snippet_works(page, fault):
     """Each block does what its language says."""
-    found = blocks(page)
-    for number, block in enumerate(found):
-        if block.file is not None:
-            check_used(page, block, found[number + 1 :])
-            (scratch / block.file).parent.mkdir(parents=True, exist_ok=True)
-            (scratch / block.file).write_text(block.text, "utf-8")
-            continue
-        if block.language == "python":
-            error = request.getfixturevalue("python").run(block.text, page, block.line)
-        elif block.language == "sh":
-            error = request.getfixturevalue("shell").run(block.text)
-        else:
-            (scratch / ".piece.yaml").write_text(block.text, "utf-8")
-            error = request.getfixturevalue("shell").run(
-                f"mtl-lightning fit --config {DEMO} --config .piece.yaml --print_config"
-            )
-        if error is not None:
-            pytest.fail(f"{page.relative_to(ROOT)}:{block.line}: {error}", pytrace=False)
+    if (found := fault(page)) is not None:
+        pytest.fail(found, pytrace=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        pytest.param("```python\nx = 1\n```\n\n```python\nx / 0\n```\n", 6, "ZeroDivisionError", id="python"),
+        pytest.param("```sh\nls | cat\nls nowhere | cat\n```\n", 2, "exit status 2", id="a pipe"),
+        pytest.param("```sh\npip install x && python -c 'import none_such'\n```\n", 2, "none_such", id="a command"),
+        pytest.param("```sh\nmtl-lightning fit --nothing 1\n```\n", 2, "--nothing", id="a flag"),
+        pytest.param("```yaml\nmodel: {weightin: UPGrad}\n```\n", 2, "weighting", id="a key"),
+        pytest.param("```yaml\n# own.yaml\nname: own\n```\n", 2, "used by no later block", id="a file without use"),
+    ],
+)
+def test_what_does_not_work_is_found(fault, tmp_path, text, line, words):
+    """The test above can fail."""
+    page = tmp_path / "page.md"
+    page.write_text(text, "utf-8")
+    try:
+        found = fault(page) or ""
+    except PageError as error:
+        found = str(error)
+    assert f"page.md:{line}: " in found
+    assert words in found
