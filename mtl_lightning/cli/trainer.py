@@ -14,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from mtl_lightning.callbacks.careful_loggers import left_out
 from mtl_lightning.checkpoints import BestCheckpoint
+from mtl_lightning.cli.closing_split import ClosingSplit
 from mtl_lightning.cli.ending import noted
 from mtl_lightning.cli.loggers import sync_command
 from mtl_lightning.cli.outputs import check_output
@@ -57,6 +58,8 @@ class Trainer(pl.Trainer):
         self._check_json(json)
         if init_from is not None and ckpt_path is None:
             model.start_from(init_from)
+        if evaluate == "test":
+            self.callbacks.append(ClosingSplit())  # type: ignore[attr-defined]
         place = Place(self.default_root_dir)
         with _noted("", json):
             super().fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)

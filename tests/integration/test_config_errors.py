@@ -78,6 +78,7 @@ MISTAKES = {
 FLAGS = {
     "class argument": (["--model.encoder.hiden=3"], "flag --model.encoder.hiden: PerceptronEncoder (model.encoder) has no argument 'hiden'; did you mean 'hidden'?"),
     "trainer key": (["--trainer.max_epoch=3"], "flag --trainer.max_epoch: unknown key 'trainer.max_epoch'; did you mean 'max_epochs'?"),
+    "top key beside one of that name": (["--max_epochs=3", "--trainer.max_epochs=1"], "flag --max_epochs: unknown key 'max_epochs'; did you mean 'trainer.max_epochs'?"),
     "top key": (["--modle.encoder=3"], "flag --modle.encoder: unknown key 'modle'; did you mean 'model'?"),
     "class": (["--model.weighting", "EqalWeighting"], "flag --model.weighting: no class 'EqalWeighting' for 'model.weighting'; did you mean 'EqualWeighting'?"),
     "file": (["--config", "bda.yaml"], "no config file bda.yaml; did you mean 'bad.yaml'?"),

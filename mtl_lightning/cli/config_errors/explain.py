@@ -54,7 +54,8 @@ def explain(message: str, given: Given, parser: Any) -> str:
 
 def _unknown_option(name: str, given: Given, entries: Sequence[Entry], keys: Sequence[str]) -> str:
     path = tuple(name.lstrip("-").split("=")[0].split("."))
-    flag = next((f for f in (key for key, _ in given.flags) if f.split(".")[-len(path) :] == list(path)), None)
+    flags = sorted((f for f, _ in given.flags if f.split(".")[-len(path) :] == list(path)), key=len)
+    flag = next(iter(flags), None)
     entry = next((e for e in entries if e.path == path or (len(path) == 1 and e.path[-1] == path[0])), None)
     if flag is not None:
         path, place = tuple(flag.split(".")), f"flag --{flag}"

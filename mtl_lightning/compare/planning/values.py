@@ -18,6 +18,8 @@ Converter: TypeAlias = Callable[[str, Any], Any]
 def weightings(name: str, value: Any) -> list[str]:
     """Classes of the weightings that are named: a list, or names with commas between."""
     named = value.split(",") if isinstance(value, str) else strings(name, value)
+    if not all(map(str.strip, named)):
+        raise UserError(f"{name}: a name is empty, found {value!r}; write them without spaces, or in quotes")
     classes: list[str] = []
     for item in named:
         classes += list(WEIGHTINGS) if item.strip().lower() == "all" else [class_name(item.strip())]

@@ -33,6 +33,8 @@ _FORMATS = {
     ".bio": CONLL,
 }
 
+_SHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
+"""Endings of files that other programs make tables of."""
 
 Format = Literal["jsonl", "json", "csv", "tsv", "parquet", "conll"]
 """What a file may be."""
@@ -134,6 +136,8 @@ class FileSource(DataSource):
 
     def _read(self, file: str, stream: bool = False) -> Dataset | IterableDataset:
         path, kind = str(existing_file(Path(self.root, file), self.written_by)), self._kind(file)
+        if kind is None and path.lower().endswith(_SHEETS):
+            raise UserError(f"{path} is a spreadsheet; save it as CSV, and name that file")
         if kind is None:
             known = f"known: {', '.join(_FORMATS)} (also .gz)"
             raise UserError(f"cannot tell the format of {path} by its ending; name it, say `format: csv`; {known}")

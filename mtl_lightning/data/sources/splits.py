@@ -122,8 +122,8 @@ class FractionSplit(Split):
     """At random, by a seed of its own, so that the splits stay the same whatever the run's seed is.
 
     Args:
-        val: Fraction of the rows for validation.
-        test: Fraction of the rows for testing.
+        val: Fraction of the rows for validation; above 0: one row at least.
+        test: Fraction of the rows for testing; above 0: one row at least.
         seed: Of the permutation.
     """
 
@@ -137,7 +137,7 @@ class FractionSplit(Split):
         order = np.random.default_rng(self.seed).permutation(len(table))
         splits, start = {}, 0
         for name, fraction in self.fractions.items():
-            size = round(fraction * len(table))
+            size = max(round(fraction * len(table)), fraction > 0)
             if size:
                 splits[name] = table.select(np.sort(order[start : start + size]))
             start += size

@@ -30,6 +30,17 @@ def test_a_file_of_scores_that_cannot_be_written_is_refused_before_training(path
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
+@pytest.mark.parametrize(("test", "said"), [("null", "has no split 'test'"), ("odd.jsonl", "label 'new' is not among")])
+def test_a_split_that_cannot_be_tested_on_is_refused_before_training(test, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    tiny.write(tmp_path)
+    (tmp_path / "odd.jsonl").write_text((tmp_path / "val.jsonl").read_text().replace('"x": "p"', '"x": "new"'))
+    files = f"{{train: train.jsonl, val: val.jsonl, test: {test}}}"
+    assert tiny.fit("run", "--evaluate=test", f"--data.datasets.d.files={files}") == 2
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.glob("run/checkpoints/*.ckpt"))
+
+
 def test_compare_refuses_a_file_as_its_folder(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     tiny.write(tmp_path)

@@ -224,11 +224,12 @@ def test_splits_by_file(tmp_path: Path) -> None:
         ({"train": "folder/a.jsonl"}, None, r"no file .*there is no folder .*folder"),
         ({"train": "a.txt"}, None, r"format of .*a\.txt by its ending; name it, say `format: csv`; known: \.jsonl"),
         ({"train": "gz.gz"}, None, r"format of .*gz\.gz by its ending"),
+        ({"train": "a.xlsx"}, None, r"a\.xlsx is a spreadsheet; save it as CSV"),
     ],
-    ids=["no-split", "split-and-files", "unknown-split", "no-file", "no-folder", "unknown-ending", "only-gz"],
+    ids=["no-split", "split-and-files", "unknown-split", "no-file", "no-folder", "unknown-ending", "only-gz", "sheet"],
 )
 def test_bad_files(tmp_path: Path, files: Any, split: Split | None, message: str) -> None:
-    for name in ("a.jsonl", "a.txt", "gz.gz"):
+    for name in ("a.jsonl", "a.txt", "gz.gz", "a.xlsx"):
         (tmp_path / name).write_text('{"text": "a"}\n')
     with pytest.raises(UserError, match=message):
         FileSource(files, INPUTS, {}, root=str(tmp_path), split=split).load()
@@ -290,6 +291,12 @@ def test_fraction_split_is_disjoint_and_complete(size: int) -> None:
     assert all(rows == sorted(rows) for rows in splits.values())
     if size == 100:
         assert {name: len(rows) for name, rows in splits.items()} == {"train": 65, "val": 20, "test": 15}
+
+
+def test_a_fraction_of_a_small_table_is_a_row_at_least() -> None:
+    splits = FractionSplit(0.1, 0.1).divide(Dataset.from_dict({"n": range(4)}))
+    assert {name: len(table) for name, table in splits.items()} == {"train": 2, "val": 1, "test": 1}
+    assert set(FractionSplit(0.1, 0).divide(Dataset.from_dict({"n": range(4)}))) == {"train", "val"}
 
 
 def test_fraction_split_depends_on_its_own_seed_alone() -> None:

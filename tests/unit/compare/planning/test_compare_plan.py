@@ -239,6 +239,12 @@ def test_set_value_names_an_argument_of_a_class_that_was_given_by_name():
     assert config["trainer"]["callbacks"] == ["A", "B"]
 
 
+@pytest.mark.parametrize("named", ["equal,", "equal,,upgrad", ""])
+def test_an_empty_name_of_a_weighting(named):
+    with pytest.raises(UserError, match=r"weightings: a name is empty, .* without spaces, or in quotes"):
+        parse([f"--weightings={named}"])
+
+
 def test_a_plan_file_holds_all_options(tmp_path):
     (tmp_path / "plan.yaml").write_text(
         yaml.safe_dump(
