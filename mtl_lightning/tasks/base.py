@@ -96,6 +96,8 @@ class Task(nn.Module, ABC):
 
     def __init__(self, main_metric: str, dropout: float = 0.1, missing: Missing = None) -> None:
         super().__init__()
+        if not isinstance(main_metric, str):
+            raise UserError(f"`main_metric` must be the name of a metric, found {shown(main_metric)}")
         self.main_metric = main_metric
         self.missing_words = missing_words(missing)
         self._met: set[str] = set()

@@ -14,6 +14,7 @@ from mtl_lightning.tasks import Task
 from mtl_lightning.tasks.correlation import is_constant
 from mtl_lightning.training.empty_states import give_types
 from mtl_lightning.training.extents import Extents
+from mtl_lightning.training.returned import as_score, check_correct, check_loss
 from mtl_lightning.training.undefined import Undefined
 
 __all__ = ["REPORT", "Evaluation", "Means", "Results"]
@@ -96,10 +97,12 @@ class Evaluation(nn.Module):
             if counts[name]:
                 task = tasks[name]
                 loss = task.loss(logits[name], targets[name])
+                check_loss(loss, name)
                 self.losses.update(self._place[name], loss * counts[name], counts[name])
                 self.extents.update(self._place[name], targets[name], task.missing)
                 task.update(self._of(name), logits[name], targets[name])
             if (correct := tasks[name].correct(logits[name], targets[name])) is not None:
+                check_correct(correct, name, len(logits[name]))
                 right.append(correct)
         if len(right) > 1 and dataset in self.datasets:
             all_right = torch.stack(right).prod(0)
@@ -114,9 +117,13 @@ class Evaluation(nn.Module):
                 give_types(self._of(name), tasks[name])
                 values = _synchronised(self._of(name))
                 report = tasks[name].report(values.pop(REPORT)) if REPORT in values else {}
-                results.metrics[name] = {**{k: float(v) for k, v in values.items()}, "loss": loss}
+                results.metrics[name] = {
+                    **{k: as_score(v, f"metric '{k}' of task '{name}'") for k, v in values.items()},
+                    "loss": loss,
+                }
                 results.reports[name] = {
-                    label: {score: float(v) for score, v in row.items()} for label, row in report.items()
+                    label: {k: as_score(v, f"'{k}' of '{label}' of task '{name}'") for k, v in row.items()}
+                    for label, row in report.items()
                 }
         low, high = _synchronised(self.extents)
         constant = is_constant(low, high, low.new_tensor([tasks[name].rounding for name in self.names]))
