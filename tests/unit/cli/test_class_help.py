@@ -37,7 +37,7 @@ def test_arguments_of_a_class(key: str, name: str | None, option: str, form: str
     given = [f"--{key}.help", *([name] if name else [])] if form == "two words" else [f"--{key}.help={name or ''}"]
     text = class_help(["fit", "--config", "none.yaml", *given, "--data.batch_size", "4"])
     assert text is not None
-    assert f"--{key}.{option} " in text
+    assert re.search(rf"--{re.escape(f'{key}.{option}')}[ ,]", text)  # Python 3.13 names the value once, at the end
 
 
 def test_what_the_command_gives_is_no_option() -> None:
@@ -47,7 +47,7 @@ def test_what_the_command_gives_is_no_option() -> None:
     for key, name in given.items():
         text = class_help(["fit", f"--{key}", name])
         assert text is not None
-        assert not re.search(r"\.(params|tasks|features) ", text)
+        assert not re.search(r"\.(params|tasks|features)[ ,]", text)
     assert text is not None
     assert "It takes no arguments." in text
 

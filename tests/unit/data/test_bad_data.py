@@ -87,7 +87,7 @@ LINES = {
     "json-broken": ("jsonl", '{"text": "a", ', "not JSON: expecting property name enclosed in double quotes"),
     "json-list": ("jsonl", '["a", "x"]', "expected an object {…} with a value for each column, found ['a', 'x']"),
     "json-twice": ("jsonl", '{"text": "a", "text": "b", "topic": "x"}', "it gives 'text' twice"),
-    "json-deep": ("jsonl", "[" * 5000 + "]" * 5000, "it is nested too deeply"),
+    "json-deep": ("jsonl", "[" * 200_000 + "]" * 200_000, "it is nested too deeply"),
     "json-number": ("jsonl", '{"n": -9223372036854775809}', "the number -9223372036854775809 has more than 64 bits"),
     "json-surrogate": ("jsonl", r'{"text": "\ud800"}', r"half of a surrogate pair is no character: '\ud800'"),
     "json-latin-1": (

@@ -331,6 +331,7 @@ def test_hub_offline() -> None:
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # datasets before 5.2 leaves it to the collector
 def test_hub_folder(tmp_path: Path) -> None:
     write(tmp_path / "train.csv", "text,topic\na,x\n")
     source = HubSource(str(tmp_path), INPUTS, LABELS, splits={"train": "train"})

@@ -147,7 +147,7 @@ def test_a_missing_header_is_named_only_where_it_may_be_missing(tmp_path: Path, 
         ('{"data": []}', "dta", "has no key 'dta' for `field`; did you mean 'data'?"),
         ('{"data": 3}', "data", "`field: data` must name an array of objects, found 3"),
         ("[1]", "data", "has no key 'data' for `field`; there is no object with keys"),
-        ('{"data": [{"a": 1},\n]}', "data", "line 2: not JSON"),
+        ('{"data": [{"a": 1},\nx]}', "data", "line 2: not JSON"),
         ('{"data": [{"a": 1}, 7]}', "data", "line 1: expected an object {…} with a value for each column, found 7"),
         ("{" * 9, "data", "line 1: not JSON"),
         (
