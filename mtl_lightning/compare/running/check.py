@@ -12,6 +12,7 @@ import yaml
 
 from mtl_lightning.cli.configuration.plain_yaml import dump_yaml
 from mtl_lightning.compare.planning.plan import Plan
+from mtl_lightning.compare.running.files import missing_files
 from mtl_lightning.compare.running.store import Store
 from mtl_lightning.errors import UserError
 from mtl_lightning.stopping import Interrupted
@@ -30,7 +31,8 @@ def check(plan: Plan, store: Store, context: Any) -> None:
         context: Of ``multiprocessing``: the check needs all that a run imports.
 
     Raises:
-        UserError: If a config is wrong, or is not what ``fit`` makes of the same files and flags.
+        UserError: If a config is wrong, or is not what ``fit`` makes of the same files and flags, or if runs on this
+            machine would find no data.
     """
     files = [option for file in plan.settings.config for option in ("--config", file)]
     configs = []
@@ -42,7 +44,8 @@ def check(plan: Plan, store: Store, context: Any) -> None:
                 configs.append((f"contestant '{contestant.label}': ", options))
         if configs:
             ours = _as_file(plan.base, folder / "base.yaml")
-            if problem := _in_process(context, [*files, *plan.settings.flags], ours, configs):
+            here = plan.settings.launcher == "local"
+            if problem := _in_process(context, [*files, *plan.settings.flags], ours, configs, here):
                 raise UserError(problem)
 
 
@@ -85,18 +88,21 @@ def _in_process(context: Any, *what: Any) -> str:
 
 
 def _send_problem(
-    result: Connection, given: Sequence[str], ours: Sequence[str], configs: Sequence[tuple[str, list[str]]]
+    result: Connection, given: Sequence[str], ours: Sequence[str], configs: Sequence[tuple[str, list[str]]], here: bool
 ) -> None:
-    result.send(next(problems(given, ours, configs), ""))
+    result.send(next(problems(given, ours, configs, here), ""))
 
 
-def problems(given: Sequence[str], ours: Sequence[str], configs: Sequence[tuple[str, list[str]]]) -> Iterator[str]:
+def problems(
+    given: Sequence[str], ours: Sequence[str], configs: Sequence[tuple[str, list[str]]], here: bool = False
+) -> Iterator[str]:
     """What is wrong, the first thing first.
 
     Args:
         given: Options of ``fit`` that the user gave.
         ours: Options of ``fit`` with the config that was made of them.
         configs: What each contestant is called, and options of ``fit`` with its config.
+        here: Whether the runs are done on this machine, whose files they read.
     """
     theirs, problem = resolved(given)
     if problem:
@@ -105,6 +111,8 @@ def problems(given: Sequence[str], ours: Sequence[str], configs: Sequence[tuple[
     different = _PLACE.sub("", problem) or difference(theirs, read)
     if different:
         yield f"compare reads the config otherwise than fit: {different}; write it out, whole, in the last file"
+    elif here and (missing := missing_files(read["data"]["datasets"])):
+        yield missing
     for whose, options in configs:
         if problem := resolved(options)[1]:
             yield whose + _PLACE.sub("", problem)

@@ -86,6 +86,9 @@ class DataSource(ABC):
         ``train`` may be a stream instead, if ``streaming`` says how it is read.
         """
 
+    def check_files(self) -> None:  # noqa: B027 - many have none
+        """Raises :class:`UserError` if files are missing that it reads; reads none."""
+
     @property
     def input_columns(self) -> list[str]:
         """Names of the columns of all inputs."""

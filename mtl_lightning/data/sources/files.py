@@ -110,6 +110,10 @@ class FileSource(DataSource):
         if all(kinds := {self._kind(file) for file in self.files.values()}):
             self.form.check_kinds({str(kind) for kind in kinds})
 
+    def check_files(self) -> None:
+        for file in self.files.values():
+            existing_file(Path(self.root, file), self.written_by)
+
     def load(self) -> dict[str, Dataset | IterableDataset]:
         tables = {
             name: self._read(file, stream=name == "train" and self.streaming is not None)

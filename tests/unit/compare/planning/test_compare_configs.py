@@ -136,6 +136,17 @@ def test_no_difference_from_fit_is_silent(flags, expected, folder):
     assert expected in next(problems(flags, ["--config", "ours.yaml"], []))
 
 
+@pytest.mark.parametrize("here", [True, False])
+def test_files_that_are_missing_are_missed_before_anything_is_run_here(here, folder):
+    flags = ["--config", str(CONFIGS / "snips.yaml"), "--data.datasets.snips.root=nowhere"]
+    (folder / "ours.yaml").write_text(dump_yaml(read_config(flags[1:2], flags[2:])))
+    found = list(problems(flags, ["--config", "ours.yaml"], [], here))
+    assert len(found) == here
+    assert not here or found[0].startswith(
+        "data.datasets.snips: no file nowhere/train.jsonl; there is no folder nowhere"
+    )
+
+
 def test_the_config_of_a_contestant_is_read_too(folder):
     (folder / "ours.yaml").write_text(dump_yaml(read_config([])))
     (folder / "its.yaml").write_text("trainer: {max_epoch: 3}")
