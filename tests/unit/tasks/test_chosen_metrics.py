@@ -246,6 +246,7 @@ def test_metrics_of_numbers_agree_with_scikit_learn_and_scipy() -> None:
     covariance = np.cov(targets, predicted, ddof=0)
     gap = float(targets.mean() - predicted.mean())
     encoded = torch.tensor([task.encode(target) for target in targets.tolist()])
+    targets, predicted = targets.numpy(), predicted.numpy()
     assert values(task, logits, encoded) == pytest.approx(
         {
             "r2": sk.r2_score(targets, predicted),
