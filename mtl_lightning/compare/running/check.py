@@ -132,5 +132,6 @@ def resolved(options: Sequence[str]) -> tuple[Any, str]:
     if code:
         lines = [line for line in errors.getvalue().splitlines() if line.startswith("error: ")]
         return None, lines[-1].removeprefix("error: ") if lines else errors.getvalue()
-    say(errors.getvalue().rstrip("\n"), error=True)
+    if said := errors.getvalue().rstrip("\n"):
+        say(said, error=True)
     return yaml.safe_load(printed.getvalue()), ""

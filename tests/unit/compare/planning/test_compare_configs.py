@@ -147,6 +147,14 @@ def test_files_that_are_missing_are_missed_before_anything_is_run_here(here, fol
     )
 
 
+@pytest.mark.parametrize("flags", [[], ["--model.optimizer=SGD"]], ids=["nothing to say", "a note"])
+def test_only_what_fit_says_is_passed_on(flags, folder, capsys):
+    resolved(flags)
+    assert capsys.readouterr().err.splitlines() == [
+        "note: model.optimizer: SGD replaces AdamW, whose 'lr' is dropped with it" for _ in flags
+    ]
+
+
 def test_the_config_of_a_contestant_is_read_too(folder):
     (folder / "ours.yaml").write_text(dump_yaml(read_config([])))
     (folder / "its.yaml").write_text("trainer: {max_epoch: 3}")
