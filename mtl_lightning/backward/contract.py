@@ -80,10 +80,10 @@ class Contract:
         totals: dict[str, Tensor] = {}
         for losses, shares in batches:
             check_losses(self._weighting, losses, shares, setup.like.device)
-            add_terms(totals, shared_out(setup, losses, shares))
+            add_terms(totals, {**dict.fromkeys(shares, setup.zero()), **shared_out(setup, losses, shares)})
         tasks = tuple(task for task in self._weighting.tasks if task in totals)
         if tasks:
-            after = mean_over_processes(torch.stack([totals[task] for task in tasks]))
+            after = mean_over_processes(torch.stack([totals[task] for task in tasks]).detach())
             self._weighting.on_step_end(after, setup.index(tasks, after.device))
         self.owes_losses = False
 

@@ -158,8 +158,7 @@ class Executor(Loop):
         if window.shares:
             check_total(window.shares, shares, most)
         try:
-            with self.setup.full_precision():
-                window.add(self.setup, losses, shares, sources, complete)
+            window.add(self.setup, losses, shares, sources, complete)
         except Exception:
             check_losses(self.setup.weighting, losses, shares, self.setup.like.device)
             raise

@@ -1,13 +1,15 @@
 """Numbers that are not finite: where they are, and how a step is taken back."""
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mtl_lightning.backward.domain import undefined_parts
-from mtl_lightning.backward.gradients import forget, sizes
+from mtl_lightning.backward.gradients import forget
+from mtl_lightning.backward.lengths import Lengths
 from mtl_lightning.backward.sparse import values
 from mtl_lightning.backward.step import Setup, Tasks
 from mtl_lightning.backward.window import OptimizerStep
@@ -31,15 +33,12 @@ def judge_written(setup: Setup, tasks: Tasks, losses: Tensor) -> tuple[str, ...]
     Args:
         setup: What is trained.
         tasks: The tasks of the optimizer step, once for each of its batches.
-        losses: Their losses [T].
+        losses: Their losses [T], on their device.
     """
-    heads = [parameter for task in dict.fromkeys(tasks) for parameter in setup.own[task]]
-    parameters = [*setup.shared, *heads, *setup.weighting.parameters()]
-    gradients = [values(gradient) for parameter in parameters if (gradient := parameter.grad) is not None]
-    numbers = (torch.cat([losses, sizes(gradients, losses)]) if gradients else losses).cpu()
-    if numbers.isfinite().all():
+    lengths = setup.lengths(tuple(dict.fromkeys(tasks))).find() + Lengths(setup.weighting.parameters()).find()
+    if isfinite(torch.stack([losses.sum(), *lengths]).sum().cpu()):
         return ()
-    return judge(tasks, numbers[: len(tasks)], torch.zeros(len(tasks))) or _culprits(setup, tasks)
+    return judge(tasks, losses, torch.zeros(len(tasks))) or _culprits(setup, tasks)
 
 
 def _culprits(setup: Setup, tasks: Tasks) -> tuple[str, ...]:

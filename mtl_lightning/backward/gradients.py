@@ -12,9 +12,6 @@ from mtl_lightning.backward.sparse import SparseGradients
 
 Gradients = Sequence[Tensor | None]
 
-_SMALL = 1 << 12
-"""Values of a gradient that is copied rather than reduced alone."""
-
 
 class Writer:
     """Writes ``.grad``, the same on every process.
@@ -130,6 +127,11 @@ def add_terms(total: dict[str, Tensor], terms: Mapping[str, Tensor]) -> None:
         total[task] = total[task] + term if task in total else term
 
 
+def detached(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same without their graph."""
+    return {task: term.detach() for task, term in terms.items()}
+
+
 def flatten(gradients: Gradients, sources: Sequence[Tensor], out: Tensor | None = None) -> Tensor:
     """One vector of all gradients, zero where there is none.
 
@@ -157,20 +159,6 @@ def split(vector: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
     """Views of ``vector``, one for each parameter and of its shape."""
     pieces = torch.split(vector, [parameter.numel() for parameter in parameters]) if parameters else []
     return [piece.view_as(parameter) for piece, parameter in zip(pieces, parameters, strict=True)]
-
-
-def sizes(gradients: Sequence[Tensor], like: Tensor) -> Tensor:
-    """Numbers that are finite if all gradients are: lengths of large ones, and the length of all small ones together.
-
-    Args:
-        gradients: One at least, on the device of ``like``.
-        like: What the type is taken from.
-    """
-    small = [gradient.flatten() for gradient in gradients if gradient.numel() <= _SMALL]
-    large = [gradient for gradient in gradients if gradient.numel() > _SMALL]
-    lengths = [torch.linalg.vector_norm(torch.cat(small))] if small else []
-    lengths += torch._foreach_norm(large) if large else []
-    return torch.stack(lengths).to(like)
 
 
 def vector(values: Sequence[Any], like: Tensor) -> Tensor:

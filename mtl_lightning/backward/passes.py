@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mtl_lightning.backward.by_task import ByTask
-from mtl_lightning.backward.gradients import Gradients, add, add_terms, weighted
+from mtl_lightning.backward.gradients import Gradients, add, detached, weighted
 from mtl_lightning.backward.heads import Heads
 from mtl_lightning.backward.processes import num_processes
 from mtl_lightning.backward.step import BatchTasks, Setup, Step, Tasks
@@ -23,23 +23,27 @@ class Pass(ABC):
     """What ``combine`` found not to be."""
 
     @abstractmethod
-    def add(self, terms: Mapping[str, Tensor], batch: BatchTasks, features: Sequence[Tensor]) -> None:
+    def add(self, terms: Mapping[str, Tensor], batch: BatchTasks, features: Sequence[Tensor]) -> Mapping[str, Tensor]:
         """Takes the losses of one batch, each times its share in the step.
 
         Args:
             terms: Of the tasks with labels on this process, differentiable scalars.
             batch: The tasks with labels on any process.
             features: What the encoder made of the batch.
+
+        Returns:
+            What to keep of the terms until all batches of the step are in: detached if their graph is of no more use.
         """
 
     @abstractmethod
-    def combine(self, tasks: Tasks, losses: Tensor, appearances: Tensor) -> Step:
+    def combine(self, tasks: Tasks, terms: Tensor, losses: Tensor, appearances: Sequence[int]) -> Step:
         """Finds the weights.
 
         Args:
             tasks: The tasks present.
+            terms: Sums over the batches of what ``add`` has returned [T].
             losses: Their mean losses over all processes [T].
-            appearances: How many of the batches that make up the step had labels of a task [T], on the host.
+            appearances: How many of the batches that make up the step had labels of each [T].
         """
 
     @abstractmethod
@@ -57,32 +61,27 @@ class ObjectivePass(Pass):
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
-        self._terms: dict[str, Tensor] = {}
-        self._weights: Mapping[str, Tensor] = {}
+        self._terms = self._weights = torch.zeros(0)
         self._objective: Tensor | None = None
 
-    def add(self, terms: Mapping[str, Tensor], batch: BatchTasks, features: Sequence[Tensor]) -> None:
-        add_terms(self._terms, terms)
+    def add(self, terms: Mapping[str, Tensor], batch: BatchTasks, features: Sequence[Tensor]) -> Mapping[str, Tensor]:
+        return terms
 
-    def combine(self, tasks: Tasks, losses: Tensor, appearances: Tensor) -> Step:
-        self._objective, weights = ask_for_objective(self._setup, tasks, losses)
-        self._weights = ByTask(tasks, weights)
-        return Step(self._objective, ByTask(tasks, losses), self._weights)
+    def combine(self, tasks: Tasks, terms: Tensor, losses: Tensor, appearances: Sequence[int]) -> Step:
+        self._terms = terms
+        self._objective, self._weights = ask_for_objective(self._setup, tasks, losses)
+        return Step(self._objective, ByTask(tasks, losses), ByTask(tasks, self._weights))
 
     def write(self, tasks: Tasks, factor: Tensor) -> None:
         assert self._objective is not None, "combine() comes first"
         train_weighting(self._setup, self._objective, factor)
-        if num_processes() == 1:
-            if any(term.requires_grad for term in self._terms.values()):
-                terms, weights = weighted(self._terms, self._weights)
-                torch.autograd.backward(terms, weights * factor)
-            return
-        parameters = self._setup.shared + [p for task in tasks for p in self._setup.own[task]]
-        gradients: Gradients = [None] * len(parameters)
-        if self._terms:
-            terms, weights = weighted(self._terms, self._weights)
-            gradients = self._setup.differentiate(terms, parameters, weights=weights * factor)
-        self._setup.writer.write_mean(("all", *tasks), parameters, gradients, None)
+        weights = self._weights * factor
+        if num_processes() > 1:
+            parameters = self._setup.shared + [p for task in tasks for p in self._setup.own[task]]
+            gradients = self._setup.differentiate(self._terms, parameters, weights=weights)
+            self._setup.writer.write_mean(("all", *tasks), parameters, gradients, None)
+        elif self._terms.requires_grad:
+            torch.autograd.backward(self._terms, weights)
 
 
 class KnownWeightsPass(Pass):
@@ -99,13 +98,15 @@ class KnownWeightsPass(Pass):
         self._heads = Heads(setup)
         self._shared = SharedPass(setup)
 
-    def add(self, terms: Mapping[str, Tensor], batch: BatchTasks, features: Sequence[Tensor]) -> None:
+    def add(self, terms: Mapping[str, Tensor], batch: BatchTasks, features: Sequence[Tensor]) -> Mapping[str, Tensor]:
         scaled = self._setup.scaled(terms)
-        for task, term in scaled.items():
-            self._heads.add(task, self._setup.differentiate(term, self._setup.own[task], keep_graph=True))
-        self._shared.add(scaled, self._weights)
+        with self._setup.full_precision():
+            for task, term in scaled.items():
+                self._heads.add(task, self._setup.differentiate(term, self._setup.own[task], keep_graph=True))
+            self._shared.add(scaled, self._weights)
+        return detached(terms)
 
-    def combine(self, tasks: Tasks, losses: Tensor, appearances: Tensor) -> Step:
+    def combine(self, tasks: Tasks, terms: Tensor, losses: Tensor, appearances: Sequence[int]) -> Step:
         weights = {task: torch.tensor(self._weights[task], dtype=torch.float64) for task in tasks}
         return Step(losses.sum().requires_grad_(), ByTask(tasks, losses), weights)
 

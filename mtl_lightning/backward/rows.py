@@ -1,6 +1,6 @@
 """The rows of the Jacobian: gradients of the tasks, one below the other in one buffer."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import reduce
 
 import torch
@@ -56,7 +56,7 @@ class Rows:
         self._buffer = self._buffer if self.keep else None
         self.used = [False] * len(self.parameters)
 
-    def start_batch(self, tasks: Sequence[str]) -> None:
+    def start_batch(self, tasks: Collection[str]) -> None:
         """Takes a row for each task that has none, which stays zero if no gradient is added."""
         if not self._places and self._made_for != _kind(self.parameters):
             self._buffer = None  # the model has moved, or changed its type
@@ -143,7 +143,7 @@ class FeatureProducts:
         """Forgets the products."""
         self._places, self._batch, self._products = {}, [], None
 
-    def start_batch(self, tasks: Sequence[str]) -> None:
+    def start_batch(self, tasks: Collection[str]) -> None:
         """Gives the tasks their places among the products.
 
         Raises:

@@ -1,6 +1,6 @@
 """What the parts of the executor share: what is trained, and what a step found."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl_lightning.backward.gradients import Gradients, Writer, differentiate
+from mtl_lightning.backward.lengths import Lengths
 from mtl_lightning.backward.parameters import Trained, same_parameters
 from mtl_lightning.weighting import Weighting
 
@@ -22,11 +23,11 @@ class BatchTasks(NamedTuple):
 
     Attributes:
         present: Those with labels on any process.
-        complete: Those of which no further batch of the optimizer step has labels.
+        complete: Tasks of which no further batch of the optimizer step has labels, in any order.
     """
 
-    present: tuple[str, ...]
-    complete: tuple[str, ...]
+    present: Collection[str]
+    complete: Collection[str]
 
 
 class Step(NamedTuple):
@@ -69,6 +70,7 @@ class Setup:
     scaler: Any = None
     writer: Writer = field(default_factory=Writer)
     _indices: dict[tuple[torch.device, Tasks], Tensor] = field(default_factory=dict)
+    _lengths: dict[Tasks, Lengths] = field(default_factory=dict)
     _like: Tensor | None = None
     _trained: Trained | None = None
 
@@ -79,8 +81,14 @@ class Setup:
         if same_parameters(trained, before):
             return False
         self.shared, self.own, self.evidence = trained
-        self.writer, self._like = Writer(), None
+        self.writer, self._like, self._lengths = Writer(), None, {}
         return True
+
+    def lengths(self, tasks: Tasks) -> Lengths:
+        """Finds the lengths of the gradients of the shared parameters and of the tasks' heads."""
+        if tasks not in self._lengths:
+            self._lengths[tasks] = Lengths(chain(self.shared, *(self.own[task] for task in tasks)))
+        return self._lengths[tasks]
 
     @property
     def compares(self) -> bool:

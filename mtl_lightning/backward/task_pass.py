@@ -10,7 +10,7 @@ from torch import Tensor
 from mtl_lightning.backward.by_task import ByTask
 from mtl_lightning.backward.domain import undefined
 from mtl_lightning.backward.finite import judge
-from mtl_lightning.backward.gradients import add_terms, split, vector
+from mtl_lightning.backward.gradients import add_terms, detached, split, vector
 from mtl_lightning.backward.heads import Heads
 from mtl_lightning.backward.passes import Pass, SharedPass, ask_for_objective, train_weighting
 from mtl_lightning.backward.processes import Sums, num_processes
@@ -44,10 +44,15 @@ class TaskPass(Pass):
         self._mean_appearances = 1.0
         self.judges = self._second is None and not isinstance(setup.weighting, LossWeighting)
 
-    def add(self, terms: Mapping[str, Tensor], batch: BatchTasks, features: Sequence[Tensor]) -> None:
+    def add(self, terms: Mapping[str, Tensor], batch: BatchTasks, features: Sequence[Tensor]) -> Mapping[str, Tensor]:
+        with self._setup.full_precision():
+            self._differentiate(self._setup.scaled(terms), batch, features)
+        return detached(terms)
+
+    def _differentiate(self, terms: Mapping[str, Tensor], batch: BatchTasks, features: Sequence[Tensor]) -> None:
         self._rows.start_batch(batch.present)
         sources: Sequence[Tensor] = features if self._setup.evidence is None else self._setup.evidence
-        terms, remaining = self._setup.scaled(terms), len(terms)
+        remaining = len(terms)
         for task, term in terms.items():
             remaining -= 1
             keep = self._second is not None or remaining > 0
@@ -57,18 +62,19 @@ class TaskPass(Pass):
         self._rows.end_batch()
         if self._second is not None:
             add_terms(self._terms, terms)
-        self._rows.send(batch.complete)
+        self._rows.send([task for task in batch.present if task in batch.complete])
 
-    def combine(self, tasks: Tasks, losses: Tensor, appearances: Tensor) -> Step:
+    def combine(self, tasks: Tasks, terms: Tensor, losses: Tensor, appearances: Sequence[int]) -> Step:
         self._objective, found = losses.sum().requires_grad_(), ByTask(tasks, losses)
-        gramian, on_host = self._evidence(tasks, losses, appearances)
+        counts = torch.tensor(appearances, dtype=torch.float64)
+        gramian, on_host = self._evidence(tasks, losses, counts)
         if gramian is None:
             self._weights = dict.fromkeys(tasks, 1.0)  # for a gradient scaler, which is to see what is not finite
             if self._second is not None:
                 self._second.add(self._terms, self._weights)
             return Step(self._objective, found, {})
         seconds = time.perf_counter()
-        weights = self._ask(tasks, gramian, losses, on_host, appearances)
+        weights = self._ask(tasks, gramian, losses, on_host, counts)
         seconds = time.perf_counter() - seconds
         if self._second is not None:
             self._second.add(self._terms, self._weights)

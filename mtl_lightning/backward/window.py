@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mtl_lightning.backward.gradients import add_terms
+from mtl_lightning.backward.gradients import add_terms, vector
 from mtl_lightning.backward.passes import Pass
 from mtl_lightning.backward.processes import mean_over_processes
 from mtl_lightning.backward.step import BatchTasks, Setup, Step, Tasks
@@ -43,7 +43,7 @@ class Window:
 
     Attributes:
         way: How it is differentiated.
-        losses: Summed over batches.
+        losses: Summed over batches, with their graph if the way has kept it.
         appearances: In how many steps tasks appeared.
         shares: Of the step under way, summed over its batches.
     """
@@ -62,12 +62,12 @@ class Window:
         complete: Collection[str],
     ) -> None:
         """Takes a batch; see ``Executor.add``."""
-        terms = {t: loss if shares[t] == 1 else loss * shares[t] for t, loss in losses.items() if t in shares}
-        add_terms(self.losses, shared_out(setup, losses, shares))
+        terms = shared_out(setup, losses, shares)
+        add_terms(self.losses, self.way.add(terms, BatchTasks(shares.keys(), complete), features))
         for task, share in shares.items():
             self.shares[task] = self.shares.get(task, 0.0) + share
-        batch = BatchTasks(tuple(shares), tuple(task for task in shares if task in complete))
-        self.way.add(terms, batch, features)
+            if task not in self.losses:
+                self.losses[task] = setup.zero()
 
     def end_step(self) -> None:
         """Counts the tasks of a step."""
@@ -81,21 +81,21 @@ class Window:
     def ask(self, setup: Setup) -> tuple[Step, tuple[Tasks, Tensor]]:
         """Asks the weighting about the mean over the steps; the tasks present and their mean losses [T] come along."""
         tasks = self.present(setup)
-        appearances = torch.tensor([self.appearances[task] for task in tasks], dtype=torch.float64)
-        losses = torch.stack([self.losses[task] for task in tasks])
-        if (appearances > 1).any():
-            losses /= appearances.to(losses, non_blocking=True)
+        appearances = [self.appearances[task] for task in tasks]
+        terms = torch.stack([self.losses[task] for task in tasks])
+        losses = terms.detach()
+        if max(appearances) > 1:
+            losses /= vector(appearances, losses)
         losses = mean_over_processes(losses)
         with setup.full_precision():
-            return self.way.combine(tasks, losses, appearances), (tasks, losses)
+            return self.way.combine(tasks, terms, losses, appearances), (tasks, losses)
 
 
 def shared_out(setup: Setup, losses: Mapping[str, Tensor], shares: Mapping[str, float]) -> dict[str, Tensor]:
-    """What this process adds to the tasks' losses, detached."""
+    """What this process adds to the losses of the tasks that it has labels of, differentiable."""
     dtype, device, found = setup.dtype, setup.like.device, {}
-    for task, share in shares.items():
-        value = losses[task].detach() if task in losses else setup.zero()
-        if value.dtype != dtype or value.device != device:
-            value = value.to(device, dtype)
-        found[task] = value if share == 1 else value * share
+    for task, loss in losses.items():
+        if task in shares:
+            term = loss if loss.dtype == dtype and loss.device == device else loss.to(device, dtype)
+            found[task] = term if shares[task] == 1 else term * shares[task]
     return found

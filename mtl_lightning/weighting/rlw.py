@@ -54,5 +54,4 @@ class RLW(LossWeighting):
             logits = numbers.normal_(generator=generator)
         else:
             logits = numbers.exponential_(generator=generator).log()
-        weights = torch.softmax(logits.to(losses.device, non_blocking=True)[tasks], 0)
-        return (weights * losses).sum()
+        return torch.softmax(logits.to(losses, non_blocking=True)[tasks], 0) @ losses
