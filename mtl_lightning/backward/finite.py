@@ -35,7 +35,7 @@ def judge_written(setup: Setup, tasks: Tasks, losses: Tensor) -> tuple[str, ...]
         tasks: The tasks of the optimizer step, once for each of its batches.
         losses: Their losses [T], on their device.
     """
-    lengths = setup.lengths(tuple(dict.fromkeys(tasks))).find() + Lengths(setup.weighting.parameters()).find()
+    lengths = [*setup.lengths(tuple(dict.fromkeys(tasks))).written(), *Lengths(setup.weighting.parameters()).written()]
     if isfinite(torch.stack([losses.sum(), *lengths]).sum().cpu()):
         return ()
     return judge(tasks, losses, torch.zeros(len(tasks))) or _culprits(setup, tasks)

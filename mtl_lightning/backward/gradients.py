@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import _engine_run_backward
 
 from mtl_lightning.backward.by_task import ByTask
 from mtl_lightning.backward.processes import any_process, mean_over_processes, num_processes
@@ -87,21 +88,25 @@ class Writer:
                 hook(parameter)
 
 
-def differentiate(
-    term: Tensor, parameters: Sequence[Tensor], keep_graph: bool = False, weights: Tensor | None = None
-) -> Gradients:
+def differentiate(term: Tensor, parameters: Sequence[Tensor], weights: Tensor, keep_graph: bool = False) -> Gradients:
     """Gradients by each of ``parameters``, none for those that there is no dependence on.
+
+    It calls what ``torch.autograd.grad`` calls, which itself takes as long as the backward pass of a small head.
 
     Args:
         term: A scalar, or terms [T].
         parameters: What to differentiate by.
+        weights: Of the terms in their sum, of the shape of ``term``.
         keep_graph: Whether another call follows.
-        weights: Of the terms in their sum [T].
     """
-    sources = [parameter for parameter in parameters if parameter.requires_grad]
+    sources = tuple(parameter for parameter in parameters if parameter.requires_grad)
     if not sources or not term.requires_grad:
         return [None] * len(parameters)
-    found = torch.autograd.grad(term, sources, weights, retain_graph=keep_graph, allow_unused=True)
+    create_graph = accumulate = False
+    allow_unused = True
+    found: tuple[Tensor | None, ...] = _engine_run_backward(
+        (term,), (weights,), keep_graph, create_graph, sources, allow_unused, accumulate
+    )
     if len(sources) == len(parameters):
         return found
     rest = iter(found)

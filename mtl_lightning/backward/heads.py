@@ -22,6 +22,12 @@ class Heads:
         known = self._gradients
         known[task] = add(known[task], gradients) if task in known else gradients
 
+    def length(self, tasks: Tasks, like: Tensor) -> Tensor:
+        """The sum of lengths of all gradients on this process, a scalar of the type of ``like``."""
+        gradients = [g for task in tasks for g in self._gradients.get(task, [None] * len(self._setup.own[task]))]
+        found = self._setup.lengths(tasks, of_heads=True).find(gradients)
+        return torch.stack(found).sum().to(like) if found else like.new_zeros(())
+
     def norms(self, tasks: Tasks, like: Tensor) -> Tensor:
         """The size of each head's gradient [T], on this process: the sum of its parts' lengths."""
         found = [(i, g) for i, task in enumerate(tasks) for g in self._gradients.get(task, ()) if g is not None]

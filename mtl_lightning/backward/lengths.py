@@ -1,6 +1,6 @@
 """Lengths of many gradients, in few operations."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -22,19 +22,28 @@ class Lengths:
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
-        self._alone: list[nn.Parameter] = []
-        joined: dict[torch.Size, list[nn.Parameter]] = {}
-        for parameter in parameters:
+        self._parameters = list(parameters)
+        self._alone: list[int] = []
+        joined: dict[torch.Size, list[int]] = {}
+        for place, parameter in enumerate(self._parameters):
             is_small = parameter.dim() > 0 and parameter.numel() <= _SMALL
-            (joined.setdefault(parameter.shape[1:], []) if is_small else self._alone).append(parameter)
+            (joined.setdefault(parameter.shape[1:], []) if is_small else self._alone).append(place)
         self._joined = list(joined.values())
 
-    def find(self) -> list[Tensor]:
-        """The lengths of the gradients that there are, scalars."""
-        joined = [torch.cat(found) for parameters in self._joined if (found := _gradients(parameters))]
-        found = joined + _gradients(self._alone)
+    def find(self, gradients: Sequence[Tensor | None]) -> list[Tensor]:
+        """The lengths, scalars.
+
+        Args:
+            gradients: One for each parameter, if there is one.
+        """
+        joined = [torch.cat(found) for places in self._joined if (found := _chosen(gradients, places))]
+        found = joined + _chosen(gradients, self._alone)
         return list(torch._foreach_norm(found)) if found else []
 
+    def written(self) -> list[Tensor]:
+        """Those of the gradients that the parameters hold."""
+        return self.find([parameter.grad for parameter in self._parameters])
 
-def _gradients(parameters: Iterable[nn.Parameter]) -> list[Tensor]:
-    return [values(gradient) for parameter in parameters if (gradient := parameter.grad) is not None]
+
+def _chosen(gradients: Sequence[Tensor | None], places: Iterable[int]) -> list[Tensor]:
+    return [values(gradient) for place in places if (gradient := gradients[place]) is not None]

@@ -78,7 +78,7 @@ class ObjectivePass(Pass):
         weights = self._weights * factor
         if num_processes() > 1:
             parameters = self._setup.shared + [p for task in tasks for p in self._setup.own[task]]
-            gradients = self._setup.differentiate(self._terms, parameters, weights=weights)
+            gradients = self._setup.differentiate(self._terms, parameters, weights)
             self._setup.writer.write_mean(("all", *tasks), parameters, gradients, None)
         elif self._terms.requires_grad:
             torch.autograd.backward(self._terms, weights)
@@ -102,7 +102,8 @@ class KnownWeightsPass(Pass):
         scaled = self._setup.scaled(terms)
         with self._setup.full_precision():
             for task, term in scaled.items():
-                self._heads.add(task, self._setup.differentiate(term, self._setup.own[task], keep_graph=True))
+                one = torch.ones_like(term)
+                self._heads.add(task, self._setup.differentiate(term, self._setup.own[task], one, keep_graph=True))
             self._shared.add(scaled, self._weights)
         return detached(terms)
 
@@ -127,9 +128,7 @@ class SharedPass:
         """Adds the gradients of the weighted losses, and lets go of their graph."""
         if terms:
             values, factors = weighted(terms, weights)
-            self._gradients = add(
-                self._gradients, self._setup.differentiate(values, self._setup.shared, weights=factors)
-            )
+            self._gradients = add(self._gradients, self._setup.differentiate(values, self._setup.shared, factors))
 
     def write(self, tasks: Tasks, factor: Tensor) -> None:
         """Writes their mean over processes, times a factor."""

@@ -70,7 +70,7 @@ class Setup:
     scaler: Any = None
     writer: Writer = field(default_factory=Writer)
     _indices: dict[tuple[torch.device, Tasks], Tensor] = field(default_factory=dict)
-    _lengths: dict[Tasks, Lengths] = field(default_factory=dict)
+    _lengths: dict[tuple[bool, Tasks], Lengths] = field(default_factory=dict)
     _like: Tensor | None = None
     _trained: Trained | None = None
 
@@ -84,11 +84,13 @@ class Setup:
         self.writer, self._like, self._lengths = Writer(), None, {}
         return True
 
-    def lengths(self, tasks: Tasks) -> Lengths:
-        """Finds the lengths of the gradients of the shared parameters and of the tasks' heads."""
-        if tasks not in self._lengths:
-            self._lengths[tasks] = Lengths(chain(self.shared, *(self.own[task] for task in tasks)))
-        return self._lengths[tasks]
+    def lengths(self, tasks: Tasks, of_heads: bool = False) -> Lengths:
+        """Finds the lengths of the gradients of the tasks' heads, after those of the shared parameters if wanted."""
+        key = (of_heads, tasks)
+        if key not in self._lengths:
+            shared = [] if of_heads else self.shared
+            self._lengths[key] = Lengths([*shared, *(p for task in tasks for p in self.own[task])])
+        return self._lengths[key]
 
     @property
     def compares(self) -> bool:
@@ -96,10 +98,10 @@ class Setup:
         return any(parameter.requires_grad for parameter in (self.shared if self.evidence is None else self.evidence))
 
     def differentiate(
-        self, term: Tensor, parameters: Sequence[Tensor], keep_graph: bool = False, weights: Tensor | None = None
+        self, term: Tensor, parameters: Sequence[Tensor], weights: Tensor, keep_graph: bool = False
     ) -> Gradients:
         """Dense gradients; see :func:`mtl_lightning.backward.gradients.differentiate`."""
-        return self.writer.sparse.densified(parameters, differentiate(term, parameters, keep_graph, weights))
+        return self.writer.sparse.densified(parameters, differentiate(term, parameters, weights, keep_graph))
 
     def scaled(self, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Losses times the gradient scaler's factor."""

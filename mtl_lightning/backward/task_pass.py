@@ -56,7 +56,7 @@ class TaskPass(Pass):
         for task, term in terms.items():
             remaining -= 1
             keep = self._second is not None or remaining > 0
-            gradients = self._setup.differentiate(term, [*sources, *self._setup.own[task]], keep)
+            gradients = self._setup.differentiate(term, [*sources, *self._setup.own[task]], torch.ones_like(term), keep)
             self._rows.add(task, gradients[: len(sources)], sources)
             self._heads.add(task, gradients[len(sources) :])
         self._rows.end_batch()
@@ -87,13 +87,13 @@ class TaskPass(Pass):
         There is no Gramian if something is not finite, or the weighting is not defined for the losses.
         """
         rows, size = self._rows, len(tasks)
-        norms, sums = self._heads.norms(tasks, losses), Sums()
-        sums.start(norms)
+        length, sums = self._heads.length(tasks, losses), Sums()
+        sums.start(length)
         rows.gather(losses.device)
         sums.wait()
-        products, scale = rows.gramian().to(losses.device), self._setup.scale(losses.device).view(1)
-        numbers = torch.cat([part.double().flatten() for part in (losses, norms, scale, products)]).cpu()
-        on_host, norms, scale, products = torch.split(numbers, [size, size, 1, size * size])
+        products, scale = rows.gramian().to(losses.device), self._setup.scale(losses.device)
+        numbers = torch.cat([part.double().flatten() for part in (losses, length, scale, products)]).cpu()
+        on_host, length, scale, products = torch.split(numbers, [size, 1, 1, size * size])
         products = products.view(size, size)
         if isinstance(rows, Rows) and not is_accurate(products, rows.values):
             products = rows.exact_gramian().cpu()
@@ -101,7 +101,12 @@ class TaskPass(Pass):
         if (order := self._order(tasks)) is not None:
             products = products[order][:, order]
         gramian = products * torch.outer(unit, unit)
-        sizes = norms + gramian.diagonal()
+        sizes = gramian.diagonal()
+        if not length.isfinite():
+            norms = self._heads.norms(tasks, losses)
+            sums.start(norms)
+            sums.wait()
+            sizes = sizes + norms.cpu()
         self.not_finite = judge(tasks, on_host, sizes)
         if not (self.not_finite or isinstance(self._setup.weighting, LossWeighting)):
             self.not_finite = undefined(self._setup, tasks, on_host)

@@ -34,9 +34,13 @@ def gramian_on_device(jacobian: Tensor) -> Tensor:
     rows = body.view(len(jacobian), chunks, _CHUNK).transpose(0, 1)
     if rows.dtype in (torch.float16, torch.bfloat16):
         rows = rows.float()
+    if not chunks:
+        return exact_gramian(rest)
+    if rest.dtype != rows.dtype:
+        rest = rest.float()
     with _full_precision():
-        products = torch.bmm(rows, rows.transpose(1, 2))
-    total = products.sum(0, dtype=torch.float64) + exact_gramian(rest)
+        products, remainder = torch.bmm(rows, rows.transpose(1, 2)), rest @ rest.T
+    total = products.sum(0, dtype=torch.float64) + remainder
     return (total + total.T) / 2
 
 
