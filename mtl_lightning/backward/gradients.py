@@ -99,7 +99,7 @@ def differentiate(term: Tensor, parameters: Sequence[Tensor], weights: Tensor, k
         weights: Of the terms in their sum, of the shape of ``term``.
         keep_graph: Whether another call follows.
     """
-    sources = tuple(parameter for parameter in parameters if parameter.requires_grad)
+    sources = tuple([parameter for parameter in parameters if parameter.requires_grad])
     if not sources or not term.requires_grad:
         return [None] * len(parameters)
     create_graph = accumulate = False

@@ -101,8 +101,8 @@ class KnownWeightsPass(Pass):
     def add(self, terms: Mapping[str, Tensor], batch: BatchTasks, features: Sequence[Tensor]) -> Mapping[str, Tensor]:
         scaled = self._setup.scaled(terms)
         with self._setup.full_precision():
+            one = self._setup.one()
             for task, term in scaled.items():
-                one = torch.ones_like(term)
                 self._heads.add(task, self._setup.differentiate(term, self._setup.own[task], one, keep_graph=True))
             self._shared.add(scaled, self._weights)
         return detached(terms)

@@ -11,12 +11,15 @@ from mtl_lightning.backward.processes import Sums
 from mtl_lightning.errors import UserError
 from mtl_lightning.weighting.inner_products import exact_gramian, gramian_on_device
 
+_LONG = 1 << 18
+"""Values of rows that are written at once."""
+
 
 class Rows:
     """Per-task gradients of some parameters, flat, in one buffer [K, P].
 
-    Tasks take the rows from the top in the order in which they come, so that those of a step are contiguous. Rows are
-    sums over processes once ``gather`` returns.
+    Tasks take the rows from the top in the order in which they come, so that those of a step are contiguous. Short
+    ones wait for each other, to be written together. Rows are sums over processes once ``gather`` returns.
 
     Args:
         parameters: What the gradients are of; P values in all.
@@ -34,6 +37,7 @@ class Rows:
         self.used = [False] * len(parameters)
         self.num_parameters = sum(parameter.numel() for parameter in parameters)
         self._places: dict[str, int] = {}
+        self._waiting: dict[int, Gradients] = {}
         self._filled: set[str] = set()
         self._sent: set[str] = set()
         self._buffer: Tensor | None = None
@@ -52,7 +56,7 @@ class Rows:
 
     def clear(self) -> None:
         """Forgets the rows, and the memory unless it is kept."""
-        self._places, self._filled, self._sent = {}, set(), set()
+        self._places, self._waiting, self._filled, self._sent = {}, {}, set(), set()
         self._buffer = self._buffer if self.keep else None
         self.used = [False] * len(self.parameters)
 
@@ -72,16 +76,31 @@ class Rows:
             sources: The parameters.
         """
         assert task not in self._sent, f"the gradient of '{task}' is already on its way to other processes"
-        row = self._memory()[self._places[task]]
-        self.used = [used or g is not None for used, g in zip(self.used, gradients, strict=True)]
+        if not all(self.used):
+            self.used = [used or g is not None for used, g in zip(self.used, gradients, strict=True)]
+        place = self._places[task]
         if task in self._filled:
-            row += flatten(gradients, sources)
-        else:
-            flatten(gradients, sources, out=row)
+            self._memory()[place] += flatten(gradients, sources)
+            return
         self._filled.add(task)
+        if place - 1 not in self._waiting:
+            self._write()
+        self._waiting[place] = gradients
+        if len(self._waiting) * self.num_parameters >= _LONG:
+            self._write()
 
     def end_batch(self) -> None:
         """Called when all tasks of a batch are in."""
+        self._write()
+
+    def _write(self) -> None:
+        """Writes the rows that wait, which are one below the other."""
+        if self._waiting:
+            number, length, first = len(self._waiting), self.num_parameters, next(iter(self._waiting))
+            rows = self._memory().as_strided((number * length,), (1,), first * length)
+            gradients = [gradient for row in self._waiting.values() for gradient in row]
+            flatten(gradients, [*self.parameters] * number, out=rows)
+            self._waiting = {}
 
     def send(self, tasks: Iterable[str]) -> None:
         """Starts to add up rows over processes, while other tasks' gradients are computed."""

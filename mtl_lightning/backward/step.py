@@ -132,6 +132,10 @@ class Setup:
         """A loss of zero."""
         return torch.zeros((), dtype=self.dtype, device=self.like.device)
 
+    def one(self) -> Tensor:
+        """The derivative of a loss by itself."""
+        return torch.ones((), dtype=self.dtype, device=self.like.device)
+
     @property
     def dtype(self) -> torch.dtype:
         """What losses are added up in: the parameters' type, float32 at least."""

@@ -52,11 +52,11 @@ class TaskPass(Pass):
     def _differentiate(self, terms: Mapping[str, Tensor], batch: BatchTasks, features: Sequence[Tensor]) -> None:
         self._rows.start_batch(batch.present)
         sources: Sequence[Tensor] = features if self._setup.evidence is None else self._setup.evidence
-        remaining = len(terms)
+        remaining, one = len(terms), self._setup.one()
         for task, term in terms.items():
             remaining -= 1
             keep = self._second is not None or remaining > 0
-            gradients = self._setup.differentiate(term, [*sources, *self._setup.own[task]], torch.ones_like(term), keep)
+            gradients = self._setup.differentiate(term, [*sources, *self._setup.own[task]], one, keep)
             self._rows.add(task, gradients[: len(sources)], sources)
             self._heads.add(task, gradients[len(sources) :])
         self._rows.end_batch()
@@ -159,8 +159,9 @@ class TaskPass(Pass):
             self._write_shared(tasks, self._direction * (factor * self._mean_appearances))
         else:
             assert isinstance(self._rows, Rows)
-            in_order = [self._weights[task] / num_processes() for task in self._rows.tasks]
-            self._write_shared(tasks, (vector(in_order, self._rows.values) * unscaled) @ self._rows.values)
+            rows, number = self._rows.values, num_processes()
+            in_order = [self._weights[task] / number for task in self._rows.tasks]
+            self._write_shared(tasks, (vector(in_order, rows) * unscaled) @ rows)
         self._heads.write(tasks, self._weights, unscaled)
         if isinstance(self._setup.weighting, LossWeighting) and self._objective is not None:
             train_weighting(self._setup, self._objective, factor)

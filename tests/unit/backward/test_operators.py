@@ -104,20 +104,20 @@ def for_each_task(make: Callable[[Model], Callable[[], None]], calls: bool = Fal
 def test_a_loss_weighting_costs_next_to_no_operators_a_task(method: type[Weighting], several: bool) -> None:
     plain = for_each_task(lambda model: bare(model, several))
     found = for_each_task(lambda model: step_of(model, method, several))
-    assert found - plain <= 3.5  # detached, and two gradients that are looked at
+    assert found - plain <= 1.5  # a sum, or nothing
 
 
-@pytest.mark.parametrize("several", [False, True], ids=["one-input", "several-inputs"])
+@pytest.mark.parametrize(("several", "most"), [(False, 4), (True, 8)], ids=["one-input", "several-inputs"])
 @pytest.mark.parametrize("method", [IMTLG, UPGrad])
 def test_a_gramian_method_costs_few_operators_a_task_beyond_its_gradients(
-    method: type[Weighting], several: bool
+    method: type[Weighting], several: bool, most: int
 ) -> None:
     floor = for_each_task(lambda model: one_by_one(model, several))
     found = for_each_task(lambda model: step_of(model, method, several))
-    assert found - floor <= 8  # a detached loss, and a row that its pieces are copied to
+    assert found - floor <= most  # a detached loss, and a row, which those of one input share
 
 
-@pytest.mark.parametrize(("several", "most"), [(False, 5), (True, 30)], ids=["one-input", "several-inputs"])
+@pytest.mark.parametrize(("several", "most"), [(False, 5), (True, 22)], ids=["one-input", "several-inputs"])
 def test_a_loss_weighting_calls_few_functions_a_task(several: bool, most: int) -> None:
     plain = for_each_task(lambda model: bare(model, several), calls=True)
     found = for_each_task(lambda model: step_of(model, EqualWeighting, several), calls=True)
