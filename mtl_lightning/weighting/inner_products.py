@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
+from scipy.linalg import lapack
 from torch import Tensor
 
 _CHUNK = 1 << 12
@@ -34,13 +36,12 @@ def gramian_on_device(jacobian: Tensor) -> Tensor:
     rows = body.view(len(jacobian), chunks, _CHUNK).transpose(0, 1)
     if rows.dtype in (torch.float16, torch.bfloat16):
         rows = rows.float()
-    if not chunks:
-        return exact_gramian(rest)
-    if rest.dtype != rows.dtype:
-        rest = rest.float()
-    with _full_precision():
-        products, remainder = torch.bmm(rows, rows.transpose(1, 2)), rest @ rest.T
-    total = products.sum(0, dtype=torch.float64) + remainder
+    if chunks:
+        rest = rest.to(rows.dtype)
+        with _full_precision():
+            total = torch.bmm(rows, rows.transpose(1, 2)).sum(0, dtype=torch.float64) + rest @ rest.T
+    else:
+        total = exact_gramian(rest)
     return (total + total.T) / 2
 
 
@@ -56,11 +57,12 @@ def is_accurate(products: Tensor, jacobian: Tensor) -> bool:
     """
     if jacobian.dtype == torch.float64 or jacobian.shape[1] < _CHUNK:
         return True
-    squares = products.diagonal()
+    squares = products.diagonal().numpy()
     mean = squares / jacobian.shape[1]
     if not ((mean > _SMALLEST) & (mean < _LARGEST)).all():
         return False
-    sines, dependent = torch.linalg.cholesky_ex(products / squares.sqrt() / squares.sqrt().unsqueeze(1))
+    norms = np.sqrt(squares)
+    sines, dependent = lapack.dpotrf(products.numpy() / norms / norms[:, None])
     return not dependent and bool((sines.diagonal() > _SMALLEST_SINE).all())
 
 

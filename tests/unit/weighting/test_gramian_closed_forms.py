@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mtl_lightning.errors import UserError
 from mtl_lightning.testing import check_weighting
-from mtl_lightning.weighting import GramianWeighting
+from mtl_lightning.weighting import GramianWeighting, spectrum
 from mtl_lightning.weighting.aligned_mtl import AlignedMTL
 from mtl_lightning.weighting.con_fig import ConFIG
 from mtl_lightning.weighting.gradnorm import GradNorm
@@ -268,6 +268,20 @@ def test_projections_are_equal_and_positive(factory: Any, ratio: float, num_task
     found = cosines_with(direction_of(factory, jacobian), jacobian)
     torch.testing.assert_close(found, found.mean().expand(num_tasks))
     assert found.mean() > 0
+
+
+@pytest.mark.parametrize("angle", [1e-1, 3e-3, 1e-3, 1e-5, 1e-7])
+def test_equal_projections_do_not_depend_on_how_they_are_computed(monkeypatch: Any, angle: float) -> None:
+    jacobian = random_jacobian(3)
+    jacobian[2] = jacobian[0] + angle * jacobian[2]
+    directions = (jacobian / jacobian.norm(dim=1, keepdim=True)).numpy()
+    cosines = directions @ directions.T
+    found = spectrum.equal_projections(cosines)
+    assert found is not None
+    monkeypatch.setattr(spectrum, "_solve", lambda matrix, target: None)
+    by_eigenvalues = spectrum.equal_projections(cosines)
+    np.testing.assert_allclose(found, by_eigenvalues, rtol=1e-6)
+    np.testing.assert_allclose(cosines @ found, 1, atol=10 * angle**2 + 1e-9 if angle < 1e-5 else 1e-6)
 
 
 @SIZES
