@@ -49,11 +49,9 @@ def _section(title: str) -> tuple[str, ...]:
 
 def _at_a_glance(one: Facts) -> Iterator[str]:
     sees, price = FAMILIES[one.family]
-    needs = "; ".join(one.needs) or "nothing else"
+    needs = one.labelled.get("Needs") or "; ".join(one.needs) or "nothing else"
     yield f":Sees: {sees}"
-    yield f":Needs: {needs}"
-    if "Needs" in one.labelled:
-        yield f":Requires: {' '.join(one.labelled['Needs'].split())}"
+    yield f":Needs: {' '.join(needs.split())}"
     yield f":A step takes: {price}"
     yield f":Defined for: {one.domain}"
     yield f":State: {', '.join(one.state) or 'none'}"
