@@ -13,7 +13,7 @@ from experiments.benchmark.rows import Row
 
 RESULTS = Path(__file__).parents[2] / "experiments" / "benchmark" / "results.json"
 GENERATED = Path("generated")
-COMMAND = "python -m experiments.benchmark --processor_time --record experiments/benchmark/results.json"
+COMMAND = "python -m experiments.benchmark --record experiments/benchmark/results.json"
 
 
 def tables() -> str:
@@ -21,7 +21,7 @@ def tables() -> str:
     if not RESULTS.exists():
         return f"Nothing is recorded yet; `{COMMAND}` does. The summary below is of an earlier run.\n"
     document = json.loads(RESULTS.read_text("utf-8"))
-    lines = [f"Measured on {document['date']}, {document['machine']}:", "", f"    {COMMAND}", ""]
+    lines = [f"Measured on {document['date']}, {document['machine']}:", "", f"    {document['command']}", ""]
     for workload, rows in groupby(document["rows"], lambda row: row["workload"]):
         lines += [f"### {workload[0].upper()}{workload[1:]}", "", *_table(list(rows)), ""]
     return "\n".join(lines)

@@ -1,6 +1,8 @@
 """Measures what training with the package costs, beside what one does without: ``python -m experiments.benchmark``."""
 
 import argparse
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import torch
 from experiments.benchmark import algebra, memory, processes, reading, starting
 from experiments.benchmark.measure import Effort, keep_freed_memory
 from experiments.benchmark.rows import Row, print_tables, record, row, write
-from experiments.benchmark.sections import QUICK, SECTIONS
+from experiments.benchmark.sections import QUICK, SECTIONS, Section
 from experiments.benchmark.silence import silence
 from experiments.data.place import obtain
 
@@ -18,20 +20,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measures, prints tables and writes the rows."""
     options = _parser().parse_args(arguments)
     silence()
-    sections = [section.quick() if options.quick else section for section in SECTIONS]
+    sections = [section.quick() if options.quick else section for section in _chosen(options.workloads)]
+    sections = [section.shortened(options.rounds) if options.rounds else section for section in sections]
     peaks = [section.peaks(options.threads) for section in sections]
     torch.set_num_threads(options.threads)
     keep_freed_memory()
     rows = [row for section, found in zip(sections, peaks, strict=True) for row in section.rows(found)]
-    if not options.processor_time:
+    if not (options.processor_time or options.workloads):
         rows += _on_processes(options.quick)
         rows += _on_real_sentences(options.data, options.quick)
         rows += starting.measure(1) if options.quick else starting.measure()
     print_tables(rows)
-    rows += _algebra(options.quick)
+    rows += [] if options.workloads else _algebra(options.quick)
     write(rows, options.output)
     if options.record:
-        record(rows, options.threads, options.record)
+        command = shlex.join(["python", "-m", "experiments.benchmark", *(arguments or sys.argv[1:])])
+        record(rows, options.threads, command, options.record)
+
+
+def _chosen(names: Sequence[str] | None) -> list[Section]:
+    return [section for section in SECTIONS if names is None or any(name in section.workload.name for name in names)]
 
 
 def _on_processes(quick: bool) -> list[Row]:
@@ -71,6 +79,13 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="only what processor time measures: other work on the machine disturbs the rest",
     )
+    parser.add_argument(
+        "--workloads",
+        nargs="+",
+        metavar="NAME",
+        help="only the workloads of one process in whose name one of these stands, and no algebra",
+    )
+    parser.add_argument("--rounds", type=int, help="of the time measurement (default: what each workload needs)")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (default: 1)")
     return parser
 

@@ -35,8 +35,15 @@ Peaks: TypeAlias = Mapping[str, int]
 class Section(Protocol):
     """A workload, and who trains on it."""
 
+    @property
+    def workload(self) -> Workload:
+        """What is trained."""
+
     def quick(self) -> "Section":
         """The same with almost nothing to do."""
+
+    def shortened(self, rounds: int) -> "Section":
+        """The same with another number of rounds."""
 
     def peaks(self, threads: int) -> Peaks:
         """Peak memory of each contestant; empty where it is not of interest."""
@@ -64,6 +71,10 @@ class InLightning:
     def quick(self) -> "InLightning":
         """The same with almost nothing to do."""
         return replace(self, workload=self.workload.small(), effort=QUICK)
+
+    def shortened(self, rounds: int) -> "InLightning":
+        """The same with another number of rounds."""
+        return replace(self, effort=replace(self.effort, rounds=rounds))
 
     def peaks(self, threads: int) -> Peaks:
         """Peak memory of each contestant."""
@@ -113,6 +124,10 @@ class InPlainLoops:
     def quick(self) -> "InPlainLoops":
         """The same with almost nothing to do."""
         return replace(self, workload=self.workload.small(), effort=QUICK)
+
+    def shortened(self, rounds: int) -> "InPlainLoops":
+        """The same with another number of rounds."""
+        return replace(self, effort=replace(self.effort, rounds=rounds))
 
     def peaks(self, threads: int) -> Peaks:
         """Peak memory of each contestant."""

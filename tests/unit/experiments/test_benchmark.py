@@ -65,7 +65,7 @@ def ran(tmp_path_factory):
     assert ran.returncode == 0, ran.stderr
     recorded = json.loads(output.with_name("record.json").read_text("utf-8"))
     rows = json.loads(output.read_text("utf-8"))
-    assert set(recorded) == {"date", "machine", "rows"}
+    assert set(recorded) == {"date", "machine", "command", "rows"}
     assert recorded["rows"] == rows
     return rows, ran.stdout
 
