@@ -35,8 +35,9 @@ class Progress:
         self._started = time.time()
         self._done_here = 0
         self._drawn = float("-inf")
+        watched = console.is_terminal and console.file.isatty()  # FORCE_COLOR makes a terminal of files and notebooks
         rate = 1 / _SECONDS_BETWEEN
-        self._live = Live(console=console, refresh_per_second=rate, transient=True) if console.is_terminal else None
+        self._live = Live(console=console, refresh_per_second=rate, transient=True) if watched else None
 
     def __enter__(self) -> "Progress":
         """Opens the table."""

@@ -12,6 +12,11 @@ from mtl_lightning.compare.running.agenda import Agenda
 from mtl_lightning.compare.running.store import Store
 
 
+class Terminal(StringIO):
+    def isatty(self):
+        return True
+
+
 @pytest.fixture
 def begun(tmp_path):
     plan, store = make_plan(parse(["--single_task=false", "--weightings=equal,upgrad", "--seeds=2"])), Store(tmp_path)
@@ -25,7 +30,7 @@ def test_the_table_is_drawn_anew_every_two_seconds_at_most(begun, monkeypatch):
     plan, store, agenda = begun
     now = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    shown = progress.Progress(plan, store, Console(file=StringIO(), force_terminal=True))
+    shown = progress.Progress(plan, store, Console(file=Terminal(), force_terminal=True))
     drawn = []
     monkeypatch.setattr(shown, "_table", lambda *arguments: drawn.append(now[0]) or "")
     for _ in range(20):
@@ -36,8 +41,19 @@ def test_the_table_is_drawn_anew_every_two_seconds_at_most(begun, monkeypatch):
 
 def test_the_table_counts_what_is_done(begun):
     plan, store, agenda = begun
-    shown = progress.Progress(plan, store, Console(file=StringIO(), force_terminal=True))
+    shown = progress.Progress(plan, store, Console(file=Terminal(), force_terminal=True))
     table = shown._table(agenda, [plan.all_runs()[1]])
     cells = {column.header: list(column.cells) for column in table.columns}
     assert cells["runs"] == ["1/2", "0/2"] and cells["went wrong"] == ["1", ""] and cells["under way"] == ["1", ""]
     assert "1 of 4 runs" in table.title
+
+
+def test_colour_that_is_asked_for_makes_no_live_table_in_a_file(begun, monkeypatch):
+    plan, store, agenda = begun
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as notebooks and continuous integration do
+    printed = StringIO()
+    with progress.Progress(plan, store, Console(file=printed, highlight=False)) as shown:
+        shown.show(agenda, [])
+        shown.tell(plan.all_runs()[0], {"status": "finished", "seconds": 3.0, "scores": {"average": 0.5}})
+    assert printed.getvalue().endswith(": finished after 3 s: average 0.5000\n")
+    assert printed.getvalue().count("\n") == 1
