@@ -44,6 +44,10 @@ nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600
 nb_merge_streams = True
+nb_output_stderr = "remove"  # progress, and what libraries log
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # mtl-lightning
+os.environ["MATPLOTLIBRC"] = str(DOCS / "tutorials" / "matplotlibrc")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # several pages are run at a time
 
 # -- reference: pages are written by _extensions/reference.py ------------------------------------------------------
 reference_modules = [
