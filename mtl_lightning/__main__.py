@@ -18,30 +18,31 @@ usage: mtl-lightning COMMAND [--config FILE ...] [--KEY VALUE ...]      (or: pyt
 Train one encoder with a head per task on several data sets.
 
 commands:
-  fit        train; bare, without --config, an embedded demo (three tasks on pairs of handwritten digits)
-  validate   metrics on the validation split
-  test       metrics on the test split, with a report per label
-  predict    one JSON line per input, with the predictions of all heads
-  compare    weightings, or other variants of a config, over seeds: which is better, by how much, at what cost
+  fit        train a model; without --config, an embedded demo (three tasks on pairs of handwritten digits)
+  validate   evaluate on the validation split
+  test       evaluate on the test split, with a report per label
+  predict    write one JSON line per input, with the predictions of all heads
+  compare    train weightings, or other variants of a config, over several seeds: which is better, by how much,
+             and at what cost
 
-Give COMMAND --help for its options; --version prints the version.
+COMMAND --help lists the options of a command; --version prints the version.
 """
 
 _COMMON = """\
 configuration (flags win over environment variables, MTL_<COMMAND>__<KEY> with dots as '__', and these over files):
   --config FILE                     a YAML file; may be given several times: later ones add tasks, data sets and other
-                                    entries, null removes one; another class keeps no argument of the one before
-  --print_config                    print the whole resolved configuration and stop
-  --seed_everything N               seed of everything that is random
-  --trust_classes NAMES             classes or modules that a checkpoint of somebody else may import, with commas
-  --name NAME                       name of the run; its files go to runs/NAME/<time>
+                                    entries, null removes one; a different class drops the arguments of the first
+  --print_config                    print the resolved configuration and exit
+  --seed_everything N               seed of all random numbers
+  --trust_classes NAMES             classes or modules, separated by commas, that somebody else's checkpoint may import
+  --name NAME                       name of the run; its files are in runs/NAME/<time>
   --model.encoder CLASS             TransformerEncoder, ConvolutionalEncoder, PerceptronEncoder, or your.module.Class
   --model.tasks.NAME CLASS          SequenceClassification, MultiLabelClassification, TokenClassification, Regression
   --model.weighting CLASS           EqualWeighting, FixedWeighting, UncertaintyWeighting, UPGrad, ... (31 in all)
-  --model.optimizer CLASS           any of torch.optim; --model.optimizer.lr VALUE
+  --model.optimizer CLASS           any of torch.optim; --model.optimizer.lr VALUE sets the learning rate
   --model.lr_scheduler CLASS        WarmupDecay, or any of torch.optim.lr_scheduler
   --data.datasets.NAME CLASS        FileSource, HubSource, DigitPairs, SnowNLPReviews, SnowNLPNews
-  --data.batch_size N               examples per step from each data set and process
+  --data.batch_size N               examples per step, data set and process
   --data.schedule CLASS             RoundRobin (default), Alternating, Proportional, Uniform, Temperature, Annealed,
                                     FixedProbabilities, ValidationDriven
   --trainer.KEY VALUE               anything that Lightning's Trainer takes: max_epochs, devices, precision, ...
@@ -49,27 +50,27 @@ configuration (flags win over environment variables, MTL_<COMMAND>__<KEY> with d
 
 _OPTIONS = {
     "fit": """\
-  --ckpt_path FILE|FOLDER|last      resume from a checkpoint, a run's folder, or the last run of this name
+  --ckpt_path FILE|FOLDER|last      resume from a checkpoint, a run's folder, or the last run of --name
   --init_from FILE|FOLDER|best      start a new run from a trained model: its encoder, and heads whose labels fit
-  --evaluate val|test|none          what the best checkpoint is evaluated on at the end
-  --json FILE                       write those metrics as JSON too
+  --evaluate val|test|none          split on which the best checkpoint is evaluated at the end (default: val)
+  --json FILE                       also write those metrics as JSON
   --wandb auto|online|offline|off   auto: online when logged in, otherwise offline
-  --tensorboard true                log to TensorBoard as well
-  --save_every_n_steps N            write last.ckpt every n optimizer steps too, not only after each epoch
+  --tensorboard true                also log to TensorBoard
+  --save_every_n_steps N            also write last.ckpt every N optimizer steps, not only after each epoch
 """,
     "validate": """\
-  --ckpt_path FILE|FOLDER|best      a checkpoint (it suffices alone), a run's folder, or the last run of this name
-  --json FILE                       write the metrics as JSON too
+  --ckpt_path FILE|FOLDER|best      a checkpoint (nothing else is needed), a run's folder, or the last run of --name
+  --json FILE                       also write the metrics as JSON
 """,
     "test": """\
-  --ckpt_path FILE|FOLDER|best      a checkpoint (it suffices alone), a run's folder, or the last run of this name
-  --json FILE                       write the metrics as JSON too
+  --ckpt_path FILE|FOLDER|best      a checkpoint (nothing else is needed), a run's folder, or the last run of --name
+  --json FILE                       also write the metrics as JSON
 """,
     "predict": """\
-  --ckpt_path FILE|FOLDER|best      a checkpoint (it suffices alone), a run's folder, or the last run of this name
-  --input FILE                      texts, one a line, or a .jsonl, .csv, .tsv or .parquet file (also .gz) with the
-                                    columns of the training data; '-' reads texts from standard input
-  --output FILE                     where the JSON lines go; '-' is standard output
+  --ckpt_path FILE|FOLDER|best      a checkpoint (nothing else is needed), a run's folder, or the last run of --name
+  --input FILE                      texts, one per line, or a .jsonl, .csv, .tsv or .parquet file (also .gz) with the
+                                    columns of the training data; '-' (default) reads texts from standard input
+  --output FILE                     where to write the JSON lines; '-' (default) is standard output
 """,
 }
 
@@ -85,7 +86,7 @@ def command_help(command: str) -> str:
         f"Every key with its type and default: mtl-lightning {command} --help_all\n"
         f"The arguments of a class:           mtl-lightning {command} --model.encoder.help TransformerEncoder\n"
         f"                                    mtl-lightning {command} --data.datasets.NAME.help FileSource\n"
-        "The classes that may stand there:   the same without the class"
+        "The classes to choose from:         the same without the class"
     )
 
 

@@ -49,7 +49,7 @@ def attempt(logger: Any) -> Iterator[None]:
     except Exception as error:  # whatever it is, the run has not failed
         if not left_out(logger):
             logger.has_failed = True
-            _LOG.warning(f"{type(logger).__name__} is left out from here on, training goes on: {reason(error)}")
+            _LOG.warning(f"{type(logger).__name__} is left out from here on; training continues: {reason(error)}")
 
 
 def reason(error: BaseException) -> str:

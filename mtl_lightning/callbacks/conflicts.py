@@ -21,8 +21,8 @@ from mtl_lightning.weighting import LossWeighting
 _warn = rank_zero_only(logging.getLogger(__name__).warning)
 _MAX_NAMED = 10
 _HOW_TO_SEE = (
-    "Nothing is known of the tasks' conflicts, because no step computes the gradients of single tasks; set "
-    "model.refresh_every to 10, and every tenth step does"
+    "Conflicts between tasks cannot be measured: no step computes the gradients of single tasks; set "
+    "model.refresh_every to 10 to have every tenth step compute them"
 )
 
 
@@ -138,7 +138,7 @@ def verdict(history: CosineHistory) -> str:
         return _HOW_TO_SEE
     if not history.most_seen():
         return (
-            "No optimizer step had gradients of two tasks, so nothing is known of conflicts; set "
+            "No optimizer step had gradients of two tasks, so conflicts could not be measured; set "
             "trainer.accumulate_grad_batches to the number of data sets"
         )
     if history.most_seen() < MIN_STEPS:

@@ -12,7 +12,7 @@ from mtl_lightning.data import StepBatch
 class Exposure(Callback):
     """Logs ``train/epochs/<data set>``: examples seen so far, divided by the data set's size.
 
-    :class:`MultiTaskModule` installs it. It counts examples of all processes, and goes on counting when a run goes on.
+    :class:`MultiTaskModule` installs it. It counts examples of all processes, and counts on in a resumed run.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The checkpoint to go on from."""
+"""The checkpoint to resume from."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
@@ -19,7 +19,7 @@ from mtl_lightning.writing import Place
 
 
 class LastCheckpoint(Checkpoint):
-    """Writes ``last.ckpt``, from which a run goes on as if it had never been stopped.
+    """Writes ``last.ckpt``, from which a run resumes as if it had never been stopped.
 
     It is written between two steps, when everything that belongs to the one before is done (validation, learning rate,
     epoch hooks): after each epoch, every ``every_n_steps`` optimizer steps, when training ends, and when the run is

@@ -24,7 +24,7 @@ class Throughput(Callback):
         self._waited = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forgets an earlier run and starts the clock, as a run that goes on in mid-epoch starts no epoch."""
+        """Forgets an earlier run and starts the clock, as a run that resumes in mid-epoch starts no epoch."""
         self._examples = self._tokens = 0
         self._seconds = self._waited = 0.0
         self._started = time.perf_counter()

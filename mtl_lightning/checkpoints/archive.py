@@ -57,17 +57,17 @@ def _foreign(start: bytes) -> str:
     if not start:
         return "it is empty"
     old = ", or one of torch before 1.6" if start[:1] == b"\x80" else ""
-    return f"it is no archive of torch.save{old}"
+    return f"it is not an archive of torch.save{old}"
 
 
 def _check_kind(records: Sequence[ZipInfo]) -> None:
     names = {record.filename for record in records}
     if len(names) != len(records):
-        raise ArchiveError("damaged: two of its records have one name")
+        raise ArchiveError("damaged: two of its records have the same name")
     if "constants.pkl" in {name.rpartition("/")[2] for name in names}:
         raise ArchiveError("it is a model of TorchScript")
     if not any(name.endswith("/data.pkl") for name in names):
-        raise ArchiveError("it is no archive of torch.save, but one of something else")
+        raise ArchiveError("it is not an archive of torch.save, but one of something else")
     for record in records:
         if record.compress_type != ZIP_STORED or record.compress_size != record.file_size:
             raise ArchiveError(f"{shown(record.filename)} is compressed, which torch.save never does")

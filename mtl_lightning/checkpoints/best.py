@@ -130,7 +130,7 @@ class BestCheckpoint(ModelCheckpoint):
         scores = {here[path]: score for path, score in state_dict["best_k_models"].items() if path in here}
         self._defer_save_until_validation = state_dict.get("deferred", False)
         if state_dict["best_model_path"] and state_dict["best_model_path"] not in here:
-            _warn(f"The best checkpoint so far, {state_dict['best_model_path']}, is gone: it is chosen anew.")
+            _warn(f"The best checkpoint so far, {state_dict['best_model_path']}, is gone: a new one will be chosen.")
         if state_dict["best_model_path"] in here:
             kth = here.get(state_dict["kth_best_model_path"], "")
             best = here[state_dict["best_model_path"]]

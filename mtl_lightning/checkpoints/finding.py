@@ -68,5 +68,5 @@ def _in_folder(folder: Path, last: bool, key: str) -> Path:
         hint = f"; the newest run in it is {_newest(inside)}" if inside else ""
         raise UserError(f"{key}: folder {folder} has no {wanted}{hint}")
     if not last:
-        say(f"{folder} has no best checkpoint: taking last.ckpt", error=True)
+        say(f"{folder} has no best checkpoint: using last.ckpt", error=True)
     return newest

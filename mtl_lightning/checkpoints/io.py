@@ -74,7 +74,7 @@ def _opened(path: _PATH) -> IO[bytes]:
     if Path(path).is_dir():
         raise UserError(f"{path} is a folder; name the checkpoint in it")
     if Path(path).exists() and not Path(path).is_file():
-        raise UserError(f"{path} is not a readable checkpoint: it is no file")  # a pipe may never end
+        raise UserError(f"{path} is not a readable checkpoint: it is not a file")  # a pipe may never end
     return open(path, "rb")
 
 

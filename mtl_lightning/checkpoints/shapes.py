@@ -87,7 +87,7 @@ def _wrong(checkpoint: dict[str, Any]) -> Iterator[str]:
     ours = checkpoint[CHECKPOINT_KEY]
     for name, text in ours["assets"]["files"].items():
         if Path(name).name != name or not name.isprintable() or len(name) > 200 or _SURROGATE.search(text):
-            yield f"{shown(name)} is no file of text"
+            yield f"{shown(name)} is not a text file"
     for name, options in ours.get("optimizer", {"options": {}})["options"].items():
         yield from _misfits(options, {"lr?": _NUMBER}, f"{CHECKPOINT_KEY}.optimizer.options.{name[:80]}.")
         yield from _not_plain(options, f"{CHECKPOINT_KEY}.optimizer.options.{name[:80]}")

@@ -93,7 +93,7 @@ def _imported(key: str, path: str, known: Mapping[str, type], bases: Classes) ->
     if not isinstance(found, type):
         raise UserError(f"--{key}.help: '{path}' is not a class")
     if not issubclass(found, tuple(bases)):
-        raise UserError(f"--{key}.help: '{path}' is no {' or '.join(base.__name__ for base in bases)}")
+        raise UserError(f"--{key}.help: '{path}' is not a {' or '.join(base.__name__ for base in bases)}")
     return found
 
 

@@ -32,10 +32,10 @@ class FolderLock:
         try:
             self._lock = self._acquired()
         except Timeout as error:
-            hint = "wait for its end, or name another folder"
+            hint = "wait until it ends, or choose another folder"
             if holder := self._file.read_text("utf-8", errors="replace").split():
                 process = f" (process {holder[0]} on {holder[1]})" if len(holder) > 1 else ""
-                hint = f"{hint}; if it is gone{process}, remove {self._file}"
+                hint = f"{hint}; if it is no longer running{process}, remove {self._file}"
             raise UserError(f"{key}another run is writing to {folder}; {hint}") from error
 
     def release(self) -> None:

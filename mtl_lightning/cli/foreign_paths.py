@@ -27,7 +27,7 @@ def refuse_writes(config: Mapping[str, Any], checkpoint: Path, given: Collection
         if not any(key == other or key.startswith(f"{other}.") for other in given) and _leads_out(text, run):
             raise UserError(
                 f"the configuration in {checkpoint}, which carries no signature of yours, would have {key} write to "
-                f"{shown(text)}; give that key yourself, or the run's `--config`"
+                f"{shown(text)}; set that key yourself, or give the run's `--config`"
             )
 
 

@@ -92,8 +92,8 @@ class CLI(LightningCLI):
             "--trust_classes",
             type=list[str] | None,
             default=None,
-            help="Classes or modules, with commas, that the configuration in a checkpoint may import which you did not "
-            "write; given as a flag or in MTL_TRUST_CLASSES, never in a file. See SECURITY.md.",
+            help="Classes or modules, separated by commas, that somebody else's checkpoint may import; given as a "
+            "flag or in MTL_TRUST_CLASSES, never in a file. See SECURITY.md.",
         )
         parser.add_class_arguments(BestCheckpoint, "checkpoint")
         parser.set_defaults(
@@ -141,7 +141,9 @@ class CLI(LightningCLI):
             if config.get(key) == "":
                 raise UserError(f"{key} is empty; give one, or leave it out")
         if config["trust_classes"] is not None:
-            raise UserError("trust_classes: no configuration may say this; give it as a flag, or set MTL_TRUST_CLASSES")
+            raise UserError(
+                "trust_classes cannot be set in a configuration; give it as a flag, or set MTL_TRUST_CLASSES"
+            )
         for key in ("wandb", "tensorboard", "evaluate"):
             if config.get(key, key) is None:
                 raise UserError(f"{key} is null; give a value, or leave it out for its default")

@@ -30,8 +30,8 @@ def default_loggers(
         project: In Weights & Biases.
         wandb_mode: ``auto``, ``online``, ``offline`` or ``off``; the variable ``WANDB_MODE`` goes before ``auto``.
             Variables such as ``WANDB_NAME``, ``WANDB_RUN_GROUP`` and ``WANDB_TAGS`` go before what is chosen here.
-        tensorboard: Whether to log to TensorBoard as well.
-        goes_on: Whether the run in the folder goes on: then it stays one run in Weights & Biases.
+        tensorboard: Whether to also log to TensorBoard.
+        goes_on: Whether the run in the folder is resumed: then it stays one run in Weights & Biases.
     """
     loggers: list[Logger] = [csv_logger(run_dir)]
     wandb_mode = chosen_mode(wandb_mode)
@@ -65,7 +65,7 @@ def default_loggers(
 def _check_project(project: str) -> None:
     if found := sorted(set(checked_name("project", project)) & set("/\\#?%:")):
         raise UserError(
-            f"project: '{project}' has {found[0]!r}, which no project in Weights & Biases may; leave it out"
+            f"project: '{project}' has {found[0]!r}, which Weights & Biases allows in no name; leave it out"
         )
 
 
@@ -85,7 +85,7 @@ def chosen_mode(given: str) -> Literal["online", "offline", "off"]:
     if given == "auto":
         mode = os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")
     if mode == "online" and not logged_in():
-        raise UserError("Weights & Biases does not know you: run `wandb login`, or give `--wandb offline`")
+        raise UserError("you are not logged in to Weights & Biases: run `wandb login`, or give `--wandb offline`")
     if mode in ("off", "disabled"):
         return "off"
     if mode != "online":
@@ -101,7 +101,7 @@ def wandb_id(run_dir: Path) -> str | None:
 
 
 def csv_logger(run_dir: Path) -> RunLog:
-    """Logs to ``metrics.csv``; a run that goes on keeps what it logged before as ``metrics.1.csv`` and so on."""
+    """Logs to ``metrics.csv``; a resumed run keeps what it logged before as ``metrics.1.csv`` and so on."""
     with writing(run_dir / "metrics.csv"):
         _keep_old_log(run_dir)
     return RunLog(run_dir, name="", version="", flush_logs_every_n_steps=10)

@@ -38,7 +38,7 @@ class PredictionLines:
         self._processor = model.encoder.processor
         self._warned = False
         for name in {"predictions", "reason"} & set(self._raw.column_names):
-            _LOG.warning(f"the output has its own '{name}'; it takes the place of the input's column of that name")
+            _LOG.warning(f"the output has a '{name}' of its own, which replaces the input's column of that name")
 
     def predicted(self, rows: Sequence[int], predictions: Sequence[Mapping[str, Any]]) -> list[str]:
         """Lines of inputs with their predictions.

@@ -32,7 +32,7 @@ class RunFolder:
             checkpoint: Checkpoint to resume from, if there is one.
 
         Raises:
-            UserError: If another run is writing there, or no folder can be made there.
+            UserError: If another run is writing there, or no folder can be created there.
         """
         self._locks: list[FolderLock] = []
         self._new: list[Path] = []
@@ -46,7 +46,7 @@ class RunFolder:
                 self._take(self.path, "trainer.default_root_dir: " if given is not None else "")
         except OSError as error:
             where = f"trainer.default_root_dir: {given}" if given else f"runs/{name}"
-            raise UserError(f"{where}: no folder can be made there: {error.strerror}") from error
+            raise UserError(f"{where}: no folder can be created there: {error.strerror}") from error
         os.environ[RUN_DIR_VARIABLE] = str(self.path)
 
     def take_checkpoints(self, given: str | None) -> None:

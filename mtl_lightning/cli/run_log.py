@@ -45,7 +45,7 @@ class RunLog(CSVLogger):
         except UserError as error:
             self.problem = error
             if before is None:
-                _LOG.warning(f"{error}; training goes on, and missing rows are written once they can be")
+                _LOG.warning(f"{error}; training continues, and missing rows are written as soon as they can be")
 
 
 class _Writer(ExperimentWriter):

@@ -19,7 +19,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 class SaveConfig(SaveConfigCallback):
     """Keeps the whole resolved configuration: beside the checkpoints, in them, and with the loggers.
 
-    Without ``ckpt_path``: or else the saved configuration of a run that went on would go on from there ever again.
+    Without ``ckpt_path``: or else the saved configuration of a resumed run would resume from there forever.
     """
 
     def __init__(self, parser: LightningArgumentParser, config: Namespace, **settings: Any) -> None:

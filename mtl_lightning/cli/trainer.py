@@ -49,7 +49,7 @@ class Trainer(pl.Trainer):
         Args:
             model: What to train.
             datamodule: Its data.
-            ckpt_path: Checkpoint to go on from: a file, a run's folder, or ``last``.
+            ckpt_path: Checkpoint to resume from: a file, a run's folder, or ``last``.
             init_from: Checkpoint of a trained model, or the folder of its run, whose encoder and heads (those whose
                 labels fit) a new run starts from; no effect on a run that is resumed.
             evaluate: Split on which to evaluate the best checkpoint at the end.
@@ -73,7 +73,7 @@ class Trainer(pl.Trainer):
             self._report(model, evaluate, title, json, per_label=evaluate == "test")
         if self.is_global_zero and Path(self.default_root_dir, "config.yaml").is_file():
             _print_files(Path(self.default_root_dir), path)
-        place.check("its checkpoints and its log went with it, or are incomplete")
+        place.check("its checkpoints and its log are gone, or incomplete")
         for logger in self.loggers:
             if isinstance(logger, RunLog) and logger.problem is not None:
                 raise logger.problem
@@ -218,12 +218,12 @@ def evaluated(checkpoint: BestCheckpoint | None) -> str:
         _warn(f"This run has no best checkpoint: {checkpoint.monitor} was never measured.")
         return "Model at the end of training"
     if not checkpoint.best_file:
-        _warn(f"The best checkpoint, {checkpoint.best_model_path}, is gone: what there is at the end is evaluated.")
+        _warn(f"The best checkpoint, {checkpoint.best_model_path}, is gone: the last model is evaluated.")
         return "Model at the end of training"
     if checkpoint.monitor is None:
         return "Newest checkpoint"
     if not isfinite(checkpoint.score or 0.0):
-        _warn(f"No checkpoint of this run is the best: {checkpoint.monitor} was never a number.")
+        _warn(f"This run has no best checkpoint: {checkpoint.monitor} was never a finite number.")
         return "First checkpoint"
     return "Best checkpoint"
 

@@ -46,9 +46,9 @@ def run_and_report(plan: Plan, store: Store, folder: Path, console: Console) -> 
         reported = _report(plan, collect(plan, store, agenda, workers), folder, console)
         failed = 0 if stopped else sum(not store.is_done(run) for run in agenda.known())
     if failed:
-        _say(console, f"Of {len(agenda.known())} runs {failed} failed; the same command tries them again.")
+        _say(console, f"{failed} of {len(agenda.known())} runs failed; the same command tries them again.")
     if reported and stopped:
-        _say(console, "It is not complete; the same command resumes it.")
+        _say(console, "The comparison is not complete; the same command resumes it.")
     return stopped or (0 if reported else 1)
 
 

@@ -35,7 +35,7 @@ def contestants_table(evidence: Evidence, summary: Summary) -> pd.DataFrame:
 def log_summary(folder: str, name: str, project: str, mode: str, table: pd.DataFrame, files: Sequence[str]) -> None:
     """Logs table, plots and report of a comparison, as the run ``<name> summary`` in the group of its runs.
 
-    A comparison that goes on keeps its run. If that fails, a line says so: everything it would log is in the report.
+    A resumed comparison keeps its run. If that fails, a line says so: everything it would log is in the report.
 
     Args:
         folder: Of the comparison.

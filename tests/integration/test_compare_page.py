@@ -76,7 +76,7 @@ def test_names_are_text_and_nothing_else(open_page):
 
 def test_table_sorts_by_click_and_by_key_with_missing_values_last(open_page):
     page = open_page()
-    for title in ("mean rank", "intent: accuracy *", "time a step"):
+    for title in ("mean rank", "intent: accuracy *", "time per step"):
         column = header(page, title).evaluate("th => th.cellIndex")
         for key in (None, "Enter", "Space"):
             if key is None:
@@ -98,13 +98,17 @@ def test_table_sorts_by_click_and_by_key_with_missing_values_last(open_page):
 def test_both_directions_and_the_first_one_by_what_is_better(open_page):
     page = open_page()
     found = {}
-    for title in ("mean rank", "intent: accuracy *", "time a step"):
+    for title in ("mean rank", "intent: accuracy *", "time per step"):
         found[title] = []
         for _ in range(3):
             button(page, title).click()
             found[title].append(header(page, title).get_attribute("aria-sort"))
     up, down = "ascending", "descending"
-    assert found == {"mean rank": [up, down, up], "intent: accuracy *": [down, up, down], "time a step": [up, down, up]}
+    assert found == {
+        "mean rank": [up, down, up],
+        "intent: accuracy *": [down, up, down],
+        "time per step": [up, down, up],
+    }
 
 
 def test_tooltip_shows_on_focus_and_hover_and_leaves_with_escape(open_page):

@@ -272,11 +272,11 @@ def test_null_where_none_is_taken(capsys, folder, key):
         (["--model.encoder="], "flag --model.encoder: expected a class, found nothing"),
         (["--data.batch_size="], "flag --data.batch_size: expected int or dict, found nothing"),
         (["--model.tasks.x=[1]"], "flag --model.tasks.x: expected a class, found [1]"),
-        (["--model.optimizer={class_path: SGD, lr: 0.1}"], "flag --model.optimizer: 'lr' stands beside `class_path`"),
+        (["--model.optimizer={class_path: SGD, lr: 0.1}"], "flag --model.optimizer: 'lr' is next to `class_path`"),
         (["--trainer=5"], "flag --trainer: expected keys and values, found '5'"),
         (["--ckpt_path="], "ckpt_path is empty; give one, or leave it out"),
         (["--tensorboard=null"], "tensorboard is null; give a value, or leave it out for its default"),
-        (["--data.datasets.d.labels", "{x: a, x: b}"], "flag --data.datasets.d.labels: the key 'x' stands twice"),
+        (["--data.datasets.d.labels", "{x: a, x: b}"], "flag --data.datasets.d.labels: the key 'x' is given twice"),
     ],
 )
 def test_odd_flags(capsys, folder, flags, expected):

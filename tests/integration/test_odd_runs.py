@@ -88,7 +88,7 @@ def test_without_a_validation_the_last_checkpoint_stands_in(folder, capsys):
     folder()
     assert main(["fit", "--config", "config.yaml", "--trainer.max_steps=2"]) == 0
     assert main(["validate", "--ckpt_path=run"]) == 0
-    assert "taking last.ckpt" in capsys.readouterr().err
+    assert "using last.ckpt" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ def test_a_place_is_the_same_folder_all_the_time(tmp_path: Path) -> None:
         place.check("do that")
 
 
-@pytest.mark.parametrize(("hook", "hint"), [("on_train_epoch_start", "resume with"), ("on_train_end", "went with it")])
+@pytest.mark.parametrize(("hook", "hint"), [("on_train_epoch_start", "resume with"), ("on_train_end", "are gone")])
 def test_a_run_whose_folder_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], hook: str, hint: str
 ) -> None:

@@ -87,7 +87,7 @@ def _unknown_class(name: str, given: Given, entries: Sequence[Entry]) -> str:
     if not place:
         return f"no class '{name}'; {did_you_mean(name, classes())}"
     if name in ("None", "none", "NULL"):
-        return f"{place}: '{name}' is no class; to have none, write null: --{key}=null"
+        return f"{place}: '{name}' is not a class; for none, write null: --{key}=null"
     if "." in name:
         return f"{place}: cannot import '{name}' for '{key}'; check module and class, and that it is installed"
     return f"{place}: no class '{name}' for '{key}'; {did_you_mean(name, classes_for(key) or classes())}"

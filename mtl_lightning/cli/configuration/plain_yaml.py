@@ -34,7 +34,7 @@ def read_yaml(file: str) -> Config:
         what = "nothing: the file is empty" if found is None else type(found).__name__
         raise UserError(f"{file}: expected keys and values, found {what}")
     if odd := [key for key in found if not isinstance(key, str) or not all(key.split("."))]:
-        raise UserError(f"{file}: {shown(odd[0])} is no setting's name")
+        raise UserError(f"{file}: {shown(odd[0])} is not the name of a setting")
     return {key: _rebuilt(value) for key, value in found.items()}
 
 
@@ -88,7 +88,7 @@ def _loaded(text: str, file: str = "") -> Any:
         node = reading.get_single_node()
         for keys, one, other in _twice(node, (), set()):
             lines = f", in lines {one} and {other}" if file else ""
-            twice = f"the key '{'.'.join(keys)}' stands twice{lines}; keep one of them"
+            twice = f"the key '{'.'.join(keys)}' is given twice{lines}; keep one of them"
             raise UserError(f"{file}: {twice}" if file else twice)
         return None if node is None else reading.construct_document(node)
     except yaml.YAMLError as error:

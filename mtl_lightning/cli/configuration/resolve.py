@@ -84,7 +84,7 @@ def _refuse_nothing(key: str, items: Any) -> None:
     others = [str(name) for name, item in items.items() if item is not None]
     for name, item in items.items():
         if item is None:
-            none = f"null removes what was named before, and nothing was called so: {did_you_mean(str(name), others)}"
+            none = f"null removes an entry, but there is none of this name: {did_you_mean(str(name), others)}"
             raise UserError(f"{key}.{name}: expected a class, found null; {none}")
 
 

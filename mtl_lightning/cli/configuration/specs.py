@@ -30,6 +30,6 @@ def refuse_odd_classes(value: Any, path: tuple[str, ...] = ()) -> None:
         if not isinstance(value.get("init_args") or {}, Mapping):
             raise UserError(f"{key}: `init_args` must hold keys and values, found {shown(value['init_args'])}")
         if odd := [name for name in value if name not in _KEYS]:
-            raise UserError(f"{key}: '{odd[0]}' stands beside `class_path`; put it under `init_args`")
+            raise UserError(f"{key}: '{odd[0]}' is next to `class_path`; put it under `init_args`")
     for name, item in value.items():
         refuse_odd_classes(item, (*path, str(name)))

@@ -143,7 +143,7 @@ def class_name(name: str) -> str:
     if _bare(name) in known:
         return known[_bare(name)]
     if _bare(name) == _bare(FIXED):
-        raise UserError("weightings: fixed weights have to be found: `--tune N` adds them, tuned like all others")
+        raise UserError("weightings: fixed weights must be tuned: `--tune N` adds them, tuned like all others")
     raise UserError(f"weightings: no weighting is called '{name}'; {did_you_mean(name, (*known, 'all'))}")
 
 

@@ -170,7 +170,7 @@ def make_plan(settings: Settings) -> Plan:
     entered = tuple(contestants(settings, base, tasks))
     labels = [contestant.label for contestant in entered]
     if twice := [label for label in labels if labels.count(label) > 1]:
-        raise UserError(f"two contestants are called '{twice[0]}'; name the variant otherwise")
+        raise UserError(f"two contestants are called '{twice[0]}'; give the variant another name")
     name = checked_path("name", str(base.get("name", "run")), "runs")
     return Plan(name, settings, base, tasks, entered)
 

@@ -16,30 +16,31 @@ usage: mtl-lightning compare --config FILE --weightings a,b,... [--seeds N] [OPT
 Trains every contestant with every seed and says which is better, by how much, and at what cost.
 
 contestants:
-  --config FILE             what is trained; may be given several times (as for fit; bare: the demo)
-  --weightings a,b,c        weightings by name (equal,uncertainty,upgrad,...), import paths, or all
+  --config FILE             what is trained; may be given several times, as for fit (default: the demo)
+  --weightings a,b,c        weightings by name (equal,uncertainty,upgrad,...) or import path, or all
   --variant NAME=CHANGES    any other change of the config: a YAML file, or {data.schedule: Alternating}
-  --single_task false       leave out the baseline: a model of the same architecture for each task
-  --pairs true              also train every pair of tasks: which help each other, and a grouping
-  --tune N                  search N settings of learning rate and own options for each contestant, on validation only;
-                            adds tuned fixed weights as a contestant
+  --single_task false       leave out the baselines: a model of the same architecture for each task
+  --pairs true              also train every pair of tasks: shows which help each other, and suggests a grouping
+  --tune N                  try N settings of the learning rate and the method's options for each contestant, on the
+                            validation split only; adds tuned fixed weights as a contestant
 fairness:
-  --seeds 5 | 0,1,2         seeds 0 to 4, or these
-  --folds 5                 in place of seeds, the folds of a cross-validation, of data sets with `split: FoldSplit`
-  --split test|val          what the best checkpoint of each run is scored on
+  --seeds 5 | 0,1,2         seeds 0 to 4 (default), or the ones given
+  --folds 5                 the folds of a cross-validation instead of seeds; needs data sets with `split: FoldSplit`
+  --split test|val          split on which the best checkpoint of each run is scored (default: test)
   --delta_m main|tasks|metrics
-                            what Δm is the mean of: the tasks' main metrics (default), all metrics of a task and then
-                            the tasks, or all metrics alike
+                            what Δm averages: the tasks' main metrics (default), all metrics within each task and
+                            then the tasks, or all metrics alike
 running:
-  --dry_run                 print the plan with an estimate of time, and stop
-  --output FOLDER           default runs/compare/<name>; finished runs in it are kept, keyed by their config
-  --workers N               runs at a time; default: as many as cores or GPUs allow
-  --threads N               threads of each run on a CPU; default 1
-  --time_limit MINUTES      of a run; one that takes longer is ended and reported
-  --launcher local|slurm    where runs are done; --slurm '{slurm_partition: gpu, timeout_min: 60, ...}' as submitit's
-  --probe N                 every n-th step of a loss weighting also measures how tasks conflict (0: never; default 50)
+  --dry_run                 print the plan and an estimate of the time, and exit
+  --output FOLDER           defaults to runs/compare/<name>; finished runs in it are kept, identified by their config
+  --workers N               runs at a time; defaults to as many as cores or GPUs allow
+  --threads N               threads of each run on a CPU; defaults to 1
+  --time_limit MINUTES      limit for each run; one that takes longer is ended and reported
+  --launcher local|slurm    where the runs take place; --slurm '{slurm_partition: gpu, timeout_min: 60, ...}' has
+                            submitit's options
+  --probe N                 measure how the tasks conflict every N steps of a loss weighting (0: never; default: 50)
   --keep_checkpoints true   keep every run's best checkpoint
-  --plan FILE               these options as YAML, and `space`: what to search, by key of the config
+  --plan FILE               these options as YAML, with `space`: what to search, by key of the config
 Anything else is an option of fit, for all contestants: --trainer.max_epochs 3 --wandb off
 """
 

@@ -131,7 +131,7 @@ def changes_of(name: str, changes: Any) -> dict[str, Any]:
     """Changes of a config by key; those of a whole section come one by one."""
     checked_name("variant", name)
     if is_reserved(name):
-        raise UserError(f"variant '{name}': compare calls contestants of its own so; name the variant otherwise")
+        raise UserError(f"variant '{name}': compare uses this name itself; give the variant another name")
     if isinstance(changes, str):
         changes = read_yaml(changes)
     if not isinstance(changes, dict) or not all(isinstance(key, str) for key in changes):

@@ -6,7 +6,7 @@ from mtl_lightning.compare.evidence import Evidence
 from mtl_lightning.compare.statistics.summary import Summary
 
 WALL, PROCESSOR = "seconds_per_step", "cpu_seconds_per_step"
-TITLES = {WALL: "time a step", PROCESSOR: "processor time a step"}
+TITLES = {WALL: "time per step", PROCESSOR: "processor time per step"}
 
 
 def time_measure(evidence: Evidence) -> str:

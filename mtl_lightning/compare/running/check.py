@@ -110,7 +110,7 @@ def problems(
     read, problem = resolved(ours)
     different = _PLACE.sub("", problem) or difference(theirs, read)
     if different:
-        yield f"compare reads the config otherwise than fit: {different}; write it out, whole, in the last file"
+        yield f"compare reads the config differently from fit: {different}; write it out in full in the last file"
     elif here and (missing := missing_files(read["data"]["datasets"])):
         yield missing
     for whose, options in configs:

@@ -62,4 +62,4 @@ def _take(ended: Ended, agenda: Agenda, store: Store) -> Mapping[str, Any]:
         status, message = ended.status or "failed", ended.message or "it ended and left no result"
         store.fail(ended.run, status, message, ended.seconds)
     agenda.done(ended.run)
-    return store.result(ended.run) or {"status": "missing", "message": "another process is still at it"}
+    return store.result(ended.run) or {"status": "missing", "message": "another process is still running it"}

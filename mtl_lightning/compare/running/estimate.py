@@ -46,8 +46,8 @@ def show_estimate(plan: Plan, store: Store, console: Console) -> None:
     seconds = sum(runs * known.get(c.label, unit * _share(plan, c)) for c, runs in left)
     workers = local_launcher(plan).workers if plan.settings.launcher == "local" else plan.settings.workers or 1
     console.print(
-        f"About {duration(seconds / workers)} for the {number} runs that are left, {workers} at a time "
-        f"({duration(seconds)} of runs), by {basis}.",
+        f"About {duration(seconds / workers)} for the {number} remaining runs, {workers} at a time "
+        f"({duration(seconds)} of computing), estimated from {basis}.",
         soft_wrap=True,
     )
 
@@ -87,7 +87,7 @@ def _probed(plan: Plan) -> float:
             log = (folder / LOG).read_text("utf-8", errors="replace")
             lines = [line for line in log.splitlines() if line.strip()]
             wrong = [line for line in lines if line.startswith("error: ")] or lines[-1:]
-            raise UserError(" ".join(wrong).removeprefix("error: ") or "the probe of a few steps ended without a word")
+            raise UserError(" ".join(wrong).removeprefix("error: ") or "the timed steps ended without a message")
     return probed["start"] + probed["steps"] * probed["step"] + probed["evaluations"] * probed["evaluation"]
 
 

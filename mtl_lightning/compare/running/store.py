@@ -58,7 +58,7 @@ class Store:
         except Timeout as error:
             other = (folder / _PROCESS).read_text("utf-8", "replace") if (folder / _PROCESS).exists() else "unknown"
             raise UserError(
-                f"another compare is at work in {folder} (process {other}); wait for it or give another --output"
+                f"another compare is running in {folder} (process {other}); wait for it or give another --output"
             ) from error
         try:
             write_whole(folder / _PROCESS, str(os.getpid()))
@@ -93,7 +93,7 @@ class Store:
         return found is not None and found["status"] in KEPT
 
     def prepare(self, run: Run) -> Path:
-        """Makes a run ready to start; one that was stopped goes on, one that failed starts anew.
+        """Makes a run ready to start; one that was stopped resumes, one that failed starts anew.
 
         Raises:
             UserError: If another process is at the run though it has ended.
@@ -107,7 +107,7 @@ class Store:
                 with FileLock(folder / LOCK, timeout=_PATIENCE):
                     _clear(folder)
             except Timeout as error:
-                raise UserError(f"another process is still at work in {folder}; wait for it, or end it") from error
+                raise UserError(f"another process is still running in {folder}; wait for it, or end it") from error
         write_whole(folder / FIT, dump_yaml(run.config))
         return folder
 

@@ -163,7 +163,7 @@ def _near_zero(table: ScoreTable, used: Mask) -> Iterator[str]:
     for m in np.flatnonzero(used & (baseline < NEAR_ZERO * largest)):
         yield (
             f"{table.tasks[m]} {table.metrics[m]}: the single-task score is near zero in a seed, so that its relative "
-            "gain rules Δm; read the scores themselves."
+            "gain dominates Δm; read the scores themselves."
         )
 
 
@@ -199,7 +199,7 @@ def _search(evidence: Evidence) -> Iterator[str]:
     most = evidence.trials["contestant"].value_counts().max()
     yield (
         f"Intervals and tests hold for the settings that a search chose (trials of a single run each, {most} at most "
-        "for each contestant); the luck of that search is not in them."
+        "for each contestant); they do not include the luck of that search."
     )
     for name, trials in evidence.trials.groupby("contestant"):
         if (trials["status"] != "finished").all():

@@ -155,13 +155,13 @@ def before_1_6() -> bytes:
 
 FILES = {
     "empty": (lambda: b"", "it is empty"),
-    "text": (lambda: b"name: run\n" * 99, "it is no archive of torch.save"),
-    "pickle": (lambda: pickle.dumps(Code()), "it is no archive of torch.save"),
+    "text": (lambda: b"name: run\n" * 99, "it is not an archive of torch.save"),
+    "pickle": (lambda: pickle.dumps(Code()), "it is not an archive of torch.save"),
     "format of before": (before_1_6, "or one of torch before 1.6"),
     "another archive": (of_something_else, "but one of something else"),
     "script": (script, "it is a model of TorchScript"),
     "compressed": (lambda: zipped(bomb), "is compressed, which torch.save never does"),
-    "twice": (lambda: zipped(twice), "two of its records have one name"),
+    "twice": (lambda: zipped(twice), "two of its records have the same name"),
     "folder": (a_folder, "damaged: 'archive/data/0' would be a folder"),
     "overlapping": (overlapping, "damaged"),
     "code": (lambda: saved(checkpoint(code=Code())), "it holds code, which is not run: posix.mkdir"),

@@ -229,9 +229,9 @@ def test_files_of_the_environment_come_first(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a: 1\nb: 2\na: 3\n", "file.yaml: the key 'a' stands twice, in lines 1 and 3; keep one of them"),
-        ("a:\n  b: {c: 1,\n    c: 2}\n", "the key 'a.b.c' stands twice, in lines 2 and 3"),
-        ("a:\n- b: 1\n  b: 2\n", "the key 'a.0.b' stands twice, in lines 2 and 3"),
+        ("a: 1\nb: 2\na: 3\n", "file.yaml: the key 'a' is given twice, in lines 1 and 3; keep one of them"),
+        ("a:\n  b: {c: 1,\n    c: 2}\n", "the key 'a.b.c' is given twice, in lines 2 and 3"),
+        ("a:\n- b: 1\n  b: 2\n", "the key 'a.0.b' is given twice, in lines 2 and 3"),
         ("", "expected keys and values, found nothing: the file is empty"),
         ("# all commented out\n", "found nothing: the file is empty"),
         ("- a\n", "expected keys and values, found list"),
@@ -266,7 +266,7 @@ def test_what_is_twice_on_purpose(tmp_path):
 
 
 def test_a_key_twice_in_a_flag():
-    with pytest.raises(UserError, match="the key 'a' stands twice; keep one"):
+    with pytest.raises(UserError, match="the key 'a' is given twice; keep one"):
         parse_value("{a: 1, a: 2}")
 
 
@@ -275,7 +275,7 @@ def test_a_key_twice_in_a_flag():
     [
         (
             {"class_path": "SGD", "lr": 0.1},
-            "'lr' stands beside `class_path`; put it under `init_args`",
+            "'lr' is next to `class_path`; put it under `init_args`",
         ),
         ({"class_path": None}, "`class_path` must be a word, found None"),
         ({"class_path": "SGD", "init_args": 5}, "`init_args` must hold keys and values, found 5"),

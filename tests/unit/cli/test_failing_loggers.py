@@ -68,7 +68,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_training_goes_on_without_it(folder: Path, caplog: pytest.LogCaptureFixture, works: int) -> None:
     given = f"--trainer.logger={{class_path: {__name__}.Broken, init_args: {{works: {works}}}}}"
     assert tiny.fit("run", given, "--json=scores.json") == 0
-    assert caplog.text.count("Broken is left out from here on, training goes on: nobody listens") == 1
+    assert caplog.text.count("Broken is left out from here on; training continues: nobody listens") == 1
     for name in ("scores.json", "run/metrics.csv", "run/checkpoints/last.ckpt"):
         assert (folder / name).stat().st_size
 
@@ -157,7 +157,7 @@ def test_rows_that_cannot_be_written_are_kept(tmp_path: Path, caplog: pytest.Log
             log.log_metrics({name: 1.0}, step)
             log.save()
         assert (tmp_path / "metrics.csv").read_text() == before
-    assert caplog.text.count("metrics.csv: No space left on device; free some space; training goes on") == 1
+    assert caplog.text.count("metrics.csv: No space left on device; free some space; training continues") == 1
     assert isinstance(log.problem, CannotWriteError)
     log.save()
     assert log.problem is None

@@ -230,4 +230,4 @@ def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
 def test_a_column_that_the_output_has_itself(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (line,) = predict(tmp_path / "in.csv", "text,predictions\na,old\n", {"text": "text"})
     assert set(line["predictions"]) == {"topic"}
-    assert "the output has its own 'predictions'; it takes the place of the input's column" in caplog.text
+    assert "the output has a 'predictions' of its own, which replaces the input's column" in caplog.text

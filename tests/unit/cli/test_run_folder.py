@@ -95,7 +95,7 @@ def test_where_a_file_system_keeps_no_locks_the_file_is_one(folder, monkeypatch,
     monkeypatch.setattr("fcntl.flock", flock)
     first = RunFolder("a", "mine", None)
     with pytest.raises(
-        UserError, match=rf"if it is gone \(process {os.getpid()} on .*\), remove mine/.running(.here)?$"
+        UserError, match=rf"if it is no longer running \(process {os.getpid()} on .*\), remove mine/.running(.here)?$"
     ):
         RunFolder("a", "mine", None)
     first.release()
@@ -127,7 +127,7 @@ def test_a_run_that_began_keeps_its_folder():
 
 def test_a_file_in_the_way_is_said():
     Path("file").touch()
-    with pytest.raises(UserError, match=r"trainer.default_root_dir: file: no folder can be made there: "):
+    with pytest.raises(UserError, match=r"trainer.default_root_dir: file: no folder can be created there: "):
         RunFolder("a", "file", None)
 
 

@@ -82,7 +82,7 @@ def test_label_maps_hold_words(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("model: {lr_scheduler: None}", "'None' is no class; to have none, write null: --model.lr_scheduler=null"),
+        ("model: {lr_scheduler: None}", "'None' is not a class; for none, write null: --model.lr_scheduler=null"),
         (
             "data: {max_tokens: None}",
             "'data.max_tokens': expected int or null, found None; Python's None is null here",

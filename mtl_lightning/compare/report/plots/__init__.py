@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DRAWN: dict[str, tuple[str, Callable[[Material], "tuple[Figure, str]"]]] = {
-    "delta_m": ("How good: with intervals", forest.delta_m),
+    "delta_m": ("Quality, with intervals", forest.delta_m),
     "tradeoff": ("Trade-off between tasks", tradeoff.tradeoff),
     "cost": ("Cost against quality", cost.cost),
     "critical_difference": ("Mean ranks", ranks.critical_difference),

@@ -22,7 +22,7 @@ def cost(material: Material) -> "tuple[Figure, str]":
     taken = times(material.evidence, material.summary).filter(like="relative")
     points = material.quality.join(taken).dropna(subset=["mean", "relative"])
     if points.empty:
-        raise NothingToShowError("No contestant has both a time a step and a Δm or a difference to the reference.")
+        raise NothingToShowError("No contestant has both a time per step and a Δm or a difference to the reference.")
     title = TITLES[time_measure(material.evidence)]
     figure = new_figure(7.2, 4.6)
     axes = figure.subplots()
@@ -76,5 +76,5 @@ def _names(axes: "Axes", material: Material, points: pd.DataFrame) -> str:
     ordered = sorted(seen.index, key=lambda name: not material.looks[name].strong)
     places = [(seen.loc[name, "relative"], seen.loc[name, "mean"], material.looks[name].label) for name in ordered]
     lost, off = label_points(axes, places), [name for name in points.index if name not in seen.index]
-    unnamed = f" Not named for lack of room: {', '.join(lost)}." if lost else ""
+    unnamed = f" Not labelled for lack of space: {', '.join(lost)}." if lost else ""
     return unnamed + (f" Far outside: {', '.join(off)}." if off else "")

@@ -33,7 +33,7 @@ def parallel(material: Material, wide: pd.DataFrame) -> "tuple[Figure, str]":
         axes.plot(range(wide.shape[1]), scaled.loc[name], lw=1.6 if look.strong else 0.8, label=name, **style)
     _names_at_the_end(axes, material, scaled.iloc[:, -1])
     return figure, (
-        "Main metric of every task, an axis a task from the worst mean (bottom) to the best, a line a contestant. "
+        "Main metric of every task, an axis per task from the worst mean (bottom) to the best, a line per contestant. "
         "A line that is on top everywhere has traded nothing."
     )
 

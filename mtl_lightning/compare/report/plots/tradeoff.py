@@ -56,7 +56,7 @@ def _scatter(material: Material, wide: pd.DataFrame) -> "tuple[Figure, str]":
     _axes(axes, material, kept)
     named = sorted(kept.index, key=lambda name: not material.looks[name].strong)
     lost = label_points(axes, [(*wide.loc[name], material.looks[name].label) for name in named])
-    missing = f" Not named for lack of room: {', '.join(lost)}." if lost else ""
+    missing = f" Not labelled for lack of space: {', '.join(lost)}." if lost else ""
     outside = [material.looks[name].label for name in wide.index if name not in kept.index]
     missing += f" Far outside: {', '.join(outside)}." if outside else ""
     return figure, (

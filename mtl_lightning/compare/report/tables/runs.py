@@ -44,7 +44,7 @@ def failures(evidence: Evidence) -> Table:
         Column("seed", "Of the run."),
         Column("role", "compare: counts here; tune: a trial of the search; pair: two tasks alone.", numeric=False),
         Column("status", "diverged, failed, solver, timeout or missing.", numeric=False),
-        Column("message", "The last that was heard.", numeric=False),
+        Column("message", "Its last message.", numeric=False),
         Column("log", "Folder with the run's config and log.", numeric=False),
     ]
     broken = evidence.runs[evidence.runs["status"].isin(UNFINISHED)]

@@ -46,5 +46,5 @@ def devices_of(plan: Plan) -> int:
     if devices in (None, "auto"):
         return 1
     if isinstance(devices, bool) or not str(devices).isdigit() or int(devices) < 1:
-        raise UserError(f"trainer.devices: give a number, found {devices!r}; compare hands out the GPUs or cores")
+        raise UserError(f"trainer.devices: give a number, found {devices!r}; compare assigns the GPUs or cores")
     return int(devices)

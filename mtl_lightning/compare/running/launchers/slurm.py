@@ -100,7 +100,7 @@ class SlurmLauncher(Launcher):
         return [run for run, _, _ in self._jobs]
 
     def stop(self) -> None:
-        """Leaves the jobs in the queue: they need no one to watch them, and a comparison that goes on finds them."""
+        """Leaves the jobs in the queue: they need no one to watch them, and a resumed comparison finds them."""
 
 
 def _left_results(job: Any) -> bool:

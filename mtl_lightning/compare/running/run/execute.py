@@ -45,7 +45,7 @@ def execute(
 ) -> None:
     """Fits and tests one run, and writes ``result.json``: ``status, message, seconds`` and what the run recorded.
 
-    A run that is asked to stop keeps its checkpoints and goes on from them when it is executed again. In a job of
+    A run that is asked to stop keeps its checkpoints and resumes from them when it is executed again. In a job of
     SLURM, which stops it before its time limit, it also writes the status ``timeout``.
 
     Args:
@@ -132,7 +132,7 @@ def _run(run_dir: Path, threads: int, keep_checkpoints: bool, job: Any) -> None:
         write_whole(run_dir / SPENT, json.dumps(time.time() - started))
         if job is None:
             raise
-        message = f"job {job.job_id} was stopped, at its time limit or by SLURM; the same command goes on from there"
+        message = f"job {job.job_id} was stopped, at its time limit or by SLURM; the same command resumes it"
         result = {"status": "timeout", "message": message}
     result["seconds"] = max(0.0, time.time() - started)
     if problem := problem_of(result):

@@ -127,7 +127,7 @@ def test_what_shares_an_anchor_is_changed_apart(name):
     ("flags", "expected"),
     [
         (["--data.datasets.digits.root=2024"], "has no argument 'root'"),
-        (["--trainer.default_root_dir=2024"], "otherwise than fit: 'trainer.default_root_dir': expected"),
+        (["--trainer.default_root_dir=2024"], "differently from fit: 'trainer.default_root_dir': expected"),
     ],
     ids=["a mistake", "a number for a word"],
 )  # fmt: skip

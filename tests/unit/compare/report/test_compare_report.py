@@ -273,7 +273,7 @@ def test_missing_values_are_a_dash_without_a_key():
 
 def test_absolute_costs_are_in_the_tooltip(usual):
     table = overview(usual, summary(usual))
-    at = [column.title for column in table.columns].index("time a step")
+    at = [column.title for column in table.columns].index("time per step")
     tips = {row[0].text: row[at].tip for row in table.rows}
     assert tips["equal"] == "20.0 ms [20.0 ms, 20.0 ms]"
 
@@ -281,10 +281,10 @@ def test_absolute_costs_are_in_the_tooltip(usual):
 def test_relative_costs_have_an_interval_where_seeds_differ(usual):
     usual.costs.loc[usual.costs["contestant"] == "upgrad", "seconds_per_step"] = [0.02, 0.03, 0.04]
     table = rows(overview(usual, summarise(usual)))
-    assert table["upgrad"]["time a step"] == "\u00d7 1.50 ± 1.24"  # ratios 1, 1.5 and 2: 4.303 * 0.5 / √3
-    assert table["equal"]["time a step"] == "\u00d7 1.00"
+    assert table["upgrad"]["time per step"] == "\u00d7 1.50 ± 1.24"  # ratios 1, 1.5 and 2: 4.303 * 0.5 / √3
+    assert table["equal"]["time per step"] == "\u00d7 1.00"
     usual.facts["runs at a time"] = "3, 1 thread(s) each"
-    (column,) = [column for column in overview(usual, summarise(usual)).columns if column.title == "time a step"]
+    (column,) = [column for column in overview(usual, summarise(usual)).columns if column.title == "time per step"]
     assert column.definition.endswith("The machine's load enters (runs at a time: 3, 1 thread(s) each).")
 
 
@@ -292,7 +292,7 @@ def test_the_answer_names_no_time_that_may_be_the_same(usual):
     usual.costs.loc[usual.costs["contestant"] == "upgrad", "seconds_per_step"] = [0.02, 0.03, 0.04]
     said = with_verdicts(replace(summary(usual), costs=summarise(usual).costs), upgrad="better", pcgrad="better")
     named = " ".join(headline(usual, said)).split("; ")
-    assert ["times the time a step" in name for name in named] == ["pcgrad" in name for name in named]
+    assert ["times the time per step" in name for name in named] == ["pcgrad" in name for name in named]
 
 
 def test_cosines_say_how_many_steps_they_are_of(usual):
@@ -651,11 +651,11 @@ def test_times_are_the_processors_where_it_is_known_and_a_busy_machine_is_said(u
     found = busy(usual)
     said = summarise(found)
     shown = rows(overview(found, said))["upgrad"]
-    assert "processor time a step" in shown and "time a step" not in shown
+    assert "processor time per step" in shown and "time per step" not in shown
     assert any("a step took 1.6 times the processor's time" in note for note in said.notes)
     quiet = busy(usual, 1.02)
     assert not any("busy" in note for note in summarise(quiet).notes)
-    assert "time a step" in rows(overview(usual, summarise(usual)))["upgrad"]
+    assert "time per step" in rows(overview(usual, summarise(usual)))["upgrad"]
 
 
 def test_axes_of_cost_hold_the_intervals(usual):

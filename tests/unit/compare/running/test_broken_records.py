@@ -97,7 +97,7 @@ def test_a_result_that_is_none_is_said(content: str, tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "equal-abc"
     folder.mkdir(parents=True)
     (folder / RESULT).write_text(content)
-    with pytest.raises(UserError, match=r"result\.json is broken: it is no result of a run"):
+    with pytest.raises(UserError, match=r"result\.json is broken: it is not the result of a run"):
         Store(tmp_path).result(run)
 
 

@@ -185,7 +185,8 @@ def test_what_is_left_counts_what_searches_have_yet_to_decide(tmp_path):
     printed = Console(file=StringIO(), width=200)
     show_estimate(made, Store(tmp_path), printed)
     said = printed.file.getvalue()
-    assert said == "About 3 s for the 6 runs that are left, 2 at a time (6 s of runs), by 48 runs that have finished.\n"
+    basis = "estimated from 48 runs that have finished"
+    assert said == f"About 3 s for the 6 remaining runs, 2 at a time (6 s of computing), {basis}.\n"
 
 
 def test_contestants_that_are_the_same_share_their_runs(tmp_path):
@@ -271,7 +272,7 @@ def test_a_folder_is_for_one_comparison_at_a_time(tmp_path):
     with Store(tmp_path).locked():
         store = Store(tmp_path)
         launcher = Pretended(store)
-        said = rf"another compare is at work in {tmp_path} \(process {os.getpid()}\); wait for it or give another --out"
+        said = rf"another compare is running in {tmp_path} \(process {os.getpid()}\); wait for it or give another --out"
         with pytest.raises(UserError, match=said):
             conduct(Agenda(made, store), store, launcher, Silent())
         assert not launcher.started
