@@ -1,8 +1,10 @@
 """The one exception that means "fix your input", and the sentence that names the nearest match."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
+from typing import Any
 
 
 class UserError(ValueError):
@@ -28,6 +30,19 @@ def shown(value: object, width: int = 80) -> str:
     """
     text = repr(value[: width + 1] if isinstance(value, str | bytes | list | tuple) else value)
     return text if len(text) <= width else f"{text[: width - 3]}…{text[-1]}"
+
+
+_DECIMAL_COMMA = re.compile(r"\s*[-+]?[\d.]*\d,\d+\s*")
+
+
+def hint_of_comma(value: Any) -> str:
+    """The hint that follows a text which is a number with a decimal comma; empty for any other value.
+
+    >>> hint_of_comma("1.234,5")
+    "; write a point instead of the comma, or set `decimal: ','` on a CSV file"
+    """
+    comma = isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value)
+    return "; write a point instead of the comma, or set `decimal: ','` on a CSV file" if comma else ""
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from mtl_lightning.errors import UserError, shown
+from mtl_lightning.errors import UserError, hint_of_comma, shown
 
 _WORDS = {"true": 1.0, "false": 0.0}
 _BETWEEN = re.compile(r"[\s,]+")
-_DECIMAL_COMMA = re.compile(r"\s*[-+]?\d+,\d+\s*")
 
 
 def numbers(value: Any) -> np.ndarray:
@@ -31,8 +30,7 @@ def numbers(value: Any) -> np.ndarray:
         with np.errstate(over="ignore"):  # it becomes infinite
             array = np.asarray(_read(value) if isinstance(value, str) else value, dtype=np.float32)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        comma = isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value)
-        hint = "; write a point instead of the comma" if comma else ""
+        hint = hint_of_comma(value)
         raise UserError(f"must be numbers in lists of one length, found {shown(value)}{hint}") from error
     if not np.isfinite(array).all():
         raise UserError(f"must be finite numbers, found {array[~np.isfinite(array)][0]}")

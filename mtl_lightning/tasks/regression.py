@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 from torchmetrics import MetricCollection
 
-from mtl_lightning.errors import UserError, shown
+from mtl_lightning.errors import UserError, hint_of_comma, shown
 from mtl_lightning.raw_labels import Missing, no_label
 from mtl_lightning.tasks.base import Task, fitting, full_precision, output_layer
 from mtl_lightning.tasks.number_metrics import number_metrics
@@ -126,7 +126,8 @@ class Regression(Task):
         """The number that a raw label is."""
         number = to_number(value)
         if number is None or not math.isfinite(number):
-            raise UserError(f"expected a finite number, found {shown(value)}{no_label([str(value)])}")
+            hint = no_label([str(value)]) or hint_of_comma(value)
+            raise UserError(f"expected a finite number, found {shown(value)}{hint}")
         if abs(number) > LARGEST:
             raise UserError(
                 f"expected a number of at most {LARGEST:g} in size, found {shown(value)}; take its logarithm, or "

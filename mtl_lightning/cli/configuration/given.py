@@ -97,6 +97,8 @@ def given(command: str, options: Sequence[str], environment: Mapping[str, str]) 
         key, equals, text = ("--config" + flag[2:] if flag[:3] in ("-c", "-c=") else flag).partition("=")
         key = key.removeprefix("--") if key.startswith("--") else ""
         if not all(key.split(".")):
+            if flag.endswith((".yaml", ".yml")):
+                raise UserError(f"unexpected argument '{flag}'; did you mean `--config {flag}`?")
             raise UserError(f"unexpected argument '{flag}'; options start with '--'")
         if key == "print_config" or key.endswith(".help") or key == "help":
             questions += [flag] if equals or not key.endswith(".help") or not rest else [flag, rest.pop(0)]

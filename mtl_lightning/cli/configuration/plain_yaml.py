@@ -1,12 +1,13 @@
 """YAML as jsonargparse reads it, from files and flags, and as it is written for runs. Needs no torch."""
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from mtl_lightning.errors import UserError, did_you_mean, shown
+from mtl_lightning.errors import UserError, shown
 from mtl_lightning.paths import expanded
 from mtl_lightning.small_files import read_small_text
 from mtl_lightning.words import FLOAT, WordLoader
@@ -69,7 +70,10 @@ def _not_there(path: Path, error: Exception) -> str:
     if path.is_dir():
         inside = f"; it holds {', '.join(sorted(configs)[:5])}" if configs else ""
         return f"config file {path} is a folder{inside}"
-    return f"no config file {path}" + (f"; {did_you_mean(path.name, configs)}" if configs else "")
+    known = {Path(name).stem: name for name in configs}
+    near = get_close_matches(path.stem, known, n=1)
+    hint = f"; did you mean '{known[near[0]]}'?" if near else f"; there are {', '.join(sorted(configs)[:5])}"
+    return f"no config file {path}{hint if configs else ''}"
 
 
 def _loaded(text: str, file: str = "") -> Any:

@@ -144,7 +144,8 @@ def class_name(name: str) -> str:
         return known[_bare(name)]
     if _bare(name) == _bare(FIXED):
         raise UserError("weightings: fixed weights must be tuned: `--tune N` adds them, tuned like all others")
-    raise UserError(f"weightings: no weighting is called '{name}'; {did_you_mean(name, (*known, 'all'))}")
+    hint = "separate names by commas: equal,upgrad" if " " in name.strip() else did_you_mean(name, (*known, "all"))
+    raise UserError(f"weightings: no weighting is called '{name}'; {hint}")
 
 
 def short_name(cls: str) -> str:

@@ -53,7 +53,10 @@ def read_delimited(path: str, form: TextFormat, kind: str) -> Rows:
         empty.clear()
         if reason is None and len(values) != len(header):
             reason = _miscounted(header, values)
-        yield Example(line, dict(zip(header, values, strict=True))) if reason is None else BadLine(line, reason, text)
+        if reason is not None:
+            yield BadLine(line, reason, text)
+            continue
+        yield Example(line, dict(zip(header, form.with_points(values), strict=True)))
 
 
 def _header(path: str, records: Iterator[_Record]) -> list[str]:

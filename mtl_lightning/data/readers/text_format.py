@@ -1,6 +1,7 @@
 """How the text of a file is to be read."""
 
 import codecs
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from encodings.aliases import aliases
@@ -15,11 +16,15 @@ _KINDS = {
     "delimiter": (CSV, TSV),
     "quotes": (CSV, TSV),
     "header": (CSV, TSV),
+    "decimal": (CSV, TSV),
     "columns": (CONLL, CSV, TSV),
     "field": (JSON, JSON_LINES),
     "encoding": (CSV, TSV, JSON, JSON_LINES, CONLL),
 }
 """Which kinds of files an option is for."""
+
+_WITH_COMMA = re.compile(r"\s*[-+]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?\s*")
+"""A number with a decimal comma; points group its thousands."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class TextFormat:
         field: Key, or dotted keys, of the array of records in a JSON file; null: the file is that array, or JSON Lines.
         keep_blank: Whether an empty line of JSON Lines, CSV or TSV is a bad one; otherwise it is passed over.
         nested: Dotted names of values inside objects that become columns.
+        decimal: What stands before the decimals of a number in CSV and TSV: a point or a comma; null: a point.
 
     Raises:
         UserError: If a value is none of these.
@@ -49,8 +55,11 @@ class TextFormat:
     field: str | None = None
     keep_blank: bool = False
     nested: tuple[str, ...] = ()
+    decimal: str | None = None
 
     def __post_init__(self) -> None:
+        if self.decimal not in (None, ".", ","):
+            raise UserError(f"`decimal` must be a point or a comma in quotes, found {self.decimal!r}")
         if twice := [name for name in self.columns if self.columns.count(name) > 1]:
             raise UserError(f"`columns` names '{twice[0]}' twice: {', '.join(self.columns)}")
         if self.delimiter is not None:
@@ -73,6 +82,16 @@ class TextFormat:
     def quotes_of(self, kind: str) -> bool:
         """Whether quotes mean something in a file of a kind."""
         return kind == CSV if self.quotes is None else self.quotes
+
+    def with_points(self, values: list[str]) -> list[str]:
+        """Values of a row, in which numbers with a decimal comma are written with a point, if there are such.
+
+        >>> TextFormat(decimal=",").with_points(["1.234,5", "-0,5", "7", "a, b", "1.10.2024"])
+        ['1234.5', '-0.5', '7', 'a, b', '1.10.2024']
+        """
+        if self.decimal != ",":
+            return values
+        return [v.replace(".", "").replace(",", ".") if _WITH_COMMA.fullmatch(v) else v for v in values]
 
     def check_kinds(self, kinds: Collection[str]) -> None:
         """Refuses an option that no file can use.

@@ -64,6 +64,8 @@ class FileSource(DataSource):
         encoding: Of texts, any of Python's (``latin-1``); null: UTF-8, or UTF-16 with its byte order mark.
         field: Key of a JSON file under which its records stand (``data``, ``response.items``).
         format: Of files with another ending (``iris.data``); null: what their endings say.
+        decimal: What stands before the decimals of numbers in CSV and TSV; null: a point. With ``","``, points group
+            thousands: ``1.234,5``.
         written_by: Command that writes the files; the error names it where their folder is not there.
     """
 
@@ -85,6 +87,7 @@ class FileSource(DataSource):
         field: str | None = None,
         format: Format | None = None,
         written_by: str = "",
+        decimal: Literal[".", ","] | None = None,
     ) -> None:
         root = expanded(root, "root")
         maps = {
@@ -93,7 +96,10 @@ class FileSource(DataSource):
         }
         super().__init__(inputs, labels, maps, on_bad_row)
         if isinstance(files, str) != (split is not None):
-            raise UserError("`files` must name a file for each split, or be a single file with `split` beside it")
+            raise UserError(
+                "`files` must name a file for each split, or be a single file with `split` beside it, say "
+                "`split: {class_path: FractionSplit, init_args: {val: 0.1, test: 0.1}}`"
+            )
         for name in files if isinstance(files, Mapping) else ():
             if name not in SPLITS:
                 raise UserError(f"`files` has the unknown split '{name}'; {did_you_mean(name, SPLITS)}")
@@ -106,7 +112,7 @@ class FileSource(DataSource):
         self.split = split
         self.format = format
         self.written_by = written_by
-        self.form = TextFormat(tuple(columns or ()), delimiter, quotes, header, encoding, field)
+        self.form = TextFormat(tuple(columns or ()), delimiter, quotes, header, encoding, field, decimal=decimal)
         if all(kinds := {self._kind(file) for file in self.files.values()}):
             self.form.check_kinds({str(kind) for kind in kinds})
 

@@ -186,7 +186,7 @@ def test_an_archive_that_was_packed_again_is_the_same(read: Callable[[bytes], st
 
 def test_what_is_no_file_is_said(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    for path, said in ((tmp_path, "is a folder"), (tmp_path / "pipe", "is no file"), ("/dev/zero", "is no file")):
+    for path, said in ((tmp_path, "is a folder"), (tmp_path / "pipe", "is not a file"), ("/dev/zero", "is not a file")):
         with pytest.raises(UserError, match=said):
             AtomicCheckpointIO().load_checkpoint(path)
     with pytest.raises(UserError, match=r"\(No such file or directory\)"):

@@ -186,6 +186,7 @@ def test_words_stay_words_for_a_parser_that_knows_types(text, value):
     ("options", "expected"),
     [
         (["stray"], "unexpected argument 'stray'"),
+        (["mine.yaml"], "unexpected argument 'mine.yaml'; did you mean `--config mine.yaml`"),
         (["-x"], "unexpected argument '-x'"),
         (["--"], "unexpected argument '--'"),
         (["--=3"], "unexpected argument '--=3'"),

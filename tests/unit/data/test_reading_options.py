@@ -20,7 +20,7 @@ from mtl_lightning.encoders.perceptron import PerceptronEncoder
 from mtl_lightning.encoders.tensors import TensorProcessor
 from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.errors import UserError
-from mtl_lightning.tasks import SequenceClassification
+from mtl_lightning.tasks import Regression, SequenceClassification
 
 ROWS = [{"text": "été; 7", "topic": "x"}, {"text": "two", "topic": "y"}]
 FEATURES = TensorProcessor("features", 1, 3, "in_features")
@@ -270,6 +270,33 @@ def test_a_column_of_numbers_is_a_vector_of_one(tmp_path: Path) -> None:
 )
 def test_what_is_no_number(tmp_path: Path, content: str, message: str) -> None:
     assert message in refuse(source(tmp_path / "a.csv", content, **COLUMNS))
+
+
+def test_a_decimal_comma_is_read_where_the_file_has_one(tmp_path: Path) -> None:
+    content = "a;b;c;topic\n1.234,5;-0,5;+7;x\n12;1,25;1.000;y\n"
+    data = source(tmp_path / "a.csv", content, **COLUMNS, delimiter=";", decimal=",")
+    assert np.array(encode(data)["inputs/features"]).tolist() == [[1234.5, -0.5, 7], [12, 1.25, 1000]]
+    (tmp_path / "new.csv").write_text("a;b;c\n0,5;1;2\n")
+    predicted, table = read_inputs(str(tmp_path / "new.csv"), {"mine": data})
+    assert encode_inputs(predicted, table) == [[0.5, 1, 2]]
+
+
+def encode_inputs(data: Any, table: Dataset) -> list[list[float]]:
+    encoded = Encoding("input", data, FEATURES, {})(table, "predict", labelled=False)
+    return np.array(encoded["inputs/features"]).tolist()  # type: ignore[no-any-return]
+
+
+def test_a_target_with_a_decimal_comma_says_how_to_read_it() -> None:
+    with pytest.raises(UserError, match="found '180,6'; write a point instead of the comma, or set `decimal: ','`"):
+        Regression(0.0, 1.0).encode("180,6")
+
+
+@pytest.mark.parametrize(
+    ("kind", "decimal", "message"), [("a.jsonl", ",", "is for CSV, TSV"), ("a.csv", "x", "a point")]
+)
+def test_decimals_that_cannot_be(tmp_path: Path, kind: str, decimal: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        source(tmp_path / kind, "", decimal=decimal)
 
 
 def test_columns_that_are_none(tmp_path: Path) -> None:

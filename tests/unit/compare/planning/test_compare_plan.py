@@ -285,6 +285,7 @@ def test_a_plan_file_holds_all_options(tmp_path):
         (["--variant=x={1: 3}"], "variant 'x': expected a YAML file or"),
         (["--weightings=equal", "--config=nothing.yaml"], "no config file nothing.yaml"),
         (["--weightings=equal", "stray"], "unexpected argument 'stray'"),
+        (["--weightings=equal upgrad"], "no weighting is called 'equal upgrad'; separate names by commas"),
         (["--weightings=equal", "--trainer.max_epochs"], "has no value"),
         (["--plan=plan.yaml"], "compare has no option 'weights'; did you mean 'weightings'?"),
         (["--weightings=equal", "--config=list.yaml"], "expected keys and values"),
