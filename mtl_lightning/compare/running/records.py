@@ -35,7 +35,7 @@ def read_json(path: Path) -> Any:
         return None
     except (OSError, ValueError, RecursionError) as error:
         said = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())[:120]
-        raise UserError(f"{path} is broken ({said}); remove it, and what it says is found out again") from error
+        raise UserError(f"{path} is broken ({said}); remove it, and what it says is determined again") from error
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -127,7 +127,7 @@ class Store:
 
 
 def _clear(folder: Path) -> None:
-    """Removes what is in the way of a new attempt: all but the lock, or the result alone where a run can go on."""
+    """Removes what is in the way of a new attempt: all but the lock, or the result alone where a run can resume."""
     goes_on = (read_result(folder / RESULT) or {}).get("status") == "timeout"
     for path in [folder / RESULT] if goes_on else [path for path in folder.iterdir() if path.name != LOCK]:
         remove(path)

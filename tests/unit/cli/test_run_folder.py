@@ -62,9 +62,7 @@ def test_a_job_of_slurm_has_its_name():
 
 def test_two_runs_do_not_write_to_one_folder():
     first = RunFolder("a", "mine", None)
-    with pytest.raises(
-        UserError, match=r"trainer.default_root_dir: another run is writing to mine; wait until it ends"
-    ):
+    with pytest.raises(UserError, match=r"trainer.default_root_dir: another run is writing to mine; wait until"):
         RunFolder("a", "mine", None)
     with pytest.raises(UserError, match=r"^another run is writing to mine"):
         RunFolder("a", None, "mine/checkpoints/last.ckpt")
@@ -78,9 +76,7 @@ def test_two_runs_do_not_write_their_checkpoints_to_one_folder(folder):
     first.take_checkpoints("shared")
     first.take_checkpoints("one/checkpoints")
     for other in ("shared", "one/checkpoints", str(folder / "shared")):
-        with pytest.raises(
-            UserError, match=r"^checkpoint.dirpath: another run is writing to .*; wait until it ends, or"
-        ):
+        with pytest.raises(UserError, match=r"^checkpoint.dirpath: another run is writing to .*; wait until it"):
             second.take_checkpoints(other)
     first.release()
     second.take_checkpoints("shared")

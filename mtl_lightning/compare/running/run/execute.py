@@ -128,7 +128,7 @@ def _run(run_dir: Path, threads: int, keep_checkpoints: bool, job: Any) -> None:
         result = _outcome(run_dir, threads)
     except UserError as error:
         result = {"status": "failed", "message": str(error)}
-    except SystemExit:  # it was asked to stop, and has a checkpoint to go on from
+    except SystemExit:  # it was asked to stop, and has a checkpoint to resume from
         write_whole(run_dir / SPENT, json.dumps(time.time() - started))
         if job is None:
             raise

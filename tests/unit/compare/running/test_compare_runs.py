@@ -292,7 +292,7 @@ def test_a_run_that_another_process_is_at_is_left_alone(tmp_path, monkeypatch):
         assert not conduct(Agenda(made, store), store, Pretended(store, broken=("equal",)), watched)
         assert told == ["missing"] and not (folder / RESULT).exists()
         write_result(folder / RESULT, finished(run) | {"status": "failed"})
-        with pytest.raises(UserError, match="another process is still at work in"):
+        with pytest.raises(UserError, match="another process is still running in"):
             store.prepare(run)
     assert (folder / RESULT).exists()
 

@@ -150,7 +150,7 @@ def test_a_file_in_the_way(run):
 
 def test_two_commands_do_not_write_to_one_folder(run):
     with locked(Path("data")):
-        assert "another run is writing to data; wait for its end" in error_of(run("invented", "--from", "given"))
+        assert "another run is writing to data; wait until it ends" in error_of(run("invented", "--from", "given"))
 
 
 def test_ctrl_c_says_that_it_can_be_resumed(run):
