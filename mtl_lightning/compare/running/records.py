@@ -90,7 +90,9 @@ def read_result(path: Path, tasks: Collection[str] | None = None) -> dict[str, A
     except RecursionError:
         problem = "it is nested too deeply"
     if problem:
-        raise UserError(f"{path} is broken: it is no result of a run ({problem}); remove it, and the run is done again")
+        raise UserError(
+            f"{path} is broken: it is not the result of a run ({problem}); remove it, and the run is repeated"
+        )
     return {key: value for key, value in found.items() if key != _CHECKSUM}
 
 

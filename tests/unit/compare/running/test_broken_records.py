@@ -80,14 +80,14 @@ def test_what_is_not_there_is_none(tmp_path: Path) -> None:
 def test_a_result_that_holds_something_else_is_said(place: Sequence[str], tmp_path: Path) -> None:
     for odd in (odd for odd in ODD if odd not in MAY_BE[tuple(place)]):
         (tmp_path / RESULT).write_text(json.dumps(changed(place, odd)))
-        with pytest.raises(UserError, match=r"result\.json is broken: it is no result of a run \(.*\); remove it"):
+        with pytest.raises(UserError, match=r"result\.json is broken: it is not the result of a run \(.*\); remove it"):
             read_result(tmp_path / RESULT, ["a", "b"])
 
 
 @pytest.mark.parametrize("key", ["status", "message", "seconds", "scores", "metrics", "costs", "cosines"])
 def test_a_result_that_lacks_a_part_is_said(key: str, tmp_path: Path) -> None:
     (tmp_path / RESULT).write_text(json.dumps({other: value for other, value in WHOLE.items() if other != key}))
-    with pytest.raises(UserError, match=rf"no result of a run \('{key}' is missing\)"):
+    with pytest.raises(UserError, match=rf"the result of a run \('{key}' is missing\)"):
         read_result(tmp_path / RESULT)
 
 
