@@ -258,7 +258,7 @@ def test_folders_that_runs_do_not_share_are_fine():
         (["--checkpoint.dirpath=x"], "leave out 'x'"),
         (["--seeds=true"], "seeds: expected a number of seeds"),
         (["--time_limit=true"], "time_limit: expected minutes"),
-        (["--variant=single task={a: 1}"], "variant 'single task': compare calls contestants of its own so"),
+        (["--variant=single task={a: 1}"], "variant 'single task': compare uses this name itself"),
         (["--variant=tuned weights={a: 1}"], "variant 'tuned weights'"),
         (["--variant=pair a + b={a: 1}"], "variant 'pair a + b'"),
         (["--variant=single task: b={a: 1}"], "variant 'single task: b'"),
