@@ -17,7 +17,8 @@ _WRITTEN = {"PKG-INFO", "setup.cfg"}  # by setuptools
 
 def tracked() -> list[str]:
     """All files that git knows."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True)
+    listing = ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z"]
+    listed = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True)
     return [name for name in listed.stdout.split("\0") if name]
 
 

@@ -26,10 +26,24 @@ _WIDE = """() => {
 """Whether a page scrolls to the side, and what sticks out of the window where nothing scrolls by itself."""
 
 
-def build(folder: Path) -> Path:
-    """Builds the site as ``make docs`` does, but for running the tutorials; where its pages are."""
-    given = ["-W", "--keep-going", "-q", "-D", "nb_execution_mode=off", "-d", f"{folder}/doctrees"]
-    ended = forked.run(*given, "docs", f"{folder}/pages", module="sphinx", cwd=ROOT)
+def pages(folder: Path) -> Path:
+    """The folder of the site: ``build/docs`` if nothing has changed since ``make docs``, or else a new one."""
+    made = ROOT / "build" / "docs" / "objects.inv"
+    return made.parent if made.exists() and made.stat().st_mtime > _changed() else _built(folder)
+
+
+def _changed() -> float:
+    """When the last file changed that the site is made of."""
+    files = (path for part in ("docs", "mtl_lightning", "experiments") for path in (ROOT / part).rglob("*"))
+    own = [path for path in files if path.is_file() and not {"generated", "__pycache__"} & set(path.parts)]
+    return max(path.stat().st_mtime for path in [*own, *ROOT.glob("*.md")])
+
+
+def _built(folder: Path) -> Path:
+    """Builds the site as ``make docs`` does, but does not run the tutorials: their cells are no plain Python."""
+    unlike = ["-D", "nb_execution_mode=off", "-D", "suppress_warnings=misc.highlighting_failure"]
+    given = ["-W", "--keep-going", "-q", *unlike, "-d", f"{folder}/doctrees", "docs", f"{folder}/pages"]
+    ended = forked.run(*given, module="sphinx", cwd=ROOT)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return folder / "pages"
 

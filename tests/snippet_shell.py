@@ -36,7 +36,7 @@ _BLOCK = """cd() {{ :; }}
 if [ -f {state} ]; then . {state}; fi
 trap 'export -p > {state}' EXIT
 {text}"""
-_SHORT = {"MTL_FIT__TRAINER__MAX_EPOCHS": "1"}
+_SHORT = {"MTL_FIT__TRAINER__MAX_EPOCHS": "1", "MTL_FIT__TRAINER__LIMIT_TRAIN_BATCHES": "40"}
 Compare = Callable[[Sequence[str], str, Mapping[str, str]], "CompletedProcess[str]"]
 
 

@@ -3,12 +3,13 @@
 import json
 import os
 from importlib import import_module
+from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
 import pytest
 from filelock import FileLock
 from playwright.sync_api import expect
-from site_pages import ROOT, build, visit
+from site_pages import ROOT, pages, visit
 from sphinx.util.inventory import InventoryFile
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:docutils", "ignore::PendingDeprecationWarning")
@@ -25,13 +26,13 @@ def shared(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def site(shared):
-    """The pages, built once."""
+    """The folder of the pages, built once if it has to be."""
     folder, lock = shared
     with lock:
-        if not (folder / "built").exists():
-            build(folder)
-            (folder / "built").touch()
-    return folder / "pages"
+        place = folder / "place"
+        if not place.exists():
+            place.write_text(str(pages(folder)), "utf-8")
+    return Path(place.read_text("utf-8"))
 
 
 @pytest.fixture(scope="module")
