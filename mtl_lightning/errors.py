@@ -62,7 +62,7 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
     >>> did_you_mean("zzz", ["accuracy", "f1"])
     'choose from accuracy, f1'
     """
-    return _nearest(name[:200], tuple(sorted({choice for choice in choices if choice.strip()})))
+    return _nearest(str(name)[:200], tuple(sorted({choice for choice in choices if choice.strip()})))
 
 
 @lru_cache(4096)

@@ -2,13 +2,11 @@
 
 import json
 import random
-import socket
 from pathlib import Path
 from typing import Any
 
 import yaml
-
-_HELD: list[socket.socket] = []
+from tiny import CONFIG as TINY
 
 
 def _source(name: str, labels: dict[str, str]) -> dict[str, Any]:
@@ -32,13 +30,7 @@ CONFIG: dict[str, Any] = {
         "batch_size": 2,
         "num_workers": 0,
     },
-    "trainer": {
-        "max_epochs": 2,
-        "accelerator": "cpu",
-        "log_every_n_steps": 1,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-    },
+    "trainer": TINY["trainer"],
     "save_every_n_steps": 2,
     "wandb": "off",
 }
@@ -53,16 +45,6 @@ def write(folder: Path) -> None:
             (folder / f"{name}-{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     text = yaml.safe_dump(CONFIG, sort_keys=False).replace("{folder}", str(folder))
     (folder / "config.yaml").write_text(text)
-
-
-def free_port() -> int:
-    """One that nobody else is given: a socket stays bound to it, which does not keep a process from listening there."""
-    held = socket.socket()
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    held.bind(("localhost", 0))
-    _HELD.append(held)
-    port: int = held.getsockname()[1]
-    return port
 
 
 def _text(draw: random.Random) -> str:

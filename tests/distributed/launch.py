@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,17 @@ def run(script: Path, folder: Path, *worlds: int) -> None:
         assert result.returncode == 0, result.stderr[-4000:]
 
 
-def start(world: int, *arguments: str, **options: Any) -> list[Forked]:
-    """The same command or script on ``world`` processes, each of which is told its rank."""
-    port = _free_port()
-    common = {"WORLD_SIZE": str(world), "MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "NODE_RANK": "0"}
+def start(world: int, *arguments: str, env: Mapping[str, str] | None = None, **options: Any) -> list[Forked]:
+    """The same command or script on ``world`` processes, each of which is told its rank.
+
+    Args:
+        world: How many.
+        arguments: Of the command.
+        env: What it finds in its environment besides.
+        options: Of :class:`.Forked`.
+    """
+    common = {"WORLD_SIZE": str(world), "MASTER_ADDR": "localhost", "MASTER_PORT": str(_free_port()), "NODE_RANK": "0"}
+    common |= env or {}
     ranks = ({"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(world))
     return [Forked(*arguments, env={**os.environ, **common, **rank}, **options) for rank in ranks]
 
@@ -40,8 +48,8 @@ def _free_port() -> int:
     return port
 
 
-def assert_same(found: Any, expected: Any, tolerance: float, where: str = "") -> None:
-    """Numbers and tensors within ``tolerance`` (0: bitwise), all else equal."""
+def assert_same(found: Any, expected: Any, tolerance: float = 0, where: str = "") -> None:
+    """Numbers and tensors within ``tolerance`` (0: bitwise), all else equal; NaN equals NaN."""
     if isinstance(expected, torch.Tensor):
         torch.testing.assert_close(
             found, expected, rtol=0, atol=tolerance, equal_nan=True, msg=lambda m: f"{where}: {m}"
@@ -50,6 +58,8 @@ def assert_same(found: Any, expected: Any, tolerance: float, where: str = "") ->
         assert found.keys() == expected.keys(), where
         for key, value in expected.items():
             assert_same(found[key], value, tolerance, f"{where}/{key}")
+    elif isinstance(expected, list | tuple):
+        assert_same(dict(enumerate(found)), dict(enumerate(expected)), tolerance, where)
     elif isinstance(expected, float):
         close = {"rel": 1e-6, "abs": 1e-8} if tolerance else {"rel": 0.0, "abs": 0.0}
         assert found == pytest.approx(expected, nan_ok=True, **close), where

@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 from forked import Forked
+from launch import assert_same
 from patience import until
 
 OWN = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}  # not that of earlier tests
@@ -54,21 +55,8 @@ def logged(run):
 def test_it_ends_with_the_same_numbers(folder):
     whole, goes_on = checkpoint(folder / "whole"), checkpoint(folder / "killed")
     for part in ("state_dict", "optimizer_states", "lr_schedulers", "loops", "MultiTaskDataModule"):
-        assert_same(goes_on[part], whole[part], part)
-    assert_same(goes_on["mtl_lightning"]["executor"], whole["mtl_lightning"]["executor"], "executor")
-
-
-def assert_same(found, expected, where):
-    if isinstance(expected, torch.Tensor):
-        assert torch.equal(found, expected), where
-    elif isinstance(expected, dict):
-        assert found.keys() == expected.keys(), where
-        for key, value in expected.items():
-            assert_same(found[key], value, f"{where}/{key}")
-    elif isinstance(expected, list | tuple):
-        assert_same(dict(enumerate(found)), dict(enumerate(expected)), where)
-    else:
-        assert found == expected, where
+        assert_same(goes_on[part], whole[part], where=part)
+    assert_same(goes_on["mtl_lightning"]["executor"], whole["mtl_lightning"]["executor"], where="executor")
 
 
 def test_it_logs_the_same_numbers(folder):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import launch
 import pytest
 import texts
 import torch
@@ -90,16 +91,12 @@ def draw(seed: int, lengths: Mapping[str, Any]) -> Kill:
 
 def start(how: str, folder: Path, dying: Mapping[str, Any], *options: str) -> list[Forked]:
     """A run, each of its processes."""
-    common = {"HF_DATASETS_CACHE": str(folder / "cache"), "DYING": json.dumps(dying)}
     arguments = ["fit", "--config=../config.yaml", "--trainer.default_root_dir=run", "--json=scores.json"]
-    environments: list[dict[str, str]] = [{}]
+    arguments += [*OPTIONS[how], *options]
+    env = {"HF_DATASETS_CACHE": str(folder / "cache"), "DYING": json.dumps(dying)}
     if how == "processes":
-        common |= {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(texts.free_port())}
-        environments = [{"RANK": str(rank), "LOCAL_RANK": str(rank), "NODE_RANK": "0"} for rank in RANKS[how]]
-    return [
-        Forked(*arguments, *OPTIONS[how], *options, script=DYING, cwd=folder, env={**os.environ, **common, **own})
-        for own in environments
-    ]
+        return launch.start(len(RANKS[how]), *arguments, script=DYING, cwd=folder, env=env)
+    return [Forked(*arguments, script=DYING, cwd=folder, env={**os.environ, **env})]
 
 
 def outcome(folder: Path) -> dict[str, Any]:
@@ -142,7 +139,7 @@ def test_it_resumes_with_the_same_numbers(kill, whole, request):
     goes_on = ["--ckpt_path=run"] if (folder / "run/checkpoints/last.ckpt").exists() else []
     resumed = [run.finish() for run in start(kill.how, folder, {"phase": "none"}, *goes_on)]
     assert [run.returncode for run in resumed] == [0] * len(resumed), f"{kill}: {resumed[0].stderr[-4000:]}"
-    assert_same(outcome(folder), outcomes[kill.how], str(kill))
+    launch.assert_same(outcome(folder), outcomes[kill.how], where=str(kill))
     left = {path.name for path in folder.rglob("*") if path.suffix in (".unfinished", ".partial")}
     assert not left or kill.number == signal.SIGKILL
 
@@ -172,16 +169,3 @@ def check_end(kill, found):
         assert statuses == [1] and last[0].startswith("error: a worker that loads data"), f"{kill}: {last}"
     else:
         assert statuses[kill.rank] == -signal.SIGKILL and 0 not in statuses, f"{kill}: {statuses}"
-
-
-def assert_same(found, expected, where):
-    if isinstance(expected, torch.Tensor):
-        assert torch.equal(found, expected), where
-    elif isinstance(expected, dict):
-        assert found.keys() == expected.keys(), where
-        for key, value in expected.items():
-            assert_same(found[key], value, f"{where}/{key}")
-    elif isinstance(expected, list | tuple):
-        assert_same(dict(enumerate(found)), dict(enumerate(expected)), where)
-    else:
-        assert found == expected or (found != found and expected != expected), where

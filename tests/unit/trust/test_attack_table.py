@@ -8,10 +8,10 @@ import inspect
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
-from types import ModuleType
-from typing import Any, get_args
+from types import ModuleType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 import pytest
 from jsonargparse import ArgumentParser, Namespace, _typehints
@@ -55,6 +55,8 @@ class Unrelated:
         open(MARKER, "w").close()
 
 
+DATA = {str, int, float, bool, type(None)}
+CONTAINERS = {Union, UnionType, list, tuple, set, dict, Mapping, Sequence, Iterable}
 TOUCH = f"touch {MARKER}"
 OPENS = f"open('{MARKER}', 'w')"
 ATTACKS: dict[str, dict[str, Any]] = {
@@ -131,6 +133,13 @@ def classes(hint: Any) -> list[type]:
     return [kind for part in parts for kind in classes(part)]
 
 
+def is_data(hint: Any) -> bool:
+    """Whether an annotation takes numbers and texts alone, and containers of them: one attack says it all."""
+    if get_origin(hint) is Literal or hint in DATA:
+        return True
+    return get_origin(hint) in CONTAINERS and all(map(is_data, get_args(hint)))
+
+
 def subclasses(bases: list[type]) -> Iterator[type]:
     """The classes that may stand where these are expected, as far as they are imported."""
     for base in bases:
@@ -199,7 +208,7 @@ def test_no_argument_runs_what_it_is_given(tmp_path, monkeypatch):
     got_through = defaultdict(list)
     for hint, names in annotations().values():
         parser = parser_of(hint)
-        for path, given in ATTACKS.items():
+        for path, given in list(ATTACKS.items())[: 1 if is_data(hint) else None]:
             for form in forms(path, given):
                 made = comes_to(parser, form, Imports())
                 if not (isinstance(made, BaseException) or plain(made)):
