@@ -8,7 +8,7 @@ from mtl_lightning.errors import UserError
 _VARIABLE = re.compile(r"\$(?:(?P<plain>\w+)|\{(?P<braced>[^}]*?)(?P<default>:-[^}]*)?\})")
 
 
-def expanded(path: str, where: str = "") -> str:
+def expanded(path: str | os.PathLike[str], where: str = "") -> str:
     """A path as a shell would read it: ``~`` is the home folder, ``$DATA`` and ``${DATA}`` environment variables.
 
     ``${DATA:-data}`` is ``data`` where the variable is not set, or empty.
@@ -25,6 +25,7 @@ def expanded(path: str, where: str = "") -> str:
     >>> expanded("${NOT_SET:-data}/train.csv")
     'data/train.csv'
     """
+    path = os.fspath(path)
     if (not path.startswith("~") and "$" not in path) or os.path.lexists(path):
         return path
     at = f"{where}: " if where else ""

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from itertools import takewhile
+from os import fspath
 from typing import Any, Literal
 
 import torch
@@ -59,6 +60,7 @@ class TransformerEncoder(Encoder):
         attention: str | None = None,
     ) -> None:
         super().__init__()
+        model, tokenizer = (None if each is None else fspath(each) for each in (model, tokenizer))
         name = tokenizer or model
         if name is None:
             raise UserError("`tokenizer` is missing: a model built from `config` needs one, say `characters:ascii`")

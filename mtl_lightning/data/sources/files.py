@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal
 
@@ -90,6 +91,8 @@ class FileSource(DataSource):
         decimal: Literal[".", ","] | None = None,
     ) -> None:
         root = expanded(root, "root")
+        if isinstance(files, PathLike):
+            files = fspath(files)
         maps = {
             task: str(Path(root, expanded(m, f"label_maps.{task}"))) if isinstance(m, str) else m
             for task, m in (label_maps or {}).items()

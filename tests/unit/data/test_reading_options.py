@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, Features, IterableDataset, Value
 
-from mtl_lightning.data import ColumnSplit, FileSource, FoldSplit, HubSource, Streaming
+from mtl_lightning.data import ColumnSplit, FileSource, FoldSplit, FractionSplit, HubSource, Streaming
 from mtl_lightning.data.encoding import Encoding
 from mtl_lightning.data.readers.bad_rows import visible
 from mtl_lightning.data.readers.nested import add_nested, with_nested
@@ -270,6 +270,16 @@ def test_a_column_of_numbers_is_a_vector_of_one(tmp_path: Path) -> None:
 )
 def test_what_is_no_number(tmp_path: Path, content: str, message: str) -> None:
     assert message in refuse(source(tmp_path / "a.csv", content, **COLUMNS))
+
+
+def test_files_may_be_paths_of_pathlib(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,topic\n" + "one,x\n" * 4)
+    given: Any = {"inputs": {"text": "text"}, "labels": {}}
+    single: Any = tmp_path / "a.csv"
+    assert sum(map(len, FileSource(single, **given, split=FractionSplit(0.5)).load().values())) == 4
+    several: Any = {"train": Path("a.csv")}
+    root: Any = tmp_path
+    assert len(FileSource(several, **given, root=root).load()["train"]) == 4
 
 
 def test_a_decimal_comma_is_read_where_the_file_has_one(tmp_path: Path) -> None:

@@ -75,6 +75,14 @@ def trained(module: nn.Module) -> set[str]:
     return {name for name, parameter in module.named_parameters() if parameter.requires_grad}
 
 
+def test_a_model_may_be_a_path_of_pathlib(saved_model: str) -> None:
+    path: Any = Path(saved_model)
+    texts = {"text": ["one"]}
+    found = (TransformerEncoder(model).eval() for model in (saved_model, path))
+    one, other = (encoder(collated(encoder.processor, texts)).pooled for encoder in found)
+    assert one is not None and other is not None and torch.equal(one, other)
+
+
 # -- words -------------------------------------------------------------------------------------------------------------
 def test_words_start_at_their_first_sub_word() -> None:
     processor = wordpiece()
