@@ -1,6 +1,5 @@
 """How the site is built: ``make docs``; what our own extensions do stands in ``_extensions``."""
 
-import logging
 import os
 import sys
 from pathlib import Path
@@ -25,9 +24,6 @@ extensions = [
     "data_sets",
 ]
 exclude_patterns = ["_extensions"]
-
-# A folder may still be without pages; the warning has no type to be suppressed by.
-logging.getLogger("sphinx.sphinx.directives.other").addFilter(lambda record: "didn't match" not in record.msg)
 
 # What is said of ours has to exist; what is said of other projects is not looked up, as the site is built offline.
 nitpicky = True
