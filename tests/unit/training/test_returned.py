@@ -16,7 +16,7 @@ from mtl_lightning.training.returned import as_score
 NUMBERS = [1, 1.0, True, np.float32(1), np.int64(1), np.array([1.0]), np.bool_(True), Decimal(1), torch.tensor([[1]])]
 NO_NUMBERS = [
     *(None, "1", b"1", "abc", 1j, np.complex64(1), torch.tensor(1 + 0j), 10**400, [1.0], (1.0,), {"x": {"y": 1.0}}),
-    *(torch.tensor([1.0, 2.0]), torch.tensor([]), np.array([1.0, 2.0]), np.array(["a"]), object()),
+    *(torch.tensor([1.0, 2.0]), torch.tensor([]), np.array([1.0, 2.0]), np.array(["a"]), object),
 ]
 
 
