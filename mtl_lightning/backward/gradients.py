@@ -113,6 +113,16 @@ def differentiate(term: Tensor, parameters: Sequence[Tensor], weights: Tensor, k
     return [next(rest) if parameter.requires_grad else None for parameter in parameters]
 
 
+def accumulate(terms: Tensor, weights: Tensor) -> None:
+    """Adds the gradients of the weighted sum of terms [T] to ``.grad`` of all parameters, and lets go of the graph.
+
+    It calls what ``torch.autograd.backward`` calls, which itself takes as long as the backward pass of a small head.
+    """
+    keep_graph = create_graph = False
+    allow_unreachable = to_grad = True
+    _engine_run_backward((terms,), (weights,), keep_graph, create_graph, (), allow_unreachable, to_grad)
+
+
 def weighted(terms: Mapping[str, Tensor], weights: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
     """Terms and their weights in the same order, both [T]: what the gradient of their weighted sum follows from."""
     values = torch.stack(list(terms.values()))

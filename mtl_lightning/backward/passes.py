@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from mtl_lightning.backward.by_task import ByTask
-from mtl_lightning.backward.gradients import Gradients, add, detached, weighted
+from mtl_lightning.backward.gradients import Gradients, accumulate, add, detached, differentiate, weighted
 from mtl_lightning.backward.heads import Heads
 from mtl_lightning.backward.processes import num_processes
 from mtl_lightning.backward.step import BatchTasks, Setup, Step, Tasks
+from mtl_lightning.errors import UserError
 
 
 class Pass(ABC):
@@ -81,7 +82,7 @@ class ObjectivePass(Pass):
             gradients = self._setup.differentiate(self._terms, parameters, weights)
             self._setup.writer.write_mean(("all", *tasks), parameters, gradients, None)
         elif self._terms.requires_grad:
-            torch.autograd.backward(self._terms, weights)
+            accumulate(self._terms, weights)
 
 
 class KnownWeightsPass(Pass):
@@ -136,10 +137,16 @@ class SharedPass:
 
 
 def ask_for_objective(setup: Setup, tasks: Tasks, losses: Tensor) -> tuple[Tensor, Tensor]:
-    """A loss weighting's objective, and the weights, its derivatives by the losses [T]."""
+    """A loss weighting's objective, and the weights, its derivatives by the losses [T].
+
+    Raises:
+        UserError: If they do not follow from each other.
+    """
     evidence = losses.detach().requires_grad_()
     objective = setup.weighting(evidence, setup.index(tasks, losses.device))
-    (weights,) = torch.autograd.grad(objective, evidence, retain_graph=True)
+    (weights,) = differentiate(objective, [evidence], torch.ones_like(objective), keep_graph=True)
+    if weights is None:
+        raise UserError(f"the objective of {type(setup.weighting).__name__} does not depend on the losses")
     return objective, weights.detach()
 
 

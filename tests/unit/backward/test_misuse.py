@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mtl_lightning.backward import Executor
 from mtl_lightning.errors import UserError
-from mtl_lightning.weighting import EqualWeighting, UPGrad
+from mtl_lightning.weighting import EqualWeighting, LossWeighting, UPGrad
 
 LOSSES: dict[str, tuple[Callable[[Losses], Any], str]] = {
     "unknown-task": (lambda losses: losses | {"aa": losses["a"]}, "no task 'aa'"),
@@ -342,3 +342,14 @@ def test_hooks_of_tensors_and_modules_see_each_task() -> None:
     twin = Model()
     step(executor_of(twin, Ones("abc")), twin.batch(0))
     torch.testing.assert_close(model.encoder[0].weight.grad, twin.encoder[0].weight.grad / 2)
+
+
+class Deaf(LossWeighting):
+    def forward(self, losses: Tensor, tasks: Tensor) -> Tensor:
+        return losses.detach().sum()
+
+
+def test_an_objective_that_does_not_follow_from_the_losses_is_refused() -> None:
+    model = Model()
+    with pytest.raises(UserError, match="the objective of Deaf does not depend on the losses"):
+        step(executor_of(model, Deaf("abc")), model.batch(0))
