@@ -122,7 +122,8 @@ def _memory(workload: Workload, loops: Mapping[str, MakeLoop], effort: Effort, t
     peaks = {
         name: peak_memory(partial(train_plainly, make=make), workload, effort, threads) for name, make in loops.items()
     }
-    return {name: peak / peaks[BASELINE] for name, peak in peaks.items()}
+    seen = {name: max(peak, 1) for name, peak in peaks.items()}  # a quick run may fit into memory that was freed before
+    return {name: peak / seen[BASELINE] for name, peak in seen.items()}
 
 
 def _time(workload: Workload, makes: Mapping[str, MakeLoop], effort: Effort) -> dict[str, float]:
