@@ -133,6 +133,7 @@ class Executor(Loop):
         shares: Mapping[str, float] | None = None,
         features: Any = (),
         complete: Collection[str] = (),
+        terms: Mapping[str, Tensor] | None = None,
     ) -> None:
         """Takes what one batch contributes to a step.
 
@@ -144,6 +145,8 @@ class Executor(Loop):
                 mappings or dataclasses of tensors.
             complete: Tasks of which no further batch of this optimizer step has labels: their gradients are on their
                 way to other processes while the next batch is worked on.
+            terms: Loss terms that are no task's, with their coefficients, by name: their gradient is added as it is.
+                They have the same names in each batch, and on each process.
 
         Raises:
             UserError: If the tasks of two batches have no features in common to compare gradients by, if the losses are
@@ -158,7 +161,7 @@ class Executor(Loop):
         if window.shares:
             check_total(window.shares, shares, most)
         try:
-            window.add(self.setup, losses, shares, sources, complete)
+            window.add(self.setup, losses, shares, sources, complete, terms or {})
         except Exception:
             check_losses(self.setup.weighting, losses, shares, self.setup.like.device)
             raise

@@ -15,18 +15,20 @@ from mtl_lightning.backward.step import Setup, Tasks
 from mtl_lightning.backward.window import OptimizerStep
 
 
-def judge(tasks: Sequence[str], losses: Tensor, gradients: Tensor) -> tuple[str, ...]:
+def judge(tasks: Sequence[str], losses: Tensor, gradients: Tensor, others: float = 0.0) -> tuple[str, ...]:
     """Names the losses that are not finite, or else the gradients.
 
     Args:
         tasks: The tasks present.
         losses: Their losses [T], on the host.
         gradients: The size of their gradients [T], on the host.
+        others: The size of the gradient of loss terms that are no task's.
     """
-    if isfinite(losses.sum() + gradients.sum()):
+    if isfinite(losses.sum() + gradients.sum() + others):
         return ()
     bad = tuple(f"loss of '{task}'" for task in _not_finite(tasks, losses))
-    return bad or tuple(f"gradient of '{task}'" for task in _not_finite(tasks, gradients))
+    bad = bad or tuple(f"gradient of '{task}'" for task in _not_finite(tasks, gradients))
+    return bad or ("gradient of the sharing's loss terms",)
 
 
 def judge_written(setup: Setup, tasks: Tasks, losses: Tensor) -> tuple[str, ...]:

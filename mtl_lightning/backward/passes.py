@@ -12,16 +12,29 @@ from mtl_lightning.backward.gradients import Gradients, accumulate, add, detache
 from mtl_lightning.backward.heads import Heads
 from mtl_lightning.backward.processes import num_processes
 from mtl_lightning.backward.step import BatchTasks, Setup, Step, Tasks
+from mtl_lightning.backward.terms import Terms
 from mtl_lightning.errors import UserError
 
 
 class Pass(ABC):
-    """The differentiation of one step: takes losses, finds weights, writes gradients."""
+    """The differentiation of one step: takes losses, finds weights, writes gradients.
+
+    Args:
+        setup: What is trained.
+    """
 
     judges: bool = False
     """Whether ``combine`` finds out if all gradients are finite."""
     not_finite: tuple[str, ...] = ()
     """What ``combine`` found not to be."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self.terms = Terms(setup)
+
+    def add_terms(self, terms: Mapping[str, Tensor]) -> None:
+        """Takes the loss terms of one batch that are no task's, differentiable scalars, before ``add``."""
+        self.terms.differentiate(terms)
 
     @abstractmethod
     def add(self, terms: Mapping[str, Tensor], batch: BatchTasks, features: Sequence[Tensor]) -> Mapping[str, Tensor]:
@@ -61,28 +74,36 @@ class ObjectivePass(Pass):
     """A loss weighting's step: the weights are the derivatives of its objective by the losses."""
 
     def __init__(self, setup: Setup) -> None:
-        self._setup = setup
-        self._terms = self._weights = torch.zeros(0)
+        super().__init__(setup)
+        self._losses = self._weights = torch.zeros(0)
+        self._others: list[Tensor] = []
         self._objective: Tensor | None = None
+
+    def add_terms(self, terms: Mapping[str, Tensor]) -> None:
+        self._others.append(self.terms.sum(terms))
 
     def add(self, terms: Mapping[str, Tensor], batch: BatchTasks, features: Sequence[Tensor]) -> Mapping[str, Tensor]:
         return terms
 
     def combine(self, tasks: Tasks, terms: Tensor, losses: Tensor, appearances: Sequence[int]) -> Step:
-        self._terms = terms
+        self._losses = terms
         self._objective, self._weights = ask_for_objective(self._setup, tasks, losses)
         return Step(self._objective, ByTask(tasks, losses), ByTask(tasks, self._weights))
 
     def write(self, tasks: Tasks, factor: Tensor) -> None:
         assert self._objective is not None, "combine() comes first"
         train_weighting(self._setup, self._objective, factor)
-        weights = self._weights * factor
+        values, weights = self._losses, self._weights * factor
+        if self._others:
+            values = torch.cat([values, *(term.view(1) for term in self._others)])
+            weights = torch.cat([weights, factor.to(weights).expand(len(self._others))])
         if num_processes() > 1:
-            parameters = self._setup.shared + [p for task in tasks for p in self._setup.own[task]]
-            gradients = self._setup.differentiate(self._terms, parameters, weights)
+            heads = self._setup.own if self._others else tasks
+            parameters = self._setup.shared + [p for task in heads for p in self._setup.own[task]]
+            gradients = self._setup.differentiate(values, parameters, weights)
             self._setup.writer.write_mean(("all", *tasks), parameters, gradients, None)
-        elif self._terms.requires_grad:
-            accumulate(self._terms, weights)
+        elif values.requires_grad:
+            accumulate(values, weights)
 
 
 class KnownWeightsPass(Pass):
@@ -94,7 +115,7 @@ class KnownWeightsPass(Pass):
     """
 
     def __init__(self, setup: Setup, weights: Mapping[str, float]) -> None:
-        self._setup = setup
+        super().__init__(setup)
         self._weights = weights
         self._heads = Heads(setup)
         self._shared = SharedPass(setup)
@@ -116,6 +137,7 @@ class KnownWeightsPass(Pass):
         unscaled = self._setup.unscaled(factor)
         self._shared.write(tasks, unscaled)
         self._heads.write(tasks, self._weights, unscaled)
+        self.terms.write(unscaled)
 
 
 class SharedPass:

@@ -39,6 +39,7 @@ class Step(NamedTuple):
         weights: Weight of each task present; empty for Jacobian methods.
         gramian: Inner products of the gradients of the tasks present [T, T], on the host, if they were computed.
         seconds: What the weighting took on the host, if it computes there.
+        terms: Loss terms that are no task's, on this process, if there are any.
     """
 
     objective: Tensor
@@ -46,6 +47,7 @@ class Step(NamedTuple):
     weights: Mapping[str, Tensor]
     gramian: Tensor | None = None
     seconds: float | None = None
+    terms: Mapping[str, Tensor] | None = None
 
 
 @dataclass

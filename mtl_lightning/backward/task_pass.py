@@ -33,11 +33,11 @@ class TaskPass(Pass):
     """
 
     def __init__(self, setup: Setup, rows: Rows | FeatureProducts) -> None:
-        self._setup = setup
+        super().__init__(setup)
         self._rows = rows
         self._heads = Heads(setup)
         self._second = None if setup.evidence is setup.shared else SharedPass(setup)
-        self._terms: dict[str, Tensor] = {}
+        self._losses: dict[str, Tensor] = {}
         self._weights: Mapping[str, Any] = {}
         self._direction: Tensor | None = None
         self._objective: Tensor | None = None
@@ -61,7 +61,7 @@ class TaskPass(Pass):
             self._heads.add(task, gradients[len(sources) :])
         self._rows.end_batch()
         if self._second is not None:
-            add_terms(self._terms, terms)
+            add_terms(self._losses, terms)
         self._rows.send([task for task in batch.present if task in batch.complete])
 
     def combine(self, tasks: Tasks, terms: Tensor, losses: Tensor, appearances: Sequence[int]) -> Step:
@@ -71,13 +71,13 @@ class TaskPass(Pass):
         if gramian is None:
             self._weights = dict.fromkeys(tasks, 1.0)  # for a gradient scaler, which is to see what is not finite
             if self._second is not None:
-                self._second.add(self._terms, self._weights)
+                self._second.add(self._losses, self._weights)
             return Step(self._objective, found, {})
         seconds = time.perf_counter()
         weights = self._ask(tasks, gramian, losses, on_host, counts)
         seconds = time.perf_counter() - seconds
         if self._second is not None:
-            self._second.add(self._terms, self._weights)
+            self._second.add(self._losses, self._weights)
         timed = isinstance(self._setup.weighting, GramianWeighting)
         return Step(self._objective, found, weights, gramian, seconds if timed else None)
 
@@ -87,7 +87,7 @@ class TaskPass(Pass):
         There is no Gramian if something is not finite, or the weighting is not defined for the losses.
         """
         rows, size = self._rows, len(tasks)
-        length, sums = self._heads.length(tasks, losses), Sums()
+        length, sums = self._heads.length(tasks, losses) + self.terms.length(losses), Sums()
         sums.start(length)
         rows.gather(losses.device)
         sums.wait()
@@ -102,12 +102,14 @@ class TaskPass(Pass):
             products = products[order][:, order]
         gramian = products * torch.outer(unit, unit)
         sizes = gramian.diagonal()
+        others = 0.0
         if not length.isfinite():
-            norms = self._heads.norms(tasks, losses)
+            norms = torch.cat([self._heads.norms(tasks, losses), self.terms.length(losses).view(1)])
             sums.start(norms)
             sums.wait()
-            sizes = sizes + norms.cpu()
-        self.not_finite = judge(tasks, on_host, sizes)
+            *of_heads, others = norms.tolist()
+            sizes = sizes + torch.tensor(of_heads, dtype=sizes.dtype)
+        self.not_finite = judge(tasks, on_host, sizes, others)
         if not (self.not_finite or isinstance(self._setup.weighting, LossWeighting)):
             self.not_finite = undefined(self._setup, tasks, on_host)
         return None if self.not_finite else gramian, on_host
@@ -163,6 +165,7 @@ class TaskPass(Pass):
             in_order = [self._weights[task] / number for task in self._rows.tasks]
             self._write_shared(tasks, (vector(in_order, rows) * unscaled) @ rows)
         self._heads.write(tasks, self._weights, unscaled)
+        self.terms.write(unscaled)
         if isinstance(self._setup.weighting, LossWeighting) and self._objective is not None:
             train_weighting(self._setup, self._objective, factor)
 

@@ -60,8 +60,11 @@ class Window:
         shares: Mapping[str, float],
         features: Sequence[Tensor],
         complete: Collection[str],
+        others: Mapping[str, Tensor],
     ) -> None:
         """Takes a batch; see ``Executor.add``."""
+        if others:
+            self.way.add_terms(others)
         terms = shared_out(setup, losses, shares)
         add_terms(self.losses, self.way.add(terms, BatchTasks(shares.keys(), complete), features))
         for task, share in shares.items():
@@ -88,7 +91,10 @@ class Window:
             losses /= vector(appearances, losses)
         losses = mean_over_processes(losses)
         with setup.full_precision():
-            return self.way.combine(tasks, terms, losses, appearances), (tasks, losses)
+            step = self.way.combine(tasks, terms, losses, appearances)
+        if others := self.way.terms.values:
+            step = step._replace(objective=step.objective + sum(others.values()), terms=others)
+        return step, (tasks, losses)
 
 
 def shared_out(setup: Setup, losses: Mapping[str, Tensor], shares: Mapping[str, float]) -> dict[str, Tensor]:

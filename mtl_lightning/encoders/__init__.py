@@ -1,6 +1,6 @@
 """Encoders: inputs → :class:`Representation`, one file each."""
 
-from mtl_lightning.encoders.base import Assets, Encoder, InputProcessor, Representation
+from mtl_lightning.encoders.base import Assets, Encoder, InputProcessor, Representation, Stage, StagedEncoder, State
 from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.convolutional import ConvolutionalEncoder
 from mtl_lightning.encoders.perceptron import PerceptronEncoder
@@ -15,6 +15,9 @@ __all__ = [
     "InputProcessor",
     "PerceptronEncoder",
     "Representation",
+    "Stage",
+    "StagedEncoder",
+    "State",
     "TensorProcessor",
     "TextProcessor",
     "TransformerEncoder",

@@ -26,6 +26,18 @@ class Representation(NamedTuple):
     mask: Tensor | None = None
 
 
+class State(NamedTuple):
+    """What runs through the stages of an encoder.
+
+    Attributes:
+        hidden: What the stages transform: [B, ..., C], or [B, C, ...] where the encoder's ``channel_axis`` is 1.
+        context: Whatever else the stages need, such as a mask; they leave it as it is. Tensors in it begin with B.
+    """
+
+    hidden: Tensor
+    context: Any = None
+
+
 @dataclass(frozen=True)
 class Assets:
     """What an encoder needs besides its weights to be built again from a checkpoint alone.
@@ -93,13 +105,18 @@ class InputProcessor(ABC):
 class Encoder(nn.Module, ABC):
     """The shared part of the model.
 
+    An encoder that a sharing may cut is a :class:`StagedEncoder`; of another one, ``begin``, ``stages`` and ``end``
+    raise :class:`mtl_lightning.errors.UserError`.
+
     Attributes:
         features: D, the width of the representation.
         processor: What turns raw columns into this encoder's inputs.
+        channel_axis: Where ``State.hidden`` has its channels.
     """
 
     features: int
     processor: InputProcessor
+    channel_axis: int = -1
 
     @abstractmethod
     def forward(self, inputs: dict[str, Tensor]) -> Representation:
@@ -109,6 +126,37 @@ class Encoder(nn.Module, ABC):
             inputs: What ``processor.collate`` returned.
         """
 
+    # -- stages ------------------------------------------------------------------------------------------------------
+    def begin(self, inputs: dict[str, Tensor]) -> State:
+        """What the first stage reads: input embeddings, or the inputs themselves."""
+        raise self._not_cut()
+
+    @property
+    def stages(self) -> Sequence[nn.Module]:
+        """The stages in order, each a module State → State; each parameter behind ``begin`` is in one of them."""
+        raise self._not_cut()
+
+    def end(self, state: State) -> Representation:
+        """What the heads read of the last stage's state; it has no parameters."""
+        raise self._not_cut()
+
+    @property
+    def widths(self) -> Sequence[int]:
+        """C, the number of channels of ``State.hidden``, before the first stage and behind each of the n [n + 1]."""
+        raise self._not_cut()
+
+    def pool(self, state: State) -> Tensor:
+        """One vector an example of the state of any stage [B, C]: the mean over positions."""
+        hidden = state.hidden.movedim(self.channel_axis, 1)
+        return hidden.flatten(2).mean(2) if hidden.dim() > 2 else hidden
+
+    def _not_cut(self) -> UserError:
+        return UserError(
+            f"model.sharing: {type(self).__name__} does not say how it is cut into stages; derive it from "
+            "`StagedEncoder`, or choose a sharing that runs the encoder whole, such as HardSharing or MMoE"
+        )
+
+    # -- checkpoints and learning rates ------------------------------------------------------------------------------
     def assets(self) -> Assets:
         """What must be kept in a checkpoint so that it suffices alone; nothing by default."""
         return Assets()
@@ -129,3 +177,48 @@ class Encoder(nn.Module, ABC):
     def reads_differently(self, files: Mapping[str, str]) -> str | None:
         """How a trained encoder with these files (of its assets) reads its inputs otherwise; null: it does not."""
         return difference(files, self.assets().files) if files else None
+
+
+class StagedEncoder(Encoder):
+    """An encoder that is the composition of its stages, so that a sharing may stand between any two of them."""
+
+    @abstractmethod
+    def begin(self, inputs: dict[str, Tensor]) -> State: ...
+
+    @property
+    @abstractmethod
+    def stages(self) -> Sequence[nn.Module]: ...
+
+    @abstractmethod
+    def end(self, state: State) -> Representation: ...
+
+    @property
+    @abstractmethod
+    def widths(self) -> Sequence[int]: ...
+
+    def forward(self, inputs: dict[str, Tensor]) -> Representation:
+        state = self.begin(inputs)
+        for stage in self.stages:
+            state = stage(state)
+        return self.end(state)
+
+    def layers_by_depth(self) -> Sequence[Sequence[nn.Parameter]]:
+        return [list(stage.parameters()) for stage in self.stages]
+
+
+class Stage(nn.Module):
+    """Layers that a state's ``hidden`` goes through; they stay registered where they are.
+
+    Args:
+        layers: One after the other.
+    """
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, state: State) -> State:
+        hidden = state.hidden
+        for layer in self.layers:
+            hidden = layer(hidden)
+        return state._replace(hidden=hidden)

@@ -1,15 +1,16 @@
 """A small convolutional network over images."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import pairwise
 
 from torch import Tensor, nn
 
-from mtl_lightning.encoders.base import Encoder, Representation
+from mtl_lightning.encoders.base import Representation, Stage, StagedEncoder, State
 from mtl_lightning.encoders.tensors import TensorProcessor
 
 
-class ConvolutionalEncoder(Encoder):
+class ConvolutionalEncoder(StagedEncoder):
     """Convolutions with ReLU and 2x2 max pooling, then one linear layer.
 
     Its input is ``image`` [B, C, H, W]; its representation is pooled [B, features].
@@ -23,6 +24,8 @@ class ConvolutionalEncoder(Encoder):
         batch_norm: Normalise after each convolution.
         dropout: Probability of zeroing a feature of the representation.
     """
+
+    channel_axis = 1
 
     def __init__(
         self,
@@ -51,13 +54,21 @@ class ConvolutionalEncoder(Encoder):
         self.project = nn.Sequential(nn.Linear(channels[-1] * grid[0] * grid[1], features), nn.ReLU())
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, inputs: dict[str, Tensor]) -> Representation:
-        return Representation(pooled=self.dropout(self.project(self.layers(inputs["image"]))))
+    def begin(self, inputs: dict[str, Tensor]) -> State:
+        return State(inputs["image"])
 
-    def layers_by_depth(self) -> list[list[nn.Parameter]]:
-        depths: list[list[nn.Parameter]] = []
-        for layer in self.layers:
-            if isinstance(layer, nn.Conv2d):
-                depths.append([])
-            depths[-1].extend(layer.parameters())
-        return [*depths, list(self.project.parameters())]
+    @cached_property
+    def stages(self) -> list[nn.Module]:
+        """One a convolution, with the pooling before it, and one for the linear layer."""
+        layers = list(self.layers)
+        first = [i for i, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d)]
+        blocks = [Stage(*layers[start:end]) for start, end in pairwise([0, *first, len(layers) - 2])]
+        return [*blocks, Stage(*layers[-2:], self.project)]
+
+    @property
+    def widths(self) -> list[int]:
+        convolutions = [layer for layer in self.layers if isinstance(layer, nn.Conv2d)]
+        return [convolutions[0].in_channels, *(layer.out_channels for layer in convolutions), self.features]
+
+    def end(self, state: State) -> Representation:
+        return Representation(pooled=self.dropout(state.hidden))

@@ -1,15 +1,16 @@
 """A multilayer perceptron over feature vectors."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import pairwise
 
 from torch import Tensor, nn
 
-from mtl_lightning.encoders.base import Encoder, Representation
+from mtl_lightning.encoders.base import Representation, Stage, StagedEncoder, State
 from mtl_lightning.encoders.tensors import TensorProcessor
 
 
-class PerceptronEncoder(Encoder):
+class PerceptronEncoder(StagedEncoder):
     """Linear layers with ReLU between and after them.
 
     Its input is ``features`` [B, in_features]; its representation is pooled [B, hidden[-1]].
@@ -31,8 +32,18 @@ class PerceptronEncoder(Encoder):
             layers += [nn.Linear(fan_in, fan_out), nn.ReLU(), nn.Dropout(dropout)]
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, inputs: dict[str, Tensor]) -> Representation:
-        return Representation(pooled=self.layers(inputs["features"]))
+    def begin(self, inputs: dict[str, Tensor]) -> State:
+        return State(inputs["features"])
 
-    def layers_by_depth(self) -> list[list[nn.Parameter]]:
-        return [found for layer in self.layers if (found := list(layer.parameters()))]
+    @cached_property
+    def stages(self) -> list[nn.Module]:
+        """One a layer."""
+        return [Stage(*list(self.layers)[first : first + 3]) for first in range(0, len(self.layers), 3)]
+
+    @property
+    def widths(self) -> list[int]:
+        linear = [layer for layer in self.layers if isinstance(layer, nn.Linear)]
+        return [linear[0].in_features, *(layer.out_features for layer in linear)]
+
+    def end(self, state: State) -> Representation:
+        return Representation(pooled=state.hidden)

@@ -1,40 +1,103 @@
-"""What stands between the encoder and the heads."""
+"""What stands between the inputs and the heads."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
-R = TypeVar("R", bound=tuple)  # type: ignore[type-arg]
+from mtl_lightning.sharing.contracts import Compilable, Encoder, Inputs, Representation
 
 
 class Sharing(nn.Module, ABC):
-    """Turns the encoder's representation into one for each task.
+    """Makes of the inputs what each task's head reads: a :class:`mtl_lightning.encoders.Representation` a task.
+
+    It does so in two steps: ``encode`` computes what the tasks have in common, once for all, and ``share`` what they
+    have not, for those that are asked for. The encoder stays the model's, under its own name; a sharing may run it
+    whole, cut it into stages, copy parts of it, or wrap its layers.
+
+    A task's loss must reach the same parameters in every step: what a batch does not need takes part with a gradient of
+    zero.
 
     Args:
         tasks: Names of the K tasks.
-        features: D, the width of the representation; a sharing keeps it.
+        encoder: The model's.
+
+    Attributes:
+        tasks: The names.
+        features: D, the width of what the heads read; the encoder's unless a sharing says otherwise.
     """
 
-    def __init__(self, tasks: Sequence[str], features: int) -> None:
+    def __init__(self, tasks: Sequence[str], encoder: Encoder) -> None:
         super().__init__()
         self.tasks = tuple(tasks)
-        self.features = features
+        self.features = encoder.features
+        self._encoder = (encoder,)  # in a tuple: a module would be registered a second time
+
+    @property
+    def encoder(self) -> Encoder:
+        """The model's encoder."""
+        return self._encoder[0]
+
+    def forward(self, inputs: Inputs, tasks: Sequence[str]) -> dict[str, Representation]:
+        """What the head of each of ``tasks`` reads; nothing is computed for other tasks.
+
+        Args:
+            inputs: The encoder's inputs, each [B, ...].
+            tasks: Names of the T tasks wanted.
+        """
+        return self.share(self.encode(inputs), tasks)
+
+    def encode(self, inputs: Inputs) -> Any:
+        """What the tasks have in common: by default, all that the encoder makes of the inputs.
+
+        ``gradient_of: features`` compares the tasks' gradients by the tensors in it.
+
+        Args:
+            inputs: The encoder's inputs, each [B, ...].
+
+        Returns:
+            Tensors of which the first dimension is B, in tuples, lists and dicts.
+        """
+        return self.encoder(inputs)
 
     @abstractmethod
-    def forward(self, representation: R, tasks: Sequence[str]) -> dict[str, R]:
-        """The representation that each of ``tasks`` reads."""
+    def share(self, encoded: Any, tasks: Sequence[str]) -> dict[str, Representation]:
+        """What the head of each of ``tasks`` reads.
 
-    def shared_parameters(self) -> list[nn.Parameter]:
-        """Those of its parameters that several tasks train: all that no task has for its own."""
-        own = {id(parameter) for task in self.tasks for parameter in self.own_parameters(task)}
-        return [parameter for parameter in self.parameters() if id(parameter) not in own]
+        Args:
+            encoded: What ``encode`` returned.
+            tasks: Names of the T tasks wanted.
+        """
 
     def own_parameters(self, task: str) -> list[nn.Parameter]:
-        """Those of its parameters that one task alone trains; none by default.
+        """The parameters, also those of the encoder, that one task alone trains; none by default.
 
         Args:
             task: Its name.
         """
         return []
+
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """The parameters, also those of the encoder, that several tasks may train: all that no task has for its own."""
+        own = {id(parameter) for task in self.tasks for parameter in self.own_parameters(task)}
+        held = dict.fromkeys([*self.encoder.parameters(), *self.parameters()])
+        return [parameter for parameter in held if id(parameter) not in own]
+
+    def terms(self) -> dict[str, Tensor]:
+        """Loss terms of its own for the batch that it has just seen in training, each with its coefficient.
+
+        They join the objective as they are: no task's, and without a weight. Their names are the same in every step and
+        on every process; a term that a batch has nothing to say of is zero. None by default.
+        """
+        return {}
+
+    def copies(self) -> Sequence[tuple[nn.Module, nn.Module]]:
+        """Copies of parts of the encoder, each with its original: they train at the encoder's learning rate, and start
+        from the original's parameters where a checkpoint has none for them. None by default.
+        """
+        return ()
+
+    def compiled_parts(self) -> Sequence[Compilable]:
+        """The modules that are compiled with ``compile_encoder``: by default the encoder, which is run whole."""
+        return [self.encoder]

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 
-from mtl_lightning.sharing.base import R, Sharing
+from mtl_lightning.sharing.base import Sharing
+from mtl_lightning.sharing.contracts import Representation
 
 
 class HardSharing(Sharing):
-    """Nothing between encoder and heads.
+    """All tasks share the whole encoder.
 
     Reference: Caruana, "Multitask Learning" (Machine Learning 28, 1997), section 2. Difference: none.
     """
 
-    def forward(self, representation: R, tasks: Sequence[str]) -> dict[str, R]:
-        return dict.fromkeys(tasks, representation)
+    def share(self, encoded: Representation, tasks: Sequence[str]) -> dict[str, Representation]:
+        return dict.fromkeys(tasks, encoded)

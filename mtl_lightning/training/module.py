@@ -51,9 +51,9 @@ __all__ = ["MultiTaskModule"]
 class MultiTaskModule(EvaluatedModule):
     """One shared encoder, a head per task, and a weighting that balances their losses.
 
-    Logged in training: ``train/loss`` (the objective), ``train/loss/<task>``, ``train/weight/<task>``; where the tasks'
-    gradients are known, ``train/gradient/…`` as :func:`mtl_lightning.backward.conflicts` says, and
-    ``train/solver_seconds``. In evaluation,
+    Logged in training: ``train/loss`` (the objective), ``train/loss/<task>``, ``train/weight/<task>``, and
+    ``train/term/<name>`` of loss terms that the sharing adds; where the tasks' gradients are known,
+    ``train/gradient/…`` as :func:`mtl_lightning.backward.conflicts` says, and ``train/solver_seconds``. In evaluation,
     with ``val`` or ``test`` first: ``val/<task>/<metric>``, ``val/<task>/loss``, ``val/joint/<data set>`` (examples on
     which all tasks are right) and ``val/average`` (mean of the main metrics; checkpoints are chosen by it).
 
@@ -61,7 +61,7 @@ class MultiTaskModule(EvaluatedModule):
         encoder: The shared encoder.
         tasks: The tasks, by name.
         weighting: What balances the losses; it is given the task names.
-        sharing: What stands between encoder and heads; it is given the task names and the encoder's width.
+        sharing: What stands between inputs and heads; it is given the task names and the encoder.
         optimizer: The optimizer; it is given the parameters.
         lr_scheduler: The scheduler; it is given the optimizer, and the run's number of optimizer steps if it has a
             parameter ``total_steps`` that the config leaves null.
@@ -88,7 +88,7 @@ class MultiTaskModule(EvaluatedModule):
         encoder: Encoder,
         tasks: dict[str, Task],
         weighting: Callable[[Sequence[str]], Weighting] = EqualWeighting,
-        sharing: Callable[[Sequence[str], int], Sharing] = HardSharing,
+        sharing: Callable[[Sequence[str], Encoder], Sharing] = HardSharing,
         optimizer: Callable[[Iterable[Any]], Optimizer] = torch.optim.AdamW,
         lr_scheduler: Callable[[Optimizer], LRScheduler | ReduceLROnPlateau] | None = None,
         lr_interval: Literal["step", "epoch"] = "step",
@@ -107,7 +107,7 @@ class MultiTaskModule(EvaluatedModule):
         self.heads = nn.ModuleDict(tasks)
         refuse_instances(weighting=weighting, sharing=sharing)
         self.weighting = weighting(list(tasks))
-        self.sharing = sharing(list(tasks), encoder.features)
+        self.sharing = sharing(list(tasks), encoder)
         self._optimizer = optimizer
         self._lr_scheduler = lr_scheduler
         self._lr_interval = lr_interval
@@ -157,7 +157,7 @@ class MultiTaskModule(EvaluatedModule):
         Raises:
             UserError: If a task lacks label names and there is no training data to take them from.
         """
-        build_heads(self.tasks, self.encoder.features, training_labels)
+        build_heads(self.tasks, self.sharing.features, training_labels)
         if self._init_from is not None:
             take_over(self, self._init_from)
         check_gradient_source(self._gradient_of, shared_parameters(self.encoder, self.sharing))
@@ -168,7 +168,7 @@ class MultiTaskModule(EvaluatedModule):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The parameters that train now, as the optimizer is given them."""
-        return self.grouping.groups(self.encoder, [self.heads, self.sharing], self.weighting)
+        return self.grouping.groups(self.encoder, [self.heads, self.sharing], self.weighting, self.sharing.copies())
 
     def configure_callbacks(self) -> list[Callback]:
         """What every training run needs; refuses callbacks that cannot work."""
@@ -187,7 +187,7 @@ class MultiTaskModule(EvaluatedModule):
         self._trained.arrange(self)
         self._seed = strategy.broadcast(torch.initial_seed() if self._seed is None else self._seed)
         if self._compile_encoder:
-            compile_encoder(self.encoder)
+            compile_encoder(self.sharing)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Lets go of the last step's gradients before the forward pass, not after it as Lightning does."""
@@ -232,10 +232,11 @@ class MultiTaskModule(EvaluatedModule):
         last = not self.trainer.fit_loop._should_accumulate()
         labelled = Counter(task for part in batch.values() for task in part.shares)
         for part in batch.values():
-            losses, features = self.losses(part)
+            found = self.losses(part)
             labelled.subtract(part.shares.keys())
             complete = [task for task in part.shares if last and not labelled[task]]
-            self.executor.add(losses, part.shares, features, complete=complete)
+            terms = {name: term / len(batch) for name, term in found.terms.items()}
+            self.executor.add(found.losses, part.shares, found.features, complete, terms)
         step = self.executor.combine(last)
         if step.losses:
             self.step = step._replace(objective=step.objective.detach())
@@ -255,7 +256,7 @@ class MultiTaskModule(EvaluatedModule):
             assert self._random_state is not None
             precision = self.trainer.precision_plugin
             with same_again(self.forward_modules, self._random_state), torch.no_grad(), precision.train_step_context():
-                self.executor.finish_step((self.losses(part)[0], part.shares) for part in batch.values())
+                self.executor.finish_step((self.losses(part).losses, part.shares) for part in batch.values())
 
     # -- checkpoints -------------------------------------------------------------------------------------------------
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

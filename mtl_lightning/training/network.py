@@ -1,17 +1,37 @@
-"""What the model computes: one encoder pass, the sharing, a head per task."""
+"""What the model computes: the sharing, which runs the encoder, and a head per task."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from mtl_lightning.data import Batch
-from mtl_lightning.encoders import Encoder, Representation
+from mtl_lightning.encoders import Encoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.sharing import Sharing
 from mtl_lightning.tasks import Task
-from mtl_lightning.training.prediction import decode, evaluating, placed, raw_batches
+from mtl_lightning.training.prediction import decodable, decode, evaluating, placed, raw_batches
 from mtl_lightning.training.restorable import RestorableModule
+
+
+class Losses(NamedTuple):
+    """What a forward pass through a labelled batch found.
+
+    Attributes:
+        losses: Of each task that has labels in it.
+        encoded: What the tasks have in common, as :meth:`mtl_lightning.sharing.Sharing.encode` returned it.
+        terms: The sharing's own, by name.
+    """
+
+    losses: dict[str, Tensor]
+    encoded: Any
+    terms: Mapping[str, Tensor]
+
+    @property
+    def features(self) -> list[Tensor]:
+        """The differentiable tensors that the tasks have in common."""
+        return [leaf for leaf in tree_leaves(self.encoded) if isinstance(leaf, Tensor) and leaf.requires_grad]
 
 
 class Network(RestorableModule):
@@ -19,7 +39,7 @@ class Network(RestorableModule):
 
     Attributes:
         encoder: The shared encoder.
-        sharing: What stands between encoder and heads.
+        sharing: What stands between inputs and heads; it runs the encoder.
         heads: The tasks, by name.
     """
 
@@ -43,24 +63,24 @@ class Network(RestorableModule):
         return [self.encoder, self.sharing, self.heads]
 
     def forward(self, inputs: dict[str, Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """Logits of ``tasks`` (null: all), from one encoder pass.
+        """Logits of ``tasks`` (null: all); what the tasks share is computed once.
 
         Args:
             inputs: The encoder's inputs, each [B, ...].
             tasks: Names of the tasks wanted.
         """
-        return self._logits(self.encoder(inputs), list(self.heads) if tasks is None else tasks)
+        return self._logits(self.sharing(inputs, list(self.heads) if tasks is None else tasks))
 
-    def losses(self, batch: Batch) -> tuple[dict[str, Tensor], list[Tensor]]:
-        """The loss of each task that has labels in a batch, and the features that they were computed from."""
+    def losses(self, batch: Batch) -> Losses:
+        """The loss of each task that has labels in a batch, and what it was computed from."""
         present = [task for task, share in batch.shares.items() if share > 0]
-        representation: Representation = self.encoder(batch.inputs)
-        logits = self._logits(representation, present)
-        features = [tensor for tensor in (representation.pooled, representation.tokens) if tensor is not None]
-        return {task: self._head(task).loss(logits[task], batch.targets[task]) for task in present}, features
+        encoded = self.sharing.encode(batch.inputs)
+        logits = self._logits(self.sharing.share(encoded, present))
+        losses = {task: self._head(task).loss(logits[task], batch.targets[task]) for task in present}
+        return Losses(losses, encoded, self.sharing.terms() if self.training else {})
 
     def decode(self, batch: Batch) -> list[dict[str, Any]]:
-        """Predictions of all heads on a batch, from one encoder pass."""
+        """Predictions of all heads on a batch."""
         return self._decode(batch.inputs)
 
     def predict(self, columns: Mapping[str, Sequence[Any]], batch_size: int = 64) -> list[dict[str, Any]]:
@@ -88,12 +108,11 @@ class Network(RestorableModule):
         return found
 
     def _decode(self, inputs: dict[str, Tensor]) -> list[dict[str, Any]]:
-        representation = self.encoder(inputs)
-        return decode(self.tasks, lambda names: self._logits(representation, names), representation)
+        representations = self.sharing(inputs, list(self.heads))
+        return decode(decodable(self.tasks, representations), self._logits, representations)
 
     def _head(self, task: str) -> Task:
         return self.heads[task]  # type: ignore[return-value]
 
-    def _logits(self, representation: Representation, tasks: Sequence[str]) -> dict[str, Tensor]:
-        shared = self.sharing(representation, tasks)
-        return {name: self.heads[name](shared[name]) for name in tasks}
+    def _logits(self, representations: Mapping[str, Any]) -> dict[str, Tensor]:
+        return {name: self.heads[name](representation) for name, representation in representations.items()}

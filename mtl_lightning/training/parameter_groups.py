@@ -1,6 +1,6 @@
 """What the optimizer is given: which parameters share a learning rate and weight decay."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,9 @@ from mtl_lightning.errors import UserError
 
 Layers = Sequence[tuple[str, float, Sequence[nn.Parameter]]]
 """Name, relative learning rate and parameters of each part of the model."""
+
+Copies = Sequence[tuple[nn.Module, nn.Module]]
+"""Copies of parts of an encoder, each with its original."""
 
 _NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
@@ -42,13 +45,20 @@ class Grouping:
         if self.layer_decay is not None and not 0 < self.layer_decay <= 1:
             raise UserError(f"model.layer_decay must be above 0 and at most 1, found {self.layer_decay}")
 
-    def groups(self, encoder: Encoder, heads: Sequence[nn.Module], weighting: nn.Module) -> list[dict[str, Any]]:
+    def groups(
+        self,
+        encoder: Encoder,
+        heads: Sequence[nn.Module],
+        weighting: nn.Module,
+        copies: Copies = (),
+    ) -> list[dict[str, Any]]:
         """The groups, each with its name, parameters and ``lr_factor``.
 
         Args:
-            encoder: The shared encoder; a parameter that stands elsewhere too is its.
+            encoder: The encoder; a parameter that stands elsewhere too is its.
             heads: What stands behind it.
             weighting: The weighting.
+            copies: Copies of parts of it, each with its original, in whose groups they are.
 
         Raises:
             UserError: If the encoder does not say how its layers follow each other, and ``layer_decay`` is given.
@@ -56,7 +66,7 @@ class Grouping:
         flat = {id(p) for module in (encoder, *heads) for p in _without_decay(module)} if self.no_decay else set()
         behind = [parameter for module in heads for parameter in module.parameters()]
         parts: Layers = [
-            *self._layers(encoder),
+            *self._layers(encoder, copied(copies)),
             ("heads", self.head_lr_factor, behind),
             ("weighting", self.head_lr_factor, list(weighting.parameters())),
         ]
@@ -71,13 +81,26 @@ class Grouping:
             groups.append({"name": f"{name}/no_decay", "params": others, "lr_factor": factor, "weight_decay": 0.0})
         return [group for group in groups if group["params"]]
 
-    def _layers(self, encoder: Encoder) -> Layers:
+    def _layers(self, encoder: Encoder, copies: Mapping[nn.Parameter, Sequence[nn.Parameter]]) -> Layers:
+        def with_copies(layer: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+            return [each for parameter in layer for each in (parameter, *copies.get(parameter, ()))]
+
         if self.layer_decay is None:
-            return [("encoder", 1.0, list(encoder.parameters()))]
-        layers = [list(layer) for layer in encoder.layers_by_depth()]
+            return [("encoder", 1.0, with_copies(encoder.parameters()))]
+        layers = [with_copies(layer) for layer in encoder.layers_by_depth()]
         named = {id(parameter) for layer in layers for parameter in layer}
-        layers[-1] += [parameter for parameter in encoder.parameters() if id(parameter) not in named]
+        layers[-1] += [parameter for parameter in with_copies(encoder.parameters()) if id(parameter) not in named]
         return [(f"encoder/{i}", self.layer_decay ** (len(layers) - i), layer) for i, layer in enumerate(layers)]
+
+
+def copied(copies: Copies) -> dict[nn.Parameter, list[nn.Parameter]]:
+    """The copies of each parameter of which there are any."""
+    found: dict[nn.Parameter, list[nn.Parameter]] = {}
+    for copy, original in copies:
+        for parameter, source in zip(copy.parameters(), original.parameters(), strict=True):
+            if parameter is not source:
+                found.setdefault(source, []).append(parameter)
+    return found
 
 
 def _without_decay(model: nn.Module) -> Iterator[nn.Parameter]:

@@ -7,33 +7,32 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mtl_lightning.encoders import Representation
 from mtl_lightning.encoders.base import InputProcessor
 from mtl_lightning.encoders.words import Words
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.tasks import Task
 
 
-def decodable(tasks: Mapping[str, Task], representation: Representation) -> dict[str, Task]:
-    """The tasks whose heads can read a representation."""
-    return {n: t for n, t in tasks.items() if t.level == "pooled" or representation.tokens is not None}
+def decodable(tasks: Mapping[str, Task], representations: Mapping[str, Any]) -> dict[str, Task]:
+    """The tasks whose heads can read what the sharing made for them."""
+    found = {name: tasks[name] for name in representations}
+    return {n: t for n, t in found.items() if t.level == "pooled" or representations[n].tokens is not None}
 
 
 def decode(
     tasks: Mapping[str, Task],
-    logits_of: Callable[[Sequence[str]], Mapping[str, Tensor]],
-    representation: Representation,
+    logits_of: Callable[[Mapping[str, Any]], Mapping[str, Tensor]],
+    representations: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
     """Decoded predictions: for each example ``{task: {"label": …, "probability": …}}``.
 
     Args:
-        tasks: By name; those are predicted whose heads can read the representation.
-        logits_of: Computes logits of tasks.
-        representation: What they are computed from.
+        tasks: By name.
+        logits_of: Computes logits of tasks from what their heads read.
+        representations: What the heads read, by task.
     """
-    possible = decodable(tasks, representation)
-    logits = logits_of(list(possible))
-    decoded = {name: task.decode(logits[name], representation.mask) for name, task in possible.items()}
+    logits = logits_of({name: representations[name] for name in tasks})
+    decoded = {name: task.decode(logits[name], representations[name].mask) for name, task in tasks.items()}
     return [dict(zip(decoded, row, strict=True)) for row in zip(*decoded.values(), strict=True)]
 
 

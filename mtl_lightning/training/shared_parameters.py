@@ -13,11 +13,11 @@ Named = Sequence[tuple[str, nn.Parameter]]
 
 
 def shared_parameters(encoder: nn.Module, sharing: Sharing) -> list[tuple[str, nn.Parameter]]:
-    """Parameters of the encoder and shared ones of the sharing, with their names."""
-    return [
-        *((f"encoder.{name}", p) for name, p in encoder.named_parameters()),
-        *((f"sharing.{i}", p) for i, p in enumerate(sharing.shared_parameters())),
-    ]
+    """Shared parameters of encoder and sharing, with their names."""
+    parts = {"encoder": encoder, "sharing": sharing}
+    shared = {id(parameter) for parameter in sharing.shared_parameters()}
+    named = [(f"{part}.{name}", p) for part, held in parts.items() for name, p in held.named_parameters()]
+    return [(name, parameter) for name, parameter in named if id(parameter) in shared]
 
 
 def gradient_source(gradient_of: str, shared: Named) -> Literal["shared", "features"] | list[nn.Parameter]:

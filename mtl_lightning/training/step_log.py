@@ -29,6 +29,7 @@ class StepLog:
         self._newest["train/loss"] = step.objective.detach()
         self._newest.update(zip(_names("loss", tuple(step.losses)), step.losses.values(), strict=True))
         self._newest.update(zip(_names("weight", tuple(step.weights)), step.weights.values(), strict=True))
+        self._newest |= {f"train/term/{name}": term for name, term in (step.terms or {}).items()}
         every, number = module.trainer.log_every_n_steps, module.trainer.global_step + 1
         if number == 1 or (every and number % every == 0):
             self._add_gradients(step)

@@ -402,14 +402,15 @@ def test_options_without_a_meaning_are_refused(family: Any, options: dict[str, A
 class Adapters(Sharing):
     """A layer that the tasks share, and one of each task's own."""
 
-    def __init__(self, tasks: Sequence[str], features: int) -> None:
-        super().__init__(tasks, features)
-        self.common = nn.Linear(features, features, dtype=torch.float64)
-        self.adapters = nn.ModuleDict({task: nn.Linear(features, features, dtype=torch.float64) for task in tasks})
+    def __init__(self, tasks: Sequence[str], encoder: Any) -> None:
+        super().__init__(tasks, encoder)
+        width = encoder.features
+        self.common = nn.Linear(width, width, dtype=torch.float64)
+        self.adapters = nn.ModuleDict({task: nn.Linear(width, width, dtype=torch.float64) for task in tasks})
 
-    def forward(self, representation: Any, tasks: Sequence[str]) -> dict[str, Any]:
-        common = self.common(representation.pooled)
-        return {task: representation._replace(pooled=self.adapters[task](common)) for task in tasks}
+    def share(self, encoded: Any, tasks: Sequence[str]) -> dict[str, Any]:
+        common = self.common(encoded.pooled)
+        return {task: encoded._replace(pooled=self.adapters[task](common)) for task in tasks}
 
     def own_parameters(self, task: str) -> list[nn.Parameter]:
         return list(self.adapters[task].parameters())

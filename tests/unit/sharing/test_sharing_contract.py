@@ -1,0 +1,202 @@
+"""What every sharing keeps to, on every encoder, with its defaults: collected from the public exports."""
+
+import pickle
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mtl_lightning import sharing
+from mtl_lightning.backward import Executor
+from mtl_lightning.encoders import ConvolutionalEncoder, Encoder, PerceptronEncoder
+from mtl_lightning.sharing import Sharing
+from mtl_lightning.weighting import EqualWeighting, UPGrad, Weighting
+
+TASKS = ("a", "b", "c")
+B = 6
+
+ENCODERS: dict[str, Callable[[], Encoder]] = {
+    "perceptron": lambda: PerceptronEncoder(5, [8, 7, 6]),
+    "convolution": lambda: ConvolutionalEncoder(2, [3, 4], grid=(2, 2), features=6),
+}
+INPUTS: dict[str, Callable[[], dict[str, Tensor]]] = {
+    "perceptron": lambda: {"features": torch.randn(B, 5)},
+    "convolution": lambda: {"image": torch.randn(B, 2, 8, 8)},
+}
+SHARINGS = {
+    name: cls
+    for name in sharing.__all__
+    if isinstance(cls := getattr(sharing, name), type) and issubclass(cls, Sharing) and cls is not Sharing
+}
+
+Make = Callable[..., tuple[Encoder, Sharing]]
+
+
+@pytest.fixture(params=ENCODERS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=SHARINGS)
+def make(request: pytest.FixtureRequest, kind: str) -> Make:
+    def made(tasks: tuple[str, ...] = TASKS, seed: int = 0) -> tuple[Encoder, Sharing]:
+        torch.manual_seed(seed)
+        encoder = ENCODERS[kind]()
+        return encoder.double(), SHARINGS[request.param](list(tasks), encoder).double()
+
+    return made
+
+
+def inputs_of(kind: str, seed: int = 1) -> dict[str, Tensor]:
+    torch.manual_seed(seed)
+    return {name: t.double() if t.is_floating_point() else t for name, t in INPUTS[kind]().items()}
+
+
+def part(inputs: dict[str, Tensor], rows: slice) -> dict[str, Tensor]:
+    return {name: tensor[rows] for name, tensor in inputs.items()}
+
+
+def pooled(representation: Any) -> Tensor:
+    assert representation.pooled is not None
+    return representation.pooled  # type: ignore[no-any-return]
+
+
+def loss(representation: Any, task: str) -> Tensor:
+    torch.manual_seed(TASKS.index(task))
+    found = pooled(representation)
+    return (found @ torch.randn(found.shape[1], dtype=found.dtype)).square().mean()
+
+
+def held(encoder: Encoder, made: Sharing) -> list[nn.Parameter]:
+    found = dict.fromkeys([*encoder.parameters(), *made.parameters()])
+    return [parameter for parameter in found if parameter.requires_grad]
+
+
+def test_representations_have_its_width_and_are_of_the_tasks_asked_for(make: Make, kind: str) -> None:
+    _, made = make()
+    found = made(inputs_of(kind), ["c", "a"])
+    assert list(found) == ["c", "a"]
+    assert all(pooled(each).shape == (B, made.features) for each in found.values())
+
+
+def test_a_task_gets_the_same_whoever_else_is_asked(make: Make, kind: str) -> None:
+    _, made = make()
+    made.eval()
+    inputs = inputs_of(kind)
+    together = made(inputs, list(TASKS))
+    for task in TASKS:
+        torch.testing.assert_close(pooled(made(inputs, [task])[task]), pooled(together[task]))
+
+
+def test_examples_do_not_mix(make: Make, kind: str) -> None:
+    _, made = make()
+    made.eval()
+    inputs = inputs_of(kind)
+    whole = made(inputs, list(TASKS))
+    half = made(part(inputs, slice(0, B // 2)), list(TASKS))
+    for task in TASKS:
+        torch.testing.assert_close(pooled(half[task]), pooled(whole[task])[: B // 2])
+
+
+def test_gradients_reach_what_is_shared_and_their_own_and_nothing_else(make: Make, kind: str) -> None:
+    encoder, made = make()
+    inputs, parameters = inputs_of(kind), held(encoder, made)
+    readers: dict[nn.Parameter, set[str]] = {parameter: set() for parameter in parameters}
+    for task in TASKS:
+        value = loss(made(inputs, list(TASKS))[task], task)
+        for parameter, gradient in zip(
+            parameters, torch.autograd.grad(value, parameters, allow_unused=True), strict=True
+        ):
+            if gradient is not None:
+                readers[parameter].add(task)
+    for task in TASKS:
+        for parameter in made.own_parameters(task):
+            assert readers[parameter] == {task}
+    for parameter in made.shared_parameters():
+        assert not parameter.requires_grad or readers[parameter], "a parameter that nobody trains"
+    counted = [*made.shared_parameters(), *(p for task in TASKS for p in made.own_parameters(task))]
+    assert len(counted) == len(set(counted))
+    assert set(parameters) <= set(counted)
+
+
+def test_gradients_are_those_of_finite_differences(make: Make, kind: str) -> None:
+    encoder, made = make()
+    made.eval()
+    encoder.eval()
+    inputs, step = inputs_of(kind), 1e-6
+
+    def total() -> Tensor:
+        return torch.stack([loss(each, task) for task, each in made(inputs, list(TASKS)).items()]).sum()
+
+    parameters = held(encoder, made)
+    gradients = torch.autograd.grad(total(), parameters, allow_unused=True)
+    pairs = list(zip(parameters, gradients, strict=True))
+    for parameter, gradient in pairs[:: max(1, len(pairs) // 8)]:
+        direction = torch.randn_like(parameter)
+        with torch.no_grad():
+            parameter += step * direction
+            above = total()
+            parameter -= 2 * step * direction
+            below = total()
+            parameter += step * direction
+        found = torch.zeros(()) if gradient is None else (gradient * direction).sum()
+        torch.testing.assert_close((above - below) / (2 * step), found.to(above), rtol=1e-4, atol=1e-6)
+
+
+def test_one_task(make: Make, kind: str) -> None:
+    _, made = make(("a",))
+    found = made(inputs_of(kind), ["a"])
+    loss(found["a"], "a").backward()  # type: ignore[no-untyped-call]
+    assert pooled(found["a"]).isfinite().all()
+
+
+def test_state_goes_into_a_fresh_one(make: Make, kind: str) -> None:
+    encoder, made = make()
+    other_encoder, other = make(seed=5)
+    other_encoder.load_state_dict(encoder.state_dict())
+    other.load_state_dict(made.state_dict())
+    inputs = inputs_of(kind)
+    for each in (encoder, made, other_encoder, other):
+        each.eval()
+    wanted = made(inputs, list(TASKS))
+    for task, found in other(inputs, list(TASKS)).items():
+        assert torch.equal(pooled(found), pooled(wanted[task]))
+
+
+def test_it_can_be_copied_and_pickled_with_its_encoder(make: Make, kind: str) -> None:
+    both = nn.ModuleList(make())
+    inputs = inputs_of(kind)
+    both.eval()
+    wanted = both[1](inputs, ["b"])["b"]
+    for copy in (deepcopy(both), pickle.loads(pickle.dumps(both))):
+        assert torch.equal(pooled(copy[1](inputs, ["b"])["b"]), pooled(wanted))
+        with torch.no_grad():
+            for parameter in copy.parameters():
+                parameter.zero_()
+    assert torch.equal(pooled(both[1](inputs, ["b"])["b"]), pooled(wanted)), "a copy has parameters of its own"
+
+
+@pytest.mark.parametrize("family", [EqualWeighting, UPGrad])
+def test_it_trains_with_a_task_missing(make: Make, kind: str, family: type[Weighting]) -> None:
+    encoder, made = make()
+    weighting = family(TASKS)
+    executor = Executor(weighting, made.shared_parameters(), {task: made.own_parameters(task) for task in TASKS})
+    for present in (TASKS, TASKS[:2]):
+        found = made(inputs_of(kind), list(present))
+        executor.add({task: loss(found[task], task) for task in present}, terms=made.terms())
+        executor.backward(executor.combine().objective)
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in held(encoder, made))
+
+
+def test_terms_have_the_same_names_whatever_tasks_there_are(make: Make, kind: str) -> None:
+    _, made = make()
+    inputs = inputs_of(kind)
+    names = []
+    for tasks in (list(TASKS), ["b"], []):
+        made(inputs, tasks)
+        names.append(list(made.terms()))
+        assert all(term.dim() == 0 for term in made.terms().values())
+    assert names[0] == names[1] == names[2]
