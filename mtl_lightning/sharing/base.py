@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mtl_lightning.sharing.contracts import Compilable, Encoder, Inputs, Representation
+from mtl_lightning.sharing.observing import Observations, Part, parts_by_reader, use_within
 
 
 class Sharing(nn.Module, ABC):
@@ -18,6 +19,9 @@ class Sharing(nn.Module, ABC):
 
     A task's loss must reach the same parameters in every step: what a batch does not need takes part with a gradient of
     zero.
+
+    One with experts makes an :class:`mtl_lightning.sharing.observing.ExpertUse` and has it ``note`` each task's weights
+    in ``share``; what they come to is then logged, watched and reported.
 
     Args:
         tasks: Names of the K tasks.
@@ -101,3 +105,12 @@ class Sharing(nn.Module, ABC):
     def compiled_parts(self) -> Sequence[Compilable]:
         """The modules that are compiled with ``compile_encoder``: by default the encoder, which is run whole."""
         return [self.encoder]
+
+    def observe(self) -> Observations:
+        """What it has learned of the tasks, for logs and reports: by default, what its experts were used for."""
+        return Observations(use_within(self))
+
+    def parts(self) -> Sequence[Part]:
+        """Its parameters and the encoder's by who reads them: by default, all that is no task's own is read by all."""
+        own = {task: self.own_parameters(task) for task in self.tasks}
+        return parts_by_reader(self.encoder.parameters(), self, own)

@@ -1,5 +1,6 @@
 """What every sharing keeps to, on every encoder, with its defaults: collected from the public exports."""
 
+import math
 import pickle
 from collections.abc import Callable
 from copy import deepcopy
@@ -75,6 +76,21 @@ def held(encoder: Encoder, made: Sharing) -> list[nn.Parameter]:
     return [parameter for parameter in found if parameter.requires_grad]
 
 
+def readers_of(
+    parameters: list[nn.Parameter], made: Sharing, inputs: dict[str, Tensor]
+) -> dict[nn.Parameter, set[str]]:
+    """The tasks whose loss reaches each of the parameters."""
+    readers: dict[nn.Parameter, set[str]] = {parameter: set() for parameter in parameters}
+    for task in TASKS:
+        value = loss(made(inputs, list(TASKS))[task], task)
+        for parameter, gradient in zip(
+            parameters, torch.autograd.grad(value, parameters, allow_unused=True), strict=True
+        ):
+            if gradient is not None:
+                readers[parameter].add(task)
+    return readers
+
+
 def test_representations_have_its_width_and_are_of_the_tasks_asked_for(make: Make, kind: str) -> None:
     _, made = make()
     found = made(inputs_of(kind), ["c", "a"])
@@ -104,14 +120,7 @@ def test_examples_do_not_mix(make: Make, kind: str) -> None:
 def test_gradients_reach_what_is_shared_and_their_own_and_nothing_else(make: Make, kind: str) -> None:
     encoder, made = make()
     inputs, parameters = inputs_of(kind), held(encoder, made)
-    readers: dict[nn.Parameter, set[str]] = {parameter: set() for parameter in parameters}
-    for task in TASKS:
-        value = loss(made(inputs, list(TASKS))[task], task)
-        for parameter, gradient in zip(
-            parameters, torch.autograd.grad(value, parameters, allow_unused=True), strict=True
-        ):
-            if gradient is not None:
-                readers[parameter].add(task)
+    readers = readers_of(parameters, made, inputs)
     for task in TASKS:
         for parameter in made.own_parameters(task):
             assert readers[parameter] == {task}
@@ -120,6 +129,39 @@ def test_gradients_reach_what_is_shared_and_their_own_and_nothing_else(make: Mak
     counted = [*made.shared_parameters(), *(p for task in TASKS for p in made.own_parameters(task))]
     assert len(counted) == len(set(counted))
     assert set(parameters) <= set(counted)
+
+
+def test_it_knows_who_reads_its_parts(make: Make, kind: str) -> None:
+    encoder, made = make()
+    parameters = held(encoder, made)
+    readers = readers_of(parameters, made, inputs_of(kind))
+    parts = made.parts()
+    counted = [parameter for part in parts for parameter in part.parameters]
+    assert len(counted) == len(set(counted))
+    assert set(counted) == {*encoder.parameters(), *made.parameters()}
+    assert len({part.name for part in parts}) == len(parts)
+    for part in parts:
+        for parameter in set(part.parameters) & set(parameters):
+            assert readers[parameter] == set(part.tasks), part.name
+
+
+def test_it_notes_what_its_experts_are_used_for(make: Make, kind: str) -> None:
+    encoder, made = make()
+    encoder.train()
+    made.train()
+    made(inputs_of(kind), list(TASKS))
+    observed = made.observe()
+    for use in observed.use:
+        for task in use.tasks:
+            mean, entropy = use.mean(task), use.entropy(task)
+            assert mean is not None and entropy is not None
+            assert mean.shape == (len(use.experts_of(task)),)
+            assert (mean >= 0).all()
+            torch.testing.assert_close(mean.sum(), torch.ones(()))
+            assert 0 <= entropy <= math.log(len(mean)) + 1e-6
+    if observed.embeddings is not None:
+        assert observed.embeddings.shape[0] == len(TASKS)
+        assert not observed.embeddings.requires_grad
 
 
 def test_gradients_are_those_of_finite_differences(make: Make, kind: str) -> None:
