@@ -71,6 +71,7 @@ _OPTIONS = {
   --input FILE                      texts, one per line, or a .jsonl, .csv, .tsv or .parquet file (also .gz) with the
                                     columns of the training data; '-' (default) reads texts from standard input
   --output FILE                     where to write the JSON lines; '-' (default) is standard output
+  --tasks NAME[,NAME...]            predict these tasks alone, and compute nothing else (default: all)
 """,
 }
 

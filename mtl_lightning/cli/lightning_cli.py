@@ -31,6 +31,7 @@ from mtl_lightning.cli.wandb_service import finish_wandb
 from mtl_lightning.errors import UserError
 from mtl_lightning.names import checked_path
 from mtl_lightning.terminal import quoted_path
+from mtl_lightning.training.prediction import names_asked
 from mtl_lightning.training.strategies import refuse_other_starts
 from mtl_lightning.trust.imports import Imports
 from mtl_lightning.trust.parsing import guarded
@@ -147,6 +148,8 @@ class CLI(LightningCLI):
         for key in ("wandb", "tensorboard", "evaluate"):
             if config.get(key, key) is None:
                 raise UserError(f"{key} is null; give a value, or leave it out for its default")
+        if config.get("tasks") is not None:
+            names_asked("--tasks", config["tasks"], list(config["model"]["tasks"]))
         fitting = self.subcommand == "fit"
         if config.get("ckpt_path"):
             config["ckpt_path"] = str(find_checkpoint(config["ckpt_path"], config["name"], last=fitting))

@@ -32,8 +32,8 @@ class PredictionLines:
         self.num_inputs = len(table)
         self._raw, self._json_columns = exact(table.select_columns(visible(table)))
         tokens = source.inputs.get("tokens")
-        self._tasks = model.tasks
-        of_words = any(task.level == "tokens" for task in model.tasks.values())
+        self._tasks = {name: model.tasks[name] for name in model.asked or model.tasks}
+        of_words = any(task.level == "tokens" for task in self._tasks.values())
         self._tokens = tokens if of_words and isinstance(tokens, str) else None  # words stand in one column
         self._processor = model.encoder.processor
         self._warned = False

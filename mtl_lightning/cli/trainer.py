@@ -1,7 +1,7 @@
 """Lightning's Trainer, which also reports what it found."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import isfinite
 from pathlib import Path
@@ -21,12 +21,13 @@ from mtl_lightning.cli.outputs import check_output
 from mtl_lightning.cli.prediction_writer import PredictionWriter
 from mtl_lightning.cli.report import print_results, write_json
 from mtl_lightning.cli.run_log import RunLog
-from mtl_lightning.data import MultiTaskDataModule
+from mtl_lightning.data import DataSource, MultiTaskDataModule
 from mtl_lightning.data.sources.prediction import read_inputs
 from mtl_lightning.errors import UserError
 from mtl_lightning.stopping import SIGNALS
 from mtl_lightning.terminal import quoted_path, say
 from mtl_lightning.training.module import MultiTaskModule
+from mtl_lightning.training.prediction import names_asked
 from mtl_lightning.writing import Place
 
 __all__ = ["Trainer"]
@@ -139,8 +140,9 @@ class Trainer(pl.Trainer):
         ckpt_path: str | None = None,
         input: str = "-",
         output: str = "-",
+        tasks: str | list[str] | None = None,
     ) -> None:
-        """Writes one JSON line for each input, in their order, with the predictions of all heads.
+        """Writes one JSON line for each input, in their order, with the predictions of all heads or some.
 
         An input that cannot be predicted on (an empty line, a damaged row) has ``null`` there, and says why in
         ``reason``.
@@ -151,14 +153,17 @@ class Trainer(pl.Trainer):
             ckpt_path: Checkpoint to predict with: a file, a run's folder, or ``best``.
             input: File of inputs: texts, one a line, or a table; ``-`` reads texts from standard input.
             output: File of predictions; ``-`` is standard output.
+            tasks: Names of the tasks to predict, separated by commas; nothing is computed that the others alone need.
+                Null: all that the inputs suffice for.
         """
+        model.asked = None if tasks is None else names_asked("--tasks", tasks, model.tasks)
         if Path(output).is_file() and Path(input).is_file() and Path(input).samefile(output):
             raise UserError(f"--output: {output} is the input, which would be overwritten; name another file")
         first = getattr(rank_zero_only, "rank", 0) == 0
         if first and output != "-":
             check_output(output)
         if first or input != "-":
-            datamodule.predict_source = read_inputs(input, datamodule.datasets)
+            datamodule.predict_source = read_inputs(input, _in_order_of(model.asked, datamodule.datasets))
         self.callbacks.append(PredictionWriter(output, shares_inputs=input == "-"))  # type: ignore[attr-defined]
         super().predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False, weights_only=True)
         if self.is_global_zero and datamodule.predict_source is not None:
@@ -197,6 +202,16 @@ def without_loggers(trainer: pl.Trainer) -> Iterator[None]:
 def _noted(what: str, json: str | None) -> AbstractContextManager[None]:
     """Notes what is not done, if the command is asked to stop within."""
     return noted("; ".join(filter(None, [what, "" if json is None else f"{json} is not written"])))
+
+
+def _in_order_of(asked: Sequence[str] | None, datasets: Mapping[str, DataSource]) -> dict[str, DataSource]:
+    """The data sets, those first that label the tasks asked for, in the order of these: inputs are read as theirs."""
+    tasks = asked or ()
+
+    def place(item: tuple[str, DataSource]) -> int:
+        return next((number for number, task in enumerate(tasks) if task in item[1].labels), len(tasks))
+
+    return dict(sorted(datasets.items(), key=place))
 
 
 def _check_any(table: Dataset, refused: Mapping[int, str]) -> None:

@@ -57,11 +57,13 @@ class EvaluatedModule(Network):
 
     Attributes:
         results: What the newest evaluation of each stage found.
+        asked: Names of the tasks that prediction is of; null: all that the inputs suffice for.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.results: dict[str, Results] = {}
+        self.asked: list[str] | None = None
         self._evaluations = Evaluations()
 
     def validation_step(self, batch: StepBatch, batch_idx: int) -> None:
@@ -94,7 +96,7 @@ class EvaluatedModule(Network):
 
     def predict_step(self, batch: StepBatch, batch_idx: int) -> list[dict[str, Any]]:
         """Decoded predictions: for each example ``{task: {"label": …, "probability": …}}``."""
-        return [row for part in batch.values() for row in self.decode(part)]
+        return [row for part in batch.values() for row in self.decode(part, self.asked)]
 
 
 def _tell(module: Any, results: Results) -> None:

@@ -11,7 +11,7 @@ from mtl_lightning.encoders import Encoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.sharing import Sharing
 from mtl_lightning.tasks import Task
-from mtl_lightning.training.prediction import decodable, decode, evaluating, placed, raw_batches
+from mtl_lightning.training.prediction import decodable, decode, evaluating, names_asked, placed, raw_batches
 from mtl_lightning.training.restorable import RestorableModule
 
 
@@ -79,37 +79,44 @@ class Network(RestorableModule):
         losses = {task: self._head(task).loss(logits[task], batch.targets[task]) for task in present}
         return Losses(losses, encoded, self.sharing.terms() if self.training else {})
 
-    def decode(self, batch: Batch) -> list[dict[str, Any]]:
-        """Predictions of all heads on a batch."""
-        return self._decode(batch.inputs)
+    def decode(self, batch: Batch, tasks: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """Predictions of ``tasks`` (null: all that the inputs suffice for) on a batch."""
+        return self._decode(batch.inputs, tasks)
 
-    def predict(self, columns: Mapping[str, Sequence[Any]], batch_size: int = 64) -> list[dict[str, Any]]:
-        """Predictions of all heads on raw inputs, as the command ``predict`` writes them; dropout is off.
+    def predict(
+        self, columns: Mapping[str, Sequence[Any]], batch_size: int = 64, tasks: Sequence[str] | None = None
+    ) -> list[dict[str, Any]]:
+        """Predictions on raw inputs, as the command ``predict`` writes them; dropout is off.
 
         Args:
             columns: Values of each input of the encoder, such as ``{"text": ["some jazz, please", "will it rain?"]}``
                 or ``{"features": [[0.5, 1.2], [0.1, 0.9]]}``.
             batch_size: How many examples one encoder pass takes.
+            tasks: Names of the tasks to predict; nothing is computed that the others alone need. Null: all that the
+                inputs suffice for.
 
         Returns:
             For each example, in order, ``{task: {"label": …, "probability": …}}``; what else a task predicts is in its
             documentation.
 
         Raises:
-            UserError: If a value is no input of the encoder, or the model has not been trained or loaded.
+            UserError: If a value is no input of the encoder, a name is no task's, or the model has not been trained or
+                loaded.
         """
         if not self.is_built:
             raise UserError("the model has no heads yet: train it, or load a trained one with `mtl_lightning.load`")
+        wanted = None if tasks is None else names_asked("`tasks`", tasks, list(self.heads))
         found = []
         with evaluating(self):
             for inputs, words in raw_batches(self.encoder.processor, columns, batch_size):
-                decoded = self._decode({name: tensor.to(self.device) for name, tensor in inputs.items()})
+                decoded = self._decode({name: tensor.to(self.device) for name, tensor in inputs.items()}, wanted)
                 found += [placed(self.tasks, row, of) for row, of in zip(decoded, words, strict=True)]
         return found
 
-    def _decode(self, inputs: dict[str, Tensor]) -> list[dict[str, Any]]:
-        representations = self.sharing(inputs, list(self.heads))
-        return decode(decodable(self.tasks, representations), self._logits, representations)
+    def _decode(self, inputs: dict[str, Tensor], tasks: Sequence[str] | None) -> list[dict[str, Any]]:
+        representations = self.sharing(inputs, list(self.heads) if tasks is None else tasks)
+        of_tasks = decodable(self.tasks, representations, all_of_them=tasks is not None)
+        return decode(of_tasks, self._logits, representations)
 
     def _head(self, task: str) -> Task:
         return self.heads[task]  # type: ignore[return-value]

@@ -1,6 +1,6 @@
 """From logits to what is predicted, and from raw inputs to logits."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,14 +9,49 @@ from torch import Tensor, nn
 
 from mtl_lightning.encoders.base import InputProcessor
 from mtl_lightning.encoders.words import Words
-from mtl_lightning.errors import UserError, shown
+from mtl_lightning.errors import UserError, did_you_mean, shown
 from mtl_lightning.tasks import Task
 
 
-def decodable(tasks: Mapping[str, Task], representations: Mapping[str, Any]) -> dict[str, Task]:
-    """The tasks whose heads can read what the sharing made for them."""
+def names_asked(place: str, asked: str | Sequence[str], tasks: Collection[str]) -> list[str]:
+    """The names of the tasks that somebody asks for, each once.
+
+    Args:
+        place: Where they are given, for messages.
+        asked: Names, or a text of names separated by commas.
+        tasks: The names that there are.
+
+    Raises:
+        UserError: If there is none, or one is no task's.
+
+    >>> names_asked("tasks", "b, a", ["a", "b", "c"])
+    ['b', 'a']
+    """
+    names = list(dict.fromkeys([n.strip() for n in asked.split(",")] if isinstance(asked, str) else asked))
+    if not any(names):
+        raise UserError(f"{place}: no task is named; {did_you_mean('', tasks)}")
+    for name in names:
+        if name not in tasks:
+            raise UserError(f"{place}: unknown task {shown(name)}; {did_you_mean(name, tasks)}")
+    return names
+
+
+def decodable(tasks: Mapping[str, Task], representations: Mapping[str, Any], all_of_them: bool) -> dict[str, Task]:
+    """The tasks whose heads can read what the sharing made for them.
+
+    Args:
+        tasks: By name.
+        representations: What the heads read, by task.
+        all_of_them: Whether each of them is wanted.
+
+    Raises:
+        UserError: If a task that is wanted cannot be predicted on these inputs.
+    """
     found = {name: tasks[name] for name in representations}
-    return {n: t for n, t in found.items() if t.level == "pooled" or representations[n].tokens is not None}
+    some = {n: t for n, t in found.items() if t.level == "pooled" or representations[n].tokens is not None}
+    if all_of_them and (missing := [name for name in found if name not in some]):
+        raise UserError(f"task '{missing[0]}' labels words, which these inputs do not have; give the input `tokens`")
+    return some
 
 
 def decode(

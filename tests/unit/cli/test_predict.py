@@ -95,6 +95,24 @@ def test_good_rows_of_a_table_are_answered(tmp_path: Path, name: str, content: s
         assert wanted is None or found.startswith(wanted)
 
 
+def test_inputs_are_read_as_those_of_the_tasks_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("text\nplay some jazz\n")
+    sources = {
+        "topics": FileSource({"train": "none.csv"}, {"text": "text"}, {"topic": "topic"}),
+        "slots": FileSource({"train": "none.csv"}, {"tokens": "text"}, {"slots": "slots"}),
+    }
+    found = {}
+    for tasks in (None, "slots", "slots,topic"):
+        model = MultiTaskModule(
+            transformer(), {"topic": SequenceClassification(labels=["x", "y"]), "slots": spans_task()}
+        )
+        trainer = Trainer(accelerator="cpu", **QUIET)
+        data, output = MultiTaskDataModule(sources), tmp_path / "out.jsonl"
+        trainer.predict(model, data, input=str(tmp_path / "in.csv"), output=str(output), tasks=tasks)
+        found[tasks] = list(json.loads(output.read_text())["predictions"])
+    assert found == {None: ["topic"], "slots": ["slots"], "slots,topic": ["slots", "topic"]}
+
+
 def test_no_input_can_be_predicted_on(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match="--input: of 2 inputs none can be predicted on; the output says why; the first"

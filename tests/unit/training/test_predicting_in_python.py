@@ -1,6 +1,7 @@
 """`model.predict` on raw inputs, as the command `predict` does it."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 
 import mtl_lightning
 from mtl_lightning.__main__ import main
+from mtl_lightning.cli.lightning_cli import CLI
 from mtl_lightning.encoders import PerceptronEncoder, TransformerEncoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.tasks import Regression, SequenceClassification, TokenClassification
@@ -43,6 +45,18 @@ def test_it_predicts_what_the_command_predicts(tmp_path: Path, monkeypatch: Any,
     rows = [json.loads(line) for line in Path("val.jsonl").read_text().splitlines()]
     assert main(["predict", "--ckpt_path=run", "--input=val.jsonl", "--output=predicted.jsonl"]) == 0
     expected = [json.loads(line)["predictions"] for line in Path("predicted.jsonl").read_text().splitlines()]
+    some = ["predict", "--ckpt_path=run", "--input=val.jsonl", "--output=some.jsonl"]
+    assert main([*some, "--tasks=reg"]) == 0
+    of_one = [json.loads(line)["predictions"] for line in Path("some.jsonl").read_text().splitlines()]
+    assert of_one == [{"reg": row["reg"]} for row in expected]
+    capsys.readouterr()
+    with monkeypatch.context() as patched:
+        patched.setattr(CLI, "instantiate_classes", None)  # it is said before a model is made
+        assert main([*some, "--tasks=reg,clss"]) == 2
+        assert main([*some, "--tasks="]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.endswith("--tasks: unknown task 'clss'; did you mean 'cls'?")
+    assert second.endswith("--tasks: no task is named; choose from cls, reg")
     model = mtl_lightning.load("run/checkpoints/best.ckpt")
     found = model.predict({"features": [row["f"] for row in rows]}, batch_size=5)
     assert [row["cls"]["label"] for row in found] == [row["cls"]["label"] for row in expected]
@@ -70,6 +84,30 @@ def test_dropout_is_off_and_every_module_is_left_in_its_mode(speaker: MultiTaskM
 
 def test_a_text_model_without_words_predicts_the_tasks_that_need_none(speaker: MultiTaskModule) -> None:
     assert [list(row) for row in speaker.predict({"text": ["good morning"]})] == [["mood"]]
+
+
+def test_what_is_not_asked_for_is_not_computed(speaker: MultiTaskModule) -> None:
+    calls: list[str] = []
+    hooks = [head.register_forward_hook(lambda *_, n=name: calls.append(n)) for name, head in speaker.heads.items()]
+    every = speaker.predict({"tokens": ["play some jazz"]})
+    only = speaker.predict({"tokens": ["play some jazz"]}, tasks=["slots"])
+    for hook in hooks:
+        hook.remove()
+    assert calls == ["mood", "slots", "slots"]
+    assert only == [{"slots": every[0]["slots"]}]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "message"),
+    [
+        (["mod"], "`tasks`: unknown task 'mod'; did you mean 'mood'?"),
+        ([], "`tasks`: no task is named; choose from mood, slots"),
+        (["mood", "slots"], "task 'slots' labels words, which these inputs do not have; give the input `tokens`"),
+    ],
+)
+def test_tasks_that_cannot_be_predicted_are_refused(speaker: MultiTaskModule, tasks: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        speaker.predict({"text": ["good morning"]}, tasks=tasks)
 
 
 def test_nothing_in_nothing_out(speaker: MultiTaskModule) -> None:
