@@ -47,6 +47,7 @@ class Encoder(Compilable, Protocol):
 
     features: int
     channel_axis: int
+    processor: Any
 
     @property
     def stages(self) -> Sequence[nn.Module]: ...
