@@ -126,6 +126,11 @@ class Executor(Loop):
         self.setup.writer.call_hooks(wanted=False)
         self._close_window()
 
+    @property
+    def is_by_task(self) -> bool:
+        """Whether the losses that are added next are differentiated one by one, task by task."""
+        return self._window.way.is_by_task
+
     @all_or_nothing
     def add(
         self,

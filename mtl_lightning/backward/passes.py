@@ -23,6 +23,8 @@ class Pass(ABC):
         setup: What is trained.
     """
 
+    is_by_task: bool = False
+    """Whether each task's loss is differentiated for itself."""
     judges: bool = False
     """Whether ``combine`` finds out if all gradients are finite."""
     not_finite: tuple[str, ...] = ()

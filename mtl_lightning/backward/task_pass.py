@@ -32,6 +32,8 @@ class TaskPass(Pass):
         rows: An empty memory for the gradients or their products.
     """
 
+    is_by_task = True
+
     def __init__(self, setup: Setup, rows: Rows | FeatureProducts) -> None:
         super().__init__(setup)
         self._rows = rows

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from datasets import Dataset, IterableDataset
@@ -50,6 +50,7 @@ class MultiTaskDataModule(LightningDataModule):
         tasks: The tasks to train; null: all that the data sets label. Data sets that label none of them are left out.
         drop_last: Leave out the last training batch of a pass where it is smaller than the others, other examples in
             each pass. Not needed for batch normalisation: a last batch of one example takes some of the one before it.
+        joint_pass: Whether a step's batches go through the encoder together where only rounding may differ, or never.
 
     Attributes:
         predict_source: Inputs to predict on, as :func:`.sources.prediction.read_inputs` returns them.
@@ -67,6 +68,7 @@ class MultiTaskDataModule(LightningDataModule):
         seed: int = 0,
         tasks: list[str] | None = None,
         drop_last: bool = False,
+        joint_pass: Literal["auto", "never"] = "auto",
     ) -> None:
         super().__init__()
         check_names(datasets)
@@ -85,6 +87,7 @@ class MultiTaskDataModule(LightningDataModule):
             raise UserError(f"data.seed must be at least 0, found {seed}")
         self.seed = seed
         self.drop_last = drop_last
+        self.joint_pass = joint_pass
         self.predict_source: tuple[DataSource, Dataset] | None = None
         self.refused: dict[int, str] = {}
         self.progress: Progress | None = None

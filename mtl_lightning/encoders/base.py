@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mtl_lightning.encoders.vocabularies import difference
 from mtl_lightning.encoders.words import Words
@@ -85,6 +87,17 @@ class InputProcessor(ABC):
     def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """Pads and stacks encoded examples into tensors whose first dimension is B."""
 
+    def can_join(self, batches: Sequence[Mapping[str, Tensor]]) -> bool:
+        """Whether collated inputs of several batches can be joined in one, and had better be: by default, if they
+        differ in the number of examples alone.
+        """
+        kinds = [{name: (t.shape[1:], t.dtype) for name, t in inputs.items()} for inputs in batches]
+        return all(kind == kinds[0] for kind in kinds)
+
+    def join(self, batches: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """Joins collated inputs, each [B_i, ...], where ``can_join`` says that it can be done."""
+        return {name: torch.cat([inputs[name] for inputs in batches]) for name in batches[0]}
+
     @abstractmethod
     def length(self, example: Mapping[str, Any]) -> int:
         """Size of an encoded example in the unit of throughput (tokens for text)."""
@@ -125,6 +138,11 @@ class Encoder(nn.Module, ABC):
         Args:
             inputs: What ``processor.collate`` returned.
         """
+
+    @property
+    def mixes_examples(self) -> bool:
+        """Whether what it makes of an example now depends on others of the batch: batch normalisation in training."""
+        return any(isinstance(module, _BatchNorm) and module.training for module in self.modules())
 
     # -- stages ------------------------------------------------------------------------------------------------------
     def begin(self, inputs: dict[str, Tensor]) -> State:

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
+from torch.nn import functional
 from transformers import PreTrainedTokenizerBase
 
 from mtl_lightning.encoders.base import InputProcessor
@@ -21,6 +23,7 @@ _COUNTED = (
     100_000  # characters of a text up to which the tokens that are cut off are counted, beyond they are estimated
 )
 _PORTION = 1_000_000  # characters that are tokenised at once, which takes some 400 MB
+_PADDING = 0.1  # what joined batches may be padded by, relative to their size apart
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -62,9 +65,30 @@ class TextProcessor(InputProcessor):
         return self._encode_texts(*(_texts(name, columns[name]) for name in ("text", "text_pair") if name in columns))
 
     def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        padding = {"input_ids": self.tokenizer.pad_token_id or 0, "word_starts": -1}
         names = [name for name in examples[0] if name not in ("num_words", "lost")]
-        return {name: pad([example[name] for example in examples], padding.get(name, 0)) for name in names}
+        return {name: pad([example[name] for example in examples], self._padding(name)) for name in names}
+
+    def can_join(self, batches: Sequence[Mapping[str, Tensor]]) -> bool:
+        """Whether they have the same inputs, and padding them all to the longest adds less than a tenth."""
+        if any(inputs.keys() != batches[0].keys() for inputs in batches):
+            return False
+        shapes = [inputs["input_ids"].shape for inputs in batches]
+        number, longest = sum(rows for rows, _ in shapes), max(length for _, length in shapes)
+        return number * longest <= (1 + _PADDING) * sum(rows * length for rows, length in shapes)
+
+    def join(self, batches: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        joined = {}
+        for name in batches[0]:
+            longest = max(inputs[name].shape[1] for inputs in batches)
+            rows = [
+                functional.pad(t, (0, longest - t.shape[1]), value=self._padding(name))
+                for t in (b[name] for b in batches)
+            ]
+            joined[name] = torch.cat(rows)
+        return joined
+
+    def _padding(self, name: str) -> int:
+        return {"input_ids": self.tokenizer.pad_token_id or 0, "word_starts": -1}.get(name, 0)
 
     def length(self, example: Mapping[str, Any]) -> int:
         return len(example["input_ids"])

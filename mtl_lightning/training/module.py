@@ -27,6 +27,7 @@ from mtl_lightning.training.contents import model_contents, refuse_other_tasks, 
 from mtl_lightning.training.evaluating import EvaluatedModule
 from mtl_lightning.training.factories import refuse_instances
 from mtl_lightning.training.heads import TrainingLabels, build_heads
+from mtl_lightning.training.joint_pass import Parts, apart, together
 from mtl_lightning.training.model_first import ModelFirst
 from mtl_lightning.training.monitors import check_monitors
 from mtl_lightning.training.optimizers import configured
@@ -122,6 +123,7 @@ class MultiTaskModule(EvaluatedModule):
         self._trained = TrainedParameters(gradient_of)
         self._random_state: RandomState | None = None
         self._before_step: Buffers = []
+        self._parts: list[Parts] = []
         self._seed: int | None = None
         self._metrics: dict[str, float] = {}
         self.step: Step | None = None
@@ -223,25 +225,31 @@ class MultiTaskModule(EvaluatedModule):
     def training_step(self, batch: StepBatch, batch_idx: int) -> Tensor:
         """The objective of a step; the gradients follow in ``backward``."""
         if self.trainer.fit_loop._skip_backward:  # an epoch for the running statistics of averaged weights
-            for part in batch.values():
-                self.losses(part)
+            for parts in apart(batch):
+                self.losses(parts)
             synchronise_buffers(self.forward_modules)
             return torch.zeros((), device=self.device)
         if self.weighting.needs_losses_after:
             self._random_state = random_state(self.device)
         last = not self.trainer.fit_loop._should_accumulate()
+        self._parts = self._passes(batch)
         labelled = Counter(task for part in batch.values() for task in part.shares)
-        for part in batch.values():
-            found = self.losses(part)
-            labelled.subtract(part.shares.keys())
-            complete = [task for task in part.shares if last and not labelled[task]]
+        for parts in self._parts:
+            found = self.losses(parts)
+            labelled.subtract(task for part in parts for task in part.shares)
+            complete = [task for task in found.shares if last and not labelled[task]]
             terms = {name: term / len(batch) for name, term in found.terms.items()}
-            self.executor.add(found.losses, part.shares, found.features, complete, terms)
+            self.executor.add(found.losses, found.shares, found.features, complete, terms)
         step = self.executor.combine(last)
         if step.losses:
             self.step = step._replace(objective=step.objective.detach())
             self._log.add(self, self.step)
         return step.objective
+
+    def _passes(self, batch: StepBatch) -> list[Parts]:
+        """Which batches go through the encoder together: where each task's gradient is asked for apart, none do."""
+        allowed = getattr(self.trainer.datamodule, "joint_pass", "never") != "never"  # type: ignore[attr-defined]
+        return together(batch, self.encoder) if allowed and not self.executor.is_by_task else apart(batch)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Lets the executor write the gradients."""
@@ -256,7 +264,7 @@ class MultiTaskModule(EvaluatedModule):
             assert self._random_state is not None
             precision = self.trainer.precision_plugin
             with same_again(self.forward_modules, self._random_state), torch.no_grad(), precision.train_step_context():
-                self.executor.finish_step((self.losses(part).losses, part.shares) for part in batch.values())
+                self.executor.finish_step((found.losses, found.shares) for found in map(self.losses, self._parts))
 
     # -- checkpoints -------------------------------------------------------------------------------------------------
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

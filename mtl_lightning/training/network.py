@@ -1,37 +1,19 @@
 """What the model computes: the sharing, which runs the encoder, and a head per task."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from mtl_lightning.data import Batch
 from mtl_lightning.encoders import Encoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.sharing import Sharing
 from mtl_lightning.tasks import Task
+from mtl_lightning.training.joint_pass import Parts, split
+from mtl_lightning.training.losses import Losses, merged
 from mtl_lightning.training.prediction import decodable, decode, evaluating, names_asked, placed, raw_batches
 from mtl_lightning.training.restorable import RestorableModule
-
-
-class Losses(NamedTuple):
-    """What a forward pass through a labelled batch found.
-
-    Attributes:
-        losses: Of each task that has labels in it.
-        encoded: What the tasks have in common, as :meth:`mtl_lightning.sharing.Sharing.encode` returned it.
-        terms: The sharing's own, by name.
-    """
-
-    losses: dict[str, Tensor]
-    encoded: Any
-    terms: Mapping[str, Tensor]
-
-    @property
-    def features(self) -> list[Tensor]:
-        """The differentiable tensors that the tasks have in common."""
-        return [leaf for leaf in tree_leaves(self.encoded) if isinstance(leaf, Tensor) and leaf.requires_grad]
 
 
 class Network(RestorableModule):
@@ -71,13 +53,19 @@ class Network(RestorableModule):
         """
         return self._logits(self.sharing(inputs, list(self.heads) if tasks is None else tasks))
 
-    def losses(self, batch: Batch) -> Losses:
-        """The loss of each task that has labels in a batch, and what it was computed from."""
+    def losses(self, parts: Parts) -> Losses:
+        """The loss of each task that has labels in some batches, which go through the encoder together."""
+        if len(parts) == 1:
+            return self._losses(parts[0], self.sharing.encode(parts[0].inputs))
+        joined = self.encoder.processor.join([part.inputs for part in parts])
+        pieces = split(self.sharing.encode(joined), [len(part.examples) for part in parts])
+        return merged([self._losses(part, encoded) for part, encoded in zip(parts, pieces, strict=True)])
+
+    def _losses(self, batch: Batch, encoded: Any) -> Losses:
         present = [task for task, share in batch.shares.items() if share > 0]
-        encoded = self.sharing.encode(batch.inputs)
         logits = self._logits(self.sharing.share(encoded, present))
         losses = {task: self._head(task).loss(logits[task], batch.targets[task]) for task in present}
-        return Losses(losses, encoded, self.sharing.terms() if self.training else {})
+        return Losses(losses, batch.shares, encoded, self.sharing.terms() if self.training else {})
 
     def decode(self, batch: Batch, tasks: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """Predictions of ``tasks`` (null: all that the inputs suffice for) on a batch."""

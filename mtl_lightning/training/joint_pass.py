@@ -1,0 +1,59 @@
+"""Which batches of a step go through the encoder together, and how what it made of them is parted again."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+from mtl_lightning.data import Batch, StepBatch
+from mtl_lightning.encoders import Encoder
+
+Parts = Sequence[Batch]
+"""Batches of one step that go through the encoder together."""
+
+
+def apart(batch: StepBatch) -> list[Parts]:
+    """Each batch by itself."""
+    return [[part] for part in batch.values()]
+
+
+def together(batch: StepBatch, encoder: Encoder) -> list[Parts]:
+    """The batches of a step, those whose inputs can be joined in one.
+
+    One pass of several batches keeps an accelerator busier than several passes, and costs a CPU less besides. Each by
+    itself, where the encoder mixes the examples of a batch.
+    """
+    if len(batch) == 1 or encoder.mixes_examples:
+        return apart(batch)
+    groups: list[list[Batch]] = []
+    for part in batch.values():
+        for group in groups:
+            if encoder.processor.can_join([each.inputs for each in (*group, part)]):
+                group.append(part)
+                break
+        else:
+            groups.append([part])
+    return list(groups)
+
+
+def split(encoded: Any, sizes: Sequence[int]) -> list[Any]:
+    """What was made of joined batches, for each of them: tensors that begin with all their examples are cut.
+
+    Args:
+        encoded: Tensors in tuples, lists and dicts.
+        sizes: Numbers of examples.
+
+    >>> split({"pooled": torch.arange(3), "bias": torch.zeros(1, 2)}, [2, 1])[1]
+    {'pooled': tensor([2]), 'bias': tensor([[0., 0.]])}
+    """
+    total = sum(sizes)
+    leaves, form = tree_flatten(encoded)
+    columns = [
+        torch.split(leaf, list(sizes))
+        if isinstance(leaf, Tensor) and leaf.shape[:1] == (total,)
+        else [leaf] * len(sizes)
+        for leaf in leaves
+    ]
+    return [tree_unflatten(pieces, form) for pieces in zip(*columns, strict=True)]
