@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from functools import cached_property
 from itertools import takewhile
 from os import fspath
 from typing import Any, Literal
@@ -10,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
-from mtl_lightning.encoders.base import Assets, Encoder, Representation
+from mtl_lightning.encoders.base import Assets, Representation, StagedEncoder, State
 from mtl_lightning.encoders.characters import character_tokenizer
+from mtl_lightning.encoders.cut_transformers import Cut, find_cut
 from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.writing import temporary_folder, writing
@@ -22,8 +24,10 @@ _OWN_CODE: dict[str, Any] = {"trust_remote_code": False}
 _LONGEST = 1_000_000  # tokenizers that know no limit say a very large number
 
 
-class TransformerEncoder(Encoder):
+class TransformerEncoder(StagedEncoder):
     """A transformer over sub-words; its representation is pooled [B, D] and, for ``tokens`` inputs, per word [B, L, D].
+
+    Its stages are its layers; whatever comes before the first one, such as embeddings, is not cut.
 
     Args:
         model: Name on the Hugging Face hub or local folder. Null: a model is built from ``config`` with random weights.
@@ -77,6 +81,8 @@ class TransformerEncoder(Encoder):
             self.backbone = AutoModel.from_config(architecture, attn_implementation=attention, **_OWN_CODE)
         self.backbone.train()  # from_pretrained leaves it in evaluation mode, without dropout
         self.backbone.pooler = None  # unused, and its parameters would be part of the shared ones
+        if getattr(self.backbone.config, "use_cache", False):
+            self.backbone.config.use_cache = False  # keys and values are of use to generate text alone
         self.features = architecture.hidden_size
         self.pooling = pooling
         longest = _positions(self.backbone)
@@ -92,14 +98,53 @@ class TransformerEncoder(Encoder):
             (enable or self.backbone.gradient_checkpointing_enable)({"use_reentrant": False})
 
     def forward(self, inputs: dict[str, Tensor]) -> Representation:
-        starts = inputs.get("word_starts")
-        arguments = {name: value for name, value in inputs.items() if name != "word_starts"}
-        hidden = self.backbone(**arguments).last_hidden_state
-        pooled = hidden[:, 0] if self.pooling == "cls" else _mean(hidden, inputs["attention_mask"])
+        arguments, starts = _split(inputs)
+        return self._read(self.backbone(**arguments).last_hidden_state, inputs["attention_mask"], starts)
+
+    # -- stages ------------------------------------------------------------------------------------------------------
+    def begin(self, inputs: dict[str, Tensor]) -> State:
+        arguments, starts = _split(inputs)
+        return self._cut.begin(self.backbone, arguments, starts)
+
+    @cached_property
+    def stages(self) -> list[nn.Module]:
+        """One a layer; the last one holds what follows it too, such as a final normalisation.
+
+        Raises:
+            UserError: If the model is not the composition of its layers.
+        """
+        return self._cut.stages()
+
+    @property
+    def widths(self) -> list[int]:
+        return [self.features] * (len(self.stages) + 1)
+
+    def pool(self, state: State) -> Tensor:
+        """One vector an example of the state of any stage [B, D], made as the representation's is."""
+        return self._pooled(state.hidden, state.context.mask)
+
+    def end(self, state: State) -> Representation:
+        return self._read(state.hidden, state.context.mask, state.context.word_starts)
+
+    @cached_property
+    def _cut(self) -> Cut:
+        texts, device = ["a b c", "a", "b a"], next(self.backbone.parameters()).device
+        encoded = self.processor.encode({"text": texts})
+        examples = [{name: values[i] for name, values in encoded.items()} for i in range(len(texts))]
+        batches = [self.processor.collate(examples[:number]) for number in (2, 3)]
+        return find_cut(self.backbone, [{name: t.to(device) for name, t in batch.items()} for batch in batches])
+
+    def _read(self, hidden: Tensor, mask: Tensor, starts: Tensor | None) -> Representation:
+        pooled = self._pooled(hidden, mask)
         if starts is None:
             return Representation(pooled=pooled)
         index = starts.clamp(min=0).unsqueeze(-1).expand(-1, -1, hidden.shape[-1])
         return Representation(pooled, hidden.gather(1, index), starts >= 0)
+
+    def _pooled(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        return hidden[:, 0] if self.pooling == "cls" else _mean(hidden, mask)
+
+    # -- checkpoints and learning rates ------------------------------------------------------------------------------
 
     def assets(self) -> Assets:
         with temporary_folder() as folder:
@@ -197,6 +242,11 @@ def _guard(name: str, load: Any) -> Any:
         raise UserError(
             f"cannot load '{name}' (a local folder, or a name on the Hugging Face hub): {reason}"
         ) from error
+
+
+def _split(inputs: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor | None]:
+    """What the model is called with, and where words start."""
+    return {name: value for name, value in inputs.items() if name != "word_starts"}, inputs.get("word_starts")
 
 
 def _mean(hidden: Tensor, mask: Tensor) -> Tensor:

@@ -12,20 +12,45 @@ from torch import Tensor, nn
 
 from mtl_lightning import sharing
 from mtl_lightning.backward import Executor
-from mtl_lightning.encoders import ConvolutionalEncoder, Encoder, PerceptronEncoder
+from mtl_lightning.encoders import ConvolutionalEncoder, Encoder, PerceptronEncoder, TransformerEncoder
 from mtl_lightning.sharing import Sharing
 from mtl_lightning.weighting import EqualWeighting, UPGrad, Weighting
 
 TASKS = ("a", "b", "c")
 B = 6
 
+BERT = {
+    "model_type": "bert",
+    "hidden_size": 6,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 7,
+    "max_position_embeddings": 12,
+}
+WORDS = [["ab", "c"], ["d"], ["e", "fgh", "i"], ["jk"], ["l", "m"], ["n", "o", "p"]]
+
+
+def transformer() -> Encoder:
+    return TransformerEncoder(config=BERT, tokenizer="characters:ascii", max_length=12, dropout=0.0)
+
+
+def sentences(**columns: list[Any]) -> dict[str, Tensor]:
+    processor = transformer().processor
+    encoded = processor.encode(columns)
+    return processor.collate([{name: values[i] for name, values in encoded.items()} for i in range(B)])
+
+
 ENCODERS: dict[str, Callable[[], Encoder]] = {
     "perceptron": lambda: PerceptronEncoder(5, [8, 7, 6]),
     "convolution": lambda: ConvolutionalEncoder(2, [3, 4], grid=(2, 2), features=6),
+    "transformer": transformer,
+    "transformer over words": transformer,
 }
 INPUTS: dict[str, Callable[[], dict[str, Tensor]]] = {
     "perceptron": lambda: {"features": torch.randn(B, 5)},
     "convolution": lambda: {"image": torch.randn(B, 2, 8, 8)},
+    "transformer": lambda: sentences(text=["".join(words) for words in WORDS]),
+    "transformer over words": lambda: sentences(tokens=WORDS),
 }
 SHARINGS = {
     name: cls
@@ -60,15 +85,18 @@ def part(inputs: dict[str, Tensor], rows: slice) -> dict[str, Tensor]:
     return {name: tensor[rows] for name, tensor in inputs.items()}
 
 
-def pooled(representation: Any) -> Tensor:
-    assert representation.pooled is not None
-    return representation.pooled  # type: ignore[no-any-return]
+def read(representation: Any) -> Tensor:
+    """All that a head may read [B, 1 + L, D]: the pooled vector and those of words, if there are any."""
+    vectors = [representation.pooled.unsqueeze(1)]
+    if representation.tokens is not None:
+        vectors.append(representation.tokens * representation.mask.unsqueeze(-1))
+    return torch.cat(vectors, 1)
 
 
 def loss(representation: Any, task: str) -> Tensor:
     torch.manual_seed(TASKS.index(task))
-    found = pooled(representation)
-    return (found @ torch.randn(found.shape[1], dtype=found.dtype)).square().mean()
+    found = read(representation)
+    return (found @ torch.randn(found.shape[-1], dtype=found.dtype)).square().mean()
 
 
 def held(encoder: Encoder, made: Sharing) -> list[nn.Parameter]:
@@ -95,7 +123,8 @@ def test_representations_have_its_width_and_are_of_the_tasks_asked_for(make: Mak
     _, made = make()
     found = made(inputs_of(kind), ["c", "a"])
     assert list(found) == ["c", "a"]
-    assert all(pooled(each).shape == (B, made.features) for each in found.values())
+    positions = 1 + (max(map(len, WORDS)) if "words" in kind else 0)
+    assert all(read(each).shape == (B, positions, made.features) for each in found.values())
 
 
 def test_a_task_gets_the_same_whoever_else_is_asked(make: Make, kind: str) -> None:
@@ -104,7 +133,7 @@ def test_a_task_gets_the_same_whoever_else_is_asked(make: Make, kind: str) -> No
     inputs = inputs_of(kind)
     together = made(inputs, list(TASKS))
     for task in TASKS:
-        torch.testing.assert_close(pooled(made(inputs, [task])[task]), pooled(together[task]))
+        torch.testing.assert_close(read(made(inputs, [task])[task]), read(together[task]))
 
 
 def test_examples_do_not_mix(make: Make, kind: str) -> None:
@@ -114,7 +143,7 @@ def test_examples_do_not_mix(make: Make, kind: str) -> None:
     whole = made(inputs, list(TASKS))
     half = made(part(inputs, slice(0, B // 2)), list(TASKS))
     for task in TASKS:
-        torch.testing.assert_close(pooled(half[task]), pooled(whole[task])[: B // 2])
+        torch.testing.assert_close(read(half[task]), read(whole[task])[: B // 2])
 
 
 def test_gradients_reach_what_is_shared_and_their_own_and_nothing_else(make: Make, kind: str) -> None:
@@ -192,7 +221,7 @@ def test_one_task(make: Make, kind: str) -> None:
     _, made = make(("a",))
     found = made(inputs_of(kind), ["a"])
     loss(found["a"], "a").backward()  # type: ignore[no-untyped-call]
-    assert pooled(found["a"]).isfinite().all()
+    assert read(found["a"]).isfinite().all()
 
 
 def test_state_goes_into_a_fresh_one(make: Make, kind: str) -> None:
@@ -205,7 +234,7 @@ def test_state_goes_into_a_fresh_one(make: Make, kind: str) -> None:
         each.eval()
     wanted = made(inputs, list(TASKS))
     for task, found in other(inputs, list(TASKS)).items():
-        assert torch.equal(pooled(found), pooled(wanted[task]))
+        assert torch.equal(read(found), read(wanted[task]))
 
 
 def test_it_can_be_copied_and_pickled_with_its_encoder(make: Make, kind: str) -> None:
@@ -214,11 +243,11 @@ def test_it_can_be_copied_and_pickled_with_its_encoder(make: Make, kind: str) ->
     both.eval()
     wanted = both[1](inputs, ["b"])["b"]
     for copy in (deepcopy(both), pickle.loads(pickle.dumps(both))):
-        assert torch.equal(pooled(copy[1](inputs, ["b"])["b"]), pooled(wanted))
+        assert torch.equal(read(copy[1](inputs, ["b"])["b"]), read(wanted))
         with torch.no_grad():
             for parameter in copy.parameters():
                 parameter.zero_()
-    assert torch.equal(pooled(both[1](inputs, ["b"])["b"]), pooled(wanted)), "a copy has parameters of its own"
+    assert torch.equal(read(both[1](inputs, ["b"])["b"]), read(wanted)), "a copy has parameters of its own"
 
 
 @pytest.mark.parametrize("family", [EqualWeighting, UPGrad])
