@@ -4,9 +4,11 @@ from mtl_lightning.sharing.base import Sharing
 from mtl_lightning.sharing.cross_stitch import CrossStitch
 from mtl_lightning.sharing.hard import HardSharing
 from mtl_lightning.sharing.hybrid import HybridSharing
+from mtl_lightning.sharing.mtan import MTAN
 from mtl_lightning.sharing.separate import SeparateEncoders
 
 __all__ = [
+    "MTAN",
     "CrossStitch",
     "HardSharing",
     "HybridSharing",
