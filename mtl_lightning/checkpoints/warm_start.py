@@ -27,7 +27,9 @@ class Start(NamedTuple):
     lines: dict[str, str]
 
 
-def warm_start(path: Path, state: State, encoder: Encoder, tasks: Mapping[str, Task]) -> Start:
+def warm_start(
+    path: Path, state: State, encoder: Encoder, tasks: Mapping[str, Task], originals: Mapping[str, str]
+) -> Start:
     """What a new model takes over from a checkpoint.
 
     Args:
@@ -35,6 +37,7 @@ def warm_start(path: Path, state: State, encoder: Encoder, tasks: Mapping[str, T
         state: State of the new model.
         encoder: Of the new model.
         tasks: Of the new model, built.
+        originals: What a name stands for where the sharing copies a part of the encoder: the original's name.
 
     Raises:
         UserError: If the encoder is another one, or reads text with another tokenizer.
@@ -44,13 +47,15 @@ def warm_start(path: Path, state: State, encoder: Encoder, tasks: Mapping[str, T
     if other := encoder.reads_differently(saved["assets"]["files"]):
         raise UserError(f"init_from: {path} was trained with another tokenizer than this encoder's: {other}")
     taken, lines = _encoder(path, trained, state)
-    shared = {name: value for name, value in _under("sharing.", trained).items() if _fits(state, name, value)}
-    taken |= shared
+    found = {name: value for name, value in _under("sharing.", trained).items() if _fits(state, name, value)}
+    copied = {name: taken[of] for name, of in originals.items() if of in taken and name not in found}
+    taken |= found | copied
     if any(name.startswith("sharing.") for name in state):
-        lines["sharing"] = _counted(shared, _under("sharing.", state))
+        lines["sharing"] = _counted(found | copied, _under("sharing.", state))
+        lines["sharing"] += f", {_size(copied):,} of them copied from the encoder" if copied else ""
     for name, task in tasks.items():
-        found, lines[name] = _head(name, task, saved, trained)
-        taken |= {f"heads.{name}.{key}": value for key, value in found.items()}
+        inherited, lines[name] = _head(name, task, saved, trained)
+        taken |= {f"heads.{name}.{key}": value for key, value in inherited.items()}
     return Start(taken, lines)
 
 

@@ -220,6 +220,10 @@ class StagedEncoder(Encoder):
             state = stage(state)
         return self.end(state)
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        _ = self.stages  # made before a graph is traced, since a traced module cannot make modules
+        super().compile(*args, **kwargs)
+
     def layers_by_depth(self) -> Sequence[Sequence[nn.Parameter]]:
         return [list(stage.parameters()) for stage in self.stages]
 

@@ -101,6 +101,9 @@ class TransformerEncoder(StagedEncoder):
         arguments, starts = _split(inputs)
         return self._read(self.backbone(**arguments).last_hidden_state, inputs["attention_mask"], starts)
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        nn.Module.compile(self, *args, **kwargs)  # the model is run whole, also one that cannot be cut
+
     # -- stages ------------------------------------------------------------------------------------------------------
     def begin(self, inputs: dict[str, Tensor]) -> State:
         arguments, starts = _split(inputs)

@@ -1,8 +1,10 @@
 """Compiling what is gone through more than once a step."""
 
 from mtl_lightning.backward import keep_buffers
-from mtl_lightning.encoders import StagedEncoder
 from mtl_lightning.sharing import Sharing
+
+_GRAPHS = 8
+"""Of a part: in training and evaluation, at one example and at several, and the like."""
 
 
 def compile_encoder(sharing: Sharing) -> None:
@@ -10,7 +12,9 @@ def compile_encoder(sharing: Sharing) -> None:
     be donated.
     """
     keep_buffers()
-    if isinstance(sharing.encoder, StagedEncoder):
-        _ = sharing.encoder.stages  # made before a graph is traced, since a traced module cannot make modules
-    for part in sharing.compiled_parts():
+    from torch._dynamo import config  # takes a second to import
+
+    parts = sharing.compiled_parts()
+    config.recompile_limit = max(config.recompile_limit, _GRAPHS * len(parts))  # of code that all parts have in common
+    for part in parts:
         part.compile(dynamic=True)

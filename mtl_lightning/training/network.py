@@ -35,9 +35,10 @@ class Network(RestorableModule):
         return dict(self.heads.items())  # type: ignore[arg-type]
 
     @property
-    def backbone(self) -> Encoder:
-        """The encoder, by the name under which Lightning's ``BackboneFinetuning`` looks for it."""
-        return self.encoder
+    def backbone(self) -> nn.Module:
+        """The encoder, with the sharing's copies of it, where Lightning's ``BackboneFinetuning`` looks for it."""
+        copies = [copy for copy, _ in self.sharing.copies()]
+        return nn.ModuleList([self.encoder, *copies]) if copies else self.encoder
 
     @property
     def forward_modules(self) -> list[nn.Module]:
