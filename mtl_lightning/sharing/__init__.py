@@ -6,6 +6,7 @@ from mtl_lightning.sharing.hard import HardSharing
 from mtl_lightning.sharing.hybrid import HybridSharing
 from mtl_lightning.sharing.mtan import MTAN
 from mtl_lightning.sharing.separate import SeparateEncoders
+from mtl_lightning.sharing.soft import SoftSharing
 
 __all__ = [
     "MTAN",
@@ -14,4 +15,5 @@ __all__ = [
     "HybridSharing",
     "SeparateEncoders",
     "Sharing",
+    "SoftSharing",
 ]
