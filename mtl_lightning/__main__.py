@@ -50,6 +50,7 @@ configuration (flags win over environment variables, MTL_<COMMAND>__<KEY> with d
 
 _OPTIONS = {
     "fit": """\
+  --print_model                     print which parameters serve which tasks, and a forward pass's cost, and exit
   --ckpt_path FILE|FOLDER|last      resume from a checkpoint, a run's folder, or the last run of --name
   --init_from FILE|FOLDER|best      start a new run from a trained model: its encoder, and heads whose labels fit
   --evaluate val|test|none          split on which the best checkpoint is evaluated at the end (default: val)

@@ -20,6 +20,7 @@ from mtl_lightning.cli.configuration.plain_yaml import dump_yaml
 from mtl_lightning.cli.ending import Ending
 from mtl_lightning.cli.launcher import Launcher
 from mtl_lightning.cli.loggers import csv_logger, default_loggers
+from mtl_lightning.cli.model_table import ModelTable, leave_nothing, wants_table
 from mtl_lightning.cli.parser import is_class_default
 from mtl_lightning.cli.progress import no_bar_can_be_seen
 from mtl_lightning.cli.run_folder import RunFolder
@@ -35,6 +36,7 @@ from mtl_lightning.training.prediction import names_asked
 from mtl_lightning.training.strategies import refuse_other_starts
 from mtl_lightning.trust.imports import Imports
 from mtl_lightning.trust.parsing import guarded
+from mtl_lightning.writing import temporary_folder
 
 
 def start_of_run(config: Any, arguments: Sequence[str]) -> str:
@@ -66,6 +68,7 @@ class CLI(LightningCLI):
         self._imports = imports
         self._ending = ending
         self._command = settings["args"]["command"]
+        self._prints_model = settings["args"]["print_model"]
         super().__init__(*classes, **settings)
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
@@ -115,7 +118,7 @@ class CLI(LightningCLI):
 
         Args:
             parser: Of all commands.
-            args: ``command``; its ``config``; ``questions``: flags that ask something.
+            args: ``command``; its ``config``; ``questions``: flags that ask something of the parser; ``print_model``.
         """
         own, config = self._subcommand_parsers[args["command"]], args["config"]
         keys = [
@@ -158,6 +161,10 @@ class CLI(LightningCLI):
             if not config.get("ckpt_path"):
                 raise UserError(f"{self.subcommand} needs `--ckpt_path`: a checkpoint, a run's folder, or `best`")
             self.save_config_callback = None
+            return
+        if self._prints_model:
+            self.run_dir, self.save_config_callback = self._stack.enter_context(temporary_folder()), None
+            leave_nothing(config)
             return
         if config.get("init_from"):
             config["init_from"] = start_of_run(config, sys.argv[1:])
@@ -211,6 +218,9 @@ class CLI(LightningCLI):
     def _callbacks(self, settings: Any, logged: bool) -> list[Callback]:
         checkpoint: BestCheckpoint = settings["checkpoint"]
         callbacks: list[Callback] = [Throughput()]
+        if self._prints_model or wants_table(settings["trainer"]):
+            settings["trainer"]["enable_model_summary"] = False  # Lightning's
+            callbacks.append(ModelTable(alone=self._prints_model))
         if no_bar_can_be_seen(settings["trainer"]):
             callbacks.append(ProgressLines())
         if logged:

@@ -108,6 +108,12 @@ class Encoding:
             )
         return encoded.with_format("numpy")
 
+    def first(self, table: Dataset, number: int) -> dict[str, Sequence[Any]]:
+        """The same columns of the good ones among the first rows of a table, without labels."""
+        raw, json_columns = exact(table)
+        rows = range(min(number, len(table)))
+        return self._encode(raw[: len(rows)], list(rows), json_columns, "train", labelled=False)
+
     def check(self, table: Dataset, labelled: bool = True) -> None:
         """Raises :class:`UserError` if the table has not the columns; arguments as those of the call."""
         labels = {task: self.source.labels[task] for task in self.tasks} if labelled else {}

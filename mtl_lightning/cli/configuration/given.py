@@ -40,7 +40,7 @@ class Given:
         files: Of ``--config``, in order.
         variables: Environment variables, and what they set.
         flags: Key and text of each flag, in an order in which a class comes before arguments that it is given.
-        questions: Flags that ask something, such as ``--print_config``, as they are.
+        questions: Flags that ask something, such as ``--print_config`` and ``--print_model``, as they are.
         trusted: Classes, functions and modules that a configuration inside a checkpoint may import.
         base: What it starts from where no file is named.
     """
@@ -100,7 +100,7 @@ def given(command: str, options: Sequence[str], environment: Mapping[str, str]) 
             if flag.endswith((".yaml", ".yml")):
                 raise UserError(f"unexpected argument '{flag}'; did you mean `--config {flag}`?")
             raise UserError(f"unexpected argument '{flag}'; options start with '--'")
-        if key == "print_config" or key.endswith(".help") or key == "help":
+        if key in ("print_config", "print_model") or key.endswith(".help") or key == "help":
             questions += [flag] if equals or not key.endswith(".help") or not rest else [flag, rest.pop(0)]
             continue
         if not equals:

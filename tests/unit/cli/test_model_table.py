@@ -1,0 +1,109 @@
+"""What the start of a run and ``--print_model`` say of who shares what."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import tiny
+
+from mtl_lightning.__main__ import main
+from mtl_lightning.cli.model_table import _flops
+
+ENCODER, HEADS = 3 * 4 + 4, (4 + 1) * 2 + (4 + 1)
+COST = 2 * 3 * 4
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    tiny.write(tmp_path)
+    return tmp_path
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of a table."""
+    lines = [line for line in text.splitlines() if line.startswith("│")]
+    return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
+
+
+def test_it_prints_tables_and_leaves_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(folder.iterdir())
+    assert main(["fit", "--config", "config.yaml", "--print_model"]) == 0
+    assert sorted(folder.iterdir()) == before
+    printed = capsys.readouterr().out
+    assert f"PerceptronEncoder, HardSharing, EqualWeighting: {ENCODER + HEADS} parameters" in printed
+    assert rows(printed) == [
+        ["encoder", "all 2 tasks", str(ENCODER), str(ENCODER)],
+        ["heads", "one task each", str(HEADS), str(HEADS)],
+        ["cls", str(ENCODER + 10), "10", f"{COST + 16} FLOPs"],
+        ["reg", str(ENCODER + 5), "5", f"{COST + 8} FLOPs"],
+        ["all at once", str(ENCODER + HEADS), "", f"{COST + 24} FLOPs"],
+    ]
+
+
+def test_a_trained_run_is_not_touched(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tiny.fit(folder / "run", "--trainer.max_epochs=1") == 0
+    files = {path: path.stat().st_mtime_ns for path in (folder / "run").rglob("*")}
+    capsys.readouterr()
+    assert main(["fit", "--ckpt_path", str(folder / "run"), "--print_model"]) == 0
+    assert "HardSharing" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in (folder / "run").rglob("*")} == files
+
+
+def test_the_start_of_a_run_says_it_in_two_lines(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tiny.fit(folder / "run", "--trainer.max_epochs=1", "--trainer.enable_model_summary=true") == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(
+        f"PerceptronEncoder, HardSharing, EqualWeighting: {ENCODER + HEADS} parameters, {ENCODER} in the encoder, "
+        f"{HEADS} in heads\nForward pass of an example: 48 FLOPs for all tasks; 32 FLOPs to 40 FLOPs for one alone\n"
+    )
+    assert "Params" not in printed
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--trainer.enable_model_summary=false",),
+        ("--trainer.enable_model_summary=true", "--trainer.callbacks+=ModelSummary"),
+    ],
+    ids=["none", "Lightning's"],
+)
+def test_it_leaves_the_word_to_others(
+    folder: Path, options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tiny.fit(folder / "run", "--trainer.max_epochs=1", *options) == 0
+    assert "HardSharing" not in capsys.readouterr().out.split("Best checkpoint")[0]
+
+
+def test_a_data_set_whose_first_row_is_bad(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = (folder / "train.jsonl").read_text().splitlines()
+    lines[0] = json.dumps(json.loads(lines[0]) | {"f": "none"})
+    (folder / "train.jsonl").write_text("\n".join(lines) + "\n")
+    skip = "--data.datasets.d.init_args.on_bad_row=skip"
+    assert main(["fit", "--config", "config.yaml", "--print_model", skip]) == 0
+    assert [row[0] for row in rows(capsys.readouterr().out)] == ["encoder", "heads", "cls", "reg"]
+    assert main(["fit", "--config", "config.yaml", "--print_model"]) == 2
+    assert "train.jsonl, line 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["predict", "--config", "config.yaml", "--ckpt_path", "none", "--print_model"], "print_model"),
+        (
+            ["compare", "--config", "config.yaml", "--weightings", "equal,upgrad", "--print_model"],
+            "compare has no --print_model; ask `fit`",
+        ),
+    ],
+    ids=["predict", "compare"],
+)
+def test_other_commands_refuse_it(command: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command) == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(("number", "text"), [(999, "999 FLOPs"), (1000, "1 kFLOPs"), (1.5e9, "1.5 GFLOPs")])
+def test_operations_in_their_unit(number: float, text: str) -> None:
+    assert _flops(number) == text
