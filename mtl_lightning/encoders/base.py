@@ -1,7 +1,8 @@
 """What an encoder is, and what it hands to the heads."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -12,6 +13,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mtl_lightning.encoders.vocabularies import difference
 from mtl_lightning.encoders.words import Words
 from mtl_lightning.errors import UserError
+
+Contexts = Callable[[], tuple[AbstractContextManager[Any], AbstractContextManager[Any]]]
+"""What activations are computed in, and recomputed in."""
 
 
 class Representation(NamedTuple):
@@ -167,6 +171,14 @@ class Encoder(nn.Module, ABC):
         """One vector an example of the state of any stage [B, C]: the mean over positions."""
         hidden = state.hidden.movedim(self.channel_axis, 1)
         return hidden.flatten(2).mean(2) if hidden.dim() > 2 else hidden
+
+    def recompute_in(self, contexts: Contexts) -> None:
+        """Has activations that the backward pass computes again be computed as in the forward pass; by default, there
+        are none.
+
+        Args:
+            contexts: The ``context_fn`` of ``torch.utils.checkpoint``.
+        """
 
     def _not_cut(self) -> UserError:
         return UserError(

@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import noop_context_fn
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
-from mtl_lightning.encoders.base import Assets, Representation, StagedEncoder, State
+from mtl_lightning.encoders.base import Assets, Contexts, Representation, StagedEncoder, State
 from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.cut_transformers import Cut, find_cut
 from mtl_lightning.encoders.text import TextProcessor
@@ -93,9 +94,8 @@ class TransformerEncoder(StagedEncoder):
             raise UserError("neither model nor tokenizer limits the length of a text; set `max_length`")
         self.processor = TextProcessor(words, length, split)
         self._freeze(freeze_embeddings, frozen_layers)
-        if gradient_checkpointing:
-            enable = getattr(self.backbone, "activation_checkpointing_enable", None)  # its name in new transformers
-            (enable or self.backbone.gradient_checkpointing_enable)({"use_reentrant": False})
+        self._gradient_checkpointing = gradient_checkpointing
+        self.recompute_in(noop_context_fn)
 
     def forward(self, inputs: dict[str, Tensor]) -> Representation:
         arguments, starts = _split(inputs)
@@ -146,6 +146,12 @@ class TransformerEncoder(StagedEncoder):
 
     def _pooled(self, hidden: Tensor, mask: Tensor) -> Tensor:
         return hidden[:, 0] if self.pooling == "cls" else _mean(hidden, mask)
+
+    def recompute_in(self, contexts: Contexts) -> None:
+        if self._gradient_checkpointing:
+            enable = getattr(self.backbone, "activation_checkpointing_enable", None)  # its name in new transformers
+            options = {"use_reentrant": False, "context_fn": contexts}
+            (enable or self.backbone.gradient_checkpointing_enable)(options)
 
     # -- checkpoints and learning rates ------------------------------------------------------------------------------
 

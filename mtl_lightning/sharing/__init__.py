@@ -4,6 +4,7 @@ from mtl_lightning.sharing.base import Sharing
 from mtl_lightning.sharing.cross_stitch import CrossStitch
 from mtl_lightning.sharing.hard import HardSharing
 from mtl_lightning.sharing.hybrid import HybridSharing
+from mtl_lightning.sharing.lora import LoRA
 from mtl_lightning.sharing.mtan import MTAN
 from mtl_lightning.sharing.separate import SeparateEncoders
 from mtl_lightning.sharing.soft import SoftSharing
@@ -13,6 +14,7 @@ __all__ = [
     "CrossStitch",
     "HardSharing",
     "HybridSharing",
+    "LoRA",
     "SeparateEncoders",
     "Sharing",
     "SoftSharing",

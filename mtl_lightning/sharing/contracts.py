@@ -1,12 +1,16 @@
 """What a sharing needs of an encoder, in words of torch alone; :class:`mtl_lightning.encoders.Encoder` is one."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, Self
 
 from torch import Tensor, nn
 
 Inputs = Mapping[str, Tensor]
 """An encoder's inputs, each [B, ...]."""
+
+Contexts = Callable[[], tuple[AbstractContextManager[Any], AbstractContextManager[Any]]]
+"""What activations are computed in, and recomputed in: the ``context_fn`` of ``torch.utils.checkpoint``."""
 
 
 class Representation(Protocol):
@@ -62,6 +66,8 @@ class Encoder(Compilable, Protocol):
     def end(self, state: Any) -> Any: ...
 
     def pool(self, state: Any) -> Tensor: ...
+
+    def recompute_in(self, contexts: Contexts) -> None: ...
 
     def parameters(self) -> Iterator[nn.Parameter]: ...
 

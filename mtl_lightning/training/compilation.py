@@ -4,7 +4,7 @@ from mtl_lightning.backward import keep_buffers
 from mtl_lightning.sharing import Sharing
 
 _GRAPHS = 8
-"""Of a part: in training and evaluation, at one example and at several, and the like."""
+"""Of a part and a task: in training and evaluation, at one example and at several, and the like."""
 
 
 def compile_encoder(sharing: Sharing) -> None:
@@ -15,6 +15,7 @@ def compile_encoder(sharing: Sharing) -> None:
     from torch._dynamo import config  # takes a second to import
 
     parts = sharing.compiled_parts()
-    config.recompile_limit = max(config.recompile_limit, _GRAPHS * len(parts))  # of code that all parts have in common
+    number = _GRAPHS * len(parts) * len(sharing.tasks)  # of code that all parts have in common
+    config.recompile_limit = max(config.recompile_limit, number)
     for part in parts:
         part.compile(dynamic=True)

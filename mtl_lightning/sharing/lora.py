@@ -1,0 +1,107 @@
+"""LoRA: each task has low-rank matrices of its own inside the shared encoder."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from mtl_lightning.errors import UserError
+from mtl_lightning.sharing.adapting import Factors, LowRank, LowRankSharing, Pair
+from mtl_lightning.sharing.adapting.arguments import check_low_rank
+from mtl_lightning.sharing.contracts import Encoder
+
+
+class LoRA(LowRankSharing):
+    r"""Adds to linear maps of the encoder a product of two thin matrices for each task.
+
+    A map :math:`W x` becomes :math:`W x + \frac{\alpha}{r} B_t A_t x` for task t, and with ``shared_rank``
+    :math:`W x + \frac{\alpha}{r} (B_t A_t + B A) x`. All B are zero at the start: training begins at the encoder as it
+    is. Parameters: r (in + out) for each map and task; the encoder's train only with ``freeze_encoder: false``. FLOPs:
+    a data set of one task costs as much as with hard sharing, plus about r / in; where an input has K tasks, the stages
+    from the first adapted one on run K times, those below once.
+
+    Reference: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models" (ICLR 2022), equation 3; the matrices
+    that all tasks share are those of Agiza et al., "MTLoRA" (CVPR 2024). Difference: none; the layers are not peft's,
+    which trains one adapter at a time: to change to another it freezes the first, and it mixes adapters in a batch for
+    inference alone. What it reads and writes is peft's format (``model.save_adapters``).
+
+    Helps: with several data sets on a pre-trained encoder: no task can hurt another, and one more task costs less than
+    1 % of the encoder. Fails: tasks learn nothing from each other (but for ``shared_rank``), and where an input has
+    many tasks, it costs as many passes; then ``MTLoRA`` is cheaper.
+
+    Args:
+        tasks: Names of the K tasks.
+        encoder: The model's.
+        rank: r, the width of each task's matrices.
+        alpha: What they add is multiplied by alpha / r, so that r may change without another learning rate.
+        dropout: Probability of zeroing what they read.
+        shared_rank: Width of matrices that all tasks share beside their own; 0: none. ``gradient_of: '*lora*'``
+            compares the tasks by these alone.
+        targets: The linear maps, as peft's ``target_modules``: names or ends of names, such as ``query``; a regular
+            expression for the whole name; or ``all-linear``. Null: those of attention, or all where there is none.
+        freeze_encoder: Whether the encoder's own parameters stay as they are.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        encoder: Encoder,
+        rank: int = 8,
+        alpha: float = 16.0,
+        dropout: float = 0.0,
+        shared_rank: int = 0,
+        targets: str | Sequence[str] | None = None,
+        freeze_encoder: bool = True,
+    ) -> None:
+        check_low_rank(dropout, rank=rank)
+        if shared_rank:
+            check_low_rank(shared_rank=shared_rank)
+        super().__init__(
+            tasks,
+            encoder,
+            lambda _, linear: OwnLoRA(linear, tasks, rank, alpha / rank, dropout, shared_rank),
+            targets,
+            freeze_encoder,
+        )
+
+
+class OwnLoRA(LowRank):
+    """A pair of matrices for each task, and one for all if asked for."""
+
+    def __init__(
+        self,
+        linear: nn.Linear,
+        tasks: Sequence[str],
+        rank: int,
+        scale: float,
+        dropout: float = 0.0,
+        shared_rank: int = 0,
+    ) -> None:
+        super().__init__(dropout)
+        self.scale = scale
+        self.own = nn.ModuleDict({task: Pair(linear, rank) for task in tasks})
+        self.shared = Pair(linear, shared_rank) if shared_rank else None
+
+    def of(self, task: str) -> Pair:
+        """The matrices of a task."""
+        return self.own[task]  # type: ignore[return-value]
+
+    def own_parameters(self, task: str) -> list[nn.Parameter]:
+        return list(self.of(task).parameters())
+
+    def factors(self, task: str) -> Factors:
+        own = self.of(task)
+        if self.shared is None:
+            return Factors(own.down, own.up, self.scale)
+        down, up = torch.cat([own.down, self.shared.down]), torch.cat([own.up, self.shared.up], 1)
+        return Factors(down, up, self.scale)
+
+    @torch.no_grad()
+    def take(self, task: str, factors: Factors) -> None:
+        if self.shared is not None:
+            super().take(task, factors)
+        own, rank = self.of(task), len(factors.down)
+        if rank != len(own.down):
+            raise UserError(f"the adapter of '{task}' has rank {rank}, this model {len(own.down)}; set `rank: {rank}`")
+        own.down.copy_(factors.down)
+        own.up.copy_(factors.up * (factors.scale / self.scale))
