@@ -129,11 +129,14 @@ class Encoder(nn.Module, ABC):
         features: D, the width of the representation.
         processor: What turns raw columns into this encoder's inputs.
         channel_axis: Where ``State.hidden`` has its channels.
+        pretrained: Whether it was trained before, so that copies of its stages start from its parameters; False: they
+            are random, and copies are made random too where they must differ.
     """
 
     features: int
     processor: InputProcessor
     channel_axis: int = -1
+    pretrained: bool = True
 
     @abstractmethod
     def forward(self, inputs: dict[str, Tensor]) -> Representation:

@@ -26,6 +26,7 @@ class ConvolutionalEncoder(StagedEncoder):
     """
 
     channel_axis = 1
+    pretrained = False
 
     def __init__(
         self,

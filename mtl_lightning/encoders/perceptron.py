@@ -21,6 +21,8 @@ class PerceptronEncoder(StagedEncoder):
         dropout: Probability of zeroing an activation, after each layer.
     """
 
+    pretrained = False
+
     def __init__(self, in_features: int, hidden: Sequence[int] = (256, 256), dropout: float = 0.0) -> None:
         super().__init__()
         if not hidden:

@@ -93,6 +93,7 @@ class TransformerEncoder(StagedEncoder):
         if length > _LONGEST:
             raise UserError("neither model nor tokenizer limits the length of a text; set `max_length`")
         self.processor = TextProcessor(words, length, split)
+        self.pretrained = model is not None and pretrained
         self._freeze(freeze_embeddings, frozen_layers)
         self._gradient_checkpointing = gradient_checkpointing
         self.recompute_in(noop_context_fn)

@@ -1,20 +1,26 @@
 """Sharing architectures: what stands between the encoder and the heads, one file each. They need torch alone."""
 
 from mtl_lightning.sharing.base import Sharing
+from mtl_lightning.sharing.cgc import CGC
 from mtl_lightning.sharing.cross_stitch import CrossStitch
 from mtl_lightning.sharing.hard import HardSharing
 from mtl_lightning.sharing.hybrid import HybridSharing
 from mtl_lightning.sharing.lora import LoRA
+from mtl_lightning.sharing.mmoe import MMoE
 from mtl_lightning.sharing.mtan import MTAN
+from mtl_lightning.sharing.ple import PLE
 from mtl_lightning.sharing.separate import SeparateEncoders
 from mtl_lightning.sharing.soft import SoftSharing
 
 __all__ = [
+    "CGC",
     "MTAN",
+    "PLE",
     "CrossStitch",
     "HardSharing",
     "HybridSharing",
     "LoRA",
+    "MMoE",
     "SeparateEncoders",
     "Sharing",
     "SoftSharing",

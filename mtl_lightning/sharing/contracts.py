@@ -51,6 +51,7 @@ class Encoder(Compilable, Protocol):
 
     features: int
     channel_axis: int
+    pretrained: bool
     processor: Any
 
     @property

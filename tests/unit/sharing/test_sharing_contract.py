@@ -4,6 +4,7 @@ import math
 import pickle
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import pytest
@@ -58,6 +59,15 @@ SHARINGS = {
     if isinstance(cls := getattr(sharing, name), type) and issubclass(cls, Sharing) and cls is not Sharing
 }
 
+VARIANTS = {
+    "MMoE-stages": partial(sharing.MMoE, expert_stages=1),
+    "PLE-stages": partial(sharing.PLE, expert_stages=2),
+    "PLE-three-levels": partial(sharing.PLE, num_levels=3, num_task_experts=2),
+    "CGC-unshared-stages": partial(sharing.CGC, num_shared_experts=0, expert_stages=2),
+}
+"""Sharings that another option makes another architecture."""
+MAKERS: dict[str, Callable[..., Sharing]] = {**SHARINGS, **VARIANTS}
+
 Make = Callable[..., tuple[Encoder, Sharing]]
 
 
@@ -66,12 +76,12 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=SHARINGS)
+@pytest.fixture(params=MAKERS)
 def make(request: pytest.FixtureRequest, kind: str) -> Make:
     def made(tasks: tuple[str, ...] = TASKS, seed: int = 0) -> tuple[Encoder, Sharing]:
         torch.manual_seed(seed)
         encoder = ENCODERS[kind]()
-        return encoder.double(), SHARINGS[request.param](list(tasks), encoder).double()
+        return encoder.double(), MAKERS[request.param](list(tasks), encoder).double()
 
     return made
 

@@ -1,0 +1,13 @@
+"""Checks of the arguments that several sharings take."""
+
+from mtl_lightning.errors import UserError
+
+
+def at_least(least: float, argument: str, value: float) -> None:
+    """Refuses a number below ``least``, or one that is not finite.
+
+    Raises:
+        UserError: Of such a number.
+    """
+    if not least <= value < float("inf"):
+        raise UserError(f"model.sharing: `{argument}` must be at least {least}, found {value}")
