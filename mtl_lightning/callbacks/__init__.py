@@ -2,6 +2,7 @@
 
 from mtl_lightning.callbacks.best_scores import BestScores
 from mtl_lightning.callbacks.conflicts import TaskConflicts
+from mtl_lightning.callbacks.expert_watch import ExpertWatch
 from mtl_lightning.callbacks.exposure import Exposure
 from mtl_lightning.callbacks.last_checkpoint import LastCheckpoint
 from mtl_lightning.callbacks.multi_task_early_stopping import MultiTaskEarlyStopping
@@ -12,6 +13,7 @@ from mtl_lightning.stopping import Interrupted
 
 __all__ = [
     "BestScores",
+    "ExpertWatch",
     "Exposure",
     "Interrupted",
     "LastCheckpoint",

@@ -6,6 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+UNUSED = 0.01
+"""What a task takes of an expert that it does not use, at most."""
+
 
 class Part(NamedTuple):
     """Parameters with the same readers.
@@ -69,7 +72,7 @@ class ExpertUse(nn.Module):
         real = torch.ones_like(newest[..., :1]) if mask is None else mask.unsqueeze(-1).to(newest)
         self._newest[task] = newest, real
         mean = _mean(newest, real)
-        self._sums[task] = self._sums[task] + mean if task in self._sums else mean
+        self._sums[task] = self._sums[task].to(mean) + mean if task in self._sums else mean
         self._batches[task] = self._batches.get(task, 0) + 1
 
     def mean(self, task: str) -> Tensor | None:
@@ -91,6 +94,15 @@ class ExpertUse(nn.Module):
         """Begins a new mean."""
         self._sums.clear()
         self._batches.clear()
+
+    def counted(self) -> dict[str, tuple[list[float], int]]:
+        """Of what ``mean`` is made so far, for a checkpoint: by task the sum [E] and the number of batches."""
+        return {task: (total.tolist(), self._batches[task]) for task, total in self._sums.items()}
+
+    def count_on(self, counted: Mapping[str, tuple[Sequence[float], int]]) -> None:
+        """Goes on from what another one had ``counted``."""
+        self._sums = {task: torch.tensor(total) for task, (total, _) in counted.items()}
+        self._batches = {task: number for task, (_, number) in counted.items()}
 
 
 def _mean(values: Tensor, real: Tensor) -> Tensor:

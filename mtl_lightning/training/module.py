@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from mtl_lightning.backward import Executor, Step, forget, synchronise_buffers, take_over_reduction
+from mtl_lightning.callbacks.expert_watch import ExpertWatch
 from mtl_lightning.callbacks.exposure import Exposure
 from mtl_lightning.callbacks.skipping import StopWhenNotFinite
 from mtl_lightning.checkpoints.io import CHECKPOINT_KEY, AtomicCheckpointIO
@@ -53,10 +54,12 @@ class MultiTaskModule(EvaluatedModule):
     """One shared encoder, a head per task, and a weighting that balances their losses.
 
     Logged in training: ``train/loss`` (the objective), ``train/loss/<task>``, ``train/weight/<task>``, and
-    ``train/term/<name>`` of loss terms that the sharing adds; where the tasks' gradients are known,
-    ``train/gradient/…`` as :func:`mtl_lightning.backward.conflicts` says, and ``train/solver_seconds``. In evaluation,
-    with ``val`` or ``test`` first: ``val/<task>/<metric>``, ``val/<task>/loss``, ``val/joint/<data set>`` (examples on
-    which all tasks are right) and ``val/average`` (mean of the main metrics; checkpoints are chosen by it).
+    ``train/term/<name>`` of loss terms that the sharing adds; of its experts ``train/expert/…``,
+    ``train/gate_entropy/…`` and ``train/dead_experts`` as :func:`.expert_log.expert_log` says; where the tasks'
+    gradients are known, ``train/gradient/…`` as :func:`mtl_lightning.backward.conflicts` says, and
+    ``train/solver_seconds``. In evaluation, with ``val`` or ``test`` first: ``val/<task>/<metric>``,
+    ``val/<task>/loss``, ``val/joint/<data set>`` (examples on which all tasks are right) and ``val/average`` (mean of
+    the main metrics; checkpoints are chosen by it).
 
     Args:
         encoder: The shared encoder.
@@ -178,7 +181,8 @@ class MultiTaskModule(EvaluatedModule):
         ModelFirst.install(self.trainer)
         if self.trainer.state.fn != TrainerFn.FITTING:
             return []
-        return [Exposure()] if self._max_skipped is None else [Exposure(), StopWhenNotFinite(self._max_skipped)]
+        found: list[Callback] = [Exposure(), *([ExpertWatch()] if self.sharing.observe().use else [])]
+        return found if self._max_skipped is None else [*found, StopWhenNotFinite(self._max_skipped)]
 
     def on_fit_start(self) -> None:
         """Refuses what the executor cannot do, before anything is trained."""

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from mtl_lightning.backward import Step, conflicts
+from mtl_lightning.training.expert_log import expert_log
 
 
 @lru_cache(maxsize=64)
@@ -33,6 +34,8 @@ class StepLog:
         every, number = module.trainer.log_every_n_steps, module.trainer.global_step + 1
         if number == 1 or (every and number % every == 0):
             self._add_gradients(step)
+            experts = expert_log(module.sharing.observe().use)
+            self._newest |= {f"train/{name}": value for name, value in experts.items()}
             for name, value in self._newest.items():
                 module.log(name, value, prog_bar=name.startswith("train/loss/"), batch_size=1)
 
