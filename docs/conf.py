@@ -20,6 +20,7 @@ extensions = [
     "mathml",
     "reference",
     "weighting_cards",
+    "sharing_cards",
     "benchmark_tables",
     "data_sets",
 ]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import generated
 import weighting_figures as figures
+from cards import list_table, option_table, ratio, section
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
 from weighting_facts import FAMILIES, Facts, facts
@@ -34,17 +35,13 @@ def pages() -> dict[str, str]:
 def _card(one: Facts) -> Iterator[str]:
     yield from (one.name, "=" * len(one.name), "", one.summary, "")
     yield from _at_a_glance(one)
-    yield from ("", one.description, "", *_section("When to use it"))
+    yield from ("", one.description, "", *section("When to use it"))
     yield from (f"**Helps**: {one.labelled['Helps']}", "", f"**Fails**: {one.labelled['Fails']}", "")
-    yield from (*_section("Options"), *_options(one), "")
-    yield from (*_section("Measured"), *_cost(one), "", *_behaviour(one), "", *_results(one), "")
-    yield from (*_section("Paper"), one.labelled["Reference"], "")
+    yield from (*section("Options"), *option_table(one.options), "")
+    yield from (*section("Measured"), *_cost(one), "", *_behaviour(one), "", *_results(one), "")
+    yield from (*section("Paper"), one.labelled["Reference"], "")
     yield from (f"**Difference from the paper**: {one.labelled['Difference']}", "")
-    yield from (*_section("Example"), "By hand, as in a test:", "", one.example, "")
-
-
-def _section(title: str) -> tuple[str, ...]:
-    return (title, "-" * len(title), "")
+    yield from (*section("Example"), "By hand, as in a test:", "", one.example, "")
 
 
 def _at_a_glance(one: Facts) -> Iterator[str]:
@@ -59,17 +56,6 @@ def _at_a_glance(one: Facts) -> Iterator[str]:
     yield f":Class: :class:`mtl_lightning.weighting.{one.name}`"
 
 
-def _options(one: Facts) -> Iterator[str]:
-    if not one.options:
-        yield "None of its own."
-        return
-    rows = [
-        (f"``{option.name}``", f"``{option.default}``" if option.default else "must be given", option.meaning)
-        for option in one.options
-    ]
-    yield from _list_table(("option", "default", "meaning"), rows)
-
-
 def _cost(one: Facts) -> Iterator[str]:
     found = figures.cost(one.name)
     adapted = f" Measured with TorchJD's ``{ADAPTED[one.name]}``." if one.name in ADAPTED else ""
@@ -78,14 +64,10 @@ def _cost(one: Facts) -> Iterator[str]:
         return
     yield f"Cost of a step for four tasks, relative to equal weighting.{adapted}"
     yield ""
-    rows = [(key.replace("_", " "), _ratio(found["time"][key]), _ratio(found["memory"][key])) for key in found["time"]]
-    yield from _list_table(("four tasks on", "time", "peak memory"), rows)
+    rows = [(key.replace("_", " "), ratio(found["time"][key]), ratio(found["memory"][key])) for key in found["time"]]
+    yield from list_table(("four tasks on", "time", "peak memory"), rows)
     yield ""
     yield f"({found['date']}, {found['machine']}; ``{figures.COMMAND}``.)"
-
-
-def _ratio(ratio: float) -> str:
-    return f"\N{MULTIPLICATION SIGN} {ratio:.2f}"
 
 
 def _behaviour(one: Facts) -> Iterator[str]:
@@ -107,13 +89,7 @@ def _results(one: Facts) -> Iterator[str]:
         equal = figures.contestants(experiment)["equal"]["Δm % (tasks)"]
         shown = delta if delta == NOT_MEASURED else f"Δm {delta} % (equal weights: {equal} %)"
         rows.append((f"``experiments/{experiment}``: {setting}", shown, verdict))
-    yield from _list_table(("experiment", "result", "against equal weights"), rows)
-
-
-def _list_table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield from (".. list-table::", "   :header-rows: 1", "")
-    for row in (heading, *rows):
-        yield from (f"   {'*' if index == 0 else ' '} - {text}".rstrip() for index, text in enumerate(row))
+    yield from list_table(("experiment", "result", "against equal weights"), rows)
 
 
 # -- the table of all ----------------------------------------------------------------------------------------------
@@ -122,7 +98,7 @@ def _table(all_of_them: Sequence[Facts]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|"
     for one in all_of_them:
         found = figures.cost(one.name)
-        times = [_ratio(ratio) for ratio in found["time"].values()] if found else [NOT_MEASURED] * 2
+        times = [ratio(value) for value in found["time"].values()] if found else [NOT_MEASURED] * 2
         cells = [
             f"[{one.name}](generated/{one.name}.rst)",
             _SEES[FAMILIES[one.family][0]],
