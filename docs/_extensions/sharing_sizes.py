@@ -59,4 +59,4 @@ def _flops(made: Sharing, encoder: ConvolutionalEncoder, tasks: Sequence[str]) -
     encoder.eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         made(_INPUTS, tasks)
-    return counter.get_total_flops()
+    return int(counter.get_total_flops())
