@@ -51,6 +51,7 @@ reference_modules = [
     "mtl_lightning",
     "mtl_lightning.backward",
     "mtl_lightning.callbacks",
+    "mtl_lightning.chains",
     "mtl_lightning.cli.trainer",
     "mtl_lightning.compare.report",
     "mtl_lightning.compare.statistics",

@@ -1,5 +1,5 @@
 """Where the short class names of a config are looked up: the families of plug-ins, imported."""
 
-from mtl_lightning import data, encoders, optim, sharing, tasks, weighting
+from mtl_lightning import chains, data, encoders, optim, sharing, tasks, weighting
 
-PLUGINS = (data, encoders, optim, sharing, tasks, weighting)
+PLUGINS = (chains, data, encoders, optim, sharing, tasks, weighting)

@@ -268,7 +268,7 @@ class MultiTaskDataModule(LightningDataModule):
                 if task not in tasks:
                     hint = did_you_mean(task, tasks)
                     raise UserError(f"data.datasets.{name}.labels: unknown task '{task}'; {hint}")
-        if unlabelled := [task for task in tasks if task not in labelled]:
+        if unlabelled := [task for task in self._trainer.lightning_module.trained_tasks if task not in labelled]:
             raise UserError(f"model.tasks.{unlabelled[0]}: no data set labels it; add it to a data set's `labels`")
         self.schedule.check({name: list(source.labels) for name, source in self.datasets.items()})
 

@@ -47,6 +47,7 @@ class Composition:
 
     def __init__(self, model: Network) -> None:
         self.tasks = list(model.tasks)
+        self._chain = model.chain
         self._parts = list(model.sharing.parts())
         self._heads = {task: list(head.parameters()) for task, head in model.tasks.items()}
         self.shared = [part for part in self._parts if len(part.tasks) > 1 or len(self.tasks) == 1]
@@ -55,19 +56,21 @@ class Composition:
     @property
     def is_one_trunk(self) -> bool:
         """Whether all tasks read the same, and have nothing but their heads for themselves."""
-        return len(self._parts) == 1 and set(self._parts[0].tasks) == set(self.tasks)
+        return len(self._parts) == 1 and set(self._parts[0].tasks) == set(self._chain.readers)
 
     def own(self, task: str) -> Size:
         """What a task has alone, without its head."""
         return Size.of(p for part in self._parts if part not in self.shared for p in _of(part, task))
 
     def head(self, task: str) -> Size:
-        """A task's head."""
+        """A task's own head."""
         return Size.of(self._heads[task])
 
     def serving(self, task: str) -> Size:
-        """All that a task reads, and its head."""
-        return Size.of([*self._heads[task], *(p for part in self._parts for p in _of(part, task))])
+        """All that a task reads, its head, and the same of the tasks that it reads."""
+        names = self._chain.needed([task])
+        heads = [parameter for name in names for parameter in self._heads[name]]
+        return Size.of([*heads, *(p for name in names for part in self._parts for p in _of(part, name))])
 
 
 def _of(part: Part, task: str) -> Sequence[nn.Parameter]:
@@ -114,8 +117,8 @@ def _cost(model: Network, inputs: Inputs, tasks: Sequence[str]) -> float | None:
     """Operations an example; null where the inputs suffice for none of the tasks."""
     counter = FlopCounterMode(display=False)
     with counter:
-        representations = model.sharing(inputs, tasks)
-        readable = decodable(model.tasks, representations, all_of_them=False)
-        for task in readable:
-            model.heads[task](representations[task])
+        representations = model.sharing(inputs, model.chain.read_by(tasks))
+        found = decodable(model.tasks, representations, model.chain)
+        readable = [task for task in tasks if task in found]
+        model.chain(model.tasks, representations, readable)
     return counter.get_total_flops() / len(next(iter(inputs.values()))) if readable else None

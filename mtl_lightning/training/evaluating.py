@@ -6,7 +6,7 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 
 from mtl_lightning.data import StepBatch
-from mtl_lightning.training.evaluation import Evaluation, Results
+from mtl_lightning.training.evaluation import Evaluation, Results, labelled_tasks
 from mtl_lightning.training.network import Network
 from mtl_lightning.training.optimizers import step_on_scores
 
@@ -27,7 +27,7 @@ class Evaluations:
         several = [name for name, source in sources.items() if len(source.labels) > 1]
         with torch.inference_mode(False):
             if stage not in self._of or self._of[stage].datasets != several:
-                self._of[stage] = Evaluation(module.tasks, several)
+                self._of[stage] = Evaluation(labelled_tasks(module), several)
             self._of[stage].to(module.device).reset()
 
     def update(self, module: Any, stage: str, batch: StepBatch) -> None:
@@ -101,7 +101,9 @@ class EvaluatedModule(Network):
 
 def _tell(module: Any, results: Results) -> None:
     """Tells the weighting the losses, and the schedule the scores."""
-    losses = {name: metrics["loss"] for name, metrics in results.metrics.items() if "loss" in metrics}
+    losses = {
+        name: found["loss"] for name in module.trained_tasks if "loss" in (found := results.metrics.get(name, {}))
+    }
     module.executor.finish_validation(losses)
     if progress := getattr(module.trainer.datamodule, "progress", None):
         tasks = module.tasks

@@ -17,7 +17,7 @@ from mtl_lightning.training.extents import Extents
 from mtl_lightning.training.returned import as_score, check_correct, check_loss
 from mtl_lightning.training.undefined import Undefined
 
-__all__ = ["REPORT", "Evaluation", "Means", "Results"]
+__all__ = ["REPORT", "Evaluation", "Means", "Results", "labelled_tasks"]
 
 REPORT = "label_counts"
 """Name of the metric of a task that feeds its per-label report."""
@@ -155,6 +155,17 @@ class Evaluation(nn.Module):
         metrics = self.metrics[name]
         assert isinstance(metrics, MetricCollection)
         return metrics
+
+
+def labelled_tasks(module: Any) -> dict[str, Task]:
+    """The tasks that can be evaluated, by name: those that a data set labels, where there are data sets.
+
+    Args:
+        module: The MultiTaskModule, with its trainer.
+    """
+    sources = getattr(module.trainer.datamodule, "datasets", {})
+    labelled = {task for source in sources.values() for task in source.labels}
+    return {name: task for name, task in module.tasks.items() if not sources or name in labelled}
 
 
 class Means(Metric):

@@ -1,13 +1,15 @@
 """Completes tasks by what the training data says, and builds their heads."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from zlib import crc32
 
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
+from mtl_lightning.chains import Chain
 from mtl_lightning.errors import UserError
 from mtl_lightning.tasks import Task
 
@@ -17,8 +19,8 @@ TrainingLabels = Callable[[str], Iterable[Any]]
 """Raw training labels of a task."""
 
 
-def build_heads(tasks: Mapping[str, Task], features: int, training_labels: TrainingLabels | None) -> None:
-    """Builds the heads, and says what the user should know of the labels.
+def build_heads(tasks: Mapping[str, Task], features: int, training_labels: TrainingLabels | None, chain: Chain) -> None:
+    """Builds the heads and the links between them, and says what the user should know of the labels.
 
     The first weights depend on the seed and the task's name alone.
 
@@ -26,21 +28,37 @@ def build_heads(tasks: Mapping[str, Task], features: int, training_labels: Train
         tasks: The tasks, by name.
         features: Width D of what the heads read.
         training_labels: For tasks whose config leaves something open.
+        chain: How tasks read others.
 
     Raises:
-        UserError: If a task lacks label names and there is no training data to take them from.
+        UserError: If a task lacks label names and there is no training data to take them from, or if tasks are linked
+            that do not fit.
     """
-    for name, task in tasks.items():
-        if not task.adapted() and training_labels is None:
-            raise UserError(f"model.tasks.{name}: without training data it needs its labels in the config")
-        values = [] if task.adapted() or training_labels is None else training_labels(name)
-        try:
-            if not task.adapted():
-                task.adapt(values)
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed((torch.initial_seed() + crc32(name.encode())) % 2**63)
-                task.build(features)
-            for remark in task.remarks():
-                _warn(f"task '{name}': {remark}")
-        except UserError as error:
-            raise UserError(f"model.tasks.{name}: {error}") from error
+    for name in chain.order:
+        with _named(f"model.tasks.{name}"):
+            _adapt(name, tasks[name], training_labels)
+        width = features + chain.build(name, tasks)
+        with _named(f"model.tasks.{name}"), torch.random.fork_rng(devices=[]):
+            torch.manual_seed((torch.initial_seed() + crc32(name.encode())) % 2**63)
+            tasks[name].build(width)
+        if name not in chain.readers:
+            tasks[name].head = None
+        for remark in tasks[name].remarks():
+            _warn(f"task '{name}': {remark}")
+
+
+def _adapt(name: str, task: Task, training_labels: TrainingLabels | None) -> None:
+    if task.adapted():
+        return
+    if training_labels is None:
+        raise UserError("without training data it needs its labels in the config")
+    task.adapt(training_labels(name))
+
+
+@contextmanager
+def _named(key: str) -> Iterator[None]:
+    """Says where in the configuration an error is."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from error

@@ -13,10 +13,10 @@ class Losses(NamedTuple):
     """What a forward pass through labelled batches found.
 
     Attributes:
-        losses: Of each task that has labels in them.
-        shares: As :class:`mtl_lightning.data.Batch` has them.
+        losses: Of each task that trains and has labels in them.
+        shares: As :class:`mtl_lightning.data.Batch` has them, of the tasks that train.
         encoded: What the tasks have in common, as :meth:`mtl_lightning.sharing.Sharing.encode` returned it.
-        terms: The sharing's own, by name.
+        terms: Those of sharing and chain, by name.
     """
 
     losses: Mapping[str, Tensor]

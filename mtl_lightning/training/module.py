@@ -17,6 +17,7 @@ from mtl_lightning.backward import Executor, Step, forget, synchronise_buffers, 
 from mtl_lightning.callbacks.expert_watch import ExpertWatch
 from mtl_lightning.callbacks.exposure import Exposure
 from mtl_lightning.callbacks.skipping import StopWhenNotFinite
+from mtl_lightning.chains import Chain, Link
 from mtl_lightning.checkpoints.io import CHECKPOINT_KEY, AtomicCheckpointIO
 from mtl_lightning.data import StepBatch
 from mtl_lightning.encoders import Encoder
@@ -54,7 +55,7 @@ class MultiTaskModule(EvaluatedModule):
     """One shared encoder, a head per task, and a weighting that balances their losses.
 
     Logged in training: ``train/loss`` (the objective), ``train/loss/<task>``, ``train/weight/<task>``, and
-    ``train/term/<name>`` of loss terms that the sharing adds; of its experts ``train/expert/…``,
+    ``train/term/<name>`` of loss terms that sharing and chain add; of experts ``train/expert/…``,
     ``train/gate_entropy/…`` and ``train/dead_experts`` as :func:`.expert_log.expert_log` says; where the tasks'
     gradients are known, ``train/gradient/…`` as :func:`mtl_lightning.backward.conflicts` says, and
     ``train/solver_seconds``. In evaluation, with ``val`` or ``test`` first: ``val/<task>/<metric>``,
@@ -66,6 +67,7 @@ class MultiTaskModule(EvaluatedModule):
         tasks: The tasks, by name.
         weighting: What balances the losses; it is given the task names.
         sharing: What stands between inputs and heads; it is given the task names and the encoder.
+        chain: Of a task that reads other tasks' outputs: how, such as ``ESMM``. A joint output is such a task, too.
         optimizer: The optimizer; it is given the parameters.
         lr_scheduler: The scheduler; it is given the optimizer, and the run's number of optimizer steps if it has a
             parameter ``total_steps`` that the config leaves null.
@@ -93,6 +95,7 @@ class MultiTaskModule(EvaluatedModule):
         tasks: dict[str, Task],
         weighting: Callable[[Sequence[str]], Weighting] = EqualWeighting,
         sharing: Callable[[Sequence[str], Encoder], Sharing] = HardSharing,
+        chain: dict[str, Link] | None = None,
         optimizer: Callable[[Iterable[Any]], Optimizer] = torch.optim.AdamW,
         lr_scheduler: Callable[[Optimizer], LRScheduler | ReduceLROnPlateau] | None = None,
         lr_interval: Literal["step", "epoch"] = "step",
@@ -110,8 +113,9 @@ class MultiTaskModule(EvaluatedModule):
         self.encoder = encoder
         self.heads = nn.ModuleDict(tasks)
         refuse_instances(weighting=weighting, sharing=sharing)
-        self.weighting = weighting(list(tasks))
-        self.sharing = sharing(list(tasks), encoder)
+        self.chain = Chain(chain or {}, list(tasks))
+        self.weighting = weighting(self.chain.trained)
+        self.sharing = sharing(self.chain.readers, encoder)
         self._optimizer = optimizer
         self._lr_scheduler = lr_scheduler
         self._lr_interval = lr_interval
@@ -162,7 +166,7 @@ class MultiTaskModule(EvaluatedModule):
         Raises:
             UserError: If a task lacks label names and there is no training data to take them from.
         """
-        build_heads(self.tasks, self.sharing.features, training_labels)
+        build_heads(self.tasks, self.sharing.features, training_labels, self.chain)
         if self._init_from is not None:
             take_over(self, self._init_from)
         check_gradient_source(self._gradient_of, shared_parameters(self.encoder, self.sharing))
@@ -173,7 +177,9 @@ class MultiTaskModule(EvaluatedModule):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The parameters that train now, as the optimizer is given them."""
-        return self.grouping.groups(self.encoder, [self.heads, self.sharing], self.weighting, self.sharing.copies())
+        return self.grouping.groups(
+            self.encoder, [self.heads, self.sharing, self.chain], self.weighting, self.sharing.copies()
+        )
 
     def configure_callbacks(self) -> list[Callback]:
         """What every training run needs; refuses callbacks that cannot work."""

@@ -10,7 +10,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.tasks import Task
-from mtl_lightning.training.evaluation import REPORT
+from mtl_lightning.training.evaluation import REPORT, labelled_tasks
 
 _warn = rank_zero_only(logging.getLogger(__name__).warning)
 
@@ -23,7 +23,7 @@ _STEPS = ("loss", "examples_per_second", "tokens_per_second", "data_wait", "skip
 def measured_names(module: Any) -> set[str]:
     """Names of all that a validation of a built model measures."""
     names = {"val/average"}
-    for task, head in module.tasks.items():
+    for task, head in labelled_tasks(module).items():
         names |= {f"val/{task}/{name}" for name in [*head.metrics(), "loss"] if name != REPORT}
     right = {task for task, head in module.tasks.items() if type(head).correct is not Task.correct}
     sources = getattr(module.trainer.datamodule, "datasets", {})

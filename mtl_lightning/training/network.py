@@ -1,10 +1,11 @@
-"""What the model computes: the sharing, which runs the encoder, and a head per task."""
+"""What the model computes: the sharing, which runs the encoder, a head per task, and the links between tasks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
+from mtl_lightning.chains import Chain
 from mtl_lightning.data import Batch
 from mtl_lightning.encoders import Encoder
 from mtl_lightning.errors import UserError
@@ -17,22 +18,29 @@ from mtl_lightning.training.restorable import RestorableModule
 
 
 class Network(RestorableModule):
-    """Encoder, sharing and heads.
+    """Encoder, sharing, heads, and the links between tasks.
 
     Attributes:
         encoder: The shared encoder.
         sharing: What stands between inputs and heads; it runs the encoder.
         heads: The tasks, by name.
+        chain: How tasks read others.
     """
 
     encoder: Encoder
     sharing: Sharing
     heads: nn.ModuleDict
+    chain: Chain
 
     @property
     def tasks(self) -> dict[str, Task]:
         """The tasks, by name."""
         return dict(self.heads.items())  # type: ignore[arg-type]
+
+    @property
+    def trained_tasks(self) -> list[str]:
+        """Names of the tasks whose losses train the model; the others are only predicted and evaluated."""
+        return self.chain.trained
 
     @property
     def backbone(self) -> nn.Module:
@@ -43,7 +51,7 @@ class Network(RestorableModule):
     @property
     def forward_modules(self) -> list[nn.Module]:
         """What a forward pass goes through."""
-        return [self.encoder, self.sharing, self.heads]
+        return [self.encoder, self.sharing, self.heads, self.chain]
 
     def forward(self, inputs: dict[str, Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
         """Logits of ``tasks`` (null: all); what the tasks share is computed once.
@@ -52,10 +60,12 @@ class Network(RestorableModule):
             inputs: The encoder's inputs, each [B, ...].
             tasks: Names of the tasks wanted.
         """
-        return self._logits(self.sharing(inputs, list(self.heads) if tasks is None else tasks))
+        wanted = list(self.heads) if tasks is None else tasks
+        logits = self._logits(self.sharing(inputs, self.chain.read_by(wanted)), wanted)
+        return {task: logits[task] for task in wanted}
 
     def losses(self, parts: Parts) -> Losses:
-        """The loss of each task that has labels in some batches, which go through the encoder together."""
+        """The loss of each task that trains and has labels in some batches, which are encoded together."""
         if len(parts) == 1:
             return self._losses(parts[0], self.sharing.encode(parts[0].inputs))
         joined = self.encoder.processor.join([part.inputs for part in parts])
@@ -63,10 +73,12 @@ class Network(RestorableModule):
         return merged([self._losses(part, encoded) for part, encoded in zip(parts, pieces, strict=True)])
 
     def _losses(self, batch: Batch, encoded: Any) -> Losses:
-        present = [task for task, share in batch.shares.items() if share > 0]
-        logits = self._logits(self.sharing.share(encoded, present))
+        shares = {task: share for task, share in batch.shares.items() if task in self.trained_tasks}
+        present = [task for task, share in shares.items() if share > 0]
+        logits = self._logits(self.sharing.share(encoded, self.chain.read_by(present)), present)
         losses = {task: self._head(task).loss(logits[task], batch.targets[task]) for task in present}
-        return Losses(losses, batch.shares, encoded, self.sharing.terms() if self.training else {})
+        terms = {**self.sharing.terms(), **self.chain.terms(logits)} if self.training else {}
+        return Losses(losses, shares, encoded, terms)
 
     def decode(self, batch: Batch, tasks: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """Predictions of ``tasks`` (null: all that the inputs suffice for) on a batch."""
@@ -103,12 +115,14 @@ class Network(RestorableModule):
         return found
 
     def _decode(self, inputs: dict[str, Tensor], tasks: Sequence[str] | None) -> list[dict[str, Any]]:
-        representations = self.sharing(inputs, list(self.heads) if tasks is None else tasks)
-        of_tasks = decodable(self.tasks, representations, all_of_them=tasks is not None)
-        return decode(of_tasks, self._logits, representations)
+        representations = self.sharing(inputs, self.chain.readers if tasks is None else self.chain.read_by(tasks))
+        of_tasks = decodable(self.tasks, representations, self.chain, tasks)
+        masks = {name: representations[self.chain.read_by([name])[-1]].mask for name in of_tasks}
+        return decode(of_tasks, self._logits(representations, of_tasks), masks)
 
     def _head(self, task: str) -> Task:
         return self.heads[task]  # type: ignore[return-value]
 
-    def _logits(self, representations: Mapping[str, Any]) -> dict[str, Tensor]:
-        return {name: self.heads[name](representation) for name, representation in representations.items()}
+    def _logits(self, representations: Mapping[str, Any], tasks: Iterable[str]) -> dict[str, Tensor]:
+        """Logits of some tasks, and of those that they read."""
+        return self.chain(self.tasks, representations, tasks)  # type: ignore[no-any-return]

@@ -1,12 +1,13 @@
 """From logits to what is predicted, and from raw inputs to logits."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from mtl_lightning.chains import Chain
 from mtl_lightning.encoders.base import InputProcessor
 from mtl_lightning.encoders.words import Words
 from mtl_lightning.errors import UserError, did_you_mean, shown
@@ -36,38 +37,40 @@ def names_asked(place: str, asked: str | Sequence[str], tasks: Collection[str]) 
     return names
 
 
-def decodable(tasks: Mapping[str, Task], representations: Mapping[str, Any], all_of_them: bool) -> dict[str, Task]:
-    """The tasks whose heads can read what the sharing made for them.
+def decodable(
+    tasks: Mapping[str, Task], representations: Mapping[str, Any], chain: Chain, wanted: Sequence[str] | None = None
+) -> dict[str, Task]:
+    """The tasks whose heads, and those of the tasks that they read, can read what the sharing made for them.
 
     Args:
         tasks: By name.
         representations: What the heads read, by task.
-        all_of_them: Whether each of them is wanted.
+        chain: How tasks read others.
+        wanted: Names of tasks; null: all that can be predicted.
 
     Raises:
         UserError: If a task that is wanted cannot be predicted on these inputs.
     """
-    found = {name: tasks[name] for name in representations}
-    some = {n: t for n, t in found.items() if t.level == "pooled" or representations[n].tokens is not None}
-    if all_of_them and (missing := [name for name in found if name not in some]):
-        raise UserError(f"task '{missing[0]}' labels words, which these inputs do not have; give the input `tokens`")
-    return some
+    readable = {n for n, made in representations.items() if tasks[n].level == "pooled" or made.tokens is not None}
+    for name in wanted or ():
+        if missing := [other for other in chain.read_by([name]) if other not in readable]:
+            words = "labels words, which these inputs do not have; give the input `tokens`"
+            raise UserError(f"task '{missing[0]}' {words}")
+    names = tasks if wanted is None else wanted
+    return {name: tasks[name] for name in names if readable.issuperset(chain.read_by([name]))}
 
 
 def decode(
-    tasks: Mapping[str, Task],
-    logits_of: Callable[[Mapping[str, Any]], Mapping[str, Tensor]],
-    representations: Mapping[str, Any],
+    tasks: Mapping[str, Task], logits: Mapping[str, Tensor], masks: Mapping[str, Tensor | None]
 ) -> list[dict[str, Any]]:
     """Decoded predictions: for each example ``{task: {"label": …, "probability": …}}``.
 
     Args:
         tasks: By name.
-        logits_of: Computes logits of tasks from what their heads read.
-        representations: What the heads read, by task.
+        logits: Of each, as its ``forward`` returned them.
+        masks: True at real positions [B, L], where there are positions.
     """
-    logits = logits_of({name: representations[name] for name in tasks})
-    decoded = {name: task.decode(logits[name], representations[name].mask) for name, task in tasks.items()}
+    decoded = {name: task.decode(logits[name], masks[name]) for name, task in tasks.items()}
     return [dict(zip(decoded, row, strict=True)) for row in zip(*decoded.values(), strict=True)]
 
 

@@ -8,7 +8,7 @@ from mtl_lightning.errors import UserError, shown
 Change = tuple[str, Any, Any]
 """Key, what it was, and what it is now."""
 
-_STATE = ("model.weighting", "model.lr_scheduler", "model.sharing", "seed_everything")
+_STATE = ("model.weighting", "model.lr_scheduler", "model.sharing", "model.chain", "seed_everything")
 """What the run's state stands for: the checkpoint's would silently win."""
 
 _OPTIMIZER = ("model.optimizer", "model.head_lr_factor", "model.layer_decay", "model.no_decay")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
@@ -18,6 +18,22 @@ def shared_parameters(encoder: nn.Module, sharing: Sharing) -> list[tuple[str, n
     shared = {id(parameter) for parameter in sharing.shared_parameters()}
     named = [(f"{part}.{name}", p) for part, held in parts.items() for name, p in held.named_parameters()]
     return [(name, parameter) for name, parameter in named if id(parameter) in shared]
+
+
+def own_parameters(module: Any, task: str) -> list[nn.Parameter]:
+    """What a task's loss trains that not all tasks' losses do: its head, and those of earlier tasks that it reads.
+
+    What is in the lists of several tasks is shared by them.
+
+    Args:
+        module: The MultiTaskModule.
+        task: Name of a task that trains.
+    """
+    found = []
+    for name in module.chain.trained_by(task):
+        found += [*module.tasks[name].parameters(), *module.chain.link(name).parameters()]
+        found += module.sharing.own_parameters(name) if name in module.chain.readers else []
+    return found
 
 
 def gradient_source(gradient_of: str, shared: Named) -> Literal["shared", "features"] | list[nn.Parameter]:

@@ -12,7 +12,7 @@ from mtl_lightning.training.made_of import frozen, made_of, named_parameters, re
 from mtl_lightning.training.optimizer_record import Options, apply, arrange, changed, members, options_of
 from mtl_lightning.training.optimizers import check_length
 from mtl_lightning.training.resumed_config import resumed_with
-from mtl_lightning.training.shared_parameters import gradient_source, shared_parameters
+from mtl_lightning.training.shared_parameters import gradient_source, own_parameters, shared_parameters
 from mtl_lightning.training.walk import parameters_and_buffers
 
 Shared = list[nn.Parameter]
@@ -37,7 +37,7 @@ class TrainedParameters:
     def of(self, module: Any) -> tuple[Shared, Own, Literal["shared", "features"] | Shared]:
         """What the executor is to know: shared parameters, each task's, and what tasks are compared by."""
         shared = shared_parameters(module.encoder, module.sharing)
-        own = {n: [*task.parameters(), *module.sharing.own_parameters(n)] for n, task in module.tasks.items()}
+        own = {task: own_parameters(module, task) for task in module.trained_tasks}
         return [parameter for _, parameter in shared], own, gradient_source(self._gradient_of, shared)
 
     def follow(self, module: Any, parameters: Sequence[nn.Parameter] | None = None) -> None:

@@ -25,18 +25,21 @@ HEAVY = {
     "scipy",
 }
 
-OF_ITSELF = {part: {part, "errors", "version"} for part in ("weighting", "sharing", "encoders", "tasks", "data")}
+OF_ITSELF = {
+    part: {part, "errors", "version"} for part in ("weighting", "sharing", "encoders", "tasks", "chains", "data")
+}
 """What each part may import of this package."""
 for part in ("encoders", "data"):
     OF_ITSELF[part] |= {"padding", "writing"}
 for part in ("tasks", "data"):
     OF_ITSELF[part].add("raw_labels")
+OF_ITSELF["chains"].add("tasks")
 OF_ITSELF["data"] |= {"names", "paths", "small_files", "stopping", "terminal", "yaml_limits"}
 
 OF_OTHERS = {"weighting": {"torch", "numpy", "scipy", "torchjd"}, "sharing": {"torch"}}
 """What some parts may import besides the standard library; other parts are held by NOT_OF_OTHERS."""
 
-NOT_OF_OTHERS = {part: {"lightning", "pytorch_lightning", "wandb"} for part in ("encoders", "tasks")}
+NOT_OF_OTHERS = {part: {"lightning", "pytorch_lightning", "wandb"} for part in ("encoders", "tasks", "chains")}
 
 
 def files(part: str) -> list[Path]:
@@ -151,6 +154,7 @@ LAYERS = {
         "cli",
         "training",
         "callbacks | checkpoints | plugins",
+        "chains",
         "backward | data | encoders | optim | tasks",
         "sharing | weighting",
         "padding | demo | duration | raw_labels | stopping | version",

@@ -95,12 +95,15 @@ def get_value(config: Mapping[str, Any], key: str) -> Any:
 def restricted(config: Mapping[str, Any], tasks: Collection[str]) -> Config:
     """The same run on some of its tasks, with equal weighting: data sets that label none of them are left out.
 
+    Each task has a head of its own there, whatever other tasks it reads in the run.
+
     Args:
         config: Of a run.
         tasks: Names of the tasks to keep.
     """
     cut = deepcopy(dict(config))
     cut["model"]["tasks"] = {name: task for name, task in cut["model"]["tasks"].items() if name in tasks}
+    cut["model"].pop("chain", None)
     cut["model"]["weighting"] = "EqualWeighting"
     cut["data"]["tasks"] = list(cut["model"]["tasks"])
     arguments = get_value(config, "data.schedule.init_args")
