@@ -1,6 +1,7 @@
 """Sharing architectures: what stands between the encoder and the heads, one file each. They need torch alone."""
 
 from mtl_lightning.sharing.base import Sharing
+from mtl_lightning.sharing.bottleneck_adapters import BottleneckAdapters
 from mtl_lightning.sharing.cgc import CGC
 from mtl_lightning.sharing.cross_stitch import CrossStitch
 from mtl_lightning.sharing.hard import HardSharing
@@ -8,7 +9,10 @@ from mtl_lightning.sharing.hybrid import HybridSharing
 from mtl_lightning.sharing.lora import LoRA
 from mtl_lightning.sharing.mmoe import MMoE
 from mtl_lightning.sharing.mtan import MTAN
+from mtl_lightning.sharing.mtl_lora import MTLLoRA
+from mtl_lightning.sharing.mtlora import MTLoRA
 from mtl_lightning.sharing.ple import PLE
+from mtl_lightning.sharing.poly import Poly
 from mtl_lightning.sharing.separate import SeparateEncoders
 from mtl_lightning.sharing.soft import SoftSharing
 
@@ -16,11 +20,15 @@ __all__ = [
     "CGC",
     "MTAN",
     "PLE",
+    "BottleneckAdapters",
     "CrossStitch",
     "HardSharing",
     "HybridSharing",
     "LoRA",
     "MMoE",
+    "MTLLoRA",
+    "MTLoRA",
+    "Poly",
     "SeparateEncoders",
     "Sharing",
     "SoftSharing",

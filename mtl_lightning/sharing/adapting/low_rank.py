@@ -1,6 +1,5 @@
 """What is added to a linear map: a product of two thin matrices."""
 
-import math
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
@@ -31,22 +30,6 @@ class Factors(NamedTuple):
         return self.scale * self.up @ self.down
 
 
-class Pair(nn.Module):
-    """Two thin matrices whose product is zero at the start.
-
-    Args:
-        linear: The map that they are for.
-        rank: r.
-    """
-
-    def __init__(self, linear: nn.Linear, rank: int) -> None:
-        super().__init__()
-        device = linear.weight.device
-        self.down = nn.Parameter(torch.empty(rank, linear.in_features, device=device))
-        self.up = nn.Parameter(torch.zeros(linear.out_features, rank, device=device))
-        nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
-
-
 class LowRank(nn.Module, ABC):
     """What is added to the output of a linear map: the product of a task's factors.
 
@@ -65,6 +48,10 @@ class LowRank(nn.Module, ABC):
     @abstractmethod
     def factors(self, task: str) -> Factors:
         """What a task adds to the linear map."""
+
+    def drawn(self, task: str) -> Factors:
+        """The same in training, where it may be drawn at random; by default it is not."""
+        return self.factors(task)
 
     def own_parameters(self, task: str) -> list[nn.Parameter]:
         """The parameters that one task alone trains; none by default."""
@@ -90,7 +77,8 @@ class LowRank(nn.Module, ABC):
         """
         if self.route.task is None:
             return output
-        down, up, scale = self.factors(self.route.task)
+        task = self.route.task
+        down, up, scale = self.drawn(task) if self.training else self.factors(task)
         x = self.dropout(x)
         if not torch.is_autocast_enabled(x.device.type):  # which casts by itself
             x = x.to(down.dtype)
@@ -120,3 +108,15 @@ class AdaptedLinear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         return self._adapter[0](input, super().forward(input))  # type: ignore[no-any-return]
+
+
+def downs(linear: nn.Linear, rank: int, *number: int) -> nn.Parameter:
+    """Thin matrices that read what a linear map reads, drawn as torch's linear maps are [*number, r, in]."""
+    bound = linear.in_features**-0.5
+    drawn = torch.empty(*number, rank, linear.in_features, device=linear.weight.device)
+    return nn.Parameter(drawn.uniform_(-bound, bound))
+
+
+def ups(linear: nn.Linear, rank: int, *number: int) -> nn.Parameter:
+    """Thin matrices that write what a linear map writes, zero [*number, out, r]."""
+    return nn.Parameter(torch.zeros(*number, linear.out_features, rank, device=linear.weight.device))
