@@ -4,6 +4,7 @@ from mtl_lightning.sharing.base import Sharing
 from mtl_lightning.sharing.bottleneck_adapters import BottleneckAdapters
 from mtl_lightning.sharing.cgc import CGC
 from mtl_lightning.sharing.cross_stitch import CrossStitch
+from mtl_lightning.sharing.dselect_k import DSelectK
 from mtl_lightning.sharing.hard import HardSharing
 from mtl_lightning.sharing.hybrid import HybridSharing
 from mtl_lightning.sharing.lora import LoRA
@@ -22,6 +23,7 @@ __all__ = [
     "PLE",
     "BottleneckAdapters",
     "CrossStitch",
+    "DSelectK",
     "HardSharing",
     "HybridSharing",
     "LoRA",

@@ -63,6 +63,7 @@ VARIANTS = {
     "MMoE-stages": partial(sharing.MMoE, expert_stages=1),
     "PLE-stages": partial(sharing.PLE, expert_stages=2),
     "PLE-three-levels": partial(sharing.PLE, num_levels=3, num_task_experts=2),
+    "DSelectK-per-example": partial(sharing.DSelectK, num_experts=3, per_example=True),
     "CGC-unshared-stages": partial(sharing.CGC, num_shared_experts=0, expert_stages=2),
 }
 """Sharings that another option makes another architecture."""
