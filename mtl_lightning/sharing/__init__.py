@@ -1,5 +1,6 @@
 """Sharing architectures: what stands between the encoder and the heads, one file each. They need torch alone."""
 
+from mtl_lightning.sharing.aitm import AITM
 from mtl_lightning.sharing.base import Sharing
 from mtl_lightning.sharing.bottleneck_adapters import BottleneckAdapters
 from mtl_lightning.sharing.cgc import CGC
@@ -18,6 +19,7 @@ from mtl_lightning.sharing.separate import SeparateEncoders
 from mtl_lightning.sharing.soft import SoftSharing
 
 __all__ = [
+    "AITM",
     "CGC",
     "MTAN",
     "PLE",

@@ -114,6 +114,15 @@ def test_a_resumed_run_is_bitwise_an_uninterrupted_one() -> None:
     assert all(torch.equal(states[0][name], states[1][name]) for name in tensors)
 
 
+def test_aitm_with_its_calibrator_trains_and_predicts() -> None:
+    options = ["--model.sharing=AITM", "--model.sharing.order=[click,buy]", "--trainer.max_epochs=1"]
+    assert tiny.fit("aitm", *options, "--model.chain.buy=Calibrator", "--model.chain.buy.after=click") == 0
+    assert "train/term/calibrator/buy" in logged("aitm")
+    model = mtl_lightning.load("aitm/checkpoints/best.ckpt")
+    assert model.sharing.tasks == ("buy", "click", "rating")
+    assert list(model.predict({"features": [[1.0, 0.0, 0.0]]}, tasks=["buy"])[0]) == ["buy"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
