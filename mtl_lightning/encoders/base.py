@@ -183,6 +183,25 @@ class Encoder(nn.Module, ABC):
             contexts: The ``context_fn`` of ``torch.utils.checkpoint``.
         """
 
+    @property
+    def token_width(self) -> int:
+        """Width of the vectors that ``prepend`` takes.
+
+        Raises:
+            UserError: If it takes none, as by default.
+        """
+        raise UserError(f"model.sharing: {type(self).__name__} reads no tokens to which a vector could be prepended")
+
+    def prepend(self, inputs: dict[str, Tensor], vector: Tensor) -> State:
+        """What the first stage reads if a vector stands before the embeddings of the tokens; ``end`` and ``pool`` leave
+        its position out.
+
+        Args:
+            inputs: What ``processor.collate`` returned.
+            vector: [``token_width``].
+        """
+        raise NotImplementedError
+
     def _not_cut(self) -> UserError:
         return UserError(
             f"model.sharing: {type(self).__name__} does not say how it is cut into stages; derive it from "

@@ -125,10 +125,34 @@ class TransformerEncoder(StagedEncoder):
 
     def pool(self, state: State) -> Tensor:
         """One vector an example of the state of any stage [B, D], made as the representation's is."""
-        return self._pooled(state.hidden, state.context.mask)
+        mask = state.context.mask
+        return self._pooled(state.hidden[:, -mask.shape[1] :], mask)
 
     def end(self, state: State) -> Representation:
         return self._read(state.hidden, state.context.mask, state.context.word_starts)
+
+    @property
+    def token_width(self) -> int:
+        """Width of the input embeddings.
+
+        Raises:
+            UserError: If the longest text takes all positions.
+        """
+        length, positions = self.processor.max_length, _positions(self.backbone)
+        if length >= positions:
+            raise UserError(
+                f"model.sharing: a vector before {length} tokens needs one position more than the model has; set the "
+                f"encoder's `max_length` to {positions - 1}"
+            )
+        return int(self.backbone.get_input_embeddings().weight.shape[1])
+
+    def prepend(self, inputs: dict[str, Tensor], vector: Tensor) -> State:
+        arguments, starts = _split(inputs)
+        words = self.backbone.get_input_embeddings()(arguments.pop("input_ids"))
+        arguments = {name: torch.cat([value[:, :1], value], 1) for name, value in arguments.items()}
+        first = vector.to(words).expand(len(words), 1, -1)
+        state = self._cut.begin(self.backbone, {**arguments, "inputs_embeds": torch.cat([first, words], 1)}, starts)
+        return state._replace(context=state.context._replace(mask=inputs["attention_mask"]))
 
     @cached_property
     def _cut(self) -> Cut:
@@ -139,6 +163,7 @@ class TransformerEncoder(StagedEncoder):
         return find_cut(self.backbone, [{name: t.to(device) for name, t in batch.items()} for batch in batches])
 
     def _read(self, hidden: Tensor, mask: Tensor, starts: Tensor | None) -> Representation:
+        hidden = hidden[:, -mask.shape[1] :]  # without what was prepended
         pooled = self._pooled(hidden, mask)
         if starts is None:
             return Representation(pooled=pooled)

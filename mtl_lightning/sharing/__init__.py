@@ -4,8 +4,10 @@ from mtl_lightning.sharing.aitm import AITM
 from mtl_lightning.sharing.base import Sharing
 from mtl_lightning.sharing.bottleneck_adapters import BottleneckAdapters
 from mtl_lightning.sharing.cgc import CGC
+from mtl_lightning.sharing.concatenated_embedding import ConcatenatedEmbedding
 from mtl_lightning.sharing.cross_stitch import CrossStitch
 from mtl_lightning.sharing.dselect_k import DSelectK
+from mtl_lightning.sharing.film import FiLM
 from mtl_lightning.sharing.hard import HardSharing
 from mtl_lightning.sharing.hybrid import HybridSharing
 from mtl_lightning.sharing.lora import LoRA
@@ -17,6 +19,7 @@ from mtl_lightning.sharing.ple import PLE
 from mtl_lightning.sharing.poly import Poly
 from mtl_lightning.sharing.separate import SeparateEncoders
 from mtl_lightning.sharing.soft import SoftSharing
+from mtl_lightning.sharing.task_embedding import TaskEmbedding
 
 __all__ = [
     "AITM",
@@ -24,8 +27,10 @@ __all__ = [
     "MTAN",
     "PLE",
     "BottleneckAdapters",
+    "ConcatenatedEmbedding",
     "CrossStitch",
     "DSelectK",
+    "FiLM",
     "HardSharing",
     "HybridSharing",
     "LoRA",
@@ -36,4 +41,5 @@ __all__ = [
     "SeparateEncoders",
     "Sharing",
     "SoftSharing",
+    "TaskEmbedding",
 ]
