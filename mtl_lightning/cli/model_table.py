@@ -72,7 +72,8 @@ def print_model(model: Network, cost: ForwardCost, in_full: bool = True) -> None
     """
     found, console = Composition(model), Console()
     what = f"{type(model.encoder).__name__}, {type(model.sharing).__name__}, {type(model.weighting).__name__}"
-    said = f"{what}: {_number(found.total)} parameters"
+    trained = "" if found.total.trained == found.total.all else f" ({found.total.trained:,} trained)"
+    said = f"{what}: {found.total.all:,} parameters{trained}"
     if in_full or not found.is_one_trunk:
         console.print(said, soft_wrap=True)
         console.print(_parts(found))
@@ -128,10 +129,6 @@ def _names(tasks: Sequence[str], found: Composition) -> str:
         return f"all {len(tasks)} tasks"
     more = f" and {len(tasks) - _MOST_NAMED} more" if len(tasks) > _MOST_NAMED else ""
     return ", ".join(tasks[:_MOST_NAMED]) + more
-
-
-def _number(size: Size) -> str:
-    return f"{size.all:,}" + ("" if size.trained == size.all else f" ({size.trained:,} trained)")
 
 
 def _flops(number: float) -> str:

@@ -47,6 +47,8 @@ def collect(plan: Plan, store: Store, agenda: Agenda, workers: int) -> Evidence:
         curves=curves([(run.contestant.name, run.seed, folder) for run, folder, _ in compared]),
         costs=_costs(compared),
         cosines=_table(_cosines(compared), "contestant seed first second cosine conflicting steps"),
+        gates=_table(_rows(compared, "gates"), "contestant seed level task expert share"),
+        similarity=_table(_rows(compared, "similarity"), "contestant seed first second cosine"),
         runs=_table(_runs(agenda, store), "contestant seed role status message folder seconds"),
         trials=_table(_trials(agenda), "contestant number value settings status"),
         chosen=agenda.chosen(),
@@ -109,6 +111,12 @@ def _cosines(found: Sequence[Found]) -> Iterator[Sequence[Any]]:
     for run, _, result in found:
         for first, second, *seen in result["cosines"]:
             yield run.contestant.name, run.seed, first, second, *seen
+
+
+def _rows(found: Sequence[Found], part: str) -> Iterator[Sequence[Any]]:
+    for run, _, result in found:
+        for row in result.get(part, ()):  # runs of before have none
+            yield run.contestant.name, run.seed, *row
 
 
 def _runs(agenda: Agenda, store: Store) -> Iterator[Sequence[Any]]:

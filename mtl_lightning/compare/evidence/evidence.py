@@ -56,6 +56,9 @@ class Evidence:
             :data:`SINGLE_TASK` are sums over its runs (memory: the largest). Not a number where unknown.
         cosines: ``contestant, seed, first, second, cosine, conflicting, steps``: for each pair of tasks the mean cosine
             between their gradients, and the share of steps in which it is negative.
+        gates: ``contestant, seed, level, task, expert, share``: what each task took of each expert of a sharing, the
+            mean over the last epoch; ``level`` is empty where a sharing has one.
+        similarity: ``contestant, seed, first, second, cosine``: between the task embeddings of a sharing, at the end.
         runs: ``contestant, seed, role, status, message, folder, seconds``: every run that was planned. ``role``:
             ``compare``, ``tune`` or ``pair``. ``status``: ``finished``, ``diverged`` (its loss or gradients are not
             finite any more), ``failed`` (it raised), ``solver`` (its weighting's solver failed), ``timeout``,
@@ -90,6 +93,8 @@ class Evidence:
     replicates: str = "seed"
     overlap: float = 0.0
     unscored: list[str] = field(default_factory=list)
+    gates: pd.DataFrame = field(default_factory=pd.DataFrame)
+    similarity: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def tasks(self) -> list[str]:

@@ -77,7 +77,8 @@ def read_result(path: Path, tasks: Collection[str] | None = None) -> dict[str, A
 
     Returns:
         ``status``, ``message``, ``seconds``, and of a finished run ``scores``, ``metrics``, ``costs`` and ``cosines``,
-        as :func:`.execute.execute` wrote them. Numbers are at most 1e100, NaN or null.
+        of one with experts or task embeddings ``gates`` or ``similarity``, as :func:`.execute.execute` wrote them.
+        Numbers are at most 1e100, NaN or null.
 
     Raises:
         UserError: If the file holds anything else, or was changed: runs of before had no checksum and have none.
@@ -158,16 +159,19 @@ def _is_meaning(value: Any) -> bool:
     return isinstance(value, dict) and _is_text(value.get("main")) and directions(value.get("higher_is_better"))
 
 
-def _is_pair(value: Any) -> bool:
-    """Whether it is ``[first, second, cosine, conflicting, steps]``."""
-    if not isinstance(value, list) or len(value) != 5:
-        return False
-    return (
-        all(map(_is_text, value[:2]))
-        and all(map(_is_number, value[2:4]))
-        and type(value[4]) is int
-        and 0 <= value[4] < 2**63
-    )
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**63
+
+
+def _rows(*checks: Check) -> Check:
+    """Whether it is a list of lists of such values."""
+
+    def is_row(value: Any) -> bool:
+        if not isinstance(value, list) or len(value) != len(checks):
+            return False
+        return all(check(part) for check, part in zip(checks, value, strict=True))
+
+    return lambda value: isinstance(value, list) and all(map(is_row, value))
 
 
 _PARTS: Mapping[str, Check] = {
@@ -177,7 +181,9 @@ _PARTS: Mapping[str, Check] = {
     "scores": _each(_is_score),
     "metrics": _each(_is_meaning),
     "costs": _each(_is_number),
-    "cosines": lambda value: isinstance(value, list) and all(map(_is_pair, value)),
+    "cosines": _rows(_is_text, _is_text, _is_number, _is_number, _is_count),
+    "gates": _rows(_is_text, _is_text, _is_text, _is_number),
+    "similarity": _rows(_is_text, _is_text, _is_number),
     "torch": _is_text,
     "device": _is_text,
 }

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING
 
 from mtl_lightning.compare.evidence import Evidence
 from mtl_lightning.compare.evidence.wording import worded
-from mtl_lightning.compare.report.plots import affinity, cosines, cost, curves, forest, ranks, tradeoff, weights
+from mtl_lightning.compare.report.plots import (
+    affinity,
+    cosines,
+    cost,
+    curves,
+    embeddings,
+    experts,
+    forest,
+    ranks,
+    tradeoff,
+    weights,
+)
 from mtl_lightning.compare.report.plots.canvas import save, styled
 from mtl_lightning.compare.report.plots.looks import Material, NothingToShowError
 from mtl_lightning.compare.statistics.summary import Summary
@@ -23,6 +34,8 @@ DRAWN: dict[str, tuple[str, Callable[[Material], "tuple[Figure, str]"]]] = {
     "critical_difference": ("Mean ranks", ranks.critical_difference),
     "curves": ("Learning curves on validation", curves.curves),
     "weights": ("Weights over training", weights.weights),
+    "experts": ("Use of experts", experts.experts),
+    "embeddings": ("Similarity of task embeddings", embeddings.embeddings),
     "cosines": ("Conflict between tasks", cosines.cosines),
     "affinity": ("Affinity between tasks", affinity.affinity),
 }
@@ -59,7 +72,7 @@ class Plot:
 
 
 def write_plots(evidence: Evidence, summary: Summary, folder: Path) -> list[Plot]:
-    """Draws everything that has something to show.
+    """Draws everything that has something to show; of what the contestants do not have, nothing is said.
 
     Args:
         evidence: What was found.
@@ -67,7 +80,8 @@ def write_plots(evidence: Evidence, summary: Summary, folder: Path) -> list[Plot
         folder: For ``<name>.png`` and ``<name>.svg``.
     """
     material = Material(evidence, summary)
-    return [_plot(name, title, draw, material, folder) for name, (title, draw) in DRAWN.items()]
+    plots = [_plot(name, title, draw, material, folder) for name, (title, draw) in DRAWN.items()]
+    return [plot for plot in plots if plot.svg or plot.caption]
 
 
 def _plot(

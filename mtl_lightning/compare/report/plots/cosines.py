@@ -26,9 +26,8 @@ def cosines(material: Material) -> "tuple[Figure, str]":
         raise NothingToShowError("No cosines between gradients were logged.")
     if len(tasks) == 2:
         return _rows(material, found, names)
-    most = MOST_PANELS if len(tasks) <= 5 else MOST_PANELS // 2
-    strong = sorted(names, key=lambda name: not material.looks[name].strong)[:most]
-    return _matrices(material, found, [name for name in names if name in strong], len(names))
+    caption = "Cosine between two tasks' gradients, mean over training and seeds; orange conflicts, blue agrees."
+    return matrices(material, found, caption)
 
 
 def _rows(material: Material, found: pd.DataFrame, names: list[str]) -> "tuple[Figure, str]":
@@ -45,8 +44,20 @@ def _rows(material: Material, found: pd.DataFrame, names: list[str]) -> "tuple[F
     )
 
 
-def _matrices(material: Material, found: pd.DataFrame, names: list[str], count: int) -> "tuple[Figure, str]":
+def matrices(material: Material, found: pd.DataFrame, caption: str) -> "tuple[Figure, str]":
+    """A matrix for each contestant, of which there may be too many to show.
+
+    Args:
+        material: Of the report.
+        found: ``contestant, first, second, cosine``.
+        caption: What is seen.
+    """
     tasks = material.evidence.tasks
+    found = found[found["first"].isin(tasks) & found["second"].isin(tasks)]
+    known = [name for name in material.evidence.contestants if (found["contestant"] == name).any()]
+    most = MOST_PANELS if len(tasks) <= 5 else MOST_PANELS // 2
+    strong = sorted(known, key=lambda name: not material.looks[name].strong)[:most]
+    names = [name for name in known if name in strong]
     columns = min(len(names), 4 if len(tasks) <= 5 else 2)
     lines, side = -(-len(names) // columns), 9.0 / max(columns, 2)
     figure = new_figure(max(side * columns, 4.5), 0.3 + side * 0.95 * lines)
@@ -59,11 +70,8 @@ def _matrices(material: Material, found: pd.DataFrame, names: list[str], count: 
         panel.set_axis_off()
     if len(tasks) > MOST_NUMBERED:
         figure.colorbar(mesh, ax=panels.tolist(), location="top", shrink=0.4, aspect=30)
-    left = f" Shown are {len(names)} of {count} contestants." if count > len(names) else ""
-    return (
-        figure,
-        f"Cosine between two tasks' gradients, mean over training and seeds; orange conflicts, blue agrees.{left}",
-    )
+    left = f" Shown are {len(names)} of {len(known)} contestants." if len(known) > len(names) else ""
+    return figure, f"{caption}{left}"
 
 
 def symmetric(found: pd.DataFrame, tasks: list[str]) -> np.ndarray:

@@ -23,20 +23,29 @@ def diverging() -> "LinearSegmentedColormap":
     return LinearSegmentedColormap.from_list("conflict", ["#b8470b", "#f0b48c", "#f2f2f2", "#8fc1e3", "#0b5a94"])
 
 
-def heat(axes: "Axes", matrix: np.ndarray, labels: list[str], largest: float, digits: int) -> "ScalarMappable":
-    """Draws a square matrix; cells that are not numbers stay empty.
+def heat(
+    axes: "Axes",
+    matrix: np.ndarray,
+    labels: list[str],
+    largest: float,
+    digits: int,
+    columns: list[str] | None = None,
+) -> "ScalarMappable":
+    """Draws a matrix; cells that are not numbers stay empty.
 
     Args:
         axes: Empty.
-        matrix: [K, K].
-        labels: Of its rows and columns.
+        matrix: [R, C].
+        labels: Of its rows.
         largest: Magnitude at the ends of the colours.
         digits: Decimal places of the numbers in the cells.
+        columns: Labels of its columns; null: those of the rows.
     """
-    count = len(labels)
+    columns = labels if columns is None else columns
+    count = max(len(labels), len(columns))
     shown = np.ma.masked_invalid(matrix)
     mesh = axes.pcolormesh(shown, cmap=diverging(), vmin=-largest, vmax=largest, edgecolors="none")
-    for row, column in np.ndindex(count, count):
+    for row, column in np.ndindex(len(labels), len(columns)):
         value = float(matrix[row, column])
         if np.isfinite(value) and count <= MOST_NUMBERED:
             colour = "#ffffff" if abs(value) > 0.7 * largest else "#101010"
@@ -44,11 +53,10 @@ def heat(axes: "Axes", matrix: np.ndarray, labels: list[str], largest: float, di
             axes.text(
                 column + 0.5, row + 0.5, number(value, digits), ha="center", va="center", fontsize=size, color=colour
             )
-    crowded = count * max(map(len, labels)) > 28
+    crowded = len(columns) * max(map(len, columns)) > 28
     slant: dict[str, Any] = {"rotation": 35, "ha": "right"} if crowded else {}
-    places = np.arange(count) + 0.5
-    axes.set_xticks(places, labels=labels, fontsize=7.5, **slant)
-    axes.set_yticks(places, labels=labels, fontsize=7.5)
+    axes.set_xticks(np.arange(len(columns)) + 0.5, labels=columns, fontsize=7.5, **slant)
+    axes.set_yticks(np.arange(len(labels)) + 0.5, labels=labels, fontsize=7.5)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_aspect("equal")

@@ -22,7 +22,7 @@ LONGEST = 26
 
 
 class NothingToShowError(Exception):
-    """A plot has nothing to show; the text says why, for the reader of the report."""
+    """A plot has nothing to show; the text says why, for the reader of the report, if there is anything to say."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from mtl_lightning.callbacks.cosines import CosineHistory
 from mtl_lightning.callbacks.skipping import NotFiniteError, StopWhenNotFinite
 from mtl_lightning.compare.running.records import RECORD
 from mtl_lightning.compare.running.run.measure import Durations, PassCounter, PeakMemory, Stopwatch
+from mtl_lightning.compare.running.run.sharing import gates, similarity
 from mtl_lightning.errors import UserError
 from mtl_lightning.weighting import LossWeighting
 from mtl_lightning.weighting.solvers import SolverError
@@ -22,7 +23,8 @@ from mtl_lightning.writing import write_whole
 
 
 class RunRecorder(Callback):
-    """Writes ``record.json`` in the run's folder: what its metrics mean, what it cost, how its tasks conflicted.
+    """Writes ``record.json`` in the run's folder: what its metrics mean, what it cost, how its tasks conflicted,
+    and which experts they used.
 
     Steps in which a loss weighting's tasks are looked at (``refresh_every``) count neither as time nor as memory nor as
     backward passes. The time of a step, on the wall and of the processor, is the median (where only some compare
@@ -126,6 +128,8 @@ class RunRecorder(Callback):
             "metrics": _meanings(module) if status == "finished" else {},
             "costs": self._costs(trainer, on_cpu=module.device.type == "cpu"),
             "cosines": [[*pair.tasks, pair.mean, pair.share, pair.steps] for pair in self.history.pairs()],
+            "gates": gates(trainer.callbacks),  # type: ignore[attr-defined]
+            "similarity": similarity(module),
             "torch": torch.__version__,
             "device": _device_name(module.device),
         }

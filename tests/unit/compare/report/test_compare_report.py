@@ -16,7 +16,18 @@ from mtl_lightning.compare.report import plots, write_report
 from mtl_lightning.compare.report.headline import headline, meaning
 from mtl_lightning.compare.report.markdown import markdown
 from mtl_lightning.compare.report.page import page
-from mtl_lightning.compare.report.plots import affinity, cosines, cost, curves, forest, ranks, tradeoff, weights
+from mtl_lightning.compare.report.plots import (
+    affinity,
+    cosines,
+    cost,
+    curves,
+    embeddings,
+    experts,
+    forest,
+    ranks,
+    tradeoff,
+    weights,
+)
 from mtl_lightning.compare.report.plots.canvas import styled
 from mtl_lightning.compare.report.plots.labels import label_points, spread
 from mtl_lightning.compare.report.plots.looks import Material, NothingToShowError
@@ -26,6 +37,8 @@ from mtl_lightning.compare.statistics import summarise
 from tests.compare_specimen import METHODS, evidence, summary
 
 ROOT = Path(__file__).parents[4]
+OF_SHARING = {"experts", "embeddings"}
+"""Plots of what most contestants do not have."""
 MANY = ["equal", *(f"method {number}" for number in range(29))]
 SHAPES = {
     "usual": {},
@@ -116,7 +129,7 @@ def test_report_is_complete_and_another_process_writes_the_same_bytes(tmp_path):
     assert again == {path.relative_to(tmp_path / "a") for path in files}
     for path in again:
         assert (tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes(), path
-    assert {path.stem for path in files if path.suffix == ".svg"} == set(plots.DRAWN)
+    assert {path.stem for path in files if path.suffix == ".svg"} == set(plots.DRAWN) - OF_SHARING
     html = (tmp_path / "a" / "report.html").read_text()
     assert "http" not in re.sub(r'xmlns(:xlink)?="[^"]*"', "", html).replace("http-equiv", "")
     for link in re.findall(r'href="([^#"]+)"', html):
@@ -136,15 +149,15 @@ def test_report_is_complete_and_another_process_writes_the_same_bytes(tmp_path):
         ("odd names", set()),
         ("without any run", set()),
         ("reference without any run", {"delta_m", "cost"}),
-        ("nothing finished", set(plots.DRAWN) - {"affinity"}),
+        ("nothing finished", set(plots.DRAWN) - {"affinity", *OF_SHARING}),
     ],
 )
 def test_plots_without_anything_to_show_are_left_out(shape, missing):
     found = evidence(**SHAPES[shape])
     material = Material(found, summary(found))
     captions = {name: _caption(function, material) for name, (_, function) in plots.DRAWN.items()}
-    assert all(caption.endswith(".") for caption, _ in captions.values())
-    assert {name for name, (_, figure) in captions.items() if figure is None} == missing
+    assert all(caption.endswith(".") for name, (caption, _) in captions.items() if name not in OF_SHARING)
+    assert {name for name, (_, figure) in captions.items() if figure is None} == missing | OF_SHARING
 
 
 def _caption(function, material):
@@ -501,6 +514,51 @@ def test_cosines_are_means_over_seeds():
     np.testing.assert_allclose(cells[0, 1], part["a", "b"])
     np.testing.assert_allclose(cells[2, 1], part["b", "c"])
     assert cells.mask.diagonal().all()
+
+
+def gates(*rows):
+    return pd.DataFrame(rows, columns=["contestant", "seed", "level", "task", "expert", "share"])
+
+
+def test_experts_are_those_of_the_first_seed_by_contestant_and_level(usual):
+    rows = [
+        ("upgrad", seed, level, task, expert, share + 0.1 * seed)
+        for seed in (2, 1)
+        for level in ("level_0", "level_1")
+        for task, shares in (("slots", {"shared": 0.3, "slots-0": 0.5}), ("intent", {"shared": 0.2, "intent-0": 0.6}))
+        for expert, share in shares.items()
+    ]
+    others = [("pcgrad", 0, "", task, expert, 0.5) for task in ("intent", "slots") for expert in ("one", "two")]
+    panels = draw(experts.experts, replace(usual, gates=gates(*rows, *others))).axes
+    assert [panel.get_title(loc="left") for panel in panels] == ["upgrad, level_0", "upgrad, level_1", "pcgrad"]
+    cells = panels[0].collections[0].get_array().reshape(2, 3)
+    assert [label.get_text() for label in panels[0].get_xticklabels()] == ["shared", "slots-0", "intent-0"]
+    assert [label.get_text() for label in panels[0].get_yticklabels()] == ["intent", "slots"]
+    np.testing.assert_allclose(cells.filled(np.nan), [[0.3, np.nan, 0.7], [0.4, 0.6, np.nan]])
+
+
+def test_many_experts_are_cut_and_it_says_so():
+    tasks = [f"task {number}" for number in range(12)]
+    found = evidence(contestants=MANY, tasks=tasks, seeds=1)
+    rows = [(name, 0, "", task, f"e{expert}", 0.1) for name in MANY for task in tasks for expert in range(10)]
+    found = replace(found, gates=gates(*rows))
+    with styled():
+        figure, caption = experts.experts(Material(found, summary(found)))
+    assert "Shown are 12 of 30 panels." in caption
+    assert sum(len(panel.collections) > 0 and bool(panel.get_title(loc="left")) for panel in figure.axes) == 12
+
+
+def test_embeddings_are_cosines_of_all_seeds(usual):
+    rows = [("equal", seed, "intent", "slots", cosine) for seed, cosine in ((0, 0.2), (1, 0.6))]
+    frame = pd.DataFrame(rows, columns=["contestant", "seed", "first", "second", "cosine"])
+    panels = draw(embeddings.embeddings, replace(usual, similarity=frame)).axes
+    assert [panel.get_title(loc="left") for panel in panels if panel.collections] == ["equal"]
+    np.testing.assert_allclose(panels[0].collections[0].get_array().reshape(2, 2)[1, 0], 0.4)
+
+
+def test_of_what_no_contestant_has_nothing_is_said(usual, tmp_path, monkeypatch):
+    monkeypatch.setattr(plots, "DRAWN", {name: plots.DRAWN[name] for name in OF_SHARING})
+    assert plots.write_plots(usual, summary(usual), tmp_path) == []
 
 
 def test_critical_difference_joins_the_groups(usual):
