@@ -1,5 +1,6 @@
 """Sharing architectures: what stands between the encoder and the heads, one file each. They need torch alone."""
 
+from mtl_lightning.sharing.adatt import AdaTT
 from mtl_lightning.sharing.aitm import AITM
 from mtl_lightning.sharing.base import Sharing
 from mtl_lightning.sharing.bottleneck_adapters import BottleneckAdapters
@@ -19,6 +20,7 @@ from mtl_lightning.sharing.ple import PLE
 from mtl_lightning.sharing.poly import Poly
 from mtl_lightning.sharing.separate import SeparateEncoders
 from mtl_lightning.sharing.soft import SoftSharing
+from mtl_lightning.sharing.stem import STEM
 from mtl_lightning.sharing.task_embedding import TaskEmbedding
 
 __all__ = [
@@ -26,6 +28,8 @@ __all__ = [
     "CGC",
     "MTAN",
     "PLE",
+    "STEM",
+    "AdaTT",
     "BottleneckAdapters",
     "ConcatenatedEmbedding",
     "CrossStitch",

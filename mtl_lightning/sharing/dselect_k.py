@@ -11,7 +11,7 @@ from torch.nn.functional import linear, pad
 from mtl_lightning.errors import UserError
 from mtl_lightning.sharing.arguments import at_least
 from mtl_lightning.sharing.contracts import Encoder, Representation
-from mtl_lightning.sharing.levels import ExpertSharing
+from mtl_lightning.sharing.expert_sharing import ExpertSharing
 
 
 class DSelectK(ExpertSharing):

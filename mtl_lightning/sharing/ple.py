@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mtl_lightning.sharing.arguments import at_least
 from mtl_lightning.sharing.contracts import Encoder
-from mtl_lightning.sharing.levels import ExpertSharing
+from mtl_lightning.sharing.expert_sharing import ExpertSharing
 
 
 class PLE(ExpertSharing):

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from mtl_lightning.encoders import ConvolutionalEncoder, PerceptronEncoder, Representation
 from mtl_lightning.errors import UserError
 from mtl_lightning.sharing import CGC, PLE, MMoE
+from mtl_lightning.sharing.expert_sharing import ExpertSharing
 from mtl_lightning.sharing.experts import PerceptronExperts, StageExperts
 from mtl_lightning.sharing.gates import mixture
-from mtl_lightning.sharing.levels import ExpertSharing
 
 TASKS = ("a", "b", "c")
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mtl_lightning.encoders import ConvolutionalEncoder, Encoder, PerceptronEncoder
 from mtl_lightning.sharing import CGC, PLE, HardSharing, MMoE, SeparateEncoders, Sharing
-from mtl_lightning.sharing.levels import ExpertSharing
+from mtl_lightning.sharing.expert_sharing import ExpertSharing
 
 TASKS = ("a", "b", "c")
 

@@ -64,10 +64,15 @@ VARIANTS = {
     "PLE-stages": partial(sharing.PLE, expert_stages=2),
     "PLE-three-levels": partial(sharing.PLE, num_levels=3, num_task_experts=2),
     "DSelectK-per-example": partial(sharing.DSelectK, num_experts=3, per_example=True),
+    "AdaTT-general": partial(sharing.AdaTT, num_task_experts=2, num_shared_experts=2, num_levels=3),
+    "AdaTT-stages": partial(sharing.AdaTT, expert_stages=2),
+    "STEM-stages": partial(sharing.STEM, num_task_experts=2, expert_stages=1),
     "CGC-unshared-stages": partial(sharing.CGC, num_shared_experts=0, expert_stages=2),
 }
 """Sharings that another option makes another architecture."""
 MAKERS: dict[str, Callable[..., Sharing]] = {**SHARINGS, **VARIANTS}
+EXACT = {"STEM": {"stop_gradient": False}, "STEM-stages": {"stop_gradient": False}}
+"""Options of sharings that stop gradients, under which they do not."""
 
 Make = Callable[..., tuple[Encoder, Sharing]]
 
@@ -79,10 +84,11 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(params=MAKERS)
 def make(request: pytest.FixtureRequest, kind: str) -> Make:
-    def made(tasks: tuple[str, ...] = TASKS, seed: int = 0) -> tuple[Encoder, Sharing]:
+    def made(tasks: tuple[str, ...] = TASKS, seed: int = 0, exact: bool = False) -> tuple[Encoder, Sharing]:
+        options = EXACT.get(request.param, {}) if exact else {}
         torch.manual_seed(seed)
         encoder = ENCODERS[kind]()
-        return encoder.double(), MAKERS[request.param](list(tasks), encoder).double()
+        return encoder.double(), MAKERS[request.param](list(tasks), encoder, **options).double()
 
     return made
 
@@ -205,7 +211,7 @@ def test_it_notes_what_its_experts_are_used_for(make: Make, kind: str) -> None:
 
 
 def test_gradients_are_those_of_finite_differences(make: Make, kind: str) -> None:
-    encoder, made = make()
+    encoder, made = make(exact=True)
     made.eval()
     encoder.eval()
     inputs, step = inputs_of(kind), 1e-6
