@@ -1,7 +1,7 @@
 """What stands between the inputs and the heads."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -101,6 +101,12 @@ class Sharing(nn.Module, ABC):
         from the original's parameters where a checkpoint has none for them. None by default.
         """
         return ()
+
+    def lr_factors(self) -> Mapping[str, tuple[float, Sequence[nn.Parameter]]]:
+        """Parameters that have a learning rate of their own, by the name of their group in the optimizer: relative to
+        that of the heads, and which they are. None by default.
+        """
+        return {}
 
     def compiled_parts(self) -> Sequence[Compilable]:
         """The modules that are compiled with ``compile_encoder``: by default the encoder, which is run whole."""

@@ -177,9 +177,8 @@ class MultiTaskModule(EvaluatedModule):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The parameters that train now, as the optimizer is given them."""
-        return self.grouping.groups(
-            self.encoder, [self.heads, self.sharing, self.chain], self.weighting, self.sharing.copies()
-        )
+        behind, sharing = [self.heads, self.sharing, self.chain], self.sharing
+        return self.grouping.groups(self.encoder, behind, self.weighting, sharing.copies(), sharing.lr_factors())
 
     def configure_callbacks(self) -> list[Callback]:
         """What every training run needs; refuses callbacks that cannot work."""

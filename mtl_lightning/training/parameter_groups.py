@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from torch import nn
@@ -15,6 +16,9 @@ Layers = Sequence[tuple[str, float, Sequence[nn.Parameter]]]
 
 Copies = Sequence[tuple[nn.Module, nn.Module]]
 """Copies of parts of an encoder, each with its original."""
+
+Factors = Mapping[str, tuple[float, Sequence[nn.Parameter]]]
+"""By name, parameters of a sharing and their learning rate, relative to that of the heads."""
 
 _NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
@@ -51,6 +55,7 @@ class Grouping:
         heads: Sequence[nn.Module],
         weighting: nn.Module,
         copies: Copies = (),
+        factors: Factors = MappingProxyType({}),
     ) -> list[dict[str, Any]]:
         """The groups, each with its name, parameters and ``lr_factor``.
 
@@ -59,6 +64,8 @@ class Grouping:
             heads: What stands behind it.
             weighting: The weighting.
             copies: Copies of parts of it, each with its original, in whose groups they are.
+            factors: Of parameters in ``heads`` that have another learning rate than the rest; ``sharing/…`` are groups
+                of theirs.
 
         Raises:
             UserError: If the encoder does not say how its layers follow each other, and ``layer_decay`` is given.
@@ -67,6 +74,7 @@ class Grouping:
         behind = [parameter for module in heads for parameter in module.parameters()]
         parts: Layers = [
             *self._layers(encoder, copied(copies)),
+            *((f"sharing/{name}", self.head_lr_factor * factor, of) for name, (factor, of) in factors.items()),
             ("heads", self.head_lr_factor, behind),
             ("weighting", self.head_lr_factor, list(weighting.parameters())),
         ]

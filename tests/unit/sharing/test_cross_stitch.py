@@ -158,6 +158,7 @@ def test_training_moves_shares_between_tasks_that_are_alike() -> None:
     ("options", "message"),
     [
         ({"self_weight": 1.5}, "model.sharing: `self_weight` must be from 0 to 1, found 1.5"),
+        ({"lr_factor": 0}, "model.sharing: `lr_factor` must be a finite number above 0, found 0"),
         ({"stages": [4]}, r"model.sharing: `stages` must name some of the stages 1 to 3 of PerceptronEncoder"),
         ({"stages": [3, -1]}, r"each once, found \[3, -1\]"),
         ({"stages": [0]}, r"found \[0\]"),

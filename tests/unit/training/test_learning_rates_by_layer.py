@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
 
 from mtl_lightning.encoders import ConvolutionalEncoder, Encoder, PerceptronEncoder, TransformerEncoder
 from mtl_lightning.errors import UserError
+from mtl_lightning.sharing import CrossStitch
 from mtl_lightning.training.optimizers import make_optimizer
 from mtl_lightning.training.parameter_groups import Grouping
 from mtl_lightning.weighting import UncertaintyWeighting, UPGrad
@@ -62,6 +63,18 @@ def test_a_layer_learns_slower_than_the_one_above_and_the_heads_fastest() -> Non
     assert rates == pytest.approx(
         {"encoder/0": 0.0025, "encoder/1": 0.005, "encoder/2": 0.01, "heads": 0.04, "weighting": 0.04}
     )
+
+
+def test_a_sharing_names_what_learns_at_a_rate_of_its_own() -> None:
+    stitched = partial(CrossStitch, lr_factor=10.0)
+    module = module_of(UPGrad, sharing=stitched, layer_decay=0.5, head_lr_factor=2.0)
+    (optimizer,) = fit(module, [batch(0)]).optimizers
+    groups = {group["name"]: group for group in optimizer.param_groups}
+    rates = {"encoder/0": 0.005, "encoder/1": 0.01, "sharing/units": 0.4, "heads": 0.04}
+    assert {name: group["lr"] for name, group in groups.items()} == pytest.approx(rates)
+    assert isinstance(module.sharing, CrossStitch)
+    assert groups["sharing/units"]["params"] == list(module.sharing.units.parameters())
+    assert len(groups["encoder/0"]["params"]) == 3 * 2
 
 
 def test_a_schedule_multiplies_them() -> None:
