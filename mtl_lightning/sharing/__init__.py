@@ -22,6 +22,7 @@ from mtl_lightning.sharing.separate import SeparateEncoders
 from mtl_lightning.sharing.soft import SoftSharing
 from mtl_lightning.sharing.stem import STEM
 from mtl_lightning.sharing.task_embedding import TaskEmbedding
+from mtl_lightning.sharing.top_k_routing import TopKRouting
 
 __all__ = [
     "AITM",
@@ -46,4 +47,5 @@ __all__ = [
     "Sharing",
     "SoftSharing",
     "TaskEmbedding",
+    "TopKRouting",
 ]

@@ -61,6 +61,15 @@ class ExpertKind(ABC):
         """What experts make of a signal: tensors with a dimension for the experts after those of ``vectors``."""
 
     @abstractmethod
+    def row_values(self, signal: Any, vectors: Tensor) -> Any:
+        """What an expert reads of one vector that gates read: tensors [N, ...].
+
+        Args:
+            signal: The signal.
+            vectors: All of its ``vectors``, one behind the other [N, D].
+        """
+
+    @abstractmethod
     def replaced(self, signal: Any, mixed: Sequence[Tensor]) -> Any:
         """A signal with other tensors."""
 
@@ -111,6 +120,9 @@ class FeatureKind(ExpertKind):
 
     def run(self, experts: Experts, signal: Any) -> list[Tensor]:
         return [experts(vectors) for vectors, _ in self.vectors(signal)]
+
+    def row_values(self, signal: Any, vectors: Tensor) -> Tensor:
+        return vectors
 
     def replaced(self, signal: Any, mixed: Sequence[Tensor]) -> Any:
         names = [name for name in ("pooled", "tokens") if getattr(signal, name) is not None]
@@ -176,6 +188,9 @@ class StageKind(ExpertKind):
 
     def run(self, experts: Experts, signal: Any) -> list[Tensor]:
         return [experts(signal)]
+
+    def row_values(self, signal: Any, vectors: Tensor) -> Any:
+        return signal
 
     def replaced(self, signal: Any, mixed: Sequence[Tensor]) -> Any:
         return signal._replace(hidden=mixed[0])

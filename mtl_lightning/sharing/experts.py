@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from mtl_lightning.sharing.contracts import Encoder, State
+from mtl_lightning.sharing.dispatch import Dispatch
+from mtl_lightning.sharing.grouped_linear import grouped_linear
 
 
 class PerceptronExperts(nn.Module):
@@ -42,6 +44,22 @@ class PerceptronExperts(nn.Module):
             hidden = torch.einsum("...ei,eoi->...eo", hidden, weight)
             hidden = (hidden + bias.to(hidden.dtype)).relu()
         return hidden
+
+    def routed(self, values: Tensor, dispatch: Dispatch) -> Tensor:
+        """What each makes of rows of its own, one expert's behind another's [M, D'].
+
+        Args:
+            values: All rows [N, D].
+            dispatch: Which of them each expert reads; there may be none for one.
+        """
+        hidden = dispatch.group(values)
+        for weight, bias in zip(self.weights, self.biases, strict=True):
+            hidden = grouped_linear(hidden, weight, bias, dispatch.counts).relu()
+        return hidden
+
+    def copies(self) -> list[tuple[nn.Module, nn.Module]]:
+        """None."""
+        return []
 
     def trained(self) -> list[nn.Parameter]:
         """Their parameters."""
@@ -82,6 +100,20 @@ class StageExperts(nn.Module):
         """
         return torch.stack([_run(stages, state).hidden for stages in self.experts], 1)
 
+    def routed(self, values: State, dispatch: Dispatch) -> Tensor:
+        """What ``hidden`` becomes in each expert, of examples of its own, one expert's behind another's [M, ...].
+
+        One without examples is not run, as many layers cannot be; its parameters have a gradient of zero.
+
+        Args:
+            values: What they read, with all examples.
+            dispatch: Which of them each expert reads.
+        """
+        parts = enumerate(dispatch.split(values))
+        found = {e: _run(self.experts[e], state).hidden for e, state in parts if dispatch.counts[e]}
+        idle = [_nothing(stages) for e, stages in enumerate(self.experts) if e not in found]
+        return torch.cat(list(found.values())) + sum(idle)
+
     def trained(self) -> list[nn.Parameter]:
         """Their parameters, also those of the encoder."""
         return [parameter for stages in self.experts for parameter in stages.parameters()]
@@ -107,3 +139,8 @@ def _run(stages: nn.ModuleList, state: State) -> State:
     for stage in stages:
         state = stage(state)
     return state
+
+
+def _nothing(module: nn.Module) -> Tensor:
+    """Zero, with a gradient of zero by each of its parameters."""
+    return torch.cat([parameter.flatten()[:0] for parameter in module.parameters()]).sum()

@@ -48,7 +48,7 @@ class ExpertUse(nn.Module):
         self.experts = {expert: tuple(tasks) for expert, tasks in experts.items()}
         self.name = name
         self.tasks = tuple(dict.fromkeys(task for tasks in self.experts.values() for task in tasks))
-        self._newest: dict[str, tuple[Tensor, Tensor]] = {}
+        self._newest: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
         self._sums: dict[str, Tensor] = {}
         self._batches: dict[str, int] = {}
 
@@ -57,7 +57,7 @@ class ExpertUse(nn.Module):
         return [expert for expert, tasks in self.experts.items() if task in tasks]
 
     @torch.no_grad()
-    def note(self, task: str, weights: Tensor, mask: Tensor | None = None) -> None:
+    def note(self, task: str, weights: Tensor, mask: Tensor | None = None, of_entropy: Tensor | None = None) -> None:
         """Takes a task's weights for a batch; in evaluation, nothing.
 
         Args:
@@ -65,12 +65,13 @@ class ExpertUse(nn.Module):
             weights: Of the experts that it may read, in their order, not negative and 1 in sum [..., E]; zero where an
                 expert was not chosen. Any dimensions before: examples, positions, or none.
             mask: True where ``weights`` are those of a real position [...].
+            of_entropy: What the entropy is that of, where ``weights`` are shares of what a router chose [..., E].
         """
         if not self.training:
             return
         newest = weights.detach().float()
         real = torch.ones_like(newest[..., :1]) if mask is None else mask.unsqueeze(-1).to(newest)
-        self._newest[task] = newest, real
+        self._newest[task] = newest, newest if of_entropy is None else of_entropy.detach().float(), real
         mean = _mean(newest, real)
         self._sums[task] = self._sums[task].to(mean) + mean if task in self._sums else mean
         self._batches[task] = self._batches.get(task, 0) + 1
@@ -81,13 +82,16 @@ class ExpertUse(nn.Module):
 
     def newest(self, task: str) -> Tensor | None:
         """What a task took of its experts in the newest batch [E]; None: there was none."""
-        return _mean(*self._newest[task]) if task in self._newest else None
+        if task not in self._newest:
+            return None
+        weights, _, real = self._newest[task]
+        return _mean(weights, real)
 
     def entropy(self, task: str) -> Tensor | None:
         """The entropy of a task's weights in nats, the mean over the newest batch, a scalar; None: there was none."""
         if task not in self._newest:
             return None
-        weights, real = self._newest[task]
+        _, weights, real = self._newest[task]
         return _mean(torch.special.entr(weights).sum(-1, keepdim=True), real).squeeze(0)
 
     def reset(self) -> None:

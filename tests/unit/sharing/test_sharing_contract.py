@@ -68,6 +68,8 @@ VARIANTS = {
     "AdaTT-stages": partial(sharing.AdaTT, expert_stages=2),
     "STEM-stages": partial(sharing.STEM, num_task_experts=2, expert_stages=1),
     "CGC-unshared-stages": partial(sharing.CGC, num_shared_experts=0, expert_stages=2),
+    "TopKRouting-stages": partial(sharing.TopKRouting, num_experts=4, k=2, expert_stages=1),
+    "TopKRouting-branches": partial(sharing.TopKRouting, num_experts="tasks", expert_stages=2),
 }
 """Sharings that another option makes another architecture."""
 MAKERS: dict[str, Callable[..., Sharing]] = {**SHARINGS, **VARIANTS}
