@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from mtl_lightning.errors import UserError
 from mtl_lightning.sharing.contracts import Compilable, Encoder, Inputs, Representation
 from mtl_lightning.sharing.observing import Observations, Part, parts_by_reader, use_within
 
@@ -87,6 +88,20 @@ class Sharing(nn.Module, ABC):
         own = {id(parameter) for task in self.tasks for parameter in self.own_parameters(task)}
         held = dict.fromkeys([*self.encoder.parameters(), *self.parameters()])
         return [parameter for parameter in held if id(parameter) not in own]
+
+    def merge(self, task: str) -> Encoder:
+        """A plain encoder, a copy, that computes what one task's head reads.
+
+        Args:
+            task: Its name.
+
+        Raises:
+            UserError: If no plain encoder does, or there is no such task.
+        """
+        raise UserError(
+            f"model.sharing: {type(self).__name__} cannot be merged: what it adds to the encoder is no part of its "
+            "weights; keep the model as it is"
+        )
 
     def terms(self) -> dict[str, Tensor]:
         """Loss terms of its own for the batch that it has just seen in training, each with its coefficient.

@@ -17,8 +17,10 @@ class BottleneckAdapters(Sharing):
 
     A stage's output :math:`h` becomes :math:`h + U_t \, \mathrm{GELU}(D_t h + d_t) + u_t` for task t, at each position
     of a sequence or an image; :math:`U_t` and :math:`u_t` are zero at the start, so that training begins at the encoder
-    as it is. Parameters: about 2 m C for each task and stage of width C; the encoder's train only with
-    ``freeze_encoder: false``. FLOPs: up to the first adapter the encoder runs once, from there on once a task.
+    as it is.
+
+    Cost: about 2 m C parameters for each task and stage of width C; the encoder's train only with ``freeze_encoder:
+    false``. Up to the first adapter the encoder runs once, from there on once a task.
 
     Reference: Houlsby et al., "Parameter-Efficient Transfer Learning for NLP" (ICML 2019), section 2.1. Difference: one
     adapter behind each stage, not two within each layer of a transformer, so that it works on every encoder that is cut

@@ -1,9 +1,10 @@
 """Hard sharing: every head reads the same representation."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 
 from mtl_lightning.sharing.base import Sharing
-from mtl_lightning.sharing.contracts import Representation
+from mtl_lightning.sharing.contracts import Encoder, Representation
 
 
 class HardSharing(Sharing):
@@ -23,3 +24,6 @@ class HardSharing(Sharing):
 
     def share(self, encoded: Representation, tasks: Sequence[str]) -> dict[str, Representation]:
         return dict.fromkeys(tasks, encoded)
+
+    def merge(self, task: str) -> Encoder:
+        return deepcopy(self.encoder)

@@ -12,9 +12,11 @@ class LoRA(LowRankSharing):
 
     A map :math:`W x` becomes :math:`W x + \frac{\alpha}{r} B_t A_t x` for task t, and with ``shared_rank``
     :math:`W x + \frac{\alpha}{r} (B_t A_t + B A) x`. All B are zero at the start: training begins at the encoder as it
-    is. Parameters: r (in + out) for each map and task; the encoder's train only with ``freeze_encoder: false``. FLOPs:
-    a data set of one task costs as much as with hard sharing, plus about r / in; where an input has K tasks, the stages
-    from the first adapted one on run K times, those below once.
+    is.
+
+    Cost: r (in + out) parameters for each map and task; the encoder's train only with ``freeze_encoder: false``. A data
+    set of one task takes the FLOPs of hard sharing and about 2 r / in more; where an input has K tasks, the stages from
+    the first adapted one on run K times, those below once.
 
     Reference: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models" (ICLR 2022), equation 3; the matrices
     that all tasks share are those of Agiza et al., "MTLoRA" (CVPR 2024). Difference: none; the layers are not peft's,

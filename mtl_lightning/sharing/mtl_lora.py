@@ -17,8 +17,9 @@ class MTLLoRA(LowRankSharing):
 
     A map :math:`W x` becomes :math:`W x + \frac{\alpha}{r} \sum_i s_{ti} B^i \Lambda_t A x` for task t, with
     :math:`s_t = \mathrm{softmax}(w_t / \tau)`. Shared are A and the n matrices :math:`B^i`, all zero at the start; a
-    task has :math:`\Lambda_t` [r, r], the identity at the start, and :math:`w_t` [n]. Parameters: r (in + n out) for
-    each linear map, and r² + n for each task. FLOPs: those of ``LoRA``.
+    task has :math:`\Lambda_t` [r, r], the identity at the start, and :math:`w_t` [n].
+
+    Cost: r (in + n out) parameters for each linear map, and r² + n for each of its tasks. FLOPs as ``LoRA``.
 
     Reference: Yang et al., "MTL-LoRA: Low-Rank Adaptation for Multi-Task Learning" (AAAI 2025), equations 4 to 6.
     Difference: none.

@@ -14,10 +14,11 @@ class MTLoRA(LowRankSharing):
     r"""Adapts the encoder to all tasks together, and its last stages to each.
 
     Below, a linear map :math:`W x` becomes :math:`W x + \frac{\alpha}{r} B A x` for all tasks; in the last
-    ``own_stages`` it becomes :math:`W x + \frac{\alpha}{r} B_t A_t x` for task t. Parameters: r (in + out) for each
-    linear map below, and for each map and task in the last stages; the encoder's train only with
-    ``freeze_encoder: false``. FLOPs: what lies below runs once, whatever the number of tasks; the last stages run once
-    a task.
+    ``own_stages`` it becomes :math:`W x + \frac{\alpha}{r} B_t A_t x` for task t.
+
+    Cost: r (in + out) parameters for each linear map below, and for each map and task in the last stages; the encoder's
+    train only with ``freeze_encoder: false``. What lies below runs once, whatever the number of tasks; the last stages
+    run once a task.
 
     Reference: Agiza, Neseem and Reda, "MTLoRA: A Low-Rank Adaptation Approach for Efficient Multi-Task Learning" (CVPR
     2024), section 3. Difference: the paper has a task-specific block at the end of each of the four resolutions of a

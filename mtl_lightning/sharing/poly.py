@@ -20,8 +20,10 @@ class Poly(LowRankSharing):
     A map :math:`W x` becomes :math:`W x + \frac{\alpha}{r} \bar B_t \bar A_t x` for task t, with :math:`\bar A_t =
     \sum_s \hat z_{ts} A_s`, :math:`\bar B_t` likewise, and :math:`\hat z_t = z_t / \sum_s z_{ts}`. In training
     :math:`z_{ts}` is drawn from a relaxed Bernoulli distribution around a logit that the task learns; in evaluation it
-    is its sigmoid. All B are zero at the start. Parameters: S r (in + out) for each linear map, S for each task. FLOPs:
-    those of ``LoRA``, and S r (in + out) for the mean.
+    is its sigmoid. All B are zero at the start.
+
+    Cost: S r (in + out) parameters for each linear map, and S for each of its tasks. FLOPs as ``LoRA``, and S r (in +
+    out) for the mean, whatever the size of the batch.
 
     Reference: Ponti et al., "Combining Parameter-efficient Modules for Task-level Generalisation" (EACL 2023),
     equations 1 to 4. Difference: each linear map has logits of its own, as in peft, not one set for the whole model.

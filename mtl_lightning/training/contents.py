@@ -5,21 +5,26 @@ from typing import Any
 
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.tasks import Task
+from mtl_lightning.trust.origin import signed
 
 
 def model_contents(module: Any) -> dict[str, Any]:
     """What the tasks learnt from the data, the encoder's assets, such as its tokenizer, configuration and last metrics.
 
+    It is signed, unless the configuration comes from a checkpoint that somebody else may have written.
+
     Args:
         module: The MultiTaskModule.
     """
     assets = module.encoder.assets()
+    metrics = {} if module._trainer is None else module.trainer.callback_metrics
     config = {} if module.config is None else {"config": module.config}
-    return config | {
+    contents = config | {
         "tasks": {name: task.adapted() for name, task in module.tasks.items()},
         "assets": {"files": dict(assets.files), "init_args": dict(assets.init_args)},
-        "metrics": {name: float(value) for name, value in module.trainer.callback_metrics.items()},
+        "metrics": {name: float(value) for name, value in metrics.items()},
     }
+    return signed(contents) if module.config_is_own else contents
 
 
 def refuse_other_tasks(saved: Mapping[str, Any], tasks: Mapping[str, Task]) -> None:

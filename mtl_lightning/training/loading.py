@@ -8,7 +8,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from mtl_lightning.checkpoints import checkpoint_config, read_checkpoint
+from mtl_lightning.checkpoints import CHECKPOINT_KEY, checkpoint_config, read_checkpoint
 from mtl_lightning.checkpoints.usable import usable
 from mtl_lightning.errors import UserError
 from mtl_lightning.paths import expanded
@@ -40,7 +40,9 @@ def load(path: str | Path, trust_classes: Collection[str] = ()) -> MultiTaskModu
             trusted = trust_classes.split(",") if isinstance(trust_classes, str) else trust_classes
             model = _made(config["model"], path, Imports(path, places, trusted, "trust_classes=['{}']"))
         model.build()
-        model.load_state_dict(read_checkpoint(Path(path))["state_dict"])
+        checkpoint = read_checkpoint(Path(path))
+        model.load_state_dict(checkpoint["state_dict"])
+        model.keep_config(checkpoint[CHECKPOINT_KEY]["config"], own=places is not None)
     return model.eval()
 
 

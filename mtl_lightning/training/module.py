@@ -24,9 +24,9 @@ from mtl_lightning.encoders import Encoder
 from mtl_lightning.sharing import HardSharing, Sharing
 from mtl_lightning.tasks import Task
 from mtl_lightning.training import randomness
+from mtl_lightning.training.adapted import AdaptedModule
 from mtl_lightning.training.compilation import compile_encoder
 from mtl_lightning.training.contents import model_contents, refuse_other_tasks, refuse_parameters_alone
-from mtl_lightning.training.evaluating import EvaluatedModule
 from mtl_lightning.training.factories import refuse_instances
 from mtl_lightning.training.heads import TrainingLabels, build_heads
 from mtl_lightning.training.joint_pass import Parts, apart, together
@@ -45,13 +45,12 @@ from mtl_lightning.training.strategies import refuse_split_model
 from mtl_lightning.training.task_names import check_task_names
 from mtl_lightning.training.trained import TrainedParameters
 from mtl_lightning.training.walk import parameters_and_buffers
-from mtl_lightning.trust.origin import signed
 from mtl_lightning.weighting import EqualWeighting, Weighting
 
 __all__ = ["MultiTaskModule"]
 
 
-class MultiTaskModule(EvaluatedModule):
+class MultiTaskModule(AdaptedModule):
     """One shared encoder, a head per task, and a weighting that balances their losses.
 
     Logged in training: ``train/loss`` (the objective), ``train/loss/<task>``, ``train/weight/<task>``, and
@@ -144,6 +143,7 @@ class MultiTaskModule(EvaluatedModule):
     # -- set-up ------------------------------------------------------------------------------------------------------
     def setup(self, stage: str) -> None:
         """Builds what no callback has needed yet, and refuses monitors of what is never measured."""
+        super().setup(stage)
         self.make_whole()
         if stage == "fit":
             check_monitors(self)
@@ -280,7 +280,7 @@ class MultiTaskModule(EvaluatedModule):
         """Adds what a checkpoint needs to suffice alone: what tasks learnt from the data, and the encoder's assets."""
         held = {} if self._executor is None else {"executor": self._executor.state_dict()}
         held |= {"seed": self._seed, "log": self._log.state_dict()} | self._trained.state_dict(self)
-        checkpoint.setdefault(CHECKPOINT_KEY, {}).update(signed(model_contents(self)) | held)
+        checkpoint.setdefault(CHECKPOINT_KEY, {}).update(model_contents(self) | held)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses a checkpoint of another model, and takes up where it stands."""

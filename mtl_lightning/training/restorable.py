@@ -22,6 +22,7 @@ class RestorableModule(LightningModule):
     Attributes:
         is_built: Whether all parameters are there.
         config: The configuration that checkpoints carry, if there is one.
+        config_is_own: Whether this user wrote it; see :mod:`mtl_lightning.trust.origin`.
     """
 
     def __init__(self) -> None:
@@ -29,14 +30,16 @@ class RestorableModule(LightningModule):
         self.is_built = False
         self._init_from: Path | None = None
         self.config: dict[str, Any] | None = None
+        self.config_is_own = True
 
-    def keep_config(self, config: dict[str, Any]) -> None:
+    def keep_config(self, config: dict[str, Any], own: bool = True) -> None:
         """Takes the configuration that this model was made of, which its checkpoints then carry.
 
         Args:
             config: All that ``fit`` was given, as plain data.
+            own: Whether this user wrote it, and not perhaps somebody else.
         """
-        self.config = config
+        self.config, self.config_is_own = config, own
 
     def start_from(self, trained: str | Path) -> None:
         """Takes over a trained model's encoder and the heads whose labels fit, once this model is built.

@@ -1,6 +1,7 @@
 """What the options of adapters may be."""
 
 from mtl_lightning.errors import UserError
+from mtl_lightning.sharing.arguments import at_least
 
 
 def check_low_rank(dropout: float = 0.0, **sizes: int) -> None:
@@ -14,7 +15,6 @@ def check_low_rank(dropout: float = 0.0, **sizes: int) -> None:
         UserError: Of the first that is wrong.
     """
     for name, size in sizes.items():
-        if size < 1:
-            raise UserError(f"model.sharing: `{name}` must be at least 1, found {size}")
+        at_least(1, name, size)
     if not 0 <= dropout < 1:
         raise UserError(f"model.sharing: `dropout` must be at least 0 and below 1, found {dropout}")

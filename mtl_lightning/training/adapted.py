@@ -1,0 +1,136 @@
+"""What becomes of a trained model: a plain one of one task, files of its adapters, a checkpoint."""
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, Self
+
+import lightning
+
+from mtl_lightning.checkpoints import CHECKPOINT_KEY, AtomicCheckpointIO
+from mtl_lightning.checkpoints.adapters import load_adapters, save_adapters
+from mtl_lightning.errors import UserError
+from mtl_lightning.paths import expanded
+from mtl_lightning.sharing.adapting import LowRankSharing
+from mtl_lightning.training.contents import model_contents
+from mtl_lightning.training.evaluating import EvaluatedModule
+from mtl_lightning.training.prediction import names_asked
+
+
+class AdaptedModule(EvaluatedModule):
+    """A module that can be merged, and that exchanges adapters with peft.
+
+    Attributes:
+        merged_from: Name of the sharing that this model was merged from; null: of none.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.merged_from: str | None = None
+
+    def setup(self, stage: str) -> None:
+        """Refuses to train what has been merged.
+
+        Raises:
+            UserError: If it is asked to.
+        """
+        if stage == "fit" and self.merged_from is not None:
+            raise UserError(
+                f"this model was merged from {self.merged_from} and has no adapters any more; train the model that it "
+                "comes from, or a new one that starts from the checkpoint of this: save() it, then --init_from"
+            )
+
+    def merge(self, task: str) -> Self:
+        """A plain model of one task, a copy, that predicts the same: adapters have become part of its weights.
+
+        Args:
+            task: Its name.
+
+        Raises:
+            UserError: If there is no such task, or no plain model computes the same.
+        """
+        self._refuse_unbuilt()
+        names_asked("`task`", [task], list(self.heads))
+        if len(needed := self.chain.needed([task])) > 1:
+            raise UserError(f"model.chain: '{task}' reads {needed[0]}, so that no model of one task computes it")
+        made: Any = type(self)
+        merged = made(self.sharing.merge(task), {task: deepcopy(self.heads[task])})
+        merged.build()
+        merged.to(next(self.heads.parameters()).dtype)
+        merged.heads[task].load_state_dict(self.heads[task].state_dict())
+        if self.config is not None:
+            merged.keep_config(_of_one_task(self.config, task), self.config_is_own)
+        merged.merged_from = type(self.sharing).__name__
+        found: Self = merged.to(self.device).train(self.training)
+        return found
+
+    def save(self, path: str | Path) -> None:
+        """Writes a checkpoint of the parameters, for ``mtl_lightning.load``, ``predict`` and ``--init_from``.
+
+        Args:
+            path: Where to.
+
+        Raises:
+            UserError: If it cannot be written.
+        """
+        self._refuse_unbuilt()
+        contents = {"state_dict": self.state_dict(), CHECKPOINT_KEY: model_contents(self)}
+        version = {"pytorch-lightning_version": lightning.__version__}
+        AtomicCheckpointIO().save_checkpoint({**contents, **version}, Path(expanded(str(path))))
+
+    def save_adapters(self, folder: str | Path) -> None:
+        """Writes what each task adds to the backbone into ``<folder>/<task>``, as peft does.
+
+        ``PeftModel.from_pretrained(backbone, "<folder>/<task>")`` then computes what the task's head reads, also where
+        tasks share a part of it.
+
+        Args:
+            folder: Where to.
+
+        Raises:
+            UserError: If the sharing has no such adapters, peft is missing, or the files cannot be written.
+        """
+        save_adapters(Path(expanded(str(folder))), self._low_rank())
+
+    def load_adapters(self, folder: str | Path) -> None:
+        """Gives each task the adapter in ``<folder>/<task>``, of ``save_adapters`` or of peft.
+
+        Args:
+            folder: Where they are.
+
+        Raises:
+            UserError: If one is missing, or was made for another backbone or with other options.
+        """
+        sharing = self._low_rank()
+        for task, factors in load_adapters(Path(expanded(str(folder))), sharing).items():
+            sharing.take(task, factors)
+
+    def _low_rank(self) -> LowRankSharing:
+        if not isinstance(self.sharing, LowRankSharing):
+            raise UserError(f"model.sharing: {type(self.sharing).__name__} has no adapters as peft has; LoRA has")
+        return self.sharing
+
+    def _refuse_unbuilt(self) -> None:
+        if not self.is_built:
+            raise UserError("the model has no heads yet: train it, or load a trained one with `mtl_lightning.load`")
+
+
+def _of_one_task(config: dict[str, Any], task: str) -> dict[str, Any]:
+    """The configuration of a merged model: its encoder, its task alone, and the data sets that label it."""
+    model, data = config["model"], config["data"]
+    datasets = {name: _with_one_label(dataset, task) for name, dataset in data.get("datasets", {}).items()}
+    return deepcopy(
+        {
+            **config,
+            "model": {"encoder": model["encoder"], "tasks": {task: model["tasks"][task]}},
+            "data": {**data, "datasets": {name: dataset for name, dataset in datasets.items() if dataset is not None}},
+        }
+    )
+
+
+def _with_one_label(dataset: Any, task: str) -> Any:
+    labels = dataset.get("init_args", {}).get("labels") if isinstance(dataset, dict) else None
+    if not isinstance(labels, dict):
+        return dataset  # one of the user's own, of which nobody knows
+    if task not in labels:
+        return None
+    return {**dataset, "init_args": {**dataset["init_args"], "labels": {task: labels[task]}}}
