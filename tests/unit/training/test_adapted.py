@@ -19,6 +19,7 @@ import mtl_lightning
 from mtl_lightning import sharing as sharings
 from mtl_lightning.__main__ import main
 from mtl_lightning.chains import ClassifierChain
+from mtl_lightning.checkpoints import CHECKPOINT_KEY, AtomicCheckpointIO
 from mtl_lightning.encoders import PerceptronEncoder, TransformerEncoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.sharing import HardSharing, LoRA
@@ -113,6 +114,18 @@ def test_a_merged_model_is_not_trained(model: MultiTaskModule, run: Path, monkey
     capsys.readouterr()
     assert tiny.fit("again", "--ckpt_path=reg.ckpt") == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_what_somebody_else_may_have_written_is_not_signed_anew(run: Path, tmp_path: Path) -> None:
+    def saved_again(checkpoint: dict[str, Any]) -> dict[str, Any]:
+        AtomicCheckpointIO().save_checkpoint(checkpoint, tmp_path / "first.ckpt")
+        mtl_lightning.load(tmp_path / "first.ckpt").merge("cls").save(tmp_path / "second.ckpt")
+        return AtomicCheckpointIO().load_checkpoint(tmp_path / "second.ckpt")[CHECKPOINT_KEY]
+
+    checkpoint = AtomicCheckpointIO().load_checkpoint(run / "lora" / "checkpoints" / "best.ckpt")
+    assert "signature" in saved_again(checkpoint)
+    del checkpoint[CHECKPOINT_KEY]["signature"]
+    assert "signature" not in saved_again(checkpoint)
 
 
 def test_what_cannot_be_merged_is_one_line(model: MultiTaskModule) -> None:
