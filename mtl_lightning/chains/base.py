@@ -72,11 +72,13 @@ class Link(nn.Module):
         """
         return logits
 
-    def terms(self, logits: Tensor | None, earlier: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def terms(self, logits: Tensor, earlier: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Loss terms, each with its coefficient, by name; none by default. The names are always the same.
 
+        A link that has some has them in every batch, so that the task is computed whether it is labelled or not.
+
         Args:
-            logits: The task's logits; null where the batch had no need of them: its terms are zero.
-            earlier: As for ``read``; empty then.
+            logits: The task's logits.
+            earlier: As for ``read``.
         """
         return {}

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from mtl_lightning.chains.base import Link
@@ -15,8 +14,8 @@ class Calibrator(Link):
     r"""Punishes a later step that is predicted to be likelier than the earlier one: AITM's behavioral calibrator.
 
     The loss term :math:`\alpha \, \mathrm{mean}_i \max(0, p_{later,i} - p_{earlier,i})`, logged as
-    ``train/term/calibrator/<task>``; the outputs stay as they are. It goes with ``model.sharing: AITM``, or with any
-    other sharing.
+    ``train/term/calibrator/<task>``, over all examples, labelled or not; the outputs stay as they are. It goes with
+    ``model.sharing: AITM``, or with any other sharing.
 
     Cost: none. Difference from the paper: the mean over the batch, not the sum, so that :math:`\alpha` does not depend
     on the batch size. Reference: Xi et al., "Modeling the Sequential Dependence among Audience Multi-step Conversions
@@ -45,9 +44,7 @@ class Calibrator(Link):
         self._term = f"calibrator/{name}"
         self._positive, self._earlier_positive = positive_index(name, tasks), positive_index(before, tasks)
 
-    def terms(self, logits: Tensor | None, earlier: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        if logits is None:
-            return {self._term: torch.zeros(())}
+    def terms(self, logits: Tensor, earlier: Mapping[str, Tensor]) -> dict[str, Tensor]:
         before = log_odds(earlier[self.after[0]], self._earlier_positive).sigmoid()
         excess = log_odds(logits, self._positive).sigmoid() - before
         return {self._term: self.coefficient * excess.relu().mean()}

@@ -20,6 +20,7 @@ class Chain(nn.Module):
 
     Attributes:
         order: The tasks, each after those that it reads.
+        with_terms: The tasks whose links add loss terms.
         trained: The tasks whose loss trains the model, in the order of ``tasks``.
         readers: The tasks with a head of their own, in the order of ``tasks``.
 
@@ -36,6 +37,7 @@ class Chain(nn.Module):
         self._after = {task: links[task].after if task in links else () for task in tasks}
         self.order = _ordered(self._after)
         self.trained = [task for task in tasks if self.link(task).trained]
+        self.with_terms = [task for task in links if type(self.link(task)).terms is not Link.terms]
         self.readers = [task for task in tasks if self.link(task).has_head]
 
     def link(self, task: str) -> Link:
@@ -101,9 +103,8 @@ class Chain(nn.Module):
             logits: What ``forward`` returned.
         """
         found: dict[str, Tensor] = {}
-        for task in self.links:
-            earlier = self._earlier(task, logits) if task in logits else {}
-            found |= self.link(task).terms(logits.get(task), earlier)
+        for task in self.with_terms:
+            found |= self.link(task).terms(logits[task], self._earlier(task, logits))
         return found
 
     def _earlier(self, task: str, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -12,8 +12,7 @@ from mtl_lightning.tasks import Task
 class Product(Fusion):
     r"""The probability that several tasks are all positive, as if they were independent given the input.
 
-    :math:`p = \prod_t \sigma(o_t)` with log odds :math:`o_t`, computed in log space. With ``trained: true`` and a task
-    that no data set labels among the factors it is ESMM with the conditional probability as a task of its own.
+    :math:`p = \prod_t \sigma(o_t)` with log odds :math:`o_t`, computed in log space.
 
     Args:
         of: The tasks, each with two labels, as this one has.

@@ -75,7 +75,8 @@ class Network(RestorableModule):
     def _losses(self, batch: Batch, encoded: Any) -> Losses:
         shares = {task: share for task, share in batch.shares.items() if task in self.trained_tasks}
         present = [task for task, share in shares.items() if share > 0]
-        logits = self._logits(self.sharing.share(encoded, self.chain.read_by(present)), present)
+        wanted = [*present, *self.chain.with_terms] if self.training else present
+        logits = self._logits(self.sharing.share(encoded, self.chain.read_by(wanted)), wanted)
         losses = {task: self._head(task).loss(logits[task], batch.targets[task]) for task in present}
         terms = {**self.sharing.terms(), **self.chain.terms(logits)} if self.training else {}
         return Losses(losses, shares, encoded, terms)

@@ -1,6 +1,6 @@
 """What a comparison must know of the weightings before torch is imported: their names, and what to search.
 
-A test holds this table to the classes themselves.
+A test holds this table to the classes themselves, and the names of joint outputs to theirs.
 """
 
 from dataclasses import dataclass
@@ -9,6 +9,10 @@ from typing import Any, Literal
 from mtl_lightning.errors import UserError, did_you_mean
 
 Family = Literal["loss", "gramian", "jacobian"]
+
+
+JOINT_OUTPUTS = ("Formula", "Mean", "Product")
+"""Links of ``model.chain`` that make a task's output of other tasks' alone."""
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,14 @@ def restricted(config: Mapping[str, Any], tasks: Collection[str]) -> Config:
     return cut
 
 
+def labelled_tasks(config: Mapping[str, Any]) -> list[str]:
+    """The tasks that a data set labels; one that does not say which ones it does may label all."""
+    tasks = tasks_of(config)
+    sources = (get_value(config, "data.datasets") or {}).values()
+    labels = [get_value({"source": source}, "source.labels") or tasks for source in sources]
+    return [task for task in tasks if not labels or any(task in each for each in labels)]
+
+
 def tasks_of(config: Mapping[str, Any]) -> list[str]:
     """Names of the tasks.
 

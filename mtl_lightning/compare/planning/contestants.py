@@ -1,17 +1,18 @@
 """Who is compared: weightings, variants of the config, and the baselines that come with them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any, Literal
 
-from mtl_lightning.compare.planning.catalogue import FIXED, WEIGHT, WEIGHTINGS, Range, Space, short_name
+from mtl_lightning.compare.planning.catalogue import FIXED, JOINT_OUTPUTS, WEIGHT, WEIGHTINGS, Range, Space, short_name
 from mtl_lightning.compare.planning.configs import (
     Config,
     after,
     class_path,
     get_value,
+    labelled_tasks,
     refuse_malformed,
     set_value,
     tasks_of,
@@ -27,6 +28,7 @@ _LEARNING_RATE = "model.optimizer.lr"
 _LR_FACTOR = 5.0
 _OF_SEVERAL_TASKS = (
     "model.weighting",
+    "model.chain",
     "model.refresh_every",
     "model.gradient_of",
     "model.head_gradients",
@@ -79,22 +81,30 @@ def contestants(settings: Settings, base: Config, tasks: tuple[str, ...]) -> Ite
     """
     for weighting in settings.weightings:
         yield _contestant(settings, base, short_name(weighting), _weighting(weighting, base))
-    if settings.tune and settings.weightings and len(tasks) > 1:
-        weights = {"class_path": FIXED, "init_args": {"weights": dict.fromkeys(tasks, 1.0)}}
-        own: Space = {f"model.weighting.weights.{task}": WEIGHT for task in tasks}
+    trained, labelled = _trained(base, tasks), labelled_tasks(base)
+    if settings.tune and settings.weightings and len(trained) > 1:
+        weights = {"class_path": FIXED, "init_args": {"weights": dict.fromkeys(trained, 1.0)}}
+        own: Space = {f"model.weighting.weights.{task}": WEIGHT for task in trained}
         changes = {"model.weighting": weights}
         yield Contestant(TUNED_WEIGHTS, changes, _general(settings, _changed(base, changes), TUNED_WEIGHTS), own)
     variants = {name: _variant(name, base, changes) for name, changes in settings.variants.items()}
     for name, changes in variants.items():
         yield _contestant(settings, base, name, changes)
     if settings.single_task:
-        yield from _baselines(settings, base, SINGLE_TASK, {}, tasks)
+        yield from _baselines(settings, base, SINGLE_TASK, {}, labelled)
         for name, changes in variants.items():
             if not all(key.startswith(_OF_SEVERAL_TASKS) for key in changes):
-                yield from _baselines(settings, base, single_task_of(name), changes, tasks)
+                yield from _baselines(settings, base, single_task_of(name), changes, labelled)
     if settings.pairs:
         general = _general(settings, base, PAIR)
-        yield from (Contestant(PAIR, {}, general, tasks=pair, role="pair") for pair in combinations(tasks, 2))
+        yield from (Contestant(PAIR, {}, general, tasks=pair, role="pair") for pair in combinations(labelled, 2))
+
+
+def _trained(base: Config, tasks: Sequence[str]) -> list[str]:
+    """The tasks that have a loss in training: all but the joint outputs that are not trained."""
+    links = get_value(base, "model.chain") or {}
+    joint = {task for task, link in links.items() if short_name(class_path(link) or "") in JOINT_OUTPUTS}
+    return [task for task in tasks if task not in joint or get_value(base, f"model.chain.{task}.trained")]
 
 
 def _variant(name: str, base: Config, changes: Mapping[str, Any]) -> Config:
@@ -116,7 +126,7 @@ def _variant(name: str, base: Config, changes: Mapping[str, Any]) -> Config:
 
 
 def _baselines(
-    settings: Settings, base: Config, name: str, changes: Mapping[str, Any], tasks: tuple[str, ...]
+    settings: Settings, base: Config, name: str, changes: Mapping[str, Any], tasks: Sequence[str]
 ) -> Iterator[Contestant]:
     """A model for each task, of the architecture that the changes make."""
     general = _general(settings, _changed(base, changes), name)

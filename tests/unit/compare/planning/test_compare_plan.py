@@ -9,10 +9,18 @@ from dataclasses import fields
 import pytest
 import yaml
 
-from mtl_lightning import weighting
+from mtl_lightning import chains, weighting
 from mtl_lightning.cli.configuration.merge import arguments_of, class_path
 from mtl_lightning.compare.command import run
-from mtl_lightning.compare.planning.catalogue import FIXED, WEIGHTINGS, Choice, Range, class_name, short_name
+from mtl_lightning.compare.planning.catalogue import (
+    FIXED,
+    JOINT_OUTPUTS,
+    WEIGHTINGS,
+    Choice,
+    Range,
+    class_name,
+    short_name,
+)
 from mtl_lightning.compare.planning.configs import get_value, read_config, restricted, set_value
 from mtl_lightning.compare.planning.options import parse
 from mtl_lightning.compare.planning.plan import Plan, make_plan
@@ -100,6 +108,26 @@ def test_variants_that_change_more_than_the_weighting_have_a_baseline_of_their_o
 
 def test_all_is_all():
     assert labels("--weightings=all", "--single_task", "false") == [short_name(name) for name in WEIGHTINGS]
+
+
+def test_joint_outputs_are_no_tasks_to_weigh_and_without_labels_no_single_tasks(tmp_path):
+    assert {name for name in chains.__all__ if issubclass(getattr(chains, name), chains.Fusion)} == {
+        *JOINT_OUTPUTS,
+        "Fusion",
+    }
+    datasets = {"d": {"class_path": "FileSource", "init_args": {"labels": {"a": "a", "b": "b", "sum": "s"}}}}
+    chain = {"sum": "Product", "mean": {"class_path": "mtl_lightning.chains.Mean", "init_args": {"trained": True}}}
+    chain |= {"free": {"class_path": "Formula", "init_args": {"formula": "a * b"}}, "b": "ESMM"}
+    tasks = dict.fromkeys(("a", "b", "sum", "mean", "free"), "Regression")
+    optimizer = {"class_path": "AdamW", "init_args": {"lr": 0.1}}
+    config = {"model": {"tasks": tasks, "chain": chain, "optimizer": optimizer}, "data": {"datasets": datasets}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    made = plan(f"--config={tmp_path / 'config.yaml'}", "--weightings=equal", "--tune=2")
+    tuned = next(contestant for contestant in made.contestants if contestant.own)
+    assert [key.rsplit(".", 1)[-1] for key in tuned.own] == ["a", "b", "mean"]
+    alone = [contestant for contestant in made.contestants if contestant.tasks]
+    assert [contestant.tasks for contestant in alone] == [("a",), ("b",), ("sum",)]
+    assert "chain" not in made.runs(alone[1])[0].config["model"]
 
 
 def test_the_reference_is_equal_weighting_or_else_the_first():
