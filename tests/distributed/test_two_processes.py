@@ -66,10 +66,18 @@ class NormalisedGradients(GramianWeighting):
         return gramian.diagonal().rsqrt()
 """
 FIXED = '{"class_path": "FixedWeighting", "init_args": {"weights": {"topic": 1, "spans": 2, "score": 0.5, "flags": 1}}}'
+CHAIN = """{
+    "spans": {"class_path": "ClassifierChain", "init_args": {"after": "topic"}},
+    "flags": {"class_path": "ClassifierChain", "init_args": {"after": ["score", "topic"]}}
+}"""
 WEIGHTINGS = {
     "equal, accumulated": ("EqualWeighting", ["--trainer.accumulate_grad_batches=2"], "Lightning"),
     "fixed, alternating": (FIXED, ["--data.schedule=Alternating"], "a cluster"),
-    "a Gramian method of the user's own": ("plugin.NormalisedGradients", [], "a cluster"),
+    "a Gramian method of the user's own, chained": (
+        "plugin.NormalisedGradients",
+        [f"--model.chain={CHAIN}"],
+        "a cluster",
+    ),
 }
 
 
