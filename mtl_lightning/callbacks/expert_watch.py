@@ -21,11 +21,13 @@ class Taken(NamedTuple):
         level: Name of the level, or nothing where there is one alone.
         readers: By expert, the tasks that may read it.
         shares: By task and expert, what it took, 1 in sum over the experts.
+        balanced: Whether several tasks should use each expert that they may.
     """
 
     level: str
     readers: Mapping[str, Sequence[str]]
     shares: Mapping[str, Mapping[str, float]]
+    balanced: bool = True
 
     @classmethod
     def of(cls, use: ExpertUse) -> "Taken":
@@ -36,7 +38,7 @@ class Taken(NamedTuple):
             for task, mean in means.items()
             if mean is not None
         }
-        return cls(use.name, use.experts, shares)
+        return cls(use.name, use.experts, shares, use.balanced)
 
     def by_expert(self) -> Iterator[tuple[str, dict[str, float]]]:
         """Each expert, as messages call it, with what each task that may read it took."""
@@ -58,21 +60,27 @@ class ExpertWatch(Callback):
     def __init__(self) -> None:
         self.newest: list[Taken] = []
         self._said: set[str] = set()
-        self._levels: tuple[ExpertUse, ...] = ()
+        self._sharing: Any = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Finds what the sharing notes."""
-        self._levels = tuple(pl_module.sharing.observe().use)  # type: ignore[operator, union-attr]
+        """Takes note of the sharing."""
+        self._sharing = pl_module.sharing
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Looks at what the epoch found."""
-        self.newest = [Taken.of(use) for use in self._levels]
-        for use in self._levels:
+        levels = self._levels
+        self.newest = [Taken.of(use) for use in levels]
+        for use in levels:
             use.reset()
         for kind, line in remarks(self.newest).items():
             if kind not in self._said:
                 self._said.add(kind)
                 _warn(f"model.sharing: {line}")
+
+    @property
+    def _levels(self) -> Sequence[ExpertUse]:
+        found: Sequence[ExpertUse] = self._sharing.observe().use
+        return found
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint, which may be saved within an epoch."""
@@ -93,7 +101,7 @@ def remarks(levels: Sequence[Taken]) -> dict[str, str]:
     Args:
         levels: What the tasks took in an epoch.
     """
-    several = [level for level in levels if len(level.readers) > 1]
+    several = [level for level in levels if level.balanced and len(level.readers) > 1]
     experts = [found for level in several for found in level.by_expert()]
     names = [name for name, taken in experts if min(taken.values()) > _COLLAPSED and len(taken) > 1]
     if names:

@@ -10,6 +10,7 @@ from mtl_lightning.errors import UserError
 from mtl_lightning.sharing.base import Sharing
 from mtl_lightning.sharing.branches import Branch, branches
 from mtl_lightning.sharing.contracts import Compilable, Encoder, Inputs, Representation, State
+from mtl_lightning.sharing.observing import ExpertUse, Observations
 from mtl_lightning.sharing.stage_numbers import stage_numbers
 
 
@@ -91,6 +92,10 @@ class CrossStitch(Sharing):
                 states = self.units[str(number)](states, tasks if number == self._last_mixed else self.tasks)
         return {task: towers[task].end(states[task]) for task in tasks}
 
+    def observe(self) -> Observations:
+        """What each task takes of each encoder behind each stage that is mixed, by the weights' magnitude."""
+        return Observations([unit.use(f"stage_{number}") for number, unit in self.units.items()])  # type: ignore[operator]
+
     def own_parameters(self, task: str) -> list[nn.Parameter]:
         stages = list(self.towers[task].stages) if len(self.tasks) > 1 else []
         mixed, behind = (nn.ModuleList(part) for part in (stages[: self._last_mixed], stages[self._last_mixed :]))
@@ -127,6 +132,19 @@ class Stitch(nn.Module):
         weights = torch.full((number, number), (1 - self_weight) / max(number - 1, 1))
         weights.fill_diagonal_(self_weight if number > 1 else 1.0)
         self.weights = nn.Parameter(weights if width is None else weights.unsqueeze(-1).repeat(1, 1, width))
+
+    def use(self, name: str) -> ExpertUse:
+        """The weights as they are now.
+
+        Args:
+            name: Of the unit.
+        """
+        found = ExpertUse(dict.fromkeys(self._tasks, self._tasks), name, balanced=False)
+        taken = self.weights.detach().abs()
+        taken = taken if taken.dim() == 2 else taken.mean(-1)
+        for task, row in zip(self._tasks, taken / taken.sum(1, keepdim=True).clamp(min=1e-9), strict=True):
+            found.note(task, row)
+        return found
 
     def forward(self, states: Mapping[str, State], tasks: Sequence[str]) -> dict[str, State]:
         """The mixed states of ``tasks``.

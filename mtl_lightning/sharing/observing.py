@@ -31,10 +31,12 @@ class ExpertUse(nn.Module):
         experts: For each expert, by a name of letters, digits, ``_`` and ``-``, the tasks that may read it: all, or the
             one whose own it is.
         name: Of these gates where a sharing has several, such as ``level_1``.
+        balanced: Whether several tasks should use each expert that they may: if not, nobody is warned of what is idle.
 
     Attributes:
         experts: The tasks by expert.
         name: As above.
+        balanced: As above.
         tasks: Names of the tasks that may read any of them.
 
     >>> use = ExpertUse({"shared_0": ["a", "b"], "a_0": ["a"], "b_0": ["b"]})
@@ -43,12 +45,12 @@ class ExpertUse(nn.Module):
     (['shared_0', 'a_0'], tensor([0.7500, 0.2500]))
     """
 
-    def __init__(self, experts: Mapping[str, Sequence[str]], name: str = "") -> None:
+    def __init__(self, experts: Mapping[str, Sequence[str]], name: str = "", balanced: bool = True) -> None:
         super().__init__()
         self.experts = {expert: tuple(tasks) for expert, tasks in experts.items()}
-        self.name = name
+        self.name, self.balanced = name, balanced
         self.tasks = tuple(dict.fromkeys(task for tasks in self.experts.values() for task in tasks))
-        self._newest: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
+        self._newest: dict[str, tuple[Tensor, Tensor, Tensor | None]] = {}
         self._sums: dict[str, Tensor] = {}
         self._batches: dict[str, int] = {}
 
@@ -70,7 +72,7 @@ class ExpertUse(nn.Module):
         if not self.training:
             return
         newest = weights.detach().float()
-        real = torch.ones_like(newest[..., :1]) if mask is None else mask.unsqueeze(-1).to(newest)
+        real = None if mask is None else mask.unsqueeze(-1).to(newest)
         self._newest[task] = newest, newest if of_entropy is None else of_entropy.detach().float(), real
         mean = _mean(newest, real)
         self._sums[task] = self._sums[task].to(mean) + mean if task in self._sums else mean
@@ -109,8 +111,10 @@ class ExpertUse(nn.Module):
         self._batches = {task: number for task, (_, number) in counted.items()}
 
 
-def _mean(values: Tensor, real: Tensor) -> Tensor:
-    """Over all dimensions but the last [E], of what is real [..., 1]."""
+def _mean(values: Tensor, real: Tensor | None) -> Tensor:
+    """Over all dimensions but the last [E], of what is real [..., 1]; null: all is."""
+    if real is None:
+        return values.reshape(-1, values.shape[-1]).mean(0)
     return (values * real).reshape(-1, values.shape[-1]).sum(0) / real.sum().clamp(min=1)
 
 

@@ -33,6 +33,7 @@ def taken(readers: dict[str, tuple[str, ...]], level: str = "", **shares: list[f
         ([taken(OWN, a=[0.0, 1.0], b=[0.0, 1.0])], {"idle": "nobody uses shared "}),
         ([taken(OWN, "level_1", a=[0.0, 1.0], b=[0.5, 0.5])], {"alone": "shared (level_1) (b)"}),
         ([taken({"only": BOTH}, a=[1.0], b=[1.0])], {}),
+        ([taken(SHARED, a=[1.0, 0.0], b=[0.0, 1.0])._replace(balanced=False)], {}),
     ],
     ids=[
         "well",
@@ -44,6 +45,7 @@ def taken(readers: dict[str, tuple[str, ...]], level: str = "", **shares: list[f
         "shared idle",
         "level",
         "one expert",
+        "free",
     ],
 )
 def test_what_is_wrong(levels: list[Taken], found: dict[str, str]) -> None:

@@ -77,6 +77,19 @@ def test_rows_are_shares(case: tuple[Encoder, dict[str, Tensor]]) -> None:
         torch.testing.assert_close(weights[0, :, 0], torch.tensor([0.8, 0.1, 0.1]))
 
 
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_it_says_what_tasks_take_of_each_encoder_now(per_channel: bool) -> None:
+    made = CrossStitch(TASKS, PerceptronEncoder(5, [8, 7]), self_weight=0.8, per_channel=per_channel)
+    with torch.no_grad():
+        made.units["2"].weights[1] = torch.tensor([-0.5, 1.5, 0.0]).reshape(3, *[1] * per_channel)
+    first, second = made.observe().use
+    assert (first.name, second.name) == ("stage_1", "stage_2")
+    assert list(first.experts) == TASKS
+    means = [use.mean(task) for use in (first, second) for task in ("a", "b")]
+    expected = torch.tensor([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.8, 0.1, 0.1], [0.25, 0.75, 0.0]])
+    torch.testing.assert_close(torch.stack([mean for mean in means if mean is not None]), expected)
+
+
 def test_each_channel_is_mixed_by_its_own_matrix(case: tuple[Encoder, dict[str, Tensor]]) -> None:
     encoder, inputs = case
     made = stitched(encoder, self_weight=1.0, per_channel=True, stages=[-1])
