@@ -59,7 +59,9 @@ class Balance(nn.Module):
 
     @torch.no_grad()
     def _over_all_tasks(self, shares: Mapping[str, Tensor]) -> Tensor:
-        """The mean share of each expert [E]; it takes note of what is new, each [E]."""
+        """The mean share of each expert [E]; where it counts, it takes note of what is new, each [E]."""
+        if not self._balance:
+            return torch.zeros_like(self.shares[0])
         now = list(self.shares.unbind())
         for task, share in shares.items():
             number = self._tasks.index(task)

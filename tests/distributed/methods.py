@@ -25,6 +25,7 @@ from torch.optim import AdamW
 from mtl_lightning import MultiTaskModule, weighting
 from mtl_lightning.data import Batch
 from mtl_lightning.encoders import PerceptronEncoder
+from mtl_lightning.sharing import TopKRouting
 from mtl_lightning.tasks import Regression, SequenceClassification
 from mtl_lightning.weighting import Weighting
 
@@ -42,12 +43,15 @@ METHODS: dict[str, type[Weighting]] = {
     if inspect.isclass(value) and issubclass(value, Weighting) and value is not Weighting
     if not inspect.isabstract(value)
 }
+ROUTED = partial(TopKRouting, num_experts=4, balance=0.0, z_loss=0.0)  # its terms are those of each process's rows
 OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "weights kept for 3 steps": ("UPGrad", {"refresh_every": 3}),
     "gradient of the last layer": ("CAGrad", {"gradient_of": "encoder.layers.3.*"}),
     "gradient of the features": ("NashMTL", {"gradient_of": "features"}),
     "weighted heads": ("MGDA", {"head_gradients": "weighted"}),
     "conflicts of a loss weighting": ("UncertaintyWeighting", {"refresh_every": 2}),
+    "experts chosen by example": ("UPGrad", {"sharing": ROUTED}),
+    "experts chosen by example, loss weighting": ("DWA", {"sharing": ROUTED}),
     "one data set a step": ("UPGrad", {"alternating": True}),
     "one data set a step, Jacobian": ("MoCo", {"alternating": True}),
 }

@@ -30,6 +30,7 @@ from mtl_lightning.data import DataSource, MultiTaskDataModule
 from mtl_lightning.data import schedules as s
 from mtl_lightning.data.position import position
 from mtl_lightning.encoders import PerceptronEncoder
+from mtl_lightning.sharing import TopKRouting
 from mtl_lightning.tasks import Regression, SequenceClassification
 from mtl_lightning.training.module import MultiTaskModule
 from mtl_lightning.weighting import DWA, FAMO, RLW, CoBa, GradVac, MoCo, UncertaintyWeighting, UPGrad
@@ -67,6 +68,10 @@ CASES: dict[str, dict[str, Any]] = {
         "model": {"weighting": RLW, **ONE_CYCLE},
         "data": {"num_workers": 1},
         "trainer": {"max_epochs": -1, "max_steps": 11},
+    },
+    "UPGrad, experts chosen by example, with noise": {
+        "model": {"weighting": UPGrad, "sharing": partial(TopKRouting, num_experts=4, noise=1.0)},
+        "trainer": {"accumulate_grad_batches": 2},
     },
     "MoCo, double precision": {
         "model": {"weighting": MoCo},
