@@ -72,6 +72,14 @@ class Link(nn.Module):
         """
         return logits
 
+    def doubt(self, targets: Mapping[str, Tensor]) -> str | None:
+        """What is doubtful about the labels of the first batch that has the task's and the earlier ones', in a line.
+
+        Args:
+            targets: Encoded labels by task, each [B, ...].
+        """
+        return None
+
     def terms(self, logits: Tensor, earlier: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Loss terms, each with its coefficient, by name; none by default. The names are always the same.
 

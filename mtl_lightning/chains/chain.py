@@ -31,6 +31,7 @@ class Chain(nn.Module):
     def __init__(self, links: Mapping[str, Link], tasks: Sequence[str]) -> None:
         super().__init__()
         self.links = nn.ModuleDict(links)
+        self._unseen = list(links)
         self._unlinked = (Link(()),)  # in a tuple: it is no part of the model
         for name, link in links.items():
             _check(name, link.after, tasks)
@@ -106,6 +107,17 @@ class Chain(nn.Module):
         for task in self.with_terms:
             found |= self.link(task).terms(logits[task], self._earlier(task, logits))
         return found
+
+    def doubts(self, targets: Mapping[str, Tensor]) -> list[str]:
+        """What is doubtful about the labels of a batch, as far as each link has not seen any yet; a line each.
+
+        Args:
+            targets: Encoded labels by task, each [B, ...].
+        """
+        seen = [task for task in self._unseen if targets.keys() >= {task, *self._after[task]}]
+        self._unseen = [task for task in self._unseen if task not in seen]
+        found = {task: self.link(task).doubt(targets) for task in seen}
+        return [f"model.chain.{task}: {line}" for task, line in found.items() if line is not None]
 
     def _earlier(self, task: str, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
         detach = self.link(task).detach

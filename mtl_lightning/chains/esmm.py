@@ -6,7 +6,7 @@ from torch import Tensor
 
 from mtl_lightning.chains.base import Link
 from mtl_lightning.chains.probabilities import log_odds, log_product, positive_index, two_logits
-from mtl_lightning.tasks import Task
+from mtl_lightning.tasks import IGNORE, Task
 
 
 class ESMM(Link):
@@ -34,7 +34,19 @@ class ESMM(Link):
 
     def build(self, name: str, tasks: Mapping[str, Task]) -> None:
         (before,) = self.after
+        self._name = name
         self._positive, self._earlier_positive = positive_index(name, tasks), positive_index(before, tasks)
+
+    def doubt(self, targets: Mapping[str, Tensor]) -> str | None:
+        (before,) = self.after
+        labelled, negative = targets[self._name] != IGNORE, targets[before] == 1 - self._earlier_positive
+        known, unknown = int((labelled & negative).sum()), int((~labelled & negative).sum())
+        if known or not unknown:
+            return None
+        return (
+            f"none of the {unknown} examples of the first batch that are negative for '{before}' is labelled for "
+            f"'{self._name}', so that ESMM learns from the others alone; label them as negative, not as missing"
+        )
 
     def join(self, logits: Tensor, earlier: Mapping[str, Tensor]) -> Tensor:
         before = log_odds(earlier[self.after[0]], self._earlier_positive)

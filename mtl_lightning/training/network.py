@@ -1,8 +1,10 @@
 """What the model computes: the sharing, which runs the encoder, a head per task, and the links between tasks."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
 from mtl_lightning.chains import Chain
@@ -15,6 +17,8 @@ from mtl_lightning.training.joint_pass import Parts, split
 from mtl_lightning.training.losses import Losses, merged
 from mtl_lightning.training.prediction import decodable, decode, evaluating, names_asked, placed, raw_batches
 from mtl_lightning.training.restorable import RestorableModule
+
+_warn = rank_zero_only(logging.getLogger(__name__).warning)
 
 
 class Network(RestorableModule):
@@ -77,6 +81,8 @@ class Network(RestorableModule):
         present = [task for task, share in shares.items() if share > 0]
         wanted = [*present, *self.chain.with_terms] if self.training else present
         logits = self._logits(self.sharing.share(encoded, self.chain.read_by(wanted)), wanted)
+        for line in self.chain.doubts(batch.targets) if self.training else ():
+            _warn(line)
         losses = {task: self._head(task).loss(logits[task], batch.targets[task]) for task in present}
         terms = {**self.sharing.terms(), **self.chain.terms(logits)} if self.training else {}
         return Losses(losses, shares, encoded, terms)

@@ -15,10 +15,14 @@ from funnels import batch_of, binary, model_of, random_labels
 
 import mtl_lightning
 from mtl_lightning.__main__ import main
-from mtl_lightning.chains import ESMM, Calibrator, Product
+from mtl_lightning.chains import ESMM, Calibrator, ClassifierChain, Mean, Product
 from mtl_lightning.cli.class_help import class_help
 from mtl_lightning.compare.planning.configs import restricted
+from mtl_lightning.encoders import TransformerEncoder
+from mtl_lightning.errors import UserError
+from mtl_lightning.tasks import Task, TokenClassification
 from mtl_lightning.training.composition import Composition, forward_cost
+from mtl_lightning.training.module import MultiTaskModule
 from mtl_lightning.weighting import EqualWeighting, UPGrad
 
 TASK = {"class_path": "SequenceClassification", "init_args": {"labels": ["no", "yes"], "metrics": ["auroc"]}}
@@ -112,6 +116,30 @@ def test_a_resumed_run_is_bitwise_an_uninterrupted_one() -> None:
     tensors = [name for name, value in states[0].items() if isinstance(value, torch.Tensor)]
     assert tensors
     assert all(torch.equal(states[0][name], states[1][name]) for name in tensors)
+
+
+def test_words_and_texts_read_each_other_and_are_left_out_where_there_are_no_words() -> None:
+    config = {
+        "model_type": "bert",
+        "hidden_size": 8,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 8,
+    }
+    tags = ("first", "second", "slots")
+    tasks: dict[str, Task] = {tag: TokenClassification("bio", labels=["O", "B-x", "I-x"]) for tag in tags}
+    tasks |= {"intent": binary(), "tone": binary()}
+    chain = {"slots": Mean(["first", "second"]), "first": ClassifierChain("intent"), "tone": ClassifierChain("slots")}
+    encoder = TransformerEncoder(config=config, tokenizer="characters:ascii", max_length=32)
+    model = MultiTaskModule(encoder, tasks, chain=chain)
+    model.build()
+    (words,) = model.predict({"tokens": ["play some jazz"]})
+    assert words.keys() == tasks.keys()
+    assert words["slots"]["words"] == ["play", "some", "jazz"]
+    (text,) = model.predict({"text": ["play some jazz"]})
+    assert list(text) == ["intent"]
+    with pytest.raises(UserError, match="labels words, which these inputs do not have"):
+        model.predict({"text": ["play some jazz"]}, tasks=["tone"])
 
 
 def test_aitm_with_its_calibrator_trains_and_predicts() -> None:

@@ -64,6 +64,21 @@ def test_missing_labels_are_left_out() -> None:
     assert "buy" not in model.losses([batch_of({**targets, "buy": torch.full((4,), -100)})]).losses
 
 
+@pytest.mark.parametrize(
+    ("buy", "doubtful"),
+    [([1, -100, 0, -100], True), ([1, 0, 0, -100], False), ([1, 0, 0, 0], False)],
+    ids=["clicks alone", "some are missing", "all"],
+)
+def test_labels_on_clicks_alone_are_said_once(buy: list[int], doubtful: bool, caplog: Any) -> None:
+    model = model_of({"buy": ESMM("click")}, funnel("buy"))
+    targets = {"click": torch.tensor([1, 0, 1, 0]), "buy": torch.tensor(buy)}
+    model.losses([batch_of({"click": targets["click"]})])
+    for _ in range(2):
+        model.losses([batch_of(targets)])
+    said = "model.chain.buy: none of the 2 examples of the first batch that are negative for 'click' is labelled"
+    assert [message.startswith(said) for message in caplog.messages] == [True] * doubtful
+
+
 def test_detached_it_leaves_the_earlier_task_alone() -> None:
     model = model_of({"buy": ESMM("click", detach=True)}, funnel("buy"))
     loss = model.losses([batch_of(random_labels(["click", "buy"]))]).losses["buy"]
