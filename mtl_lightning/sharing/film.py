@@ -62,7 +62,7 @@ class FiLM(TaskVectors):
         else:
             make = conditional_norms if behind == "norms" else modulated_states
             steps = make(width, encoder, stage_numbers("stages", stages, encoder))
-        self.steps = nn.ModuleDict({str(number): step for number, step in steps.items()})
+        self.modulations = nn.ModuleDict({str(number): step for number, step in steps.items()})
         self._common = min(steps)
 
     def encode(self, inputs: Inputs) -> Any:
@@ -79,15 +79,15 @@ class FiLM(TaskVectors):
         return {task: read(encoded, self.vectors[task]) for task in tasks}
 
     def _features(self, encoded: Any, vector: Tensor) -> Any:
-        modulate = self.steps["0"]
+        modulate = self.modulations["0"]
         pooled, tokens = (None if x is None else modulate(x, vector) for x in (encoded.pooled, encoded.tokens))
         return encoded._replace(pooled=pooled, tokens=tokens)
 
     def _through_stages(self, state: Any, vector: Tensor) -> Any:
         stages = [*self.encoder.stages, nn.Identity()]
         for number, stage in enumerate(stages[self._common :], self._common):
-            step = str(number)
-            state = self.steps[step](state, vector, stage) if step in self.steps else stage(state)
+            key = str(number)
+            state = self.modulations[key](state, vector, stage) if key in self.modulations else stage(state)
         return self.encoder.end(state)
 
     def compiled_parts(self) -> list[Compilable]:

@@ -104,7 +104,7 @@ def test_behind_stages_it_scales_and_shifts_states(encoder: Encoder) -> None:
     for number, stage in enumerate(encoder.stages, 1):
         state = stage(state)
         if number in (1, last):
-            linear: Any = made.steps[str(number)].modulate
+            linear: Any = made.modulations[str(number)].modulate
             shape = [1] * state.hidden.dim()
             shape[encoder.channel_axis] = -1
             gamma, beta = (each(made.vectors["b"]).view(shape) for each in (linear.scale, linear.shift))
@@ -122,7 +122,7 @@ def test_behind_norms_it_changes_their_scale_and_shift() -> None:
             parameter += 0.1 * torch.randn_like(parameter)
     changed = deepcopy(encoder)
     norms = [module for module in changed.stages[1].modules() if isinstance(module, nn.LayerNorm)]
-    (step,) = made.steps.values()
+    (step,) = made.modulations.values()
     assert len(norms) == 2
     with torch.no_grad():
         for norm, modulate in zip(norms, step.modulate, strict=True):  # type: ignore[call-overload]
@@ -150,11 +150,11 @@ def test_norms_without_shift_are_scaled() -> None:
     torch.manual_seed(0)
     encoder = transformer(MODERNBERT)
     made = FiLM(TASKS, encoder, behind="norms")
-    assert made.steps
-    assert all(name.endswith("scale.weight") for name, _ in made.steps.named_parameters())
+    assert made.modulations
+    assert all(name.endswith("scale.weight") for name, _ in made.modulations.named_parameters())
     randomise(made)
     made(sentences(encoder), TASKS)["a"].pooled.sum().backward()
-    assert all(parameter.grad is not None for parameter in made.steps.parameters())
+    assert all(parameter.grad is not None for parameter in made.modulations.parameters())
 
 
 @pytest.mark.parametrize(
