@@ -38,6 +38,8 @@ configuration (flags win over environment variables, MTL_<COMMAND>__<KEY> with d
   --name NAME                       name of the run; its files are in runs/NAME/<time>
   --model.encoder CLASS             TransformerEncoder, ConvolutionalEncoder, PerceptronEncoder, or your.module.Class
   --model.tasks.NAME CLASS          SequenceClassification, MultiLabelClassification, TokenClassification, Regression
+  --model.sharing CLASS             HardSharing (default), HybridSharing, MMoE, PLE, CrossStitch, TaskEmbedding, LoRA,
+                                    ...; --model.sharing.help names all
   --model.weighting CLASS           EqualWeighting, FixedWeighting, UncertaintyWeighting, UPGrad, ... (31 in all)
   --model.optimizer CLASS           any of torch.optim; --model.optimizer.lr VALUE sets the learning rate
   --model.lr_scheduler CLASS        WarmupDecay, or any of torch.optim.lr_scheduler

@@ -1,10 +1,12 @@
 """``--KEY.help CLASS`` works wherever a class may stand, in every form that help itself offers."""
 
 import re
+from inspect import signature
 
 import pytest
 
 from mtl_lightning import __main__ as front
+from mtl_lightning import sharing
 from mtl_lightning.cli.class_help import class_help
 from mtl_lightning.errors import UserError
 
@@ -50,6 +52,16 @@ def test_what_the_command_gives_is_no_option() -> None:
         assert not re.search(r"\.(params|tasks|features)[ ,]", text)
     assert text is not None
     assert "It takes no arguments." in text
+
+
+def test_every_sharing_shows_its_own_options() -> None:
+    for name in sharing.__all__:
+        cls = getattr(sharing, name)
+        if isinstance(cls, type) and issubclass(cls, sharing.Sharing) and cls is not sharing.Sharing:
+            text = class_help(["fit", "--model.sharing.help", name])
+            assert text is not None
+            shown = set(re.findall(r"--model\.sharing\.(\w+)", text))
+            assert shown == signature(cls).parameters.keys() - {"tasks", "encoder"}, name
 
 
 def test_without_a_class_it_names_them() -> None:

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 import tiny
 import torch
+from lightning.pytorch import Callback
 
 from mtl_lightning.callbacks import ExpertWatch
 from mtl_lightning.callbacks.expert_watch import Taken
 from mtl_lightning.compare.running.records import RECORD, problem_of
 from mtl_lightning.compare.running.run.sharing import gates, similarity
 from mtl_lightning.sharing.observing import Observations
+from mtl_lightning.stopping import Interrupted
 
 RECORDER = "mtl_lightning.compare.running.run.recorder.RunRecorder"
 
@@ -41,6 +43,30 @@ def test_similarity_is_the_cosine_of_two_embeddings() -> None:
     assert [pair[:2] for pair in found] == [("a", "b"), ("a", "c"), ("b", "c")]
     assert [pair[2] for pair in found] == pytest.approx([0.5**0.5, -1.0, -(0.5**0.5)])
     assert similarity(module(None)) == []
+
+
+class Stop(Callback):
+    """Stops a run behind a step, once it has a checkpoint."""
+
+    def on_train_batch_end(self, trainer: Any, *args: Any) -> None:
+        if trainer.global_step == 6:
+            trainer.save_checkpoint("stopped.ckpt")
+            raise Interrupted(0, said=True)
+
+
+def test_a_run_that_was_stopped_within_an_epoch_records_the_whole_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny.write(tmp_path)
+    flags = ["--model.sharing=PLE", "--evaluate=none", f"--trainer.callbacks+={RECORDER}"]
+    stop = f"--trainer.callbacks+={__name__}.Stop"
+    assert tiny.fit(tmp_path / "whole", *flags) == 0
+    assert tiny.fit(tmp_path / "stopped", *flags, stop) == 0
+    assert tiny.fit(tmp_path / "resumed", *flags, "--ckpt_path=stopped.ckpt") == 0
+    records = [json.loads((tmp_path / name / RECORD).read_text()) for name in ("whole", "resumed")]
+    assert records[0]["gates"]
+    assert records[1]["gates"] == records[0]["gates"]
 
 
 def test_a_run_with_experts_logs_and_records_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
