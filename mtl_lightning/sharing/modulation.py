@@ -6,12 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.modules.batchnorm import _NormBase
 
 from mtl_lightning.errors import UserError
 from mtl_lightning.sharing.contracts import Encoder, State
-
-_NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, _NormBase)
 
 
 class Modulation(nn.Module):
@@ -103,12 +100,17 @@ class ConditionalNorms(nn.Module):
 
 
 def norms(stage: nn.Module) -> dict[str, Any]:
-    """The normalisations in a stage that scale, by name."""
-    return {
-        name: module
-        for name, module in stage.named_modules()
-        if isinstance(module, _NORMS) and module.weight is not None
-    }
+    """The normalisations in a stage, by name: whatever has a vector of scales, perhaps one of shifts, and nothing else.
+
+    So those are found that transformers writes for one architecture alone.
+    """
+    return {name: module for name, module in stage.named_modules() if _scales(module)}
+
+
+def _scales(module: nn.Module) -> bool:
+    parameters = dict(module.named_parameters())
+    vectors = all(parameter.dim() == 1 and parameter.numel() > 1 for parameter in parameters.values())
+    return "weight" in parameters and parameters.keys() <= {"weight", "bias"} and vectors
 
 
 def conditional_norms(width: int, encoder: Encoder, numbers: Sequence[int]) -> dict[int, nn.Module]:

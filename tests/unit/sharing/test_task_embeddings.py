@@ -20,6 +20,7 @@ TASKS = ["a", "b"]
 BERT = {"model_type": "bert", "hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 9}
 ALBERT = {**BERT, "model_type": "albert", "embedding_size": 6}
 MODERNBERT = {**BERT, "model_type": "modernbert", "global_attn_every_n_layers": 2}
+LLAMA = {**BERT, "model_type": "llama"}
 WORDS = [["ab", "c"], ["d"], ["e", "fgh", "i"]]
 
 
@@ -146,9 +147,10 @@ def test_half_precision_does_not_round_factors_to_one() -> None:
     assert modulate(hidden.bfloat16(), vector).dtype == torch.bfloat16
 
 
-def test_norms_without_shift_are_scaled() -> None:
+@pytest.mark.parametrize("config", [MODERNBERT, LLAMA], ids=lambda config: config["model_type"])
+def test_norms_without_shift_are_scaled(config: dict[str, Any]) -> None:
     torch.manual_seed(0)
-    encoder = transformer(MODERNBERT)
+    encoder = transformer(config)
     made = FiLM(TASKS, encoder, behind="norms")
     assert made.modulations
     assert all(name.endswith("scale.weight") for name, _ in made.modulations.named_parameters())
