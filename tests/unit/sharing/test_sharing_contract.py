@@ -76,21 +76,34 @@ MAKERS: dict[str, Callable[..., Sharing]] = {**SHARINGS, **VARIANTS}
 EXACT = {"STEM": {"stop_gradient": False}, "STEM-stages": {"stop_gradient": False}}
 """Options of sharings that stop gradients, under which they do not."""
 
+CASES = [
+    *((name, kind) for name in SHARINGS for kind in ENCODERS),
+    *((name, kind) for name in VARIANTS for kind in ("convolution", "transformer over words")),
+]
 Make = Callable[..., tuple[Encoder, Sharing]]
 
 
-@pytest.fixture(params=ENCODERS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+@pytest.fixture(params=CASES, ids="-".join)
+def case(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """Names of a sharing and of an encoder."""
+    name, kind = request.param
+    return name, kind
 
 
-@pytest.fixture(params=MAKERS)
-def make(request: pytest.FixtureRequest, kind: str) -> Make:
+@pytest.fixture
+def kind(case: tuple[str, str]) -> str:
+    return case[1]
+
+
+@pytest.fixture
+def make(case: tuple[str, str]) -> Make:
+    name, kind = case
+
     def made(tasks: tuple[str, ...] = TASKS, seed: int = 0, exact: bool = False) -> tuple[Encoder, Sharing]:
-        options = EXACT.get(request.param, {}) if exact else {}
+        options = EXACT.get(name, {}) if exact else {}
         torch.manual_seed(seed)
         encoder = ENCODERS[kind]()
-        return encoder.double(), MAKERS[request.param](list(tasks), encoder, **options).double()
+        return encoder.double(), MAKERS[name](list(tasks), encoder, **options).double()
 
     return made
 
