@@ -22,6 +22,7 @@ from experiments.benchmark.contestants import (
 )
 from experiments.benchmark.measure import Effort, peak_memory, time_ratio_in_lightning, time_ratios
 from experiments.benchmark.rows import Row, row
+from experiments.benchmark.sharings import SHARINGS
 from experiments.benchmark.workloads import Perceptron, Transformer, Workload, one_input, several_inputs
 
 QUICK = Effort(rounds=2, steps=1, memory_steps=1)
@@ -198,4 +199,5 @@ SECTIONS: tuple[Section, ...] = (
             several_inputs("perceptron 16-64-64, 32 inputs of 32", 32, 32, Perceptron((16, 64, 64))),
         )
     ),
+    *SHARINGS,
 )

@@ -12,9 +12,9 @@ from torch.optim import AdamW
 from experiments.benchmark.loops import LEARNING_RATE
 from experiments.benchmark.measure import Effort, peak_memory, time_ratios
 from experiments.benchmark.rows import Row, row
-from experiments.benchmark.workloads import Batches, Workload
-from mtl_lightning import MultiTaskModule
-from mtl_lightning.sharing import HardSharing, Sharing
+from experiments.benchmark.workloads import Batches, Perceptron, Transformer, Workload, one_input, several_inputs
+from mtl_lightning import MultiTaskModule, sharing
+from mtl_lightning.sharing import HardSharing, LoRA, MMoE, Sharing, TopKRouting
 from mtl_lightning.training.joint_pass import apart, together
 from mtl_lightning.weighting import EqualWeighting
 
@@ -28,15 +28,15 @@ class Training:
     Args:
         workload: What to train.
         batches: Step batches, gone through again and again.
-        sharing: What stands between inputs and heads.
+        make: Makes what stands between inputs and heads.
         joint: Whether data sets go through the encoder together.
     """
 
     period = 1
 
-    def __init__(self, workload: Workload, batches: Batches, sharing: MakeSharing, joint: bool = False) -> None:
+    def __init__(self, workload: Workload, batches: Batches, make: MakeSharing, joint: bool = False) -> None:
         encoder, tasks = workload.model()
-        self.module = MultiTaskModule(encoder, tasks, EqualWeighting, sharing)
+        self.module = MultiTaskModule(encoder, tasks, EqualWeighting, make)
         self.module.build()
         self.module.train()
         self.optimizer = AdamW([p for p in self.module.parameters() if p.requires_grad], lr=LEARNING_RATE)
@@ -79,16 +79,18 @@ class Sharings:
         effort: How long each is measured.
         contestants: How each is trained or asked, the baseline first.
         targets: What their ratios of time may be.
+        measures_memory: Whether their peaks are measured, each in a process of its own.
     """
 
     workload: Workload
     effort: Effort
     contestants: Mapping[str, MakeLoop]
     targets: Mapping[str, float]
+    measures_memory: bool = True
 
     def quick(self) -> "Sharings":
         """The same with almost nothing to do."""
-        return replace(self, workload=self.workload.small(), effort=Effort(2, 1, 1))
+        return replace(self, workload=self.workload.small(), effort=Effort(2, 1, 1), measures_memory=False)
 
     def shortened(self, rounds: int) -> "Sharings":
         """The same with another number of rounds."""
@@ -96,6 +98,8 @@ class Sharings:
 
     def peaks(self, threads: int) -> Mapping[str, int]:
         """Peak memory of each contestant."""
+        if not self.measures_memory:
+            return {}
         return {
             name: peak_memory(partial(_train, make=make), self.workload, self.effort, threads)
             for name, make in self.contestants.items()
@@ -109,28 +113,35 @@ class Sharings:
         ratios = {first: 1.0, **time_ratios(loops.pop(first), loops, self.effort)}
         number = len(self.workload.tasks)
         return [
-            row(self.workload.name, name, number, ratio, self.targets.get(name), peaks[name] / peaks[first])
+            row(
+                self.workload.name,
+                name,
+                number,
+                ratio,
+                self.targets.get(name),
+                peaks[name] / peaks[first] if peaks else None,
+            )
             for name, ratio in ratios.items()
         ]
 
 
-def training(sharing: MakeSharing = HardSharing, joint: bool = False, **options: Any) -> MakeLoop:
+def training(make: MakeSharing = HardSharing, joint: bool = False, **options: Any) -> MakeLoop:
     """Trains with a sharing."""
-    return partial(Training, sharing=partial(sharing, **options), joint=joint)
+    return partial(Training, make=partial(make, **options), joint=joint)
 
 
-def inference(sharing: MakeSharing = HardSharing, **options: Any) -> MakeLoop:
+def inference(make: MakeSharing = HardSharing, **options: Any) -> MakeLoop:
     """Asks a model with a sharing."""
-    return partial(Inference, sharing=partial(sharing, **options))
+    return partial(Inference, make=partial(make, **options))
 
 
-def one_for_all(sharing: MakeSharing) -> MakeSharing:
+def one_for_all(make: MakeSharing) -> MakeSharing:
     """A sharing that takes all tasks for one: what a model of one task costs on the batches of several."""
 
     class One(HardSharing):
         def __init__(self, tasks: Sequence[str], encoder: Any) -> None:
             super().__init__(tasks, encoder)
-            self.one = sharing(["all"], encoder)
+            self.one = make(["all"], encoder)
             self.features = self.one.features
 
         def encode(self, inputs: Any) -> Any:
@@ -144,3 +155,54 @@ def one_for_all(sharing: MakeSharing) -> MakeSharing:
 
 def _train(workload: Workload, batches: Batches, make: MakeLoop) -> None:
     make(workload, batches).train(len(batches))
+
+
+_WORDS = Transformer(length=32)
+_FEATURES = Perceptron((64, 256))
+_WIDTHS = {"expert_widths": (512, 512)}
+
+
+def exported() -> dict[str, type[Sharing]]:
+    """The classes that can be named in a config, hard sharing first."""
+    found = {name: getattr(sharing, name) for name in sharing.__all__}
+    classes = {n: c for n, c in found.items() if isinstance(c, type) and issubclass(c, Sharing) and c is not Sharing}
+    return {"HardSharing": HardSharing, **classes}
+
+
+SHARINGS = (
+    Sharings(
+        Workload("sharing", {"sentences": ("intent", "topic", "tags_a", "tags_b")}, batch_size=32),
+        Effort(7, 1),
+        {name: training(cls) for name, cls in exported().items()},
+        {"MMoE": 1.25},
+    ),
+    Sharings(
+        several_inputs("sharing: four data sets, a LoRA for each", 4, 8, _WORDS),
+        Effort(13, 2),
+        {"one LoRA for all": training(one_for_all(LoRA)), "four LoRAs": training(LoRA)},
+        {"four LoRAs": 1.3},
+    ),
+    Sharings(
+        several_inputs("sharing: four data sets in one pass of the encoder", 4, 8, _WORDS),
+        Effort(13, 2),
+        {"four passes": training(), "one pass": training(joint=True)},
+        {"one pass": 0.9},
+    ),
+    *(
+        Sharings(
+            one_input(f"sharing: top 1 of 8 {what}, {when}", 1, size, model),
+            Effort(13, 3),
+            {
+                "one expert": way(MMoE, num_experts=1, **options),
+                "top 1 of 8": way(TopKRouting, num_experts=8, **options),
+            },
+            {"top 1 of 8": 1.3},
+        )
+        for when, way in (("in training", training), ("at inference", inference))
+        for what, size, model, options in (
+            ("perceptrons", 2048, _FEATURES, _WIDTHS),
+            ("copies of a layer", 32, Transformer(), {"expert_stages": 1}),
+        )
+    ),
+)
+"""What ``make benchmark`` measures of sharings."""

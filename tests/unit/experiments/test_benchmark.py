@@ -13,6 +13,7 @@ import real_data
 
 from experiments.benchmark import reading
 from experiments.benchmark.__main__ import _on_real_sentences
+from experiments.benchmark.sharings import exported
 
 ROOT = Path(__file__).parents[3]
 KEYS = {"workload", "contestant", "tasks", "time_ratio", "target", "memory_ratio", "memory_target", "cosine"}
@@ -40,6 +41,14 @@ CONTESTANTS = {
     "perceptron 64-256-256, one input of 128, 32 tasks": IN_LOOPS,
     "perceptron 16-64-64, one input of 32, 32 tasks": MANY_TASKS,
     "perceptron 16-64-64, 32 inputs of 32": MANY_TASKS,
+    "sharing": list(exported()),
+    "sharing: four data sets, a LoRA for each": ["one LoRA for all", "four LoRAs"],
+    "sharing: four data sets in one pass of the encoder": ["four passes", "one pass"],
+    **{
+        f"sharing: top 1 of 8 {experts}, {when}": ["one expert", "top 1 of 8"]
+        for when in ("in training", "at inference")
+        for experts in ("perceptrons", "copies of a layer")
+    },
     "two processes, 10 M parameters, one input of 32": ON_PROCESSES,
     "two processes, 10 M parameters, several inputs of 8": ON_PROCESSES,
     "ud_ewt, batches of 32: share of padding": PADDING,
