@@ -82,9 +82,16 @@ def print_model(model: Network, cost: ForwardCost, in_full: bool = True) -> None
     trunk, heads = Size.of(found.shared[0].parameters), sum(found.head(task).all for task in found.tasks)
     console.print(f"{said}, {trunk.all:,} in the encoder, {heads:,} in heads", soft_wrap=True)
     if cost.together:
-        alone = sorted({_flops(number): number for number in cost.alone.values()}.items(), key=lambda item: item[1])
-        single = f"; {' to '.join(dict.fromkeys((alone[0][0], alone[-1][0])))} for one alone" if alone else ""
-        console.print(f"Forward pass of an example: {_flops(cost.together)} for all tasks{single}", soft_wrap=True)
+        console.print(
+            f"Forward pass of an example: {_flops(cost.together)} for all tasks{_alone(cost)}", soft_wrap=True
+        )
+
+
+def _alone(cost: ForwardCost) -> str:
+    if not cost.alone:
+        return "; --print_model counts each alone"
+    said = dict.fromkeys(_flops(choose(cost.alone.values())) for choose in (min, max))
+    return f"; {' to '.join(said)} for one alone"
 
 
 def _parts(found: Composition) -> Table:
@@ -107,7 +114,7 @@ def _tasks(found: Composition, cost: ForwardCost, most: int) -> Table:
     )
     for task in found.tasks[:most]:
         sizes = [found.serving(task), *([found.own(task)] if owns else []), found.head(task)]
-        spent = [_flops(cost.alone[task]) if task in cost.alone else ""] if cost.together else []
+        spent = [_flops(cost.alone[task]) if task in cost.alone else "not counted"] if cost.together else []
         table.add_row(task, *(f"{size.all:,}" for size in sizes), *spent)
     if len(found.tasks) > most:
         table.add_row(f"and {len(found.tasks) - most} more: --print_model")

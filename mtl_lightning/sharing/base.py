@@ -22,7 +22,8 @@ class Sharing(nn.Module, ABC):
     zero.
 
     One with experts makes an :class:`mtl_lightning.sharing.observing.ExpertUse` and has it ``note`` each task's weights
-    in ``share``; what they come to is then logged, watched and reported.
+    in ``share``; one whose weights are parameters returns a new one in ``observe``, which says what they are now. What
+    they come to is then logged, watched and reported.
 
     Args:
         tasks: Names of the K tasks.

@@ -1,7 +1,6 @@
 """Poly: tasks learn which of a stock of low-rank skills each of them uses."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +9,7 @@ from mtl_lightning.errors import UserError
 from mtl_lightning.sharing.adapting import Factors, LowRank, LowRankSharing
 from mtl_lightning.sharing.adapting.arguments import check_low_rank
 from mtl_lightning.sharing.adapting.low_rank import downs, ups
-from mtl_lightning.sharing.contracts import Encoder, Representation
+from mtl_lightning.sharing.contracts import Encoder
 from mtl_lightning.sharing.observing import ExpertUse, Observations
 
 
@@ -65,25 +64,19 @@ class Poly(LowRankSharing):
             return Skills(linear, tasks, num_skills, rank, temperature, alpha / rank, dropout)
 
         super().__init__(tasks, encoder, adapter, targets, freeze_encoder)
-        self.use = ExpertUse({f"skill_{i}": tasks for i in range(num_skills)})
-
-    def share(self, encoded: Any, tasks: Sequence[str]) -> dict[str, Representation]:
-        with torch.no_grad():
-            for task in tasks if self.training else ():
-                self.use.note(task, self.allocation(task).mean(0))
-        return super().share(encoded, tasks)
+        self._num_skills = num_skills
 
     def allocation(self, task: str) -> Tensor:
         """How much of each skill a task uses at each linear map, 1 in sum [M, S]."""
         return torch.stack([adapter.allocation(task) for adapter in self._skills()])
 
     def observe(self) -> Observations:
-        with torch.no_grad():
-            return (
-                super()
-                .observe()
-                ._replace(embeddings=torch.stack([self.allocation(task).flatten() for task in self.tasks]))
-            )
+        """The allocations as they are now."""
+        use = ExpertUse({f"skill_{i}": self.tasks for i in range(self._num_skills)})
+        allocations = [self.allocation(task).detach() for task in self.tasks]
+        for task, allocation in zip(self.tasks, allocations, strict=True):
+            use.note(task, allocation.mean(0))
+        return Observations([use], torch.stack(allocations).flatten(1))
 
     def _skills(self) -> list["Skills"]:
         return [adapter for adapter in self.adapters.values() if isinstance(adapter, Skills)]

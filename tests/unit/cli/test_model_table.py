@@ -8,7 +8,12 @@ import pytest
 import tiny
 
 from mtl_lightning.__main__ import main
-from mtl_lightning.cli.model_table import _flops
+from mtl_lightning.cli.model_table import _flops, print_model
+from mtl_lightning.encoders import PerceptronEncoder
+from mtl_lightning.sharing import MMoE
+from mtl_lightning.tasks import Regression
+from mtl_lightning.training.composition import ForwardCost
+from mtl_lightning.training.module import MultiTaskModule
 
 ENCODER, HEADS = 3 * 4 + 4, (4 + 1) * 2 + (4 + 1)
 COST = 2 * 3 * 4
@@ -107,3 +112,25 @@ def test_other_commands_refuse_it(command: list[str], message: str, capsys: pyte
 @pytest.mark.parametrize(("number", "text"), [(999, "999 FLOPs"), (1000, "1 kFLOPs"), (1.5e9, "1.5 GFLOPs")])
 def test_operations_in_their_unit(number: float, text: str) -> None:
     assert _flops(number) == text
+
+
+def table(cost: ForwardCost, capsys: pytest.CaptureFixture[str], tasks: int = 2, in_full: bool = False) -> str:
+    model = MultiTaskModule(
+        PerceptronEncoder(3, [4]), {f"t{number}": Regression(0.0, 1.0) for number in range(tasks)}, sharing=MMoE
+    )
+    model.build()
+    print_model(model, cost, in_full)
+    return capsys.readouterr().out
+
+
+def test_what_took_too_long_to_count_is_not_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    assert [row[-1] for row in rows(table(ForwardCost(100.0, {}), capsys))[-3:]] == ["not counted"] * 2 + ["100 FLOPs"]
+    assert "forward pass" not in table(ForwardCost(None, {}), capsys)
+
+
+def test_the_start_of_a_run_names_few_of_many_tasks(capsys: pytest.CaptureFixture[str]) -> None:
+    cost = ForwardCost(100.0, {f"t{number}": 10.0 for number in range(40)})
+    found = [row[0] for row in rows(table(cost, capsys, tasks=40))]
+    assert found[-2:] == ["and 28 more: --print_model", "all at once"]
+    assert sum(name.startswith("t") for name in found) == 12
+    assert sum(row[0].startswith("t") for row in rows(table(cost, capsys, tasks=40, in_full=True))) == 40

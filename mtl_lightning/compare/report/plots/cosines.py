@@ -59,7 +59,7 @@ def matrices(material: Material, found: pd.DataFrame, caption: str) -> "tuple[Fi
     strong = sorted(known, key=lambda name: not material.looks[name].strong)[:most]
     names = [name for name in known if name in strong]
     columns = min(len(names), 4 if len(tasks) <= 5 else 2)
-    lines, side = -(-len(names) // columns), 9.0 / max(columns, 2)
+    lines, side = -(-len(names) // columns), min(9.0 / max(columns, 2), 1.2 + 0.55 * len(tasks))
     figure = new_figure(max(side * columns, 4.5), 0.3 + side * 0.95 * lines)
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     for panel, name in zip(panels, names, strict=False):
