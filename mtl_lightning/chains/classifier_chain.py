@@ -20,7 +20,7 @@ class Widened(NamedTuple):
 
 
 class ClassifierChain(Link):
-    r"""The task's head reads earlier tasks' outputs beside its features: :math:`[h; p_1; \dots; p_n]`.
+    r"""The task's head reads earlier tasks' outputs beside its features: :math:`[h; p_1; \ldots; p_n]`.
 
     Of a classification, it reads the probabilities of the labels; of a regression, the standardised value. A head of
     whole examples reads the mean over positions of an earlier task that labels positions; a head of positions reads an
