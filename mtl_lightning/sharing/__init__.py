@@ -11,6 +11,7 @@ from mtl_lightning.sharing.dselect_k import DSelectK
 from mtl_lightning.sharing.film import FiLM
 from mtl_lightning.sharing.hard import HardSharing
 from mtl_lightning.sharing.hybrid import HybridSharing
+from mtl_lightning.sharing.learned_branching import LearnedBranching
 from mtl_lightning.sharing.lora import LoRA
 from mtl_lightning.sharing.mmoe import MMoE
 from mtl_lightning.sharing.mtan import MTAN
@@ -38,6 +39,7 @@ __all__ = [
     "FiLM",
     "HardSharing",
     "HybridSharing",
+    "LearnedBranching",
     "LoRA",
     "MMoE",
     "MTLLoRA",

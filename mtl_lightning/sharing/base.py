@@ -124,6 +124,13 @@ class Sharing(nn.Module, ABC):
         """
         return {}
 
+    def take_form(self, saved: Any) -> None:
+        """Becomes what another one was when its state was saved, before the state is loaded; nothing by default.
+
+        Args:
+            saved: The extra state of the other one.
+        """
+
     def compiled_parts(self) -> Sequence[Compilable]:
         """The modules that are compiled with ``compile_encoder``: by default the encoder, which is run whole."""
         return [self.encoder]

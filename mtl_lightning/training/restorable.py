@@ -13,6 +13,7 @@ from torch.nn.utils import prune
 from mtl_lightning.checkpoints import find_checkpoint
 from mtl_lightning.checkpoints.shapes import kind_of
 from mtl_lightning.errors import UserError
+from mtl_lightning.sharing import Sharing
 from mtl_lightning.training.starting import take_over
 
 
@@ -68,6 +69,7 @@ class RestorableModule(LightningModule):
             UserError: If they are those of another model.
         """
         prune_as(self, state_dict)
+        take_forms(self, state_dict)
         if strict and (difference := next(_differences(self.state_dict(), state_dict), None)):
             raise UserError(
                 f"the checkpoint does not fit the model: {difference}; set `model` (and callbacks that change its "
@@ -91,6 +93,18 @@ def prune_as(model: nn.Module, state: Mapping[str, Any]) -> None:
                 prune.custom_from_mask(module, parameter, state[f"{name}_mask"])  # type: ignore[no-untyped-call]
             elif plain != parameter and name not in state and name.removesuffix("_orig") in state:
                 prune.remove(module, plain)  # type: ignore[no-untyped-call]
+
+
+def take_forms(model: nn.Module, state: Mapping[str, Any]) -> None:
+    """Lets a sharing become what it was when a state was saved.
+
+    Args:
+        model: What it is in.
+        state: Parameters, buffers and extra states by name.
+    """
+    for path, module in list(model.named_modules()):
+        if isinstance(module, Sharing) and (name := f"{path}._extra_state") in state:
+            module.take_form(state[name])
 
 
 def forget_graphs(model: nn.Module) -> None:

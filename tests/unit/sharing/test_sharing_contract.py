@@ -2,7 +2,7 @@
 
 import math
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from functools import partial
 from typing import Any
@@ -59,6 +59,17 @@ SHARINGS = {
     if isinstance(cls := getattr(sharing, name), type) and issubclass(cls, Sharing) and cls is not Sharing
 }
 
+
+def pruned(tasks: Sequence[str], encoder: Any) -> Sharing:
+    """Learned branching with a tree, the same each time."""
+    made = sharing.LearnedBranching(tasks, encoder, num_branches=2)
+    assert made.choice is not None
+    for logits in made.choice.parameters():
+        nn.init.normal_(logits, generator=torch.Generator().manual_seed(len(logits)))
+    made.prune()
+    return made
+
+
 VARIANTS = {
     "MMoE-stages": partial(sharing.MMoE, expert_stages=1),
     "PLE-stages": partial(sharing.PLE, expert_stages=2),
@@ -67,6 +78,11 @@ VARIANTS = {
     "AdaTT-general": partial(sharing.AdaTT, num_task_experts=2, num_shared_experts=2, num_levels=3),
     "AdaTT-stages": partial(sharing.AdaTT, expert_stages=2),
     "STEM-stages": partial(sharing.STEM, num_task_experts=2, expert_stages=1),
+    "LearnedBranching-pruned": pruned,
+    "HybridSharing-groups": lambda tasks, encoder: sharing.HybridSharing(
+        tasks, encoder, 1, [tasks[:2], tasks[2:]] if len(tasks) > 2 else None
+    ),
+    "SoftSharing-trace": partial(sharing.SoftSharing, norm="trace"),
     "CGC-unshared-stages": partial(sharing.CGC, num_shared_experts=0, expert_stages=2),
     "TopKRouting-stages": partial(sharing.TopKRouting, num_experts=4, k=2, expert_stages=1),
     "TopKRouting-branches": partial(sharing.TopKRouting, num_experts="tasks", expert_stages=2),
