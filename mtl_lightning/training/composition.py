@@ -49,7 +49,8 @@ class Composition:
         self.tasks = list(model.tasks)
         self._chain = model.chain
         self._parts = list(model.sharing.parts())
-        self._heads = {task: list(head.parameters()) for task, head in model.tasks.items()}
+        links = {task: model.chain.link(task).parameters() for task in self.tasks}
+        self._heads = {task: [*head.parameters(), *links[task]] for task, head in model.tasks.items()}
         self.shared = [part for part in self._parts if len(part.tasks) > 1 or len(self.tasks) == 1]
         self.total = Size.of(model.parameters())
 
@@ -63,7 +64,7 @@ class Composition:
         return Size.of(p for part in self._parts if part not in self.shared for p in _of(part, task))
 
     def head(self, task: str) -> Size:
-        """A task's own head."""
+        """A task's own head, with what links it to tasks that it reads."""
         return Size.of(self._heads[task])
 
     def serving(self, task: str) -> Size:
