@@ -80,7 +80,8 @@ class Network(RestorableModule):
         shares = {task: share for task, share in batch.shares.items() if task in self.trained_tasks}
         present = [task for task, share in shares.items() if share > 0]
         wanted = [*present, *self.chain.with_terms] if self.training else present
-        logits = self._logits(self.sharing.share(encoded, self.chain.read_by(wanted)), wanted)
+        asked = self.chain.read_by([*shares, *wanted])  # the same on a process that has no labels of some task
+        logits = self._logits(self.sharing.share(encoded, asked), wanted)
         for line in self.chain.doubts(batch.targets) if self.training else ():
             _warn(line)
         losses = {task: self._head(task).loss(logits[task], batch.targets[task]) for task in present}

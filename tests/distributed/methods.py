@@ -96,8 +96,9 @@ def fit(
     world: int,
     folder: Path,
     checkpoint: str | None = None,
+    epochs: int = EPOCHS,
 ) -> dict[str, Any]:
-    """Six steps of AdamW with accumulation and clipping, in float64; a checkpoint after four."""
+    """Two steps an epoch of AdamW with accumulation and clipping, in float64; a checkpoint after four."""
     torch.manual_seed(1)
     tasks = {
         "a": Regression(dropout=0.0),
@@ -115,7 +116,7 @@ def fit(
         devices=world,
         strategy="ddp" if world > 1 else "auto",
         precision="64-true",
-        max_epochs=EPOCHS,
+        max_epochs=epochs,
         accumulate_grad_batches=ACCUMULATED,
         gradient_clip_val=0.3,
         default_root_dir=folder,
@@ -127,7 +128,7 @@ def fit(
         callbacks=[ModelCheckpoint(folder, "{epoch}", every_n_epochs=SAVED, enable_version_counter=False)],
     )
     trainer.fit(module, UserList(steps), UserList(steps[:1]), ckpt_path=checkpoint, weights_only=True)
-    assert trainer.global_step == EPOCHS * STEPS
+    assert trainer.global_step == epochs * STEPS
     assert module.step is not None
     return {
         "state": {name: value for name, value in module.state_dict().items() if isinstance(value, Tensor)},
