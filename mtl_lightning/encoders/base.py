@@ -175,12 +175,12 @@ class Encoder(nn.Module, ABC):
         hidden = state.hidden.movedim(self.channel_axis, 1)
         return hidden.flatten(2).mean(2) if hidden.dim() > 2 else hidden
 
-    def recompute_in(self, contexts: Contexts) -> None:
+    def recompute_in(self, contexts: Contexts | None) -> None:
         """Has activations that the backward pass computes again be computed as in the forward pass; by default, there
         are none.
 
         Args:
-            contexts: The ``context_fn`` of ``torch.utils.checkpoint``.
+            contexts: The ``context_fn`` of ``torch.utils.checkpoint``; null: it needs none.
         """
 
     @property

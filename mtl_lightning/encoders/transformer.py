@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import noop_context_fn
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
 from mtl_lightning.encoders.base import Assets, Contexts, Representation, StagedEncoder, State
@@ -96,7 +95,7 @@ class TransformerEncoder(StagedEncoder):
         self.pretrained = model is not None and pretrained
         self._freeze(freeze_embeddings, frozen_layers)
         self._gradient_checkpointing = gradient_checkpointing
-        self.recompute_in(noop_context_fn)
+        self.recompute_in(None)
 
     def forward(self, inputs: dict[str, Tensor]) -> Representation:
         arguments, starts = _split(inputs)
@@ -173,10 +172,10 @@ class TransformerEncoder(StagedEncoder):
     def _pooled(self, hidden: Tensor, mask: Tensor) -> Tensor:
         return hidden[:, 0] if self.pooling == "cls" else _mean(hidden, mask)
 
-    def recompute_in(self, contexts: Contexts) -> None:
+    def recompute_in(self, contexts: Contexts | None) -> None:
         if self._gradient_checkpointing:
             enable = getattr(self.backbone, "activation_checkpointing_enable", None)  # its name in new transformers
-            options = {"use_reentrant": False, "context_fn": contexts}
+            options = {"use_reentrant": False} | ({} if contexts is None else {"context_fn": contexts})
             (enable or self.backbone.gradient_checkpointing_enable)(options)
 
     # -- checkpoints and learning rates ------------------------------------------------------------------------------

@@ -17,5 +17,6 @@ def compile_encoder(sharing: Sharing) -> None:
     parts = sharing.compiled_parts()
     number = _GRAPHS * len(parts) * len(sharing.tasks)  # of code that all parts have in common
     config.recompile_limit = max(config.recompile_limit, number)
+    sharing.encoder.recompute_in(None)  # what a graph depends on is part of it, and torch traces no context
     for part in parts:
         part.compile(dynamic=True)

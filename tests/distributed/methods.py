@@ -25,7 +25,7 @@ from torch.optim import AdamW
 from mtl_lightning import MultiTaskModule, weighting
 from mtl_lightning.data import Batch
 from mtl_lightning.encoders import PerceptronEncoder
-from mtl_lightning.sharing import TopKRouting
+from mtl_lightning.sharing import LoRA, MTLLoRA, TopKRouting
 from mtl_lightning.tasks import Regression, SequenceClassification
 from mtl_lightning.weighting import Weighting
 
@@ -44,6 +44,7 @@ METHODS: dict[str, type[Weighting]] = {
     if not inspect.isabstract(value)
 }
 ROUTED = partial(TopKRouting, num_experts=4, balance=0.0, z_loss=0.0)  # its terms are those of each process's rows
+LORA = partial(LoRA, rank=2, shared_rank=2)
 OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "weights kept for 3 steps": ("UPGrad", {"refresh_every": 3}),
     "gradient of the last layer": ("CAGrad", {"gradient_of": "encoder.layers.3.*"}),
@@ -52,6 +53,8 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "conflicts of a loss weighting": ("UncertaintyWeighting", {"refresh_every": 2}),
     "experts chosen by example": ("UPGrad", {"sharing": ROUTED}),
     "experts chosen by example, loss weighting": ("DWA", {"sharing": ROUTED}),
+    "a LoRA per task, compared by the shared one": ("UPGrad", {"sharing": LORA, "gradient_of": "*lora*"}),
+    "matrices that tasks transform": ("DWA", {"sharing": partial(MTLLoRA, rank=2)}),
     "one data set a step": ("UPGrad", {"alternating": True}),
     "one data set a step, Jacobian": ("MoCo", {"alternating": True}),
 }

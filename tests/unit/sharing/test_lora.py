@@ -1,6 +1,7 @@
 """LoRA: what each task computes, which parameters it trains, and what becomes of the encoder."""
 
 from copy import deepcopy
+from functools import partialmethod
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from mtl_lightning.encoders import PerceptronEncoder, TransformerEncoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.sharing import LoRA
 from mtl_lightning.sharing.adapting.targets import find_targets
+from mtl_lightning.training.compilation import compile_encoder
 from mtl_lightning.weighting import EqualWeighting, UPGrad
 
 TASKS = ["a", "b", "c", "d"]
@@ -109,6 +111,30 @@ def test_activations_that_are_recomputed_are_those_of_the_task() -> None:
 
     for plain, recomputed in zip(gradients(False), gradients(True), strict=True):
         torch.testing.assert_close(recomputed, plain)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # torch's tracing looks at it
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize(
+    "encoder", [perceptron, lambda: transformer(gradient_checkpointing=True)], ids=["numbers", "recomputed"]
+)
+def test_compiled_each_task_has_graphs_of_its_own(encoder: Any, monkeypatch: Any) -> None:
+    numbers = encoder is perceptron
+    inputs = {"features": torch.randn(2, 5).double()} if numbers else text()
+    sharing = trained(LoRA(TASKS[:2], encoder, rank=2, targets=["layers.3" if numbers else "query"]))
+
+    def found() -> list[Tensor]:
+        total = (
+            torch.stack([loss(each) for each in sharing(inputs, TASKS[:2]).values()])
+            @ torch.tensor([1.0, 2.0]).double()
+        )
+        return [total, *torch.autograd.grad(total, list(sharing.parameters()))]
+
+    plain = found()
+    monkeypatch.setattr(nn.Module, "compile", partialmethod(nn.Module.compile, backend="eager"))
+    compile_encoder(sharing)
+    for compiled, wanted in zip(found(), plain, strict=True):
+        torch.testing.assert_close(compiled, wanted)
 
 
 def test_bfloat16_autocast_and_a_backbone_of_half_precision() -> None:
