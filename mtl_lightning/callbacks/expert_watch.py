@@ -91,7 +91,7 @@ class ExpertWatch(Callback):
         """From a checkpoint."""
         self._said = set(state_dict["said"])
         self.newest = [Taken(**level) for level in state_dict["newest"]]
-        for use, counted in zip(self._levels, state_dict["counted"], strict=True):
+        for use, counted in zip(self._levels, state_dict["counted"], strict=False):
             use.count_on(counted)
 
 

@@ -75,6 +75,14 @@ class BranchChoice(nn.Module):
         hard = torch.zeros_like(soft).scatter_(-1, soft.argmax(-1, keepdim=True), 1.0)
         return hard + (soft - soft.detach())
 
+    @torch.no_grad()
+    def chances(self, task: str) -> list[Tensor]:
+        """How likely a task's path leads through each branch, by stage [n of M]; they add up to 1."""
+        found = [self.logits(task).softmax(-1)]
+        for logits in reversed(self.between):
+            found.append(found[-1] @ logits.softmax(-1))
+        return found[::-1]
+
     def tree(self) -> Tree:
         """The likeliest parent of each branch, and branch of each task; the first of several."""
         parents = [logits.argmax(1).tolist() for logits in self.between]

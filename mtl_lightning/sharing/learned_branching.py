@@ -12,7 +12,7 @@ from mtl_lightning.sharing.base import Sharing
 from mtl_lightning.sharing.branch_choice import BranchChoice
 from mtl_lightning.sharing.branches import Pair, stages_before
 from mtl_lightning.sharing.contracts import Compilable, Encoder, Inputs, Representation, State
-from mtl_lightning.sharing.observing import Part
+from mtl_lightning.sharing.observing import ExpertUse, Observations, Part
 from mtl_lightning.sharing.redrawing import copies_of
 from mtl_lightning.sharing.tree import Groups, Tree
 
@@ -208,6 +208,21 @@ class LearnedBranching(Sharing):
         if self.choice is not None:
             return [self.choice.logits(task)]
         return [p for part in self.pruned_parts()[1:] if tuple(part.tasks) == (task,) for p in part.parameters]
+
+    def observe(self) -> Observations:
+        """How likely each task goes through each branch of a stage, now; nothing once it is pruned."""
+        if self.choice is None:
+            return Observations()
+        chances = {task: self.choice.chances(task) for task in self.tasks}
+        names = [f"branch_{number}" for number in range(len(self._branches(0)))]
+        stages = [
+            ExpertUse(dict.fromkeys(names, self.tasks), f"stage_{self._start + i + 1}", balanced=False)
+            for i in range(len(self._stages))
+        ]
+        for i, stage in enumerate(stages):
+            for task, of_stages in chances.items():
+                stage.note(task, of_stages[i])
+        return Observations(stages)
 
     def parts(self) -> Sequence[Part]:
         return super().parts() if self.choice is not None else self.pruned_parts()

@@ -289,3 +289,26 @@ def test_an_encoder_whose_stages_are_one_is_refused() -> None:
     encoder.layers[3] = encoder.layers[0]
     with pytest.raises(UserError, match="has the same parameters in several stages, which cannot branch one by one"):
         LearnedBranching(TASKS, encoder)
+
+
+def test_it_says_how_likely_each_task_takes_which_branch() -> None:
+    _, sharing = chosen()
+    assert sharing.choice is not None
+    with torch.no_grad():
+        for logits in sharing.choice.parameters():
+            logits *= 50.0  # all but certain
+    first, second, third = sharing.observe().use
+    assert [use.name for use in (first, second, third)] == ["stage_1", "stage_2", "stage_3"]
+    for use, branches in ((first, [1, 1, 1]), (second, [2, 1, 2]), (third, [0, 1, 2])):
+        means = [mean for task in TASKS if (mean := use.mean(task)) is not None]
+        torch.testing.assert_close(torch.stack(means), torch.eye(3)[branches])
+    sharing.prune()
+    assert not sharing.observe().use
+
+
+def test_before_anything_is_learned_every_branch_is_as_likely() -> None:
+    _, sharing = made()
+    for use in sharing.observe().use:
+        mean = use.mean("a")
+        assert mean is not None
+        torch.testing.assert_close(mean, torch.full((3,), 1 / 3))
