@@ -36,8 +36,9 @@ class _GroupedLinear(torch.autograd.Function):
         ctx.save_for_backward(rows, weight)
         ctx.counts = counts
         found = rows.new_empty(len(rows), weight.shape[1])
-        for e, (read, made) in enumerate(zip(torch.split(rows, counts), torch.split(found, counts), strict=True)):
-            torch.addmm(bias[e], read, weight[e].T, out=made)
+        groups = zip(torch.split(rows, counts), weight.mT, bias, torch.split(found, counts), strict=True)
+        for read, matrix, offset, made in groups:
+            torch.addmm(offset, read, matrix, out=made)
         return found
 
     @staticmethod
@@ -48,13 +49,14 @@ class _GroupedLinear(torch.autograd.Function):
         of_rows = torch.empty_like(rows) if by_rows else None
         of_weight = torch.empty_like(weight) if by_weight else None
         of_bias = weight.new_empty(weight.shape[:2]) if by_bias else None
-        start = 0
-        for e, count in enumerate(ctx.counts):
-            group = slice(start, start := start + count)
-            if of_rows is not None:
-                torch.mm(gradient[group], weight[e], out=of_rows[group])
-            if of_weight is not None:
-                torch.mm(gradient[group].T, rows[group], out=of_weight[e])
-            if of_bias is not None:
-                torch.sum(gradient[group], 0, out=of_bias[e])
+        above, read = torch.split(gradient, ctx.counts), torch.split(rows, ctx.counts)
+        if of_rows is not None:
+            for of_made, matrix, out in zip(above, weight, torch.split(of_rows, ctx.counts), strict=True):
+                torch.mm(of_made, matrix, out=out)
+        if of_weight is not None:
+            for of_made, each, out in zip(above, read, of_weight, strict=True):
+                torch.mm(of_made.T, each, out=out)
+        if of_bias is not None:
+            for of_made, out in zip(above, of_bias, strict=True):
+                torch.sum(of_made, 0, out=out)
         return of_rows, of_weight, of_bias, None

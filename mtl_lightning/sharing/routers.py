@@ -27,35 +27,51 @@ class Choice(NamedTuple):
 
 
 class Router(nn.Module):
-    """The logits :math:`W x + b`, in training with noise; in float32 at least, whatever the precision is elsewhere.
+    """The logits :math:`W x + b` of the experts, in float32 at least, whatever the precision is elsewhere.
+
+    They start small, so that all experts are tried: Fedus et al., "Switch Transformers" (JMLR 2022), section 2.4.
 
     Args:
         features: Width of what it reads.
         num_experts: E.
-        noise: Standard deviation of the noise.
+        k: How many experts it chooses.
+        noise: Standard deviation of noise on the logits in training, by which the choice is made, and nothing else.
     """
 
-    def __init__(self, features: int, num_experts: int, noise: float) -> None:
+    def __init__(self, features: int, num_experts: int, k: int, noise: float) -> None:
         super().__init__()
         self.linear = nn.Linear(features, num_experts)
-        self.noise = noise
+        with torch.no_grad():
+            self.linear.weight *= 0.1
+            self.linear.bias.zero_()
+        self.k, self.noise = k, noise
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """The logits of the experts [N, E].
+        """The logits [N, E].
 
         Args:
             vectors: What it reads [N, D].
         """
         dtype = torch.promote_types(vectors.dtype, torch.float32)
         with torch.autocast(vectors.device.type, enabled=False):
-            logits = linear(vectors.to(dtype), self.linear.weight.to(dtype), self.linear.bias.to(dtype))
-        return logits + self.noise * torch.randn_like(logits) if self.noise and self.training else logits
+            return linear(vectors.to(dtype), self.linear.weight.to(dtype), self.linear.bias.to(dtype))
+
+    def choose(self, logits: Tensor) -> Choice:
+        """The k experts with the greatest logits, and their weights in the softmax over all.
+
+        Args:
+            logits: [N, E].
+        """
+        tried = logits.detach()
+        if self.noise and self.training:
+            tried = tried + self.noise * torch.randn_like(tried)
+        experts = tried.topk(self.k).indices
+        return Choice(logits.softmax(-1).gather(1, experts), experts)
 
 
 @torch.no_grad()
 def prefer_own(routers: Sequence[Router]) -> None:
-    """Lets the i-th of K routers give half of the weight to the i-th of K experts, for all rows."""
+    """Lets the i-th of K routers give three quarters of the weight to the i-th of K experts, for all rows."""
     for own, router in enumerate(routers):
         nn.init.zeros_(router.linear.weight)
-        nn.init.zeros_(router.linear.bias)
-        router.linear.bias[own] = log(max(len(routers) - 1, 1))
+        router.linear.bias[own] = log(3 * max(len(routers) - 1, 1))

@@ -1,6 +1,7 @@
 """Top-k routing: the dense mixture where nothing is left out; what is left out is not computed."""
 
 import math
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
@@ -45,7 +46,7 @@ def inputs_of(kind: type[Encoder] = PerceptronEncoder, number: int = 12) -> dict
 
 def routing(of: Encoder | None = None, tasks: tuple[str, ...] = TASKS, **options: Any) -> TopKRouting:
     torch.manual_seed(2)
-    return TopKRouting(tasks, of or encoder(), **options).double()
+    return TopKRouting(tasks, of or encoder(), **{"noise": 0.0, **options}).double()
 
 
 def tensors(found: Representation) -> list[Tensor]:
@@ -66,7 +67,7 @@ def tensors(found: Representation) -> list[Tensor]:
 def test_with_all_experts_it_is_the_dense_mixture(kind: type[Encoder], options: dict[str, Any]) -> None:
     torch.manual_seed(0)
     dense = MMoE(TASKS, encoder(kind), num_experts=3, **options).double()
-    routed = TopKRouting(TASKS, encoder(kind), num_experts=3, k=3, **options).double()
+    routed = routing(encoder(kind), num_experts=3, k=3, **options)
     routed.experts.load_state_dict(dense.experts[0].shared.state_dict())
     for task in TASKS:
         routed.routers[task].linear.weight.data = dense.experts[0].gates[task].linear.weight.data
@@ -234,20 +235,24 @@ def test_terms_of_zero_weight_are_zero() -> None:
 
 
 # -- branches, noise, precision, what it notes -----------------------------------------------------------------------
-def test_a_branch_a_task_is_chosen_by_that_task_at_the_start() -> None:
-    made = routing(num_experts="tasks", expert_stages=1)
+@pytest.mark.parametrize("tasks", [TASKS, TASKS[:2]])
+def test_a_branch_a_task_is_chosen_by_that_task_at_the_start(tasks: tuple[str, ...]) -> None:
+    made = routing(num_experts="tasks", expert_stages=1, tasks=tasks)
     branches = [nn.Sequential(*stages) for stages in made.experts.experts]
     state = made.encode(inputs_of())
-    for task, found in made.share(state, TASKS).items():
-        own = branches[TASKS.index(task)](state).hidden
-        torch.testing.assert_close(found.pooled, own / 2)
-    assert made.use.experts_of("a") == list(TASKS)
+    for task, found in made.share(state, tasks).items():
+        own = branches[tasks.index(task)](state).hidden
+        torch.testing.assert_close(found.pooled, own * 0.75)
+    assert made.use.experts_of("a") == list(tasks)
 
 
 def test_noise_is_that_of_training_alone() -> None:
     made, inputs = routing(num_experts=4, noise=1.0), inputs_of()
     first, second = (made(inputs, ["a"])["a"].pooled for _ in range(2))
     assert not torch.equal(first, second)
+    logits = made.routers["a"](made.encode(inputs).pooled)
+    choice = made.routers["a"].choose(logits)
+    assert torch.equal(choice.gates, logits.softmax(-1).gather(1, choice.experts)), "the gates are those of evaluation"
     made.eval()
     first, second = (made(inputs, ["a"])["a"].pooled for _ in range(2))
     assert torch.equal(first, second)
@@ -287,6 +292,67 @@ def test_a_copy_has_seen_no_batch() -> None:
     made = routing()
     made(inputs_of(), TASKS)
     assert deepcopy(made).terms() == {}
+
+
+# -- it finds groups -------------------------------------------------------------------------------------------------
+def identity(features: int) -> Encoder:
+    made = PerceptronEncoder(features, [features]).requires_grad_(False)
+    nn.init.eye_(made.layers[0].weight)
+    nn.init.zeros_(made.layers[0].bias)
+    return made
+
+
+def trained(made: TopKRouting, heads: nn.ModuleDict, batch: Callable[[], tuple[Tensor, dict[str, Tensor]]]) -> None:
+    optimizer = torch.optim.Adam([*made.parameters(), *heads.parameters()], lr=0.02)
+    for _ in range(300):
+        inputs, targets = batch()
+        found = made({"features": inputs}, list(targets))
+        errors = [heads[task](found[task].pooled).squeeze(1) - target for task, target in targets.items()]
+        optimizer.zero_grad()
+        (torch.stack(errors).square().mean(1).sum() + sum(made.terms().values())).backward()
+        optimizer.step()
+    made.eval()
+
+
+def agreement(experts: Tensor, groups: Tensor) -> float:
+    """The share of what each expert is used for that is of the group that it is mostly used for."""
+    table = torch.zeros(8, 2).index_put_((experts, groups), torch.ones(len(experts)), accumulate=True)
+    return float(table.max(1).values.sum() / table.sum())
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_routers_find_two_groups_of_tasks(seed: int) -> None:
+    torch.manual_seed(seed)
+    reads = {"a": [1.0, 0.5, 0, 0], "b": [0.5, 1.0, 0, 0], "c": [0, 0, 1.0, -0.5], "d": [0, 0, -0.5, 1.0]}
+    made = TopKRouting(list(reads), identity(6), expert_widths=[2], balance=0.1, noise=1.0)
+    heads = nn.ModuleDict({task: nn.Linear(2, 1) for task in reads})
+
+    def batch() -> tuple[Tensor, dict[str, Tensor]]:
+        inputs = torch.rand(64, 6)
+        return inputs, {task: 5 * (inputs[:, :4] - 0.5) @ torch.tensor(each) for task, each in reads.items()}
+
+    trained(made, heads, batch)
+    inputs = torch.rand(500, 6)
+    experts = torch.cat([made.routers[task](inputs).argmax(1) for task in reads])
+    assert agreement(experts, torch.arange(2).repeat_interleave(1000)) >= 0.95
+
+
+def test_a_router_finds_two_groups_of_examples() -> None:
+    torch.manual_seed(0)
+    made = TopKRouting(["a"], identity(6), expert_widths=[3], balance=0.1, noise=0.5)
+
+    def examples(number: int) -> tuple[Tensor, Tensor]:
+        groups, inputs = torch.randint(2, (number,)), torch.rand(number, 6)
+        inputs[:, :2] = nn.functional.one_hot(groups, 2)
+        return inputs, groups
+
+    def batch() -> tuple[Tensor, dict[str, Tensor]]:
+        inputs, groups = examples(64)
+        return inputs, {"a": 4 * torch.where(groups == 0, inputs[:, 2], inputs[:, 3])}
+
+    trained(made, nn.ModuleDict({"a": nn.Linear(3, 1)}), batch)
+    inputs, groups = examples(500)
+    assert agreement(made.routers["a"](inputs).argmax(1), groups) >= 0.95
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,21 @@
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny
 import torch
+from torch import nn
 
 import mtl_lightning
 from mtl_lightning.__main__ import main
 from mtl_lightning.cli.lightning_cli import CLI
 from mtl_lightning.encoders import PerceptronEncoder, TransformerEncoder
 from mtl_lightning.errors import UserError
+from mtl_lightning.sharing import SeparateEncoders, TopKRouting
 from mtl_lightning.tasks import Regression, SequenceClassification, TokenClassification
 from mtl_lightning.training.module import MultiTaskModule
 
@@ -95,6 +98,24 @@ def test_what_is_not_asked_for_is_not_computed(speaker: MultiTaskModule) -> None
         hook.remove()
     assert calls == ["mood", "slots", "slots"]
     assert only == [{"slots": every[0]["slots"]}]
+
+
+@pytest.mark.parametrize("sharing", [SeparateEncoders, partial(TopKRouting, num_experts="tasks", expert_stages=1)])
+def test_what_only_other_tasks_read_is_not_computed(sharing: Any) -> None:
+    tasks = {"reg": Regression(0.0, 1.0), "mood": SequenceClassification(labels=["bad", "good"])}
+    model = MultiTaskModule(PerceptronEncoder(3, [4, 4]), tasks, sharing=sharing)
+    model.build()
+    columns, ran = {"features": [[1.0, 2.0, 3.0], [0.0, 1.0, 2.0]]}, set()
+    every = model.predict(columns)
+    leaves = {name: part for name, part in model.named_modules() if isinstance(part, nn.Linear)}
+    for name, part in leaves.items():
+        part.register_forward_hook(lambda *_, name=name: ran.add(name))
+    assert model.predict(columns, tasks=["reg"]) == [{"reg": row["reg"]} for row in every]
+    own = {id(parameter) for parameter in model.sharing.own_parameters("mood")}
+    others = {name for name, part in leaves.items() if "mood" in name or id(part.weight) in own}
+    if sharing is not SeparateEncoders:
+        others.add("sharing.experts.copied.0.0.layers.0")
+    assert others < set(leaves) and not ran & others and {"heads.reg" in name for name in ran} == {True, False}
 
 
 @pytest.mark.parametrize(
