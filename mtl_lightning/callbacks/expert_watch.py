@@ -12,6 +12,7 @@ from mtl_lightning.sharing.observing import UNUSED, ExpertUse
 _warn = rank_zero_only(logging.getLogger(__name__).warning)
 _COLLAPSED = 0.95
 _MAX_NAMED = 6
+_REMEDY = "take fewer, or raise the coefficient of the term that balances them, if there is one"
 
 
 class Taken(NamedTuple):
@@ -21,12 +22,14 @@ class Taken(NamedTuple):
         level: Name of the level, or nothing where there is one alone.
         readers: By expert, the tasks that may read it.
         shares: By task and expert, what it took, 1 in sum over the experts.
-        balanced: Whether several tasks should use each expert that they may.
+        own: Experts that belong to one task, though others may read them.
+        balanced: Whether each expert should be used.
     """
 
     level: str
     readers: Mapping[str, Sequence[str]]
     shares: Mapping[str, Mapping[str, float]]
+    own: Sequence[str] = ()
     balanced: bool = True
 
     @classmethod
@@ -38,13 +41,17 @@ class Taken(NamedTuple):
             for task, mean in means.items()
             if mean is not None
         }
-        return cls(use.name, use.experts, shares, use.balanced)
+        return cls(use.name, use.experts, shares, use.own, use.balanced)
 
-    def by_expert(self) -> Iterator[tuple[str, dict[str, float]]]:
-        """Each expert, as messages call it, with what each task that may read it took."""
+    def by_expert(self, own: bool = True) -> Iterator[tuple[str, dict[str, float]]]:
+        """Each expert, as messages call it, with what each task that may read it took.
+
+        Args:
+            own: Whether those of a task count, too.
+        """
         for expert in self.readers:
             taken = {task: shares[expert] for task, shares in self.shares.items() if expert in shares}
-            if taken:
+            if taken and (own or expert not in self.own):
                 yield (f"{expert} ({self.level})" if self.level else expert), taken
 
 
@@ -107,16 +114,17 @@ def remarks(levels: Sequence[Taken]) -> dict[str, str]:
     if names:
         return {
             "collapse": f"every task takes more than {_COLLAPSED:.0%} from {_listed(names)}: the experts have "
-            "collapsed into one; take fewer, or raise the coefficient of the term that balances them, if there is one"
+            f"collapsed into one; {_REMEDY}"
         }
     found = {}
     if idle := [name for name, taken in experts if max(taken.values()) < UNUSED]:
-        found["idle"] = f"nobody uses {_listed(idle)} (less than {UNUSED:.0%}); take fewer experts"
-    users = {name: [task for task in taken if taken[task] >= UNUSED] for name, taken in experts if len(taken) > 1}
+        found["idle"] = f"nobody uses {_listed(idle)} (less than {UNUSED:.0%}); {_REMEDY}"
+    shared = [found for level in several for found in level.by_expert(own=False) if len(found[1]) > 1]
+    users = {name: [task for task in taken if taken[task] >= UNUSED] for name, taken in shared}
     if alone := [f"{name} ({tasks[0]})" for name, tasks in users.items() if len(tasks) == 1]:
         found["alone"] = (
-            f"shared experts that serve one task alone: {_listed(alone)}; take fewer shared experts, or more of the "
-            "tasks' own"
+            f"shared experts that serve one task alone: {_listed(alone)}; take fewer, or a sharing in which tasks have "
+            "experts of their own, such as CGC"
         )
     return found
 

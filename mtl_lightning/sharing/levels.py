@@ -69,7 +69,8 @@ class Level(nn.Module):
         gates = {r: make_gate(kind.width(depth), sum(plan.sizes[g] for g in read)) for r, read in plan.reads.items()}
         self.shared, self.shared_gate = made.pop(None, None), gates.pop(None, None)
         self.own, self.gates = _by_task(made), _by_task(gates)
-        self.use = ExpertUse(dict(_names(plan)), name)
+        own = [_name(group, i) for group, size in plan.sizes.items() if group for i in range(size)]
+        self.use = ExpertUse(dict(_names(plan)), name, own)
 
     def experts(self, group: Group) -> Experts:
         """A group's experts."""
@@ -124,8 +125,12 @@ def _names(plan: Plan) -> Iterator[tuple[str, list[str]]]:
     """Each expert by a name, with the tasks whose gates read it."""
     for group, size in plan.sizes.items():
         tasks = [reader for reader, groups in plan.reads.items() if reader is not None and group in groups]
-        for i in range(size):  # no task's name has a hyphen
-            yield f"shared_{i}" if group is None else f"{group}-{i}", tasks
+        for i in range(size):
+            yield _name(group, i), tasks
+
+
+def _name(group: Group, number: int) -> str:
+    return f"shared_{number}" if group is None else f"{group}-{number}"  # no task's name has a hyphen
 
 
 def _by_task(modules: Mapping[Group, nn.Module]) -> nn.ModuleDict:

@@ -31,11 +31,14 @@ class ExpertUse(nn.Module):
         experts: For each expert, by a name of letters, digits, ``_`` and ``-``, the tasks that may read it: all, or the
             one whose own it is.
         name: Of these gates where a sharing has several, such as ``level_1``.
-        balanced: Whether several tasks should use each expert that they may: if not, nobody is warned of what is idle.
+        own: Experts that belong to one task, though others may read them.
+        balanced: Whether each expert should be used, and those that are no task's own by several: if not, nobody is
+            warned of those that are not.
 
     Attributes:
         experts: The tasks by expert.
         name: As above.
+        own: As above.
         balanced: As above.
         tasks: Names of the tasks that may read any of them.
 
@@ -45,10 +48,16 @@ class ExpertUse(nn.Module):
     (['shared_0', 'a_0'], tensor([0.7500, 0.2500]))
     """
 
-    def __init__(self, experts: Mapping[str, Sequence[str]], name: str = "", balanced: bool = True) -> None:
+    def __init__(
+        self,
+        experts: Mapping[str, Sequence[str]],
+        name: str = "",
+        own: Iterable[str] = (),
+        balanced: bool = True,
+    ) -> None:
         super().__init__()
         self.experts = {expert: tuple(tasks) for expert, tasks in experts.items()}
-        self.name, self.balanced = name, balanced
+        self.name, self.own, self.balanced = name, tuple(own), balanced
         self.tasks = tuple(dict.fromkeys(task for tasks in self.experts.values() for task in tasks))
         self._newest: dict[str, tuple[Tensor, Tensor, Tensor | None]] = {}
         self._sums: dict[str, Tensor] = {}

@@ -34,6 +34,7 @@ def taken(readers: dict[str, tuple[str, ...]], level: str = "", **shares: list[f
         ([taken(OWN, "level_1", a=[0.0, 1.0], b=[0.5, 0.5])], {"alone": "shared (level_1) (b)"}),
         ([taken({"only": BOTH}, a=[1.0], b=[1.0])], {}),
         ([taken(SHARED, a=[1.0, 0.0], b=[0.0, 1.0])._replace(balanced=False)], {}),
+        ([taken(SHARED, a=[1.0, 0.0], b=[0.5, 0.5])._replace(own=("two",))], {}),
     ],
     ids=[
         "well",
@@ -46,6 +47,7 @@ def taken(readers: dict[str, tuple[str, ...]], level: str = "", **shares: list[f
         "level",
         "one expert",
         "free",
+        "own read by others",
     ],
 )
 def test_what_is_wrong(levels: list[Taken], found: dict[str, str]) -> None:
