@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mtl_lightning.sharing.adapting.arguments import check_low_rank
+from mtl_lightning.sharing.adapting.arguments import last_stages
+from mtl_lightning.sharing.arguments import at_least
 from mtl_lightning.sharing.base import Sharing
 from mtl_lightning.sharing.contracts import Compilable, Encoder, Inputs, Representation, State
-from mtl_lightning.sharing.mtlora import last_stages
 
 
 class BottleneckAdapters(Sharing):
@@ -46,7 +46,7 @@ class BottleneckAdapters(Sharing):
         freeze_encoder: bool = True,
     ) -> None:
         super().__init__(tasks, encoder)
-        check_low_rank(size=size)
+        at_least(1, "size", size)
         number = len(encoder.stages)
         self._first = number - len(last_stages(encoder, number if own_stages is None else own_stages))
         widths, axis = encoder.widths[self._first + 1 :], encoder.channel_axis

@@ -12,7 +12,7 @@ class LoRA(LowRankSharing):
 
     A map :math:`W x` becomes :math:`W x + \frac{\alpha}{r} B_t A_t x` for task t, and with ``shared_rank``
     :math:`W x + \frac{\alpha}{r} (B_t A_t + B A) x`. All B are zero at the start: training begins at the encoder as it
-    is.
+    is. The matrices train at the learning rate of the heads.
 
     Cost: r (in + out) parameters for each map and task; the encoder's train only with ``freeze_encoder: false``. A data
     set of one task takes the FLOPs of hard sharing and about 2 r / in more; where an input has K tasks, the stages from

@@ -6,7 +6,7 @@ from torch import nn
 
 from mtl_lightning.errors import UserError
 from mtl_lightning.sharing.adapting import LowRank, LowRankSharing, OwnLoRA, SharedLoRA
-from mtl_lightning.sharing.adapting.arguments import check_low_rank
+from mtl_lightning.sharing.adapting.arguments import check_low_rank, last_stages
 from mtl_lightning.sharing.contracts import Encoder
 
 
@@ -68,19 +68,3 @@ class MTLoRA(LowRankSharing):
                 f"model.sharing: none of `targets` is in the last stages ({own_stages} of {len(encoder.stages)}), so "
                 "that tasks would have nothing of their own; name some there, or raise `own_stages`"
             )
-
-
-def last_stages(encoder: Encoder, number: int) -> Sequence[nn.Module]:
-    """The last stages of an encoder.
-
-    Args:
-        encoder: Which one.
-        number: How many.
-
-    Raises:
-        UserError: If it has not so many.
-    """
-    stages = encoder.stages
-    if not 1 <= number <= len(stages):
-        raise UserError(f"model.sharing: `own_stages` must be from 1 to {len(stages)}, found {number}")
-    return stages[-number:]

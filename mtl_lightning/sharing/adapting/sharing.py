@@ -144,6 +144,7 @@ class LowRankSharing(Sharing):
         """
         factors = self.factors(task)
         merged = deepcopy(self.encoder)
+        merged.recompute_in(None)
         for name, linear in self._linear(_backbone(merged)):
             AdaptedLinear.unmake(linear)
             linear.weight += factors[name].product.to(linear.weight.dtype)

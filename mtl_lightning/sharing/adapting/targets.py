@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.sharing.adapting.low_rank import AdaptedLinear
 
 _ATTENTION = re.compile(r"att(e?n)", re.IGNORECASE)
 
@@ -19,8 +20,10 @@ def find_targets(backbone: nn.Module, targets: str | Sequence[str] | None) -> di
             whole name; or ``all-linear``. Null: the linear maps of attention, or all where there is no attention.
 
     Raises:
-        UserError: If something matches none.
+        UserError: If something matches none, or the backbone is adapted already.
     """
+    if any(isinstance(module, AdaptedLinear) for module in backbone.modules()):
+        raise UserError("model.sharing: this encoder has adapters already; give each model an encoder of its own")
     linear = {name: module for name, module in backbone.named_modules() if type(module) is nn.Linear}
     if not linear:
         raise UserError(f"model.sharing: {type(backbone).__name__} has no linear maps to adapt; choose another sharing")

@@ -215,9 +215,11 @@ def test_bad_options_are_one_line(options: dict[str, Any], message: str) -> None
     assert "\n" not in str(error.value)
 
 
-def test_nearest_names_may_be_whole_ones() -> None:
+def test_encoders_that_do_not_fit_are_one_line() -> None:
     with pytest.raises(UserError, match=r"choose from layers.0, layers.3, layers.6|did you mean 'layers"):
         LoRA(TASKS, perceptron(), targets=["layers.1"])
+    with pytest.raises(UserError, match="this encoder has adapters already; give each model an encoder of its own"):
+        LoRA(TASKS, LoRA(TASKS, perceptron()).encoder)
     with pytest.raises(UserError, match="no linear maps to adapt"):
         find_targets(nn.ReLU(), None)
 
