@@ -117,6 +117,6 @@ def _understood(found: Given) -> dict[str, Any]:
     if os.environ.get("LOCAL_RANK", "0") == "0":
         for line in [*lost, *without_effect(found.command, COMMANDS, os.environ)]:
             say(f"note: {line}", error=True)
-    of_parser = [question for question in found.questions if (found.command, question) != ("fit", PRINT_MODEL)]
+    of_parser = [question for question in found.questions if question.split("=")[0] != PRINT_MODEL]
     prints_model = len(of_parser) < len(found.questions)
     return {"command": found.command, "config": config, "questions": of_parser, "print_model": prints_model}

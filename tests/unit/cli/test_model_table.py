@@ -96,7 +96,10 @@ def test_a_data_set_whose_first_row_is_bad(folder: Path, capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (["predict", "--config", "config.yaml", "--ckpt_path", "none", "--print_model"], "print_model"),
+        (
+            ["predict", "--config", "config.yaml", "--ckpt_path", "none", "--print_model"],
+            "predict has no --print_model; ask `fit`",
+        ),
         (
             ["compare", "--config", "config.yaml", "--weightings", "equal,upgrad", "--print_model"],
             "compare has no --print_model; ask `fit`",
