@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.sharing.adapting import Factors, LowRankSharing
@@ -16,6 +16,7 @@ from mtl_lightning.writing import replacing, writing
 _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _START, _DOWN, _UP = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
 _BACKBONE = "backbone"
+_BROKEN = (OSError, ValueError, TypeError, LookupError, ArithmeticError, re.error)  # of files that anybody has written
 _ROUNDED = 2**-8  # what the rounding of a backbone to bfloat16 changes at most
 
 
@@ -95,20 +96,25 @@ def _read(libraries: _Libraries, place: Path, backbone: nn.Module) -> dict[str, 
         config = libraries.peft.PeftConfig.from_pretrained(str(place))
         with libraries.safetensors.safe_open(place / _WEIGHTS, "pt") as file:
             about, tensors = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, ValueError, TypeError, KeyError, libraries.safetensors.SafetensorError) as error:
+        factors = _factors(place, config, tensors)
+        _refuse_another_backbone(place, backbone, factors, about.get(_BACKBONE))
+    except UserError:
+        raise
+    except (*_BROKEN, libraries.safetensors.SafetensorError) as error:
         raise UserError(f"{place} is no adapter of peft: {' '.join(str(error).split())[:200]}") from error
-    if config.peft_type != "LORA" or (odd := [name for name in tensors if not name.endswith((_DOWN, _UP))]):
-        found = f"'{odd[0]}'" if config.peft_type == "LORA" else f"{config.peft_type}"
-        raise UserError(f"{place} is no plain LoRA: it holds {found}")
-    names = sorted({name.removeprefix(_START).removesuffix(_DOWN).removesuffix(_UP) for name in tensors})
+    return factors
+
+
+def _factors(place: Path, config: Any, tensors: Mapping[str, Tensor]) -> dict[str, Factors]:
+    if config.peft_type != "LORA":
+        raise UserError(f"{place} is no LoRA, but of the type {config.peft_type}")
+    if odd := [name for name in tensors if not name.endswith((_DOWN, _UP))]:
+        raise UserError(f"{place} is no plain LoRA: it holds '{odd[0]}'")
     factors = {}
-    for name in names:
-        down, up = (tensors.get(f"{_START}{name}{end}") for end in (_DOWN, _UP))
-        if down is None or up is None:
-            raise UserError(f"{place} is no adapter of peft: it has one of the two matrices of '{name}'")
+    for name in sorted({name.removesuffix(_DOWN).removesuffix(_UP) for name in tensors}):
+        down, up, name = tensors[f"{name}{_DOWN}"], tensors[f"{name}{_UP}"], name.removeprefix(_START)
         alpha = _of(name, config.alpha_pattern, config.lora_alpha)
         factors[name] = Factors(down, up, alpha / (len(down) ** 0.5 if config.use_rslora else len(down)))
-    _refuse_another_backbone(place, backbone, factors, about.get(_BACKBONE))
     return factors
 
 

@@ -1,5 +1,6 @@
 """What becomes of an adapted model: a plain one, a checkpoint, files that peft reads, and the way back."""
 
+import json
 import re
 import shutil
 import sys
@@ -206,13 +207,32 @@ def test_adapters_of_another_architecture_or_other_tasks_are_one_line(tmp_path: 
         wide.load_adapters(tmp_path)
 
 
-def test_broken_files_are_one_line(tmp_path: Path) -> None:
+def test_no_files_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"has no adapter of the task 'mood'; it needs mood/adapter_config\.json"):
+        speaker().load_adapters(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (None, "mood is no adapter of peft: "),
+        ({"lora_alpha": "much"}, "mood is no adapter of peft: "),
+        ({"alpha_pattern": {"(": 3}}, "mood is no adapter of peft: "),
+        ({"peft_type": "nothing"}, "mood is no adapter of peft: "),
+        ({"peft_type": "IA3"}, "mood is no LoRA, but of the type "),
+    ],
+    ids=["weights", "alpha", "pattern", "unknown", "another"],
+)
+@pytest.mark.filterwarnings("ignore:Unexpected keyword arguments")
+def test_broken_files_are_one_line(changes: dict[str, Any] | None, message: str, tmp_path: Path) -> None:
     model = speaker(rank=2)
-    with pytest.raises(UserError, match=r"has no adapter of the task 'mood'; it needs mood/adapter_config.json"):
-        model.load_adapters(tmp_path)
     model.save_adapters(tmp_path)
-    (tmp_path / "mood" / "adapter_model.safetensors").write_bytes(b"nothing")
-    with pytest.raises(UserError, match="mood is no adapter of peft: ") as error:
+    if changes is None:
+        (tmp_path / "mood" / "adapter_model.safetensors").write_bytes(b"nothing")
+    else:
+        config = tmp_path / "mood" / "adapter_config.json"
+        config.write_text(json.dumps({**json.loads(config.read_text()), **changes}))
+    with pytest.raises(UserError, match=re.escape(message)) as error:
         model.load_adapters(tmp_path)
     assert "\n" not in str(error.value)
 
