@@ -43,7 +43,8 @@ METHODS: dict[str, type[Weighting]] = {
     if inspect.isclass(value) and issubclass(value, Weighting) and value is not Weighting
     if not inspect.isabstract(value)
 }
-ROUTED = partial(TopKRouting, num_experts=4, balance=0.0, z_loss=0.0)  # its terms are those of each process's rows
+ROUTED = partial(TopKRouting, num_experts=4, noise=0.0, balance=0.0, z_loss=0.0)
+"""Without noise, which each process draws for itself, and terms, which are those of its rows."""
 LORA = partial(LoRA, rank=2, shared_rank=2)
 OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "weights kept for 3 steps": ("UPGrad", {"refresh_every": 3}),
