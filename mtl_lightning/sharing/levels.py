@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import torch
@@ -92,7 +93,8 @@ class Level(nn.Module):
         for group in dict.fromkeys(group for reader in readers for group in self.plan.reads[reader]):
             with torch.set_grad_enabled(torch.is_grad_enabled() and group in trained):
                 made[group] = self.kind.run(self.experts(group), signals[group].value)
-        return {reader: self._mixed(reader, signals[reader], made) for reader in readers}
+        runs = _Runs(made, self.plan)
+        return {reader: self._mixed(reader, signals[reader], runs) for reader in readers}
 
     def gate_parameters(self, reader: Group) -> list[nn.Parameter]:
         """All that a gate's weights are made of."""
@@ -107,18 +109,48 @@ class Level(nn.Module):
         """
         return chosen
 
-    def _mixed(self, reader: Group, signal: Signal, made: Mapping[Group, Sequence[Tensor]]) -> Signal:
+    def _mixed(self, reader: Group, signal: Signal, runs: "_Runs") -> Signal:
         mixed = []
         for position, (vectors, mask) in enumerate(signal.vectors):
             chosen = self.gate(reader)(vectors, mask)
             if reader is not None and position == 0:
                 self.use.note(reader, chosen, mask)
-            outputs = [
-                made[group][position] if group in self.plan.trains[reader] else made[group][position].detach()
-                for group in self.plan.reads[reader]
-            ]
-            mixed.append(mixture(self.weights(reader, chosen), outputs))
+            mixed.append(mixture(self.weights(reader, chosen), runs.read_by(reader, position, chosen.dim() - 1)))
         return Signal(self.kind, self.kind.replaced(signal.value, mixed))
+
+
+class _Runs:
+    """What groups of experts made, in as few tensors as there can be without a copy for each reader.
+
+    Args:
+        made: What each group made, one tensor for each that its signal has.
+        plan: Who reads them.
+    """
+
+    def __init__(self, made: Mapping[Group, Sequence[Tensor]], plan: Plan) -> None:
+        self.made, self.plan = made, plan
+        self.joined: dict[Any, Tensor] = {}
+
+    def read_by(self, reader: Group, position: int, dim: int) -> list[Tensor]:
+        """What a reader's groups made, in their order; detached where it does not train them.
+
+        Args:
+            reader: Whose gate.
+            position: Which of the tensors.
+            dim: Their dimension of experts.
+        """
+        found: list[Tensor] = []
+        for trained, run in groupby(self.plan.reads[reader], self.plan.trains[reader].__contains__):
+            groups = tuple(run)
+            outputs = [self.made[group][position] for group in groups]
+            outputs = outputs if trained else [output.detach() for output in outputs]
+            if len(groups) > 2:
+                key = groups, trained, position
+                if key not in self.joined:
+                    self.joined[key] = torch.cat(outputs, dim)
+                outputs = [self.joined[key]]
+            found += outputs
+        return found
 
 
 def _names(plan: Plan) -> Iterator[tuple[str, list[str]]]:

@@ -71,7 +71,11 @@ CHAIN = """{
     "flags": {"class_path": "ClassifierChain", "init_args": {"after": ["score", "topic"]}}
 }"""
 WEIGHTINGS = {
-    "equal, accumulated": ("EqualWeighting", ["--trainer.accumulate_grad_batches=2"], "Lightning"),
+    "equal, accumulated, experts with a term": (
+        "EqualWeighting",
+        ["--trainer.accumulate_grad_batches=2", "--model.sharing=DSelectK"],
+        "Lightning",
+    ),
     "fixed, alternating": (FIXED, ["--data.schedule=Alternating"], "a cluster"),
     "a Gramian method of the user's own, chained": (
         "plugin.NormalisedGradients",
