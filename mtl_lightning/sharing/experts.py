@@ -1,7 +1,6 @@
 """Experts, several at a time: perceptrons on features, or copies of stages of the encoder."""
 
 from collections.abc import Sequence
-from copy import deepcopy
 from itertools import pairwise
 
 import torch
@@ -11,6 +10,7 @@ from torch.nn.functional import linear
 from mtl_lightning.sharing.contracts import Encoder, State
 from mtl_lightning.sharing.dispatch import Dispatch
 from mtl_lightning.sharing.grouped_linear import grouped_linear
+from mtl_lightning.sharing.redrawing import copies_of
 
 
 class PerceptronExperts(nn.Module):
@@ -83,9 +83,7 @@ class StageExperts(nn.Module):
         super().__init__()
         self._original = (nn.ModuleList(encoder.stages[span]),)
         self._with_original = with_original
-        self.copied = nn.ModuleList(deepcopy(self._original[0]) for _ in range(num_experts - with_original))
-        if not encoder.pretrained:
-            _reorder(self.copied)
+        self.copied = copies_of(self._original[0], num_experts - with_original, different=not encoder.pretrained)
 
     @property
     def experts(self) -> list[nn.ModuleList]:
@@ -126,13 +124,6 @@ class StageExperts(nn.Module):
 def _uniform(fan_in: int, *shape: int) -> nn.Parameter:
     bound = fan_in**-0.5
     return nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
-
-
-@torch.no_grad()
-def _reorder(module: nn.Module) -> None:
-    for parameter in module.parameters():
-        flat = parameter.flatten()
-        parameter.copy_(flat[torch.randperm(len(flat), device=flat.device)].view_as(parameter))
 
 
 def _run(stages: nn.ModuleList, state: State) -> State:

@@ -1,4 +1,4 @@
-"""Copies of a stage that may differ at the start."""
+"""Copies of stages that may differ at the start."""
 
 from copy import deepcopy
 
@@ -7,7 +7,7 @@ from torch import nn
 
 
 def copies_of(stage: nn.Module, number: int, different: bool) -> nn.ModuleList:
-    """Copies of a stage.
+    """Copies of a stage, or of several in a list.
 
     Args:
         stage: The original.
@@ -22,10 +22,10 @@ def copies_of(stage: nn.Module, number: int, different: bool) -> nn.ModuleList:
 
 @torch.no_grad()
 def redraw(module: nn.Module, number: int) -> None:
-    """Shuffles the entries of each weight (each parameter of at least two dimensions) of a copy.
+    """Shuffles the values of each parameter of a copy.
 
-    Where the entries were drawn independently, as the usual initialisations do, that is another draw of the same
-    distribution, whatever it is. Biases and parameters of normalisation stay as they are.
+    Where they were drawn independently, as the usual initialisations do, that is another draw of the same distribution,
+    whatever it is; constants, such as the weights of normalisation, stay as they are.
 
     Args:
         module: The copy.
@@ -33,6 +33,5 @@ def redraw(module: nn.Module, number: int) -> None:
     """
     generator = torch.Generator().manual_seed(number)
     for parameter in module.parameters():
-        if parameter.dim() > 1:
-            order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
-            parameter.copy_(parameter.flatten()[order].view_as(parameter))
+        order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
+        parameter.copy_(parameter.flatten()[order].view_as(parameter))

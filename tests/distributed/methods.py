@@ -25,7 +25,7 @@ from torch.optim import AdamW
 from mtl_lightning import MultiTaskModule, weighting
 from mtl_lightning.data import Batch
 from mtl_lightning.encoders import PerceptronEncoder
-from mtl_lightning.sharing import LoRA, MTLLoRA, TopKRouting
+from mtl_lightning.sharing import HybridSharing, LoRA, MTLLoRA, SoftSharing, TopKRouting
 from mtl_lightning.tasks import Regression, SequenceClassification
 from mtl_lightning.weighting import Weighting
 
@@ -56,6 +56,9 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "experts chosen by example, loss weighting": ("DWA", {"sharing": ROUTED}),
     "a LoRA per task, compared by the shared one": ("UPGrad", {"sharing": LORA, "gradient_of": "*lora*"}),
     "matrices that tasks transform": ("DWA", {"sharing": partial(MTLLoRA, rank=2)}),
+    "stages of groups": ("CAGrad", {"sharing": partial(HybridSharing, shared_stages=1, groups=[["a", "b"], ["c"]])}),
+    "encoders tied by a term": ("UPGrad", {"sharing": partial(SoftSharing, coefficient=0.1)}),
+    "encoders tied by a term, loss weighting": ("DWA", {"sharing": partial(SoftSharing, norm="trace")}),
     "one data set a step": ("UPGrad", {"alternating": True}),
     "one data set a step, Jacobian": ("MoCo", {"alternating": True}),
 }
