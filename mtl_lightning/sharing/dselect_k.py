@@ -172,7 +172,7 @@ def selectors(bits: Tensor, num_experts: int) -> Tensor:
 
 
 def _mean(values: Tensor, mask: Tensor | None) -> Tensor:
-    """Over all positions that are real, a scalar; of one that does not depend on the position, itself."""
+    """Over all positions that are real, a scalar, 0 where there is none."""
     if mask is None or values.dim() == 0:
-        return values.mean()
+        return values.sum() / max(values.numel(), 1)
     return (values * mask).sum() / mask.sum().clamp(min=1)

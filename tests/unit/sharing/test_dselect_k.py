@@ -119,6 +119,12 @@ def test_the_term_ignores_padding() -> None:
     assert made.terms()["selector_entropy"] == term
 
 
+def test_a_batch_without_examples_has_nothing_to_say() -> None:
+    made = DSelectK(TASKS, encoder(), per_example=True)
+    made({"features": torch.randn(0, 5)}, TASKS)
+    assert made.terms()["selector_entropy"] == 0
+
+
 def test_without_a_coefficient_there_is_no_term_and_evaluation_keeps_none() -> None:
     made = DSelectK(TASKS, encoder(), entropy=0.0)
     made({"features": torch.randn(4, 5)}, TASKS)
