@@ -1,10 +1,11 @@
 """Soft sharing: an encoder per task, and a loss term that ties them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import mse_loss
 
 from mtl_lightning.errors import UserError
 from mtl_lightning.sharing.branches import Branch
@@ -27,7 +28,7 @@ class SoftSharing(SeparateEncoders):
       the encoders combinations of few, and short.
 
     Cost: K times the parameters and FLOPs of hard sharing, as separate encoders; the term takes some arithmetic for
-    each parameter and batch, and memory for one more copy of the encoders.
+    each parameter and batch, and memory for one more encoder (``l2``) or K (``trace``).
 
     Reference: Duong et al., "Low Resource Dependency Parsing: Cross-lingual Parameter Sharing in a Neural Network
     Parser" (ACL 2015), for ``l2``; Yang and Hospedales, "Trace Norm Regularised Deep Multi-Task Learning" (ICLR 2017
@@ -59,25 +60,26 @@ class SoftSharing(SeparateEncoders):
 
     def terms(self) -> dict[str, Tensor]:
         """The term ``soft_sharing``; it depends on the parameters alone."""
-        stacks = _stacks(self.branches) if self.coefficient else []
-        if self.norm == "trace":
-            stacks = [stack.flatten(1) for stack in stacks if stack.dim() > 2]
-        if not stacks:
+        of_matrices = self.norm == "trace"
+        tied = [copies for copies in _tied(self.branches) if copies[0].dim() > 1 or not of_matrices]
+        if not tied or not self.coefficient:
             return {"soft_sharing": torch.zeros((), device=next(self.encoder.parameters()).device)}
-        return {"soft_sharing": self.coefficient * _NORMS[self.norm](stacks)}
+        term = trace_norm([torch.stack(copies).flatten(1) for copies in tied]) if of_matrices else _pairs(tied)
+        return {"soft_sharing": self.coefficient * term}
 
 
-def _stacks(branches: nn.ModuleList) -> list[Tensor]:
-    """The tasks' copies of each parameter that one of them trains [K, ...]."""
+def _tied(branches: nn.ModuleList) -> list[list[Tensor]]:
+    """The K tasks' copies of each parameter that one of them trains, in at least single precision."""
     parts = [list(branch.part.parameters()) for branch in branches if isinstance(branch, Branch)]
     trained = [copies for copies in zip(*parts, strict=True) if any(each.requires_grad for each in copies)]
-    return [torch.stack([each.to(torch.promote_types(each.dtype, torch.float32)) for each in c]) for c in trained]
+    return [[each.to(torch.promote_types(each.dtype, torch.float32)) for each in copies] for copies in trained]
 
 
-def _pairs(stacks: Sequence[Tensor]) -> Tensor:
-    """Half the sum of squared distances over all pairs, by the variance."""
-    number = len(stacks[0])
-    return torch.stack([stack.var(0, correction=0).sum() for stack in stacks]).sum() * (number**2 / 2)
-
-
-_NORMS: Mapping[str, Callable[[Sequence[Tensor]], Tensor]] = {"l2": _pairs, "trace": trace_norm}
+def _pairs(tied: Sequence[Sequence[Tensor]]) -> Tensor:
+    """Half the sum of squared distances over all pairs; by the mean, there is no derivative."""
+    terms = []
+    for copies in tied:
+        with torch.no_grad():
+            mean = torch.stack(list(copies)).mean(0)
+        terms += [mse_loss(each, mean, reduction="sum") for each in copies]
+    return torch.stack(terms).sum() * (len(tied[0]) / 2)
