@@ -12,7 +12,7 @@ class PLE(ExpertSharing):
 
     At each level task t has :math:`x_t \leftarrow g_t(x_t)^\top [f_s(x_s), f_t(x_t)]`, a mixture of the shared experts
     and its own, with :math:`g(x) = \mathrm{softmax}(W x)`. Below the last level, a shared gate mixes all experts:
-    :math:`x_s \leftarrow g_s(x_s)^\top [f_s(x_s), f_1(x_1), \ldots, f_K(x_K)]`. At first all x are the encoder's
+    :math:`x_s \leftarrow g_s^\top [f_s, f_1, \ldots, f_K]`. At first all x are the encoder's
     features.
 
     Cost: at each of L levels :math:`E_s + K E_t` experts and K gates, and a shared gate below the last. Perceptrons add

@@ -19,23 +19,24 @@ _BIN = 1.01
 
 
 class PassCounter:
-    """Counts how often gradients are sent back through what the encoder made of a batch.
+    """Counts how often gradients are sent back through what the heads read of a batch.
 
     A pass through the graphs of several batches counts once for each, as that is its arithmetic; a pass of all losses
     together counts as one of a single loss.
 
     Args:
-        encoder: Its forward passes tell batches apart.
+        chain: What runs the heads, once for each batch of a data set, whatever the sharing before it does.
     """
 
-    def __init__(self, encoder: nn.Module) -> None:
+    def __init__(self, chain: nn.Module) -> None:
         self._batch = 0
         self._passes: set[tuple[int, int]] = set()  # words and sentence may come from one batch, in one pass
-        self._handle = encoder.register_forward_hook(self._watch)
+        self._handle = chain.register_forward_pre_hook(self._watch)
 
-    def _watch(self, encoder: nn.Module, inputs: Any, output: Any) -> None:
+    def _watch(self, chain: nn.Module, arguments: tuple[Any, ...]) -> None:
+        _, representations, _ = arguments
         self._batch = batch = self._batch + 1
-        for tensor in _tensors(output):
+        for tensor in {id(t): t for read in representations.values() for t in _tensors(read)}.values():
             if tensor.grad_fn is not None:
                 tensor.grad_fn.register_prehook(lambda gradients: self._count(batch))
 

@@ -52,7 +52,7 @@ class RunRecorder(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts to count."""
-        self._passes = PassCounter(pl_module.encoder)  # type: ignore[arg-type]
+        self._passes = PassCounter(pl_module.chain)  # type: ignore[arg-type]
         self._watches = _watches()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

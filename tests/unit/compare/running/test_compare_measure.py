@@ -18,30 +18,44 @@ from mtl_lightning.compare.running.run.recorder import RunRecorder, _meanings, _
 from mtl_lightning.data import Batch
 from mtl_lightning.encoders import PerceptronEncoder
 from mtl_lightning.encoders.base import Representation
+from mtl_lightning.sharing import HardSharing, HybridSharing, MMoE
 from mtl_lightning.tasks import Regression, SequenceClassification
 from mtl_lightning.weighting import EqualWeighting, UPGrad
 
 MB = 2**20
 
 
+class Heads(nn.Module):
+    def forward(self, heads, representations, tasks):
+        return {}
+
+
 class Encoder(nn.Module):
+    """Shows what it makes to the heads, as a sharing does."""
+
     def __init__(self):
         super().__init__()
         self.layer = nn.Linear(3, 3)
+        self.heads = Heads()
 
     def forward(self, inputs):
+        made = self.make(inputs)
+        self.heads({}, {"a": made, "b": made}, ["a", "b"])
+        return made
+
+    def make(self, inputs):
         return self.layer(inputs).relu()
 
 
 class Words(Encoder):
-    def forward(self, inputs):
+    def make(self, inputs):
         return Representation(self.layer(inputs).relu(), self.layer(inputs).tanh())
 
 
 # -- the instruments ---------------------------------------------------------------------------------------------------
 def test_backward_passes_are_counted_once_for_each_batch_they_go_through():
     encoder = Encoder()
-    counter = PassCounter(encoder)
+    counter = PassCounter(encoder.heads)
     assert counter.read() == 0
     features = encoder(torch.ones(2, 3))
     for task in range(3):
@@ -65,7 +79,7 @@ def test_backward_passes_are_counted_once_for_each_batch_they_go_through():
 
 def test_words_and_sentence_of_a_batch_count_once():
     encoder = Words()
-    counter = PassCounter(encoder)
+    counter = PassCounter(encoder.heads)
     one, other = encoder(torch.ones(2, 3)), encoder(torch.ones(2, 3))
     (one.tokens.sum() + other.tokens.sum() + one.pooled.sum() + other.pooled.sum()).backward()
     assert counter.read() == 2
@@ -229,3 +243,42 @@ def test_directions_of_metrics() -> None:
         "loss": False,
     }
     assert (label["mcc"], label["loss"], found["label"]["main"]) == (True, False, "loss")
+
+
+def batch_of(*tasks):
+    targets = {task: torch.ones(2) for task in tasks}
+    return Batch({"features": torch.ones(2, 3)}, targets, dict.fromkeys(tasks, 2), dict.fromkeys(tasks, 1.0), [0, 1], 2)
+
+
+@pytest.mark.parametrize("sharing", [HardSharing, HybridSharing, MMoE])
+@pytest.mark.parametrize(("family", "passes"), [(EqualWeighting, 1), (UPGrad, 2)])
+def test_backward_passes_are_counted_whatever_stands_before_the_heads(sharing, family, passes):
+    tasks = {"a": Regression(0.0, 1.0), "b": Regression(0.0, 1.0)}
+    module = MultiTaskModule(PerceptronEncoder(3, [4, 4]), tasks, family, sharing)
+    module.build()
+    counter = PassCounter(module.chain)
+    targets = {task: torch.ones(2) for task in tasks}
+    batch = Batch(
+        {"features": torch.ones(2, 3)}, targets, dict.fromkeys(tasks, 2), dict.fromkeys(tasks, 1.0), [0, 1], 2
+    )
+    found = module.losses([batch])
+    module.executor.add(found.losses, found.shares, terms=found.terms)
+    module.executor.backward(module.executor.combine().objective)
+    assert counter.read() == passes
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_batches_that_are_encoded_together_count_as_those_that_are_not(number):
+    tasks = {"a": Regression(0.0, 1.0), "b": Regression(0.0, 1.0)}
+    module = MultiTaskModule(PerceptronEncoder(3, [4, 4]), tasks, EqualWeighting)
+    module.build()
+    counter = PassCounter(module.chain)
+    batches = [
+        Batch({"features": torch.ones(2, 3)}, {task: torch.ones(2)}, {task: 2}, {task: 1.0}, [0, 1], 2)
+        for task in tasks
+    ]
+    for parts in [batches] if number == 1 else [[batch] for batch in batches]:
+        found = module.losses(parts)
+        module.executor.add(found.losses, found.shares, terms=found.terms)
+    module.executor.backward(module.executor.combine().objective)
+    assert counter.read() == 2
