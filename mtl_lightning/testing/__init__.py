@@ -1,4 +1,4 @@
-"""Contract checks: what tasks, encoders, sharings, weightings and schedules must hold, to be run on a class of your own.
+"""Contract checks: what tasks, encoders, sharings, weightings and schedules must hold, to be run on one of your own.
 
 A check takes a few plain examples and raises ``AssertionError`` with the rule that is broken. It leaves the object that
 it was given, and torch's global random state, as they were.
