@@ -40,7 +40,8 @@ def calls(folder: Path, size: int) -> int:
     before = sys.getprofile()
     sys.setprofile(count)
     try:
-        assert fit("run", "--evaluate", "test") == 0
+        # how much of the model's summary is counted depends on the machine's speed
+        assert fit("run", "--evaluate", "test", "--trainer.enable_model_summary", "false") == 0
     finally:
         sys.setprofile(before)
     return number
