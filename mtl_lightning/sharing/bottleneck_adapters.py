@@ -10,6 +10,7 @@ from mtl_lightning.sharing.adapting.arguments import last_stages
 from mtl_lightning.sharing.arguments import at_least
 from mtl_lightning.sharing.base import Sharing
 from mtl_lightning.sharing.contracts import Compilable, Encoder, Inputs, Representation, State
+from mtl_lightning.sharing.stages import through
 
 
 class BottleneckAdapters(Sharing):
@@ -63,9 +64,7 @@ class BottleneckAdapters(Sharing):
 
     def encode(self, inputs: Inputs) -> State:
         """The state before the first adapter."""
-        state: State = self.encoder.begin(inputs)
-        for stage in self.encoder.stages[: self._first + 1]:
-            state = stage(state)
+        state: State = through(self.encoder.stages[: self._first + 1], self.encoder.begin(inputs))
         return state
 
     def share(self, encoded: State, tasks: Sequence[str]) -> dict[str, Representation]:

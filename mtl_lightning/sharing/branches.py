@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import nn
 
-from mtl_lightning.errors import UserError
 from mtl_lightning.sharing.contracts import Encoder
+from mtl_lightning.sharing.stages import through
 
 Pair = tuple[nn.Module, nn.Module]
 """A copy and its original."""
@@ -39,10 +39,7 @@ class Trunk(nn.Module):
         """
         if not self.stages:
             return inputs
-        state = self._encoder[0].begin(inputs)
-        for stage in self.stages:
-            state = stage(state)
-        return state
+        return through(self.stages, self._encoder[0].begin(inputs))
 
 
 class Branch(nn.Module):
@@ -91,9 +88,7 @@ class Branch(nn.Module):
         """
         if self._is_whole:
             return self.part(state)
-        for stage in self.stages:
-            state = stage(state)
-        return self.encoder.end(state)
+        return self.encoder.end(through(self.stages, state))
 
     def copies(self) -> list[Pair]:
         """Its copy and the original, if it has one; see :meth:`mtl_lightning.sharing.Sharing.copies`."""
@@ -121,25 +116,3 @@ def behind(trunk: Trunk, branch: Branch) -> list[nn.Parameter]:
     """
     before = {id(parameter) for stage in trunk.stages for parameter in stage.parameters()}
     return [parameter for parameter in branch.part.parameters() if id(parameter) not in before]
-
-
-def stages_before(option: str, value: int, encoder: Encoder) -> int:
-    """How many stages come before the branches.
-
-    Args:
-        option: Its name, for messages.
-        value: The number itself, or a negative one: all but so many.
-        encoder: The model's; it need not be cut into stages where the value is 0.
-
-    Raises:
-        UserError: If the encoder has fewer stages.
-    """
-    if value == 0:
-        return 0
-    number = len(encoder.stages)
-    if not -number <= value <= number:
-        raise UserError(
-            f"model.sharing: `{option}` is {value}, but {type(encoder).__name__} has {number} stages; choose from "
-            f"{-number} to {number}"
-        )
-    return value % number if value < 0 else value

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from mtl_lightning.errors import UserError
+from mtl_lightning.sharing.arguments import above_zero
 from mtl_lightning.sharing.base import Sharing
 from mtl_lightning.sharing.branches import Branch, branches
 from mtl_lightning.sharing.contracts import Compilable, Encoder, Inputs, Representation, State
 from mtl_lightning.sharing.observing import ExpertUse, Observations
-from mtl_lightning.sharing.stage_numbers import stage_numbers
+from mtl_lightning.sharing.stages import stage_numbers
 
 
 class CrossStitch(Sharing):
@@ -54,8 +55,7 @@ class CrossStitch(Sharing):
         lr_factor: float = 1.0,
     ) -> None:
         super().__init__(tasks, encoder)
-        if not 0 < lr_factor < float("inf"):
-            raise UserError(f"model.sharing: `lr_factor` must be a finite number above 0, found {lr_factor}")
+        above_zero("lr_factor", lr_factor)
         if not 0 <= self_weight <= 1:
             raise UserError(f"model.sharing: `self_weight` must be from 0 to 1, found {self_weight}")
         mixed = stage_numbers("stages", stages, encoder)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mtl_lightning.errors import UserError
 from mtl_lightning.sharing.contracts import Compilable, Encoder, Inputs
 from mtl_lightning.sharing.experts import PerceptronExperts, StageExperts
+from mtl_lightning.sharing.stages import through
 
 Experts = PerceptronExperts | StageExperts
 
@@ -171,10 +172,7 @@ class StageKind(ExpertKind):
         return self.encoder.stages[: self.start]
 
     def encode(self, inputs: Inputs) -> Any:
-        state = self.encoder.begin(inputs)
-        for stage in self.trunk:
-            state = stage(state)
-        return state
+        return through(self.trunk, self.encoder.begin(inputs))
 
     def make(self, level: int, num_experts: int, with_original: bool) -> Experts:
         first = self.start + level * self.step

@@ -11,6 +11,7 @@ from mtl_lightning.sharing.contracts import Encoder, State
 from mtl_lightning.sharing.dispatch import Dispatch
 from mtl_lightning.sharing.grouped_linear import grouped_linear
 from mtl_lightning.sharing.redrawing import copies_of
+from mtl_lightning.sharing.stages import through
 
 
 class PerceptronExperts(nn.Module):
@@ -96,7 +97,7 @@ class StageExperts(nn.Module):
         Args:
             state: What they read.
         """
-        return torch.stack([_run(stages, state).hidden for stages in self.experts], 1)
+        return torch.stack([through(stages, state).hidden for stages in self.experts], 1)
 
     def routed(self, values: State, dispatch: Dispatch) -> Tensor:
         """What ``hidden`` becomes in each expert, of examples of its own, one expert's behind another's [M, ...].
@@ -108,7 +109,7 @@ class StageExperts(nn.Module):
             dispatch: Which of them each expert reads.
         """
         parts = enumerate(dispatch.split(values))
-        found = {e: _run(self.experts[e], state).hidden for e, state in parts if dispatch.counts[e]}
+        found = {e: through(self.experts[e], state).hidden for e, state in parts if dispatch.counts[e]}
         idle = [_nothing(stages) for e, stages in enumerate(self.experts) if e not in found]
         return torch.cat(list(found.values())) + sum(idle)
 
@@ -124,12 +125,6 @@ class StageExperts(nn.Module):
 def _uniform(fan_in: int, *shape: int) -> nn.Parameter:
     bound = fan_in**-0.5
     return nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
-
-
-def _run(stages: nn.ModuleList, state: State) -> State:
-    for stage in stages:
-        state = stage(state)
-    return state
 
 
 def _nothing(module: nn.Module) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.sharing.contracts import Compilable, Encoder, Inputs, Representation
 from mtl_lightning.sharing.modulation import Modulation, conditional_norms, modulated_states
-from mtl_lightning.sharing.stage_numbers import stage_numbers
+from mtl_lightning.sharing.stages import stage_numbers, through
 from mtl_lightning.sharing.task_vectors import TaskVectors
 
 Place = Literal["stages", "norms", "features"]
@@ -69,10 +69,7 @@ class FiLM(TaskVectors):
         """All that the encoder computes before the first modulation."""
         if self.on_features:
             return self.encoder(inputs)
-        state = self.encoder.begin(inputs)
-        for stage in self.encoder.stages[: self._common]:
-            state = stage(state)
-        return state
+        return through(self.encoder.stages[: self._common], self.encoder.begin(inputs))
 
     def share(self, encoded: Any, tasks: Sequence[str]) -> dict[str, Representation]:
         read = self._features if self.on_features else self._through_stages

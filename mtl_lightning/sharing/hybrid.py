@@ -6,10 +6,11 @@ from typing import Any
 from torch import nn
 
 from mtl_lightning.sharing.base import Sharing
-from mtl_lightning.sharing.branches import Branch, Pair, Trunk, behind, branches, stages_before
+from mtl_lightning.sharing.branches import Branch, Pair, Trunk, behind, branches
 from mtl_lightning.sharing.contracts import Compilable, Encoder, Inputs, Representation
 from mtl_lightning.sharing.groups import Groups, groups_of
 from mtl_lightning.sharing.observing import Part
+from mtl_lightning.sharing.stages import stages_before
 
 
 class HybridSharing(Sharing):

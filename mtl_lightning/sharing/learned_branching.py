@@ -10,10 +10,11 @@ from mtl_lightning.errors import UserError
 from mtl_lightning.sharing.arguments import above_zero, at_least
 from mtl_lightning.sharing.base import Sharing
 from mtl_lightning.sharing.branch_choice import BranchChoice
-from mtl_lightning.sharing.branches import Pair, stages_before
+from mtl_lightning.sharing.branches import Pair
 from mtl_lightning.sharing.contracts import Compilable, Encoder, Inputs, Representation, State
 from mtl_lightning.sharing.observing import ExpertUse, Observations, Part
 from mtl_lightning.sharing.redrawing import copies_of
+from mtl_lightning.sharing.stages import stages_before, through
 from mtl_lightning.sharing.tree import Groups, Tree
 
 
@@ -170,9 +171,7 @@ class LearnedBranching(Sharing):
     # -- forward -----------------------------------------------------------------------------------------------------
     def encode(self, inputs: Inputs) -> Any:
         """In training the last states of all branches; otherwise what the shared stages make of the inputs."""
-        state = self.encoder.begin(inputs)
-        for stage in self.encoder.stages[: self._start]:
-            state = stage(state)
+        state = through(self.encoder.stages[: self._start], self.encoder.begin(inputs))
         if self.choice is None or not self.training:
             return state
         self.choice.count()

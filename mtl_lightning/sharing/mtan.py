@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mtl_lightning.errors import UserError
+from mtl_lightning.sharing.arguments import at_least
 from mtl_lightning.sharing.base import Sharing
 from mtl_lightning.sharing.contracts import Compilable, Encoder, Inputs, Representation, State
 
@@ -41,8 +41,7 @@ class MTAN(Sharing):
 
     def __init__(self, tasks: Sequence[str], encoder: Encoder, reduction: int = 4) -> None:
         super().__init__(tasks, encoder)
-        if reduction < 1:
-            raise UserError(f"model.sharing: `reduction` must be at least 1, found {reduction}")
+        at_least(1, "reduction", reduction)
         axis, widths = encoder.channel_axis, [0, *encoder.widths[1:]]
         self.attention = nn.ModuleDict(
             {

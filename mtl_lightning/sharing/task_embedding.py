@@ -5,6 +5,7 @@ from typing import Any, Literal, get_args
 
 from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.sharing.contracts import Compilable, Encoder, Inputs, Representation
+from mtl_lightning.sharing.stages import through
 from mtl_lightning.sharing.task_vectors import TaskVectors
 
 Place = Literal["added", "prepended"]
@@ -53,9 +54,7 @@ class TaskEmbedding(TaskVectors):
 
     def _represented(self, encoded: Any, task: str) -> Any:
         state = self._prepended(encoded, task) if self.is_prepended else self._added(encoded, task)
-        for stage in self.encoder.stages:
-            state = stage(state)
-        return self.encoder.end(state)
+        return self.encoder.end(through(self.encoder.stages, state))
 
     def _prepended(self, inputs: Inputs, task: str) -> Any:
         return self.encoder.prepend(inputs, self.vectors[task])

@@ -13,6 +13,7 @@ from mtl_lightning.sharing.adapting.route import Route
 from mtl_lightning.sharing.adapting.targets import find_targets
 from mtl_lightning.sharing.base import Sharing
 from mtl_lightning.sharing.contracts import Compilable, Encoder, Inputs, Representation
+from mtl_lightning.sharing.stages import through
 
 
 class LowRankSharing(Sharing):
@@ -95,7 +96,7 @@ class LowRankSharing(Sharing):
         if self._trunk is None:
             return inputs
         with self._route.of(self.tasks[0]):  # any: nothing here depends on it
-            return self._run(self.encoder.stages[: self._trunk], self.encoder.begin(inputs))
+            return through(self.encoder.stages[: self._trunk], self.encoder.begin(inputs))
 
     def share(self, encoded: Any, tasks: Sequence[str]) -> dict[str, Representation]:
         found = {}
@@ -104,17 +105,12 @@ class LowRankSharing(Sharing):
                 if self._trunk is None:
                     found[task] = self.encoder(encoded)
                 else:
-                    state = self._run(self.encoder.stages[self._trunk :], encoded)
+                    state = through(self.encoder.stages[self._trunk :], encoded)
                     found[task] = self.encoder.end(state)
         return found
 
     def compiled_parts(self) -> Sequence[Compilable]:
         return [self.encoder] if self._trunk is None else self.encoder.stages
-
-    def _run(self, stages: Sequence[nn.Module], state: Any) -> Any:
-        for stage in stages:
-            state = stage(state)
-        return state
 
     def _common_stages(self) -> int | None:
         """How many stages nothing in depends on the task; null: the encoder runs whole for each."""

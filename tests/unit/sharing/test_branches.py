@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from mtl_lightning.encoders import ConvolutionalEncoder, Encoder, PerceptronEncoder
-from mtl_lightning.errors import UserError
-from mtl_lightning.sharing.branches import Branch, Trunk, behind, branches, stages_before
+from mtl_lightning.sharing.branches import Branch, Trunk, behind, branches
 
 
 def encoder_of(kind: str) -> tuple[Encoder, dict[str, torch.Tensor]]:
@@ -61,11 +60,3 @@ def test_layers_that_the_trunk_runs_too_are_not_the_branch_s() -> None:
     first, second = branches(encoder, 1, 2)
     assert behind(Trunk(encoder, 1), first) == []  # type: ignore[arg-type]
     assert len(behind(Trunk(encoder, 1), second)) == 2  # type: ignore[arg-type]
-
-
-def test_stages_are_counted_from_either_end() -> None:
-    encoder, _ = encoder_of("perceptron")
-    assert [stages_before("n", value, encoder) for value in (-3, -1, 0, 2, 3)] == [0, 2, 0, 2, 3]
-    for value in (-4, 4):
-        with pytest.raises(UserError, match=f"`n` is {value}, but PerceptronEncoder has 3 stages; choose from -3 to 3"):
-            stages_before("n", value, encoder)
