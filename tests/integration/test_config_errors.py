@@ -82,7 +82,7 @@ FLAGS = {
     "top key": (["--modle.encoder=3"], "flag --modle.encoder: unknown key 'modle'; did you mean 'model'?"),
     "class": (["--model.weighting", "EqalWeighting"], "flag --model.weighting: no class 'EqalWeighting' for 'model.weighting'; did you mean 'EqualWeighting'?"),
     "file": (["--config", "bda.yaml"], "no config file bda.yaml; did you mean 'bad.yaml'?"),
-    "entry of a dict": (["--data.datasets.d.labels.z", "y"], "flag --data.datasets.d.labels.z: data.datasets.d.labels: unknown task 'z'; choose from x, y\n"),
+    "entry of a dict": (["--data.datasets.d.labels.z", "y"], "flag --data.datasets.d.labels.z: unknown task 'z'; choose from x, y\n"),
     "type of an entry": (["--data.batch_size.d", "eight"], "flag --data.batch_size.d: expected int or dict of str to int, found {'d': 'eight'}\n"),
     "type within a dict": (["--data.datasets.d.label_maps", "{x: {a: b}}"], "flag --data.datasets.d.label_maps: expected dict of str to str or dict of str to list of str or null, found {'x': {'a': 'b'}}\n"),
     "choice": (["--model.head_gradients", "owm"], "flag --model.head_gradients: expected one of 'own', 'weighted', found owm\n"),
@@ -199,7 +199,7 @@ def test_an_argument_of_a_method_is_missing(capsys, folder):
 
 def test_flag_of_a_task_that_a_label_set_refuses(capsys, folder):
     status, errors = run(capsys, folder, CONFIG, "--model.tasks.x.class_weights", "{a: 1, c: 2}")
-    said = "flag --model.tasks.x.class_weights: model.tasks.x: `class_weights` names the unknown label 'c'; choose from a, b"
+    said = "flag --model.tasks.x.class_weights: `class_weights` names the unknown label 'c'; choose from a, b"
     assert (status, errors) == (2, [f"error: {said}"])
 
 

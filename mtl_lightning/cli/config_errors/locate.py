@@ -42,10 +42,16 @@ def locate(message: str, given: Given) -> str:
 def _with_key(key: str, message: str, entries: Entries, given: Given) -> str:
     flags = [name for name, _ in _flags(given) if f"{key}.".startswith(f"{name}.") or _names_entry(name, key, message)]
     if flags:
-        return f"flag --{message}" if message.startswith(f"{flags[-1]}:") else f"flag --{flags[-1]}: {message}"
+        return f"flag --{flags[-1]}: {_without_key(message, flags[-1])}"
     path = tuple(key.split("."))
     known = next((entries[path[:n]] for n in range(len(path), 1, -1) if path[:n] in entries), None)
     return message if known is None else f"{known.place}: {message}"
+
+
+def _without_key(message: str, flag: str) -> str:
+    """What a message says behind its key, where the flag is that key or one below it."""
+    key, _, said = message.partition(": ")
+    return said if said and f"{flag}.".startswith(f"{key}.") else message
 
 
 def _names_entry(flag: str, key: str, message: str) -> bool:
