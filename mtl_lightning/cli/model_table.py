@@ -99,11 +99,12 @@ def _parts(found: Composition) -> Table:
     for part in found.shared:
         size = Size.of(part.parameters)
         table.add_row(part.name, _names(part.tasks, found), f"{size.all:,}", f"{size.trained:,}")
-    alone = [found.own(task) for task in found.tasks]
-    for name, sizes in (("of one task alone", alone), ("heads", [found.head(task) for task in found.tasks])):
+    own, heads = ([size(task) for task in found.tasks] for size in (found.own, found.head))
+    readers = "its task, and those that read it" if found.is_chained else "one task each"
+    for name, sizes in (("each task's own", own), ("heads", heads)):
         if any(size.all for size in sizes):
             all_of_them, trained = (sum(numbers) for numbers in zip(*sizes, strict=True))
-            table.add_row(name, "one task each", f"{all_of_them:,}", f"{trained:,}")
+            table.add_row(name, readers, f"{all_of_them:,}", f"{trained:,}")
     return table
 
 

@@ -43,6 +43,7 @@ class Composition:
         tasks: Names of the K tasks.
         shared: Parts that several tasks read, those of a single task's model too.
         total: All parameters, those of the weighting too.
+        is_chained: Whether tasks read others, and with them what these have for themselves.
     """
 
     def __init__(self, model: Network) -> None:
@@ -53,6 +54,7 @@ class Composition:
         self._heads = {task: [*head.parameters(), *links[task]] for task, head in model.tasks.items()}
         self.shared = [part for part in self._parts if len(part.tasks) > 1 or len(self.tasks) == 1]
         self.total = Size.of(model.parameters())
+        self.is_chained = any(len(model.chain.needed([task])) > 1 for task in self.tasks)
 
     @property
     def is_one_trunk(self) -> bool:

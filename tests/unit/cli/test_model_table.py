@@ -3,15 +3,17 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
 
 from mtl_lightning.__main__ import main
+from mtl_lightning.chains import ClassifierChain
 from mtl_lightning.cli.model_table import _flops, print_model
 from mtl_lightning.encoders import PerceptronEncoder
-from mtl_lightning.sharing import MMoE
-from mtl_lightning.tasks import Regression
+from mtl_lightning.sharing import MMoE, SeparateEncoders
+from mtl_lightning.tasks import Regression, SequenceClassification
 from mtl_lightning.training.composition import ForwardCost
 from mtl_lightning.training.module import MultiTaskModule
 
@@ -115,6 +117,35 @@ def test_other_commands_refuse_it(command: list[str], message: str, capsys: pyte
 @pytest.mark.parametrize(("number", "text"), [(999, "999 FLOPs"), (1000, "1 kFLOPs"), (1.5e9, "1.5 GFLOPs")])
 def test_operations_in_their_unit(number: float, text: str) -> None:
     assert _flops(number) == text
+
+
+def test_what_a_chain_reads_is_not_said_to_be_one_tasks(capsys: pytest.CaptureFixture[str]) -> None:
+    chain = {"b": ClassifierChain(after=["a"])}
+    labels = ["no", "yes"]
+    model = MultiTaskModule(
+        PerceptronEncoder(3, [4]),
+        {"a": SequenceClassification(labels), "b": SequenceClassification(labels)},
+        sharing=SeparateEncoders,
+        chain=chain,
+    )
+    model.build()
+    print_model(model, ForwardCost(None, {}))
+    found = {row[0]: row[1] for row in rows(capsys.readouterr().out)[:2]}
+    assert found == dict.fromkeys(["each task's own", "heads"], "its task, and those that read it")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--print_model=false"], "argument --print_model: ignored explicit argument 'false'"),
+        (["--config", "asks.yaml"], "asks.yaml, line 1: unknown key 'print_model'"),
+    ],
+    ids=["a value", "a file"],
+)
+def test_it_is_a_question_and_no_key(folder: Path, given: list[str], said: str, capsys: Any) -> None:
+    (folder / "asks.yaml").write_text("print_model: true\n")
+    assert main(["fit", "--config", "config.yaml", *given]) == 2
+    assert said in capsys.readouterr().err
 
 
 def table(cost: ForwardCost, capsys: pytest.CaptureFixture[str], tasks: int = 2, in_full: bool = False) -> str:
