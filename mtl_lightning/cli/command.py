@@ -28,7 +28,6 @@ from mtl_lightning.terminal.logs import guard_terminal
 from mtl_lightning.training.module import MultiTaskModule
 from mtl_lightning.trust.imports import Imports
 
-PRINT_MODEL = "--print_model"
 COMMANDS = ("fit", "validate", "test", "predict")
 
 
@@ -117,6 +116,4 @@ def _understood(found: Given) -> dict[str, Any]:
     if os.environ.get("LOCAL_RANK", "0") == "0":
         for line in [*lost, *without_effect(found.command, COMMANDS, os.environ)]:
             say(f"note: {line}", error=True)
-    of_parser = [question for question in found.questions if question.split("=")[0] != PRINT_MODEL]
-    prints_model = len(of_parser) < len(found.questions)
-    return {"command": found.command, "config": config, "questions": of_parser, "print_model": prints_model}
+    return {"command": found.command, "config": config, "questions": found.questions}

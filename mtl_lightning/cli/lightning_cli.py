@@ -21,7 +21,7 @@ from mtl_lightning.cli.ending import Ending
 from mtl_lightning.cli.launcher import Launcher
 from mtl_lightning.cli.loggers import csv_logger, default_loggers
 from mtl_lightning.cli.model_table import ModelTable, leave_nothing, wants_table
-from mtl_lightning.cli.parser import is_class_default
+from mtl_lightning.cli.parser import Question, is_class_default
 from mtl_lightning.cli.progress import no_bar_can_be_seen
 from mtl_lightning.cli.run_folder import RunFolder
 from mtl_lightning.cli.run_log import RunLog
@@ -68,7 +68,6 @@ class CLI(LightningCLI):
         self._imports = imports
         self._ending = ending
         self._command = settings["args"]["command"]
-        self._prints_model = settings["args"]["print_model"]
         super().__init__(*classes, **settings)
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
@@ -99,6 +98,12 @@ class CLI(LightningCLI):
             help="Classes or modules, separated by commas, that somebody else's checkpoint may import; given as a "
             "flag or in MTL_TRUST_CLASSES, never in a file. See SECURITY.md.",
         )
+        if self._command == "fit":
+            parser.add_argument(
+                "--print_model",
+                action=Question,
+                help="Print which parameters serve which tasks, and what a forward pass costs, and exit.",
+            )
         parser.add_class_arguments(BestCheckpoint, "checkpoint")
         parser.set_defaults(
             {
@@ -118,7 +123,7 @@ class CLI(LightningCLI):
 
         Args:
             parser: Of all commands.
-            args: ``command``; its ``config``; ``questions``: flags that ask something of the parser; ``print_model``.
+            args: ``command``; its ``config``; ``questions``: flags that ask something.
         """
         own, config = self._subcommand_parsers[args["command"]], args["config"]
         keys = [
@@ -130,6 +135,7 @@ class CLI(LightningCLI):
         own.set_defaults({key: None for key in keys if is_class_default(own, key)})
         with guarded(self._imports):
             self.config = parser.parse_args([args["command"], "--config", dump_yaml(config), *args["questions"]])
+        self._prints_model = "print_model" in own.asked
         sections = {"model": self._model_class, "data": self._datamodule_class, "trainer": self.trainer_class}
         for section, cls in {**sections, "checkpoint": BestCheckpoint}.items():
             refuse_null(cls, self.config[args["command"]][section], section)

@@ -1,5 +1,6 @@
 """The parser of a command's options."""
 
+from argparse import Namespace, _HelpAction
 from typing import Any, NoReturn
 
 import yaml
@@ -14,12 +15,25 @@ WORDS = "words"
 """The parser's mode in which ``no`` in a list of labels is a word; see :class:`.WordLoader`."""
 
 
+class Question(_HelpAction):  # which jsonargparse takes for no key of the configuration
+    """A flag without a value that asks something; the parser notes it in ``asked``."""
+
+    def __call__(self, parser: "Parser", namespace: Namespace, values: Any, option_string: str | None = None) -> None:  # type: ignore[override]
+        """Notes it."""
+        parser.asked |= {self.dest}
+
+
 class Parser(LightningArgumentParser):
     """Says in one line what is wrong with the input; a value is a value, never the name of a file to read.
 
     LightningCLI would take the word at ``model.encoder`` for a path or an address, open whatever is there, also where
     a checkpoint says so, and read it to its end. Files are read by :mod:`.configuration` alone.
+
+    Attributes:
+        asked: Names of the questions that were asked.
     """
+
+    asked: frozenset[str] = frozenset()
 
     def add_class_arguments(self, *args: Any, **kwargs: Any) -> Any:
         """As of jsonargparse."""
