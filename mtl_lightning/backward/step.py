@@ -39,7 +39,7 @@ class Step(NamedTuple):
         weights: Weight of each task present; empty for Jacobian methods.
         gramian: Inner products of the gradients of the tasks present [T, T], on the host, if they were computed.
         seconds: What the weighting took on the host, if it computes there.
-        terms: Loss terms that are no task's, on this process, if there are any.
+        terms: Loss terms that are no task's, as they join the objective: the mean over steps and processes.
     """
 
     objective: Tensor

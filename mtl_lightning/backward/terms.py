@@ -20,13 +20,14 @@ class Terms:
         self._setup = setup
         self._gradients: Gradients = []
         self.values: dict[str, Tensor] = {}
-        """Of the step so far, by name, detached."""
+        """Summed over the batches so far, by name, detached."""
 
     def sum(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Notes the terms of one batch; their sum is differentiable."""
-        add_terms(self.values, detached(terms))
         like, dtype = self._setup.like, self._setup.dtype
-        return torch.stack([term.to(like.device, dtype) for term in terms.values()]).sum()
+        found = {name: term.to(like.device, dtype) for name, term in terms.items()}
+        add_terms(self.values, detached(found))
+        return torch.stack(list(found.values())).sum()
 
     def differentiate(self, terms: Mapping[str, Tensor]) -> None:
         """Adds the gradients of the terms of one batch; the graph stays, for the losses that come from it."""

@@ -141,6 +141,7 @@ def fit(
         "state": {name: value for name, value in module.state_dict().items() if isinstance(value, Tensor)},
         "extra": module.weighting.get_extra_state(),
         "weights": {task: float(weight) for task, weight in module.step.weights.items()},
+        "terms": {name: float(term) for name, term in (module.step.terms or {}).items()},
     }
 
 

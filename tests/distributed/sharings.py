@@ -17,6 +17,7 @@ import torch
 from methods import DATASETS, METHODS, batches, fit
 
 from mtl_lightning import sharing
+from mtl_lightning.data import Batch
 from mtl_lightning.encoders import PerceptronEncoder
 from mtl_lightning.sharing import Sharing
 
@@ -38,15 +39,22 @@ def main(folder: Path) -> None:
         steps = batches(DATASETS, number % 2 == 0, world, rank)
         found: dict[str, Any]
         try:
-            options = {"encoder": PerceptronEncoder(5, [6, 4]), "sharing": cls}
+            terms: dict[str, float] = {}
             if terms_of(cls) != terms_of(cls, 1):
-                options["sharing"] = type(name, (cls,), {"terms": lambda _: {}})
-            found = fit(METHODS["UPGrad"], options, steps, world, folder / str(world) / name, epochs=1)
+                terms = train(cls, steps, world, folder / str(world) / f"{name} with terms")["terms"]
+                cls = type(name, (cls,), {"terms": lambda _: {}})
+            found = train(cls, steps, world, folder / str(world) / name)
+            found["terms"] |= terms
             found["random"] = is_random(cls)
             found["counted"] = [f"sharing.{buffer}" for buffer, _ in make(cls).named_buffers()]
         except Exception:
             found = {"error": traceback.format_exc()}
         torch.save(found, folder / str(world) / f"{name}-{rank}.pt")
+
+
+def train(cls: type[Sharing], steps: list[dict[str, Batch]], world: int, folder: Path) -> dict[str, Any]:
+    options = {"encoder": PerceptronEncoder(5, [6, 4]), "sharing": cls}
+    return fit(METHODS["UPGrad"], options, steps, world, folder, epochs=1)
 
 
 def make(cls: type[Sharing]) -> Sharing:
@@ -66,7 +74,7 @@ def terms_of(cls: type[Sharing], seed: int = 0) -> dict[str, float]:
     made = make(cls)
     torch.manual_seed(seed)
     made({"features": torch.randn(4, 5)}, ["a", "b"])
-    return {name: float(term) for name, term in made.terms().items()}
+    return {name: float(term.detach()) for name, term in made.terms().items()}
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from launch import assert_same, run
-from sharings import SHARINGS
+from sharings import SHARINGS, terms_of
 from torch import Tensor
 
 SCRIPT = Path(__file__).parent / "sharings.py"
@@ -34,8 +34,13 @@ def trained(found: dict[str, Any]) -> dict[str, Tensor]:
 def test_two_processes_equal_one(runs: Path, name: str) -> None:
     one, first, second = load(runs, 1, 0, name), load(runs, 2, 0, name), load(runs, 2, 1, name)
     assert_same(second["state"], first["state"], 0)
+    assert_same(second["terms"], first["terms"], 0)
     if not one["random"]:
         assert_same(trained(first), trained(one), 1e-10)
+
+
+def test_some_have_terms_of_the_examples_that_a_process_has() -> None:
+    assert [name for name, cls in SHARINGS.items() if terms_of(cls) != terms_of(cls, 1)]
 
 
 def test_most_of_them_draw_no_random_numbers(runs: Path) -> None:

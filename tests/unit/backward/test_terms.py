@@ -8,9 +8,24 @@ import torch
 from torch import Tensor, nn
 
 from mtl_lightning.backward import Executor
-from mtl_lightning.weighting import MGDA, EqualWeighting, GradVac, UncertaintyWeighting, UPGrad
+from mtl_lightning.weighting import (
+    MGDA,
+    EqualWeighting,
+    GradVac,
+    GramianWeighting,
+    JacobianWeighting,
+    LossWeighting,
+    MoCo,
+    UncertaintyWeighting,
+    UPGrad,
+)
 
-FAMILIES = [EqualWeighting, UncertaintyWeighting, UPGrad, MGDA, GradVac]
+FAMILIES = [EqualWeighting, UncertaintyWeighting, UPGrad, MGDA, GradVac, MoCo]
+WAYS: list[tuple[Any, dict[str, Any]]] = [
+    *((family, {}) for family in FAMILIES),
+    *((family, {"refresh_every": 2}) for family in FAMILIES if not issubclass(family, JacobianWeighting)),
+    *((family, {"gradient_of": "half"}) for family in FAMILIES if issubclass(family, GramianWeighting)),
+]
 
 
 class Model:
@@ -50,16 +65,11 @@ class Model:
             parameter.grad = None
 
 
-@pytest.mark.parametrize("options", [{}, {"refresh_every": 2}, {"gradient_of": "half"}], ids=str)
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("family", "options"), WAYS, ids=str)
 def test_the_gradient_of_a_term_is_added(family: Any, options: dict[str, Any]) -> None:
     model = Model()
-    if options.get("gradient_of"):
-        if not issubclass(family, UPGrad | MGDA):
-            pytest.skip("for Gramian methods")
+    if "gradient_of" in options:
         options = {"gradient_of": [model.shared.weight]}
-    if options.get("refresh_every") and family is GradVac:
-        pytest.skip("for methods with weights")
     torch.manual_seed(1)
     without = model.step(family, terms=False, factor=0.5, **options)
     torch.manual_seed(1)
@@ -90,3 +100,24 @@ def test_the_objective_holds_the_terms() -> None:
     step = executor.combine()
     torch.testing.assert_close(step.objective, sum(model.losses().values()) + 3)
     executor.backward(step.objective)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_step_of_several_batches_tells_the_mean_of_a_term(family: Any) -> None:
+    model = Model()
+    executor = Executor(
+        family(["a", "b"]), model.shared.parameters(), {t: h.parameters() for t, h in model.heads.items()}
+    )
+    told = []
+    for number in range(3):
+        executor.add(model.losses(), terms={"balance": model.term() * number})
+        step = executor.combine(last=number == 2)
+        executor.backward(step.objective / 3)
+        told += [(step.objective - sum(step.losses.values()), step.terms["balance"])] if step.terms else []
+    model.forget()
+    each = 1 if issubclass(family, LossWeighting) else 3  # a loss weighting is asked about each batch
+    assert len(told) == 3 // each
+    torch.testing.assert_close(sum(term for _, term in told) * each / 3, model.term().detach())
+    if family is not UncertaintyWeighting:
+        for rest, term in told:
+            torch.testing.assert_close(rest, term)
