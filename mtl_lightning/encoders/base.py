@@ -102,6 +102,12 @@ class InputProcessor(ABC):
         """Joins collated inputs, each [B_i, ...], where ``can_join`` says that it can be done."""
         return {name: torch.cat([inputs[name] for inputs in batches]) for name in batches[0]}
 
+    def num_positions(self, inputs: Mapping[str, Tensor]) -> int | None:
+        """How many label positions L collated inputs have, so that what ``join`` adds to them can be left out of what
+        the heads read. None: there are none, or ``join`` adds none, as by default.
+        """
+        return None
+
     @abstractmethod
     def length(self, example: Mapping[str, Any]) -> int:
         """Size of an encoded example in the unit of throughput (tokens for text)."""

@@ -87,6 +87,9 @@ class TextProcessor(InputProcessor):
             joined[name] = torch.cat(rows)
         return joined
 
+    def num_positions(self, inputs: Mapping[str, Tensor]) -> int | None:
+        return inputs["word_starts"].shape[1] if "word_starts" in inputs else None
+
     def _padding(self, name: str) -> int:
         return {"input_ids": self.tokenizer.pad_token_id or 0, "word_starts": -1}.get(name, 0)
 

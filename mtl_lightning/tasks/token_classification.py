@@ -135,7 +135,6 @@ class TokenClassification(LabelledTask):
         return in_order("class_weights", weights, self.labels)
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        logits = logits[:, : targets.shape[1]]  # encoded with a longer batch, it has more padding
         flat, wanted = logits.flatten(0, 1), targets.flatten()
         return mean_cross_entropy(flat, wanted, self.label_smoothing, self.label_weights, self.focal_gamma)
 

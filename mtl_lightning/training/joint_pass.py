@@ -1,6 +1,6 @@
 """Which batches of a step go through the encoder together, and how what it made of them is parted again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from mtl_lightning.data import Batch, StepBatch
 from mtl_lightning.encoders import Encoder
+from mtl_lightning.sharing.contracts import Representation
 
 Parts = Sequence[Batch]
 """Batches of one step that go through the encoder together."""
@@ -57,3 +58,20 @@ def split(encoded: Any, sizes: Sequence[int]) -> list[Any]:
         for leaf in leaves
     ]
     return [tree_unflatten(pieces, form) for pieces in zip(*columns, strict=True)]
+
+
+def shortened(made: Mapping[str, Representation], num_positions: int) -> dict[str, Representation]:
+    """What heads read of one of joined batches, by task, without the positions that only a longer one has.
+
+    Args:
+        made: What the sharing made for each task.
+        num_positions: Label positions L of the batch alone.
+    """
+    return {task: _shortened(each, num_positions) for task, each in made.items()}
+
+
+def _shortened(made: Representation, num_positions: int) -> Representation:
+    if made.tokens is None or made.tokens.shape[1] == num_positions:
+        return made
+    mask = None if made.mask is None else made.mask[:, :num_positions]
+    return made._replace(tokens=made.tokens[:, :num_positions], mask=mask)

@@ -248,7 +248,8 @@ class MultiTaskModule(AdaptedModule):
             labelled.subtract(task for part in parts for task in part.shares)
             complete = [task for task in found.shares if last and not labelled[task]]
             terms = {name: term / len(batch) for name, term in found.terms.items()}
-            self.executor.add(found.losses, found.shares, found.features, complete, terms)
+            features = found.features if self._gradient_of == "features" else ()
+            self.executor.add(found.losses, found.shares, features, complete, terms)
         step = self.executor.combine(last)
         if step.losses:
             self.step = step._replace(objective=step.objective.detach())

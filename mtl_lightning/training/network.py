@@ -13,7 +13,7 @@ from mtl_lightning.encoders import Encoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.sharing import Sharing
 from mtl_lightning.tasks import Task
-from mtl_lightning.training.joint_pass import Parts, split
+from mtl_lightning.training.joint_pass import Parts, shortened, split
 from mtl_lightning.training.losses import Losses, merged
 from mtl_lightning.training.prediction import decodable, decode, evaluating, names_asked, placed, raw_batches
 from mtl_lightning.training.restorable import RestorableModule
@@ -72,16 +72,21 @@ class Network(RestorableModule):
         """The loss of each task that trains and has labels in some batches, which are encoded together."""
         if len(parts) == 1:
             return self._losses(parts[0], self.sharing.encode(parts[0].inputs))
-        joined = self.encoder.processor.join([part.inputs for part in parts])
-        pieces = split(self.sharing.encode(joined), [len(part.examples) for part in parts])
-        return merged([self._losses(part, encoded) for part, encoded in zip(parts, pieces, strict=True)])
+        processor = self.encoder.processor
+        encoded = self.sharing.encode(processor.join([part.inputs for part in parts]))
+        pieces = split(encoded, [len(part.examples) for part in parts])
+        lengths = [processor.num_positions(part.inputs) for part in parts]
+        return merged([self._losses(*each) for each in zip(parts, pieces, lengths, strict=True)])
 
-    def _losses(self, batch: Batch, encoded: Any) -> Losses:
+    def _losses(self, batch: Batch, encoded: Any, num_positions: int | None = None) -> Losses:
         shares = {task: share for task, share in batch.shares.items() if task in self.trained_tasks}
         present = [task for task, share in shares.items() if share > 0]
         wanted = [*present, *self.chain.with_terms] if self.training else present
         asked = self.chain.read_by([*shares, *wanted])  # the same on a process that has no labels of some task
-        logits = self._logits(self.sharing.share(encoded, asked), wanted)
+        representations = self.sharing.share(encoded, asked)
+        if num_positions is not None:
+            representations = shortened(representations, num_positions)
+        logits = self._logits(representations, wanted)
         for line in self.chain.doubts(batch.targets) if self.training else ():
             _warn(line)
         losses = {task: self._head(task).loss(logits[task], batch.targets[task]) for task in present}

@@ -234,9 +234,3 @@ def test_numbers_are_names() -> None:
     assert task.adapted()["class_weights"] == {"1": 5, "0": 1}
     logits = torch.randn(1, 2)
     assert torch.allclose(task.loss(logits, torch.tensor([1])), 5 * cross_entropy(logits, torch.tensor([1])))
-
-
-def test_positions_behind_the_longest_of_a_batch_do_not_count() -> None:
-    task = built(TokenClassification(labels=LABELS))
-    logits, targets = torch.randn(2, 5, 3), torch.randint(3, (2, 3))
-    assert torch.equal(task.loss(logits, targets), task.loss(logits[:, :3], targets))

@@ -11,8 +11,12 @@ from test_training_options import Gradients, batch, fit, module_of, normalise
 from torch import Tensor, nn
 
 from mtl_lightning.data import Batch
-from mtl_lightning.encoders import TextProcessor, character_tokenizer
+from mtl_lightning.encoders import TextProcessor, TransformerEncoder, character_tokenizer
+from mtl_lightning.padding import pad
+from mtl_lightning.sharing import HardSharing, HybridSharing
+from mtl_lightning.tasks import IGNORE, TokenClassification
 from mtl_lightning.training.joint_pass import Parts, apart, together
+from mtl_lightning.training.losses import merged
 from mtl_lightning.training.module import MultiTaskModule
 from mtl_lightning.weighting import FAMO, EqualWeighting, UncertaintyWeighting, UPGrad
 
@@ -109,3 +113,39 @@ def test_texts_are_joined_where_little_is_padded() -> None:
     for name, tensor in joined.items():
         assert torch.equal(tensor[:2], alone[name])
         assert torch.equal(tensor[2:], longer[name])
+
+
+class OwnTags(TokenClassification):
+    """A user's own: its head mixes positions, and its loss takes logits and labels of the same length."""
+
+    def forward(self, features: Any) -> Tensor:
+        logits = super().forward(features)
+        return logits - logits.mean(1, keepdim=True)
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(logits.transpose(1, 2), targets, ignore_index=IGNORE)
+
+
+def tagged(processor: TextProcessor, *lengths: int) -> Batch:
+    """Examples of so many words of a letter, each with a tag."""
+    rows = processor.encode({"tokens": [["a", "b"] * (length // 2) for length in lengths]})
+    inputs = [dict(zip(rows, row, strict=True)) for row in zip(*rows.values(), strict=True)]
+    targets = pad([[0, 1] * (length // 2) for length in lengths], IGNORE)
+    shares = dict.fromkeys(["tags", "own"], 0.5)
+    words = dict.fromkeys(shares, sum(lengths))
+    return Batch(processor.collate(inputs), dict.fromkeys(shares, targets), words, shares, [0] * len(lengths), 0)
+
+
+@pytest.mark.parametrize("sharing", [HardSharing, HybridSharing])
+def test_tasks_of_words_see_none_of_the_padding_of_a_longer_batch(sharing: Any) -> None:
+    torch.manual_seed(0)
+    config = {"model_type": "bert", "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
+    encoder = TransformerEncoder(config=config | {"intermediate_size": 8}, tokenizer="characters:ascii", dropout=0.0)
+    tasks = {"tags": TokenClassification(labels=["x", "y"], dropout=0.0), "own": OwnTags(labels=["x", "y"], dropout=0)}
+    module = MultiTaskModule(encoder, tasks, sharing=sharing)
+    module.build()
+    module.double()
+    parts = [tagged(encoder.processor, 20, 4), tagged(encoder.processor, 22, 20)]
+    assert len(together(dict(enumerate(parts)), encoder)) == 1
+    found, wanted = module.losses(parts).losses, merged([module.losses([part]) for part in parts]).losses
+    torch.testing.assert_close(dict(found), dict(wanted))
