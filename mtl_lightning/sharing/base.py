@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mtl_lightning.errors import UserError
+from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.sharing.contracts import Compilable, Encoder, Inputs, Representation
 from mtl_lightning.sharing.observing import Observations, Part, parts_by_reader, use_within
 
@@ -103,6 +103,10 @@ class Sharing(nn.Module, ABC):
             f"model.sharing: {type(self).__name__} cannot be merged: what it adds to the encoder is no part of its "
             "weights; keep the model as it is"
         )
+
+    def _refuse_unknown(self, task: str) -> None:
+        if task not in self.tasks:
+            raise UserError(f"there is no task '{task}'; {did_you_mean(task, self.tasks)}")
 
     def terms(self) -> dict[str, Tensor]:
         """Loss terms of its own for the batch that it has just seen in training, each with its coefficient.

@@ -6,8 +6,9 @@ from typing import Any
 
 from torch import nn
 
+from mtl_lightning.errors import UserError
 from mtl_lightning.sharing.contracts import Encoder
-from mtl_lightning.sharing.stages import through
+from mtl_lightning.sharing.stages import behind, through, with_stages
 
 Pair = tuple[nn.Module, nn.Module]
 """A copy and its original."""
@@ -59,11 +60,15 @@ class Branch(nn.Module):
     def __init__(self, encoder: Encoder, start: int, copied: bool) -> None:
         super().__init__()
         self._encoder = (encoder,)
-        self._is_whole = start == 0
-        original: Any = encoder if self._is_whole else nn.ModuleList(encoder.stages[start:])
+        self._start = start
+        original: Any = encoder if start == 0 else nn.ModuleList(encoder.stages[start:])
         self._original: tuple[nn.Module] = (original,)
         processor = encoder.processor  # may hold a large vocabulary, and never changes
         self.copy = deepcopy(original, {id(processor): processor}) if copied else None
+
+    @property
+    def _is_whole(self) -> bool:
+        return self._start == 0
 
     @property
     def part(self) -> nn.Module:
@@ -90,6 +95,21 @@ class Branch(nn.Module):
             return self.part(state)
         return self.encoder.end(through(self.stages, state))
 
+    def merged(self) -> Encoder:
+        """A copy of the encoder that computes what the trunk and the branch do.
+
+        Raises:
+            UserError: If the trunk runs layers of the branch too, and they are no longer the same.
+        """
+        if self.copy is None or self._is_whole:
+            return deepcopy(self.encoder)  # type: ignore[no-any-return]
+        if len(behind(self.encoder.stages[: self._start], self._original[0])) < len(list(self.copy.parameters())):
+            raise UserError(
+                f"model.sharing: this model cannot be merged: {type(self.encoder).__name__} has one layer at several "
+                "depths, which some tasks share and others do not; keep the model as it is"
+            )
+        return with_stages(self.encoder, self._start, self.stages)
+
     def copies(self) -> list[Pair]:
         """Its copy and the original, if it has one; see :meth:`mtl_lightning.sharing.Sharing.copies`."""
         return [] if self.copy is None else [(self.copy, self._original[0])]
@@ -105,14 +125,3 @@ def branches(encoder: Encoder, start: int, number: int) -> nn.ModuleList:
         number: How many; at least 1.
     """
     return nn.ModuleList(Branch(encoder, start, copied=i > 0) for i in range(number))
-
-
-def behind(trunk: Trunk, branch: Branch) -> list[nn.Parameter]:
-    """The parameters that a branch runs and the trunk does not: layers may be the same at several depths.
-
-    Args:
-        trunk: What comes before the branch.
-        branch: The branch.
-    """
-    before = {id(parameter) for stage in trunk.stages for parameter in stage.parameters()}
-    return [parameter for parameter in branch.part.parameters() if id(parameter) not in before]

@@ -12,7 +12,7 @@ from mtl_lightning.sharing.base import Sharing
 from mtl_lightning.sharing.branches import Branch, branches
 from mtl_lightning.sharing.contracts import Compilable, Encoder, Inputs, Representation, State
 from mtl_lightning.sharing.observing import ExpertUse, Observations
-from mtl_lightning.sharing.stages import stage_numbers
+from mtl_lightning.sharing.stages import behind, stage_numbers
 
 
 class CrossStitch(Sharing):
@@ -98,9 +98,7 @@ class CrossStitch(Sharing):
 
     def own_parameters(self, task: str) -> list[nn.Parameter]:
         stages = list(self.towers[task].stages) if len(self.tasks) > 1 else []
-        mixed, behind = (nn.ModuleList(part) for part in (stages[: self._last_mixed], stages[self._last_mixed :]))
-        before = {id(parameter) for parameter in mixed.parameters()}  # layers may be the same at several depths
-        return [parameter for parameter in behind.parameters() if id(parameter) not in before]
+        return behind(stages[: self._last_mixed], nn.ModuleList(stages[self._last_mixed :]))
 
     def copies(self) -> list[tuple[nn.Module, nn.Module]]:
         return [pair for branch in self._branches for pair in branch.copies()]

@@ -26,4 +26,5 @@ class HardSharing(Sharing):
         return dict.fromkeys(tasks, encoded)
 
     def merge(self, task: str) -> Encoder:
+        self._refuse_unknown(task)
         return deepcopy(self.encoder)

@@ -6,11 +6,11 @@ from typing import Any
 from torch import nn
 
 from mtl_lightning.sharing.base import Sharing
-from mtl_lightning.sharing.branches import Branch, Pair, Trunk, behind, branches
+from mtl_lightning.sharing.branches import Branch, Pair, Trunk, branches
 from mtl_lightning.sharing.contracts import Compilable, Encoder, Inputs, Representation
 from mtl_lightning.sharing.groups import Groups, groups_of
 from mtl_lightning.sharing.observing import Part
-from mtl_lightning.sharing.stages import stages_before
+from mtl_lightning.sharing.stages import behind, stages_before
 
 
 class HybridSharing(Sharing):
@@ -66,14 +66,19 @@ class HybridSharing(Sharing):
         return {task: found[task] for task in tasks}
 
     def own_parameters(self, task: str) -> list[nn.Parameter]:
-        return [p for group, branch in self._branches() if group == (task,) for p in behind(self.trunk, branch)]
+        return [parameter for group, branch in self._branches() if group == (task,) for parameter in self._of(branch)]
 
     def parts(self) -> Sequence[Part]:
         """The shared stages, and each group's."""
-        found = [Part(f"stages of {' + '.join(g)}", behind(self.trunk, branch), g) for g, branch in self._branches()]
+        found = [Part(f"stages of {' + '.join(group)}", self._of(branch), group) for group, branch in self._branches()]
         placed = {id(parameter) for part in found for parameter in part.parameters}
         trunk = [parameter for parameter in self.encoder.parameters() if id(parameter) not in placed]
         return [part for part in (Part("encoder", trunk, self.tasks), *found) if part.parameters]
+
+    def merge(self, task: str) -> Encoder:
+        self._refuse_unknown(task)
+        (branch,) = (branch for group, branch in self._branches() if task in group)
+        return branch.merged()
 
     def copies(self) -> Sequence[Pair]:
         return [pair for _, branch in self._branches() for pair in branch.copies()]
@@ -84,3 +89,7 @@ class HybridSharing(Sharing):
     def _branches(self) -> list[tuple[tuple[str, ...], Branch]]:
         """The branch of each group."""
         return list(zip(self.groups, self.branches, strict=True))  # type: ignore[arg-type]
+
+    def _of(self, branch: Branch) -> list[nn.Parameter]:
+        """What a branch runs and the trunk does not."""
+        return behind(self.trunk.stages, branch.part)

@@ -14,7 +14,7 @@ from mtl_lightning.sharing.branches import Pair
 from mtl_lightning.sharing.contracts import Compilable, Encoder, Inputs, Representation, State
 from mtl_lightning.sharing.observing import ExpertUse, Observations, Part
 from mtl_lightning.sharing.redrawing import copies_of
-from mtl_lightning.sharing.stages import stages_before, through
+from mtl_lightning.sharing.stages import stages_before, through, with_stages
 from mtl_lightning.sharing.tree import Groups, Tree
 
 
@@ -120,6 +120,19 @@ class LearnedBranching(Sharing):
                 stage.load_state_dict(branches[first].state_dict())
             self.branches[i] = nn.ModuleList(kept)
         self._fix(tree.pruned())
+
+    def merge(self, task: str) -> Encoder:
+        """A plain encoder, a copy, that computes what a task's head reads in evaluation: the branches of its path.
+
+        Args:
+            task: Its name.
+
+        Raises:
+            UserError: If there is no such task.
+        """
+        self._refuse_unknown(task)
+        path = self._decided().path(task)
+        return with_stages(self.encoder, self._start, [self._branches(i)[branch] for i, branch in enumerate(path)])
 
     def _fix(self, tree: Tree) -> None:
         self._tree, self.choice = tree, None

@@ -1,6 +1,7 @@
-"""The stages of an encoder: a run through some of them, and which ones an option names."""
+"""The stages of an encoder: what some of them compute and hold, and which ones an option names."""
 
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from typing import Any
 
 from torch import nn
@@ -19,6 +20,31 @@ def through(stages: Iterable[nn.Module], state: Any) -> Any:
     for stage in stages:
         state = stage(state)
     return state
+
+
+def behind(stages: Iterable[nn.Module], part: nn.Module) -> list[nn.Parameter]:
+    """The parameters of what follows some stages that are not theirs too: layers may be the same at several depths.
+
+    Args:
+        stages: What comes before.
+        part: What follows.
+    """
+    before = {id(parameter) for stage in stages for parameter in stage.parameters()}
+    return [parameter for parameter in part.parameters() if id(parameter) not in before]
+
+
+def with_stages(encoder: Encoder, start: int, stages: Iterable[nn.Module]) -> Encoder:
+    """A copy of an encoder that has the parameters of other stages from one on.
+
+    Args:
+        encoder: It stays as it is.
+        start: Its first stage that is replaced, from 0.
+        stages: What replaces it and those behind it, of the same shapes.
+    """
+    made = deepcopy(encoder)
+    for own, other in zip(made.stages[start:], stages, strict=True):
+        own.load_state_dict(other.state_dict())
+    return made
 
 
 def stage_numbers(option: str, numbers: Sequence[int] | None, encoder: Encoder) -> tuple[int, ...]:

@@ -35,12 +35,13 @@ class AdaptedModule(EvaluatedModule):
         """
         if stage == "fit" and self.merged_from is not None:
             raise UserError(
-                f"this model was merged from {self.merged_from} and has no adapters any more; train the model that it "
-                "comes from, or a new one that starts from the checkpoint of this: save() it, then --init_from"
+                f"this model was merged from {self.merged_from} and is a plain one of one task; train the model "
+                "that it comes from, or a new one that starts from the checkpoint of this: save() it, then --init_from"
             )
 
     def merge(self, task: str) -> Self:
-        """A plain model of one task, a copy, that predicts the same: adapters have become part of its weights.
+        """A plain model of one task, a copy, that predicts the same: adapters have become part of its weights, and of
+        several encoders or branches it has the task's.
 
         Args:
             task: Its name.

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.errors import UserError
 from mtl_lightning.sharing.adapting.low_rank import AdaptedLinear, Factors, LowRank
 from mtl_lightning.sharing.adapting.route import Route
 from mtl_lightning.sharing.adapting.targets import find_targets
@@ -66,8 +66,7 @@ class LowRankSharing(Sharing):
         Raises:
             UserError: If there is no such task.
         """
-        if task not in self.tasks:
-            raise UserError(f"there is no task '{task}'; {did_you_mean(task, self.tasks)}")
+        self._refuse_unknown(task)
         return {name: adapter.factors(task) for name, adapter in self.adapters.items()}
 
     def take(self, task: str, factors: Mapping[str, Factors]) -> None:

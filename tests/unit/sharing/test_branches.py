@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from mtl_lightning.encoders import ConvolutionalEncoder, Encoder, PerceptronEncoder
-from mtl_lightning.sharing.branches import Branch, Trunk, behind, branches
+from mtl_lightning.sharing.branches import Branch, Trunk, branches
+from mtl_lightning.sharing.stages import behind
 
 
 def encoder_of(kind: str) -> tuple[Encoder, dict[str, torch.Tensor]]:
@@ -57,6 +58,6 @@ def test_a_pair_copied_together_stays_a_pair() -> None:
 def test_layers_that_the_trunk_runs_too_are_not_the_branch_s() -> None:
     encoder = PerceptronEncoder(4, [4, 4])
     encoder.layers[3] = encoder.layers[0]
-    first, second = branches(encoder, 1, 2)
-    assert behind(Trunk(encoder, 1), first) == []  # type: ignore[arg-type]
-    assert len(behind(Trunk(encoder, 1), second)) == 2  # type: ignore[arg-type]
+    for branch, number in zip(branches(encoder, 1, 2), (0, 2), strict=True):
+        assert isinstance(branch, Branch)
+        assert len(behind(encoder.stages[:1], branch.part)) == number

@@ -129,6 +129,40 @@ def test_parts_say_who_shares_what() -> None:
     }
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shared", range(4))
+def test_a_task_s_branch_makes_a_plain_encoder(kind: str, shared: int) -> None:
+    def make(tasks: Sequence[str], encoder: Encoder) -> Sharing:
+        return HybridSharing(tasks, encoder, shared, [["c"], ["a", "b"]])
+
+    encoder, sharing, _ = trained(make, kind)
+    encoder.eval(), sharing.eval()
+    wanted = {task: found.pooled for task, found in sharing(INPUTS[kind], TASKS).items()}
+    assert torch.equal(wanted["a"], wanted["c"]) == (shared == 3)
+    for task in TASKS:
+        merged: Any = sharing.merge(task)
+        assert type(merged) is type(encoder) and set(merged.parameters()).isdisjoint(encoder.parameters())
+        assert not merged.training and torch.equal(merged(INPUTS[kind]).pooled, wanted[task])
+        for parameter in merged.parameters():
+            parameter.data.zero_()
+    assert torch.equal(sharing(INPUTS[kind], TASKS)["b"].pooled, wanted["b"]), "the model itself is as it was"
+
+
+def test_a_layer_on_both_sides_of_the_split_is_not_merged() -> None:
+    encoder = PerceptronEncoder(4, [4, 4])
+    encoder.layers[3] = encoder.layers[0]
+    sharing = HybridSharing(TASKS, encoder, 1)
+    assert sharing.merge("a") is not encoder
+    with pytest.raises(UserError, match="cannot be merged: PerceptronEncoder has one layer at several depths"):
+        sharing.merge("b")
+
+
+@pytest.mark.parametrize("make", [HardSharing, HybridSharing, SeparateEncoders])
+def test_what_is_merged_is_a_task(make: Make) -> None:
+    with pytest.raises(UserError, match="there is no task 'A'; did you mean 'a'"):
+        make(TASKS, encoder_of("perceptron")).merge("A")
+
+
 class Uncut(Encoder):
     """One that does not say how it is cut."""
 
@@ -144,6 +178,8 @@ class Uncut(Encoder):
 def test_separate_encoders_need_no_stages() -> None:
     found = SeparateEncoders(TASKS, Uncut())({"features": torch.ones(3, 2)}, ["c", "a"])
     assert torch.equal(found["a"].pooled, found["c"].pooled)
+    merged: Any = SeparateEncoders(TASKS, Uncut()).merge("c")
+    assert isinstance(merged, Uncut)
     with pytest.raises(UserError, match="Uncut does not say how it is cut into stages"):
         HybridSharing(TASKS, Uncut())
 

@@ -177,6 +177,23 @@ def test_pruning_keeps_the_tree_and_nothing_else() -> None:
     assert all(parameter.grad is not None for parameter in held)
 
 
+@pytest.mark.parametrize("shared_stages", [0, -2])
+def test_a_task_s_path_makes_a_plain_encoder(shared_stages: int) -> None:
+    encoder, sharing = chosen() if shared_stages == 0 else made(shared_stages=shared_stages)
+    assert sharing.choice is not None
+    with torch.no_grad():
+        sharing.choice.of_tasks[2][1] = 9.0
+    encoder.eval(), sharing.eval()
+    wanted = sharing(inputs(), TASKS)
+    for _ in range(2):
+        for task in TASKS:
+            merged: Any = sharing.merge(task)
+            assert torch.equal(merged(inputs()).pooled, wanted[task].pooled)
+        sharing.prune()
+    with pytest.raises(UserError, match="there is no task 'd'"):
+        sharing.merge("d")
+
+
 def test_a_checkpoint_that_is_pruned_prunes() -> None:
     encoder, sharing = chosen()
     sharing.prune()

@@ -109,7 +109,7 @@ def test_a_merged_model_is_not_trained(model: MultiTaskModule, run: Path, monkey
     trainer = Trainer(
         max_epochs=1, logger=False, enable_checkpointing=False, accelerator="cpu", enable_model_summary=False
     )
-    with pytest.raises(UserError, match="this model was merged from LoRA and has no adapters any more; train the"):
+    with pytest.raises(UserError, match="this model was merged from LoRA and is a plain one of one task; train the"):
         trainer.fit(merged, train_dataloaders=[0], val_dataloaders=[0])
     merged.save("reg.ckpt")
     capsys.readouterr()
