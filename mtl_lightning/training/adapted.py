@@ -116,22 +116,10 @@ class AdaptedModule(EvaluatedModule):
 
 
 def _of_one_task(config: dict[str, Any], task: str) -> dict[str, Any]:
-    """The configuration of a merged model: its encoder, its task alone, and the data sets that label it."""
-    model, data = config["model"], config["data"]
-    datasets = {name: _with_one_label(dataset, task) for name, dataset in data.get("datasets", {}).items()}
-    return deepcopy(
-        {
-            **config,
-            "model": {"encoder": model["encoder"], "tasks": {task: model["tasks"][task]}},
-            "data": {**data, "datasets": {name: dataset for name, dataset in datasets.items() if dataset is not None}},
-        }
-    )
+    """The configuration of a merged model: its encoder, its task alone, and the data sets that label it.
 
-
-def _with_one_label(dataset: Any, task: str) -> Any:
-    labels = dataset.get("init_args", {}).get("labels") if isinstance(dataset, dict) else None
-    if not isinstance(labels, dict):
-        return dataset  # one of the user's own, of which nobody knows
-    if task not in labels:
-        return None
-    return {**dataset, "init_args": {**dataset["init_args"], "labels": {task: labels[task]}}}
+    A schedule may name other data sets, and this model is not trained.
+    """
+    model, data = config["model"], {key: value for key, value in config["data"].items() if key != "schedule"}
+    kept = {"encoder": model["encoder"], "tasks": {task: model["tasks"][task]}}
+    return deepcopy({**config, "model": kept, "data": {**data, "tasks": [task]}})

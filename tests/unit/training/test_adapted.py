@@ -103,6 +103,24 @@ def test_a_merged_model_is_a_checkpoint_like_others(model: MultiTaskModule, run:
     assert len(Path("merged/cls.jsonl").read_text().splitlines()) == 12
 
 
+def test_a_model_of_several_data_sets_is_merged_into_one_of_those_of_its_task(
+    model: MultiTaskModule, run: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(run)
+    assert model.config is not None
+    config = deepcopy(model.config)
+    (source,) = config["data"]["datasets"].values()
+    sets = {task: deepcopy(source) for task in ("cls", "reg")}
+    for task, each in sets.items():
+        each["init_args"]["labels"] = {task: source["init_args"]["labels"][task]}
+    chances = {"class_path": "FixedProbabilities", "init_args": {"probabilities": {"cls": 0.5, "reg": 0.5}}}
+    config["data"] |= {"datasets": sets, "batch_size": {"cls": 4, "reg": 3}, "schedule": chances, "tasks": list(sets)}
+    model.keep_config(config, model.config_is_own)
+    model.merge("cls").save("one_of_two.ckpt")
+    assert main(["predict", "--ckpt_path=one_of_two.ckpt", "--input=val.jsonl", "--output=one_of_two.jsonl"]) == 0
+    assert main(["test", "--ckpt_path=one_of_two.ckpt", "--trainer.default_root_dir=one_of_two"]) == 0
+
+
 def test_a_merged_model_is_not_trained(model: MultiTaskModule, run: Path, monkeypatch: Any, capsys: Any) -> None:
     monkeypatch.chdir(run)
     merged = model.merge("reg")
