@@ -16,7 +16,6 @@ from mtl_lightning.writing import replacing, writing
 _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _START, _DOWN, _UP = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
 _BACKBONE = "backbone"
-_BROKEN = (OSError, ValueError, TypeError, LookupError, ArithmeticError, re.error)  # of files that anybody has written
 _ROUNDED = 2**-8  # what the rounding of a backbone to bfloat16 changes at most
 
 
@@ -100,7 +99,7 @@ def _read(libraries: _Libraries, place: Path, backbone: nn.Module) -> dict[str, 
         _refuse_another_backbone(place, backbone, factors, about.get(_BACKBONE))
     except UserError:
         raise
-    except (*_BROKEN, libraries.safetensors.SafetensorError) as error:
+    except Exception as error:  # of files that anybody has written, peft and torch may raise anything
         raise UserError(f"{place} is no adapter of peft: {' '.join(str(error).split())[:200]}") from error
     return factors
 
@@ -113,6 +112,9 @@ def _factors(place: Path, config: Any, tensors: Mapping[str, Tensor]) -> dict[st
     factors = {}
     for name in sorted({name.removesuffix(_DOWN).removesuffix(_UP) for name in tensors}):
         down, up, name = tensors[f"{name}{_DOWN}"], tensors[f"{name}{_UP}"], name.removeprefix(_START)
+        if down.dim() != 2 or up.dim() != 2 or len(down) != up.shape[1]:
+            shapes = f"{list(up.shape)} and {list(down.shape)}"
+            raise UserError(f"{place} is no plain LoRA: the matrices of {name} cannot be multiplied, {shapes}")
         alpha = _of(name, config.alpha_pattern, config.lora_alpha)
         factors[name] = Factors(down, up, alpha / (len(down) ** 0.5 if config.use_rslora else len(down)))
     return factors

@@ -14,6 +14,7 @@ import tiny
 import torch
 from lightning.pytorch import Trainer
 from peft import PeftModel
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 import mtl_lightning
@@ -236,10 +237,11 @@ def test_no_files_are_one_line(tmp_path: Path) -> None:
         (None, "mood is no adapter of peft: "),
         ({"lora_alpha": "much"}, "mood is no adapter of peft: "),
         ({"alpha_pattern": {"(": 3}}, "mood is no adapter of peft: "),
+        ({"alpha_pattern": ["a"]}, "mood is no adapter of peft: "),
         ({"peft_type": "nothing"}, "mood is no adapter of peft: "),
         ({"peft_type": "IA3"}, "mood is no LoRA, but of the type "),
     ],
-    ids=["weights", "alpha", "pattern", "unknown", "another"],
+    ids=["weights", "alpha", "pattern", "patterns", "unknown", "another"],
 )
 @pytest.mark.filterwarnings("ignore:Unexpected keyword arguments")
 def test_broken_files_are_one_line(changes: dict[str, Any] | None, message: str, tmp_path: Path) -> None:
@@ -250,6 +252,29 @@ def test_broken_files_are_one_line(changes: dict[str, Any] | None, message: str,
     else:
         config = tmp_path / "mood" / "adapter_config.json"
         config.write_text(json.dumps({**json.loads(config.read_text()), **changes}))
+    with pytest.raises(UserError, match=re.escape(message)) as error:
+        model.load_adapters(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("up", "about", "message"),
+    [
+        ((8, 1), "", "mood is no plain LoRA: the matrices of encoder.layer.0.attention.output.dense cannot be multi"),
+        ((8,), "", "mood is no plain LoRA: the matrices of encoder.layer.0.attention.output.dense cannot be multi"),
+        ((8, 2), "null", "mood is no adapter of peft: "),
+        ((8, 2), "[" * 9999, "mood is no adapter of peft: "),
+        ((8, 2), str([True] * 8).lower(), "mood is no adapter of peft: "),
+    ],
+    ids=["another rank", "a vector", "null", "deep", "booleans"],
+)
+def test_odd_matrices_and_marks_are_one_line(up: tuple[int, ...], about: str, message: str, tmp_path: Path) -> None:
+    model = speaker(rank=2)
+    model.save_adapters(tmp_path)
+    path = tmp_path / "mood" / "adapter_model.safetensors"
+    tensors = load_file(path)
+    tensors["base_model.model.encoder.layer.0.attention.output.dense.lora_B.weight"] = torch.zeros(up)
+    save_file(tensors, path, metadata={"format": "pt"} | ({"backbone": about} if about else {}))
     with pytest.raises(UserError, match=re.escape(message)) as error:
         model.load_adapters(tmp_path)
     assert "\n" not in str(error.value)
