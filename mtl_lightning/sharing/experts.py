@@ -102,14 +102,15 @@ class StageExperts(nn.Module):
     def routed(self, values: State, dispatch: Dispatch) -> Tensor:
         """What ``hidden`` becomes in each expert, of examples of its own, one expert's behind another's [M, ...].
 
-        One without examples is not run, as many layers cannot be; its parameters have a gradient of zero.
+        One without examples is not run, as many layers cannot be; its parameters have a gradient of zero. Of no examples
+        at all, the first one makes what the encoder would.
 
         Args:
             values: What they read, with all examples.
             dispatch: Which of them each expert reads.
         """
-        parts = enumerate(dispatch.split(values))
-        found = {e: through(self.experts[e], state).hidden for e, state in parts if dispatch.counts[e]}
+        parts, busy = dispatch.split(values), [e for e, count in enumerate(dispatch.counts) if count] or [0]
+        found = {e: through(self.experts[e], parts[e]).hidden for e in busy}
         idle = [_nothing(stages) for e, stages in enumerate(self.experts) if e not in found]
         return torch.cat(list(found.values())) + sum(idle)
 

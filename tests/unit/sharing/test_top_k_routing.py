@@ -201,6 +201,16 @@ def _assert_terms_reach_all_routers(made: TopKRouting) -> None:
     assert all(gradient is not None for gradient in gradients)
 
 
+@pytest.mark.parametrize("options", [{"expert_widths": [4]}, {"expert_stages": 1}], ids=["perceptrons", "stages"])
+def test_of_no_examples_nothing_is_made(options: dict[str, Any]) -> None:
+    made = routing(**options)
+    found = made(inputs_of(number=0), TASKS)
+    assert {len(found[task].pooled) for task in TASKS} == {0}
+    total = sum(each.pooled.sum() for each in found.values()) + sum(made.terms().values())
+    total.backward()
+    assert all(p.grad is not None and not p.grad.any() for p in made.parameters())
+
+
 # -- terms -----------------------------------------------------------------------------------------------------------
 def test_terms_of_one_task_are_those_of_the_papers() -> None:
     torch.manual_seed(0)
