@@ -22,7 +22,7 @@ class Taken(NamedTuple):
         level: Name of the level, or nothing where there is one alone.
         readers: By expert, the tasks that may read it.
         shares: By task and expert, what it took, 1 in sum over the experts.
-        own: Experts that belong to one task, though others may read them.
+        own: Experts that may serve one task alone, though others may read them.
         balanced: Whether each expert should be used.
     """
 
@@ -47,7 +47,7 @@ class Taken(NamedTuple):
         """Each expert, as messages call it, with what each task that may read it took.
 
         Args:
-            own: Whether those of a task count, too.
+            own: Whether those count, too, that may serve one task alone.
         """
         for expert in self.readers:
             taken = {task: shares[expert] for task, shares in self.shares.items() if expert in shares}

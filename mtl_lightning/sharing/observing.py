@@ -31,8 +31,9 @@ class ExpertUse(nn.Module):
         experts: For each expert, by a name of letters, digits, ``_`` and ``-``, the tasks that may read it: all, or the
             one whose own it is.
         name: Of these gates where a sharing has several, such as ``level_1``.
-        own: Experts that belong to one task, though others may read them.
-        balanced: Whether each expert should be used, and those that are no task's own by several: if not, nobody is
+        own: Experts that may serve one task alone, though others may read them: a task's own, or such as compute
+            nothing for those who do not choose them.
+        balanced: Whether each expert should be used, and by several tasks where it is not in ``own``: if not, nobody is
             warned of those that are not.
 
     Attributes:

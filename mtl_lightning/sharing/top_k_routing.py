@@ -89,7 +89,8 @@ class TopKRouting(Sharing):
             prefer_own(list(self.routers.values()))  # type: ignore[arg-type]
         self.balance = Balance(self.tasks, number, balance, z_loss)
         names = self.tasks if num_experts == "tasks" else [f"shared_{i}" for i in range(number)]
-        self.use = ExpertUse(dict.fromkeys(names, self.tasks), balanced=num_experts != "tasks")
+        # all in `own`: an expert that one task alone chooses costs the others nothing
+        self.use = ExpertUse(dict.fromkeys(names, self.tasks), own=names, balanced=num_experts != "tasks")
         self._terms: dict[str, Tensor] = {}
 
     def encode(self, inputs: Inputs) -> Any:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from mtl_lightning.callbacks.expert_watch import Taken, remarks
 from mtl_lightning.encoders import ConvolutionalEncoder, Encoder, PerceptronEncoder
 from mtl_lightning.encoders.base import Representation
 from mtl_lightning.errors import UserError
@@ -296,6 +297,17 @@ def test_it_notes_how_many_examples_went_where_and_how_sure_its_gates_were() -> 
     entropy = torch.special.entr(logits.softmax(-1)).sum(-1).mean().float()
     torch.testing.assert_close(made.use.entropy("a"), entropy)
     assert 0 < entropy < math.log(4)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "kinds"), [((0, 1), []), ((0, 0), ["collapse"])], ids=["an expert for each task", "one for both"]
+)
+def test_an_expert_may_serve_one_task_alone(chosen: tuple[int, int], kinds: list[str]) -> None:
+    made = routing(tasks=("a", "b"), num_experts=2)
+    for task, expert in zip("ab", chosen, strict=True):
+        made.routers[task].linear.bias.data[expert] = 99.0
+    made(inputs_of(), ["a", "b"])
+    assert list(remarks([Taken.of(made.use)])) == kinds
 
 
 def test_a_copy_has_seen_no_batch() -> None:
