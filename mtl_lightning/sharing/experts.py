@@ -102,8 +102,8 @@ class StageExperts(nn.Module):
     def routed(self, values: State, dispatch: Dispatch) -> Tensor:
         """What ``hidden`` becomes in each expert, of examples of its own, one expert's behind another's [M, ...].
 
-        One without examples is not run, as many layers cannot be; its parameters have a gradient of zero. Of no examples
-        at all, the first one makes what the encoder would.
+        One without examples is not run, as many layers cannot be; its parameters have a gradient of zero. Of no
+        examples at all, the first one makes what the encoder would.
 
         Args:
             values: What they read, with all examples.
