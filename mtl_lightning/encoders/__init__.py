@@ -1,9 +1,11 @@
 """Encoders: inputs → :class:`Representation`, one file each."""
 
-from mtl_lightning.encoders.base import Assets, Encoder, InputProcessor, Representation, Stage, StagedEncoder, State
+from mtl_lightning.encoders.base import Assets, Encoder, Representation, State
 from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.convolutional import ConvolutionalEncoder
+from mtl_lightning.encoders.input_processor import InputProcessor
 from mtl_lightning.encoders.perceptron import PerceptronEncoder
+from mtl_lightning.encoders.staged import Stage, StagedEncoder
 from mtl_lightning.encoders.tensors import TensorProcessor
 from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.encoders.transformer import TransformerEncoder

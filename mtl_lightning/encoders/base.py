@@ -6,12 +6,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mtl_lightning.encoders.input_processor import InputProcessor
 from mtl_lightning.encoders.vocabularies import difference
-from mtl_lightning.encoders.words import Words
 from mtl_lightning.errors import UserError
 
 Contexts = Callable[[], tuple[AbstractContextManager[Any], AbstractContextManager[Any]]]
@@ -56,73 +55,6 @@ class Assets:
 
     files: Mapping[str, str] = field(default_factory=dict)
     init_args: Mapping[str, Any] = field(default_factory=dict)
-
-
-class InputProcessor(ABC):
-    """Turns raw columns into tensors: once an example when the data is encoded, then once a batch.
-
-    A processor is small and picklable (it travels to the workers of a data loader) and holds no weights.
-
-    Attributes:
-        inputs: The names that a data set may map columns to.
-    """
-
-    inputs: tuple[str, ...]
-
-    @abstractmethod
-    def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-        """Encodes examples.
-
-        Args:
-            columns: Raw values by input name, each a list of N. Where a data set maps several columns to an input, its
-                values are tuples, one raw value a column.
-
-        Returns:
-            Encoded values by name, each a list of N. A processor that knows label positions adds ``num_words``, the
-            number of positions of each raw example, and ``word_starts``, of the positions that were kept. One that cuts
-            long examples adds ``lost``, the number of words or tokens of each that were cut off.
-
-        Raises:
-            UserError: For a value that is no such input; of a tuple it says which (``part``). The caller adds file,
-                column and row.
-        """
-
-    @abstractmethod
-    def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        """Pads and stacks encoded examples into tensors whose first dimension is B."""
-
-    def can_join(self, batches: Sequence[Mapping[str, Tensor]]) -> bool:
-        """Whether collated inputs of several batches can be joined in one, and had better be: by default, if they
-        differ in the number of examples alone.
-        """
-        kinds = [{name: (t.shape[1:], t.dtype) for name, t in inputs.items()} for inputs in batches]
-        return all(kind == kinds[0] for kind in kinds)
-
-    def join(self, batches: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-        """Joins collated inputs, each [B_i, ...], where ``can_join`` says that it can be done."""
-        return {name: torch.cat([inputs[name] for inputs in batches]) for name in batches[0]}
-
-    def num_positions(self, inputs: Mapping[str, Tensor]) -> int | None:
-        """How many label positions L collated inputs have, so that what ``join`` adds to them can be left out of what
-        the heads read. None: there are none, or ``join`` adds none, as by default.
-        """
-        return None
-
-    @abstractmethod
-    def length(self, example: Mapping[str, Any]) -> int:
-        """Size of an encoded example in the unit of throughput (tokens for text)."""
-
-    def words(self, value: Any) -> Words | None:
-        """The label positions of one raw input that was encoded, and where they stand in it. None: there are none.
-
-        Args:
-            value: Of the input ``tokens``.
-        """
-        return None
-
-    @abstractmethod
-    def signature(self) -> Any:
-        """Something small that changes whenever ``encode`` would give another result; the cache is keyed by it."""
 
 
 class Encoder(nn.Module, ABC):
@@ -235,52 +167,3 @@ class Encoder(nn.Module, ABC):
     def reads_differently(self, files: Mapping[str, str]) -> str | None:
         """How a trained encoder with these files (of its assets) reads its inputs otherwise; null: it does not."""
         return difference(files, self.assets().files) if files else None
-
-
-class StagedEncoder(Encoder):
-    """An encoder that is the composition of its stages, so that a sharing may stand between any two of them."""
-
-    @abstractmethod
-    def begin(self, inputs: dict[str, Tensor]) -> State: ...
-
-    @property
-    @abstractmethod
-    def stages(self) -> Sequence[nn.Module]: ...
-
-    @abstractmethod
-    def end(self, state: State) -> Representation: ...
-
-    @property
-    @abstractmethod
-    def widths(self) -> Sequence[int]: ...
-
-    def forward(self, inputs: dict[str, Tensor]) -> Representation:
-        state = self.begin(inputs)
-        for stage in self.stages:
-            state = stage(state)
-        return self.end(state)
-
-    def compile(self, *args: Any, **kwargs: Any) -> None:
-        _ = self.stages  # made before a graph is traced, since a traced module cannot make modules
-        super().compile(*args, **kwargs)
-
-    def layers_by_depth(self) -> Sequence[Sequence[nn.Parameter]]:
-        return [list(stage.parameters()) for stage in self.stages]
-
-
-class Stage(nn.Module):
-    """Layers that a state's ``hidden`` goes through; they stay registered where they are.
-
-    Args:
-        layers: One after the other.
-    """
-
-    def __init__(self, *layers: nn.Module) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(layers)
-
-    def forward(self, state: State) -> State:
-        hidden = state.hidden
-        for layer in self.layers:
-            hidden = layer(hidden)
-        return state._replace(hidden=hidden)

@@ -6,7 +6,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from mtl_lightning.encoders.base import Representation, Stage, StagedEncoder, State
+from mtl_lightning.encoders.base import Representation, State
+from mtl_lightning.encoders.staged import Stage, StagedEncoder
 from mtl_lightning.encoders.tensors import TensorProcessor
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mtl_lightning.encoders.base import InputProcessor
+from mtl_lightning.encoders.input_processor import InputProcessor
 from mtl_lightning.encoders.numbers import numbers
 from mtl_lightning.errors import UserError
 

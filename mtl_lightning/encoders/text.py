@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedTokenizerBase
 
-from mtl_lightning.encoders.base import InputProcessor
 from mtl_lightning.encoders.beginnings import Beginnings
+from mtl_lightning.encoders.input_processor import InputProcessor
 from mtl_lightning.encoders.words import Words, listed_words, split_words
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.padding import pad

@@ -9,17 +9,14 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
-from mtl_lightning.encoders.base import Assets, Contexts, Representation, StagedEncoder, State
-from mtl_lightning.encoders.characters import character_tokenizer
+from mtl_lightning.encoders.base import Assets, Contexts, Representation, State
 from mtl_lightning.encoders.cut_transformers import Cut, find_cut
+from mtl_lightning.encoders.pretrained import load_backbone, load_config, load_tokenizer
+from mtl_lightning.encoders.staged import StagedEncoder
 from mtl_lightning.encoders.text import TextProcessor
-from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.errors import UserError
 from mtl_lightning.writing import temporary_folder, writing
-
-_OWN_CODE: dict[str, Any] = {"trust_remote_code": False}
-"""Classes of transformers alone: otherwise it asks on the terminal whether to run what comes with a model."""
 
 _LONGEST = 1_000_000  # tokenizers that know no limit say a very large number
 
@@ -68,17 +65,10 @@ class TransformerEncoder(StagedEncoder):
         name = tokenizer or model
         if name is None:
             raise UserError("`tokenizer` is missing: a model built from `config` needs one, say `characters:ascii`")
-        words = _load_tokenizer(name)
-        architecture = _load_config(model, config, words, dropout)
-        if model is not None and pretrained:
-            self.backbone = _guard(
-                model,
-                lambda: AutoModel.from_pretrained(
-                    model, config=architecture, attn_implementation=attention, **_OWN_CODE
-                ),
-            )
-        else:
-            self.backbone = AutoModel.from_config(architecture, attn_implementation=attention, **_OWN_CODE)
+        words = load_tokenizer(name)
+        architecture = load_config(model, config, words, dropout)
+        self.pretrained = model is not None and pretrained
+        self.backbone: Any = load_backbone(model if pretrained else None, architecture, attention)
         self.backbone.train()  # from_pretrained leaves it in evaluation mode, without dropout
         self.backbone.pooler = None  # unused, and its parameters would be part of the shared ones
         if getattr(self.backbone.config, "use_cache", False):
@@ -92,7 +82,6 @@ class TransformerEncoder(StagedEncoder):
         if length > _LONGEST:
             raise UserError("neither model nor tokenizer limits the length of a text; set `max_length`")
         self.processor = TextProcessor(words, length, split)
-        self.pretrained = model is not None and pretrained
         self._freeze(freeze_embeddings, frozen_layers)
         self._gradient_checkpointing = gradient_checkpointing
         self.recompute_in(None)
@@ -226,56 +215,6 @@ def _positions(backbone: nn.Module) -> int:
     table = getattr(getattr(backbone, "embeddings", None), "position_embeddings", None)
     padding = getattr(table, "padding_idx", None)
     return int(positions) if padding is None else int(positions) - padding - 1
-
-
-def _special_tokens(words: PreTrainedTokenizerBase) -> dict[str, int]:
-    """The tokenizer's special tokens under the names that configurations give them."""
-    found = {
-        "pad_token_id": words.pad_token_id,
-        "cls_token_id": words.cls_token_id,
-        "sep_token_id": words.sep_token_id,
-        "bos_token_id": words.bos_token_id if words.bos_token_id is not None else words.cls_token_id,
-        "eos_token_id": words.eos_token_id if words.eos_token_id is not None else words.sep_token_id,
-    }
-    return {name: index for name, index in found.items() if index is not None}
-
-
-def _load_tokenizer(name: str) -> PreTrainedTokenizerBase:
-    if name.startswith("characters:"):
-        return character_tokenizer(name.removeprefix("characters:"))
-    return _guard(name, lambda: AutoTokenizer.from_pretrained(name, **_OWN_CODE))
-
-
-def _load_config(
-    model: str | None, settings: dict[str, Any] | None, words: PreTrainedTokenizerBase, dropout: float | None
-) -> PretrainedConfig:
-    settings = dict(settings or {})
-    if "trust_remote_code" in settings:
-        raise UserError("`config.trust_remote_code`: code that comes with a model is never run; leave it out")
-    if model is not None:
-        config = _guard(model, lambda: AutoConfig.from_pretrained(model, **settings, **_OWN_CODE))
-    elif (kind := settings.get("model_type")) is not None:
-        if kind not in CONFIG_MAPPING:
-            raise UserError(f"`config.model_type` is the unknown '{kind}'; {did_you_mean(kind, CONFIG_MAPPING)}")
-        config = AutoConfig.for_model(**{"vocab_size": len(words), **_special_tokens(words), **settings})
-    else:
-        raise UserError("`config` misses 'model_type' (say `bert`); give it, or name a `model`")
-    if dropout is not None:
-        for name, value in config.to_dict().items():
-            if ("dropout" in name or "pdrop" in name) and type(value) in (int, float):
-                setattr(config, name, dropout)
-    return config
-
-
-def _guard(name: str, load: Any) -> Any:
-    """Runs ``load``; a model that is neither on disk nor on the hub becomes one clear line."""
-    try:
-        return load()
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"cannot load '{name}' (a local folder, or a name on the Hugging Face hub): {reason}"
-        ) from error
 
 
 def _split(inputs: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor | None]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl_lightning.chains import Chain
-from mtl_lightning.encoders.base import InputProcessor
+from mtl_lightning.encoders import InputProcessor
 from mtl_lightning.encoders.words import Words
 from mtl_lightning.errors import UserError, did_you_mean, shown
 from mtl_lightning.tasks import Task

@@ -1,0 +1,77 @@
+"""What turns raw columns into the inputs of an encoder."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mtl_lightning.encoders.words import Words
+
+
+class InputProcessor(ABC):
+    """Turns raw columns into tensors: once an example when the data is encoded, then once a batch.
+
+    A processor is small and picklable (it travels to the workers of a data loader) and holds no weights.
+
+    Attributes:
+        inputs: The names that a data set may map columns to.
+    """
+
+    inputs: tuple[str, ...]
+
+    @abstractmethod
+    def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+        """Encodes examples.
+
+        Args:
+            columns: Raw values by input name, each a list of N. Where a data set maps several columns to an input, its
+                values are tuples, one raw value a column.
+
+        Returns:
+            Encoded values by name, each a list of N. A processor that knows label positions adds ``num_words``, the
+            number of positions of each raw example, and ``word_starts``, of the positions that were kept. One that cuts
+            long examples adds ``lost``, the number of words or tokens of each that were cut off.
+
+        Raises:
+            UserError: For a value that is no such input; of a tuple it says which (``part``). The caller adds file,
+                column and row.
+        """
+
+    @abstractmethod
+    def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Pads and stacks encoded examples into tensors whose first dimension is B."""
+
+    def can_join(self, batches: Sequence[Mapping[str, Tensor]]) -> bool:
+        """Whether collated inputs of several batches can be joined in one, and had better be: by default, if they
+        differ in the number of examples alone.
+        """
+        kinds = [{name: (t.shape[1:], t.dtype) for name, t in inputs.items()} for inputs in batches]
+        return all(kind == kinds[0] for kind in kinds)
+
+    def join(self, batches: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """Joins collated inputs, each [B_i, ...], where ``can_join`` says that it can be done."""
+        return {name: torch.cat([inputs[name] for inputs in batches]) for name in batches[0]}
+
+    def num_positions(self, inputs: Mapping[str, Tensor]) -> int | None:
+        """How many label positions L collated inputs have, so that what ``join`` adds to them can be left out of what
+        the heads read. None: there are none, or ``join`` adds none, as by default.
+        """
+        return None
+
+    @abstractmethod
+    def length(self, example: Mapping[str, Any]) -> int:
+        """Size of an encoded example in the unit of throughput (tokens for text)."""
+
+    def words(self, value: Any) -> Words | None:
+        """The label positions of one raw input that was encoded, and where they stand in it. None: there are none.
+
+        Args:
+            value: Of the input ``tokens``.
+        """
+        return None
+
+    @abstractmethod
+    def signature(self) -> Any:
+        """Something small that changes whenever ``encode`` would give another result; the cache is keyed by it."""

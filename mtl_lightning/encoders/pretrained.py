@@ -1,0 +1,103 @@
+"""Loads what a transformer is made of, from a folder or the Hugging Face hub: tokenizer, architecture and weights."""
+
+from collections.abc import Callable
+from typing import Any
+
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from mtl_lightning.encoders.characters import character_tokenizer
+from mtl_lightning.errors import UserError, did_you_mean
+
+_OWN_CODE: dict[str, Any] = {"trust_remote_code": False}
+"""Classes of transformers alone: otherwise it asks on the terminal whether to run what comes with a model."""
+
+
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of that name, or in that folder; ``characters:ascii`` and ``characters:cjk`` need no file.
+
+    Raises:
+        UserError: If there is none.
+    """
+    if name.startswith("characters:"):
+        return character_tokenizer(name.removeprefix("characters:"))
+    return _guard(name, lambda: AutoTokenizer.from_pretrained(name, **_OWN_CODE))
+
+
+def load_config(
+    model: str | None, settings: dict[str, Any] | None, words: PreTrainedTokenizerBase, dropout: float | None
+) -> PretrainedConfig:
+    """An architecture.
+
+    Args:
+        model: Whose; null: that of ``settings``.
+        settings: What replaces the model's own.
+        words: The tokenizer, which says how many tokens there are where nobody else does.
+        dropout: Replaces all probabilities of dropout; null: they stay.
+
+    Raises:
+        UserError: If there is no such model or type of model.
+    """
+    settings = dict(settings or {})
+    if "trust_remote_code" in settings:
+        raise UserError("`config.trust_remote_code`: code that comes with a model is never run; leave it out")
+    if model is not None:
+        config = _guard(model, lambda: AutoConfig.from_pretrained(model, **settings, **_OWN_CODE))
+    elif (kind := settings.get("model_type")) is not None:
+        if kind not in CONFIG_MAPPING:
+            raise UserError(f"`config.model_type` is the unknown '{kind}'; {did_you_mean(kind, CONFIG_MAPPING)}")
+        config = AutoConfig.for_model(**{"vocab_size": len(words), **_special_tokens(words), **settings})
+    else:
+        raise UserError("`config` misses 'model_type' (say `bert`); give it, or name a `model`")
+    if dropout is not None:
+        for name, value in config.to_dict().items():
+            if ("dropout" in name or "pdrop" in name) and type(value) in (int, float):
+                setattr(config, name, dropout)
+    return config
+
+
+def load_backbone(model: str | None, architecture: PretrainedConfig, attention: str | None) -> PreTrainedModel:
+    """A model of that architecture.
+
+    Args:
+        model: Whose weights it has; null: random ones.
+        architecture: Its configuration.
+        attention: The implementation; null: what transformers chooses.
+
+    Raises:
+        UserError: If there is no such model.
+    """
+    options = {"attn_implementation": attention, **_OWN_CODE}
+    if model is None:
+        return AutoModel.from_config(architecture, **options)
+    return _guard(model, lambda: AutoModel.from_pretrained(model, config=architecture, **options))
+
+
+def _guard(name: str, load: Callable[[], Any]) -> Any:
+    """Runs ``load``; a model that is neither on disk nor on the hub becomes one clear line."""
+    try:
+        return load()
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"cannot load '{name}' (a local folder, or a name on the Hugging Face hub): {reason}"
+        ) from error
+
+
+def _special_tokens(words: PreTrainedTokenizerBase) -> dict[str, int]:
+    """The tokenizer's special tokens under the names that configurations give them."""
+    found = {
+        "pad_token_id": words.pad_token_id,
+        "cls_token_id": words.cls_token_id,
+        "sep_token_id": words.sep_token_id,
+        "bos_token_id": words.bos_token_id if words.bos_token_id is not None else words.cls_token_id,
+        "eos_token_id": words.eos_token_id if words.eos_token_id is not None else words.sep_token_id,
+    }
+    return {name: index for name, index in found.items() if index is not None}
