@@ -95,7 +95,8 @@ def get_value(config: Mapping[str, Any], key: str) -> Any:
 def restricted(config: Mapping[str, Any], tasks: Collection[str]) -> Config:
     """The same run on some of its tasks, with equal weighting: data sets that label none of them are left out.
 
-    Each task has a head of its own there, whatever other tasks it reads in the run.
+    Each task has a head of its own there, whatever other tasks it reads in the run. Groups or an order of tasks, in an
+    option of the sharing, are those of the tasks that are kept.
 
     Args:
         config: Of a run.
@@ -104,12 +105,37 @@ def restricted(config: Mapping[str, Any], tasks: Collection[str]) -> Config:
     cut = deepcopy(dict(config))
     cut["model"]["tasks"] = {name: task for name, task in cut["model"]["tasks"].items() if name in tasks}
     cut["model"].pop("chain", None)
+    _restrict_sharing(cut, tasks_of(config), tasks)
     cut["model"]["weighting"] = "EqualWeighting"
     cut["data"]["tasks"] = list(cut["model"]["tasks"])
     arguments = get_value(config, "data.schedule.init_args")
     if isinstance(arguments, dict) and any(isinstance(value, dict) for value in arguments.values()):
         del cut["data"]["schedule"]  # it speaks of data sets or tasks that are left out
     return cut
+
+
+def _restrict_sharing(config: Config, tasks: Sequence[str], kept: Collection[str]) -> None:
+    arguments = get_value(config, "model.sharing.init_args")
+    for name, value in list(arguments.items()) if isinstance(arguments, dict) else ():
+        if _named(value) and _named(value) <= set(tasks):
+            arguments[name] = _less(value, kept)
+            if not arguments[name]:
+                del arguments[name]
+
+
+def _named(value: Any) -> set[Any]:
+    """What a list, of lists or not, or the keys of a mapping name."""
+    if isinstance(value, list):
+        return {name for part in value for name in (_named(part) if isinstance(part, list | dict) else {part})}
+    return set(value) if isinstance(value, dict) else set()
+
+
+def _less(value: Any, kept: Collection[str]) -> Any:
+    """The same of some names alone; lists of none are left out."""
+    if isinstance(value, dict):
+        return {name: each for name, each in value.items() if name in kept}
+    parts = [_less(part, kept) if isinstance(part, list | dict) else part for part in value]
+    return [part for part in parts if (part if isinstance(part, list | dict) else part in kept)]
 
 
 def labelled_tasks(config: Mapping[str, Any]) -> list[str]:

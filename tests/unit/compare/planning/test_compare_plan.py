@@ -258,6 +258,23 @@ def test_single_task_configs_keep_one_task_and_what_speaks_of_others_goes():
     assert config["model"]["weighting"]["class_path"] == "CAGrad"
 
 
+@pytest.mark.parametrize(
+    ("given", "kept", "left"),
+    [
+        ({"groups": [["left", "right"], ["sum"]]}, ["left"], {"groups": [["left"]]}),
+        ({"groups": [["left", "right"], ["sum"]]}, ["right", "sum"], {"groups": [["right"], ["sum"]]}),
+        ({"order": ["left", "sum"], "transfer": False}, ["right"], {"transfer": False}),
+        ({"ranks": {"left": 4, "sum": 8}}, ["sum"], {"ranks": {"sum": 8}}),
+        ({"targets": ["left", "query"], "stages": [1, 2]}, ["sum"], {"targets": ["left", "query"], "stages": [1, 2]}),
+    ],
+    ids=["a group", "a pair", "an order of others", "by task", "other names"],
+)
+def test_what_a_sharing_says_of_left_out_tasks_goes(given, kept, left):
+    config = read_config([], ["--model.sharing", str({"class_path": "S", "init_args": given})])
+    assert restricted(config, kept)["model"]["sharing"] == {"class_path": "S", "init_args": left}
+    assert config["model"]["sharing"]["init_args"] == given
+
+
 def test_set_value_names_an_argument_of_a_class_that_was_given_by_name():
     config = {"model": {"weighting": "CAGrad"}}
     set_value(config, "model.weighting.c", 0.4)
