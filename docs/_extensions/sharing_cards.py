@@ -6,9 +6,11 @@ from pathlib import Path
 import generated
 from cards import list_table, option_table, ratio, section
 from docstrings import docstring, options
-from sharing_sizes import NUM_TASKS, Size, exported, size
+from sharing_sizes import NUM_TASKS, Size, size
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
+
+from experiments.benchmark.sharings import exported
 
 GENERATED = Path("sharing", "generated")
 
@@ -29,13 +31,18 @@ def _card(name: str, own: Size, hard: Size) -> Iterator[str]:
     yield from ("", said.description, "", *section("When to use it"))
     yield from (f"**Helps**: {said.labelled['Helps']}", "", f"**Fails**: {said.labelled['Fails']}", "")
     yield from (*section("Options"), *option_table(list(options(exported()[name], {"tasks", "encoder"}))), "")
-    yield from (*section("Cost"), said.labelled["Cost"], "")
+    yield from (*section("Cost"), _sentence(said.labelled["Cost"]), "")
     yield f"Counted with its defaults, for {NUM_TASKS} tasks on a convolutional encoder, relative to hard sharing:"
     yield ""
     rows = [(what, ratio(value)) for what, value in _ratios(own, hard).items()]
     yield from (*list_table(("", "ratio"), rows), "")
-    yield from (*section("Paper"), said.labelled["Reference"], "")
+    yield from (*section("Paper"), _sentence(said.labelled["Reference"]), "")
     yield from (f"**Difference from the paper**: {said.labelled['Difference']}", "")
+
+
+def _sentence(said: str) -> str:
+    """With a capital, as it stands behind no label here."""
+    return said[:1].upper() + said[1:]
 
 
 def _ratios(own: Size, hard: Size) -> dict[str, float]:

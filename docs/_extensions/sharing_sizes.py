@@ -7,7 +7,7 @@ from functools import cache
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from mtl_lightning import sharing
+from experiments.benchmark.sharings import exported
 from mtl_lightning.encoders import ConvolutionalEncoder
 from mtl_lightning.sharing import Sharing
 
@@ -31,13 +31,6 @@ class Size:
     flops: int
     flops_of_one: int
     terms: tuple[str, ...]
-
-
-def exported() -> dict[str, type[Sharing]]:
-    """The classes by name, hard sharing first."""
-    found = {name: getattr(sharing, name) for name in sharing.__all__}
-    classes = {n: c for n, c in found.items() if isinstance(c, type) and issubclass(c, Sharing) and c is not Sharing}
-    return {"HardSharing": sharing.HardSharing, **classes}
 
 
 @cache

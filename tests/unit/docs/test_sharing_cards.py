@@ -9,7 +9,9 @@ sys.path.append(str(Path(__file__).parents[3] / "docs" / "_extensions"))
 
 import docstrings
 import sharing_cards
-from sharing_sizes import exported, size
+from sharing_sizes import size
+
+from experiments.benchmark.sharings import exported
 
 
 @pytest.mark.parametrize("name", exported())
