@@ -9,6 +9,7 @@ from mtl_lightning.compare.evidence import SINGLE_TASK, Evidence
 from mtl_lightning.compare.statistics.summary import Summary
 
 METHODS = ["equal", "uncertainty", "upgrad", "nashmtl", "pcgrad"]
+MANY = ["equal", *(f"method {number}" for number in range(29))]
 
 
 def evidence(contestants=METHODS, tasks=("intent", "slots"), seeds=5, baseline=True, lost=()):

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from mtl_lightning import encoders, sharing, tasks, weighting
+from mtl_lightning import encoders, tasks, weighting
 from mtl_lightning.data import schedules
 from mtl_lightning.data.schedules import Moment, Schedule
 from mtl_lightning.encoders import ConvolutionalEncoder, Encoder, PerceptronEncoder, Representation, TransformerEncoder
 from mtl_lightning.tasks import MultiLabelClassification, Regression, SequenceClassification, Task, TokenClassification
-from mtl_lightning.testing import check_encoder, check_schedule, check_sharing, check_task, check_weighting
+from mtl_lightning.testing import check_encoder, check_schedule, check_task, check_weighting
 from mtl_lightning.weighting import (
     EqualWeighting,
     FixedWeighting,
@@ -460,74 +460,3 @@ class RollsDice(schedules.Alternating):
 def test_check_schedule_catches(broken: Schedule, message: str) -> None:
     with pytest.raises(AssertionError, match=message):
         check_schedule(broken)
-
-
-# -- sharings ----------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("name", ["HardSharing", "HybridSharing", "CGC", "LoRA", "TopKRouting"])
-def test_our_sharings_pass(name: str) -> None:
-    check_sharing(getattr(sharing, name))
-
-
-class _Layers(sharing.Sharing):
-    """A layer for each task; each subclass breaks a rule."""
-
-    def __init__(self, tasks: Sequence[str], encoder: Any) -> None:
-        super().__init__(tasks, encoder)
-        self.layers = nn.ModuleDict({task: nn.Linear(encoder.features, encoder.features) for task in tasks})
-
-    def share(self, encoded: Any, tasks: Sequence[str]) -> dict[str, Any]:
-        return {task: encoded._replace(pooled=self.layers[task](encoded.pooled)) for task in tasks}
-
-    def own_parameters(self, task: str) -> list[nn.Parameter]:
-        return list(self.layers[task].parameters())
-
-
-class _OthersToo(_Layers):
-    def own_parameters(self, task: str) -> list[nn.Parameter]:
-        return list(self.encoder.parameters())
-
-
-class _Unused(_Layers):
-    def __init__(self, tasks: Sequence[str], encoder: Any) -> None:
-        super().__init__(tasks, encoder)
-        self.idle = nn.Linear(2, 2)
-
-
-class _Width(_Layers):
-    def __init__(self, tasks: Sequence[str], encoder: Any) -> None:
-        super().__init__(tasks, encoder)
-        self.features = 3
-
-
-class _AllTasks(_Layers):
-    def share(self, encoded: Any, tasks: Sequence[str]) -> dict[str, Any]:
-        found = super().share(encoded, tasks)
-        return {task: each._replace(pooled=each.pooled / len(tasks)) for task, each in found.items()}
-
-
-class _NamesVary(_Layers):
-    def share(self, encoded: Any, tasks: Sequence[str]) -> dict[str, Any]:
-        self.seen = {task: torch.zeros(()) for task in tasks}
-        return super().share(encoded, tasks)
-
-    def terms(self) -> dict[str, Tensor]:
-        return self.seen
-
-
-def test_a_sharing_that_keeps_to_the_rules_passes() -> None:
-    check_sharing(_Layers)
-
-
-@pytest.mark.parametrize(
-    ("broken", "rule"),
-    [
-        (_OthersToo, "own_parameters"),
-        (_Unused, "none came to"),
-        (_Width, "must be"),
-        (_AllTasks, "whoever else"),
-        (_NamesVary, "the same names"),
-    ],
-)
-def test_a_sharing_that_breaks_a_rule_is_told(broken: Any, rule: str) -> None:
-    with pytest.raises(AssertionError, match=rule):
-        check_sharing(broken)
