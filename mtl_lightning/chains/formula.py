@@ -98,6 +98,9 @@ def _parsed(formula: str) -> ast.expr:
                 f"`formula` may hold names of tasks, numbers, + - * / **, brackets, {', '.join(_FUNCTIONS)}; found "
                 f"{shown(ast.unparse(node))}"
             )
+    for node in _parts(tree):
+        if not any(isinstance(part, ast.Name) for part in _parts(node)) and not _evaluated(node, {}).isfinite():
+            raise UserError(f"`formula`: {shown(ast.unparse(node))} is no finite number")
     return tree
 
 
@@ -124,7 +127,7 @@ def _evaluated(node: ast.expr, values: Mapping[str, Tensor]) -> Any:
     if isinstance(node, ast.Name):
         return values[node.id]
     if isinstance(node, ast.Constant):
-        return node.value
+        return _number(node.value)
     if isinstance(node, ast.Call):
         assert isinstance(node.func, ast.Name)
         return _FUNCTIONS[node.func.id](_evaluated(node.args[0], values))
@@ -132,3 +135,11 @@ def _evaluated(node: ast.expr, values: Mapping[str, Tensor]) -> Any:
         return _OPERATIONS[type(node.op)](_evaluated(node.operand, values))
     assert isinstance(node, ast.BinOp)
     return _OPERATIONS[type(node.op)](_evaluated(node.left, values), _evaluated(node.right, values))
+
+
+def _number(value: Any) -> Tensor:
+    """A constant as a scalar: tensors have infinity where Python raises, or computes all digits of a power."""
+    try:
+        return torch.tensor(float(value), dtype=torch.float64)
+    except OverflowError:
+        return torch.tensor(torch.inf, dtype=torch.float64)

@@ -1,5 +1,6 @@
 """What each link computes, and what its task's loss trains, in closed form."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -188,8 +189,9 @@ def test_the_calibrator_leaves_the_outputs_alone_and_needs_no_labels() -> None:
         (Mean(["a", "b"], weights={"a": 3, "b": 1}), lambda a, b, c: 0.75 * a + 0.25 * b),
         (Formula("a * b / (a + 1) - -c ** 2 * 0.1"), lambda a, b, c: a * b / (a + 1) + c**2 * 0.1),
         (Formula("sqrt(exp(log(a)))"), lambda a, b, c: a.sqrt()),
+        (Formula("exp(-1) * a ** 2 + log(2) * b"), lambda a, b, c: a**2 / math.e + math.log(2) * b),
     ],
-    ids=["product", "mean", "weighted", "formula", "functions"],
+    ids=["product", "mean", "weighted", "formula", "functions", "functions-of-numbers"],
 )
 def test_a_joint_output_is_its_formula(fusion: Link, value: Any) -> None:
     model = model_of({"both": fusion}, {"both": binary(), "a": binary(positive="no"), "b": binary(), "c": binary()})
@@ -280,6 +282,10 @@ def test_what_does_not_fit_is_refused_in_one_line(chain: dict[str, Link], messag
         (lambda: Formula("log(a, 2)"), "`formula` may hold"),
         (lambda: Formula("log + a"), "`formula` may hold .* found 'log'"),
         (lambda: Formula("'a' * b"), "`formula` may hold"),
+        (lambda: Formula("a * 9 ** 9 ** 9 ** 9"), r"`formula`: '9 (\*\* 9 ?){3}' is no finite number"),
+        (lambda: Formula("a + 1 / 0"), "`formula`: '1 / 0' is no finite number"),
+        (lambda: Formula("a + sqrt(-1)"), r"`formula`: 'sqrt\(-1\)' is no finite number"),
+        (lambda: Formula("a * " + "9" * 400), "is no finite number"),
     ],
 )
 def test_bad_options_are_refused(make: Any, message: str) -> None:
