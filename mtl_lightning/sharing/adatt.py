@@ -99,7 +99,6 @@ class AdaTT(ExpertSharing):
     ) -> None:
         at_least(1, "num_task_experts", num_task_experts)
         at_least(0, "num_shared_experts", num_shared_experts)
-        at_least(1, "num_levels", num_levels)
         super().__init__(
             tasks,
             encoder,

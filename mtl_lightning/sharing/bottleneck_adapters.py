@@ -6,11 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mtl_lightning.sharing.adapting.arguments import last_stages
 from mtl_lightning.sharing.arguments import at_least
 from mtl_lightning.sharing.base import Sharing
 from mtl_lightning.sharing.contracts import Compilable, Encoder, Inputs, Representation, State
-from mtl_lightning.sharing.stages import through
+from mtl_lightning.sharing.stages import start_of_last, through
 
 
 class BottleneckAdapters(Sharing):
@@ -48,8 +47,8 @@ class BottleneckAdapters(Sharing):
     ) -> None:
         super().__init__(tasks, encoder)
         at_least(1, "size", size)
-        number = len(encoder.stages)
-        self._first = number - len(last_stages(encoder, number if own_stages is None else own_stages))
+        number = len(encoder.stages) if own_stages is None else own_stages
+        self._first = start_of_last("own_stages", number, encoder)
         widths, axis = encoder.widths[self._first + 1 :], encoder.channel_axis
         device = next(encoder.parameters()).device
         self.adapters = nn.ModuleDict(

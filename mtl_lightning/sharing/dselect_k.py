@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
 from mtl_lightning.errors import UserError
-from mtl_lightning.sharing.arguments import at_least
+from mtl_lightning.sharing.arguments import above_zero, at_least
 from mtl_lightning.sharing.contracts import Encoder, Representation
 from mtl_lightning.sharing.expert_sharing import ExpertSharing
 
@@ -69,8 +69,7 @@ class DSelectK(ExpertSharing):
         at_least(0, "entropy", entropy)
         if not 1 <= k <= num_experts:
             raise UserError(f"model.sharing: `k` must be from 1 to {num_experts}, the number of experts, found {k}")
-        if not 0 < gamma < float("inf"):
-            raise UserError(f"model.sharing: `gamma` must be a finite number above 0, found {gamma}")
+        above_zero("gamma", gamma)
         make_gate = partial(SelectGate, k=k, per_example=per_example, gamma=gamma)
         super().__init__(tasks, encoder, num_experts, 0, expert_widths, expert_stages, make_gate=make_gate)
         self.entropy = entropy

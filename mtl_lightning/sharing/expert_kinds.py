@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from mtl_lightning.errors import UserError
 from mtl_lightning.sharing.contracts import Compilable, Encoder, Inputs
 from mtl_lightning.sharing.experts import PerceptronExperts, StageExperts
-from mtl_lightning.sharing.stages import through
+from mtl_lightning.sharing.stages import start_of_last, through
 
 Experts = PerceptronExperts | StageExperts
 
@@ -152,18 +152,12 @@ class StageKind(ExpertKind):
 
     def __init__(self, encoder: Encoder, num_stages: int, num_levels: int) -> None:
         super().__init__(encoder)
-        number = len(encoder.stages)
-        if not 1 <= num_stages <= number:
-            raise UserError(
-                f"model.sharing: `expert_stages` must be from 1 to {number}, the number of stages that "
-                f"{type(encoder).__name__} has, found {num_stages}"
-            )
+        self.start, self.step = start_of_last("expert_stages", num_stages, encoder), num_stages // num_levels
         if num_stages % num_levels:
             raise UserError(
                 f"model.sharing: `expert_stages` must be a multiple of `num_levels`, found {num_stages} stages for "
                 f"{num_levels} levels"
             )
-        self.start, self.step = number - num_stages, num_stages // num_levels
         self.features = encoder.features
 
     @property

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from mtl_lightning.errors import UserError
+from mtl_lightning.sharing.arguments import at_least
 from mtl_lightning.sharing.base import Sharing
 from mtl_lightning.sharing.contracts import Compilable, Encoder, Inputs, Representation
 from mtl_lightning.sharing.expert_kinds import kind_of
@@ -46,8 +46,7 @@ class ExpertSharing(Sharing):
         make_gate: MakeGate = SoftmaxGate,
     ) -> None:
         super().__init__(tasks, encoder)
-        if num_levels < 1:
-            raise UserError(f"model.sharing: `num_levels` must be at least 1, found {num_levels}")
+        at_least(1, "num_levels", num_levels)
         self.kind = kind_of(encoder, expert_widths, expert_stages, num_levels)
         self.features = self.kind.features
         every: dict[Group, int] = {None: num_experts, **dict.fromkeys(self.tasks, num_own_experts)}

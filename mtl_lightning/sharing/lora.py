@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 
-from mtl_lightning.sharing.adapting import LowRankSharing, OwnLoRA
+from torch import nn
+
+from mtl_lightning.sharing.adapting import LowRank, LowRankSharing, OwnLoRA
 from mtl_lightning.sharing.adapting.arguments import check_low_rank
+from mtl_lightning.sharing.arguments import at_least
 from mtl_lightning.sharing.contracts import Encoder
 
 
@@ -51,13 +54,10 @@ class LoRA(LowRankSharing):
         targets: str | Sequence[str] | None = None,
         freeze_encoder: bool = True,
     ) -> None:
-        check_low_rank(dropout, rank=rank)
-        if shared_rank:
-            check_low_rank(shared_rank=shared_rank)
-        super().__init__(
-            tasks,
-            encoder,
-            lambda _, linear: OwnLoRA(linear, tasks, rank, alpha / rank, dropout, shared_rank),
-            targets,
-            freeze_encoder,
-        )
+        check_low_rank(alpha, dropout, rank=rank)
+        at_least(0, "shared_rank", shared_rank)
+
+        def adapter(linear: nn.Linear) -> LowRank:
+            return OwnLoRA(linear, tasks, rank, alpha / rank, dropout, shared_rank)
+
+        super().__init__(tasks, encoder, adapter, targets, freeze_encoder)

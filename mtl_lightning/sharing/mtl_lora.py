@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mtl_lightning.errors import UserError
 from mtl_lightning.sharing.adapting import Factors, LowRank, LowRankSharing
 from mtl_lightning.sharing.adapting.arguments import check_low_rank
 from mtl_lightning.sharing.adapting.low_rank import downs, ups
+from mtl_lightning.sharing.arguments import above_zero
 from mtl_lightning.sharing.contracts import Encoder
 
 
@@ -51,11 +51,10 @@ class MTLLoRA(LowRankSharing):
         targets: str | Sequence[str] | None = None,
         freeze_encoder: bool = True,
     ) -> None:
-        check_low_rank(dropout, rank=rank, num_ups=num_ups)
-        if temperature <= 0:
-            raise UserError(f"model.sharing: `temperature` must be above 0, found {temperature}")
+        check_low_rank(alpha, dropout, rank=rank, num_ups=num_ups)
+        above_zero("temperature", temperature)
 
-        def adapter(_: str, linear: nn.Linear) -> LowRank:
+        def adapter(linear: nn.Linear) -> LowRank:
             return TransformedLoRA(linear, tasks, rank, num_ups, temperature, alpha / rank, dropout)
 
         super().__init__(tasks, encoder, adapter, targets, freeze_encoder)

@@ -6,8 +6,10 @@ from torch import nn
 
 from mtl_lightning.errors import UserError
 from mtl_lightning.sharing.adapting import LowRank, LowRankSharing, OwnLoRA, SharedLoRA
-from mtl_lightning.sharing.adapting.arguments import check_low_rank, last_stages
+from mtl_lightning.sharing.adapting.arguments import check_low_rank
+from mtl_lightning.sharing.adapting.targets import backbone_of, find_targets
 from mtl_lightning.sharing.contracts import Encoder
+from mtl_lightning.sharing.stages import start_of_last
 
 
 class MTLoRA(LowRankSharing):
@@ -53,18 +55,18 @@ class MTLoRA(LowRankSharing):
         targets: str | Sequence[str] | None = None,
         freeze_encoder: bool = True,
     ) -> None:
-        check_low_rank(dropout, rank=rank, shared_rank=shared_rank)
-        last = last_stages(encoder, own_stages)
+        check_low_rank(alpha, dropout, rank=rank, shared_rank=shared_rank)
+        last = encoder.stages[start_of_last("own_stages", own_stages, encoder) :]
         own = {module for stage in last for module in stage.modules()}
+        if own.isdisjoint(find_targets(backbone_of(encoder), targets).values()):
+            raise UserError(
+                f"model.sharing: none of `targets` is in the last stages ({own_stages} of {len(encoder.stages)}), so "
+                "that tasks would have nothing of their own; name some there, or raise `own_stages`"
+            )
 
-        def adapter(_: str, linear: nn.Linear) -> LowRank:
+        def adapter(linear: nn.Linear) -> LowRank:
             if linear in own:
                 return OwnLoRA(linear, tasks, rank, alpha / rank, dropout)
             return SharedLoRA(linear, shared_rank, alpha / shared_rank, dropout)
 
         super().__init__(tasks, encoder, adapter, targets, freeze_encoder)
-        if not any(adapter.by_task for adapter in self.adapters.values()):
-            raise UserError(
-                f"model.sharing: none of `targets` is in the last stages ({own_stages} of {len(encoder.stages)}), so "
-                "that tasks would have nothing of their own; name some there, or raise `own_stages`"
-            )

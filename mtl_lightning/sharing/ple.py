@@ -56,5 +56,4 @@ class PLE(ExpertSharing):
     ) -> None:
         at_least(0, "num_shared_experts", num_shared_experts)
         at_least(1, "num_task_experts", num_task_experts)
-        at_least(1, "num_levels", num_levels)
         super().__init__(tasks, encoder, num_shared_experts, num_task_experts, expert_widths, expert_stages, num_levels)

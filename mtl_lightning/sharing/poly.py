@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mtl_lightning.errors import UserError
 from mtl_lightning.sharing.adapting import Factors, LowRank, LowRankSharing
 from mtl_lightning.sharing.adapting.arguments import check_low_rank
 from mtl_lightning.sharing.adapting.low_rank import downs, ups
+from mtl_lightning.sharing.arguments import above_zero
 from mtl_lightning.sharing.contracts import Encoder
 from mtl_lightning.sharing.observing import ExpertUse, Observations
 
@@ -56,11 +56,10 @@ class Poly(LowRankSharing):
         targets: str | Sequence[str] | None = None,
         freeze_encoder: bool = True,
     ) -> None:
-        check_low_rank(dropout, rank=rank, num_skills=num_skills)
-        if temperature <= 0:
-            raise UserError(f"model.sharing: `temperature` must be above 0, found {temperature}")
+        check_low_rank(alpha, dropout, rank=rank, num_skills=num_skills)
+        above_zero("temperature", temperature)
 
-        def adapter(_: str, linear: nn.Linear) -> LowRank:
+        def adapter(linear: nn.Linear) -> LowRank:
             return Skills(linear, tasks, num_skills, rank, temperature, alpha / rank, dropout)
 
         super().__init__(tasks, encoder, adapter, targets, freeze_encoder)

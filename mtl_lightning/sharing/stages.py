@@ -70,6 +70,26 @@ def stage_numbers(option: str, numbers: Sequence[int] | None, encoder: Encoder) 
     return tuple(found)
 
 
+def start_of_last(option: str, value: int, encoder: Encoder) -> int:
+    """The first one of the last stages, from 0.
+
+    Args:
+        option: Its name, for messages.
+        value: How many are meant, 1 at least.
+        encoder: The model's.
+
+    Raises:
+        UserError: If the encoder has fewer stages, or cannot be cut.
+    """
+    number = len(encoder.stages)
+    if not 1 <= value <= number:
+        raise UserError(
+            f"model.sharing: `{option}` must be from 1 to {number}, found {value}: {type(encoder).__name__} has "
+            f"{number} stages"
+        )
+    return number - value
+
+
 def stages_before(option: str, value: int, encoder: Encoder) -> int:
     """How many stages come before the branches.
 

@@ -10,7 +10,7 @@ from torch import nn
 from mtl_lightning.errors import UserError
 from mtl_lightning.sharing.adapting.low_rank import AdaptedLinear, Factors, LowRank
 from mtl_lightning.sharing.adapting.route import Route
-from mtl_lightning.sharing.adapting.targets import find_targets
+from mtl_lightning.sharing.adapting.targets import backbone_of, find_targets
 from mtl_lightning.sharing.base import Sharing
 from mtl_lightning.sharing.contracts import Compilable, Encoder, Inputs, Representation
 from mtl_lightning.sharing.stages import through
@@ -22,7 +22,7 @@ class LowRankSharing(Sharing):
     Args:
         tasks: Names of the K tasks.
         encoder: The model's.
-        adapter: Makes what is added to a linear map, of its name and the map.
+        adapter: Makes what is added to a linear map.
         targets: The linear maps, see :func:`.targets.find_targets`; looked for in the encoder's ``backbone`` where it
             has one, so that their names are those of the transformers library.
         freeze_encoder: Whether the encoder's own parameters stay as they are.
@@ -32,18 +32,19 @@ class LowRankSharing(Sharing):
         self,
         tasks: Sequence[str],
         encoder: Encoder,
-        adapter: Callable[[str, nn.Linear], LowRank],
+        adapter: Callable[[nn.Linear], LowRank],
         targets: str | Sequence[str] | None = None,
         freeze_encoder: bool = True,
     ) -> None:
         super().__init__(tasks, encoder)
         self._route = Route()
-        self._names = list(find_targets(self.backbone, targets))
-        adapters = {name: adapter(name, linear) for name, linear in self._linear(self.backbone)}
+        linear = find_targets(self.backbone, targets)
+        self._names = list(linear)
+        adapters = {name: adapter(each) for name, each in linear.items()}
         self.lora = _tree(adapters)
-        for name, linear in self._linear(self.backbone):
+        for name, each in linear.items():
             adapters[name].route = self._route
-            AdaptedLinear.make(linear, adapters[name])
+            AdaptedLinear.make(each, adapters[name])
         encoder.recompute_in(self._route.again)
         self._trunk = self._common_stages()
         if freeze_encoder:
@@ -53,7 +54,7 @@ class LowRankSharing(Sharing):
     @property
     def backbone(self) -> nn.Module:
         """What the names of the linear maps are in: the model of the transformers library, or the encoder itself."""
-        return _backbone(self.encoder)
+        return backbone_of(self.encoder)
 
     @property
     def adapters(self) -> dict[str, LowRank]:
@@ -113,7 +114,8 @@ class LowRankSharing(Sharing):
 
     def _common_stages(self) -> int | None:
         """How many stages nothing in depends on the task; null: the encoder runs whole for each."""
-        own = {module for name, module in self._linear(self.backbone) if self.adapters[name].by_task}
+        adapters = self.adapters
+        own = {module for name, module in self._linear(self.backbone) if adapters[name].by_task}
         try:
             stages = self.encoder.stages
         except UserError:  # it cannot be cut
@@ -140,14 +142,10 @@ class LowRankSharing(Sharing):
         factors = self.factors(task)
         merged = deepcopy(self.encoder)
         merged.recompute_in(None)
-        for name, linear in self._linear(_backbone(merged)):
+        for name, linear in self._linear(backbone_of(merged)):
             AdaptedLinear.unmake(linear)
             linear.weight += factors[name].product.to(linear.weight.dtype)
         return merged
-
-
-def _backbone(encoder: Any) -> nn.Module:
-    return getattr(encoder, "backbone", encoder)  # type: ignore[no-any-return]
 
 
 def _tree(modules: Mapping[str, nn.Module]) -> nn.Module:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from torch import nn
 
@@ -9,6 +10,11 @@ from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.sharing.adapting.low_rank import AdaptedLinear
 
 _ATTENTION = re.compile(r"att(e?n)", re.IGNORECASE)
+
+
+def backbone_of(encoder: Any) -> nn.Module:
+    """What the names of the linear maps are in: the model of the transformers library, or the encoder itself."""
+    return getattr(encoder, "backbone", encoder)  # type: ignore[no-any-return]
 
 
 def find_targets(backbone: nn.Module, targets: str | Sequence[str] | None) -> dict[str, nn.Linear]:

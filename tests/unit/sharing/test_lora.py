@@ -205,7 +205,8 @@ def test_targets_are_named_as_in_peft(targets: Any, number: int) -> None:
         ({"targets": "query("}, r"model.sharing: `targets` is no regular expression: 'query\('"),
         ({"targets": []}, "model.sharing: `targets` is empty"),
         ({"rank": 0}, "model.sharing: `rank` must be at least 1, found 0"),
-        ({"shared_rank": -1}, "model.sharing: `shared_rank` must be at least 1, found -1"),
+        ({"shared_rank": -1}, "model.sharing: `shared_rank` must be at least 0, found -1"),
+        ({"alpha": 0.0}, "model.sharing: `alpha` must be a finite number above 0, found 0.0"),
         ({"dropout": 1.0}, "model.sharing: `dropout` must be at least 0 and below 1, found 1.0"),
     ],
 )

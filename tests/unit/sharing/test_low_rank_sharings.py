@@ -82,6 +82,13 @@ def test_mtlora_of_all_stages_is_lora() -> None:
         )
 
 
+def test_mtlora_leaves_an_encoder_that_it_refuses_as_it_was() -> None:
+    encoder = PerceptronEncoder(5, (8, 7, 6))
+    with pytest.raises(UserError, match="none of `targets` is in the last stages"):
+        MTLoRA(TASKS, encoder, targets=["layers.0"])
+    MTLoRA(TASKS, encoder, targets=["layers.0", "layers.6"])
+
+
 def test_mtl_lora_transforms_and_mixes() -> None:
     sharing = made(MTLLoRA, 4, rank=2, num_ups=3, alpha=3.0, temperature=0.7)
     adapter = sharing.adapters["layers.0"]
@@ -137,7 +144,12 @@ def test_poly_tells_which_task_uses_which_skill() -> None:
         (MTLoRA, {"targets": ["layers.0"]}, r"none of `targets` is in the last stages \(1 of 3\)"),
         (MTLoRA, {"shared_rank": 0}, "model.sharing: `shared_rank` must be at least 1, found 0"),
         (MTLLoRA, {"num_ups": 0}, "model.sharing: `num_ups` must be at least 1, found 0"),
-        (MTLLoRA, {"temperature": 0.0}, "model.sharing: `temperature` must be above 0, found 0.0"),
+        (MTLLoRA, {"temperature": 0.0}, "model.sharing: `temperature` must be a finite number above 0, found 0.0"),
+        (
+            Poly,
+            {"temperature": float("nan")},
+            "model.sharing: `temperature` must be a finite number above 0, found nan",
+        ),
         (Poly, {"num_skills": 0}, "model.sharing: `num_skills` must be at least 1, found 0"),
     ],
 )
