@@ -40,7 +40,7 @@ class Router(nn.Module):
 
     def __init__(self, features: int, num_experts: int, k: int, noise: float) -> None:
         super().__init__()
-        self.linear = nn.Linear(features, num_experts)
+        self.linear = PreciseLinear(features, num_experts)
         with torch.no_grad():
             self.linear.weight *= 0.1
             self.linear.bias.zero_()
@@ -52,9 +52,8 @@ class Router(nn.Module):
         Args:
             vectors: What it reads [N, D].
         """
-        dtype = torch.promote_types(vectors.dtype, torch.float32)
-        with torch.autocast(vectors.device.type, enabled=False):
-            return linear(vectors.to(dtype), self.linear.weight.to(dtype), self.linear.bias.to(dtype))
+        logits: Tensor = self.linear(vectors)
+        return logits
 
     def choose(self, logits: Tensor) -> Choice:
         """The k experts with the greatest logits, and their weights in the softmax over all.
@@ -67,6 +66,15 @@ class Router(nn.Module):
             tried = tried + self.noise * torch.randn_like(tried)
         experts = tried.topk(self.k).indices
         return Choice(logits.softmax(-1).gather(1, experts), experts)
+
+
+class PreciseLinear(nn.Linear):
+    """A linear map that computes in float32 at least, whatever the precision is elsewhere."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        dtype = torch.promote_types(input.dtype, torch.float32)
+        with torch.autocast(input.device.type, enabled=False):
+            return linear(input.to(dtype), self.weight.to(dtype), self.bias.to(dtype))
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import prune
 from torch.utils.flop_counter import FlopCounterMode
 
 from mtl_lightning.callbacks.expert_watch import Taken, remarks
@@ -394,3 +395,11 @@ def test_bad_options_are_one_line(options: dict[str, Any], message: str) -> None
     with pytest.raises(UserError, match=f"^model.sharing: {message}") as caught:
         routing(**options)
     assert "\n" not in str(caught.value)
+
+
+def test_a_router_may_be_pruned() -> None:
+    made = routing()
+    for task in TASKS:
+        prune.l1_unstructured(made._router(task).linear, "weight", 0.5)  # type: ignore[no-untyped-call]
+    for _ in range(2):  # the weights that are left are found anew in each
+        sum(found.pooled.sum() for found in made(inputs_of(), TASKS).values()).backward()
