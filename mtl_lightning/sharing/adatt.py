@@ -11,6 +11,7 @@ from mtl_lightning.sharing.contracts import Encoder
 from mtl_lightning.sharing.expert_kinds import ExpertKind
 from mtl_lightning.sharing.expert_sharing import ExpertSharing
 from mtl_lightning.sharing.levels import Group, Level, MakeGate, Plan
+from mtl_lightning.sharing.task_parameters import TaskParameters
 
 
 class FusionLevel(Level):
@@ -28,11 +29,15 @@ class FusionLevel(Level):
         super().__init__(kind, depth, plan, make_gate, name)
         native = {reader: _native(size) for reader, size in plan.sizes.items() if size > 1 and reader in plan.reads}
         self.shared_native = native.pop(None, None)
-        self.native = nn.ParameterDict({task: weights for task, weights in native.items() if task is not None})
+        self.native = TaskParameters({task: weights for task, weights in native.items() if task is not None})
 
     def native_weights(self, reader: Group) -> nn.Parameter | None:
         """Of a reader's own experts; null: it has one expert, which weighs 1."""
-        return self.shared_native if reader is None else self.native.get(reader)
+        if reader is None:
+            return self.shared_native
+        if reader not in self.native:
+            return None
+        return self.native[reader]
 
     def weights(self, reader: Group, chosen: Tensor) -> Tensor:
         groups, sizes = list(self.plan.reads[reader]), self.plan.sizes

@@ -10,6 +10,7 @@ from mtl_lightning.sharing.adapting.arguments import check_low_rank
 from mtl_lightning.sharing.adapting.low_rank import downs, ups
 from mtl_lightning.sharing.arguments import above_zero
 from mtl_lightning.sharing.contracts import Encoder
+from mtl_lightning.sharing.task_parameters import TaskParameters
 
 
 class MTLLoRA(LowRankSharing):
@@ -77,8 +78,8 @@ class TransformedLoRA(LowRank):
         self.scale, self.temperature = scale, temperature
         self.down, self.ups = downs(linear, rank), ups(linear, rank, num_ups)
         device, bound = linear.weight.device, num_ups**-0.5
-        self.transforms = nn.ParameterDict({task: torch.eye(rank, device=device) for task in tasks})
-        self.weights = nn.ParameterDict(
+        self.transforms = TaskParameters({task: torch.eye(rank, device=device) for task in tasks})
+        self.weights = TaskParameters(
             {task: torch.empty(num_ups, device=device).uniform_(-bound, bound) for task in tasks}
         )
 

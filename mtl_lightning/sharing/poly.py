@@ -11,6 +11,7 @@ from mtl_lightning.sharing.adapting.low_rank import downs, ups
 from mtl_lightning.sharing.arguments import above_zero
 from mtl_lightning.sharing.contracts import Encoder
 from mtl_lightning.sharing.observing import ExpertUse, Observations
+from mtl_lightning.sharing.task_parameters import TaskParameters
 
 
 class Poly(LowRankSharing):
@@ -98,7 +99,7 @@ class Skills(LowRank):
         self.scale, self.temperature = scale, temperature
         self.downs, self.ups = downs(linear, rank, num_skills), ups(linear, rank, num_skills)
         device = linear.weight.device
-        self.logits = nn.ParameterDict(
+        self.logits = TaskParameters(
             {task: torch.empty(num_skills, device=device).uniform_(-1e-3, 1e-3) for task in tasks}
         )
 

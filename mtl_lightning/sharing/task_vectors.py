@@ -9,6 +9,7 @@ from mtl_lightning.errors import UserError
 from mtl_lightning.sharing.base import Sharing
 from mtl_lightning.sharing.contracts import Encoder
 from mtl_lightning.sharing.observing import Observations
+from mtl_lightning.sharing.task_parameters import TaskParameters
 
 
 class TaskVectors(Sharing):
@@ -28,7 +29,7 @@ class TaskVectors(Sharing):
         super().__init__(tasks, encoder)
         if width < 1:
             raise UserError(f"model.sharing: `width` must be at least 1, found {width}")
-        self.vectors = nn.ParameterDict({task: nn.Parameter(std * torch.randn(width)) for task in tasks})
+        self.vectors = TaskParameters({task: std * torch.randn(width) for task in tasks})
 
     @property
     def embeddings(self) -> Tensor:

@@ -26,4 +26,4 @@ def check_task_names(tasks: Iterable[str]) -> None:
 
 
 def _is_task_name(name: str) -> bool:
-    return name.isidentifier() and name not in _RESERVED and not hasattr(nn.ModuleDict, name)
+    return name.isidentifier() and name not in _RESERVED and not hasattr(nn.ModuleDict(), name)
