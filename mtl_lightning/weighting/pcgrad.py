@@ -44,7 +44,7 @@ class PCGrad(GramianWeighting):
 
 def random_orders(num_tasks: int, generator: torch.Generator) -> NDArray[np.intp]:
     """For each task the others, in random order [A, A - 1]."""
-    keys = torch.rand(num_tasks, num_tasks, generator=generator).numpy()
+    keys = torch.rand(num_tasks, num_tasks, dtype=torch.float32, generator=generator).numpy()
     keys.reshape(-1)[:: num_tasks + 1] = 2.0
     return keys.argsort(1)[:, : num_tasks - 1]
 

@@ -176,6 +176,16 @@ def test_orders_name_the_others_in_any_order() -> None:
     assert len(seen) == 8
 
 
+def test_orders_are_drawn_in_a_run_whose_numbers_are_of_half_precision() -> None:
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(torch.bfloat16)  # as Lightning does for `bf16-true`
+    try:
+        found = random_orders(8, torch.Generator().manual_seed(0))
+    finally:
+        torch.set_default_dtype(usual)
+    assert (found == random_orders(8, torch.Generator().manual_seed(0))).all()
+
+
 def test_orders_differ_between_steps_and_seeds_but_not_between_processes() -> None:
     jacobian = random_jacobian(6, 4)
     first, second, other = (PCGrad(tasks_of(jacobian), seed=seed) for seed in (1, 1, 2))
