@@ -37,7 +37,7 @@ from mtl_lightning.training.parameter_groups import Grouping
 from mtl_lightning.training.randomness import Buffers, RandomState, random_state, same_again, seed_batch
 from mtl_lightning.training.refused_callbacks import refuse_callbacks
 from mtl_lightning.training.restorable import choose_weights
-from mtl_lightning.training.shared_parameters import check_gradient_source, shared_parameters
+from mtl_lightning.training.shared_parameters import check_gradient_source, common_features, shared_parameters
 from mtl_lightning.training.single_examples import check_single_examples
 from mtl_lightning.training.starting import take_over
 from mtl_lightning.training.step_log import StepLog
@@ -248,7 +248,7 @@ class MultiTaskModule(AdaptedModule):
             labelled.subtract(task for part in parts for task in part.shares)
             complete = [task for task in found.shares if last and not labelled[task]]
             terms = {name: term / len(batch) for name, term in found.terms.items()}
-            features = found.features if self._gradient_of == "features" else ()
+            features = common_features(found, self.sharing) if self._gradient_of == "features" else ()
             self.executor.add(found.losses, found.shares, features, complete, terms)
         step = self.executor.combine(last)
         if step.losses:

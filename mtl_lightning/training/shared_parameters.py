@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 from mtl_lightning.errors import UserError
 from mtl_lightning.sharing import Sharing
+from mtl_lightning.training.losses import Losses
 
 Named = Sequence[tuple[str, nn.Parameter]]
 
@@ -61,3 +62,22 @@ def check_gradient_source(gradient_of: str, shared: Named) -> None:
         names = [name for name, parameter in shared if parameter.requires_grad]
         some = f"their names are like '{names[-1]}'" if names else "there are none"
         raise UserError(f"model.gradient_of: '{gradient_of}' matches no shared parameter that trains; {some}")
+
+
+def common_features(found: Losses, sharing: Sharing) -> list[Tensor]:
+    """The differentiable tensors that the tasks have in common, by whose gradients they are compared.
+
+    Args:
+        found: What a forward pass found.
+        sharing: Made them.
+
+    Raises:
+        UserError: If there are none, though shared parameters train.
+    """
+    features = found.features
+    if not features and any(parameter.requires_grad for parameter in sharing.shared_parameters()):
+        raise UserError(
+            f"model.gradient_of: {type(sharing).__name__} makes no features that all tasks have in common; choose "
+            "`shared`, or a pattern of parameter names"
+        )
+    return features

@@ -26,7 +26,7 @@ from mtl_lightning import MultiTaskModule
 from mtl_lightning.data import Batch
 from mtl_lightning.encoders import PerceptronEncoder
 from mtl_lightning.errors import UserError
-from mtl_lightning.sharing import Sharing
+from mtl_lightning.sharing import CrossStitch, Sharing
 from mtl_lightning.tasks import Regression, SequenceClassification
 from mtl_lightning.weighting import FAMO, EqualWeighting, LossWeighting, UncertaintyWeighting, UPGrad, Weighting
 
@@ -397,6 +397,11 @@ def test_gradients_of_the_parameters_that_a_pattern_matches() -> None:
 def test_options_without_a_meaning_are_refused(family: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         module_of(family, **options)
+
+
+def test_features_that_a_sharing_does_not_make_for_all_tasks_are_refused() -> None:
+    with pytest.raises(UserError, match=r"^model.gradient_of: CrossStitch makes no features that all .* `shared`"):
+        fit(module_of(Gramian, sharing=CrossStitch, gradient_of="features"), [batch(0)])
 
 
 class Adapters(Sharing):
