@@ -10,12 +10,12 @@ from mtl_lightning.errors import UserError
 from mtl_lightning.sharing.arguments import above_zero, at_least
 from mtl_lightning.sharing.base import Sharing
 from mtl_lightning.sharing.branch_choice import BranchChoice
+from mtl_lightning.sharing.branched_stages import BranchedStages
 from mtl_lightning.sharing.branches import Pair
 from mtl_lightning.sharing.contracts import Compilable, Encoder, Inputs, Representation, State
 from mtl_lightning.sharing.observing import ExpertUse, Observations, Part
-from mtl_lightning.sharing.redrawing import copies_of
 from mtl_lightning.sharing.stages import stages_before, through, with_stages
-from mtl_lightning.sharing.tree import Groups, Tree
+from mtl_lightning.sharing.tree import Groups, Tree, saved_tree
 
 
 class LearnedBranching(Sharing):
@@ -79,12 +79,11 @@ class LearnedBranching(Sharing):
         above_zero("min_temperature", min_temperature)
         above_zero("lr_factor", lr_factor)
         self._start = stages_before("shared_stages", shared_stages, encoder)
-        self._stages = tuple(encoder.stages[self._start :])
-        _check_stages(encoder, self._stages)
-        different = not encoder.pretrained if redraw is None else redraw
-        self.branches = nn.ModuleList(copies_of(stage, number - 1, different) for stage in self._stages)
+        stages = encoder.stages[self._start :]
+        _check_stages(encoder, stages)
+        self.branches = BranchedStages(stages, number, not encoder.pretrained if redraw is None else redraw)
         options = (temperature, min_temperature, warmup)
-        self.choice: BranchChoice | None = BranchChoice(tasks, len(self._stages), number, *options)
+        self.choice: BranchChoice | None = BranchChoice(tasks, len(stages), number, *options)
         self.lr_factor = lr_factor
         self._tree: Tree | None = None
 
@@ -95,17 +94,16 @@ class LearnedBranching(Sharing):
 
     def pruned_parts(self) -> Sequence[Part]:
         """The parameters that evaluation uses, by the tasks that do."""
-        stages = {id(parameter) for stage in self._stages for parameter in stage.parameters()}
+        stages = {id(parameter) for stage in self.branches.stages for parameter in stage.parameters()}
         common = [parameter for parameter in self.encoder.parameters() if id(parameter) not in stages]
         found = [Part("encoder", common, self.tasks)]
         tree = self._decided()
         for i, (branches, groups) in enumerate(zip(tree.used(self.tasks), tree.groups(), strict=True)):
             for branch, group in zip(branches, groups, strict=True):
                 name = f"stage {self._start + i + 1} of {' + '.join(group)}"
-                found.append(Part(name, list(self._branches(i)[branch].parameters()), group))
+                found.append(Part(name, list(self.branches.of(i)[branch].parameters()), group))
         return [part for part in found if part.parameters]
 
-    @torch.no_grad()
     def prune(self) -> None:
         """Keeps the tree for good: what no task uses is gone, and training goes on with the rest.
 
@@ -113,12 +111,7 @@ class LearnedBranching(Sharing):
         one that is not, which is pruned by that.
         """
         tree = self._decided()
-        for i, (stage, (first, *others)) in enumerate(zip(self._stages, tree.used(self.tasks), strict=True)):
-            branches = self._branches(i)
-            kept = [branches[other] for other in others]
-            if branches[first] is not stage:
-                stage.load_state_dict(branches[first].state_dict())
-            self.branches[i] = nn.ModuleList(kept)
+        self.branches.keep(tree.used(self.tasks))
         self._fix(tree.pruned())
 
     def merge(self, task: str) -> Encoder:
@@ -132,7 +125,7 @@ class LearnedBranching(Sharing):
         """
         self._refuse_unknown(task)
         path = self._decided().path(task)
-        return with_stages(self.encoder, self._start, [self._branches(i)[branch] for i, branch in enumerate(path)])
+        return with_stages(self.encoder, self._start, [self.branches.of(i)[branch] for i, branch in enumerate(path)])
 
     def _fix(self, tree: Tree) -> None:
         self._tree, self.choice = tree, None
@@ -154,25 +147,19 @@ class LearnedBranching(Sharing):
         """Restores the tree."""
         self.take_form(state)
 
-    def take_form(self, saved: dict[str, Any]) -> None:
+    def take_form(self, saved: Any) -> None:
         """Prunes to the tree of a checkpoint, if it has one.
 
         Raises:
-            UserError: If this model is pruned and the checkpoint is not, or its tree has more branches than there are.
+            UserError: If this model is pruned and the checkpoint is not, or its tree is none of this model.
         """
-        if not saved:
+        if saved == {}:
             if self.choice is None:
                 raise UserError("model.sharing: this LearnedBranching is pruned, and the checkpoint's is not")
             self._tree = None
             return
-        tree = Tree(**saved)
-        for i, branches in enumerate(tree.used(self.tasks)):
-            if len(branches) > len(self._branches(i)):
-                raise UserError(
-                    f"model.sharing: the checkpoint's tree has {len(branches)} branches in a stage, this model "
-                    f"{len(self._branches(i))}; set `num_branches` as it was"
-                )
-            self.branches[i] = nn.ModuleList(self._branches(i)[1 : len(branches)])
+        tree = saved_tree(saved, self.tasks, self.branches.sizes)
+        self.branches.keep([range(len(used)) for used in tree.used(self.tasks)])
         self._fix(tree)
 
     def train(self, mode: bool = True) -> Self:
@@ -188,10 +175,10 @@ class LearnedBranching(Sharing):
         if self.choice is None or not self.training:
             return state
         self.choice.count()
-        states = [branch(state) for branch in self._branches(0)]
-        for i in range(1, len(self._stages)):
+        states = [branch(state) for branch in self.branches.of(0)]
+        for i in range(1, len(self.branches)):
             read = _mixed(self.choice.parents(i - 1), _stacked(states))
-            states = [branch(each) for branch, each in zip(self._branches(i), read, strict=True)]
+            states = [branch(each) for branch, each in zip(self.branches.of(i), read, strict=True)]
         return states
 
     def share(self, encoded: Any, tasks: Sequence[str]) -> dict[str, Representation]:
@@ -207,14 +194,10 @@ class LearnedBranching(Sharing):
             self._tree = self._decided()
         tree, states = self._tree, {0: state}
         for i, used in enumerate(tree.used(tasks)):
-            parents = tree.parents[i - 1] if i else [0] * len(self._branches(0))
-            states = {branch: self._branches(i)[branch](states[parents[branch]]) for branch in used}
+            parents = tree.parents[i - 1] if i else [0] * len(self.branches.of(0))
+            states = {branch: self.branches.of(i)[branch](states[parents[branch]]) for branch in used}
         ends = {branch: self.encoder.end(state) for branch, state in states.items()}
         return {task: ends[tree.leaves[task]] for task in tasks}
-
-    def _branches(self, stage: int) -> list[nn.Module]:
-        """The branches of a stage, of those that branch: the encoder's own, and its copies."""
-        return [self._stages[stage], *self.branches[stage]]  # type: ignore[misc]
 
     # -- what it is made of ------------------------------------------------------------------------------------------
     def own_parameters(self, task: str) -> list[nn.Parameter]:
@@ -227,10 +210,10 @@ class LearnedBranching(Sharing):
         if self.choice is None:
             return Observations()
         chances = {task: self.choice.chances(task) for task in self.tasks}
-        names = [f"branch_{number}" for number in range(len(self._branches(0)))]
+        names = [f"branch_{number}" for number in range(len(self.branches.of(0)))]
         stages = [
             ExpertUse(dict.fromkeys(names, self.tasks), f"stage_{self._start + i + 1}", balanced=False)
-            for i in range(len(self._stages))
+            for i in range(len(self.branches))
         ]
         for i, stage in enumerate(stages):
             for task, of_stages in chances.items():
@@ -241,7 +224,7 @@ class LearnedBranching(Sharing):
         return super().parts() if self.choice is not None else self.pruned_parts()
 
     def copies(self) -> Sequence[Pair]:
-        return [(copy, original) for i, original in enumerate(self._stages) for copy in self._branches(i)[1:]]
+        return self.branches.copies()
 
     def lr_factors(self) -> dict[str, tuple[float, list[nn.Parameter]]]:
         return {} if self.choice is None else {"choices": (self.lr_factor, list(self.choice.parameters()))}

@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from mtl_lightning.errors import UserError
 
 Groups = list[list[tuple[str, ...]]]
 """For each stage, the tasks that share a branch of it."""
@@ -55,3 +58,43 @@ class Tree:
             for before, branches, parents in zip(used, used[1:], self.parents, strict=False)
         ]
         return Tree(parents, {task: used[-1].index(branch) for task, branch in self.leaves.items()})
+
+
+def saved_tree(saved: Any, tasks: Sequence[str], sizes: Sequence[int]) -> Tree:
+    """The tree of a pruned model, from a checkpoint.
+
+    Args:
+        saved: What the file says; anybody may have written it.
+        tasks: Names of the K tasks.
+        sizes: How many branches each stage has here, at most.
+
+    Raises:
+        UserError: If it is no tree, or one of other tasks, of other stages or of more branches.
+    """
+    try:
+        found = dict(saved)
+        tree = Tree([list(parents) for parents in found["parents"]], dict(found["leaves"]))
+        whole = tree.pruned() == tree
+    except (IndexError, KeyError, TypeError, ValueError):
+        whole = False
+    if not whole:
+        raise UserError("model.sharing: the checkpoint's tree of branches is broken; take another checkpoint")
+    if tree.leaves.keys() != set(tasks):
+        there, here = (", ".join(sorted(map(str, names))) for names in (tree.leaves, tasks))
+        raise UserError(
+            f"model.sharing: the checkpoint's tree is of the tasks {there}, this model's of {here}; set `model.tasks` "
+            "as they were"
+        )
+    numbers = [len(branches) for branches in tree.used(tasks)]
+    if len(numbers) != len(sizes):
+        raise UserError(
+            f"model.sharing: the checkpoint's tree has {len(numbers)} stages that branch, this model {len(sizes)}; set "
+            "`shared_stages` and the encoder as they were"
+        )
+    for number, size in zip(numbers, sizes, strict=True):
+        if number > size:
+            raise UserError(
+                f"model.sharing: the checkpoint's tree has {number} branches in a stage, this model {size}; set "
+                "`num_branches` as it was"
+            )
+    return tree

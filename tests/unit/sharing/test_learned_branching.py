@@ -9,12 +9,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gumbel_softmax
 
 from mtl_lightning.encoders import ConvolutionalEncoder, PerceptronEncoder, Stage
 from mtl_lightning.errors import UserError
 from mtl_lightning.sharing import HardSharing, LearnedBranching, Sharing
-from mtl_lightning.sharing.branch_choice import BranchChoice
 
 TASKS = ["a", "b", "c"]
 WIDTHS = [5, 4, 3, 6]
@@ -71,33 +69,6 @@ def test_one_branch_is_hard_sharing() -> None:
     assert torch.equal(found[0][0], found[1][0])
     for mine, theirs in zip(*found, strict=True):
         torch.testing.assert_close(mine, theirs)
-
-
-def test_draws_are_those_of_gumbel_softmax() -> None:
-    choice = BranchChoice(TASKS, 2, 3, temperature=2.0, min_temperature=0.1, warmup=0)
-    with torch.no_grad():
-        choice.between[0].copy_(torch.randn(3, 3))
-    choice.count()
-    weights = torch.randn(3, 3)
-    torch.manual_seed(1)
-    drawn = choice.parents(0)
-    torch.manual_seed(1)
-    wanted = gumbel_softmax(choice.between[0], tau=2.0, hard=True)
-    assert torch.equal(drawn.sum(1), torch.ones(3)) and torch.equal(drawn, wanted.round())
-    (mine,), (theirs,) = (torch.autograd.grad((d * weights).sum(), [choice.between[0]]) for d in (drawn, wanted))
-    torch.testing.assert_close(mine, theirs)
-
-
-def test_choices_are_learned_after_the_warm_up_at_a_falling_temperature() -> None:
-    choice = BranchChoice(TASKS, 2, 2, temperature=4.0, min_temperature=0.5, warmup=2)
-    temperatures, learned = [], []
-    for _ in range(100):
-        choice.count()
-        temperatures.append(float(choice.temperature))
-        (gradient,) = torch.autograd.grad((choice.leaf("b") * torch.tensor([1.0, 2.0])).sum(), [choice.logits("b")])
-        learned.append(bool(gradient.any()))
-    assert temperatures[:3] == [4.0, 4.0, 4.0] and temperatures[5] == 2.0 and temperatures[-1] == 0.5
-    assert learned == [False] * 2 + [True] * 98
 
 
 def test_evaluation_draws_nothing_and_training_does() -> None:
