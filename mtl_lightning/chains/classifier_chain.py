@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 
 from mtl_lightning.chains.base import Link
+from mtl_lightning.errors import UserError
 from mtl_lightning.tasks import Features, MultiLabelClassification, Regression, Task
 from mtl_lightning.tasks.base import full_precision
+from mtl_lightning.tasks.labelled import LabelledTask
 
 
 class Widened(NamedTuple):
@@ -72,7 +74,14 @@ class ClassifierChain(Link):
 
 
 def _outputs_of(name: str, task: Task) -> str:
-    """What a task's logits stand for."""
+    """What a task's logits stand for.
+
+    Raises:
+        UserError: If nobody knows.
+    """
     if isinstance(task, Regression):
         return "numbers"
+    if not isinstance(task, LabelledTask):
+        found = type(task).__name__
+        raise UserError(f"reads classifications and regressions, but '{name}' is a {found}; derive it from one of them")
     return "any of" if isinstance(task, MultiLabelClassification) else "one of"

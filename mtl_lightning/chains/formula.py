@@ -14,7 +14,7 @@ from mtl_lightning.errors import UserError, shown
 from mtl_lightning.tasks import Regression, Task
 from mtl_lightning.tasks.base import full_precision
 
-_OPERATIONS: dict[type, Callable[..., Any]] = {
+_OPERATIONS: dict[type, Callable[..., Tensor]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
@@ -123,7 +123,7 @@ def _is_allowed(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id not in _FUNCTIONS
 
 
-def _evaluated(node: ast.expr, values: Mapping[str, Tensor]) -> Any:
+def _evaluated(node: ast.expr, values: Mapping[str, Tensor]) -> Tensor:
     if isinstance(node, ast.Name):
         return values[node.id]
     if isinstance(node, ast.Constant):

@@ -16,6 +16,8 @@ _warn = rank_zero_only(logging.getLogger(__name__).warning)
 
 _OF_TRAINING = ("train/", "lr-")
 """How names begin that come and go with the steps."""
+_OF_SHARING = ("train/term/", "train/expert/", "train/gate_entropy/")
+"""How names begin whose ends only sharing and chain know."""
 _COUNTS = ("epoch", "step")
 _STEPS = ("loss", "examples_per_second", "tokens_per_second", "data_wait", "skipped", "solver_seconds")
 
@@ -49,9 +51,10 @@ def check_monitor(key: str, monitor: str, module: Any, names: Set[str] | None = 
             raise UserError(f"{key}: {monitor} is never measured, since trainer.limit_val_batches is 0")
         return
     training = {f"train/{name}" for name in _STEPS}
-    training |= {f"train/{kind}/{task}" for kind in ("loss", "weight") for task in module.tasks}
+    training |= {f"train/{kind}/{task}" for kind in ("loss", "weight") for task in module.trained_tasks}
     hint = did_you_mean(monitor, names | training)
-    in_training = monitor in training or (monitor.startswith(_OF_TRAINING) and not hint.startswith("did you mean"))
+    in_training = monitor in training or monitor.startswith(_OF_SHARING)
+    in_training |= monitor.startswith(_OF_TRAINING) and not hint.startswith("did you mean")
     if not in_training:
         message = f"{key}: nothing is logged as '{monitor}'; {hint}"
         if not _may_log_more(module):

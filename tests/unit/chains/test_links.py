@@ -256,11 +256,14 @@ def test_a_joint_output_trains_its_tasks_only_if_it_is_told_to() -> None:
         ({"tags": Mean(["buy"])}, "model.chain.tags: takes the mean of classifications or regressions, but 'tags'"),
         ({"buy": Formula("stars * 2")}, "model.chain.buy: needs two-label tasks, but 'stars' has 3 labels"),
         ({"buy": Formula("clock * 2")}, "model.chain.buy: unknown task 'clock'; did you mean 'click'"),
+        ({"buy": ClassifierChain("own")}, "model.chain.buy: reads classifications and regressions, but 'own' is a Own"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(chain: dict[str, Link], message: str) -> None:
     tasks: dict[str, Task] = {**funnel("cart", "buy"), "price": number()}
     tasks |= {"stars": SequenceClassification(["1", "2", "3"]), "tags": MultiLabelClassification(["a", "b"])}
+    stubs = {name: lambda *_: {"loss": None} for name in Task.__abstractmethods__}
+    tasks["own"] = type("Own", (Task,), {**stubs, "num_outputs": 1})("loss")
     with pytest.raises(UserError, match=message) as raised:
         model_of(chain, tasks)
     assert "\n" not in str(raised.value)

@@ -1,12 +1,15 @@
 """What a callback or scheduler monitors: a misspelt name is refused at once, and a score is used when it is new."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import tiny
 import torch
 from lightning.pytorch import Callback
+
+from mtl_lightning.training.monitors import check_monitor
 
 EARLY = ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.mode=max"]
 PLATEAU = ["--model.lr_scheduler=lightning.pytorch.cli.ReduceLROnPlateau", "--model.lr_scheduler.patience=0"]
@@ -50,6 +53,15 @@ def test_a_monitor_without_validation_is_refused(capsys: Any) -> None:
 @pytest.mark.parametrize("monitor", ["val/average", "val/reg/loss", "train/loss"])
 def test_what_a_run_logs_can_be_monitored(monitor: str) -> None:
     assert tiny.fit("run", *EARLY, f"--trainer.callbacks.monitor={monitor}", "--evaluate=none") == 0
+
+
+def test_what_only_the_sharing_knows_is_not_compared_with_other_names(caplog: Any) -> None:
+    trainer = SimpleNamespace(datamodule=None, callbacks=[])
+    module: Any = SimpleNamespace(tasks={}, trained_tasks=["a"], trainer=trainer)
+    check_monitor("key", "train/term/z_loss", module, set())
+    assert not caplog.records
+    check_monitor("key", "train/los/a", module, set())
+    assert "did you mean 'train/loss/a'" in caplog.text
 
 
 def test_fewer_than_two_tasks_that_can_be_right_are_right_together_nowhere(capsys: Any) -> None:
