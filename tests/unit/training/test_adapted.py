@@ -212,6 +212,18 @@ def test_adapters_for_another_model_are_one_line(name: str, tmp_path: Path) -> N
     assert "\n" not in str(error.value)
 
 
+def test_a_model_keeps_its_adapters_where_one_of_those_in_a_folder_does_not_fit(tmp_path: Path) -> None:
+    speaker(rank=2).save_adapters(tmp_path)
+    speaker(rank=3).save_adapters(tmp_path / "other")
+    shutil.copytree(tmp_path / "other" / "topic", tmp_path / "topic", dirs_exist_ok=True)
+    model = speaker(rank=2)
+    for parameter in model.sharing.parameters():
+        nn.init.ones_(parameter)
+    with pytest.raises(UserError, match="the adapter of 'topic' has rank 3, this model 2"):
+        model.load_adapters(tmp_path)
+    assert all((parameter == 1).all() for parameter in model.sharing.parameters())
+
+
 def test_adapters_of_another_architecture_or_other_tasks_are_one_line(tmp_path: Path, model: MultiTaskModule) -> None:
     speaker(rank=2).save_adapters(tmp_path)
     with pytest.raises(UserError, match="has no adapter of the task 'cls'; choose from mood, topic"):
