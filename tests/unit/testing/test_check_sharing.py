@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from experiments.benchmark.sharings import exported
 from mtl_lightning import sharing
 from mtl_lightning.testing import check_sharing
 
 
-@pytest.mark.parametrize("name", ["HardSharing", "HybridSharing", "CGC", "LoRA", "TopKRouting"])
+@pytest.mark.parametrize("name", exported())
 def test_our_sharings_pass(name: str) -> None:
-    check_sharing(getattr(sharing, name))
+    check_sharing(exported()[name])
 
 
 class _Layers(sharing.Sharing):
