@@ -99,11 +99,17 @@ class AdaptedModule(EvaluatedModule):
             folder: Where they are.
 
         Raises:
-            UserError: If one is missing, or was made for another backbone or with other options.
+            UserError: If one is missing, or was made for another backbone or with other options; the model then keeps
+                the adapters that it has.
         """
         sharing = self._low_rank()
-        for task, factors in load_adapters(Path(expanded(str(folder))), sharing).items():
-            sharing.take(task, factors)
+        before = deepcopy(sharing.lora.state_dict())
+        try:
+            for task, factors in load_adapters(Path(expanded(str(folder))), sharing).items():
+                sharing.take(task, factors)
+        except UserError:
+            sharing.lora.load_state_dict(before)
+            raise
 
     def _low_rank(self) -> LowRankSharing:
         if not isinstance(self.sharing, LowRankSharing):
