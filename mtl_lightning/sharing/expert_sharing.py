@@ -1,5 +1,6 @@
 """Levels of experts in which each task has a gate: what all sharings with experts are made of."""
 
+from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -32,6 +33,7 @@ class ExpertSharing(Sharing):
 
     level: type[Level] = Level
 
+    @abstractmethod  # a base, which no configuration names
     def __init__(
         self,
         tasks: Sequence[str],

@@ -77,6 +77,8 @@ MISTAKES = {
 }  # fmt: skip
 FLAGS = {
     "class argument": (["--model.encoder.hiden=3"], "flag --model.encoder.hiden: PerceptronEncoder (model.encoder) has no argument 'hiden'; did you mean 'hidden'?"),
+    "class argument within a mapping": (["--model.encoder", "{class_path: PerceptronEncoder, init_args: {hiden: [3]}}"], "flag --model.encoder: PerceptronEncoder (model.encoder) has no argument 'hiden'; did you mean 'hidden'?"),
+    "what the model gives a class": (["--model.sharing=MMoE", "--model.sharing.tasks=[x]"], "flag --model.sharing.tasks: MMoE (model.sharing) has no argument 'tasks'; choose from expert_stages, expert_widths, num_experts"),
     "trainer key": (["--trainer.max_epoch=3"], "flag --trainer.max_epoch: unknown key 'trainer.max_epoch'; did you mean 'max_epochs'?"),
     "top key beside one of that name": (["--max_epochs=3", "--trainer.max_epochs=1"], "flag --max_epochs: unknown key 'max_epochs'; did you mean 'trainer.max_epochs'?"),
     "top key": (["--modle.encoder=3"], "flag --modle.encoder: unknown key 'modle'; did you mean 'model'?"),

@@ -1,7 +1,7 @@
 """The classes that a configuration can name, and the keys of a parser."""
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lightning.pytorch import Callback
@@ -11,6 +11,8 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from mtl_lightning.cli.config_errors.files import Entry, without_init_args
 from mtl_lightning.cli.configuration.given import Given
+from mtl_lightning.cli.configuration.merge import class_path
+from mtl_lightning.cli.configuration.plain_yaml import parse_value
 from mtl_lightning.data import DataSource, Schedule, Split
 from mtl_lightning.encoders import Encoder
 from mtl_lightning.sharing import Sharing
@@ -18,6 +20,8 @@ from mtl_lightning.tasks import Task
 from mtl_lightning.weighting import Weighting
 
 _BASES = (Encoder, Task, Weighting, Sharing, DataSource, Split, Schedule, Optimizer, LRScheduler, Callback, Logger)
+_GIVEN: Mapping[type, Sequence[str]] = {Weighting: ["tasks"], Sharing: ["tasks", "encoder"]}
+"""Arguments that the model gives."""
 
 
 def classes() -> dict[str, type]:
@@ -35,7 +39,8 @@ def classes() -> dict[str, type]:
 
 def class_at(path: Sequence[str], given: Given, entries: Sequence[Entry]) -> type | None:
     """The class configured at a key, by a flag or in a file."""
-    names = [text for key, text in given.flags if key in (".".join(path), ".".join([*path, "class_path"]))][::-1]
+    flags = [text for key, text in given.flags if key in (".".join(path), ".".join([*path, "class_path"]))][::-1]
+    names = [class_path(parse_value(text)) or text for text in flags]
     for entry in entries:
         if entry.value and without_init_args(entry.path) in (tuple(path), (*path, "class_path")):
             names.append(entry.value)
@@ -44,7 +49,8 @@ def class_at(path: Sequence[str], given: Given, entries: Sequence[Entry]) -> typ
 
 def parameters(cls: type) -> list[str]:
     """Names of the arguments that a configuration can give a class."""
-    hidden = ("self", "args", "kwargs", "params", "optimizer") + (("tasks",) if issubclass(cls, Weighting) else ())
+    ours = [name for base, names in _GIVEN.items() if issubclass(cls, base) for name in names]
+    hidden = ("self", "args", "kwargs", "params", "optimizer", *ours)
     return [name for name in inspect.signature(cls).parameters if name not in hidden]
 
 

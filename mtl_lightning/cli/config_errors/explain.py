@@ -61,6 +61,8 @@ def _unknown_option(name: str, given: Given, entries: Sequence[Entry], keys: Seq
         path, place = tuple(flag.split(".")), f"flag --{flag}"
     elif entry is not None:
         path, place = entry.path, entry.place
+    elif (holder := _holder(path, given, entries)) is not None:
+        path, place = (*holder.path, *path), holder.place
     else:
         return f"unexpected argument '{name}'; options start with '--'"
     for end in range(1, len(path) + 1):
@@ -80,6 +82,13 @@ def _unknown_option(name: str, given: Given, entries: Sequence[Entry], keys: Seq
     if cls is None:
         return f"{place}: '{where}' has no argument '{path[-1]}'"
     return f"{place}: {cls.__name__} ({where}) has no argument '{path[-1]}'; {did_you_mean(path[-1], parameters(cls))}"
+
+
+def _holder(path: Sequence[str], given: Given, entries: Sequence[Entry]) -> Entry | None:
+    """The flag or variable whose value is a mapping in which a key stands."""
+    flags = [Entry(tuple(key.split(".")), f"flag --{key}", text) for key, text in reversed(given.flags)]
+    key = re.compile(rf"\b{re.escape(path[-1])}\b['\"]?\s*:")
+    return next((entry for entry in [*flags, *entries] if "{" in entry.value and key.search(entry.value)), None)
 
 
 def _unknown_class(name: str, given: Given, entries: Sequence[Entry]) -> str:

@@ -1,5 +1,6 @@
 """A sharing that adds a product of thin matrices to an encoder's linear maps, another one for each task."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
@@ -28,6 +29,7 @@ class LowRankSharing(Sharing):
         freeze_encoder: Whether the encoder's own parameters stay as they are.
     """
 
+    @abstractmethod  # a base, which no configuration names
     def __init__(
         self,
         tasks: Sequence[str],

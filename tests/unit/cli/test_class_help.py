@@ -5,9 +5,9 @@ from inspect import signature
 
 import pytest
 
+from experiments.benchmark.sharings import exported
 from mtl_lightning import __main__ as front
-from mtl_lightning import sharing
-from mtl_lightning.cli.class_help import class_help
+from mtl_lightning.cli.class_help import class_help, classes_for
 from mtl_lightning.errors import UserError
 
 
@@ -55,13 +55,17 @@ def test_what_the_command_gives_is_no_option() -> None:
 
 
 def test_every_sharing_shows_its_own_options() -> None:
-    for name in sharing.__all__:
-        cls = getattr(sharing, name)
-        if isinstance(cls, type) and issubclass(cls, sharing.Sharing) and cls is not sharing.Sharing:
-            text = class_help(["fit", "--model.sharing.help", name])
-            assert text is not None
-            shown = set(re.findall(r"--model\.sharing\.(\w+)", text))
-            assert shown == signature(cls).parameters.keys() - {"tasks", "encoder"}, name
+    for name, cls in exported().items():
+        text = class_help(["fit", "--model.sharing.help", name])
+        assert text is not None
+        shown = set(re.findall(r"--model\.sharing\.(\w+)", text))
+        assert shown == signature(cls).parameters.keys() - {"tasks", "encoder"}, name
+
+
+def test_the_sharings_that_it_names_are_those_that_are_exported() -> None:
+    named = classes_for("model.sharing")
+    ours = {name: cls for name, cls in named.items() if cls.__module__.startswith("mtl_lightning.")}
+    assert ours == exported()
 
 
 def test_without_a_class_it_names_them() -> None:
