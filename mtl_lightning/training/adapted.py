@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import lightning
+from torch.nn.utils import prune
 
 from mtl_lightning.checkpoints import CHECKPOINT_KEY, AtomicCheckpointIO
 from mtl_lightning.checkpoints.adapters import load_adapters, save_adapters
@@ -47,10 +48,15 @@ class AdaptedModule(EvaluatedModule):
             task: Its name.
 
         Raises:
-            UserError: If there is no such task, or no plain model computes the same.
+            UserError: If there is no such task, no plain model computes the same, or masks prune this one.
         """
         self._refuse_unbuilt()
         names_asked("`task`", [task], list(self.heads))
+        if prune.is_pruned(self):
+            raise UserError(
+                "this model has masks that prune it, which cannot be merged; make pruning permanent with "
+                "`torch.nn.utils.prune.remove`, as ModelPruning does by default"
+            )
         if len(needed := self.chain.needed([task])) > 1:
             raise UserError(f"model.chain: '{task}' reads {needed[0]}, so that no model of one task computes it")
         made: Any = type(self)

@@ -16,6 +16,7 @@ from lightning.pytorch import Trainer
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.nn.utils import prune
 
 import mtl_lightning
 from mtl_lightning import sharing as sharings
@@ -134,6 +135,15 @@ def test_a_merged_model_is_not_trained(model: MultiTaskModule, run: Path, monkey
     capsys.readouterr()
     assert tiny.fit("again", "--ckpt_path=reg.ckpt") == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_model_whose_masks_prune_it_is_not_merged(model: MultiTaskModule) -> None:
+    prune.l1_unstructured(model.encoder.layers[0], "weight", 0.5)  # type: ignore[no-untyped-call]
+    with pytest.raises(UserError, match=r"make pruning permanent with `torch.nn.utils.prune.remove`"):
+        model.merge("reg")
+    prune.remove(model.encoder.layers[0], "weight")  # type: ignore[no-untyped-call]
+    plain, own = (each.predict(FEATURES)[0]["reg"]["value"] for each in (model.merge("reg"), model))
+    assert plain == pytest.approx(own, rel=1e-5)
 
 
 def test_what_somebody_else_may_have_written_is_not_signed_anew(run: Path, tmp_path: Path) -> None:
