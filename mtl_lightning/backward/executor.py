@@ -194,6 +194,7 @@ class Executor(Loop):
         step, losses = window.ask(self.setup)
         self._objective = step.objective
         self._step.losses.append(losses)
+        self._step.terms += (step.terms or {}).items()
         if step.gramian is not None:
             self._step.asked = True
             if isinstance(self.setup.weighting, GramianWeighting):

@@ -28,7 +28,7 @@ def judge(tasks: Sequence[str], losses: Tensor, gradients: Tensor, others: float
         return ()
     bad = tuple(f"loss of '{task}'" for task in _not_finite(tasks, losses))
     bad = bad or tuple(f"gradient of '{task}'" for task in _not_finite(tasks, gradients))
-    return bad or ("gradient of the sharing's loss terms",)
+    return bad or (() if isfinite(others) else ("gradient of the loss terms",))
 
 
 def judge_written(setup: Setup, tasks: Tasks, losses: Tensor) -> tuple[str, ...]:
@@ -71,13 +71,19 @@ def causes(setup: Setup, step: OptimizerStep, look: bool) -> tuple[str, ...]:
         tasks = tuple(task for batch, _ in step.losses for task in batch)
         bad = judge_written(setup, tasks, torch.cat([losses for _, losses in step.losses]))
         bad = bad and (undefined_parts(setup, step.losses) or bad)
+    if _of_gradients(bad):
+        bad = tuple(f"loss term '{name}'" for name, term in step.terms if not term.isfinite()) or bad
     return tuple(dict.fromkeys(bad))
+
+
+def _of_gradients(bad: Sequence[str]) -> bool:
+    """Whether gradients alone are not finite."""
+    return bool(bad) and all(cause.startswith("gradient") for cause in bad)
 
 
 def overflowed(setup: Setup, bad: Sequence[str]) -> bool:
     """Whether gradients alone are not finite, under a gradient scaler that can lower its scale."""
-    gradients_only = bool(bad) and all(cause.startswith("gradient") for cause in bad)
-    return setup.scaler is not None and gradients_only and setup.scaler.get_scale() > 1
+    return setup.scaler is not None and _of_gradients(bad) and setup.scaler.get_scale() > 1
 
 
 def take_back(setup: Setup) -> None:

@@ -20,6 +20,7 @@ class OptimizerStep:
 
     Attributes:
         losses: The tasks of each batch that the weighting was asked about, and their mean losses [T].
+        terms: Names and values of the loss terms that are no task's, of each of these times.
         asked: Whether it was asked with the tasks' gradients.
         weights: What a Gramian method answered.
         before: The weighting's state before, if it changes before all is known to be finite.
@@ -29,6 +30,7 @@ class OptimizerStep:
     """
 
     losses: list[tuple[Tasks, Tensor]] = field(default_factory=list)
+    terms: list[tuple[str, Tensor]] = field(default_factory=list)
     asked: bool = False
     weights: dict[str, float] = field(default_factory=dict)
     before: dict[str, Any] | None = None
