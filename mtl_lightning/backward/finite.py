@@ -31,18 +31,19 @@ def judge(tasks: Sequence[str], losses: Tensor, gradients: Tensor, others: float
     return bad or (() if isfinite(others) else ("gradient of the loss terms",))
 
 
-def judge_written(setup: Setup, tasks: Tasks, losses: Tensor) -> tuple[str, ...]:
+def judge_written(setup: Setup, tasks: Tasks, losses: Tensor, reached: Tasks) -> tuple[str, ...]:
     """The same for gradients that are written, which are those of every process; costs a device synchronisation.
 
     Args:
         setup: What is trained.
         tasks: The tasks of the optimizer step, once for each of its batches.
         losses: Their losses [T], on their device.
+        reached: The tasks whose heads have gradients, each once.
     """
-    lengths = [*setup.lengths(tuple(dict.fromkeys(tasks))).written(), *Lengths(setup.weighting.parameters()).written()]
+    lengths = [*setup.lengths(reached).written(), *Lengths(setup.weighting.parameters()).written()]
     if isfinite(torch.stack([losses.sum(), *lengths]).sum().cpu()):
         return ()
-    return judge(tasks, losses, torch.zeros(len(tasks))) or _culprits(setup, tasks)
+    return judge(tasks, losses, torch.zeros(len(tasks))) or _culprits(setup, reached)
 
 
 def _culprits(setup: Setup, tasks: Tasks) -> tuple[str, ...]:
@@ -69,7 +70,8 @@ def causes(setup: Setup, step: OptimizerStep, look: bool) -> tuple[str, ...]:
     bad = step.not_finite
     if look and not bad and not step.judged:
         tasks = tuple(task for batch, _ in step.losses for task in batch)
-        bad = judge_written(setup, tasks, torch.cat([losses for _, losses in step.losses]))
+        reached = tuple(setup.own if step.terms else dict.fromkeys(tasks))  # a term may reach any head
+        bad = judge_written(setup, tasks, torch.cat([losses for _, losses in step.losses]), reached)
         bad = bad and (undefined_parts(setup, step.losses) or bad)
     if _of_gradients(bad):
         bad = tuple(f"loss term '{name}'" for name, term in step.terms if not term.isfinite()) or bad

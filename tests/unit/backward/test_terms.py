@@ -121,3 +121,19 @@ def test_a_step_of_several_batches_tells_the_mean_of_a_term(family: Any) -> None
     if family is not UncertaintyWeighting:
         for rest, term in told:
             torch.testing.assert_close(rest, term)
+
+
+@pytest.mark.parametrize(("family", "options"), WAYS, ids=str)
+def test_a_term_may_spoil_the_head_of_a_task_that_has_no_labels(family: Any, options: dict[str, Any]) -> None:
+    model = Model()
+    head = model.heads["b"].weight
+    if "gradient_of" in options:
+        options = {"gradient_of": [model.shared.weight]}
+    executor = Executor(
+        family(["a", "b"]), model.shared.parameters(), {t: h.parameters() for t, h in model.heads.items()}, **options
+    )
+    for _ in range(2):
+        executor.add({"a": model.losses()["a"]}, terms={"length": (head * 0).square().sum().sqrt()})
+        executor.backward(executor.combine().objective)
+        assert executor.not_finite
+        assert all(parameter.grad is None for parameter in model.parameters())
