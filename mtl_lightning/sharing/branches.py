@@ -95,6 +95,13 @@ class Branch(nn.Module):
             return self.part(state)
         return self.encoder.end(through(self.stages, state))
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compiles what it runs; of a whole encoder, as that says, since it may have to be made ready."""
+        if self._is_whole:
+            self.part.compile(*args, **kwargs)
+        else:
+            super().compile(*args, **kwargs)
+
     def merged(self) -> Encoder:
         """A copy of the encoder that computes what the trunk and the branch do.
 

@@ -61,3 +61,16 @@ def test_layers_that_the_trunk_runs_too_are_not_the_branch_s() -> None:
     for branch, number in zip(branches(encoder, 1, 2), (0, 2), strict=True):
         assert isinstance(branch, Branch)
         assert len(behind(encoder.stages[:1], branch.part)) == number
+
+
+@pytest.mark.parametrize("kind", ["perceptron", "convolution"])
+def test_whole_branches_compile_without_a_break(kind: str) -> None:
+    torch.compiler.reset()
+    torch._dynamo.utils.counters.clear()
+    encoder, inputs = encoder_of(kind)
+    wanted = encoder.eval()(inputs).pooled
+    for branch in branches(encoder, 0, 2).eval():
+        branch.compile(backend="eager")
+        assert torch.equal(branch(inputs).pooled, wanted)
+    assert torch._dynamo.utils.counters["frames"]["ok"] > 0
+    assert not torch._dynamo.utils.counters["graph_break"]
