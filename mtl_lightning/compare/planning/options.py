@@ -38,7 +38,7 @@ def parse(arguments: Sequence[str]) -> Settings:
     options["flags"] = [*_flags(options.get("flags", [])), *flags]
     if files:
         options["config"] = files
-    variants = values.mapping("variants", options.get("variants") or {}) | dict(map(_variant, given.variant))
+    variants = values.mapping("variants", options.get("variants") or {}) | _variants(given.variant)
     return _settings(options | {"variants": variants})
 
 
@@ -63,6 +63,15 @@ def _settings(options: dict[str, Any]) -> Settings:
     if settings.launcher == "slurm" and settings.time_limit is None and "timeout_min" not in settings.slurm:
         raise UserError("slurm: give `--time_limit MINUTES` of a run, or `timeout_min` (submitit takes 5 minutes)")
     return settings
+
+
+def _variants(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for name, changes in map(_variant, texts):
+        if name in found:
+            raise UserError(f"--variant {name}: it is given twice; give each variant a name of its own")
+        found[name] = changes
+    return found
 
 
 def _variant(text: str) -> tuple[str, dict[str, Any]]:

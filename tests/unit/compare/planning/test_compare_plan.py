@@ -324,6 +324,7 @@ def test_a_plan_file_holds_all_options(tmp_path):
         (["--weightings=equal", "--launcher=slurm"], "slurm: give `--time_limit MINUTES`"),
         (["--weightings=equal", "--pairs=maybe"], "pairs: expected true or false"),
         (["--variant=x"], "expected NAME=FILE"),
+        (["--variant=x={a: 1}", "--variant=x={a: 2}"], "--variant x: it is given twice"),
         (["--variant=equal={a: 1}", "--weightings=equal"], "two contestants are called 'equal'"),
         (["--variant=x={model: 3}"], "variant 'x': model: expected keys and values, found 3"),
         (["--variant=x={model.tasks: 3}"], "variant 'x': model.tasks is empty"),
