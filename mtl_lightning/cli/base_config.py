@@ -4,6 +4,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from mtl_lightning.checkpoints import checkpoint_config, find_checkpoint, run_config
+from mtl_lightning.cli.auto_resume import AUTO
 from mtl_lightning.cli.configuration.given import Given
 from mtl_lightning.cli.foreign_paths import refuse_writes
 from mtl_lightning.demo import DEMO
@@ -33,7 +34,7 @@ def with_base_config(given: Given, stack: ExitStack) -> Given:
 def _with_that_of_a_run(given: Given) -> Given | None:
     """What a run that is resumed was given; null where none is named, as ``last`` alone means the demo's."""
     checkpoint, name = given.get("ckpt_path"), given.get("name")
-    if checkpoint in (None, "null", "None") or (checkpoint in ("last", "best") and name is None):
+    if checkpoint in (None, "null", "None", AUTO) or (checkpoint in ("last", "best") and name is None):
         return None
     assert checkpoint is not None
     path = find_checkpoint(expanded(checkpoint, "--ckpt_path"), name or "run", last=True)

@@ -14,6 +14,7 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from mtl_lightning.callbacks import BestScores, LastCheckpoint, ProgressLines, Throughput
 from mtl_lightning.callbacks.careful_loggers import careful
 from mtl_lightning.checkpoints import BestCheckpoint, find_checkpoint
+from mtl_lightning.cli.auto_resume import own_checkpoint, resumes_itself
 from mtl_lightning.cli.config_errors.nulls import refuse_null
 from mtl_lightning.cli.config_paths import expand_paths
 from mtl_lightning.cli.configuration.plain_yaml import dump_yaml
@@ -160,7 +161,8 @@ class CLI(LightningCLI):
         if config.get("tasks") is not None:
             names_asked("--tasks", config["tasks"], list(config["model"]["tasks"]))
         fitting = self.subcommand == "fit"
-        if config.get("ckpt_path"):
+        alone = fitting and resumes_itself(config.get("ckpt_path"))
+        if config.get("ckpt_path") and not alone:
             config["ckpt_path"] = str(find_checkpoint(config["ckpt_path"], config["name"], last=fitting))
             sys.argv.append(f"--ckpt_path={config['ckpt_path']}")  # the same one in processes that Lightning starts
         if not fitting:
@@ -172,14 +174,19 @@ class CLI(LightningCLI):
             self.run_dir, self.save_config_callback = self._stack.enter_context(temporary_folder()), None
             leave_nothing(config)
             return
-        if config.get("init_from"):
+        if config.get("init_from") and not alone:
             config["init_from"] = start_of_run(config, sys.argv[1:])
         name = checked_path("name", config["name"], "runs")
-        folder = RunFolder(name, config["trainer"]["default_root_dir"], config["ckpt_path"])
+        checkpoint = None if alone else config["ckpt_path"]
+        folder = RunFolder(name, config["trainer"]["default_root_dir"], checkpoint, again=alone)
         self._stack.callback(folder.release)
         folder.take_checkpoints(config["checkpoint"]["dirpath"])
         self.run_dir = folder.path
         self._ending.run_in(folder.path)
+        if alone:
+            config["ckpt_path"] = own_checkpoint(folder.path)
+            if config.get("init_from") and not config["ckpt_path"]:
+                config["init_from"] = start_of_run(config, ())
         if not config.get("ckpt_path") and any(self.run_dir.glob("checkpoints/*.ckpt")):
             raise UserError(
                 f"trainer.default_root_dir: {self.run_dir} holds the checkpoints of a run; name another folder, or "

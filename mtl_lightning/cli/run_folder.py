@@ -6,6 +6,7 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
+from mtl_lightning.cli.auto_resume import job_name
 from mtl_lightning.cli.folder_lock import FolderLock
 from mtl_lightning.errors import UserError
 
@@ -23,17 +24,21 @@ class RunFolder:
         path: Of the folder.
     """
 
-    def __init__(self, name: str, given: str | None, checkpoint: str | None) -> None:
+    def __init__(self, name: str, given: str | None, checkpoint: str | None, again: bool = False) -> None:
         """Takes the folder that is given, that of the checkpoint which is resumed, or a new ``runs/<name>/<time>``.
+
+        A job of SLURM or torchrun has ``runs/<name>/slurm-<job>-<step>`` or ``torchrun-<id>`` to come back to.
 
         Args:
             name: Of the run.
             given: Folder, if the user names one.
             checkpoint: Checkpoint to resume from, if there is one.
+            again: Whether the folder is to be the same one when the command is started again.
 
         Raises:
-            UserError: If another run is writing there, or no folder can be created there.
+            UserError: If another run is writing there, no folder can be created there, or none would be the same.
         """
+        self._again = again
         self._locks: list[FolderLock] = []
         self._new: list[Path] = []
         if "LOCAL_RANK" in os.environ and RUN_DIR_VARIABLE in os.environ:
@@ -79,10 +84,14 @@ class RunFolder:
             return Path(given)
         if checkpoint is not None and Path(checkpoint).parent.name == "checkpoints":
             return Path(checkpoint).parent.parent
-        job = os.environ.get("SLURM_JOB_ID")
-        name = f"slurm-{job}-{os.environ.get('SLURM_STEP_ID', '0')}" if job else time.strftime("%Y%m%d-%H%M%S")
-        requeued = os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
-        return parent / name if not first or (job and requeued) else self._made(parent, name)
+        job = job_name()
+        if self._again and job is None:
+            raise UserError(
+                "ckpt_path: auto needs a folder that is the same when the command is started again; name it with "
+                "`--trainer.default_root_dir`"
+            )
+        name = job or time.strftime("%Y%m%d-%H%M%S")
+        return parent / name if not first or self._again else self._made(parent, name)
 
     def _made(self, parent: Path, name: str) -> Path:
         """A new folder: of several processes that ask for it, each gets its own."""

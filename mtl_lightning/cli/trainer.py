@@ -50,7 +50,8 @@ class Trainer(pl.Trainer):
         Args:
             model: What to train.
             datamodule: Its data.
-            ckpt_path: Checkpoint to resume from: a file, a run's folder, or ``last``.
+            ckpt_path: Checkpoint to resume from: a file, a run's folder, or ``last``; ``auto``: that of this run's own
+                folder, if there is one yet.
             init_from: Checkpoint of a trained model, or the folder of its run, whose encoder and heads (those whose
                 labels fit) a new run starts from; no effect on a run that is resumed.
             evaluate: Split on which to evaluate the best checkpoint at the end.

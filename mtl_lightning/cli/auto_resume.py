@@ -1,0 +1,32 @@
+"""A command that is started again resumes what it did before."""
+
+import os
+import re
+from pathlib import Path
+
+AUTO = "auto"
+"""The ``--ckpt_path`` of a run that resumes its folder's last checkpoint, if there is one, and starts if not."""
+
+
+def resumes_itself(checkpoint: str | None) -> bool:
+    """Whether a run is to look for its own last checkpoint.
+
+    Args:
+        checkpoint: The ``--ckpt_path``; a job that SLURM has requeued needs none.
+    """
+    requeued = "SLURM_JOB_ID" in os.environ and os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
+    return checkpoint == AUTO or (checkpoint is None and requeued)
+
+
+def own_checkpoint(folder: Path) -> str | None:
+    """The last checkpoint in a run's folder; null: there is none yet."""
+    last = folder / "checkpoints" / "last.ckpt"
+    return str(last) if last.exists() else None
+
+
+def job_name() -> str | None:
+    """What this job of SLURM or torchrun is called each time it is started; null: it is neither, or has no name."""
+    if job := os.environ.get("SLURM_JOB_ID"):
+        return f"slurm-{job}-{os.environ.get('SLURM_STEP_ID', '0')}"
+    torchrun = os.environ.get("TORCHELASTIC_RUN_ID", "none")  # which means that nobody has chosen one
+    return f"torchrun-{torchrun}" if torchrun != "none" and re.fullmatch(r"[\w-]+", torchrun) else None

@@ -1,0 +1,80 @@
+"""A command that is started again resumes its own last checkpoint."""
+
+import os
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+
+from mtl_lightning.cli.run_folder import RUN_DIR_VARIABLE
+
+VARIABLES = ("LOCAL_RANK", "RANK", "SLURM_PROCID", "SLURM_JOB_ID", "SLURM_RESTART_COUNT", "TORCHELASTIC_RUN_ID")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    for name in (*VARIABLES, RUN_DIR_VARIABLE):
+        os.environ.pop(name, None)
+    tiny.write(tmp_path)
+    return tmp_path
+
+
+def epochs(folder: str) -> int:
+    return int(torch.load(Path(folder, "checkpoints", "last.ckpt"), weights_only=True)["epoch"])
+
+
+def test_auto_starts_a_run_and_then_resumes_it() -> None:
+    options = ["--ckpt_path=auto", "--evaluate=none"]
+    assert tiny.fit("run", *options, "--trainer.max_epochs=1") == 0
+    assert epochs("run") == 1
+    assert tiny.fit("run", *options, "--trainer.max_epochs=3", "--trainer.limit_train_batches=4") == 0
+    assert epochs("run") == 3
+    assert (Path("run") / "metrics.1.csv").exists()
+
+
+def test_a_run_that_starts_from_another_one_does_so_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tiny.fit("first", "--evaluate=none", "--trainer.max_epochs=1") == 0
+    options = ["--ckpt_path=auto", "--evaluate=none", "--init_from=first"]
+    assert tiny.fit("second", *options, "--trainer.max_epochs=1") == 0
+    Path("first").rename("gone")
+    assert tiny.fit("second", *options, "--trainer.max_epochs=2") == 0
+    assert epochs("second") == 2
+    assert tiny.fit("third", *options) == 2
+    assert "init_from: no file or folder first" in capsys.readouterr().err
+
+
+def test_auto_needs_a_folder_to_come_back_to(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tiny.main(["fit", "--config=config.yaml", "--ckpt_path=auto"]) == 2
+    assert (
+        "ckpt_path: auto needs a folder that is the same when the command is started again" in capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    ("variables", "name"),
+    [
+        ({"SLURM_JOB_ID": "7", "SLURM_RESTART_COUNT": "0"}, "slurm-7-0"),
+        ({"TORCHELASTIC_RUN_ID": "night"}, "torchrun-night"),
+    ],
+    ids=["slurm", "torchrun"],
+)
+def test_a_job_has_such_a_folder(variables: dict[str, str], name: str) -> None:
+    os.environ |= variables
+    for last in (1, 2):
+        os.environ.pop(RUN_DIR_VARIABLE, None)
+        command = ["fit", "--config=config.yaml", "--ckpt_path=auto", "--evaluate=none", f"--trainer.max_epochs={last}"]
+        assert tiny.main(command) == 0
+    assert epochs(f"runs/run/{name}") == 2
+    assert os.listdir("runs/run") == [name]
+
+
+def test_a_job_that_slurm_requeued_resumes_by_the_same_command() -> None:
+    os.environ |= {"SLURM_JOB_ID": "7", "SLURM_RESTART_COUNT": "0"}
+    command = ["--evaluate=none", "--trainer.max_epochs=1"]
+    assert tiny.fit("run", *command) == 0
+    os.environ["SLURM_RESTART_COUNT"] = "1"
+    assert tiny.fit("run", "--evaluate=none", "--trainer.max_epochs=2") == 0
+    assert epochs("run") == 2
