@@ -24,6 +24,7 @@ commands:
   predict    write one JSON line per input, with the predictions of all heads
   compare    train weightings, or other variants of a config, over several seeds: which is better, by how much,
              and at what cost
+  submit     submit a training run, or several, to a SLURM cluster; or print a script for it, torchrun or SkyPilot
 
 COMMAND --help lists the options of a command; --version prints the version.
 """
@@ -141,10 +142,15 @@ def _run(arguments: list[str]) -> int:
             from mtl_lightning.compare.command import run as compare
         _find_own_classes()
         return compare(arguments[1:])
+    elif command == "submit":
+        from mtl_lightning.submit.command import run as submit
+
+        _find_own_classes()
+        return submit(arguments[1:])
     elif command not in _OPTIONS:
         from mtl_lightning.errors import did_you_mean
 
-        hint = did_you_mean(command, [*_OPTIONS, "compare"])
+        hint = did_you_mean(command, [*_OPTIONS, "compare", "submit"])
         say(f"error: unknown command '{command}'; {hint}", error=True)
         return 2
     elif {"--help", "-h"} & set(arguments):

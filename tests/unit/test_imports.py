@@ -40,6 +40,7 @@ OF_OTHERS = {"weighting": {"torch", "numpy", "scipy", "torchjd"}, "sharing": {"t
 """What some parts may import besides the standard library; other parts are held by NOT_OF_OTHERS."""
 
 NOT_OF_OTHERS = {part: {"lightning", "pytorch_lightning", "wandb"} for part in ("encoders", "tasks", "chains")}
+NOT_OF_OTHERS["cluster"] = HEAVY
 
 
 def files(part: str) -> list[Path]:
@@ -150,14 +151,14 @@ def test_no_rooms_and_no_files_import_each_other_in_a_circle() -> None:
 LAYERS = {
     "package": (
         "__main__",
-        "compare | testing",
+        "compare | submit | testing",
         "cli",
         "training",
         "callbacks | checkpoints | plugins",
         "chains",
         "backward | data | encoders | optim | tasks",
         "sharing | weighting",
-        "padding | demo | duration | raw_labels | stopping | version",
+        "padding | demo | duration | raw_labels | stopping | version | cluster",
         "errors",
     ),
     "data": ("module", "sources", "streams", "readers"),

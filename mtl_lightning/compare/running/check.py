@@ -2,21 +2,17 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import redirect_stderr, redirect_stdout, suppress
-from io import StringIO
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mtl_lightning.cli.configuration.plain_yaml import dump_yaml
+from mtl_lightning.cli.data_files import missing_files
+from mtl_lightning.cli.resolved import resolved
 from mtl_lightning.compare.planning.plan import Plan
-from mtl_lightning.compare.running.files import missing_files
 from mtl_lightning.compare.running.store import Store
 from mtl_lightning.errors import UserError
 from mtl_lightning.stopping import Interrupted
-from mtl_lightning.terminal import say
 from mtl_lightning.writing import temporary_folder, write_whole
 
 _PLACE = re.compile(r"^\S+, line \d+: ")  # in a file that the user did not write
@@ -116,22 +112,3 @@ def problems(
     for whose, options in configs:
         if problem := resolved(options)[1]:
             yield whose + _PLACE.sub("", problem)
-
-
-def resolved(options: Sequence[str]) -> tuple[Any, str]:
-    """The whole config that ``fit`` makes of its options, and what is wrong with them.
-
-    Args:
-        options: Of ``fit``.
-    """
-    from mtl_lightning.cli.command import run
-
-    printed, errors, code = StringIO(), StringIO(), 0
-    with redirect_stdout(printed), redirect_stderr(errors), suppress(SystemExit):  # how `--print_config` ends
-        code = run(["fit", *options, "--print_config"])
-    if code:
-        lines = [line for line in errors.getvalue().splitlines() if line.startswith("error: ")]
-        return None, lines[-1].removeprefix("error: ") if lines else errors.getvalue()
-    if said := errors.getvalue().rstrip("\n"):
-        say(said, error=True)
-    return yaml.safe_load(printed.getvalue()), ""

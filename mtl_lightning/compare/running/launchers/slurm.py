@@ -1,21 +1,19 @@
 """Runs as jobs of SLURM."""
 
-import json
 import re
 import time
 from pathlib import Path
 from typing import Any
 
+from mtl_lightning.cluster.queue import Queue
+from mtl_lightning.cluster.records import JobRecord, read_job
+from mtl_lightning.cluster.submission import accepted, load_submitit
 from mtl_lightning.compare.planning.plan import Run
 from mtl_lightning.compare.planning.settings import Settings
 from mtl_lightning.compare.running.launchers.base import Ended, Launcher
-from mtl_lightning.compare.running.launchers.queue import Queue
-from mtl_lightning.compare.running.records import read_object
 from mtl_lightning.compare.running.run.execute import execute
 from mtl_lightning.errors import UserError
-from mtl_lightning.writing import write_whole
 
-JOB = "job.json"
 _WARNING = 90  # seconds before the time limit at which a run is asked to stop
 
 
@@ -30,10 +28,7 @@ class SlurmLauncher(Launcher):
     """
 
     def __init__(self, settings: Settings, folder: Path) -> None:
-        try:
-            import submitit
-        except ImportError as error:
-            raise UserError("launcher slurm needs submitit: pip install 'mtl-lightning[cluster]'") from error
+        submitit = load_submitit("launcher slurm")
         self._settings = settings
         self._job = submitit.SlurmJob
         parameters: dict[str, Any] = {"cpus_per_task": settings.threads, **settings.slurm}
@@ -57,23 +52,13 @@ class SlurmLauncher(Launcher):
 
     def _left(self, folder: Path) -> Any:
         """The job of an earlier comparison, if it is still to come or under way."""
-        left = read_object(folder / JOB)
-        if not left:
-            return None
-        number, place, tasks = (left.get(key) for key in ("id", "folder", "tasks"))
-        if not isinstance(number, str) or not isinstance(place, str) or not isinstance(tasks, int):
-            raise UserError(f"{folder / JOB} is broken: it names no job; remove it, and a new one is submitted")
-        return self._job(place, number, range(tasks)) if self._queue.holds(number) else None
+        left = read_job(folder)
+        return self._job(left.folder, left.id, range(left.tasks)) if left and self._queue.holds(left.id) else None
 
     def _submitted(self, run: Run, folder: Path) -> Any:
         options = (str(folder.resolve()), self._settings.threads, self._settings.keep_checkpoints, run.role)
-        try:
-            job = self._executor.submit(execute, *options, wait=-1)
-        except (RuntimeError, OSError) as error:
-            said = re.findall(r"error: (.*)", str(error)) or [str(error)]
-            raise UserError(f"slurm refuses the job of {run.name}: {said[-1]}") from error
-        left = {"id": job.job_id, "tasks": job.num_tasks, "folder": str(self._executor.folder)}
-        write_whole(folder / JOB, json.dumps(left))
+        job = accepted(lambda: self._executor.submit(execute, *options, wait=-1), f"the job of {run.name}")
+        JobRecord(job.job_id, str(self._executor.folder), job.num_tasks).write(folder)
         return job
 
     def ended(self, timeout: float) -> list[Ended]:

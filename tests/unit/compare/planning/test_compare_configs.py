@@ -12,11 +12,12 @@ from jsonargparse import get_loader
 
 from mtl_lightning.cli.configuration.plain_yaml import dump_yaml, parse_value, read_yaml
 from mtl_lightning.cli.parser import WORDS as MODE
+from mtl_lightning.cli.resolved import resolved
 from mtl_lightning.compare.command import run
 from mtl_lightning.compare.planning.configs import DEMO, get_value, read_config, refuse_shared_folders, restricted
 from mtl_lightning.compare.planning.options import parse
 from mtl_lightning.compare.planning.plan import make_plan
-from mtl_lightning.compare.running.check import difference, problems, resolved
+from mtl_lightning.compare.running.check import difference, problems
 from mtl_lightning.errors import UserError
 
 CONFIGS = Path(__file__).parents[4] / "configs"

@@ -14,12 +14,12 @@ import pytest
 import submitit
 from patience import PATIENCE, until
 
+from mtl_lightning.cluster import queue as queues
+from mtl_lightning.cluster.queue import Queue
 from mtl_lightning.compare.planning.options import parse
 from mtl_lightning.compare.planning.plan import make_plan
 from mtl_lightning.compare.planning.settings import Settings
 from mtl_lightning.compare.running.launchers import SlurmLauncher
-from mtl_lightning.compare.running.launchers import queue as queues
-from mtl_lightning.compare.running.launchers.queue import Queue
 from mtl_lightning.compare.running.records import RESULT, SPENT, write_result
 from mtl_lightning.compare.running.run import execute as executing
 from mtl_lightning.compare.running.run.stopping import listening

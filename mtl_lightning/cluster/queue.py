@@ -6,7 +6,7 @@ import time
 _COMMAND = ("squeue", "--me", "--states=all", "--noheader", "--format=%i %T")
 _AGE = 5.0  # seconds for which an answer is good enough
 _SETTLED = 20.0  # seconds after the end of a job until what it wrote is seen on other machines
-_OVER = (
+OVER = (
     "COMPLETED",
     "FAILED",
     "TIMEOUT",
@@ -20,9 +20,14 @@ _OVER = (
 
 
 class Queue:
-    """The states of this user's jobs, asked for at most every few seconds."""
+    """The states of this user's jobs, asked for at most every few seconds.
 
-    def __init__(self) -> None:
+    Args:
+        age: Seconds for which an answer is good enough; null: five.
+    """
+
+    def __init__(self, age: float | None = None) -> None:
+        self._age = age
         self._states: dict[str, str] = {}
         self._left: dict[str, float] = {}
         self._answered = float("-inf")
@@ -31,7 +36,7 @@ class Queue:
     def holds(self, job: str) -> bool:
         """Whether a job is still to come or under way."""
         state = self.state(job)
-        return state is not None and state not in _OVER
+        return state is not None and state not in OVER
 
     def lost(self, job: str, since: float) -> bool:
         """Whether a job that was submitted at some time (as :func:`time.time` has it) left the queue a while ago."""
@@ -42,7 +47,7 @@ class Queue:
 
     def state(self, job: str) -> str | None:
         """The state of a job, in SLURM's words; None where SLURM knows nothing of it any more."""
-        if time.time() > self._asked + _AGE:
+        if time.time() > self._asked + (_AGE if self._age is None else self._age):
             self._ask()
         return self._states.get(job)
 

@@ -1,4 +1,4 @@
-"""Whether the files that data sets read are there: without them, every run of a comparison fails alike."""
+"""Whether the files that data sets read are there, before a job or a comparison finds out."""
 
 from argparse import ArgumentError
 from collections.abc import Mapping

@@ -1,0 +1,60 @@
+"""A job as a script for ``sbatch``."""
+
+import shlex
+from collections.abc import Iterator
+
+from mtl_lightning.cluster.job import Job
+
+
+def sbatch_script(job: Job) -> str:
+    """The script that ``sbatch`` takes.
+
+    ``srun`` starts every process, and each gets the signal before the time limit itself: with ``B:``, only the shell
+    would. If one fails, the others are ended.
+    """
+    lines = ["#!/bin/bash", *(f"#SBATCH {option}" for option in _options(job)), "", *_members(job), _srun(job)]
+    return "\n".join(lines) + "\n"
+
+
+def _options(job: Job) -> Iterator[str]:
+    gpus = f"{job.gpu_type}:{job.gpus_per_node}" if job.gpu_type else job.gpus_per_node
+    given = {
+        "job-name": job.name,
+        "nodes": job.nodes,
+        "ntasks-per-node": job.tasks_per_node,
+        "gpus-per-node": gpus if job.gpus_per_node else None,
+        "cpus-per-task": job.cpus_per_task,
+        "mem": job.memory,
+        "time": job.time,
+        "partition": job.partition,
+        "account": job.account,
+        "qos": job.qos,
+        "constraint": job.constraint,
+        "array": _array(job) if job.members else None,
+        "output": job.folder / ("slurm-%A_%a.log" if job.members else "slurm-%j.log"),
+        "open-mode": "append",
+        "signal": job.warning,
+    }
+    yield from (f"--{name}={shlex.quote(str(value))}" for name, value in given.items() if value is not None)
+    yield "--requeue" if job.requeue else "--no-requeue"
+    yield from job.sbatch
+
+
+def _array(job: Job) -> str:
+    at_once = "" if job.at_once is None else f"%{job.at_once}"
+    return f"0-{len(job.members) - 1}{at_once}"
+
+
+def _members(job: Job) -> list[str]:
+    """The options of each run of an array, by its number."""
+    if not job.members:
+        return []
+    cases = [f"{number}) set -- {shlex.join(member.options)} ;;" for number, member in enumerate(job.members)]
+    return ['case "$SLURM_ARRAY_TASK_ID" in', *cases, "esac"]
+
+
+def _srun(job: Job) -> str:
+    """SLURM's ``srun`` does not take the number of cores over from ``sbatch``."""
+    cores = [] if job.cpus_per_task is None else [f"--cpus-per-task={job.cpus_per_task}"]
+    line = shlex.join(["srun", "--kill-on-bad-exit=1", *cores, job.python, *job.fit])
+    return f'{line} "$@"' if job.members else line
