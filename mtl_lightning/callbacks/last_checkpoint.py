@@ -23,8 +23,8 @@ class LastCheckpoint(Checkpoint):
 
     It is written between two steps, when everything that belongs to the one before is done (validation, learning rate,
     epoch hooks): after each epoch, every ``every_n_steps`` optimizer steps, when training ends, and when the run is
-    asked to stop by Ctrl-C, SIGTERM, SIGHUP or SIGUSR1, which it does after the step or the validation under way (on
-    all processes after the same one).
+    asked to stop by Ctrl-C, SIGTERM, SIGHUP, SIGUSR1 or SIGUSR2, which it does after the step or the validation under
+    way (on all processes after the same one).
     Lightning's ``ModelCheckpoint(save_last=True)`` saves in the middle of such things, and some are then done twice or
     never.
 
@@ -73,7 +73,7 @@ class LastCheckpoint(Checkpoint):
         self._listening.enter_context(SIGNALS.listening())
         self._listening.enter_context(SIGNALS.deferred("Stopping after this step, with a checkpoint"))
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def before_batch(self, trainer: Trainer, batch_idx: int) -> None:
         """Saves in mid-epoch, and stops if asked to."""
         if self._restored is not None:
             # Lightning counts one step too many after some validations, and would pass over schedulers of metrics.
@@ -153,13 +153,16 @@ class LastCheckpoint(Checkpoint):
 
 
 class _BeforeOthers(Callback):
-    """Saves what an epoch has led to before any other callback is told of the next one, or of the end."""
+    """Saves what was trained before any other callback is told of the next batch or epoch, or of the end."""
 
     def __init__(self, checkpoint: LastCheckpoint) -> None:
         self._checkpoint = checkpoint
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._checkpoint.save(trainer)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self._checkpoint.before_batch(trainer, batch_idx)  # nothing is logged of a step that is not made
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.fit_loop._skip_backward:  # nothing was trained: statistics for averaged weights were gathered

@@ -8,14 +8,15 @@ AUTO = "auto"
 """The ``--ckpt_path`` of a run that resumes its folder's last checkpoint, if there is one, and starts if not."""
 
 
-def resumes_itself(checkpoint: str | None) -> bool:
+def resumes_itself(checkpoint: str | None, requeued_too: bool = True) -> bool:
     """Whether a run is to look for its own last checkpoint.
 
     Args:
-        checkpoint: The ``--ckpt_path``; a job that SLURM has requeued needs none.
+        checkpoint: The ``--ckpt_path``.
+        requeued_too: Whether a job that SLURM has requeued needs none.
     """
     requeued = "SLURM_JOB_ID" in os.environ and os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
-    return checkpoint == AUTO or (checkpoint is None and requeued)
+    return checkpoint == AUTO or (requeued_too and requeued and checkpoint is None)
 
 
 def own_checkpoint(folder: Path) -> str | None:

@@ -47,6 +47,7 @@ def run(arguments: Sequence[str]) -> int:
     command, options = arguments[0], arguments[1:]
     found, ending = Given(command, questions=("--help",)), Ending()
     with ExitStack() as stack:
+        stack.callback(ending.requeue)
         try:
             sys.argv[1:] = arguments  # what Lightning starts further processes with
             if (text := class_help(arguments)) is not None:

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mtl_lightning.cli.run_folder import RANKS
-from mtl_lightning.stopping import SIGNALS, Interrupted, name_of
+from mtl_lightning.cluster.requeue import requeue
+from mtl_lightning.stopping import SIGNALS, Interrupted, held_back, name_of
 from mtl_lightning.terminal import quoted_path, say
 
 
@@ -20,19 +21,31 @@ class Ending:
     def __init__(self) -> None:
         self._last: Path | None = None
         self._before: int | None = None
+        self._requeues = False
+        self._number = 0
         self.first = not any(int(os.environ.get(key, "0")) for key in RANKS)
 
-    def run_in(self, folder: Path) -> None:
-        """Takes note of the folder of the run that is trained."""
+    def run_in(self, folder: Path, requeues: bool) -> None:
+        """Takes note of the folder of the run that is trained, and whether its job may be requeued."""
+        self._requeues = requeues
         self._last = folder / "checkpoints" / "last.ckpt"
         self._before = _changed(self._last)
 
     def of_stop(self, stopped: Interrupted) -> int:
         """Of a command that was asked to stop; returns the exit status."""
+        self._number = stopped.code - 128
         said = [] if stopped.said else [f"Stopped by {name_of(SIGNALS.received or stopped.code - 128)}", *self.hints()]
         if self.first and (lines := [*said[:1], *_notes(stopped), *said[1:]]):
             say("; ".join(lines), error=True)
         return stopped.code
+
+    def requeue(self) -> None:
+        """Requeues the job if its run was stopped by a signal that means this; when all else is done, as it ends it."""
+        if not (self.first and self._requeues and self._number > 0 and self._last is not None):
+            return
+        with held_back():
+            if line := requeue(self._last.parent.parent, self._number, _changed(self._last)):
+                say(line, error=True)
 
     def of_error(self, error: Exception, line: str) -> None:
         """Of a mistake in the input, or a process that died."""

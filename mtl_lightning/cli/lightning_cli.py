@@ -93,6 +93,13 @@ class CLI(LightningCLI):
             help="Write last.ckpt every n optimizer steps too, not only after each epoch and when the run is stopped.",
         )
         parser.add_argument(
+            "--requeue",
+            type=Literal["auto", "never"],
+            default="auto",
+            help="Whether a job of SLURM that is warned of its time limit (SIGUSR1, SIGUSR2) or preempted (SIGTERM) is "
+            "requeued, and resumes by itself.",
+        )
+        parser.add_argument(
             "--trust_classes",
             type=list[str] | None,
             default=None,
@@ -155,13 +162,13 @@ class CLI(LightningCLI):
             raise UserError(
                 "trust_classes cannot be set in a configuration; give it as a flag, or set MTL_TRUST_CLASSES"
             )
-        for key in ("wandb", "tensorboard", "evaluate"):
+        for key in ("wandb", "tensorboard", "requeue", "evaluate"):
             if config.get(key, key) is None:
                 raise UserError(f"{key} is null; give a value, or leave it out for its default")
         if config.get("tasks") is not None:
             names_asked("--tasks", config["tasks"], list(config["model"]["tasks"]))
         fitting = self.subcommand == "fit"
-        alone = fitting and resumes_itself(config.get("ckpt_path"))
+        alone = fitting and resumes_itself(config.get("ckpt_path"), config["requeue"] == "auto")
         if config.get("ckpt_path") and not alone:
             config["ckpt_path"] = str(find_checkpoint(config["ckpt_path"], config["name"], last=fitting))
             sys.argv.append(f"--ckpt_path={config['ckpt_path']}")  # the same one in processes that Lightning starts
@@ -182,7 +189,7 @@ class CLI(LightningCLI):
         self._stack.callback(folder.release)
         folder.take_checkpoints(config["checkpoint"]["dirpath"])
         self.run_dir = folder.path
-        self._ending.run_in(folder.path)
+        self._ending.run_in(folder.path, config["requeue"] == "auto")
         if alone:
             config["ckpt_path"] = own_checkpoint(folder.path)
             if config.get("init_from") and not config["ckpt_path"]:

@@ -12,8 +12,10 @@ from typing import Any
 from mtl_lightning.stopping.watch import end, noticed
 from mtl_lightning.terminal import say
 
-NUMBERS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name))
-"""Ctrl-C; what ``kill``, ``timeout``, systemd and job systems send; a terminal that is closed; a job's warning."""
+NUMBERS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)
+)
+"""Ctrl-C; what ``kill``, ``timeout``, systemd and job systems send; a terminal that is closed; a job's warnings."""
 
 _ONE_REQUEST = 1.0
 """Seconds within which signals are one request: ``timeout`` sends its own twice, other senders to each process."""

@@ -98,7 +98,7 @@ def test_nothing_to_save_every_zero_steps() -> None:
 
 
 # -- signals -----------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
 def test_a_signal_stops_after_the_step_with_a_checkpoint(tmp_path: Path, number: int, capsys: Any) -> None:
     before = signal.getsignal(number)
     with pytest.raises(Interrupted) as stopped:

@@ -175,7 +175,7 @@ def _fit(run_dir: Path, threads: int) -> int:
     from mtl_lightning.cli.command import run
 
     torch.set_num_threads(threads)
-    arguments = ["fit", "--config", str(run_dir / FIT), "--trainer.default_root_dir", str(run_dir)]
+    arguments = ["fit", "--config", str(run_dir / FIT), "--trainer.default_root_dir", str(run_dir), "--requeue=never"]
     arguments += ["--json", str(run_dir / SCORES)] + (["--ckpt_path", str(run_dir)] if _goes_on(run_dir) else [])
     return run(arguments)
 
