@@ -5,12 +5,16 @@ from collections.abc import Iterator
 
 from mtl_lightning.cluster.job import Job
 
+_PATIENCE = 300
+"""Seconds from the end of the first process of a run to that of the last, at most."""
+
 
 def sbatch_script(job: Job) -> str:
     """The script that ``sbatch`` takes.
 
     ``srun`` starts every process, and each gets the signal before the time limit itself: with ``B:``, only the shell
-    would. If one fails, the others are ended.
+    would. A run ends its processes itself when one fails, and the first one requeues the job when the others are gone:
+    ``--kill-on-bad-exit`` would come in between.
     """
     lines = ["#!/bin/bash", *(f"#SBATCH {option}" for option in _options(job)), "", *_members(job), _srun(job)]
     return "\n".join(lines) + "\n"
@@ -56,5 +60,5 @@ def _members(job: Job) -> list[str]:
 def _srun(job: Job) -> str:
     """SLURM's ``srun`` does not take the number of cores over from ``sbatch``."""
     cores = [] if job.cpus_per_task is None else [f"--cpus-per-task={job.cpus_per_task}"]
-    line = shlex.join(["srun", "--kill-on-bad-exit=1", *cores, job.python, *job.fit])
+    line = shlex.join(["srun", f"--wait={_PATIENCE}", *cores, job.python, *job.fit])
     return f'{line} "$@"' if job.members else line

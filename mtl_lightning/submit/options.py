@@ -52,7 +52,7 @@ def _parser() -> _Parser:
     parser.add_argument("--cluster")
     parser.add_argument("--variant", action="append", default=[])
     for name in _CONVERT:
-        if name in ("dry_run", "requeue"):
+        if name == "dry_run":
             parser.add_argument(f"--{name}", nargs="?", const="true")
         else:
             parser.add_argument(f"--{name}", action="append" if name == "sbatch" else "store")
@@ -146,6 +146,13 @@ def _switch(name: str, value: Any) -> bool:
     return found
 
 
+def _requeue(name: str, value: Any) -> bool:
+    """The words of ``fit``, of which this is an option too."""
+    if value not in ("auto", "never"):
+        raise UserError(f"{name}: expected auto or never, found {shown(value)}")
+    return bool(value == "auto")
+
+
 def _format(name: str, value: Any) -> str:
     if value not in get_args(Format):
         raise UserError(f"{name}: unknown '{value}'; {did_you_mean(str(value), get_args(Format))}")
@@ -183,7 +190,7 @@ _CONVERT: dict[str, Callable[[str, Any], Any]] = {
     "constraint": _word,
     "sbatch": _words,
     "signal": _signal,
-    "requeue": _switch,
+    "requeue": _requeue,
     "seeds": _seeds,
     "at_once": _count(1),
     "dry_run": _switch,

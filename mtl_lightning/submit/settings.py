@@ -23,7 +23,7 @@ job:
                             as for sbatch
   --sbatch=OPTION           any other option of sbatch, such as --sbatch=--mail-type=END; may be given several times
   --signal USR1@120         signal to all processes before the time limit, at which they save and stop
-  --requeue false           a job that is preempted, or loses a node, does not return to the queue
+  --requeue never           a job that is preempted, or loses a node, does not return to the queue
   --cluster FILE            these options as YAML; `fit` in it holds options of fit
 several runs:
   --seeds 5 | 0,1,2 | 0..4  a run for each seed: seeds 0 to 4, or the ones given

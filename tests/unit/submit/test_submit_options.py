@@ -40,6 +40,10 @@ def test_a_process_for_each_gpu():
     assert not [option for option in job.options if "accelerator" in option]
 
 
+def test_a_job_returns_to_the_queue_unless_told_otherwise():
+    assert job_of().requeue and job_of("--requeue=auto").requeue and not job_of("--requeue=never").requeue
+
+
 def test_without_gpus_a_job_runs_on_cpus():
     job = job_of("--tasks_per_node=3")
     assert (job.tasks_per_node, "--trainer.accelerator=cpu" in job.options) == (3, True)
@@ -81,6 +85,7 @@ def test_a_file_holds_options_which_flags_override(tmp_path):
         (["fit", "--time=soon"], "time: expected minutes, .* found 'soon'"),
         (["fit", "--time=0"], "time: expected more than nothing"),
         (["fit", "--signal=usr"], "signal: expected a signal and seconds"),
+        (["fit", "--requeue=no"], "requeue: expected auto or never, found 'no'"),
         (["fit", "--seeds=1,1"], "seeds: expected a number of seeds"),
         (["fit", "--gpus-per-node=2", "--tasks-per-node=1"], "each process takes one of the 2 GPUs"),
         (["fit", "--trainer.devices=2"], "trainer.devices: submit sets it"),
