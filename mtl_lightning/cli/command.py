@@ -20,6 +20,7 @@ from mtl_lightning.cli.parser import WORDS, Parser
 from mtl_lightning.cli.quiet import keep_standard_output, quieten_libraries
 from mtl_lightning.cli.save_config import SaveConfig
 from mtl_lightning.cli.trainer import Trainer
+from mtl_lightning.cli.world import complete, is_first, world
 from mtl_lightning.data import MultiTaskDataModule
 from mtl_lightning.plugins import PLUGINS
 from mtl_lightning.stopping import SIGNALS, Interrupted, death
@@ -49,6 +50,8 @@ def run(arguments: Sequence[str]) -> int:
     with ExitStack() as stack:
         stack.callback(ending.requeue)
         try:
+            complete(os.environ)
+            ending.begin(world(os.environ))
             sys.argv[1:] = arguments  # what Lightning starts further processes with
             if (text := class_help(arguments)) is not None:
                 say(text)
@@ -114,7 +117,7 @@ def _understood(found: Given) -> dict[str, Any]:
     """What a command is to do, as :meth:`.CLI.parse_arguments` takes it; says what is lost on the way."""
     config, lost = resolve(found, as_text)
     refuse_odd_classes(config)
-    if os.environ.get("LOCAL_RANK", "0") == "0":
+    if is_first(os.environ):
         for line in [*lost, *without_effect(found.command, COMMANDS, os.environ)]:
             say(f"note: {line}", error=True)
     return {"command": found.command, "config": config, "questions": found.questions}

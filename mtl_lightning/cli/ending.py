@@ -1,14 +1,19 @@
 """What a command says when it ends before its end."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mtl_lightning.cli.run_folder import RANKS
+from mtl_lightning.cli.meeting import Meeting
+from mtl_lightning.cli.world import STARTED_BY, World, is_first
 from mtl_lightning.cluster.requeue import requeue
-from mtl_lightning.stopping import SIGNALS, Interrupted, held_back, name_of
+from mtl_lightning.stopping import SIGNALS, Interrupted, death, held_back, name_of
 from mtl_lightning.terminal import quoted_path, say
+
+_HEARING = 3.0
+"""Seconds for the first process of a run to find the same mistake, say it, and end the others."""
 
 
 class Ending:
@@ -16,6 +21,8 @@ class Ending:
 
     Attributes:
         first: Whether this is the first process of a run, which speaks for all.
+        meeting: Where the processes of a run meet; null for one that is alone.
+        world: These processes, where something else has started them.
     """
 
     def __init__(self) -> None:
@@ -23,7 +30,16 @@ class Ending:
         self._before: int | None = None
         self._requeues = False
         self._number = 0
-        self.first = not any(int(os.environ.get(key, "0")) for key in RANKS)
+        self._begun = False
+        self.first = is_first(os.environ)
+        self.meeting: Meeting | None = None
+        self.world: World | None = None
+
+    def begin(self, found: World | None) -> None:
+        """Takes note of the processes that were started with this one."""
+        self.world, self._begun = found, True
+        if found is not None and found.size > 1:
+            self.meeting = Meeting(found)
 
     def run_in(self, folder: Path, requeues: bool) -> None:
         """Takes note of the folder of the run that is trained, and whether its job may be requeued."""
@@ -48,7 +64,15 @@ class Ending:
                 say(line, error=True)
 
     def of_error(self, error: Exception, line: str) -> None:
-        """Of a mistake in the input, or a process that died."""
+        """Of a mistake in the input, or a process that died; what all processes find is said once."""
+        if not self._begun and not self.first:
+            return
+        if STARTED_BY in os.environ and not self.first:
+            time.sleep(_HEARING)
+        elif self.meeting is not None and death(error) is None:
+            if (said := self.meeting.fail(line)) is None:
+                return
+            line = said
         trained = self._last is not None and _changed(self._last) != self._before
         say("; ".join([f"error: {line}", *_notes(error), *(self.hints() if trained else ())]), error=True)
 

@@ -10,6 +10,8 @@ from typing import Any
 from lightning.fabric.utilities.distributed import _set_num_threads_if_needed
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
+from mtl_lightning.cli.world import STARTED_BY
+from mtl_lightning.errors import UserError
 from mtl_lightning.stopping import NUMBERS, Interrupted, ProcessDiedError, follow_parent, of_what
 from mtl_lightning.terminal import say
 
@@ -35,6 +37,7 @@ class Launcher(_SubprocessScriptLauncher):
         self._left = threading.Event()
         self.cluster_environment.validate_settings(num_devices=self.num_processes, num_nodes=self.num_nodes)
         if not self.cluster_environment.creates_processes_externally:
+            os.environ[STARTED_BY] = str(os.getpid())
             self._call_children_scripts()
         elif self.cluster_environment.local_rank() > 0:
             follow_parent(lambda: os._exit(1))
@@ -67,7 +70,7 @@ class Launcher(_SubprocessScriptLauncher):
     def _end(self, error: BaseException) -> None:
         """Ends the other processes, and raises what is to be said in place of an error that one of them has led to."""
         stopped_alone = isinstance(error, Interrupted) and not error.said
-        if stopped_alone:
+        if stopped_alone or isinstance(error, UserError):  # which the others may find, too
             self._kill()
         with suppress(subprocess.TimeoutExpired):
             for process in self.procs:

@@ -1,8 +1,10 @@
 """LightningCLI with run folders, loggers and checkpoints that suffice alone."""
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from copy import deepcopy
 from typing import Any, Literal, cast
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -15,10 +17,13 @@ from mtl_lightning.callbacks import BestScores, LastCheckpoint, ProgressLines, T
 from mtl_lightning.callbacks.careful_loggers import careful
 from mtl_lightning.checkpoints import BestCheckpoint, find_checkpoint
 from mtl_lightning.cli.auto_resume import own_checkpoint, resumes_itself
+from mtl_lightning.cli.card import card
 from mtl_lightning.cli.config_errors.nulls import refuse_null
 from mtl_lightning.cli.config_paths import expand_paths
 from mtl_lightning.cli.configuration.plain_yaml import dump_yaml
+from mtl_lightning.cli.devices import check_processes
 from mtl_lightning.cli.ending import Ending
+from mtl_lightning.cli.joining import joined, met
 from mtl_lightning.cli.launcher import Launcher
 from mtl_lightning.cli.loggers import csv_logger, default_loggers
 from mtl_lightning.cli.model_table import ModelTable, leave_nothing, wants_table
@@ -34,7 +39,7 @@ from mtl_lightning.errors import UserError
 from mtl_lightning.names import checked_path
 from mtl_lightning.terminal import quoted_path
 from mtl_lightning.training.prediction import names_asked
-from mtl_lightning.training.strategies import refuse_other_starts
+from mtl_lightning.training.strategies import refuse_other_starts, refuse_split_model
 from mtl_lightning.trust.imports import Imports
 from mtl_lightning.trust.parsing import guarded
 from mtl_lightning.writing import temporary_folder
@@ -133,6 +138,7 @@ class CLI(LightningCLI):
             parser: Of all commands.
             args: ``command``; its ``config``; ``questions``: flags that ask something.
         """
+        self._given = deepcopy(args["config"])
         own, config = self._subcommand_parsers[args["command"]], args["config"]
         keys = [
             f"{section}.{key}"
@@ -169,6 +175,7 @@ class CLI(LightningCLI):
             names_asked("--tasks", config["tasks"], list(config["model"]["tasks"]))
         fitting = self.subcommand == "fit"
         alone = fitting and resumes_itself(config.get("ckpt_path"), config["requeue"] == "auto")
+        self._processes = joined(self._ending, config["trainer"], os.environ)
         if config.get("ckpt_path") and not alone:
             config["ckpt_path"] = str(find_checkpoint(config["ckpt_path"], config["name"], last=fitting))
             sys.argv.append(f"--ckpt_path={config['ckpt_path']}")  # the same one in processes that Lightning starts
@@ -176,6 +183,7 @@ class CLI(LightningCLI):
             if not config.get("ckpt_path"):
                 raise UserError(f"{self.subcommand} needs `--ckpt_path`: a checkpoint, a run's folder, or `best`")
             self.save_config_callback = None
+            self._meet()
             return
         if self._prints_model:
             self.run_dir, self.save_config_callback = self._stack.enter_context(temporary_folder()), None
@@ -185,8 +193,11 @@ class CLI(LightningCLI):
             config["init_from"] = start_of_run(config, sys.argv[1:])
         name = checked_path("name", config["name"], "runs")
         checkpoint = None if alone else config["ckpt_path"]
-        folder = RunFolder(name, config["trainer"]["default_root_dir"], checkpoint, again=alone)
+        shared = None if self._ending.first else self._meet()
+        folder = RunFolder(name, config["trainer"]["default_root_dir"], checkpoint, again=alone, shared=shared)
         self._stack.callback(folder.release)
+        if self._ending.first:
+            self._meet(str(folder.path))
         folder.take_checkpoints(config["checkpoint"]["dirpath"])
         self.run_dir = folder.path
         self._ending.run_in(folder.path, config["requeue"] == "auto")
@@ -200,6 +211,11 @@ class CLI(LightningCLI):
                 f"resume it with `--ckpt_path {quoted_path(self.run_dir)}`"
             )
 
+    def _meet(self, folder: str | None = None) -> str | None:
+        """Waits for the other processes, where something else has started them; returns the first one's folder."""
+        strategy = self.config[self.subcommand]["trainer"]["strategy"]
+        return met(self._ending, strategy, card(self._command, self._given), folder)
+
     def instantiate_classes(self) -> None:
         """Says in one line which argument a class refuses."""
         try:
@@ -212,6 +228,8 @@ class CLI(LightningCLI):
         """Adds the run's folder, loggers and callbacks."""
         settings = self.config_init[self.subcommand]
         check_numbers(settings["trainer"])
+        for key, number in self._processes.items():
+            settings["trainer"][key] = number
         given = settings["trainer"]["logger"]
         if self.subcommand == "fit":
             kwargs["default_root_dir"] = str(self.run_dir)
@@ -227,7 +245,10 @@ class CLI(LightningCLI):
             kwargs["enable_progress_bar"] = False  # standard output is for the predictions, or nobody's
         trainer = cast(Trainer, super().instantiate_trainer(**kwargs))
         self._stack.callback(finish_wandb, trainer.loggers)
+        check_processes(trainer.strategy)
         refuse_other_starts(trainer.strategy)
+        if self.subcommand == "fit":
+            refuse_split_model(trainer.strategy)
         trainer._signal_connector = SignalConnector(trainer)
         if isinstance(started := trainer.strategy.launcher, _SubprocessScriptLauncher):
             launcher = Launcher(started.cluster_environment, started.num_processes, started.num_nodes)

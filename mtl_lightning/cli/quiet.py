@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 import warnings
 
@@ -12,12 +13,23 @@ WARNINGS = (
     "Experiment logs directory",  # older logs are kept under another name
     "The number of training batches .* is smaller than the logging",
     r"It is recommended to use `self\.log\(.*sync_dist",  # scores are those of all processes
+    "The `srun` command is available",  # a job in which it was forgotten is refused
     "Couldn't infer the batch indices",  # batches carry them
 )
 """Beginnings of their messages, as regular expressions."""
 
-LINES = ("Tip:", "Loading `train_dataloader`")
+LINES = ("Tip:", "Loading `train_dataloader`", "Initializing distributed: GLOBAL_RANK")
 """Parts of what Lightning logs."""
+
+LOGGERS = (
+    "lightning.pytorch.utilities.rank_zero",
+    "lightning.fabric.utilities.distributed",
+    "lightning.fabric.utilities.seed",
+)
+"""Where it logs that."""
+
+_OF_OTHERS = re.compile(r"\[rank: [1-9]\d*\] Seed set")
+"""What all processes say, and the first one too."""
 
 
 def quieten_libraries() -> None:
@@ -26,9 +38,9 @@ def quieten_libraries() -> None:
         warnings.filterwarnings("ignore", message=message)
     logging.raiseExceptions = False  # or a traceback for each line that a library cannot log, on a full disk say
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
-    logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
-    if _worth_reading not in logger.filters:
-        logger.addFilter(_worth_reading)
+    for name in LOGGERS:
+        if _worth_reading not in (logger := logging.getLogger(name)).filters:
+            logger.addFilter(_worth_reading)
 
 
 def keep_standard_output() -> None:
@@ -50,4 +62,5 @@ def keep_standard_output() -> None:
 
 
 def _worth_reading(record: logging.LogRecord) -> bool:
-    return not any(text in record.getMessage() for text in LINES)
+    message = record.getMessage()
+    return not any(text in message for text in LINES) and not _OF_OTHERS.match(message)

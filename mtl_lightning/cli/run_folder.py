@@ -8,11 +8,10 @@ from pathlib import Path
 
 from mtl_lightning.cli.auto_resume import job_name
 from mtl_lightning.cli.folder_lock import FolderLock
+from mtl_lightning.cli.world import is_first
 from mtl_lightning.errors import UserError
 
 RUN_DIR_VARIABLE = "MTL_LIGHTNING_RUN_DIR"
-
-RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
 
 
 class RunFolder:
@@ -24,7 +23,9 @@ class RunFolder:
         path: Of the folder.
     """
 
-    def __init__(self, name: str, given: str | None, checkpoint: str | None, again: bool = False) -> None:
+    def __init__(
+        self, name: str, given: str | None, checkpoint: str | None, again: bool = False, shared: str | None = None
+    ) -> None:
         """Takes the folder that is given, that of the checkpoint which is resumed, or a new ``runs/<name>/<time>``.
 
         A job of SLURM or torchrun has ``runs/<name>/slurm-<job>-<step>`` or ``torchrun-<id>`` to come back to.
@@ -34,6 +35,7 @@ class RunFolder:
             given: Folder, if the user names one.
             checkpoint: Checkpoint to resume from, if there is one.
             again: Whether the folder is to be the same one when the command is started again.
+            shared: What the first process has chosen, on the others that it has not started.
 
         Raises:
             UserError: If another run is writing there, no folder can be created there, or none would be the same.
@@ -41,10 +43,14 @@ class RunFolder:
         self._again = again
         self._locks: list[FolderLock] = []
         self._new: list[Path] = []
+        if shared is not None:
+            self.path = Path(shared)
+            os.environ[RUN_DIR_VARIABLE] = shared
+            return
         if "LOCAL_RANK" in os.environ and RUN_DIR_VARIABLE in os.environ:
             self.path = Path(os.environ[RUN_DIR_VARIABLE])
             return
-        first = not any(int(os.environ.get(key, "0")) for key in RANKS)
+        first = is_first(os.environ)
         try:
             self.path = self._chosen(Path("runs", name), given, checkpoint, first)
             if first:
