@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
 
 from mtl_lightning.backward.processes import Agreement
@@ -50,6 +51,7 @@ class LastCheckpoint(Checkpoint):
         self._saving: Position | None = None
         self.saved_step = 0
         self._logged = 0
+        self._wandb_id: str | None = None
         self._restored: int | None = None
         self._saved_weights: dict[str, str] | None = None
         self._place: Place | None = None
@@ -129,6 +131,7 @@ class LastCheckpoint(Checkpoint):
         self.saved_step = trainer.global_step
         self._saving = position(trainer)
         self._logged = trainer.fit_loop.epoch_loop._batches_that_stepped
+        self._wandb_id = next((logger.version for logger in trainer.loggers if isinstance(logger, WandbLogger)), None)
         path = self.path(trainer)
         try:
             trainer.save_checkpoint(path, weights_only=False)
@@ -144,8 +147,8 @@ class LastCheckpoint(Checkpoint):
             _put(checkpoint["loops"]["fit_loop"], self._saving)
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint: how many steps were logged."""
-        return {} if self._saving is None else {"logged_steps": self._logged}
+        """For a checkpoint: how many steps were logged, and as which run in Weights & Biases."""
+        return {} if self._saving is None else {"logged_steps": self._logged, "wandb_id": self._wandb_id}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """From a checkpoint."""

@@ -1,5 +1,6 @@
 """What a checkpoint holds, so that it suffices alone: configuration, labels and tokenizer."""
 
+import re
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +36,17 @@ class Found(NamedTuple):
 
     config: dict[str, Any]
     places: dict[str, str] | None
+
+
+def wandb_id_in(path: Path) -> str | None:
+    """The id of the run of Weights & Biases that wrote a checkpoint; null: there was none.
+
+    Raises:
+        UserError: If it is broken or foreign.
+    """
+    states = AtomicCheckpointIO().load_checkpoint(path).get("callbacks", {})
+    found = [state.get("wandb_id") for state in states.values() if isinstance(state, dict)]
+    return next((name for name in found if isinstance(name, str) and re.fullmatch(r"[\w-]{1,128}", name)), None)
 
 
 def run_config(path: Path) -> Found:

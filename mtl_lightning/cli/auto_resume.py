@@ -15,8 +15,12 @@ def resumes_itself(checkpoint: str | None, requeued_too: bool = True) -> bool:
         checkpoint: The ``--ckpt_path``.
         requeued_too: Whether a job that SLURM has requeued needs none.
     """
-    requeued = "SLURM_JOB_ID" in os.environ and os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
-    return checkpoint == AUTO or (requeued_too and requeued and checkpoint is None)
+    return checkpoint == AUTO or (requeued_too and is_requeued() and checkpoint is None)
+
+
+def is_requeued() -> bool:
+    """Whether this is a job that SLURM has put back into its queue and started again."""
+    return "SLURM_JOB_ID" in os.environ and os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
 
 
 def own_checkpoint(folder: Path) -> str | None:

@@ -282,7 +282,7 @@ class CLI(LightningCLI):
                 settings["project"],
                 settings["wandb"],
                 settings["tensorboard"],
-                goes_on=settings["ckpt_path"] is not None,
+                checkpoint=settings["ckpt_path"],
             )
         else:
             loggers = _listed(given)

@@ -12,6 +12,8 @@ from urllib.parse import urlparse
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
+from mtl_lightning.checkpoints.contents import wandb_id_in
+from mtl_lightning.cli.auto_resume import is_requeued
 from mtl_lightning.cli.run_log import RunLog
 from mtl_lightning.errors import UserError
 from mtl_lightning.names import checked_name
@@ -20,7 +22,7 @@ from mtl_lightning.writing import writing
 
 
 def default_loggers(
-    run_dir: Path, name: str, project: str, wandb_mode: str, tensorboard: bool, goes_on: bool = False
+    run_dir: Path, name: str, project: str, wandb_mode: str, tensorboard: bool, checkpoint: str | None = None
 ) -> list[Logger]:
     """The loggers of a run; the first one is the CSV file, whose folder is the run's.
 
@@ -31,7 +33,8 @@ def default_loggers(
         wandb_mode: ``auto``, ``online``, ``offline`` or ``off``; the variable ``WANDB_MODE`` goes before ``auto``.
             Variables such as ``WANDB_NAME``, ``WANDB_RUN_GROUP`` and ``WANDB_TAGS`` go before what is chosen here.
         tensorboard: Whether to also log to TensorBoard.
-        goes_on: Whether the run in the folder is resumed: then it stays one run in Weights & Biases.
+        checkpoint: That the run is resumed from: then it stays one run in Weights & Biases, unless the user has it
+            resumed in another folder.
     """
     loggers: list[Logger] = [csv_logger(run_dir)]
     wandb_mode = chosen_mode(wandb_mode)
@@ -43,7 +46,7 @@ def default_loggers(
         if os.environ.get("WANDB_DIR"):
             rank_zero_info("WANDB_DIR has no effect: what Weights & Biases writes is in the run's folder")
         folder = run_dir.resolve()  # wandb's service takes relative paths to be relative to where it was started
-        run_id = wandb_id(run_dir) if goes_on else None
+        run_id = None if checkpoint is None else wandb_id(run_dir) or _id_in(Path(checkpoint), run_dir)
         logger = WandbLogger(
             name=os.environ.get("WANDB_NAME") or f"{name}-{run_dir.name}",
             group=os.environ.get("WANDB_RUN_GROUP") or name,
@@ -100,8 +103,14 @@ def wandb_id(run_dir: Path) -> str | None:
     return runs[-1].name.rsplit("-", 1)[1] if runs else None
 
 
+def _id_in(checkpoint: Path, run_dir: Path) -> str | None:
+    """The id in the checkpoint of a run whose folder has lost it, or whose job was requeued and has another one."""
+    is_own = checkpoint.resolve().is_relative_to(run_dir.resolve())
+    return wandb_id_in(checkpoint) if is_own or is_requeued() else None
+
+
 def csv_logger(run_dir: Path) -> RunLog:
-    """Logs to ``metrics.csv``; a resumed run keeps what it logged before as ``metrics.1.csv`` and so on."""
+    """Logs to ``metrics.csv``; a resumed run keeps what it logged before its checkpoint, as ``metrics.1.csv`` etc."""
     with writing(run_dir / "metrics.csv"):
         _keep_old_log(run_dir)
     return RunLog(run_dir, name="", version="", flush_logs_every_n_steps=10)

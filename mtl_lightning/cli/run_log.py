@@ -1,10 +1,12 @@
 """The log of a run, ``metrics.csv``."""
 
 import csv
+import io
 import logging
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger
@@ -18,15 +20,29 @@ _LOG = logging.getLogger(__name__)
 
 
 class RunLog(CSVLogger):
-    """Lightning's log, in which no row is lost that can be written later.
+    """Lightning's log, in which no row is lost that can be written later, and no step is there twice.
 
-    Rows that cannot be written, on a full disk say, are kept and written as soon as they can be.
+    Rows that cannot be written, on a full disk say, are kept and written as soon as they can be. A run that is resumed
+    logs the steps after its checkpoint again; what older logs hold of them is dropped.
 
     Attributes:
         problem: Why some rows are not written, null if all are.
     """
 
     problem: UserError | None = None
+    _logs_anew = True
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
+        """Logs a row; the first one has the first step that is done again."""
+        if self._logs_anew and step is not None:
+            self._logs_anew = False
+            try:
+                for path in Path(self.log_dir).glob("metrics.*.csv"):
+                    rewind(path, step)
+            except (UserError, OSError, ValueError, csv.Error) as error:
+                _LOG.warning(f"{error}; older logs keep steps that are done again from {step} on")
+        super().log_metrics(metrics, step)
 
     @property
     @rank_zero_experiment
@@ -46,6 +62,31 @@ class RunLog(CSVLogger):
             self.problem = error
             if before is None:
                 _LOG.warning(f"{error}; training continues, and missing rows are written as soon as they can be")
+
+
+def rewind(path: Path, step: int) -> None:
+    """Drops the rows of a log from a step on; a last line that was cut off too.
+
+    Raises:
+        CannotWriteError: If it cannot be written; it then stays what it was.
+    """
+    text = path.read_text("utf-8")
+    reader = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
+    rows = list(reader)
+    kept = [row for row in rows if not _is_from(row.get("step"), step)]
+    if len(kept) < len(rows):
+        with replacing(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
+            _write(file, list(reader.fieldnames or ()), kept)
+
+
+def _is_from(found: Any, step: int) -> bool:
+    return isinstance(found, str) and found.isdecimal() and int(found) >= step
+
+
+def _write(file: IO[str], names: Sequence[str], rows: Iterable[Any]) -> None:
+    writer = csv.DictWriter(file, fieldnames=names)
+    writer.writeheader()
+    writer.writerows(rows)
 
 
 class _Writer(ExperimentWriter):
@@ -68,6 +109,4 @@ class _Writer(ExperimentWriter):
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         with replacing(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=fieldnames)
-            writer.writeheader()
-            writer.writerows(rows)
+            _write(file, fieldnames, rows)

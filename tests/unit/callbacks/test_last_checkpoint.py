@@ -10,8 +10,10 @@ import pytest
 import torch
 from datasets import Dataset
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import WandbLogger
 
 from mtl_lightning.callbacks import Exposure, Interrupted, LastCheckpoint
+from mtl_lightning.checkpoints.contents import wandb_id_in
 from mtl_lightning.checkpoints.io import AtomicCheckpointIO
 from mtl_lightning.data import DataSource, MultiTaskDataModule
 from mtl_lightning.data.position import position
@@ -95,6 +97,31 @@ def test_a_run_that_only_tries_writes_none(tmp_path: Path) -> None:
 def test_nothing_to_save_every_zero_steps() -> None:
     with pytest.raises(UserError, match="`every_n_steps` must be at least 1, found 0"):
         LastCheckpoint(every_n_steps=0)
+
+
+def test_it_holds_the_id_of_the_run_in_weights_and_biases(tmp_path: Path) -> None:
+    class Known(WandbLogger):
+        def __init__(self) -> None:
+            self._experiment, self._id, self._save_dir = None, "abc", None
+
+        log_metrics = log_graph = log_hyperparams = save = finalize = after_save_checkpoint = lambda *a, **k: None
+
+    fit(tmp_path, LastCheckpoint(), logger=[Known()], max_epochs=1)
+    assert wandb_id_in(tmp_path / "checkpoints" / "last.ckpt") == "abc"
+    fit(tmp_path, LastCheckpoint(), max_epochs=1)
+    assert wandb_id_in(tmp_path / "checkpoints" / "last.ckpt") is None
+
+
+def test_all_is_saved_before_other_callbacks_hear_of_the_next_batch(tmp_path: Path) -> None:
+    heard = []
+
+    class Hears(Callback):
+        def on_train_batch_start(self, trainer: Any, *args: Any) -> None:
+            heard.append(trainer.global_step)
+
+    with pytest.raises(Interrupted):
+        fit(tmp_path, Hears(), Send(3, signal.SIGUSR2), LastCheckpoint())
+    assert heard == [0, 1, 2]
 
 
 # -- signals -----------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@ import shlex
 import pytest
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
+from mtl_lightning.checkpoints.io import AtomicCheckpointIO
 from mtl_lightning.cli import loggers
 from mtl_lightning.cli.run_log import RunLog
 from mtl_lightning.errors import UserError
@@ -69,6 +70,55 @@ def test_an_older_log_is_kept(tmp_path):
     loggers.csv_logger(tmp_path)
     assert (tmp_path / "metrics.2.csv").read_text() == "old"
     assert not (tmp_path / "metrics.csv").exists()
+
+
+@pytest.mark.filterwarnings("ignore:Experiment logs directory")
+def test_steps_that_are_done_again_are_in_the_log_once(tmp_path):
+    (tmp_path / "metrics.1.csv").write_text('step,loss,note\n0,5,"a\nb"\n1,4,\n2,3,\n,9,\n3,2,\n4,1')
+    (tmp_path / "metrics.csv").write_text("step,loss\n2,3\n3,2\n")
+    log = loggers.csv_logger(tmp_path)
+    assert (tmp_path / "metrics.2.csv").read_text() == "step,loss\n2,3\n3,2\n"
+    log.log_metrics({"loss": 2.5}, step=3)
+    log.log_metrics({"loss": 2.25}, step=2)
+    assert (tmp_path / "metrics.1.csv").read_text() == 'step,loss,note\n0,5,"a\nb"\n1,4,\n2,3,\n,9,\n'
+    assert (tmp_path / "metrics.2.csv").read_text() == "step,loss\n2,3\n"
+
+
+@pytest.mark.filterwarnings("ignore:Experiment logs directory")
+def test_an_older_log_that_is_broken_stays(tmp_path, caplog):
+    (tmp_path / "metrics.1.csv").write_text("step,loss\n7,5,6\n0,5,6\n")
+    log = loggers.csv_logger(tmp_path)
+    log.log_metrics({"loss": 2.5}, step=3)
+    assert (tmp_path / "metrics.1.csv").read_text() == "step,loss\n7,5,6\n0,5,6\n"
+    assert "older logs keep steps that are done again from 3 on" in caplog.text
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """Of a run that Weights & Biases knew as ``abc``, without what it wrote itself."""
+    path = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    content = {"mtl_lightning": {"tasks": {}, "assets": {"files": {}, "init_args": {}}}, "state_dict": {}}
+    AtomicCheckpointIO().save_checkpoint(content | {"callbacks": {"a": {}, "b": {"wandb_id": "abc"}}}, path)
+    return path
+
+
+def asked_id(run_dir, checkpoint):
+    return loggers.default_loggers(run_dir, "a", "b", "offline", False, str(checkpoint))[1]._wandb_init["id"]
+
+
+def test_a_resumed_run_stays_one_in_weights_and_biases(tmp_path, checkpoint, monkeypatch):
+    for variable in ("WANDB_RUN_ID", "SLURM_JOB_ID"):
+        monkeypatch.delenv(variable, raising=False)
+    assert asked_id(tmp_path / "run", checkpoint) == "abc"
+    assert asked_id(tmp_path / "branch", checkpoint) is None  # another run, which starts from there
+    (tmp_path / "run" / "wandb" / "offline-run-1-later").mkdir(parents=True)
+    assert asked_id(tmp_path / "run", checkpoint) == "later"
+
+
+def test_a_requeued_job_stays_one_in_weights_and_biases_in_another_folder(tmp_path, checkpoint, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert asked_id(tmp_path / "elsewhere", checkpoint) == "abc"
 
 
 def test_the_line_that_uploads(tmp_path):
