@@ -7,7 +7,8 @@ import pytest
 import tiny
 import torch
 
-from mtl_lightning.cli.run_folder import RUN_DIR_VARIABLE
+from mtl_lightning.cli.run_folder import RUN_DIR_VARIABLE, RunFolder
+from mtl_lightning.errors import UserError
 
 VARIABLES = ("LOCAL_RANK", "RANK", "SLURM_PROCID", "SLURM_JOB_ID", "SLURM_RESTART_COUNT", "TORCHELASTIC_RUN_ID")
 
@@ -63,12 +64,18 @@ def test_auto_needs_a_folder_to_come_back_to(capsys: pytest.CaptureFixture[str])
 )
 def test_a_job_has_such_a_folder(variables: dict[str, str], name: str) -> None:
     os.environ |= variables
-    for last in (1, 2):
+    for _ in range(2):
         os.environ.pop(RUN_DIR_VARIABLE, None)
-        command = ["fit", "--config=config.yaml", "--ckpt_path=auto", "--evaluate=none", f"--trainer.max_epochs={last}"]
-        assert tiny.main(command) == 0
-    assert epochs(f"runs/run/{name}") == 2
-    assert os.listdir("runs/run") == [name]
+        folder = RunFolder("a", None, None, again=True)
+        assert str(folder.path) == f"runs/a/{name}"
+        folder.release()
+
+
+@pytest.mark.parametrize("name", ["none", "../elsewhere"])
+def test_torchrun_may_have_none(name: str) -> None:
+    os.environ["TORCHELASTIC_RUN_ID"] = name
+    with pytest.raises(UserError, match="ckpt_path: auto needs a folder"):
+        RunFolder("a", None, None, again=True)
 
 
 def test_a_job_that_slurm_requeued_resumes_by_the_same_command() -> None:
