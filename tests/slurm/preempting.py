@@ -1,6 +1,7 @@
 """A process that is behind the others, and a job that is preempted in mid-epoch while it is."""
 
 import os
+import signal
 import subprocess
 import time
 from typing import Any
@@ -39,3 +40,19 @@ class Preempted(Callback):
         while not SIGNALS.received:
             assert time.monotonic() < limit, "no signal has come"
             time.sleep(0.02)
+
+
+class Warned(Callback):
+    """Sends its own process a signal after a step.
+
+    Args:
+        step: After which.
+        name: Of the signal.
+    """
+
+    def __init__(self, step: int, name: str) -> None:
+        self.step, self.name = step, name
+
+    def on_train_batch_end(self, trainer: Any, *args: Any) -> None:
+        if trainer.global_step == self.step:
+            os.kill(os.getpid(), signal.Signals[self.name])
