@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import lightning
@@ -12,6 +14,9 @@ import torch
 
 import mtl_lightning
 from mtl_lightning.version import __version__
+
+_OWN = re.compile(re.escape(str(Path(gettempdir(), "mtl_lightning-"))) + r"\w+")
+"""Folders in which each process has unpacked the same checkpoint."""
 
 
 def card(command: str, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,7 +45,7 @@ def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
         for name, item in value.items():
             yield from _flat(item, f"{key}.{name}" if key else str(name))
     else:
-        yield key, value if isinstance(value, str) else json.dumps(value, default=str)
+        yield key, _OWN.sub("(temporary)", value if isinstance(value, str) else json.dumps(value, default=str))
 
 
 @cache

@@ -10,6 +10,7 @@ from mtl_lightning.cli.card import card
 from mtl_lightning.cli.meeting import Meeting
 from mtl_lightning.cli.world import World
 from mtl_lightning.errors import UserError
+from mtl_lightning.writing import temporary_folder
 
 CARD = card("fit", {"data": {"batch_size": 4}})
 
@@ -44,6 +45,12 @@ def test_a_flag_says_the_same_as_a_file():
     assert card("fit", {"data": {"batch_size": "4", "drop_last": "true"}}) == card(
         "fit", {"data": {"batch_size": 4, "drop_last": True}}
     )
+
+
+def test_folders_in_which_each_unpacks_a_checkpoint_are_the_same():
+    with temporary_folder() as one, temporary_folder() as other:
+        found = [card("test", {"model": {"config": str(folder / "config.json")}}) for folder in (one, other)]
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize(
