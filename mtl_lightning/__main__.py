@@ -61,6 +61,7 @@ _OPTIONS = {
   --wandb auto|online|offline|off   auto: online when logged in, otherwise offline
   --tensorboard true                also log to TensorBoard
   --save_every_n_steps N            also write last.ckpt every N optimizer steps, not only after each epoch
+  --save_every_n_minutes N          also write last.ckpt N minutes after it was last written
 """,
     "validate": """\
   --ckpt_path FILE|FOLDER|best      a checkpoint (nothing else is needed), a run's folder, or the last run of --name

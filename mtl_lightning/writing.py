@@ -3,12 +3,13 @@
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mtl_lightning.errors import UserError, led_to
 
+_UNFINISHED = ".unfinished"
 _FULL = "free some space"
 _REMEDIES = {
     errno.ENOSPC: _FULL,
@@ -168,13 +169,41 @@ def replacing(path: Path, hint: str = "") -> Iterator[Path]:
     Raises:
         CannotWriteError: If it cannot be written; what was there before stays, and nothing is left beside it.
     """
-    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished = path.with_name(f".{path.name}{_UNFINISHED}")
     with writing(path, hint=hint):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             yield unfinished
-            with unfinished.open("rb") as file:
-                os.fsync(file.fileno())
+            _synchronise(unfinished)
             unfinished.replace(path)
+            _synchronise(path.parent)
         finally:
             unfinished.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Removes what processes that were killed have left of files that :func:`replacing` was writing.
+
+    Args:
+        folder: In which nobody is writing now; there may be none.
+    """
+    for path in folder.glob(f".*{_UNFINISHED}"):
+        with suppress(OSError):  # another owner's
+            path.unlink()
+
+
+def _synchronise(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are on the disk; some file systems cannot do that for a folder."""
+    try:
+        number = os.open(path, os.O_RDONLY)
+    except PermissionError:
+        if path.is_dir():  # of another owner, or on Windows
+            return
+        raise
+    try:
+        os.fsync(number)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP) or not path.is_dir():
+            raise
+    finally:
+        os.close(number)

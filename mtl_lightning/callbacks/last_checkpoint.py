@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
 
 from mtl_lightning.backward.processes import Agreement
+from mtl_lightning.callbacks.save_clock import SaveClock
 from mtl_lightning.data.position import Position, position
 from mtl_lightning.errors import UserError
 from mtl_lightning.stopping import SIGNALS, Interrupted
@@ -23,9 +24,9 @@ class LastCheckpoint(Checkpoint):
     """Writes ``last.ckpt``, from which a run resumes as if it had never been stopped.
 
     It is written between two steps, when everything that belongs to the one before is done (validation, learning rate,
-    epoch hooks): after each epoch, every ``every_n_steps`` optimizer steps, when training ends, and when the run is
-    asked to stop by Ctrl-C, SIGTERM, SIGHUP, SIGUSR1 or SIGUSR2, which it does after the step or the validation under
-    way (on all processes after the same one).
+    epoch hooks): after each epoch, every ``every_n_steps`` optimizer steps, ``every_n_minutes`` minutes after the one
+    before, when training ends, and when the run is asked to stop by Ctrl-C, SIGTERM, SIGHUP, SIGUSR1 or SIGUSR2, which
+    it does after the step or the validation under way (on all processes after the same one).
     Lightning's ``ModelCheckpoint(save_last=True)`` saves in the middle of such things, and some are then done twice or
     never.
 
@@ -35,17 +36,21 @@ class LastCheckpoint(Checkpoint):
     Args:
         folder: Where to write; null: ``checkpoints`` in the trainer's ``default_root_dir``.
         every_n_steps: Optimizer steps between two checkpoints within an epoch; null: none.
+        every_n_minutes: Minutes between two checkpoints, by the first process's clock; null: any.
 
     Raises:
         Interrupted: When the run was asked to stop.
         CannotWriteError: When it cannot be written, or the run's folder was removed; then it is written all the same.
     """
 
-    def __init__(self, folder: str | None = None, every_n_steps: int | None = None) -> None:
+    def __init__(
+        self, folder: str | None = None, every_n_steps: int | None = None, every_n_minutes: float | None = None
+    ) -> None:
         if every_n_steps is not None and every_n_steps < 1:
             raise UserError(f"`every_n_steps` must be at least 1, found {every_n_steps}")
         self.folder = folder
         self.every_n_steps = every_n_steps
+        self._clock = SaveClock(every_n_minutes)
         self._listening = ExitStack()
         self._agreement: Agreement | None = None
         self._saving: Position | None = None
@@ -72,6 +77,7 @@ class LastCheckpoint(Checkpoint):
         self.saved_step = trainer.global_step
         self._place = Place(trainer.default_root_dir)
         self._agreement = Agreement()
+        self._clock.start()
         self._listening.enter_context(SIGNALS.listening())
         self._listening.enter_context(SIGNALS.deferred("Stopping after this step, with a checkpoint"))
 
@@ -87,7 +93,8 @@ class LastCheckpoint(Checkpoint):
         assert self._agreement is not None
         if number := self._agreement.exchange(SIGNALS.received):
             self._stop(trainer, number)
-        if self.every_n_steps and trainer.global_step % self.every_n_steps == 0:
+        overdue = self._clock.is_due()
+        if overdue or (self.every_n_steps and trainer.global_step % self.every_n_steps == 0):
             self.save(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -137,6 +144,7 @@ class LastCheckpoint(Checkpoint):
             trainer.save_checkpoint(path, weights_only=False)
         finally:
             self._saving = None
+        self._clock.restart()
         if self._place is not None:
             self._place.check(f"what was trained is saved there again: resume with --ckpt_path {quoted_path(path)}")
 

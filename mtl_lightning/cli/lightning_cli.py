@@ -105,6 +105,12 @@ class CLI(LightningCLI):
             "requeued, and resumes by itself.",
         )
         parser.add_argument(
+            "--save_every_n_minutes",
+            type=float | None,
+            default=None,
+            help="Write last.ckpt n minutes after it was last written too.",
+        )
+        parser.add_argument(
             "--trust_classes",
             type=list[str] | None,
             default=None,
@@ -269,7 +275,8 @@ class CLI(LightningCLI):
         if settings["trainer"]["enable_checkpointing"] is not False:
             folder = str(self.run_dir / "checkpoints")
             checkpoint.dirpath = checkpoint.dirpath or folder
-            callbacks += [checkpoint, LastCheckpoint(folder, settings["save_every_n_steps"])]
+            due = settings["save_every_n_steps"], settings["save_every_n_minutes"]
+            callbacks += [checkpoint, LastCheckpoint(folder, *due)]
         return callbacks
 
     def _loggers(self, settings: Any, given: Any) -> list[Logger]:

@@ -10,6 +10,7 @@ from mtl_lightning.cli.auto_resume import job_name
 from mtl_lightning.cli.folder_lock import FolderLock
 from mtl_lightning.cli.world import is_first
 from mtl_lightning.errors import UserError
+from mtl_lightning.writing import remove_unfinished
 
 RUN_DIR_VARIABLE = "MTL_LIGHTNING_RUN_DIR"
 
@@ -117,3 +118,5 @@ class RunFolder:
         with suppress(FileExistsError):
             self._make(folder)
         self._locks.append(FolderLock(folder, key))
+        for place in (folder, folder / "checkpoints"):
+            remove_unfinished(place)

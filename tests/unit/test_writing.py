@@ -5,7 +5,7 @@ import os
 import resource
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,31 @@ def test_a_checkpoint_stays_if_the_next_one_has_no_room(tmp_path: Path) -> None:
         AtomicCheckpointIO().save_checkpoint({"tensor": torch.zeros(100_000)}, path)
     assert str(caught.value).endswith(f"or write to another file system; then resume with --ckpt_path {path}")
     assert torch.load(path) == {"number": 1} and os.listdir(tmp_path) == ["last.ckpt"]
+
+
+def test_a_file_is_on_the_disk_before_it_is_moved_and_its_name_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = []
+    replace = Path.replace
+    monkeypatch.setattr(os, "fsync", lambda number: done.append(os.readlink(f"/proc/self/fd/{number}")))
+    monkeypatch.setattr(Path, "replace", lambda path, to: (done.append("moved"), replace(path, to)))
+    write_whole(tmp_path / "a.json", "new")
+    assert done == [str(tmp_path / ".a.json.unfinished"), "moved", str(tmp_path)]
+
+
+@pytest.mark.parametrize(("code", "serious"), [("EINVAL", False), ("ENOTSUP", False), ("EIO", True)])
+def test_file_systems_that_cannot_synchronise_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, serious: bool
+) -> None:
+    def fsync(number: int) -> None:
+        if Path(f"/proc/self/fd/{number}").resolve().is_dir():
+            raise OSError(getattr(errno, code), "")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(CannotWriteError, match="the disk or its network is broken") if serious else nullcontext():
+        write_whole(tmp_path / "a.json", "new")
+    assert (tmp_path / "a.json").read_text() == "new"
 
 
 def test_no_temporary_folder(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,3 +153,12 @@ def test_every_older_log_is_kept(folder):
         (folder / "metrics.csv").write_text(text)
         loggers.csv_logger(folder)
     assert [(folder / f"metrics.{n}.csv").read_text() for n in (1, 2, 3)] == ["a", "b", "c"]
+
+
+def test_what_a_killed_process_left_unfinished_goes_with_the_next_run(tmp_path: Path) -> None:
+    left = [tmp_path / ".config.yaml.unfinished", tmp_path / "checkpoints" / ".best-3.ckpt.unfinished"]
+    for path in (*left, tmp_path / "checkpoints" / "best-2.ckpt"):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    RunFolder("run", str(tmp_path), None).release()
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["best-2.ckpt"]
