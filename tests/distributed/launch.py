@@ -38,6 +38,32 @@ def start(world: int, *arguments: str, env: Mapping[str, str] | None = None, **o
     return [Forked(*arguments, env={**os.environ, **common, **rank}, **options) for rank in ranks]
 
 
+def start_on_two_nodes(starter: str, *arguments: str, **options: Any) -> list[Forked]:
+    """The same command on two nodes of two processes each, told as ``torchrun`` or ``srun`` tell them.
+
+    Args:
+        starter: Which of the two.
+        arguments: Of the command.
+        options: Of :class:`.Forked`.
+    """
+    port = str(_free_port())
+    environs = [(_of_torchrun if starter == "torchrun" else _of_srun)(rank, port) for rank in range(4)]
+    return [Forked(*arguments, env={**os.environ, **environ}, **options) for environ in environs]
+
+
+def _of_torchrun(rank: int, port: str) -> dict[str, str]:
+    world = {"WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2", "GROUP_WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "none"}
+    ranks = {"RANK": str(rank), "LOCAL_RANK": str(rank % 2), "GROUP_RANK": str(rank // 2)}
+    return {**world, **ranks, "MASTER_ADDR": "localhost", "MASTER_PORT": port}
+
+
+def _of_srun(rank: int, port: str) -> dict[str, str]:
+    job = {"SLURM_JOB_ID": "17", "SLURM_JOB_NAME": "test", "SLURM_NTASKS": "4", "SLURM_NNODES": "2"}
+    step = {"SLURM_STEP_ID": "0", "SLURM_STEP_TASKS_PER_NODE": "2(x2)", "SLURM_STEP_NODELIST": "localhost"}
+    ranks = {"SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank % 2), "SLURM_NODEID": str(rank // 2)}
+    return {**job, **step, **ranks, "MASTER_PORT": port}
+
+
 def _free_port() -> int:
     """One that nobody else is given: a socket stays bound to it, which does not keep a process from listening there."""
     held = socket.socket()

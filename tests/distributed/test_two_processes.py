@@ -1,4 +1,4 @@
-"""Two gloo processes equal one process on the joined batch: metrics, losses and parameters."""
+"""Two gloo processes, and four on two nodes, equal one process on the joined batch: metrics, losses and parameters."""
 
 import json
 import random
@@ -150,3 +150,22 @@ def test_two_processes_equal_one(folder, weighting, flags, starter, request):
     assert set(one_metrics) == {"topic", "spans", "score", "flags", "joint", "average"}
     for task, metrics in one_metrics.items():
         assert two_metrics[task] == pytest.approx(metrics, abs=1e-6), task
+
+
+@pytest.mark.parametrize("starter", ["torchrun", "srun"])
+def test_two_nodes_of_two_processes_equal_one_process(folder, starter):
+    """Neither devices nor nodes are given, nor a folder: the first process chooses one for all."""
+    name = f"nodes-{starter}"
+    arguments = ["fit", "--config", "config.yaml", "--name", name, "--model.weighting=plugin.NormalisedGradients"]
+    arguments += ["--trainer.max_epochs=1", "--evaluate=none"]
+    alone = Forked(*arguments, "--data.batch_size=8", f"--trainer.default_root_dir={name}", cwd=folder)
+    both = launch.start_on_two_nodes(starter, *arguments, "--data.batch_size=2", cwd=folder)
+    for process in (alone, *both):
+        ended = process.finish()
+        assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-4000:]
+    (run,) = (folder / "runs" / name).iterdir()
+    found = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    expected = torch.load(folder / name / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    for key, value in expected.items():
+        if isinstance(value, torch.Tensor):
+            torch.testing.assert_close(found[key], value, rtol=0, atol=1e-10, msg=lambda m, k=key: f"{k}: {m}")
