@@ -105,10 +105,7 @@ class CLI(LightningCLI):
             "requeued, and resumes by itself.",
         )
         parser.add_argument(
-            "--save_every_n_minutes",
-            type=float | None,
-            default=None,
-            help="Write last.ckpt n minutes after it was last written too.",
+            "--save_every_n_minutes", type=float | None, default=None, help="Write last.ckpt every n minutes too."
         )
         parser.add_argument(
             "--trust_classes",
