@@ -1,10 +1,14 @@
 """What the executor does between processes. On one process, nothing."""
 
+import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 from torch.nn.parallel import DistributedDataParallel
 
 
@@ -107,3 +111,49 @@ def synchronise_parameters(parameters: Iterable[nn.Parameter]) -> None:
     if num_processes() > 1:
         for parameter in parameters:
             dist.broadcast(parameter.data, src=0)
+
+
+class Board:
+    """A few short texts that all processes can read, whatever else they wait for; see :class:`.stopping.pulse.Board`.
+
+    It is the store through which the processes have found each other, by a connection of its own, which waits long.
+    """
+
+    def __init__(self) -> None:
+        self._store = dist.distributed_c10d._get_default_store().clone()  # type: ignore[attr-defined]  # no stub
+        self._store.set_timeout(timedelta(days=1))
+
+    def write(self, key: str, text: str) -> None:
+        """Puts a text there."""
+        self._store.set(_PREFIX + key, text)
+
+    def write_first(self, key: str, text: str) -> None:
+        """Puts a text there unless there is one."""
+        self._store.compare_set(_PREFIX + key, "", text)
+
+    def read(self, key: str) -> str | None:
+        """A text; null: there is none."""
+        return self._store.get(_PREFIX + key).decode() if self._store.check([_PREFIX + key]) else None
+
+
+_PREFIX = "mtl_lightning/"
+
+WAITS_IN = ("torch.distributed", __name__)
+"""Modules whose functions wait for other processes."""
+
+
+def rank() -> int:
+    """Number of this process among those that train together."""
+    return dist.get_rank() if num_processes() > 1 else 0
+
+
+def abandon(error: BaseException) -> None:
+    """Of a process that fails: tells ``torchrun`` why, and breaks off what a GPU has begun with other processes.
+
+    What waits on the GPU for a process that does not come would keep this one from ending.
+    """
+    if "TORCHELASTIC_ERROR_FILE" in os.environ:
+        get_error_handler().record_exception(error)
+    if num_processes() > 1 and dist.get_backend() == "nccl":
+        with suppress(RuntimeError):
+            dist.distributed_c10d._abort_process_group()

@@ -6,6 +6,7 @@ from mtl_lightning.callbacks.expert_watch import ExpertWatch
 from mtl_lightning.callbacks.exposure import Exposure
 from mtl_lightning.callbacks.last_checkpoint import LastCheckpoint
 from mtl_lightning.callbacks.multi_task_early_stopping import MultiTaskEarlyStopping
+from mtl_lightning.callbacks.process_watch import ProcessWatch
 from mtl_lightning.callbacks.progress_lines import ProgressLines
 from mtl_lightning.callbacks.skipping import StopWhenNotFinite
 from mtl_lightning.callbacks.throughput import Throughput
@@ -18,6 +19,7 @@ __all__ = [
     "Interrupted",
     "LastCheckpoint",
     "MultiTaskEarlyStopping",
+    "ProcessWatch",
     "ProgressLines",
     "StopWhenNotFinite",
     "TaskConflicts",

@@ -23,7 +23,7 @@ from mtl_lightning.cli.trainer import Trainer
 from mtl_lightning.cli.world import complete, is_first, world
 from mtl_lightning.data import MultiTaskDataModule
 from mtl_lightning.plugins import PLUGINS
-from mtl_lightning.stopping import SIGNALS, Interrupted, death
+from mtl_lightning.stopping import SIGNALS, Interrupted, death, peer_failure
 from mtl_lightning.terminal import say
 from mtl_lightning.terminal.logs import guard_terminal
 from mtl_lightning.training.module import MultiTaskModule
@@ -75,7 +75,9 @@ def _failed(error: Exception, found: Given, ending: Ending) -> int | None:
     if SIGNALS.raised or (SIGNALS.received and death(error)):  # the others have stopped, too
         return ending.of_stop(Interrupted(128 + SIGNALS.received))
     if died := death(error):
-        ending.of_error(error, died)
+        failure = peer_failure(error)
+        if failure is None or not failure.said:
+            ending.of_error(error, died)
         return 1
     if line := one_line(error, found):
         ending.of_error(error, line)

@@ -12,11 +12,21 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
 from mtl_lightning.cli.world import STARTED_BY
 from mtl_lightning.errors import UserError
-from mtl_lightning.stopping import NUMBERS, Interrupted, ProcessDiedError, follow_parent, of_what
+from mtl_lightning.stopping import (
+    NUMBERS,
+    Interrupted,
+    PeerFailedError,
+    ProcessDiedError,
+    follow_parent,
+    of_what,
+    peer_failure,
+    peer_is_gone,
+)
 from mtl_lightning.terminal import say
 
 _GRACE = 5.0  # seconds for the further processes to end by themselves
-_PATIENCE = 60.0  # seconds for the first one to notice that another one is gone
+_SAYING = 20.0  # seconds for one that has failed to say why
+_PATIENCE = 20.0  # seconds for the first one to notice that another one is gone
 
 
 class Launcher(_SubprocessScriptLauncher):
@@ -25,7 +35,14 @@ class Launcher(_SubprocessScriptLauncher):
     Lightning kills the first process too, before it could say why or write down what it knows. Here it ends by the
     error of whatever it waits for the other one with, and says who has died; only one that hangs is ended. No process
     is left behind: those that are started follow the first one.
+
+    Attributes:
+        explain: Is given what this process ends by, before it waits for the others.
     """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.explain: Callable[[BaseException], Any] = lambda error: None
 
     def launch(self, function: Callable[..., Any], *args: Any, trainer: Any = None, **kwargs: Any) -> Any:
         """Starts the processes, unless they are there, and calls a function; see Lightning's.
@@ -58,12 +75,12 @@ class Launcher(_SubprocessScriptLauncher):
         with suppress(subprocess.TimeoutExpired):
             for process in self.procs:
                 process.wait(_GRACE)
-        self._kill()
+        self.kill_started()
 
     def _watch(self, process: subprocess.Popen[bytes], left: threading.Event) -> None:
         """Ends this process if it hangs because another one is gone."""
         if process.wait() and not left.wait(_PATIENCE):
-            self._kill()
+            self.kill_started()
             say(f"error: {self._dead()}", error=True)
             os._exit(1)
 
@@ -71,23 +88,26 @@ class Launcher(_SubprocessScriptLauncher):
         """Ends the other processes, and raises what is to be said in place of an error that one of them has led to."""
         stopped_alone = isinstance(error, Interrupted) and not error.said
         if stopped_alone or isinstance(error, UserError):  # which the others may find, too
-            self._kill()
+            self.kill_started()
+        self.explain(error)
+        failure = peer_failure(error)
         with suppress(subprocess.TimeoutExpired):
             for process in self.procs:
-                process.wait(_GRACE)
+                process.wait(_GRACE if failure is None else _SAYING)
         dead, statuses = self._dead(), [process.poll() for process in self.procs]
-        self._kill()
-        if dead and type(error) is RuntimeError:
+        self.kill_started()
+        if dead and (type(error) is RuntimeError or peer_is_gone(error)):
             if stops := [number for number in NUMBERS if {-number, 128 + number} & set(statuses)]:
                 raise Interrupted(128 + stops[0]) from error
-            raise ProcessDiedError(dead) from error
+            raise (ProcessDiedError(dead) if failure is None else PeerFailedError(dead, said=True)) from error
 
     def _dead(self) -> str:
         """Which process has died, and of what; nothing if none has."""
         found = ((rank, process) for rank, process in enumerate(self.procs, 1) if process.poll())
         return next((f"process {rank} of this run ({p.pid}) {of_what(p.returncode)}" for rank, p in found), "")
 
-    def _kill(self) -> None:
+    def kill_started(self) -> None:
+        """Ends the processes that this one has started."""
         for process in self.procs:
             process.kill()
             process.wait()

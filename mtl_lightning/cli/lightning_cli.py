@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from copy import deepcopy
 from typing import Any, Literal, cast
 
+from jsonargparse.typing import PositiveFloat
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -35,6 +36,7 @@ from mtl_lightning.cli.signal_connector import SignalConnector
 from mtl_lightning.cli.trainer import Trainer
 from mtl_lightning.cli.trainer_numbers import check_numbers
 from mtl_lightning.cli.wandb_service import finish_wandb
+from mtl_lightning.cli.watching import watch_processes
 from mtl_lightning.errors import UserError
 from mtl_lightning.names import checked_path
 from mtl_lightning.terminal import quoted_path
@@ -106,6 +108,12 @@ class CLI(LightningCLI):
         )
         parser.add_argument(
             "--save_every_n_minutes", type=float | None, default=None, help="Write last.ckpt every n minutes too."
+        )
+        parser.add_argument(
+            "--rank_timeout",
+            type=PositiveFloat,
+            default=1800.0,
+            help="Seconds that one of several processes may keep the others waiting before the run ends and names it.",
         )
         parser.add_argument(
             "--trust_classes",
@@ -249,12 +257,15 @@ class CLI(LightningCLI):
         trainer = cast(Trainer, super().instantiate_trainer(**kwargs))
         self._stack.callback(finish_wandb, trainer.loggers)
         check_processes(trainer.strategy)
+        watch = watch_processes(trainer, settings["rank_timeout"])
+        self._stack.callback(watch.stop)
         refuse_other_starts(trainer.strategy)
         if self.subcommand == "fit":
             refuse_split_model(trainer.strategy)
         trainer._signal_connector = SignalConnector(trainer)
         if isinstance(started := trainer.strategy.launcher, _SubprocessScriptLauncher):
             launcher = Launcher(started.cluster_environment, started.num_processes, started.num_nodes)
+            launcher.explain = watch.explain
             trainer.strategy._launcher = launcher
             self._stack.callback(launcher.wait)
         return trainer

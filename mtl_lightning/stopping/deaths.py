@@ -10,11 +10,27 @@ _WORKER = re.compile(
     r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is killed by signal: (\w[^.]*)|exited unexpectedly)"
 )
 _ENCODER = "One of the subprocesses has abruptly died during map"
-_PEER = re.compile(r"(?:closed|reset) by peer|remote process exited|Broken pipe.*gloo|Socket closed", re.IGNORECASE)
+_PEER = re.compile(
+    r"(?:closed|reset) by peer|remote process exited|Broken pipe.*gloo|Socket closed|Timed out waiting \d+ms for",
+    re.IGNORECASE,
+)
 
 
 class ProcessDiedError(RuntimeError):
     """A process has died without which a command cannot be finished; the message says which, and of what."""
+
+
+class PeerFailedError(ProcessDiedError):
+    """Another process of this run has failed, and says itself why: what this one meets is a consequence.
+
+    Args:
+        message: Which process, and of what.
+        said: Whether the user is told already, so that nothing is to be said here.
+    """
+
+    def __init__(self, message: str, said: bool) -> None:
+        super().__init__(message)
+        self.said = said
 
 
 def of_what(status: int) -> str:
@@ -31,13 +47,23 @@ def of_what(status: int) -> str:
 
 def death(error: BaseException) -> str | None:
     """Which process has died, and of what, if that is what an error or one that led to it means; else null."""
-    return next(filter(None, map(_death, led_to(error))), None)
+    found = list(led_to(error))
+    known = [str(each) for each in found if isinstance(each, ProcessDiedError)]
+    return next(filter(None, [*known, *map(_death, found)]), None)
+
+
+def peer_failure(error: BaseException) -> PeerFailedError | None:
+    """What another process of this run has said of its failure, if an error is a consequence of that; else null."""
+    return next((each for each in led_to(error) if isinstance(each, PeerFailedError)), None)
+
+
+def peer_is_gone(error: BaseException) -> bool:
+    """Whether an error means that another process of this run is gone, or does not answer."""
+    return any(isinstance(each, RuntimeError | OSError) and _PEER.search(str(each)) for each in led_to(error))
 
 
 def _death(error: BaseException) -> str | None:
     text = str(error)
-    if isinstance(error, ProcessDiedError):
-        return text
     if not isinstance(error, RuntimeError | OSError):
         return None
     if worker := _WORKER.search(text):

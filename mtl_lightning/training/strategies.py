@@ -1,5 +1,7 @@
 """On which of Lightning's strategies the executor runs."""
 
+from datetime import timedelta
+
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
@@ -25,3 +27,20 @@ def refuse_other_starts(strategy: Strategy) -> None:
     """
     if isinstance(strategy.launcher, _MultiProcessingLauncher):
         raise UserError("trainer.strategy: processes that are spawned or forked keep what they measure; use `ddp`")
+
+
+def limit_waiting(strategy: Strategy, seconds: float) -> None:
+    """Limits how long a process waits for another one in a single exchange, unless the strategy was given a limit.
+
+    The exchange is given half a minute more, in which the process that is waited for is named and the run ended.
+
+    Args:
+        strategy: Whose processes have not yet found each other.
+        seconds: That a process may keep the others waiting.
+    """
+    if getattr(strategy, "_timeout", None) == _DEFAULT:
+        strategy._timeout = timedelta(seconds=seconds + _NAMED)  # type: ignore[attr-defined]
+
+
+_DEFAULT = timedelta(minutes=30)  # of all of Lightning's strategies
+_NAMED = 30.0
