@@ -19,7 +19,8 @@ def fail(folder: Path, place: str, rank: int, how: str, *options: str, started: 
     tiny.write(folder)
     wanted = json.dumps({"place": place, "rank": rank, "how": how, "call": 2})
     env = {"FAILING": wanted, "HF_DATASETS_CACHE": str(folder / "cache")}
-    arguments = ["fit", "--config=config.yaml", "--trainer.default_root_dir=run", "--trainer.devices=2", *options]
+    arguments = ["fit", "--config=config.yaml", "--trainer.default_root_dir=run", "--trainer.devices=2"]
+    arguments += ["--model.weighting=UPGrad", *options]
     if started:
         runs = launch.start(2, *arguments, script=SCRIPT, cwd=folder, env=env)
     else:
