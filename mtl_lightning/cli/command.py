@@ -17,6 +17,7 @@ from mtl_lightning.cli.configuration.variables import without_effect
 from mtl_lightning.cli.ending import Ending
 from mtl_lightning.cli.lightning_cli import CLI
 from mtl_lightning.cli.parser import WORDS, Parser
+from mtl_lightning.cli.precision import chosen_precision
 from mtl_lightning.cli.quiet import keep_standard_output, quieten_libraries
 from mtl_lightning.cli.save_config import SaveConfig
 from mtl_lightning.cli.trainer import Trainer
@@ -119,6 +120,7 @@ def _understood(found: Given) -> dict[str, Any]:
     """What a command is to do, as :meth:`.CLI.parse_arguments` takes it; says what is lost on the way."""
     config, lost = resolve(found, as_text)
     refuse_odd_classes(config)
+    chosen_precision(config["trainer"])
     if is_first(os.environ):
         for line in [*lost, *without_effect(found.command, COMMANDS, os.environ)]:
             say(f"note: {line}", error=True)

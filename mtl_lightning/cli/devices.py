@@ -8,6 +8,7 @@ from lightning.pytorch.strategies import ParallelStrategy, Strategy
 
 from mtl_lightning.cli.world import STARTED_BY, VARIABLES, World, unstarted_tasks
 from mtl_lightning.errors import UserError
+from mtl_lightning.training.strategies import refuse_other_starts, refuse_split_model
 
 _ALL = ("auto", -1, "-1")
 
@@ -47,12 +48,19 @@ def processes_to_use(trainer: Mapping[str, Any], found: World | None, environ: M
     return {"devices": here, "num_nodes": counted} if devices is None or nodes != counted else {}
 
 
-def check_processes(strategy: Strategy) -> None:
-    """Refuses a strategy that counts other processes than there are.
+def check_strategy(strategy: Strategy, trains: bool) -> None:
+    """Refuses a strategy that cannot work, or that counts other processes than there are.
+
+    Args:
+        strategy: Of the Trainer.
+        trains: Whether the model is trained.
 
     Raises:
-        UserError: If it does.
+        UserError: Of such a strategy.
     """
+    refuse_other_starts(strategy)
+    if trains:
+        refuse_split_model(strategy)
     environment = getattr(strategy, "cluster_environment", None)
     if not isinstance(strategy, ParallelStrategy) or environment is None:
         return

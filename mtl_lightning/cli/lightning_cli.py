@@ -22,7 +22,7 @@ from mtl_lightning.cli.card import card
 from mtl_lightning.cli.config_errors.nulls import refuse_null
 from mtl_lightning.cli.config_paths import expand_paths
 from mtl_lightning.cli.configuration.plain_yaml import dump_yaml
-from mtl_lightning.cli.devices import check_processes
+from mtl_lightning.cli.devices import check_strategy
 from mtl_lightning.cli.ending import Ending
 from mtl_lightning.cli.joining import joined, met
 from mtl_lightning.cli.launcher import Launcher
@@ -41,7 +41,6 @@ from mtl_lightning.errors import UserError
 from mtl_lightning.names import checked_path
 from mtl_lightning.terminal import quoted_path
 from mtl_lightning.training.prediction import names_asked
-from mtl_lightning.training.strategies import refuse_other_starts, refuse_split_model
 from mtl_lightning.trust.imports import Imports
 from mtl_lightning.trust.parsing import guarded
 from mtl_lightning.writing import temporary_folder
@@ -239,8 +238,7 @@ class CLI(LightningCLI):
         """Adds the run's folder, loggers and callbacks."""
         settings = self.config_init[self.subcommand]
         check_numbers(settings["trainer"])
-        for key, number in self._processes.items():
-            settings["trainer"][key] = number
+        kwargs |= self._processes
         given = settings["trainer"]["logger"]
         if self.subcommand == "fit":
             kwargs["default_root_dir"] = str(self.run_dir)
@@ -256,12 +254,9 @@ class CLI(LightningCLI):
             kwargs["enable_progress_bar"] = False  # standard output is for the predictions, or nobody's
         trainer = cast(Trainer, super().instantiate_trainer(**kwargs))
         self._stack.callback(finish_wandb, trainer.loggers)
-        check_processes(trainer.strategy)
+        check_strategy(trainer.strategy, trains=self.subcommand == "fit")
         watch = watch_processes(trainer, settings["rank_timeout"])
         self._stack.callback(watch.stop)
-        refuse_other_starts(trainer.strategy)
-        if self.subcommand == "fit":
-            refuse_split_model(trainer.strategy)
         trainer._signal_connector = SignalConnector(trainer)
         if isinstance(started := trainer.strategy.launcher, _SubprocessScriptLauncher):
             launcher = Launcher(started.cluster_environment, started.num_processes, started.num_nodes)
