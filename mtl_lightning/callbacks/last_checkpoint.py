@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mtl_lightning.backward.processes import Agreement
 from mtl_lightning.callbacks.save_clock import SaveClock
+from mtl_lightning.checkpoints.background import background
 from mtl_lightning.data.position import Position, position
 from mtl_lightning.errors import UserError
 from mtl_lightning.stopping import SIGNALS, Interrupted
@@ -90,6 +91,8 @@ class LastCheckpoint(Checkpoint):
             self._restored = None
         if batch_idx % trainer.accumulate_grad_batches:
             return  # the gradients of a step that is under way are not saved
+        if (io := background(trainer)) is not None:
+            io.check()
         assert self._agreement is not None
         if number := self._agreement.exchange(SIGNALS.received):
             self._stop(trainer, number)
@@ -106,6 +109,8 @@ class LastCheckpoint(Checkpoint):
             if trainer.is_global_zero:
                 say(f"Callbacks changed the weights when training ended; those are in {path}")
         assert self._agreement is not None
+        if (io := background(trainer)) is not None:
+            io.wait()
         self._agreement.exchange(SIGNALS.received)
         if number := self._agreement.exchange(SIGNALS.received):
             self._stop(trainer, number)
@@ -113,6 +118,8 @@ class LastCheckpoint(Checkpoint):
 
     def _stop(self, trainer: Trainer, number: int) -> NoReturn:
         self.save(trainer)
+        if (io := background(trainer)) is not None:
+            io.wait()
         if not trainer.is_global_zero:
             raise Interrupted(0, said=True)
         path = self.path(trainer)

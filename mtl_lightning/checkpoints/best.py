@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
+from mtl_lightning.checkpoints.background import background
 from mtl_lightning.errors import UserError
 from mtl_lightning.small_files import read_small_text
 from mtl_lightning.writing import write_whole
@@ -98,6 +100,8 @@ class BestCheckpoint(ModelCheckpoint):
         return {name: value for name, value in candidates.items() if fresh or not name.startswith("val/")}
 
     def _save_topk_checkpoint(self, trainer: Trainer, monitor_candidates: dict[str, Tensor]) -> None:
+        if (io := background(trainer)) is not None:
+            io.wait()  # names are told apart by the files that are there
         if self.monitor is None or self.monitor in monitor_candidates:
             super()._save_topk_checkpoint(trainer, monitor_candidates)
 
@@ -110,7 +114,8 @@ class BestCheckpoint(ModelCheckpoint):
         if trainer.is_global_zero and "://" not in str(trainer.default_root_dir):
             folder = Path(trainer.default_root_dir, "checkpoints")
             found = {"path": _relative(self.best_model_path, folder), "monitor": self.monitor, "mode": self.mode}
-            _write(folder / _RECORD, found | {"score": self.score})
+            write = partial(_write, folder / _RECORD, found | {"score": self.score})
+            write() if (io := background(trainer)) is None else io.after(write)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Saves, if asked to, beside the best checkpoint and not in its place."""
