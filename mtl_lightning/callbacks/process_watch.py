@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from mtl_lightning.backward.processes import WAITS_IN, Board, abandon, num_processes, rank
 from mtl_lightning.errors import UserError
-from mtl_lightning.stopping import Interrupted, PeerFailedError, ProcessDiedError, peer_is_gone
+from mtl_lightning.stopping import Interrupted, PeerFailedError, ProcessDiedError, death, peer_is_gone
 from mtl_lightning.stopping.pulse import Pulse, place
 from mtl_lightning.terminal import say
 
@@ -94,6 +94,8 @@ class ProcessWatch(Callback):
 
 
 def _reason(error: BaseException) -> str:
+    if died := death(error):
+        return died
     text = (str(error).strip().splitlines() or [""])[0][:300]
     return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"
 
