@@ -5,9 +5,8 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from copy import deepcopy
-from typing import Any, Literal, cast
+from typing import Any, cast
 
-from jsonargparse.typing import PositiveFloat
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -28,10 +27,11 @@ from mtl_lightning.cli.joining import joined, met
 from mtl_lightning.cli.launcher import Launcher
 from mtl_lightning.cli.loggers import csv_logger, default_loggers
 from mtl_lightning.cli.model_table import ModelTable, leave_nothing, wants_table
-from mtl_lightning.cli.parser import Question, is_class_default
+from mtl_lightning.cli.parser import is_class_default
 from mtl_lightning.cli.progress import no_bar_can_be_seen
 from mtl_lightning.cli.run_folder import RunFolder
 from mtl_lightning.cli.run_log import RunLog
+from mtl_lightning.cli.run_options import add_run_options
 from mtl_lightning.cli.signal_connector import SignalConnector
 from mtl_lightning.cli.trainer import Trainer
 from mtl_lightning.cli.trainer_numbers import check_numbers
@@ -83,60 +83,7 @@ class CLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds what is not an argument of trainer, model or data."""
-        parser.add_argument("--name", type=str, default="run", help="Name of the run.")
-        parser.add_argument("--project", type=str, default="mtl_lightning", help="Project in Weights & Biases.")
-        parser.add_argument(
-            "--wandb",
-            type=Literal["auto", "online", "offline", "off"],
-            default="auto",
-            help="Log to Weights & Biases; auto: online when logged in, otherwise offline.",
-        )
-        parser.add_argument("--tensorboard", type=bool, default=False, help="Log to TensorBoard as well.")
-        parser.add_argument(
-            "--save_every_n_steps",
-            type=int | None,
-            default=None,
-            help="Write last.ckpt every n optimizer steps too, not only after each epoch and when the run is stopped.",
-        )
-        parser.add_argument(
-            "--requeue",
-            type=Literal["auto", "never"],
-            default="auto",
-            help="Whether a job of SLURM that is warned of its time limit (SIGUSR1, SIGUSR2) or preempted (SIGTERM) is "
-            "requeued, and resumes by itself.",
-        )
-        parser.add_argument(
-            "--save_every_n_minutes", type=float | None, default=None, help="Write last.ckpt every n minutes too."
-        )
-        parser.add_argument(
-            "--rank_timeout",
-            type=PositiveFloat,
-            default=1800.0,
-            help="Seconds that one of several processes may keep the others waiting before the run ends and names it.",
-        )
-        parser.add_argument(
-            "--trust_classes",
-            type=list[str] | None,
-            default=None,
-            help="Classes or modules, separated by commas, that somebody else's checkpoint may import; given as a "
-            "flag or in MTL_TRUST_CLASSES, never in a file. See SECURITY.md.",
-        )
-        if self._command == "fit":
-            parser.add_argument(
-                "--print_model",
-                action=Question,
-                help="Print which parameters serve which tasks, and what a forward pass costs, and exit.",
-            )
-        parser.add_class_arguments(BestCheckpoint, "checkpoint")
-        parser.set_defaults(
-            {
-                "checkpoint.monitor": "val/average",
-                "checkpoint.mode": "max",
-                "checkpoint.filename": "best",
-                "checkpoint.auto_insert_metric_name": False,
-                "checkpoint.enable_version_counter": False,
-            }
-        )
+        add_run_options(parser, self._command)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Lets the parser read what files, variables and flags come to.

@@ -1,0 +1,67 @@
+"""The options of a command that are no argument of trainer, model or data."""
+
+from typing import Literal
+
+from jsonargparse.typing import PositiveFloat
+from lightning.pytorch.cli import LightningArgumentParser
+
+from mtl_lightning.checkpoints import BestCheckpoint
+from mtl_lightning.cli.parser import Question
+
+
+def add_run_options(parser: LightningArgumentParser, command: str) -> None:
+    """Adds them to the parser of a command."""
+    parser.add_argument("--name", type=str, default="run", help="Name of the run.")
+    parser.add_argument("--project", type=str, default="mtl_lightning", help="Project in Weights & Biases.")
+    parser.add_argument(
+        "--wandb",
+        type=Literal["auto", "online", "offline", "off"],
+        default="auto",
+        help="Log to Weights & Biases; auto: online when logged in, otherwise offline.",
+    )
+    parser.add_argument("--tensorboard", type=bool, default=False, help="Log to TensorBoard as well.")
+    parser.add_argument(
+        "--save_every_n_steps",
+        type=int | None,
+        default=None,
+        help="Write last.ckpt every n optimizer steps too, not only after each epoch and when the run is stopped.",
+    )
+    parser.add_argument(
+        "--requeue",
+        type=Literal["auto", "never"],
+        default="auto",
+        help="Whether a job of SLURM that is warned of its time limit (SIGUSR1, SIGUSR2) or preempted (SIGTERM) is "
+        "requeued, and resumes by itself.",
+    )
+    parser.add_argument(
+        "--save_every_n_minutes", type=float | None, default=None, help="Write last.ckpt every n minutes too."
+    )
+    parser.add_argument(
+        "--rank_timeout",
+        type=PositiveFloat,
+        default=1800.0,
+        help="Seconds that one of several processes may keep the others waiting before the run ends and names it.",
+    )
+    parser.add_argument(
+        "--trust_classes",
+        type=list[str] | None,
+        default=None,
+        help="Classes or modules, separated by commas, that somebody else's checkpoint may import; given as a "
+        "flag or in MTL_TRUST_CLASSES, never in a file. See SECURITY.md.",
+    )
+    if command == "fit":
+        parser.add_argument(
+            "--print_model",
+            action=Question,
+            help="Print which parameters serve which tasks, and what a forward pass costs, and exit.",
+        )
+    parser.add_class_arguments(BestCheckpoint, "checkpoint")
+    parser.set_defaults(
+        {
+            "checkpoint.monitor": "val/average",
+            "checkpoint.mode": "max",
+            "checkpoint.filename": "best",
+            "checkpoint.auto_insert_metric_name": False,
+            "checkpoint.enable_version_counter": False,
+        }
+    )
