@@ -58,7 +58,7 @@ def _compare(plan: Plan) -> int:
     folder = plan.settings.output or Path("runs", "compare", plan.name)
     if blocked := next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None):
         raise UserError(f"output: {folder} cannot be a folder: {blocked} is a file; name another one")
-    store = Store(folder)
+    store = Store(folder, plan.settings.share)
     show_plan(plan, store, folder, console)
     if plan.settings.dry_run:
         from mtl_lightning.compare.running.estimate import show_estimate

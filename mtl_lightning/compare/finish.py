@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
+from filelock import FileLock
 
 from mtl_lightning.compare.evidence import Evidence
 from mtl_lightning.compare.evidence.collect import collect
@@ -20,6 +21,8 @@ from mtl_lightning.compare.statistics import summarise
 from mtl_lightning.compare.tracking import contestants_table, log_summary
 from mtl_lightning.errors import UserError
 from mtl_lightning.terminal.console import Console
+
+_REPORTING = ".reporting"
 
 
 def run_and_report(plan: Plan, store: Store, folder: Path, console: Console) -> int:
@@ -40,10 +43,11 @@ def run_and_report(plan: Plan, store: Store, folder: Path, console: Console) -> 
     with store.locked():
         check(plan, store, processes())
         runner = launcher(plan, folder)
-        agenda = Agenda(plan, store)
+        agenda = Agenda(plan, store, plan.settings.share)
         stopped = conduct(agenda, store, runner, Progress(plan, store, console))
         workers = runner.workers if isinstance(runner, LocalLauncher) else 0
-        reported = _report(plan, collect(plan, store, agenda, workers), folder, console)
+        with FileLock(folder / _REPORTING):  # those that share a comparison end at the same time
+            reported = _report(plan, collect(plan, store, agenda, workers), folder, console)
         failed = 0 if stopped else sum(not store.is_done(run) for run in agenda.known())
     if failed:
         _say(console, f"{failed} of {len(agenda.known())} runs failed; the same command tries them again.")

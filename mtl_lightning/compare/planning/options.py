@@ -119,8 +119,9 @@ _CONVERT: dict[str, values.Converter] = {
     "time_limit": values.minutes,
     "launcher": values.one_of(Launcher),
     "slurm": values.mapping,
+    "share": values.switch,
     "probe": values.count(0),
     "keep_checkpoints": values.switch,
 }
-_SWITCHES = ("single_task", "pairs", "dry_run", "keep_checkpoints")
+_SWITCHES = ("single_task", "pairs", "dry_run", "share", "keep_checkpoints")
 _OPTIONS = [name for name in _CONVERT if name not in ("config", "flags", "variants", "space")]

@@ -38,6 +38,8 @@ running:
   --time_limit MINUTES      limit for each run; one that takes longer is ended and reported
   --launcher local|slurm    where the runs take place; --slurm '{slurm_partition: gpu, timeout_min: 60, ...}' has
                             submitit's options
+  --share true              several of this command, on machines that see the same --output, divide runs and searches
+                            among them; each writes the report in the end
   --probe N                 measure how the tasks conflict every N steps of a loss weighting (0: never; default: 50)
   --keep_checkpoints true   keep every run's best checkpoint
   --plan FILE               these options as YAML, with `space`: what to search, by key of the config
@@ -69,6 +71,7 @@ class Settings:
         time_limit: Of a run, in minutes.
         launcher: Where runs are done.
         slurm: Options of submitit.
+        share: Whether other processes do runs of the same comparison.
         probe: Steps from one look at how tasks conflict to the next, in runs of loss weightings; 0: never.
         keep_checkpoints: Whether every run's best checkpoint is kept.
     """
@@ -92,5 +95,6 @@ class Settings:
     time_limit: float | None = None
     launcher: Launcher = "local"
     slurm: dict[str, Any] = field(default_factory=dict)
+    share: bool = False
     probe: int = 50
     keep_checkpoints: bool = False

@@ -5,7 +5,9 @@ from typing import Any
 
 from mtl_lightning.compare.planning.contestants import Contestant
 from mtl_lightning.compare.planning.plan import Plan, Run
+from mtl_lightning.compare.running.claims import Claims
 from mtl_lightning.compare.running.search import Search
+from mtl_lightning.compare.running.shared_search import SharedSearch
 from mtl_lightning.compare.running.store import Store
 
 
@@ -15,15 +17,18 @@ class Agenda:
     Args:
         plan: Of the comparison.
         store: Its runs.
+        shared: Whether other processes do runs of it at the same time. Then what has failed is left as it is.
 
     Attributes:
         searches: By contestant's label.
         runs: The runs that are reported, by contestant's label, once its search has ended.
     """
 
-    def __init__(self, plan: Plan, store: Store) -> None:
+    def __init__(self, plan: Plan, store: Store, shared: bool = False) -> None:
         self.plan = plan
         self.store = store
+        folder = store.folder.parent / "shared"
+        self._claims = Claims(folder) if shared else None
         self.searches: dict[str, Search] = {}
         self.runs: dict[str, list[Run]] = {}
         self._rounds: dict[str, list[Run]] = {}
@@ -32,18 +37,33 @@ class Agenda:
         self._waiting: list[Run] = []
         for contestant in plan.contestants:
             if plan.settings.tune:
-                self.searches[contestant.label] = Search(contestant, plan)
+                search = SharedSearch(contestant, plan, folder) if shared else Search(contestant, plan)
+                self.searches[contestant.label] = search
                 self._next_round(contestant)
             else:
                 self._report(contestant, {})
 
     def next(self) -> Run | None:
         """The next run to start; None while there is none."""
-        return self._waiting.pop(0) if self._waiting else None
+        for run in list(self._waiting):
+            if self._claims is not None and not self._claims.take(run):
+                continue
+            self._waiting.remove(run)
+            if self._claims is None or not self._ended_elsewhere(run):
+                return run
+            self.done(run)
+            return self.next()
+        return None
+
+    def waits(self) -> bool:
+        """Whether there are runs that have not been given out; other processes may be at them."""
+        return bool(self._waiting)
 
     def done(self, run: Run) -> None:
         """Takes note that a run has ended, well or not."""
         self._tried.add(run.key)
+        if self._claims is not None:
+            self._claims.release(run)
         for label, search in self.searches.items():
             if label not in self.runs:
                 self._advance(search.contestant)
@@ -92,6 +112,11 @@ class Agenda:
                 self._given.add(run.key)
                 self._waiting.append(run)
         self._waiting.sort(key=lambda run: -1 if run.role == "tune" else order[run.seed])
+
+    def _ended_elsewhere(self, run: Run) -> bool:
+        """Whether another process has done a run; one that was stopped has a checkpoint, and is resumed."""
+        result = self.store.result(run)
+        return result is not None and result["status"] != "timeout"
 
     def _has_ended(self, run: Run) -> bool:
         return run.key in self._tried or self.store.is_done(run)

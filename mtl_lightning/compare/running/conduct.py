@@ -45,7 +45,7 @@ def _conduct(agenda: Agenda, store: Store, launcher: Launcher, progress: Progres
     while True:
         _start(agenda, store, launcher)
         progress.show(agenda, launcher.running())
-        if not launcher.running():
+        if not launcher.running() and not agenda.waits():
             return
         for ended in launcher.ended(_EVERY):
             progress.tell(ended.run, _take(ended, agenda, store))

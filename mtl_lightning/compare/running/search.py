@@ -43,22 +43,30 @@ class Search:
         self.trials: list[dict[str, Any]] = []
         self._number = plan.num_trials(contestant)
         self._optuna = optuna
-        sampler = optuna.samplers.TPESampler(
-            seed=_seed(contestant.searched), n_startup_trials=_AT_ONCE, constant_liar=True
-        )
-        self._study = optuna.create_study(direction="maximize", sampler=sampler)
-        self._study.enqueue_trial(_own_settings(contestant, plan))
-        general, own = (_spread(space) for space in (contestant.space, contestant.own))
-        for first, second in zip(general, own, strict=True):
-            self._study.enqueue_trial({**first, **second})
+        self._first = _first_round(contestant, plan)
+        self._study = self._opened()
         self._asked: list[Any] = []
+
+    def _opened(self) -> Any:
+        """The study, whose first round is decided."""
+        study = self._optuna.create_study(direction="maximize", sampler=self._sampler(0))
+        for settings in self._first:
+            study.enqueue_trial(settings)
+        return study
+
+    def _sampler(self, skipped: int) -> Any:
+        seed = (_seed(self.contestant.searched) + skipped) % 2**32
+        return self._optuna.samplers.TPESampler(seed=seed, n_startup_trials=_AT_ONCE, constant_liar=True)
 
     def ask(self) -> list[dict[str, Any]]:
         """The settings to try next, all of which must be told before it is asked again; none at the end."""
-        space = self._distributions(self.contestant.searched)
-        number = min(_AT_ONCE, self._number - len(self.trials))
-        self._asked = [self._study.ask(space) for _ in range(number)]
+        self._asked = self._round(min(_AT_ONCE, self._number - len(self.trials)))
         return [dict(trial.params) for trial in self._asked]
+
+    def _round(self, number: int) -> list[Any]:
+        """So many new trials of the study."""
+        space = self._distributions(self.contestant.searched)
+        return [self._study.ask(space) for _ in range(number)]
 
     def tell(self, results: list[Mapping[str, Any] | None]) -> None:
         """Takes what the runs came to, in the order of the trials."""
@@ -67,10 +75,14 @@ class Search:
             value, status = scores.get("average"), (result or {}).get("status", "failed")
             if status != "finished":
                 value = None
-            failed = self._optuna.trial.TrialState.FAIL
-            self._study.tell(trial, value, state=failed if value is None else None)
+            self._record(trial, value)
             self.trials.append({"settings": dict(trial.params), "value": value, "status": status})
         self._asked = []
+
+    def _record(self, trial: Any, value: float | None) -> None:
+        """Tells the study what a trial came to; null: it has failed."""
+        failed = self._optuna.trial.TrialState.FAIL
+        self._study.tell(trial.number, value, state=failed if value is None else None)
 
     @property
     def chosen(self) -> dict[str, Any]:
@@ -88,6 +100,11 @@ class Search:
         if isinstance(searched.low, int) and isinstance(searched.high, int):
             return distributions.IntDistribution(searched.low, searched.high, log=searched.log)
         return distributions.FloatDistribution(searched.low, searched.high, log=searched.log)
+
+
+def _first_round(contestant: Contestant, plan: Plan) -> list[dict[str, Any]]:
+    general, own = (_spread(space) for space in (contestant.space, contestant.own))
+    return [_own_settings(contestant, plan), *({**one, **other} for one, other in zip(general, own, strict=True))]
 
 
 def _own_settings(contestant: Contestant, plan: Plan) -> dict[str, Any]:

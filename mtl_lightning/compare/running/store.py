@@ -34,10 +34,12 @@ class Store:
 
     Args:
         folder: Of the comparison.
+        shared: Whether several comparisons may be at work in the folder.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, shared: bool = False) -> None:
         self.folder = folder / "runs"
+        self._shared = shared
         self._lock = FileLock(folder / LOCK, timeout=0)
         self._folders: dict[str, Path] = {}
         self._scanned = -1
@@ -51,6 +53,9 @@ class Store:
             UserError: If another one is at work there.
         """
         folder = self.folder.parent
+        if self._shared:
+            yield
+            return
         try:
             with writing(folder, "output"):
                 folder.mkdir(parents=True, exist_ok=True)
