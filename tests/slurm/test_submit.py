@@ -52,7 +52,7 @@ def test_a_run_on_two_nodes_is_submitted_once_and_trains(place, capsys):
     assert states(number) == {"COMPLETED"}, log
     assert json.loads((folder / "job.json").read_text())["id"] == number
     assert (folder / "checkpoints" / "best.ckpt").exists()
-    assert "MEMBER: 2/2" in log
+    assert "Starting with 2 processes" in log
 
 
 def test_an_array_starts_each_run_with_its_own_options(place, capsys):
