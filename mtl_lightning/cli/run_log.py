@@ -67,20 +67,26 @@ class RunLog(CSVLogger):
 def rewind(path: Path, step: int) -> None:
     """Drops the rows of a log from a step on; a last line that was cut off too.
 
+    What was tested when training ended at that step stays: a run that trains on does not do that again.
+
     Raises:
         CannotWriteError: If it cannot be written; it then stays what it was.
     """
     text = path.read_text("utf-8")
     reader = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
     rows = list(reader)
-    kept = [row for row in rows if not _is_from(row.get("step"), step)]
+    kept = [row for row in rows if not _is_done_again(row, step)]
     if len(kept) < len(rows):
         with replacing(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
             _write(file, list(reader.fieldnames or ()), kept)
 
 
-def _is_from(found: Any, step: int) -> bool:
-    return isinstance(found, str) and found.isdecimal() and int(found) >= step
+def _is_done_again(row: dict[str, str], step: int) -> bool:
+    found = row.get("step")
+    if not isinstance(found, str) or not found.isdecimal() or int(found) < step:
+        return False
+    logged = [name for name, value in row.items() if value and name not in ("epoch", "step")]
+    return int(found) > step or not all(name.startswith("test/") for name in logged)
 
 
 def _write(file: IO[str], names: Sequence[str], rows: Iterable[Any]) -> None:

@@ -5,7 +5,7 @@ from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
 from mtl_lightning.checkpoints.io import AtomicCheckpointIO
 from mtl_lightning.cli import loggers
-from mtl_lightning.cli.run_log import RunLog
+from mtl_lightning.cli.run_log import RunLog, rewind
 from mtl_lightning.errors import UserError
 
 
@@ -82,6 +82,15 @@ def test_steps_that_are_done_again_are_in_the_log_once(tmp_path):
     log.log_metrics({"loss": 2.25}, step=2)
     assert (tmp_path / "metrics.1.csv").read_text() == 'step,loss,note\n0,5,"a\nb"\n1,4,\n2,3,\n,9,\n'
     assert (tmp_path / "metrics.2.csv").read_text() == "step,loss\n2,3\n"
+
+
+def test_what_was_tested_when_training_ended_stays_unless_that_step_is_passed_again(tmp_path):
+    path, header, row = tmp_path / "metrics.1.csv", "epoch,step,loss,test/a/f1\n", "2,4,,0.5\n"
+    path.write_text(f"{header}1,3,1,\n{row}2,4,1,\n2,5,1,\n")
+    rewind(path, 4)
+    assert path.read_text() == f"{header}1,3,1,\n{row}"
+    rewind(path, 3)
+    assert path.read_text() == header
 
 
 @pytest.mark.filterwarnings("ignore:Experiment logs directory")
