@@ -82,6 +82,7 @@ class RunFolder:
         for lock in self._locks:
             lock.release()
         self._locks = []
+        os.environ.pop(RUN_DIR_VARIABLE, None)  # or another run of this program would start its processes there
         with suppress(OSError):  # there is something in it
             for folder in reversed(self._new):
                 folder.rmdir()

@@ -35,7 +35,6 @@ def test_a_warned_job_is_requeued_when_all_else_is_done_and_resumes(capsys: pyte
     assert capsys.readouterr().err.endswith("job 7 is requeued (time limit): it resumes from there by itself\n")
     assert Path("asked").read_text() == "show job -o 7 0\nrequeue 7 0\n"  # the folder is free by then
     os.environ["SLURM_RESTART_COUNT"] = "1"
-    os.environ.pop(RUN_DIR_VARIABLE)
     assert tiny.fit("run", "--evaluate=none", WARNED) == 0
     assert torch.load("run/checkpoints/last.ckpt", weights_only=True)["global_step"] == 8
 
