@@ -1,9 +1,9 @@
 """A job as a script for ``sbatch``."""
 
-import shlex
 from collections.abc import Iterator
 
 from mtl_lightning.cluster.job import Job
+from mtl_lightning.terminal import quoted, quoted_line
 
 _PATIENCE = 300
 """Seconds from the end of the first process of a run to that of the last, at most."""
@@ -39,7 +39,7 @@ def _options(job: Job) -> Iterator[str]:
         "open-mode": "append",
         "signal": job.warning,
     }
-    yield from (f"--{name}={shlex.quote(str(value))}" for name, value in given.items() if value is not None)
+    yield from (f"--{name}={quoted(str(value))}" for name, value in given.items() if value is not None)
     yield "--requeue" if job.requeue else "--no-requeue"
     yield from job.sbatch
 
@@ -53,12 +53,12 @@ def _members(job: Job) -> list[str]:
     """The options of each run of an array, by its number."""
     if not job.members:
         return []
-    cases = [f"{number}) set -- {shlex.join(member.options)} ;;" for number, member in enumerate(job.members)]
+    cases = [f"{number}) set -- {quoted_line(member.options)} ;;" for number, member in enumerate(job.members)]
     return ['case "$SLURM_ARRAY_TASK_ID" in', *cases, "esac"]
 
 
 def _srun(job: Job) -> str:
     """SLURM's ``srun`` does not take the number of cores over from ``sbatch``."""
     cores = [] if job.cpus_per_task is None else [f"--cpus-per-task={job.cpus_per_task}"]
-    line = shlex.join(["srun", f"--wait={_PATIENCE}", *cores, job.python, *job.fit])
+    line = quoted_line(["srun", f"--wait={_PATIENCE}", *cores, job.python, *job.fit])
     return f'{line} "$@"' if job.members else line

@@ -1,6 +1,5 @@
 """A job as a task of SkyPilot (https://docs.skypilot.co), which rents the machines."""
 
-import shlex
 from typing import Any
 
 import yaml
@@ -8,6 +7,7 @@ import yaml
 from mtl_lightning.cluster.job import Job
 from mtl_lightning.cluster.torchrun import PORT
 from mtl_lightning.errors import UserError
+from mtl_lightning.terminal import quoted_line
 
 
 def skypilot_task(job: Job) -> str:
@@ -42,7 +42,7 @@ def _run(job: Job) -> str:
         f"--master-port={PORT}",
         f"--nproc-per-node={job.tasks_per_node}",
     ]
-    return " \\\n  ".join([*line, shlex.join(job.fit)]) + "\n"
+    return " \\\n  ".join([*line, quoted_line(job.fit)]) + "\n"
 
 
 class _Block(str):

@@ -1,8 +1,7 @@
 """A job as lines for ``torchrun``, which are started on every node by hand or by another scheduler."""
 
-import shlex
-
 from mtl_lightning.cluster.job import Job
+from mtl_lightning.terminal import quoted_line
 
 PORT = 29500
 
@@ -18,4 +17,4 @@ def _line(job: Job, options: tuple[str, ...]) -> str:
     if job.nodes > 1:
         where = [f"--nnodes={job.nodes}", "--rdzv-backend=c10d", f'--rdzv-endpoint="$HEAD_NODE:{PORT}"']
     line = ["torchrun", *where, f"--nproc-per-node={job.tasks_per_node}"]
-    return " ".join([*line, shlex.join([*job.fit, *options])])
+    return " ".join([*line, quoted_line([*job.fit, *options])])

@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import sys
+from collections.abc import Iterable
 
 _ORDERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters but tab and line feed, changes of the direction of writing, other line ends, broken characters."""
@@ -46,10 +47,23 @@ def quoted_path(path: str | os.PathLike[str]) -> str:
     ("'my runs/best.ckpt'", './-x/best.ckpt', "$'a\\x1b\\'b'")
     """
     text = os.fspath(path)
-    text = f"./{text}" if text.startswith("-") else text
+    return quoted(f"./{text}" if text.startswith("-") else text)
+
+
+def quoted(text: str) -> str:
+    r"""A text as a word of a shell's line.
+
+    >>> quoted("a b"), quoted("--x=1"), quoted("a\nb")
+    ("'a b'", '--x=1', "$'a\\nb'")
+    """
     if printable(text) == text and "\n" not in text:
         return shlex.quote(text)
     return f"$'{''.join(map(_escaped, text))}'"
+
+
+def quoted_line(words: Iterable[str]) -> str:
+    """Words as a shell's line."""
+    return " ".join(map(quoted, words))
 
 
 def _escaped(letter: str) -> str:
