@@ -1,5 +1,6 @@
 """What a run costs grows with its tasks and labels, not with their square: counted in calls, not in seconds."""
 
+import gc
 import json
 import sys
 from copy import deepcopy
@@ -38,12 +39,15 @@ def calls(folder: Path, size: int) -> int:
         number += event == "call"
 
     before = sys.getprofile()
+    gc.collect()
+    gc.disable()  # what earlier tests have left is finalised at any moment
     sys.setprofile(count)
     try:
         # how much of the model's summary is counted depends on the machine's speed
         assert fit("run", "--evaluate", "test", "--trainer.enable_model_summary", "false") == 0
     finally:
         sys.setprofile(before)
+        gc.enable()
     return number
 
 
