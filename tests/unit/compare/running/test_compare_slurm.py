@@ -170,9 +170,11 @@ def test_further_tasks_of_a_job_wait_for_the_first_one(tmp_path, monkeypatch):
 
 
 def test_further_tasks_of_a_job_end_where_the_run_is_over(tmp_path, monkeypatch):
-    monkeypatch.setattr(executing, "_fit", lambda *arguments: pytest.fail("it ran ahead"))
+    begun = []
+    monkeypatch.setattr(executing, "_fit", lambda *arguments: begun.append(arguments))
     write_result(tmp_path / RESULT, {"status": "failed", "message": "", "seconds": 1.0})
     executing._help(tmp_path, 1, tmp_path / "started-12-0")
+    assert begun == []
 
 
 def test_a_requeued_job_waits_anew(tmp_path, monkeypatch):
