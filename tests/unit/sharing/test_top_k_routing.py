@@ -402,4 +402,10 @@ def test_a_router_may_be_pruned() -> None:
     for task in TASKS:
         prune.l1_unstructured(made._router(task).linear, "weight", 0.5)  # type: ignore[no-untyped-call]
     for _ in range(2):  # the weights that are left are found anew in each
-        sum(found.pooled.sum() for found in made(inputs_of(), TASKS).values()).backward()
+        made.zero_grad()
+        sum(found.pooled.square().sum() for found in made(inputs_of(), TASKS).values()).backward()
+        for task in TASKS:
+            linear = made._router(task).linear
+            left = linear.weight_mask.bool()
+            gradient = linear.weight_orig.grad
+            assert gradient[left].any() and not gradient[~left].any()
