@@ -1,20 +1,18 @@
 """The checkpoint to resume from."""
 
-from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import WandbLogger
-from torch import Tensor
 
 from mtl_lightning.backward.processes import Agreement
 from mtl_lightning.callbacks.save_clock import SaveClock
+from mtl_lightning.callbacks.weight_sizes import weight_sizes
 from mtl_lightning.checkpoints.background import background
-from mtl_lightning.data.position import Position, position
+from mtl_lightning.data.position import Position, position, put_position
 from mtl_lightning.errors import UserError
 from mtl_lightning.stopping import SIGNALS, Interrupted
 from mtl_lightning.terminal import quoted_path, say
@@ -55,6 +53,7 @@ class LastCheckpoint(Checkpoint):
         self._listening = ExitStack()
         self._agreement: Agreement | None = None
         self._saving: Position | None = None
+        self._steps_follow = False
         self.saved_step = 0
         self._logged = 0
         self._wandb_id: str | None = None
@@ -98,12 +97,12 @@ class LastCheckpoint(Checkpoint):
             self._stop(trainer, number)
         overdue = self._clock.is_due()
         if overdue or (self.every_n_steps and trainer.global_step % self.every_n_steps == 0):
-            self.save(trainer)
+            self.save(trainer, steps_follow=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Saves the weights that other callbacks have made of those at the end, if they have, as ``final.ckpt``."""
-        weights = _sizes(trainer.strategy.lightning_module_state_dict())
-        if self._saved_weights not in (None, weights):
+        saved = self._saved_weights
+        if saved is not None and saved != weight_sizes(trainer.strategy.lightning_module_state_dict()):
             path = self.path(trainer).with_name("final.ckpt")
             trainer.save_checkpoint(path)
             if trainer.is_global_zero:
@@ -117,7 +116,7 @@ class LastCheckpoint(Checkpoint):
         self._stop_listening()
 
     def _stop(self, trainer: Trainer, number: int) -> NoReturn:
-        self.save(trainer)
+        self.save(trainer, steps_follow=True)
         if (io := background(trainer)) is not None:
             io.wait()
         if not trainer.is_global_zero:
@@ -138,12 +137,17 @@ class LastCheckpoint(Checkpoint):
             self._listening.close()
 
     # -- how to save -------------------------------------------------------------------------------------------------
-    def save(self, trainer: Trainer) -> None:
-        """Saves, unless no step was made since."""
+    def save(self, trainer: Trainer, steps_follow: bool = False) -> None:
+        """Saves, unless no step was made since.
+
+        Args:
+            trainer: Lightning's.
+            steps_follow: Whether training does not end here: then no callback changes these weights for good.
+        """
         if trainer.global_step == self.saved_step or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         self.saved_step = trainer.global_step
-        self._saving = position(trainer)
+        self._saving, self._steps_follow = position(trainer), steps_follow
         self._logged = trainer.fit_loop.epoch_loop._batches_that_stepped
         self._wandb_id = next((logger.version for logger in trainer.loggers if isinstance(logger, WandbLogger)), None)
         path = self.path(trainer)
@@ -158,8 +162,8 @@ class LastCheckpoint(Checkpoint):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Puts Lightning's progress, if the checkpoint is ours, to where all is done and the next batch is due."""
         if self._saving is not None:
-            self._saved_weights = _sizes(checkpoint["state_dict"])
-            _put(checkpoint["loops"]["fit_loop"], self._saving)
+            self._saved_weights = None if self._steps_follow else weight_sizes(checkpoint["state_dict"])
+            put_position(checkpoint["loops"]["fit_loop"], self._saving)
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint: how many steps were logged, and as which run in Weights & Biases."""
@@ -188,30 +192,3 @@ class _BeforeOthers(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._checkpoint.save(trainer)
-
-
-def _sizes(weights: Mapping[str, Any]) -> dict[str, str]:
-    """Something small that changes with the weights: their norms, as texts, so that NaN equals itself."""
-    norms = {name: _norm(value) for name, value in weights.items() if isinstance(value, Tensor)}
-    return {name: str(float(norm)) for name, norm in norms.items()}  # all are under way before one is waited for
-
-
-def _norm(value: Tensor) -> Tensor:
-    """In double precision, without a copy of a large tensor in it."""
-    number = value if value.is_floating_point() else value.double()
-    norm: Tensor = torch.linalg.vector_norm(number, dtype=torch.float64)
-    return norm
-
-
-def _put(progress: dict[str, Any], where: Position) -> None:
-    """Sets the counters of Lightning's fit loop to where ``batch`` batches of an epoch are done and none is begun."""
-    under_way = where.batch > 0
-    epochs, batches = progress["epoch_progress"], progress["epoch_loop.batch_progress"]
-    more = where.epoch - epochs["current"]["completed"]
-    for counts in (epochs["current"], epochs["total"]):
-        done = counts["completed"] + more
-        counts.update(ready=done + under_way, started=done + under_way, processed=done, completed=done)
-    total = batches["total"]["processed"]
-    batches["total"].update(ready=total, started=total, completed=total)
-    batches["current"].update(dict.fromkeys(batches["current"], where.batch))
-    batches["is_last_batch"] = False

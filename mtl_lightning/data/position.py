@@ -29,3 +29,17 @@ def position(trainer: Any) -> Position:
         return Position(epochs.processed + 1, 0) if over else Position(epochs.processed, batches.processed)
     cut_short = batches.processed > 0 and not over
     return Position(epochs.processed - 1, batches.processed) if cut_short else Position(epochs.processed, 0)
+
+
+def put_position(progress: dict[str, Any], where: Position) -> None:
+    """Sets the counters of Lightning's fit loop to where ``batch`` batches of an epoch are done and none is begun."""
+    under_way = where.batch > 0
+    epochs, batches = progress["epoch_progress"], progress["epoch_loop.batch_progress"]
+    more = where.epoch - epochs["current"]["completed"]
+    for counts in (epochs["current"], epochs["total"]):
+        done = counts["completed"] + more
+        counts.update(ready=done + under_way, started=done + under_way, processed=done, completed=done)
+    total = batches["total"]["processed"]
+    batches["total"].update(ready=total, started=total, completed=total)
+    batches["current"].update(dict.fromkeys(batches["current"], where.batch))
+    batches["is_last_batch"] = False

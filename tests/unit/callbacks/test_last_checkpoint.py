@@ -12,7 +12,8 @@ from datasets import Dataset
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import WandbLogger
 
-from mtl_lightning.callbacks import Exposure, Interrupted, LastCheckpoint
+from mtl_lightning.callbacks import Exposure, Interrupted, LastCheckpoint, last_checkpoint
+from mtl_lightning.callbacks.weight_sizes import weight_sizes
 from mtl_lightning.checkpoints.contents import wandb_id_in
 from mtl_lightning.checkpoints.io import AtomicCheckpointIO
 from mtl_lightning.data import DataSource, MultiTaskDataModule
@@ -92,6 +93,36 @@ def test_under_accumulation_only_whole_steps_are_saved(tmp_path: Path) -> None:
 def test_a_run_that_only_tries_writes_none(tmp_path: Path) -> None:
     fit(tmp_path, LastCheckpoint(every_n_steps=1), fast_dev_run=2)
     assert not list(tmp_path.rglob("*.ckpt"))
+
+
+class ChangesTheEnd(Callback):
+    """As one that averages weights does."""
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        with torch.no_grad():
+            next(pl_module.parameters()).add_(1.0)
+
+
+@pytest.mark.parametrize("changing", [False, True])
+@pytest.mark.parametrize("max_steps", [-1, 7], ids=["whole epochs", "the last one cut short"])
+def test_what_callbacks_make_of_the_weights_at_the_end_is_saved_beside(
+    tmp_path: Path, changing: bool, max_steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = []
+
+    def sizes(weights: dict[str, Any]) -> dict[str, str]:
+        measured.append(len(weights))
+        return weight_sizes(weights)
+
+    monkeypatch.setattr(last_checkpoint, "weight_sizes", sizes)
+    trainer = fit(tmp_path, LastCheckpoint(every_n_steps=1), *[ChangesTheEnd()] * changing, max_steps=max_steps)
+    assert len(measured) == 3  # after two epochs and at the end, not after each step
+    trained = saved(tmp_path)["state_dict"]
+    final = tmp_path / "checkpoints" / "final.ckpt"
+    assert final.exists() == changing
+    if changing:
+        changed, name = torch.load(final)["state_dict"], next(trainer.lightning_module.named_parameters())[0]
+        assert torch.equal(changed[name], trained[name] + 1.0)
 
 
 def test_nothing_to_save_every_zero_steps() -> None:
