@@ -1,5 +1,6 @@
 """Checkpoints written in the background equal those written at once, and fail before the next batch."""
 
+import signal
 import threading
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,11 @@ import pytest
 import torch
 from launch import assert_same
 from lightning.pytorch import Callback
-from test_last_checkpoint import fit, saved
+from test_last_checkpoint import Send, fit, saved
 
-from mtl_lightning.callbacks import LastCheckpoint
+from mtl_lightning.callbacks import Interrupted, LastCheckpoint
 from mtl_lightning.checkpoints import AtomicCheckpointIO, BackgroundCheckpointIO
+from mtl_lightning.cli.ending import Ending
 from mtl_lightning.writing import CannotWriteError
 
 
@@ -72,3 +74,30 @@ def test_a_failure_ends_the_run_at_the_next_batch(tmp_path: Path, monkeypatch: p
         fit(tmp_path, Waits(), LastCheckpoint(every_n_steps=2), plugins=[io])
     assert steps == [1, 2, 3]
     assert AtomicCheckpointIO in type(io).__mro__ and io._writer is None
+
+
+def test_a_job_is_requeued_when_its_checkpoint_is_in_its_place(
+    tmp_path: Path, slow: threading.Event, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    class Waited(BackgroundCheckpointIO):
+        def wait(self) -> None:
+            if self._writing is not None:
+                slow.set()  # nothing is written before somebody waits for it
+            super().wait()
+
+    def scontrol(*arguments: str) -> str:
+        asked.append((arguments[0], saved(tmp_path)["global_step"]))
+        return "BatchFlag=1 Requeue=1 JobState=RUNNING"
+
+    asked: list[tuple[str, int]] = []
+    monkeypatch.setattr("mtl_lightning.cluster.requeue._scontrol", scontrol)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    ending = Ending()
+    ending.run_in(tmp_path, requeues=True)
+    with pytest.raises(Interrupted) as stopped:
+        fit(tmp_path, Send(3, signal.SIGUSR1), LastCheckpoint(), plugins=[Waited()])
+    ending.of_stop(stopped.value)
+    ending.requeue()
+    assert asked == [("show", 3), ("requeue", 3)]
+    said = capsys.readouterr().err
+    assert said.index("Stopped after step 3; resume with") < said.index("job 7 is requeued (time limit)")
