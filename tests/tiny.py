@@ -39,6 +39,15 @@ CONFIG: dict[str, Any] = {
     },
     "wandb": "off",
 }
+BERT: dict[str, Any] = {
+    "model_type": "bert",
+    "hidden_size": 6,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 7,
+    "max_position_embeddings": 12,
+}
+"""The configuration of a transformer whose step takes milliseconds."""
 
 
 def write(folder: Path, chance: bool = False) -> None:

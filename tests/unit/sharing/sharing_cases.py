@@ -5,6 +5,7 @@ from functools import cache, partial
 from typing import Any
 
 import torch
+from tiny import BERT
 from torch import Tensor, nn
 
 from mtl_lightning import sharing
@@ -14,14 +15,6 @@ from mtl_lightning.sharing import Sharing
 TASKS = ("a", "b", "c")
 B = 6
 
-BERT = {
-    "model_type": "bert",
-    "hidden_size": 6,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 7,
-    "max_position_embeddings": 12,
-}
 WORDS = [["ab", "c"], ["d"], ["e", "fgh", "i"], ["jk"], ["l", "m"], ["n", "o", "p"]]
 
 

@@ -11,6 +11,7 @@ import torch
 from datasets import Dataset
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from tiny import BERT
 from torch import Tensor, nn
 from torch.optim import AdamW
 
@@ -31,14 +32,6 @@ SHARINGS: dict[str, type[Sharing]] = {
 ARGUMENTS: dict[str, dict[str, Any]] = {"LearnedBranching": {"warmup": 0}}
 """By which all that trains does so within a few steps."""
 CASES = [(name, "perceptron") for name in SHARINGS] + [(name, "transformer") for name in sorted(SHARINGS)[::6]]
-BERT = {
-    "model_type": "bert",
-    "hidden_size": 6,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 7,
-    "max_position_embeddings": 12,
-}
 FAMILIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "loss": ({"weighting": EqualWeighting}, {"precision": "bf16-mixed"}),
     "gramian": ({"weighting": UPGrad}, {"accumulate_grad_batches": 2}),
