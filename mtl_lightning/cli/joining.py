@@ -1,5 +1,6 @@
 """How a command joins the processes that were started with it."""
 
+import os
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -46,5 +47,8 @@ def met(ending: Ending, strategy: Any, card: Mapping[str, Any], folder: str | No
     timeout = getattr(strategy, "init_args", {}).get("timeout")
     if isinstance(timeout, timedelta) and timeout != _OF_GLOO:
         ending.meeting.timeout = timeout.total_seconds()
-    found: str | None = ending.meeting.agree({**card, "folder": folder})["folder"]
-    return found
+    found = ending.meeting.agree({**card, "folder": folder, "port": ending.meeting.free_port()})
+    if found["port"] is not None:
+        os.environ |= {"MASTER_PORT": str(found["port"]), "TORCHELASTIC_USE_AGENT_STORE": "False"}
+    chosen: str | None = found["folder"]
+    return chosen

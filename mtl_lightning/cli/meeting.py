@@ -15,10 +15,10 @@ from mtl_lightning.cli.world import World
 from mtl_lightning.errors import UserError
 from mtl_lightning.terminal import say
 
+_OWN = ("folder", "port")  # what the first process decides
 _LOOK = 1.0  # seconds, at most, between two looks whether another process has failed
 _QUIET = 20.0  # seconds of waiting before it is said for whom
 _LINGER = 10.0  # seconds that a process which fails waits for the others
-_PREFIX = "mtl_lightning/"
 
 
 class Meeting:
@@ -38,12 +38,13 @@ class Meeting:
         self._world = found
         self._host = socket.gethostname()
         self._store: TCPStore | None = None
+        self._attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
 
     def agree(self, card: Mapping[str, Any]) -> dict[str, Any]:
         """Waits for all processes and compares what they say; returns what the first one says.
 
         Args:
-            card: What this process says, as JSON can hold it; all but ``folder`` must be the same everywhere.
+            card: What this process says, as JSON can hold it; the same everywhere, but for ``folder`` and ``port``.
 
         Raises:
             UserError: If a process does not come, says something else, or has failed meanwhile.
@@ -62,6 +63,15 @@ class Meeting:
         self._set(f"found/{self._world.rank}", self._difference(first, json.loads(mine)))
         self._wait(["together"])
         return first
+
+    def free_port(self) -> int | None:
+        """One for torch's own store, where torchrun's still holds addresses of processes that it has started again."""
+        if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or self._attempt == "0" or self._world.rank:
+            return None
+        with socket.socket() as free:
+            free.bind(("", 0))
+            port: int = free.getsockname()[1]
+            return port
 
     def fail(self, line: str) -> str | None:
         """Lets the others know that this process fails, and returns what it is to say: null where the first one does.
@@ -97,7 +107,7 @@ class Meeting:
 
     def _difference(self, first: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
         who = f"process {self._world.rank} on {self._host}"
-        for key in first.keys() - {"host", "folder"}:
+        for key in first.keys() - {"host", *_OWN}:
             there, here = first[key], mine.get(key)
             if there == here:
                 continue
@@ -173,13 +183,16 @@ class Meeting:
         return f"{len(ranks)} of {self._world.size} processes (rank {named}) have" if ranks else "process 0 has"
 
     def _has(self, keys: list[str]) -> bool:
-        return self._opened.check([_PREFIX + key for key in keys])
+        return self._opened.check([self._place(key) for key in keys])
+
+    def _place(self, key: str) -> str:
+        return f"mtl_lightning/{self._attempt}/{key}"
 
     def _get(self, key: str) -> str:
-        return self._opened.get(_PREFIX + key).decode()
+        return self._opened.get(self._place(key)).decode()
 
     def _set(self, key: str, value: str) -> None:
-        self._opened.set(_PREFIX + key, value)
+        self._opened.set(self._place(key), value)
 
 
 def _address() -> tuple[str, int]:

@@ -1,9 +1,12 @@
 """Processes that meet before anything is read; here, threads do."""
 
+import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
+from torch.distributed import TCPStore
 
 from mtl_lightning.cli import meeting as module
 from mtl_lightning.cli.card import card
@@ -39,6 +42,25 @@ def test_all_learn_what_the_first_one_has_chosen():
     first, *others = meetings(3)
     found = together([lambda: first.agree({**CARD, "folder": "runs/a"}), *(lambda m=m: m.agree(CARD) for m in others)])
     assert [one["folder"] for one in found] == ["runs/a"] * 3
+
+
+def agree_and_fail(meeting, folder):
+    found = meeting.agree({**CARD, "folder": folder, "port": meeting.free_port()})
+    meeting.fail("bad")
+    return found["folder"], found["port"]
+
+
+def test_processes_that_torchrun_starts_again_leave_what_its_store_still_holds(monkeypatch):
+    store = TCPStore("localhost", int(os.environ["MASTER_PORT"]), None, True, wait_for_workers=False)
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
+    found = []
+    for attempt in ("0", "1"):
+        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", attempt)
+        found.append(together([partial(agree_and_fail, one, attempt) for one in meetings(2)]))
+    del store
+    (before, same), (after, also) = found
+    assert before == same == ("0", None)
+    assert after == also and after[0] == "1" and after[1] is not None
 
 
 def test_a_flag_says_the_same_as_a_file():
