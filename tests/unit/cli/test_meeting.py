@@ -44,10 +44,11 @@ def test_all_learn_what_the_first_one_has_chosen():
     assert [one["folder"] for one in found] == ["runs/a"] * 3
 
 
-def agree_and_fail(meeting, folder):
-    found = meeting.agree({**CARD, "folder": folder, "port": meeting.free_port()})
-    meeting.fail("bad")
-    return found["folder"], found["port"]
+def agreed(all_of_them, folder):
+    cards = [{**CARD, "folder": folder, "port": one.free_port()} for one in all_of_them]
+    found = together([partial(one.agree, card) for one, card in zip(all_of_them, cards, strict=True)])
+    together([partial(one.fail, "bad") for one in all_of_them])
+    return [(one["folder"], one["port"]) for one in found]
 
 
 def test_processes_that_torchrun_starts_again_leave_what_its_store_still_holds(monkeypatch):
@@ -56,7 +57,7 @@ def test_processes_that_torchrun_starts_again_leave_what_its_store_still_holds(m
     found = []
     for attempt in ("0", "1"):
         monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", attempt)
-        found.append(together([partial(agree_and_fail, one, attempt) for one in meetings(2)]))
+        found.append(agreed(meetings(2), attempt))
     del store
     (before, same), (after, also) = found
     assert before == same == ("0", None)
