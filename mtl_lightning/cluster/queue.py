@@ -3,7 +3,7 @@
 import subprocess
 import time
 
-_COMMAND = ("squeue", "--me", "--states=all", "--noheader", "--format=%i %T")
+_COMMAND = ("squeue", "--me", "--array", "--states=all", "--noheader", "--format=%i %T")
 _AGE = 5.0  # seconds for which an answer is good enough
 _SETTLED = 20.0  # seconds after the end of a job until what it wrote is seen on other machines
 OVER = (

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from mtl_lightning.cluster.job import Job
+from mtl_lightning.errors import UserError
 from mtl_lightning.terminal import quoted, quoted_line
 
 _PATIENCE = 300
@@ -15,7 +16,15 @@ def sbatch_script(job: Job) -> str:
     ``srun`` starts every process, and each gets the signal before the time limit itself: with ``B:``, only the shell
     would. A run ends its processes itself when one fails, and the first one requeues the job when the others are gone:
     ``--kill-on-bad-exit`` would come in between.
+
+    Raises:
+        UserError: If the name of the folder means something else to SLURM.
     """
+    if {"%", "\\"} & set(str(job.folder)):
+        raise UserError(
+            f"trainer.default_root_dir: SLURM reads '%' and '\\' in the folder of a log as its own, found "
+            f"'{job.folder}'; name another folder"
+        )
     lines = ["#!/bin/bash", *(f"#SBATCH {option}" for option in _options(job)), "", *_members(job), _srun(job)]
     return "\n".join(lines) + "\n"
 

@@ -2,10 +2,12 @@
 
 import os
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
+
+from filelock import FileLock
 
 from mtl_lightning.cluster import Job, Queue, sbatch_script, skypilot_task, torchrun_lines
 from mtl_lightning.cluster.records import JobRecord
@@ -58,27 +60,57 @@ def _submit(settings: Settings, command: tuple[str, ...]) -> None:
         job = make_job(settings, name, Path(given) if given else runs / time.strftime("%Y%m%d-%H%M%S"))
         say(_WRITERS[settings.format](job).rstrip("\n"))
         return
-    queue = Queue(age=1.0)
-    if given is None:
-        refuse_same(command, runs, queue)
-    job = make_job(settings, name, Path(given) if given else _new_folder(runs))
+    with _alone(Path(given) if given else runs, () if given else runs.parents[:-1]):
+        queue = Queue(age=1.0)
+        if given is None:
+            refuse_same(command, runs, queue)
+        job = make_job(settings, name, Path(given) if given else _new_folder(runs))
+        try:
+            refuse_twice(job, queue)
+            number = _start(job, command)
+        finally:
+            _remove_empty(job.folder)
+    _tell(job, number)
+
+
+@contextmanager
+def _alone(place: Path, parents: Sequence[Path]) -> Iterator[None]:
+    """Lets one submission at a time look into a folder and submit, where the file system keeps locks.
+
+    Args:
+        place: Where what was submitted is noted.
+        parents: Above it, which are removed with it if they are empty in the end.
+    """
+    lock = FileLock(place / ".submitting")
+    with suppress(OSError):
+        lock.acquire()
     try:
-        refuse_twice(job, queue)
-        _start(job, command)
+        yield
     finally:
-        with suppress(OSError):  # it is in use, or not there
-            for folder in (job.folder, *job.folder.parents[: -1 if given is None else 0]):
-                folder.rmdir()
+        if lock.is_locked:
+            (place / ".submitting").unlink(missing_ok=True)
+        lock.release()
+        _remove_empty(place, *parents)
 
 
-def _start(job: Job, command: tuple[str, ...]) -> None:
+def _remove_empty(*folders: Path) -> None:
+    with suppress(OSError):  # it is in use, or not there
+        for folder in folders:
+            folder.rmdir()
+
+
+def _start(job: Job, command: tuple[str, ...]) -> str:
+    """Submits a job and notes it in the folders of its runs; returns SLURM's number for it."""
     with SIGNALS.deferred("Stopping once the job is noted"):
         job.folder.mkdir(parents=True, exist_ok=True)
         number = submit(job)
-        ids = ids_of(job, number)
-        for folder, id in zip(run_folders(job), ids, strict=True):
+        for folder, id in zip(run_folders(job), ids_of(job, number), strict=True):
             JobRecord(id, str(job.folder), job.nodes * job.tasks_per_node, command).write(folder)
-    runs = f"an array of {len(ids)} runs, each on " if job.members else ""
+    return number
+
+
+def _tell(job: Job, number: str) -> None:
+    runs = f"an array of {len(job.members)} runs, each on " if job.members else ""
     say(f"Submitted job {number}: {runs}{_size(job)}")
     log = log_of(job, f"{number}_*" if job.members else number)
     shown = f"{quoted_path(log.parent)}/{log.name}"

@@ -3,10 +3,11 @@
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from patience import until
+from patience import PATIENCE, until
 
 import mtl_lightning
 from mtl_lightning.__main__ import main
@@ -69,6 +70,35 @@ def test_an_array_starts_each_run_with_its_own_options(place, capsys):
         own = f"--seed_everything={seed} --name=tiny-a-seed-{seed} --trainer.default_root_dir={folder}/a-seed-{seed}\n"
         assert log.endswith(f"--data.schedule=Alternating {own}")
         assert json.loads((folder / f"a-seed-{seed}" / "job.json").read_text())["id"] == f"{number}_{index}"
+
+
+def test_an_array_that_waits_is_in_the_queue_too(place, capsys):
+    line = ["submit", "fit", "--seeds=2", "--sbatch=--begin=now+1hour", *TINY]
+    assert main(line) == 0
+    number = submitted(capsys.readouterr().out)
+    assert main(line) == 2
+    assert f"already has job {number}_0, PENDING: nothing is submitted twice" in capsys.readouterr().err
+    subprocess.run(["scancel", number], check=True)
+
+
+def test_two_at_once_submit_once(place):
+    line = [sys.executable, "-m", "mtl_lightning", "submit", "fit", "--sbatch=--begin=now+1hour", *TINY]
+    both = [subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=4 * PATIENCE) for process in both]
+    assert sorted(process.returncode for process in both) == [0, 2], said
+    number = submitted("".join(out for out, _ in said))
+    assert any(f"already has job {number}, PENDING: nothing is submitted twice" in errors for _, errors in said)
+    assert [path.name for path in Path("runs", "tiny").rglob("job.json")] == ["job.json"]
+    assert not [*Path("runs").rglob(".submitting")]
+    subprocess.run(["scancel", number], check=True)
+
+
+def test_a_name_that_slurm_reads_otherwise_is_one_line_and_leaves_nothing(place, capsys):
+    for name in ("50%job", "a\\b"):
+        assert main(["submit", "fit", *TINY, f"--name={name}"]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: trainer.default_root_dir: SLURM reads '%' and '\\' in the folder of a log")
+    assert not Path("runs").exists()
 
 
 def test_a_partition_that_slurm_refuses_is_one_line_and_leaves_nothing(place, capsys):
