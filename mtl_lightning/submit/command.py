@@ -14,6 +14,7 @@ from mtl_lightning.cluster.records import JobRecord
 from mtl_lightning.cluster.submission import load_submitit, refuse_without_slurm, submit
 from mtl_lightning.errors import UserError
 from mtl_lightning.names import checked_path
+from mtl_lightning.paths import expanded
 from mtl_lightning.stopping import SIGNALS
 from mtl_lightning.submit.check import checked_config, refuse_same, refuse_twice
 from mtl_lightning.submit.options import parse
@@ -22,7 +23,9 @@ from mtl_lightning.submit.settings import HELP, Settings
 from mtl_lightning.submit.watching import ids_of, log_of, watch_start
 from mtl_lightning.terminal import quoted_path, say
 from mtl_lightning.terminal.logs import guard_terminal
+from mtl_lightning.writing import writing
 
+_FOLDER = "trainer.default_root_dir"
 _WRITERS = {"sbatch": sbatch_script, "torchrun": torchrun_lines, "skypilot": skypilot_task}
 
 
@@ -55,6 +58,7 @@ def _submit(settings: Settings, command: tuple[str, ...]) -> None:
         load_submitit("submit")
     config = checked_config(settings)
     name, given = str(config["name"]), config["trainer"]["default_root_dir"]
+    given = given and expanded(given, _FOLDER)
     runs = Path("runs", checked_path("name", name, "runs"))
     if settings.dry_run:
         job = make_job(settings, name, Path(given) if given else runs / time.strftime("%Y%m%d-%H%M%S"))
@@ -80,7 +84,12 @@ def _alone(place: Path, parents: Sequence[Path]) -> Iterator[None]:
     Args:
         place: Where what was submitted is noted.
         parents: Above it, which are removed with it if they are empty in the end.
+
+    Raises:
+        UserError: If it cannot be written.
     """
+    with writing(place, "" if parents else _FOLDER):
+        place.mkdir(parents=True, exist_ok=True)
     lock = FileLock(place / ".submitting")
     with suppress(OSError):
         lock.acquire()

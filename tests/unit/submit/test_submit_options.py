@@ -1,6 +1,7 @@
 """The options of `submit`, from the command line and from files, and what is refused before anything is submitted."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,35 @@ def test_without_slurm_one_line_hints_at_the_dry_run(monkeypatch, capsys, tmp_pa
     assert main(["submit", "fit"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: submit: there is no `sbatch`") and "--dry_run" in line
+
+
+@pytest.fixture
+def refusing(monkeypatch, tmp_path):
+    """A SLURM that refuses every job; what is submitted comes from an empty folder."""
+    for program in ("sbatch", "srun", "squeue"):
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        (tmp_path / "bin" / program).write_text("#!/bin/sh\necho 'error: not today' >&2\nexit 1\n")
+        (tmp_path / "bin" / program).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+
+@pytest.mark.parametrize("folder", ["file", "file/below"])
+def test_a_folder_that_cannot_be_is_one_line(refusing, capsys, folder):
+    Path("file").touch()
+    assert main(["submit", "fit", f"--trainer.default_root_dir={folder}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: trainer.default_root_dir: cannot write {folder}: file is a file, not a folder")
+
+
+def test_a_folder_at_home_is_there_and_nothing_is_left_of_a_job_that_is_refused(refusing, capsys):
+    assert main(["submit", "fit", "--trainer.default_root_dir=~/run"]) == 2
+    assert capsys.readouterr().err == "error: slurm refuses the job digits: not today\n"
+    assert [*Path().iterdir()] == [] and not Path.home().joinpath("run").exists()
+    assert main(["submit", "fit", "--trainer.default_root_dir=~/run", "--dry_run"]) == 0
+    assert f"--output={Path.home()}/run/slurm-%j.log" in capsys.readouterr().out
 
 
 def test_a_config_that_does_not_work_is_refused(monkeypatch, capsys, tmp_path):
