@@ -74,7 +74,8 @@ class Ending:
                 return
             line = said
         trained = self._last is not None and _changed(self._last) != self._before
-        say("; ".join([f"error: {line}", *_notes(error), *(self.hints() if trained else ())]), error=True)
+        hints = [hint for hint in self.hints() if trained and hint not in line]
+        say("; ".join([f"error: {line}", *_notes(error), *hints]), error=True)
 
     def hints(self) -> list[str]:
         """How to resume, if there is something to resume."""
