@@ -5,12 +5,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mtl_lightning.backward.rows import FeatureProducts, Rows
+from mtl_lightning.backward.compared import Compared
+from mtl_lightning.backward.feature_products import FeatureProducts
+from mtl_lightning.backward.rows import Rows
 from mtl_lightning.backward.step import Setup
 from mtl_lightning.weighting import JacobianWeighting, LossWeighting
 
 
-def new_rows(setup: Setup) -> Rows | FeatureProducts:
+def new_rows(setup: Setup) -> Compared:
     """Memory for the gradients that the tasks are compared by, or their products."""
     num_tasks = len(setup.weighting.tasks)
     if setup.evidence is None:

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from mtl_lightning.backward.compared import Compared
 from mtl_lightning.backward.passes import KnownWeightsPass, ObjectivePass, Pass
-from mtl_lightning.backward.rows import FeatureProducts, Rows
 from mtl_lightning.backward.step import Setup
 from mtl_lightning.backward.task_pass import TaskPass
 from mtl_lightning.backward.window import OptimizerStep
@@ -32,7 +32,7 @@ class KeptWeights:
         """Whether the weighting is ever asked with the tasks' gradients."""
         return self._every is not None
 
-    def new_pass(self, setup: Setup, rows: Rows | FeatureProducts, step: OptimizerStep) -> Pass:
+    def new_pass(self, setup: Setup, rows: Compared, step: OptimizerStep) -> Pass:
         """How the next step is differentiated.
 
         Args:

@@ -8,16 +8,16 @@ import torch
 from torch import Tensor
 
 from mtl_lightning.backward.by_task import ByTask
+from mtl_lightning.backward.compared import Compared
 from mtl_lightning.backward.domain import undefined
 from mtl_lightning.backward.finite import judge
-from mtl_lightning.backward.gradients import add_terms, detached, split, vector
+from mtl_lightning.backward.gradients import add_terms, detached
 from mtl_lightning.backward.heads import Heads
 from mtl_lightning.backward.passes import Pass, SharedPass, ask_for_objective, train_weighting
 from mtl_lightning.backward.processes import Sums, num_processes
-from mtl_lightning.backward.rows import FeatureProducts, Rows
+from mtl_lightning.backward.rows import Rows
 from mtl_lightning.backward.step import BatchTasks, Setup, Step, Tasks
 from mtl_lightning.weighting import GramianWeighting, JacobianWeighting, LossWeighting
-from mtl_lightning.weighting.inner_products import is_accurate
 from mtl_lightning.weighting.solvers import SolverError
 
 
@@ -34,7 +34,7 @@ class TaskPass(Pass):
 
     is_by_task = True
 
-    def __init__(self, setup: Setup, rows: Rows | FeatureProducts) -> None:
+    def __init__(self, setup: Setup, rows: Compared) -> None:
         super().__init__(setup)
         self._rows = rows
         self._heads = Heads(setup)
@@ -97,7 +97,7 @@ class TaskPass(Pass):
         numbers = torch.cat([part.double().flatten() for part in (losses, length, scale, products)]).cpu()
         on_host, length, scale, products = torch.split(numbers, [size, 1, 1, size * size])
         products = products.view(size, size)
-        if isinstance(rows, Rows) and not is_accurate(products, rows.values):
+        if not rows.is_accurate(products):
             products = rows.exact_gramian().cpu()
         unit = 1 / (appearances * scale * num_processes())
         if (order := self._order(tasks)) is not None:
@@ -145,15 +145,10 @@ class TaskPass(Pass):
 
     def _jacobian(self, tasks: Tasks, appearances: Tensor) -> Tensor:
         """The tasks' mean gradients [T, P], in their order."""
-        assert isinstance(self._rows, Rows), "a Jacobian method sees all shared parameters"
-        jacobian = self._rows.values
-        if (order := self._order(tasks)) is not None:
-            jacobian = jacobian[torch.tensor(order).to(jacobian.device, non_blocking=True)]
-        unit = 1 / (appearances * num_processes())
-        if self._setup.scaler is None and bool((unit == 1).all()):
-            return jacobian
-        unit = unit.to(jacobian.device, non_blocking=True) / self._setup.scale(jacobian.device)
-        return jacobian * unit.to(jacobian.dtype).unsqueeze(1)
+        order, units, device = self._order(tasks), 1 / (appearances * num_processes()), self._setup.like.device
+        if self._setup.scaler is None and bool((units == 1).all()):
+            return self._gradients.jacobian(order)
+        return self._gradients.jacobian(order, units.to(device, non_blocking=True) / self._setup.scale(device))
 
     def write(self, tasks: Tasks, factor: Tensor) -> None:
         unscaled = self._setup.unscaled(factor)
@@ -162,18 +157,22 @@ class TaskPass(Pass):
         elif self._direction is not None:
             self._write_shared(tasks, self._direction * (factor * self._mean_appearances))
         else:
-            assert isinstance(self._rows, Rows)
-            rows, number = self._rows.values, num_processes()
+            number = num_processes()
             in_order = [self._weights[task] / number for task in self._rows.tasks]
-            self._write_shared(tasks, (vector(in_order, rows) * unscaled) @ rows)
+            self._write_shared(tasks, self._gradients.combine(in_order, unscaled))
         self._heads.write(tasks, self._weights, unscaled)
         self.terms.write(unscaled)
         if isinstance(self._setup.weighting, LossWeighting) and self._objective is not None:
             train_weighting(self._setup, self._objective, factor)
 
     def _write_shared(self, tasks: Tasks, combined: Tensor) -> None:
-        assert isinstance(self._rows, Rows)
-        shared = self._setup.shared
-        used = self._setup.writer.used(("rows", *tasks), shared, self._rows.used, combined)
-        gradients = zip(split(combined, shared), used, strict=True)
+        rows, shared = self._gradients, self._setup.shared
+        used = self._setup.writer.used(("rows", *tasks), shared, rows.used, combined)
+        gradients = zip(rows.pieces(combined), used, strict=True)
         self._setup.writer.accumulate(shared, [gradient if is_used else None for gradient, is_used in gradients])
+
+    @property
+    def _gradients(self) -> Rows:
+        """The rows, where no second pass is needed."""
+        assert isinstance(self._rows, Rows), "the weighting sees the gradients of all shared parameters"
+        return self._rows

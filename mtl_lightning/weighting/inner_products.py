@@ -21,7 +21,7 @@ def gramian(jacobian: Tensor) -> Tensor:
             [ 4.,  1.]], dtype=torch.float64)
     """
     products = gramian_on_device(jacobian).cpu()
-    return products if is_accurate(products, jacobian) else exact_gramian(jacobian).cpu()
+    return products if is_accurate(products, jacobian.shape[1], jacobian.dtype) else exact_gramian(jacobian).cpu()
 
 
 def gramian_on_device(jacobian: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ def gramian_on_device(jacobian: Tensor) -> Tensor:
     return (total + total.T) / 2
 
 
-def is_accurate(products: Tensor, jacobian: Tensor) -> bool:
+def is_accurate(products: Tensor, num_parameters: int, dtype: torch.dtype) -> bool:
     """Whether products in float32 suffice for ``gramian_on_device``: squares within its range, gradients independent.
 
     Where a gradient is within two degrees of what others span, what a method makes of it hangs on digits of the cosines
@@ -53,12 +53,13 @@ def is_accurate(products: Tensor, jacobian: Tensor) -> bool:
 
     Args:
         products: The Gramian, on the host [T, T].
-        jacobian: What it was made of [T, P]; only its size is looked at.
+        num_parameters: P: how many products each of its numbers is a sum of.
+        dtype: Of the Jacobian.
     """
-    if jacobian.dtype == torch.float64 or jacobian.shape[1] < _CHUNK:
+    if dtype == torch.float64 or num_parameters < _CHUNK:
         return True
     squares = products.diagonal().numpy()
-    mean = squares / jacobian.shape[1]
+    mean = squares / num_parameters
     if not ((mean > _SMALLEST) & (mean < _LARGEST)).all():
         return False
     norms = np.sqrt(squares)

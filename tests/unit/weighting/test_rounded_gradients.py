@@ -9,7 +9,7 @@ import torch
 from scipy.optimize import lsq_linear
 from torch import Tensor
 
-from mtl_lightning.backward.rows import FeatureProducts
+from mtl_lightning.backward.feature_products import FeatureProducts
 from mtl_lightning.weighting import (
     IMTLG,
     MGDA,
