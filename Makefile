@@ -31,6 +31,9 @@ lowest:  ## all tests on the oldest releases that pyproject.toml allows, in buil
 kills:  ## kill 100 runs at random moments, resume them, and compare
 	$(PYTHON) -m pytest -n 0 tests/integration/test_kills.py --kills 100
 
+identity:  ## keep the losses of 100 steps as they are now; a refactor leaves them unchanged
+	$(PYTHON) -m pytest -n 0 -q --write-losses tests/distributed/test_losses.py
+
 rooms:  ## the package's rooms, the imports between them, and circles
 	$(PYTHON) -m tests.rooms
 
@@ -46,4 +49,4 @@ dist:  ## the wheel and the source distribution, checked, in build/dist
 	$(PYTHON) -m twine check --strict build/dist/*
 	$(PYTHON) -m tests.distributions build/dist
 
-.PHONY: help setup format check test kills lowest rooms benchmark docs dist
+.PHONY: help setup format check test kills lowest identity rooms benchmark docs dist

@@ -46,6 +46,7 @@ def users_folder(tmp_path_factory):
 def pytest_addoption(parser):
     parser.addoption("--kills", type=int, default=0, help="so many random kills beside those of test_kills.py")
     parser.addoption("--first-kill", type=int, default=0, help="seed of the first random kill; the next ones count on")
+    parser.addoption("--write-losses", action="store_true", help="keep the losses of test_losses.py as they are now")
 
 
 def pytest_configure():

@@ -106,18 +106,7 @@ def fit(
     epochs: int = EPOCHS,
 ) -> dict[str, Any]:
     """Two steps an epoch of AdamW with accumulation and clipping, in float64; a checkpoint after four."""
-    torch.manual_seed(1)
-    tasks = {
-        "a": Regression(dropout=0.0),
-        "b": SequenceClassification(["x", "y", "z"], dropout=0.0),
-        "c": Regression(dropout=0.0),
-    }
-    tasks["a"].adapt([0.0, 1.0])
-    tasks["c"].adapt([0.0, 1.0])
-    options = {"encoder": PerceptronEncoder(5, [6, 4]), **options}
-    module = MultiTaskModule(tasks=tasks, weighting=make, optimizer=partial(AdamW, lr=0.02), **options)
-    module.build()
-    module.double()  # Lightning does so only after it has restored a checkpoint
+    module = model(make, options)
     trainer = Trainer(
         accelerator="cpu",
         devices=world,
@@ -145,6 +134,22 @@ def fit(
     }
 
 
+def model(make: Callable[..., Weighting], options: dict[str, Any]) -> MultiTaskModule:
+    """Three tasks on a perceptron, from the same random numbers each time, in float64."""
+    torch.manual_seed(1)
+    tasks = {
+        "a": Regression(dropout=0.0),
+        "b": SequenceClassification(["x", "y", "z"], dropout=0.0),
+        "c": Regression(dropout=0.0),
+    }
+    tasks["a"].adapt([0.0, 1.0])
+    tasks["c"].adapt([0.0, 1.0])
+    options = {"encoder": PerceptronEncoder(5, [6, 4]), **options}
+    module = MultiTaskModule(tasks=tasks, weighting=make, optimizer=partial(AdamW, lr=0.02), **options)
+    module.build()
+    return module.double()  # Lightning does so only after it has restored a checkpoint
+
+
 def running_statistics(world: int, rank: int, folder: Path) -> dict[str, Tensor]:
     """What this process ends with in the buffers of an encoder with BatchNorm."""
     encoder = PerceptronEncoder(5, [6, 4])
@@ -153,11 +158,13 @@ def running_statistics(world: int, rank: int, folder: Path) -> dict[str, Tensor]
     return {name: value for name, value in found["state"].items() if "running" in name}
 
 
-def batches(datasets: dict[str, tuple[str, ...]], alternating: bool, world: int, rank: int) -> list[dict[str, Batch]]:
+def batches(
+    datasets: dict[str, tuple[str, ...]], alternating: bool, world: int, rank: int, size: int = STEPS * ACCUMULATED
+) -> list[dict[str, Batch]]:
     """The part of this process in every step: with two, the first one takes four rows of seven."""
     random = torch.Generator().manual_seed(0)
     plan = []
-    for number in range(STEPS * ACCUMULATED):
+    for number in range(size):
         step = {name: labelled(tasks, number, random) for name, tasks in datasets.items()}
         if alternating:
             name = list(datasets)[number % 2]
