@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 from torch.nn.parallel import DistributedDataParallel
 
+from mtl_lightning.backward.traffic import TRAFFIC
+
 
 def num_processes() -> int:
     """How many processes train together."""
@@ -24,9 +26,10 @@ def is_first() -> bool:
 
 def mean_over_processes(values: Tensor) -> Tensor:
     """Writes the mean over all processes into ``values``."""
-    if num_processes() > 1:
+    if (number := num_processes()) > 1:
+        TRAFFIC.count("all_reduce", values.nbytes, number)
         dist.all_reduce(values)
-        values /= num_processes()
+        values /= number
     return values
 
 
@@ -38,8 +41,9 @@ class Sums:
 
     def start(self, *values: Tensor) -> None:
         """Begins to write the sums over all processes into ``values``, which must be left alone until ``wait``."""
-        if num_processes() > 1:
+        if (number := num_processes()) > 1:
             for value in values:
+                TRAFFIC.count("all_reduce", value.nbytes, number)
                 work = dist.all_reduce(value, async_op=True)
                 assert work is not None, "this process belongs to the group"
                 self._works.append(work)
@@ -100,9 +104,10 @@ def take_over_reduction(model: object) -> None:
 
 def synchronise_buffers(modules: Iterable[nn.Module]) -> None:
     """Gives all processes the first one's floating-point buffers (running statistics of BatchNorm), as DDP would."""
-    if num_processes() > 1:
+    if (number := num_processes()) > 1:
         for buffer in (buffer for module in modules for buffer in module.buffers()):
             if buffer.is_floating_point():
+                TRAFFIC.count("broadcast", buffer.nbytes, number)
                 dist.broadcast(buffer, src=0)
 
 

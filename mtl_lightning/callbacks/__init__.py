@@ -10,6 +10,7 @@ from mtl_lightning.callbacks.process_watch import ProcessWatch
 from mtl_lightning.callbacks.progress_lines import ProgressLines
 from mtl_lightning.callbacks.skipping import StopWhenNotFinite
 from mtl_lightning.callbacks.throughput import Throughput
+from mtl_lightning.callbacks.volumes import Volumes
 from mtl_lightning.stopping import Interrupted
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "StopWhenNotFinite",
     "TaskConflicts",
     "Throughput",
+    "Volumes",
 ]

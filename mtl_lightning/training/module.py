@@ -17,6 +17,7 @@ from mtl_lightning.backward import Executor, Step, forget, synchronise_buffers, 
 from mtl_lightning.callbacks.expert_watch import ExpertWatch
 from mtl_lightning.callbacks.exposure import Exposure
 from mtl_lightning.callbacks.skipping import StopWhenNotFinite
+from mtl_lightning.callbacks.volumes import Volumes
 from mtl_lightning.chains import Chain, Link
 from mtl_lightning.checkpoints.io import CHECKPOINT_KEY, AtomicCheckpointIO
 from mtl_lightning.data import StepBatch
@@ -186,7 +187,7 @@ class MultiTaskModule(AdaptedModule):
         ModelFirst.install(self.trainer)
         if self.trainer.state.fn != TrainerFn.FITTING:
             return []
-        found: list[Callback] = [Exposure(), *([ExpertWatch()] if self.sharing.observe().use else [])]
+        found: list[Callback] = [Exposure(), Volumes(), *([ExpertWatch()] if self.sharing.observe().use else [])]
         return found if self._max_skipped is None else [*found, StopWhenNotFinite(self._max_skipped)]
 
     def on_fit_start(self) -> None:

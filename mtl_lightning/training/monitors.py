@@ -19,7 +19,10 @@ _OF_TRAINING = ("train/", "lr-")
 _OF_SHARING = ("train/term/", "train/expert/", "train/gate_entropy/")
 """How names begin whose ends only sharing and chain know."""
 _COUNTS = ("epoch", "step")
-_STEPS = ("loss", "examples_per_second", "tokens_per_second", "data_wait", "skipped", "solver_seconds")
+_STEPS = (
+    *("loss", "examples_per_second", "tokens_per_second", "data_wait", "skipped", "solver_seconds"),
+    *("bytes_sent", "exchanges"),
+)
 
 
 def measured_names(module: Any) -> set[str]:

@@ -40,7 +40,7 @@ OF_OTHERS = {"weighting": {"torch", "numpy", "scipy", "torchjd"}, "sharing": {"t
 """What some parts may import besides the standard library; other parts are held by NOT_OF_OTHERS."""
 
 NOT_OF_OTHERS = {part: {"lightning", "pytorch_lightning", "wandb"} for part in ("encoders", "tasks", "chains")}
-NOT_OF_OTHERS["cluster"] = HEAVY
+NOT_OF_OTHERS["cluster"] = NOT_OF_OTHERS["communication"] = HEAVY
 
 
 def files(part: str) -> list[Path]:
@@ -158,7 +158,7 @@ LAYERS = {
         "chains",
         "backward | data | encoders | optim | tasks",
         "sharing | weighting",
-        "padding | demo | duration | raw_labels | stopping | version | cluster",
+        "padding | demo | duration | raw_labels | stopping | version | cluster | communication",
         "errors",
     ),
     "data": ("module", "sources", "streams", "readers"),

@@ -1,0 +1,1 @@
+"""What a training step sends between processes, and how long that takes: arithmetic alone, without torch."""
