@@ -3,6 +3,8 @@
 import subprocess
 import time
 
+from mtl_lightning.errors import UserError
+
 _COMMAND = ("squeue", "--me", "--array", "--states=all", "--noheader", "--format=%i %T")
 _AGE = 5.0  # seconds for which an answer is good enough
 _SETTLED = 20.0  # seconds after the end of a job until what it wrote is seen on other machines
@@ -32,15 +34,26 @@ class Queue:
         self._left: dict[str, float] = {}
         self._answered = float("-inf")
         self._asked = float("-inf")
+        self._silence: str | None = "not asked"
 
     def holds(self, job: str) -> bool:
-        """Whether a job is still to come or under way."""
+        """Whether a job is still to come or under way.
+
+        Raises:
+            UserError: If SLURM has not answered yet: the job may be there, and must not be submitted again.
+        """
         state = self.state(job)
+        if self._silence is not None:
+            raise UserError(
+                f"slurm does not say whether job {job} is still in the queue ({self._silence}): nothing is submitted "
+                f"twice; try again when `squeue --me` answers"
+            )
         return state is not None and state not in OVER
 
     def lost(self, job: str, since: float) -> bool:
         """Whether a job that was submitted at some time (as :func:`time.time` has it) left the queue a while ago."""
-        if self.holds(job) or self._answered < since:
+        state = self.state(job)
+        if (state is not None and state not in OVER) or self._answered < since:
             self._left.pop(job, None)
             return False
         return time.time() > self._left.setdefault(job, time.time()) + _SETTLED
@@ -55,7 +68,19 @@ class Queue:
         self._asked = time.time()
         try:
             answer = subprocess.run(_COMMAND, capture_output=True, text=True, timeout=60, check=True).stdout
-        except (OSError, subprocess.SubprocessError):
-            return  # SLURM is busy, or not here: what was known before stands
+        except (OSError, subprocess.SubprocessError) as error:  # SLURM is busy: what was known before stands
+            self._silence = self._silence and said(error)
+            return
         self._states = dict(line.split(maxsplit=1) for line in answer.splitlines())
-        self._answered = self._asked
+        self._answered, self._silence = self._asked, None
+
+
+def said(error: Exception) -> str:
+    """In one line, what a command of SLURM has said that failed."""
+    if isinstance(error, subprocess.CalledProcessError):
+        return f"{error.cmd[0]}: {' '.join(str(error.stderr).split()) or f'status {error.returncode}'}"
+    if isinstance(error, subprocess.TimeoutExpired):
+        return f"{error.cmd[0]}: no answer within {error.timeout:.0f} s"
+    if isinstance(error, FileNotFoundError):
+        return f"there is no `{error.filename}` here"
+    return " ".join(str(error).split())

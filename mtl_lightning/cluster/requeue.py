@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from mtl_lightning.cluster.queue import said
 from mtl_lightning.writing import CannotWriteError, write_whole
 
 FILE = "requeues.json"
@@ -85,7 +85,7 @@ def requeue(folder: Path, number: int, progress: int | None, scontrol: Callable[
         write_whole(folder / FILE, json.dumps(asdict(_counted(before, reason, job, progress)), indent=1) + "\n")
         ask("requeue", job)
     except (OSError, subprocess.SubprocessError, CannotWriteError) as error:
-        return f"job {job} is not requeued: {_said(error)}"
+        return f"job {job} is not requeued: {said(error)}"
     return f"job {job} is requeued ({reason}): it resumes from there by itself"
 
 
@@ -120,12 +120,3 @@ def _refusal(facts: Mapping[str, str]) -> str | None:
 def _scontrol(*arguments: str) -> str:
     done = subprocess.run(["scontrol", *arguments], capture_output=True, text=True, timeout=_PATIENCE, check=True)
     return done.stdout
-
-
-def _said(error: Any) -> str:
-    """In one line."""
-    if isinstance(error, subprocess.CalledProcessError):
-        return f"scontrol: {' '.join(str(error.stderr).split()) or f'status {error.returncode}'}"
-    if isinstance(error, FileNotFoundError):
-        return "there is no `scontrol` here"
-    return " ".join(str(error).split())

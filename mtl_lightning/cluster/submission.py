@@ -17,6 +17,8 @@ Submitted = TypeVar("Submitted")
 _UNSUBMITTED = ".submission_file_*.sh"
 """What submitit calls a script until it knows the job's number, and its link to it afterwards."""
 
+_SILENT = re.compile(r"timed out|Unable to contact", re.IGNORECASE)
+
 
 def load_submitit(who: str) -> Any:
     """The module.
@@ -42,7 +44,7 @@ def accepted(submit: Callable[[], Submitted], what: str) -> Submitted:
         what: Is submitted, for the message.
 
     Raises:
-        UserError: If SLURM refuses it, in SLURM's own words.
+        UserError: If SLURM refuses it, or does not answer, in SLURM's own words.
     """
     try:
         with redirect_stderr(StringIO()):  # submitit prints what sbatch says there, too
@@ -50,7 +52,13 @@ def accepted(submit: Callable[[], Submitted], what: str) -> Submitted:
     except (RuntimeError, OSError) as error:
         said = re.findall(r"error: (.*)", str(error)) or [str(error)]
         reasons = [line.removeprefix("Batch job submission failed: ") for line in said]
-        raise UserError(f"slurm refuses {what}: {'; '.join(dict.fromkeys(reasons))}") from error
+        text = "; ".join(dict.fromkeys(reasons))
+        if _SILENT.search(text):
+            raise UserError(
+                f"slurm has not answered whether it takes {what}: {text}; look with `squeue --me` before it is "
+                "submitted again"
+            ) from error
+        raise UserError(f"slurm refuses {what}: {text}") from error
 
 
 def refuse_without_slurm() -> None:

@@ -97,9 +97,9 @@ def test_what_is_not_to_come_back_does_not(tmp_path: Path, shown: str, why: str)
 @pytest.mark.parametrize(
     ("error", "why"),
     [
-        (FileNotFoundError(), "there is no `scontrol` here"),
-        (subprocess.CalledProcessError(1, "scontrol", stderr="Access denied\n"), "scontrol: Access denied"),
-        (subprocess.TimeoutExpired("scontrol", 60), "timed out after 60 seconds"),
+        (FileNotFoundError(2, "No such file", "scontrol"), "there is no `scontrol` here"),
+        (subprocess.CalledProcessError(1, ["scontrol"], stderr="Access denied\n"), "scontrol: Access denied"),
+        (subprocess.TimeoutExpired(["scontrol"], 60), "scontrol: no answer within 60 s"),
     ],
     ids=["absent", "refused", "silent"],
 )

@@ -137,14 +137,19 @@ def test_without_slurm_one_line_hints_at_the_dry_run(monkeypatch, capsys, tmp_pa
     assert line.startswith("error: submit: there is no `sbatch`") and "--dry_run" in line
 
 
+def put_slurm(folder, monkeypatch, said):
+    """Commands in the place of SLURM's, which all fail."""
+    folder.mkdir(exist_ok=True)
+    for program in ("sbatch", "srun", "squeue"):
+        (folder / program).write_text(f"#!/bin/sh\necho 'error: {said}' >&2\nexit 1\n")
+        (folder / program).chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+
+
 @pytest.fixture
 def refusing(monkeypatch, tmp_path):
     """A SLURM that refuses every job; what is submitted comes from an empty folder."""
-    for program in ("sbatch", "srun", "squeue"):
-        (tmp_path / "bin").mkdir(exist_ok=True)
-        (tmp_path / "bin" / program).write_text("#!/bin/sh\necho 'error: not today' >&2\nexit 1\n")
-        (tmp_path / "bin" / program).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    put_slurm(tmp_path / "bin", monkeypatch, "not today")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
@@ -164,6 +169,19 @@ def test_a_folder_at_home_is_there_and_nothing_is_left_of_a_job_that_is_refused(
     assert [*Path().iterdir()] == [] and not Path.home().joinpath("run").exists()
     assert main(["submit", "fit", "--trainer.default_root_dir=~/run", "--dry_run"]) == 0
     assert f"--output={Path.home()}/run/slurm-%j.log" in capsys.readouterr().out
+
+
+def test_a_queue_that_does_not_answer_is_no_empty_queue(refusing, capsys):
+    JobRecord("7", "run", 1).write(Path("run"))
+    assert main(["submit", "fit", "--trainer.default_root_dir=run"]) == 2
+    said = "slurm does not say whether job 7 is still in the queue (squeue: error: not today): nothing is submitted"
+    assert capsys.readouterr().err.startswith(f"error: {said} twice")
+
+
+def test_a_controller_that_is_silent_may_have_taken_the_job(refusing, capsys, monkeypatch, tmp_path):
+    put_slurm(tmp_path / "bin", monkeypatch, "Batch job submission failed: Socket timed out on send/recv operation")
+    assert main(["submit", "fit", "--trainer.default_root_dir=run"]) == 2
+    assert "slurm has not answered whether it takes the job digits: Socket timed out" in capsys.readouterr().err
 
 
 def test_a_config_that_does_not_work_is_refused(monkeypatch, capsys, tmp_path):

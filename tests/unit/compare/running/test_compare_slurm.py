@@ -72,7 +72,11 @@ def warn(job):
     os.kill(int(task), signal.SIGUSR2)
 
 
-def test_a_job_that_is_warned_of_its_limit_stops_with_a_checkpoint_and_goes_on(tmp_path, local_jobs, monkeypatch):
+def test_a_job_that_is_warned_of_its_limit_stops_with_a_checkpoint_and_goes_on(
+    tmp_path, local_jobs, squeue, monkeypatch
+):
+    squeue.write_text("")
+    monkeypatch.setattr(queues, "_SETTLED", PATIENCE)  # the stand-in's jobs are in no queue
     monkeypatch.setenv("PYTHONPATH", str(Path(pausing.__file__).parent), prepend=os.pathsep)
     store, launcher = Store(tmp_path), SlurmLauncher(Settings(), tmp_path / "slurm")
     pause = {"class_path": "pausing.Pause", "init_args": {"step": 10, "mark": str(tmp_path / "paused")}}
