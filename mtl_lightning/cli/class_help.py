@@ -77,8 +77,9 @@ def _may_stand(found: type, bases: Classes) -> bool:
 
 
 def _summary(described: type) -> str:
-    """What a class says of itself, without formulas and arguments."""
+    """What a class says of itself, without displayed formulas, arguments and the site's markup."""
     text = re.split(r"\n *(?:Args:|[.][.] )", inspect.getdoc(described) or "")[0]
+    text = re.sub(r":[\w:]+:`[~.]*([^`]*)`", r"\1", text).replace("``", "`")
     return f"{described.__name__}: {text.strip()}"
 
 

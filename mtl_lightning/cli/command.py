@@ -12,7 +12,7 @@ from mtl_lightning.cli.class_help import class_help
 from mtl_lightning.cli.config_errors import one_line
 from mtl_lightning.cli.configuration.given import Given, as_text, given
 from mtl_lightning.cli.configuration.resolve import resolve
-from mtl_lightning.cli.configuration.specs import refuse_odd_classes
+from mtl_lightning.cli.configuration.specs import refuse_odd_classes, write_out_torch_names
 from mtl_lightning.cli.configuration.variables import without_effect
 from mtl_lightning.cli.ending import Ending
 from mtl_lightning.cli.lightning_cli import CLI
@@ -120,6 +120,7 @@ def _understood(found: Given) -> dict[str, Any]:
     """What a command is to do, as :meth:`.CLI.parse_arguments` takes it; says what is lost on the way."""
     config, lost = resolve(found, as_text)
     refuse_odd_classes(config)
+    write_out_torch_names(config["model"])
     chosen_precision(config["trainer"])
     if is_first(os.environ):
         for line in [*lost, *without_effect(found.command, COMMANDS, os.environ)]:

@@ -95,7 +95,7 @@ def test_without_a_validation_the_last_checkpoint_stands_in(folder, capsys):
     "scheduler",
     [
         {"class_path": "torch.optim.lr_scheduler.OneCycleLR", "init_args": {"max_lr": 0.01}},
-        {"class_path": "torch.optim.lr_scheduler.ReduceLROnPlateau", "init_args": {"mode": "max"}},
+        {"class_path": "ReduceLROnPlateau", "init_args": {"mode": "max"}},  # Lightning has a class of this name, too
         {"class_path": "StepLR", "init_args": {"step_size": 2}},
     ],
     ids=lambda scheduler: scheduler["class_path"].split(".")[-1],
@@ -107,6 +107,7 @@ def test_schedulers_of_torch(folder, scheduler):
 
 MISTAKES = {
     "plateau": (["--model.lr_scheduler=torch.optim.lr_scheduler.ReduceLROnPlateau"], "set `mode: max`"),
+    "name of two classes": (["--model.lr_scheduler=ReduceLROnPlateau", "--model.lr_scheduler.mod=max"], "mean 'mode'"),
     "learning rate": (
         ["--model.optimizer=AdamW", "--model.optimizer.lr=-1"],
         "model.optimizer: Invalid learning rate: -1",

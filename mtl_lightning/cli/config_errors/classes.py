@@ -25,7 +25,7 @@ _GIVEN: Mapping[type, Sequence[str]] = {Weighting: ["tasks"], Sharing: ["tasks",
 
 
 def classes() -> dict[str, type]:
-    """Classes that can be named in a config, by short name."""
+    """Classes that can be named in a config, by short name: torch's before those of other libraries below them."""
 
     def below(cls: type) -> Iterator[type]:
         subclasses: list[type] = type.__subclasses__(cls)
@@ -33,7 +33,7 @@ def classes() -> dict[str, type]:
             yield subclass
             yield from below(subclass)
 
-    found = {cls.__name__: cls for base in _BASES for cls in below(base)}
+    found = {cls.__name__: cls for cls in reversed([cls for base in _BASES for cls in below(base)])}
     return {name: cls for name, cls in found.items() if not inspect.isabstract(cls) and not name.startswith("_")}
 
 

@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from torch import optim
+from torch.optim import lr_scheduler
+
 from mtl_lightning.errors import UserError, shown
 
 _KEYS = ("class_path", "init_args", "dict_kwargs")
+_OF_TORCH = {"optimizer": optim, "lr_scheduler": lr_scheduler}
 
 
 def refuse_odd_classes(value: Any, path: tuple[str, ...] = ()) -> None:
@@ -33,3 +37,17 @@ def refuse_odd_classes(value: Any, path: tuple[str, ...] = ()) -> None:
             raise UserError(f"{key}: '{odd[0]}' is next to `class_path`; put it under `init_args`")
     for name, item in value.items():
         refuse_odd_classes(item, (*path, str(name)))
+
+
+def write_out_torch_names(model: dict[str, Any]) -> None:
+    """Writes out the short names of torch's optimizers and schedulers; Lightning has a class by one of them, too.
+
+    Args:
+        model: Section of a configuration.
+    """
+    for key, module in _OF_TORCH.items():
+        value = model.get(key)
+        name = value.get("class_path") if isinstance(value, Mapping) else value
+        if isinstance(name, str) and isinstance(getattr(module, name, None), type):
+            full = f"{module.__name__}.{name}"
+            model[key] = {**value, "class_path": full} if isinstance(value, Mapping) else full

@@ -54,6 +54,13 @@ def test_what_the_command_gives_is_no_option() -> None:
     assert "It takes no arguments." in text
 
 
+def test_the_markup_of_the_site_is_not_printed() -> None:
+    text = class_help(["fit", "--model.weighting.help", "UPGrad"])
+    assert text is not None
+    assert "see solvers.project_on_dual_cone" in " ".join(text.split())
+    assert ":math:" not in text and ":func:" not in text
+
+
 def test_every_sharing_shows_its_own_options() -> None:
     for name, cls in exported().items():
         text = class_help(["fit", "--model.sharing.help", name])
