@@ -2,8 +2,11 @@
 
 import json
 import multiprocessing
+import os
+import signal
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from patience import PATIENCE
@@ -14,6 +17,7 @@ from mtl_lightning.compare.running.claims import Claims
 from mtl_lightning.compare.running.conduct import conduct
 from mtl_lightning.compare.running.search import Search
 from mtl_lightning.compare.running.store import Store
+from mtl_lightning.errors import UserError
 
 OPTIONS = ("--weightings=equal,cagrad", "--tune=10", "--seeds=2")
 
@@ -34,14 +38,20 @@ def work(folder, name, broken=()):
     (folder / f"{name}.json").write_text(json.dumps([status, [run.key for run in launcher.started], trials]))
 
 
+def started(target, *arguments, **options):
+    process = multiprocessing.get_context("fork").Process(target=target, args=arguments, kwargs=options)
+    process.start()
+    return process
+
+
+def status_of(process):
+    process.join(PATIENCE)
+    process.kill()
+    return process.exitcode
+
+
 def together(folder, **options):
-    context = multiprocessing.get_context("fork")
-    started = [context.Process(target=work, args=(folder, name), kwargs=options) for name in ("one", "other")]
-    for process in started:
-        process.start()
-    for process in started:
-        process.join(PATIENCE)
-        assert process.exitcode == 0
+    assert [*map(status_of, [started(work, folder, name, **options) for name in ("one", "other")])] == [0, 0]
     return [json.loads((folder / f"{name}.json").read_text()) for name in ("one", "other")]
 
 
@@ -69,6 +79,38 @@ def test_a_search_that_is_shared_goes_on_where_it_was(tmp_path):
     first = json.loads((tmp_path / "one.json").read_text())
     work(tmp_path, "again")
     assert json.loads((tmp_path / "again.json").read_text()) == [0, [], first[2]]
+
+
+def killed_while_it_writes(folder):
+    os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
+    Agenda(plan(*OPTIONS), Store(folder), shared=True)
+
+
+def test_one_that_is_killed_while_it_writes_keeps_nobody_waiting(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = Path("out")
+    folder.mkdir()
+    assert status_of(started(killed_while_it_writes, folder)) == -signal.SIGKILL
+    assert status_of(started(work, folder, "other")) == 0
+
+
+def test_a_last_line_of_a_journal_that_is_not_whole_does_not_count(tmp_path):
+    work(tmp_path, "one")
+    journals = {path: path.read_bytes() for path in tmp_path.glob("shared/*.journal")}
+    for path, whole in journals.items():
+        path.write_bytes(whole[: whole.rindex(b"\n", 0, -1) + 9])  # the last trial is not told
+    work(tmp_path, "again")
+    assert json.loads((tmp_path / "again.json").read_text())[2] == json.loads((tmp_path / "one.json").read_text())[2]
+    found = [json.loads(line) for path in journals for line in path.read_text().splitlines()]
+    assert sum(line.get("values") is not None for line in found) == 3 * 10
+
+
+def test_a_journal_that_is_broken_is_one_line(tmp_path):
+    work(tmp_path, "one")
+    for journal in tmp_path.glob("shared/*.journal"):
+        journal.write_bytes(b"\x00\x00\xff\n" + journal.read_bytes())
+    with pytest.raises(UserError, match=r"\.journal is broken \(.*\); remove it"):
+        work(tmp_path, "again")
 
 
 def test_a_run_is_free_again_when_it_has_ended(tmp_path):
