@@ -47,6 +47,8 @@ _COLUMNS: dict[str, Callable[[Row], str]] = {
     "tasks": lambda row: str(row["tasks"]),
     "time": lambda row: _ratio(row["time_ratio"]),
     "peak memory": lambda row: _ratio(row["memory_ratio"]),
+    "bytes sent": lambda row: _ratio(row.get("sent_ratio")),
+    "by the model": lambda row: _ratio(row.get("sent_model")),
     "1 - cosine to the optimum": _error,
 }
 

@@ -4,12 +4,13 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from experiments.benchmark import algebra, memory, processes, reading, starting
-from experiments.benchmark.measure import Effort, keep_freed_memory
+from experiments.benchmark import algebra, memory, parallel, processes, reading, starting
+from experiments.benchmark.measure import keep_freed_memory
 from experiments.benchmark.rows import Row, print_tables, record, row, write
 from experiments.benchmark.sections import QUICK, SECTIONS, Section
 from experiments.benchmark.silence import silence
@@ -20,6 +21,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measures, prints tables and writes the rows."""
     options = _parser().parse_args(arguments)
     silence()
+    if options.section == "processes":
+        rows = _on_processes(options.quick, options.rounds)
+        print_tables(rows)
+        write(rows, options.output)
+        return
     sections = [section.quick() if options.quick else section for section in _chosen(options.workloads)]
     sections = [section.shortened(options.rounds) if options.rounds else section for section in sections]
     peaks = [section.peaks(options.threads) for section in sections]
@@ -27,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     keep_freed_memory()
     rows = [row for section, found in zip(sections, peaks, strict=True) for row in section.rows(found)]
     if not (options.processor_time or options.workloads):
-        rows += _on_processes(options.quick)
+        rows += _on_processes(options.quick, options.rounds)
         rows += _on_real_sentences(options.data, options.quick)
         rows += starting.measure(1) if options.quick else starting.measure()
     print_tables(rows)
@@ -42,9 +48,12 @@ def _chosen(names: Sequence[str] | None) -> list[Section]:
     return [section for section in SECTIONS if names is None or any(name in section.workload.name for name in names)]
 
 
-def _on_processes(quick: bool) -> list[Row]:
-    workloads = [workload.small() if quick else workload for workload in processes.WORKLOADS]
-    return processes.measure(workloads, QUICK if quick else Effort(9, 2))
+def _on_processes(quick: bool, rounds: int | None) -> list[Row]:
+    strategies = list(parallel.STRATEGIES)
+    if quick:
+        return processes.measure([case.quick() for case in processes.CASES], QUICK, processes.FEW, strategies)
+    effort = replace(processes.EFFORT, rounds=rounds or processes.EFFORT.rounds)
+    return processes.measure(processes.CASES, effort, processes.WORLDS, strategies)
 
 
 def _on_real_sentences(data: Path, quick: bool) -> list[Row]:
@@ -85,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="only the workloads of one process in whose name one of these stands, and no algebra",
     )
+    parser.add_argument("--section", choices=["processes"], help="only what is measured on several processes")
     parser.add_argument("--rounds", type=int, help="of the time measurement (default: what each workload needs)")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (default: 1)")
     return parser

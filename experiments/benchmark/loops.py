@@ -34,9 +34,13 @@ class Loop(ABC):
 
     def __init__(self, workload: Workload, batches: Batches) -> None:
         self.encoder, self.tasks = workload.model()
+        self.arrange()
         parameters = [*self.encoder.parameters(), *(p for task in self.tasks.values() for p in task.parameters())]
         self.optimizer = AdamW(parameters, lr=LEARNING_RATE)
         self.batches = cycle(batches)
+
+    def arrange(self) -> None:  # noqa: B027 - few have anything to do
+        """Prepares the model before the optimizer sees its parameters."""
 
     def train(self, steps: int) -> None:
         """Runs optimizer steps."""

@@ -1,90 +1,84 @@
-"""A training step on two processes that average their gradients, beside DistributedDataParallel's."""
+"""A training step on several processes that meet by gloo on this machine, beside DistributedDataParallel's."""
 
 import cProfile
 import multiprocessing
 import pstats
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
-from experiments.benchmark.contestants import EQUAL, GRAMIAN_METHODS, MakeLoop
-from experiments.benchmark.loops import BareLoop, ExecutorLoop, Loop
+from experiments.benchmark.loops import Loop
 from experiments.benchmark.measure import Effort, keep_freed_memory, time_ratios
+from experiments.benchmark.parallel import (
+    METHODS,
+    PLAIN,
+    STRATEGIES,
+    ParallelLoop,
+    sent_by_model,
+)
 from experiments.benchmark.rows import Row, row
-from experiments.benchmark.workloads import Batches, Perceptron, Workload, one_input, several_inputs
-from mtl_lightning.data import Batch
-from mtl_lightning.weighting import EqualWeighting
+from experiments.benchmark.sent import Sent
+from experiments.benchmark.workloads import Perceptron, Workload, one_input, several_inputs
 
-PLAIN, SILENT = "DistributedDataParallel", "DistributedDataParallel without its all-reduce"
-TARGET = 3.0
-METHODS = ("UPGrad", "NashMTL")
 DISSECTED = "UPGrad"
+WORLDS, FEW = (1, 2, 4), (1, 2)
+EFFORT = Effort(9, 1)
 
-_PROCESSES = 2
+_DISSECTED_WORLD = 2
 _NUM_BATCHES = 4
 _TEN_MILLION = Perceptron((512, 2912, 2912))
-WORKLOADS = (
-    one_input("two processes, 10 M parameters, one input of 32", 4, 32, _TEN_MILLION),
-    several_inputs("two processes, 10 M parameters, several inputs of 8", 4, 8, _TEN_MILLION),
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is trained.
+
+    Attributes:
+        workload: The model, and what it learns from.
+        target: What the time of a step may be, relative to DistributedDataParallel's, of a method that compares
+            gradients.
+    """
+
+    workload: Workload
+    target: float
+
+    def quick(self) -> "Case":
+        """The same with almost nothing to do."""
+        return replace(self, workload=self.workload.small())
+
+
+CASES = (
+    Case(several_inputs("10 M parameters, several inputs of 8", 4, 8, _TEN_MILLION), 1.5),
+    Case(one_input("10 M parameters, one input of 32", 4, 32, _TEN_MILLION), 2.5),
 )
 
 
-class ParallelLoop(BareLoop):
-    """The bare loop as one writes it for several processes."""
+def measure(cases: Sequence[Case], effort: Effort, worlds: Sequence[int], strategies: Sequence[str]) -> list[Row]:
+    """Rows of wall time, with one thread a process, of bytes sent, and, on two processes, of the parts of a step.
 
-    def __init__(self, workload: Workload, batches: Batches) -> None:
-        super().__init__(workload, batches)
-        self.model = DistributedDataParallel(_Sum(self))
-
-    def differentiate(self, batch: dict[str, Batch]) -> None:
-        self.model(batch).backward()
-
-
-class SilentLoop(ParallelLoop):
-    """The same, but every process goes its own way."""
-
-    def differentiate(self, batch: dict[str, Batch]) -> None:
-        with self.model.no_sync():
-            super().differentiate(batch)
+    Args:
+        cases: What is trained.
+        effort: How long.
+        worlds: Numbers of processes.
+        strategies: Keys of ``STRATEGIES``.
+    """
+    return [row for world in worlds for row in _together(world, cases, effort, strategies)]
 
 
-class _Sum(nn.Module):
-    """The sum of the losses, as a module that knows all parameters."""
-
-    def __init__(self, loop: Loop) -> None:
-        super().__init__()
-        self.encoder, self.heads = loop.encoder, nn.ModuleDict(loop.tasks)
-        self._losses = loop.forward
-
-    def forward(self, batch: dict[str, Batch]) -> Tensor:
-        return torch.stack([loss for part in batch.values() for loss in self._losses(part)[0].values()]).sum()
-
-
-CONTESTANTS: Mapping[str, MakeLoop] = {
-    SILENT: SilentLoop,
-    EQUAL: partial(ExecutorLoop, weighting=EqualWeighting),
-    **{name: GRAMIAN_METHODS[name] for name in METHODS},
-}
-
-
-def measure(workloads: Sequence[Workload], effort: Effort) -> list[Row]:
-    """Rows of wall time, with one thread a process, and of the parts that a step is made of."""
+def _together(world: int, cases: Sequence[Case], effort: Effort, strategies: Sequence[str]) -> list[Row]:
     context = multiprocessing.get_context("forkserver")  # what they import, it imports once
     context.set_forkserver_preload([__name__])
     receiver, sender = context.Pipe(duplex=False)
     with TemporaryDirectory() as folder:
         meeting = Path(folder) / "meeting"
-        workers = [
-            context.Process(target=_work, args=(rank, meeting, workloads, effort, sender)) for rank in range(_PROCESSES)
-        ]
+        given = (world, meeting, cases, effort, strategies, sender)
+        workers = [context.Process(target=_work, args=(rank, *given)) for rank in range(world)]
         for worker in workers:
             worker.start()
         sender.close()
@@ -94,11 +88,19 @@ def measure(workloads: Sequence[Workload], effort: Effort) -> list[Row]:
     return rows
 
 
-def _work(rank: int, meeting: Path, workloads: Sequence[Workload], effort: Effort, sender: Connection) -> None:
+def _work(
+    rank: int,
+    world: int,
+    meeting: Path,
+    cases: Sequence[Case],
+    effort: Effort,
+    strategies: Sequence[str],
+    sender: Connection,
+) -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
-    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=_PROCESSES)
-    rows = [row for workload in workloads for row in _rows(workload, workload.batches(_NUM_BATCHES, rank), effort)]
+    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=world)
+    rows = [row for case in cases for row in _rows(case, effort, strategies)]
     if rank == 0:
         sender.send(rows)
     dist.destroy_process_group()
@@ -110,17 +112,42 @@ def _wall_clock() -> float:
     return time.perf_counter()
 
 
-def _rows(workload: Workload, batches: Batches, effort: Effort) -> list[Row]:
+def _rows(case: Case, effort: Effort, strategies: Sequence[str]) -> list[Row]:
+    world, tasks = dist.get_world_size(), len(case.workload.tasks)
+    workload = replace(case.workload, name=f"{world} process{'es' * (world > 1)}, {case.workload.name}")
+    batches = workload.batches(_NUM_BATCHES, dist.get_rank())
     plain = ParallelLoop(workload, batches)
-    loops = {name: make(workload, batches) for name, make in CONTESTANTS.items()}
+    makers = {name: make for strategy in strategies for name, make in STRATEGIES[strategy].items()}
+    loops = {name: make(workload, batches) for name, make in makers.items()}
+    ratios = {PLAIN: 1.0, **time_ratios(plain, loops, effort, _wall_clock)}
+    sent = _sent(workload, {PLAIN: plain, **loops})
     rows = []
-    for name, ratio in {PLAIN: 1.0, **time_ratios(plain, loops, effort, _wall_clock)}.items():
-        target = TARGET if name in METHODS else None
-        rows.append(row(workload.name, name, len(workload.tasks), ratio, target))
-        if name in (PLAIN, DISSECTED):
+    for name, ratio in ratios.items():
+        target = case.target if name in METHODS else None
+        rows.append(row(workload.name, name, tasks, ratio, target, **sent[name]))
+        if world == _DISSECTED_WORLD and name in (PLAIN, DISSECTED):
             parts = _parts(loops.get(name, plain), 3 * effort.steps)
-            rows += [row(workload.name, f"{name}: {p}", len(workload.tasks), ratio * parts[p]) for p in parts]
+            rows += [row(workload.name, f"{name}: {p}", tasks, ratio * parts[p]) for p in parts]
     return rows
+
+
+def _sent(workload: Workload, loops: Mapping[str, Loop]) -> dict[str, dict[str, float]]:
+    """Bytes that a step of each sends, relative to the first one's: counted, and as the model says."""
+    world, counts = dist.get_world_size(), {}
+    if world == 1:
+        return {name: {} for name in loops}
+    for name, loop in loops.items():
+        with Sent(world) as counted:
+            loop.train(1)
+        counts[name] = counted.bytes
+    said = sent_by_model(loops[PLAIN], len(workload.datasets), world)
+    return {
+        name: {
+            "sent_ratio": count / counts[PLAIN],
+            **({"sent_model": said[name] / said[PLAIN]} if name in said else {}),
+        }
+        for name, count in counts.items()
+    }
 
 
 def _parts(loop: Loop, steps: int) -> dict[str, float]:

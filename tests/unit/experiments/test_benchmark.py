@@ -17,6 +17,7 @@ from experiments.benchmark.sharings import exported
 
 ROOT = Path(__file__).parents[3]
 KEYS = {"workload", "contestant", "tasks", "time_ratio", "target", "memory_ratio", "memory_target", "cosine"}
+KEYS |= {"sent_ratio", "sent_model"}
 GRAMIAN = ["UPGrad", "MGDA", "NashMTL", "CAGrad", "PCGrad", "AlignedMTL"]
 TORCHJD = ["TorchJD's UPGrad", "TorchJD's UPGrad, parallel_chunk_size=1"]
 IN_LOOPS = ["EqualWeighting", "bare loop", *GRAMIAN, *TORCHJD]
@@ -29,6 +30,7 @@ ON_PROCESSES = [
     "EqualWeighting",
     "UPGrad",
     "NashMTL",
+    "FSDP2",
 ]
 PADDING = ["tokens of a batch", "padding in training", "padding in evaluation"]
 WAITING = ["a training step", "waiting, 0 workers", "waiting, 2 workers"]
@@ -49,8 +51,11 @@ CONTESTANTS = {
         for when in ("in training", "at inference")
         for experts in ("perceptrons", "copies of a layer")
     },
-    "two processes, 10 M parameters, one input of 32": ON_PROCESSES,
-    "two processes, 10 M parameters, several inputs of 8": ON_PROCESSES,
+    **{
+        f"{processes}, 10 M parameters, {inputs}": ON_PROCESSES
+        for processes in ("1 process", "2 processes")
+        for inputs in ("several inputs of 8", "one input of 32")
+    },
     "ud_ewt, batches of 32: share of padding": PADDING,
     "ud_ewt, MiniLM, batches of 32: time of a token": ["every batch padded to 128", "batches of similar length"],
     "snips, batches of 32: share of padding": PADDING,
@@ -134,5 +139,15 @@ def test_parts_of_a_step_add_up_to_it(ran):
         times = {row["contestant"]: row["time_ratio"] for row in rows if row["workload"] == workload}
         for method in ("DistributedDataParallel", "UPGrad"):
             parts = [time for name, time in times.items() if name.startswith(f"{method}: ")]
-            assert bool(parts) == ("two processes" in workload)
+            assert bool(parts) == ("2 processes" in workload)
             assert not parts or sum(parts) == pytest.approx(times[method], abs=0.01)
+
+
+def test_processes_send_what_the_model_of_the_step_time_says(ran):
+    rows = {(row["workload"], row["contestant"]): row for row in ran[0]}
+    both = [row for row in rows.values() if row["sent_model"] is not None]
+    assert {row["contestant"] for row in both} == {"DistributedDataParallel", "FSDP2", *ON_PROCESSES[2:5]}
+    assert all(row["sent_ratio"] == pytest.approx(row["sent_model"], abs=0.02) for row in both)
+    assert all("2 processes" in row["workload"] for row in both), "one process sends nothing"
+    alone = rows["2 processes, 10 M parameters, one input of 32", ON_PROCESSES[1]]
+    assert alone["sent_ratio"] == 0

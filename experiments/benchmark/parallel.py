@@ -1,0 +1,103 @@
+"""Plain loops of several processes, and what a step of each contestant sends."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.nn.parallel import DistributedDataParallel
+
+from experiments.benchmark.contestants import EQUAL, GRAMIAN_METHODS, MakeLoop
+from experiments.benchmark.loops import BareLoop, ExecutorLoop, Loop
+from experiments.benchmark.workloads import Batches, Workload
+from mtl_lightning.communication import volumes
+from mtl_lightning.communication.volumes import Size, Volume
+from mtl_lightning.data import Batch
+from mtl_lightning.weighting import EqualWeighting
+
+PLAIN, SILENT = "DistributedDataParallel", "DistributedDataParallel without its all-reduce"
+SHARDED = "FSDP2"
+METHODS = ("UPGrad", "NashMTL")
+
+
+class ParallelLoop(BareLoop):
+    """The bare loop as one writes it for several processes."""
+
+    def __init__(self, workload: Workload, batches: Batches) -> None:
+        super().__init__(workload, batches)
+        self.model = DistributedDataParallel(_Sum(self))
+
+    def differentiate(self, batch: dict[str, Batch]) -> None:
+        self.model(batch).backward()
+
+
+class SilentLoop(ParallelLoop):
+    """The same, but every process goes its own way."""
+
+    def differentiate(self, batch: dict[str, Batch]) -> None:
+        with self.model.no_sync():
+            super().differentiate(batch)
+
+
+class ShardedLoop(BareLoop):
+    """The bare loop with FSDP2: each process keeps a part of every parameter, and of what the optimizer knows of it."""
+
+    def arrange(self) -> None:
+        self.model = shard(_Sum(self), self.encoder)
+
+    def differentiate(self, batch: dict[str, Batch]) -> None:
+        self.model(batch).backward()
+
+
+def shard(model: nn.Module, encoder: nn.Module) -> nn.Module:
+    """Divides the parameters of a model among all processes; those of a layer of its encoder are gathered together."""
+    mesh = init_device_mesh("cpu", (torch.distributed.get_world_size(),))
+    for layer in encoder.modules():
+        if any(True for _ in layer.parameters(recurse=False)):
+            fully_shard(layer, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    return model
+
+
+class _Sum(nn.Module):
+    """The sum of the losses, as a module that knows all parameters."""
+
+    def __init__(self, loop: Loop) -> None:
+        super().__init__()
+        self.encoder, self.heads = loop.encoder, nn.ModuleDict(loop.tasks)
+        self._losses = loop.forward
+
+    def forward(self, batch: dict[str, Batch]) -> Tensor:
+        return torch.stack([loss for part in batch.values() for loss in self._losses(part)[0].values()]).sum()
+
+
+STRATEGIES: Mapping[str, Mapping[str, MakeLoop]] = {
+    "ddp": {
+        SILENT: SilentLoop,
+        EQUAL: partial(ExecutorLoop, weighting=EqualWeighting),
+        **{name: GRAMIAN_METHODS[name] for name in METHODS},
+    },
+    "fsdp2": {SHARDED: ShardedLoop},
+}
+"""Who is compared with ``PLAIN``, by the name of the trainer's strategy."""
+
+_VOLUMES: Mapping[str, Callable[[Size], Volume]] = {EQUAL: volumes.plain, **dict.fromkeys(METHODS, volumes.rows)}
+_VOLUMES_OF_ONE_PASS: Mapping[str, Callable[[Size], Volume]] = {SHARDED: volumes.sharded_plain}
+
+
+def sent_by_model(plain: Loop, passes: int, num_processes: int) -> dict[str, float]:
+    """Bytes that a process sends in a step of each contestant of which the model says it.
+
+    Args:
+        plain: A loop whose model is in single precision.
+        passes: Through the encoder. FSDP2 may gather parameters for each of them, or keep them.
+        num_processes: How many.
+    """
+    shared, tasks = sum(p.numel() for p in plain.encoder.parameters()), plain.tasks
+    size = Size(len(tasks), shared, sum(p.numel() for task in tasks.values() for p in task.parameters()))
+    known = {**_VOLUMES, **(_VOLUMES_OF_ONE_PASS if passes == 1 else {})}
+    said = {name: volume(size).sent(num_processes) for name, volume in known.items()}
+    losses = sum(each.sent(num_processes) for each in volumes.losses(size))
+    return {PLAIN: said[EQUAL] - losses, **said}
