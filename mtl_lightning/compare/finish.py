@@ -48,7 +48,7 @@ def run_and_report(plan: Plan, store: Store, folder: Path, console: Console) -> 
         workers = runner.workers if isinstance(runner, LocalLauncher) else 0
         with FileLock(folder / _REPORTING):  # those that share a comparison end at the same time
             reported = _report(plan, collect(plan, store, agenda, workers), folder, console)
-        failed = 0 if stopped else sum(not store.is_done(run) for run in agenda.known())
+        failed = 0 if stopped else len(agenda.to_repeat())
     if failed:
         _say(console, f"{failed} of {len(agenda.known())} runs failed; the same command tries them again.")
     if reported and stopped:

@@ -17,7 +17,8 @@ class Agenda:
     Args:
         plan: Of the comparison.
         store: Its runs.
-        shared: Whether other processes do runs of it at the same time. Then what has failed is left as it is.
+        shared: Whether other processes do runs of it at the same time. What breaks from now on, here or there, is left
+            as it is; of what broke before, so are trials, as others may have told their searches of them.
 
     Attributes:
         searches: By contestant's label.
@@ -29,6 +30,7 @@ class Agenda:
         self.store = store
         folder = store.folder.parent / "shared"
         self._claims = Claims(folder) if shared else None
+        self._before = store.broken() if shared else {}
         self.searches: dict[str, Search] = {}
         self.runs: dict[str, list[Run]] = {}
         self._rounds: dict[str, list[Run]] = {}
@@ -45,14 +47,16 @@ class Agenda:
 
     def next(self) -> Run | None:
         """The next run to start; None while there is none."""
-        for run in list(self._waiting):
-            if self._claims is not None and not self._claims.take(run):
-                continue
-            self._waiting.remove(run)
-            if self._claims is None or not self._ended_elsewhere(run):
-                return run
+        while (run := self._claimed()) is not None and self._ended_elsewhere(run):
             self.done(run)
-            return self.next()
+        return run
+
+    def _claimed(self) -> Run | None:
+        """The first run that waits and that no other process is at."""
+        for run in self._waiting:
+            if self._claims is None or self._claims.take(run):
+                self._waiting.remove(run)
+                return run
         return None
 
     def waits(self) -> bool:
@@ -75,6 +79,11 @@ class Agenda:
     def known(self) -> list[Run]:
         """All runs that are known of by now, those of the searches first."""
         return [run for runs in (*self._rounds.values(), *self.runs.values()) for run in runs]
+
+    def to_repeat(self) -> list[Run]:
+        """The runs that broke, and that the same command tries again."""
+        kept = ["tune"] if self._claims is not None else []
+        return [run for run in self.known() if run.role not in kept and not self.store.is_done(run)]
 
     def left(self) -> Iterator[tuple[Contestant, int]]:
         """How many runs of each contestant are still to be done, with those that its search has yet to decide on."""
@@ -114,9 +123,10 @@ class Agenda:
         self._waiting.sort(key=lambda run: -1 if run.role == "tune" else order[run.seed])
 
     def _ended_elsewhere(self, run: Run) -> bool:
-        """Whether another process has done a run; one that was stopped has a checkpoint, and is resumed."""
-        result = self.store.result(run)
-        return result is not None and result["status"] != "timeout"
+        """Whether another process has done a run, if only to see it break."""
+        if self._claims is None or (result := self.store.result(run)) is None:
+            return False
+        return run.role == "tune" or result != self._before.get(run.key)
 
     def _has_ended(self, run: Run) -> bool:
         return run.key in self._tried or self.store.is_done(run)

@@ -22,10 +22,15 @@ class Claims:
             folder.mkdir(parents=True, exist_ok=True)
 
     def take(self, run: Run) -> bool:
-        """Claims a run, unless another process is at it."""
+        """Claims a run, unless another process is at it.
+
+        Raises:
+            UserError: If its file cannot be locked.
+        """
         lock = FileLock(self._folder / f"{run.key}.lock", timeout=0)
         try:
-            lock.acquire()
+            with writing(lock.lock_file):
+                lock.acquire()
         except Timeout:
             return False
         self._held[run.key] = lock

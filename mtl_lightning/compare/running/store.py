@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,14 @@ class Store:
         """Whether a run need not be run again."""
         found = self.result(run)
         return found is not None and found["status"] in KEPT
+
+    def broken(self) -> dict[str, dict[str, Any]]:
+        """What runs came to that would be tried again, by key."""
+        found: dict[str, dict[str, Any]] = {}
+        for path in self.folder.glob(f"*-*/{RESULT}"):
+            with suppress(UserError):  # who asks for the run is told that its file is broken
+                found[path.parent.name.rpartition("-")[2]] = read_result(path) or {}
+        return {key: result for key, result in found.items() if result and result["status"] not in KEPT}
 
     def prepare(self, run: Run) -> Path:
         """Makes a run ready to start; one that was stopped resumes, one that failed starts anew.

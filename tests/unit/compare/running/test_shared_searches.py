@@ -1,9 +1,13 @@
 """Several processes at one comparison: they divide its runs, and search together."""
 
+import errno
+import fcntl
+import inspect
 import json
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -111,6 +115,59 @@ def test_a_journal_that_is_broken_is_one_line(tmp_path):
         journal.write_bytes(b"\x00\x00\xff\n" + journal.read_bytes())
     with pytest.raises(UserError, match=r"\.journal is broken \(.*\); remove it"):
         work(tmp_path, "again")
+
+
+def test_what_failed_is_tried_again_by_those_that_start_later_except_for_trials(tmp_path):
+    work(tmp_path, "one", broken=("cagrad",))
+    work(tmp_path, "later")
+    later = json.loads((tmp_path / "later.json").read_text())[1]
+    assert later == [run.key for run in plan(*OPTIONS).all_runs() if run.contestant.label == "cagrad"]
+
+
+def agendas(folder, *options):
+    """Those of two processes that start together."""
+    return [Agenda(plan("--weightings=equal", *options), Store(folder, shared=True), shared=True) for _ in range(2)]
+
+
+@pytest.mark.parametrize("status", ["failed", "timeout"])
+def test_what_broke_on_one_is_not_tried_again_by_the_others(tmp_path, status):
+    one, other = agendas(tmp_path, "--seeds=1")
+    run = one.next()
+    one.store.fail(run, status, "", 1.0)
+    assert other.next() is None and other.waits()
+    one.done(run)
+    assert other.next() is None and not other.waits()
+    assert other.to_repeat() == [run]
+    later, latest = agendas(tmp_path, "--seeds=1")
+    assert later.next() == run
+    later.store.prepare(run)
+    later.store.fail(run, status, "", 2.0)
+    later.done(run)
+    assert latest.next() is None and not latest.waits()
+
+
+def test_however_many_runs_ended_meanwhile(tmp_path):
+    one, other = agendas(tmp_path, "--seeds=150")
+    while (run := one.next()) is not None:
+        one.store.fail(run, "failed", "", 1.0)
+        one.done(run)
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 100)
+    try:
+        assert other.next() is None
+    finally:
+        sys.setrecursionlimit(limit)
+    assert not other.waits()
+
+
+def test_a_file_system_without_locks_is_one_line(tmp_path, monkeypatch):
+    def refuse(*arguments):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    one, _ = agendas(tmp_path, "--seeds=1")
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(UserError, match=r"cannot write .*\.lock: No locks available"):
+        one.next()
 
 
 def test_a_run_is_free_again_when_it_has_ended(tmp_path):
