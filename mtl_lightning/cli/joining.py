@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from mtl_lightning.checkpoints.identity import identity
 from mtl_lightning.cli.devices import processes_to_use
 from mtl_lightning.cli.ending import Ending
 from mtl_lightning.cli.world import STARTED_BY, of_nodes
@@ -52,3 +53,32 @@ def met(ending: Ending, strategy: Any, card: Mapping[str, Any], folder: str | No
         os.environ |= {"MASTER_PORT": str(found["port"]), "TORCHELASTIC_USE_AGENT_STORE": "False"}
     chosen: str | None = found["folder"]
     return chosen
+
+
+def same_checkpoint(ending: Ending, path: str | None) -> None:
+    """Makes sure that the other processes load the same checkpoint, if there are some.
+
+    Args:
+        ending: Knows where they meet.
+        path: Of the checkpoint; null if there is none.
+
+    Raises:
+        UserError: If one of them has another one, in a folder of its own machine say.
+    """
+    if ending.meeting is not None:
+        ending.meeting.compare_checkpoints(identity(path))
+
+
+def wait_for_all(ending: Ending, seconds: float) -> None:
+    """Waits until the other processes, if there are some, are about to join: one that has failed never would.
+
+    Args:
+        ending: Knows where they meet.
+        seconds: That one may keep the others waiting.
+
+    Raises:
+        UserError: If one has failed, or does not come.
+    """
+    if ending.meeting is not None:
+        ending.meeting.timeout = seconds
+        ending.meeting.wait_for_all()

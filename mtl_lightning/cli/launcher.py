@@ -38,11 +38,13 @@ class Launcher(_SubprocessScriptLauncher):
 
     Attributes:
         explain: Is given what this process ends by, before it waits for the others.
+        gather: Is called once, before the processes join: waits until all are there.
     """
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.explain: Callable[[BaseException], Any] = lambda error: None
+        self.gather: Callable[[], Any] | None = None
 
     def launch(self, function: Callable[..., Any], *args: Any, trainer: Any = None, **kwargs: Any) -> Any:
         """Starts the processes, unless they are there, and calls a function; see Lightning's.
@@ -62,6 +64,9 @@ class Launcher(_SubprocessScriptLauncher):
             threading.Thread(target=self._watch, args=(process, self._left), daemon=True).start()
         _set_num_threads_if_needed(num_processes=self.num_processes)
         try:
+            gather, self.gather = self.gather, None
+            if gather is not None:
+                gather()
             return function(*args, **kwargs)
         except BaseException as error:
             self._left.set()

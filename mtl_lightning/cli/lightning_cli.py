@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from copy import deepcopy
+from functools import partial
 from typing import Any, cast
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -23,7 +24,7 @@ from mtl_lightning.cli.config_paths import expand_paths
 from mtl_lightning.cli.configuration.plain_yaml import dump_yaml
 from mtl_lightning.cli.devices import check_strategy
 from mtl_lightning.cli.ending import Ending
-from mtl_lightning.cli.joining import joined, met
+from mtl_lightning.cli.joining import joined, met, same_checkpoint, wait_for_all
 from mtl_lightning.cli.launcher import Launcher
 from mtl_lightning.cli.loggers import csv_logger, default_loggers
 from mtl_lightning.cli.model_table import ModelTable, leave_nothing, wants_table
@@ -141,6 +142,7 @@ class CLI(LightningCLI):
                 raise UserError(f"{self.subcommand} needs `--ckpt_path`: a checkpoint, a run's folder, or `best`")
             self.save_config_callback = None
             self._meet()
+            same_checkpoint(self._ending, config["ckpt_path"])
             return
         if self._prints_model:
             self.run_dir, self.save_config_callback = self._stack.enter_context(temporary_folder()), None
@@ -162,6 +164,7 @@ class CLI(LightningCLI):
             config["ckpt_path"] = own_checkpoint(folder.path)
             if config.get("init_from") and not config["ckpt_path"]:
                 config["init_from"] = start_of_run(config, ())
+        same_checkpoint(self._ending, config.get("ckpt_path"))
         if not config.get("ckpt_path") and any(self.run_dir.glob("checkpoints/*.ckpt")):
             raise UserError(
                 f"trainer.default_root_dir: {self.run_dir} holds the checkpoints of a run; name another folder, or "
@@ -208,6 +211,7 @@ class CLI(LightningCLI):
         if isinstance(started := trainer.strategy.launcher, _SubprocessScriptLauncher):
             launcher = Launcher(started.cluster_environment, started.num_processes, started.num_nodes)
             launcher.explain = watch.explain
+            launcher.gather = partial(wait_for_all, self._ending, settings["rank_timeout"])
             trainer.strategy._launcher = launcher
             self._stack.callback(launcher.wait)
         return trainer

@@ -6,11 +6,11 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from mtl_lightning.cluster.queue import said
+from mtl_lightning.errors import shown
 from mtl_lightning.writing import CannotWriteError, write_whole
 
 FILE = "requeues.json"
@@ -19,6 +19,9 @@ FILE = "requeues.json"
 _REASONS = {"SIGUSR1": "time limit", "SIGUSR2": "time limit", "SIGTERM": "preemption"}
 _PATIENCE = 60.0
 """Seconds for SLURM's controller to answer, twice: it is busy when it preempts many jobs."""
+
+
+_TYPES = {"time_limits": (int,), "preemptions": (int,), "job": (str,), "progress": (int, type(None))}
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,21 @@ class History:
 
     @classmethod
     def read(cls, folder: Path) -> "History":
-        """That of the run in a folder; a new one where none can be read."""
-        with suppress(OSError, ValueError, TypeError):
-            return cls(**json.loads((folder / FILE).read_text("utf-8")))
-        return cls()
+        """That of the run in a folder; a new one where there is none.
+
+        Raises:
+            ValueError: If the file holds something else; the message says what.
+        """
+        try:
+            found = json.loads((folder / FILE).read_text("utf-8"))
+        except FileNotFoundError:
+            return cls()
+        except OSError as error:
+            raise ValueError(f"it cannot be read: {error.strerror}") from error
+        for name, value in found.items() if isinstance(found, dict) else [("all of it", found)]:
+            if type(value) not in _TYPES.get(name, ()):
+                raise ValueError(f"{name} is {shown(value)}")
+        return cls(**found)
 
 
 def job_id() -> str | None:
@@ -71,7 +85,11 @@ def requeue(folder: Path, number: int, progress: int | None, scontrol: Callable[
     job, reason = job_id(), _REASONS.get(signal.Signals(number).name)
     if job is None or reason is None:
         return None
-    ask, before = scontrol or _scontrol, History.read(folder)
+    try:
+        before, note = History.read(folder), ""
+    except ValueError as error:
+        before, note = History(), f"; {FILE} is written anew ({' '.join(str(error).split())})"
+    ask = scontrol or _scontrol
     if before.job == job and before.progress == progress:
         return (
             f"job {job} is not requeued: it has saved no step since it was requeued before; give it more time, or "
@@ -86,7 +104,7 @@ def requeue(folder: Path, number: int, progress: int | None, scontrol: Callable[
         ask("requeue", job)
     except (OSError, subprocess.SubprocessError, CannotWriteError) as error:
         return f"job {job} is not requeued: {said(error)}"
-    return f"job {job} is requeued ({reason}): it resumes from there by itself"
+    return f"job {job} is requeued ({reason}): it resumes from there by itself{note}"
 
 
 def _counted(before: History, reason: str, job: str, progress: int | None) -> History:

@@ -6,8 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
+import torch
 from torch.distributed import TCPStore
 
+from mtl_lightning.checkpoints.identity import identity
 from mtl_lightning.cli import meeting as module
 from mtl_lightning.cli.card import card
 from mtl_lightning.cli.meeting import Meeting
@@ -47,21 +49,89 @@ def test_all_learn_what_the_first_one_has_chosen():
 def agreed(all_of_them, folder):
     cards = [{**CARD, "folder": folder, "port": one.free_port()} for one in all_of_them]
     found = together([partial(one.agree, card) for one, card in zip(all_of_them, cards, strict=True)])
-    together([partial(one.fail, "bad") for one in all_of_them])
     return [(one["folder"], one["port"]) for one in found]
 
 
-def test_processes_that_torchrun_starts_again_leave_what_its_store_still_holds(monkeypatch):
-    store = TCPStore("localhost", int(os.environ["MASTER_PORT"]), None, True, wait_for_workers=False)
+@pytest.fixture
+def store_of_torchrun(monkeypatch):
     monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
-    found = []
-    for attempt in ("0", "1"):
-        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", attempt)
-        found.append(agreed(meetings(2), attempt))
-    del store
-    (before, same), (after, also) = found
-    assert before == same == ("0", None)
-    assert after == also and after[0] == "1" and after[1] is not None
+    return TCPStore("localhost", int(os.environ["MASTER_PORT"]), None, True, wait_for_workers=False)
+
+
+def test_processes_that_torchrun_starts_again_leave_what_its_store_still_holds(store_of_torchrun):
+    """It does not count a start that follows from a node that has joined, or is gone: its number is the same."""
+    before = meetings(3)
+    assert {folder for folder, _ in agreed(before, "first")} == {"first"}
+    together([partial(one.fail, "bad") for one in before])
+    for size, folder in ((2, "second"), (3, "third")):
+        found = agreed(meetings(size), folder)
+        assert {each for each, _ in found} == {folder}
+        assert len({port for _, port in found}) == 1 and found[0][1] is not None
+
+
+def test_one_that_fails_before_the_first_one_is_there_is_heard(store_of_torchrun):
+    first, other = meetings(2)
+    with ThreadPoolExecutor(1) as pool:
+        said = pool.submit(other.fail, "no such file")
+        assert ended(first, CARD) == f"process 1 on {socket.gethostname()}: no such file"
+        assert said.result(60) is None
+
+
+def checkpoint(path, step, **other):
+    torch.save({"global_step": step, "state": torch.zeros(3), **other}, path)
+    return str(path)
+
+
+def test_checkpoints_that_differ_are_named(tmp_path):
+    """In folders that nodes do not share, say."""
+    one, same, older = (tmp_path / name for name in ("one.ckpt", "same.ckpt", "older.ckpt"))
+    checkpoint(one, 40)
+    same.write_bytes(one.read_bytes())
+    checkpoint(older, 20)
+    for path in (same, None):
+        both = meetings(2)
+        ours = [identity(str(one)), identity(str(path))] if path else [identity(None)] * 2
+        assert together([partial(m.compare_checkpoints, i) for m, i in zip(both, ours, strict=True)]) == [None, None]
+    host, broken = socket.gethostname(), tmp_path / "none.ckpt"
+    for path, said in (
+        (older, f"loads {older} (step 20, contents "),
+        (None, "finds no checkpoint, "),
+        (broken, f"loads {broken} (no step, contents unreadable)"),
+    ):
+        first, other = meetings(2)
+        calls = [(first, identity(str(one))), (other, identity(path and str(path)))]
+        found = together([partial(failed, partial(m.compare_checkpoints, i), m) for m, i in calls])
+        assert found[0].startswith(f"process 1 on {host} {said}")
+        assert f"process 0 on {host} loads {one} (step 40, contents " in found[0] and found[1] is None
+
+
+def test_what_differs_in_a_checkpoint_is_seen_without_reading_it(tmp_path):
+    digests = {identity(checkpoint(tmp_path / f"{n}.ckpt", 1, weights=torch.full((9,), n)))["digest"] for n in range(3)}
+    assert len(digests) == 3
+    (tmp_path / "text.ckpt").write_text("no archive")
+    assert identity(str(tmp_path / "text.ckpt"))["digest"] == "unreadable"
+
+
+def test_who_fails_before_all_join_ends_the_others():
+    both = meetings(2)
+    agreed(both, "a")
+    waiting, failing = together([lambda: failed(both[0].wait_for_all, both[0]), lambda: both[1].fail("no memory")])
+    assert waiting == f"process 1 on {socket.gethostname()}: no memory" and failing is None
+
+
+def test_who_is_killed_before_all_join_is_named(monkeypatch):
+    both = meetings(2)
+    agreed(both, "a")
+    both[0].timeout = 0.5
+    monkeypatch.setattr(module, "_LOOK", 0.2)
+    with pytest.raises(UserError, match=r"1 of 2 processes \(rank 1\) have not come within 0 s; it is gone, or hangs"):
+        both[0].wait_for_all()
+
+
+def failed(call, meeting):
+    with pytest.raises(UserError) as error:
+        call()
+    return meeting.fail(str(error.value))
 
 
 def test_a_flag_says_the_same_as_a_file():
@@ -96,9 +166,7 @@ def test_one_that_was_started_in_another_way_is_named_to_all(other, said):
 
 def ended(meeting, mine):
     """What a process says in the end."""
-    with pytest.raises(UserError) as error:
-        meeting.agree(mine)
-    return meeting.fail(str(error.value))
+    return failed(partial(meeting.agree, mine), meeting)
 
 
 def test_what_all_find_is_said_once_and_what_one_finds_is_said_for_it():

@@ -114,7 +114,23 @@ def test_a_job_at_its_time_limit_is_requeued_in_the_seconds_it_has_left(tmp_path
     assert History.read(tmp_path).time_limits == 1
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"other": 1}', "{"])
-def test_a_history_that_cannot_be_read_begins_anew(tmp_path: Path, text: str) -> None:
-    (tmp_path / FILE).write_text(text)
-    assert History.read(tmp_path) == History()
+@pytest.mark.parametrize(
+    ("text", "why"),
+    {
+        "empty": ("", "Expecting value"),
+        "cut off": ("{", "Expecting property name"),
+        "a list": ("[]", "all of it is []"),
+        "another name": ('{"other": 1}', "other is 1"),
+        "a number in words": ('{"time_limits": "two"}', "time_limits is 'two'"),
+        "a truth value": ('{"preemptions": true}', "preemptions is True"),
+        "no job": ('{"job": null}', "job is None"),
+        "letters that are none": ("\xff", "can't decode"),
+    }.values(),
+    ids=str,
+)
+def test_a_history_that_is_none_is_written_anew_in_one_line(tmp_path: Path, text: str, why: str) -> None:
+    (tmp_path / FILE).write_text(text, "latin-1")
+    said = str(requeue(tmp_path, signal.SIGTERM, 3, Scontrol()))
+    assert said.startswith("job 7 is requeued (preemption)") and f"; {FILE} is written anew (" in said
+    assert why in said and "\n" not in said
+    assert History.read(tmp_path) == History(preemptions=1, job="7", progress=3)
