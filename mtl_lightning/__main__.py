@@ -55,7 +55,8 @@ configuration (flags win over environment variables, MTL_<COMMAND>__<KEY> with d
 _OPTIONS = {
     "fit": """\
   --print_model                     print which parameters serve which tasks, and a forward pass's cost, and exit
-  --ckpt_path FILE|FOLDER|last      resume from a checkpoint, a run's folder, or the last run of --name
+  --ckpt_path FILE|FOLDER|last      resume from a checkpoint, a run's folder, or the last run of --name; auto: the
+                                    run in --trainer.default_root_dir, which is started if it has no checkpoint yet
   --init_from FILE|FOLDER|best      start a new run from a trained model: its encoder, and heads whose labels fit
   --evaluate val|test|none          split on which the best checkpoint is evaluated at the end (default: val)
   --json FILE                       also write those metrics as JSON
@@ -63,6 +64,7 @@ _OPTIONS = {
   --tensorboard true                also log to TensorBoard
   --save_every_n_steps N            also write last.ckpt every N optimizer steps, not only after each epoch
   --save_every_n_minutes N          also write last.ckpt N minutes after it was last written
+  --requeue never                   keep a SLURM job from requeueing itself when preempted or at its time limit
 """,
     "validate": """\
   --ckpt_path FILE|FOLDER|best      a checkpoint (nothing else is needed), a run's folder, or the last run of --name
@@ -74,8 +76,8 @@ _OPTIONS = {
 """,
     "predict": """\
   --ckpt_path FILE|FOLDER|best      a checkpoint (nothing else is needed), a run's folder, or the last run of --name
-  --input FILE                      texts, one per line, or a .jsonl, .csv, .tsv or .parquet file (also .gz) with the
-                                    columns of the training data; '-' (default) reads texts from standard input
+  --input FILE                      texts, one per line, or a .jsonl, .json, .csv, .tsv or .parquet file (also .gz) with
+                                    the columns of the training data; '-' (default) reads texts from standard input
   --output FILE                     where to write the JSON lines; '-' (default) is standard output
   --tasks NAME[,NAME...]            predict these tasks alone, and compute nothing else (default: all)
 """,
