@@ -94,8 +94,9 @@ def fit(workload: Workload, contestant: str, batches: Iterable[StepBatch], folde
     module.build()
     with open("/dev/null", "w") as nowhere:
         trainer = Trainer(
-            accelerator="cpu",
+            accelerator=workload.device,
             devices=1,
+            precision="bf16-mixed" if workload.bf16 else "32-true",
             max_epochs=1,
             default_root_dir=folder,
             logger=default_loggers(folder, "benchmark", "benchmark", "off", tensorboard=False),

@@ -6,6 +6,7 @@ from itertools import cycle
 from typing import Any
 
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
 from torch.optim import AdamW
 from torchjd.aggregation import Aggregator
@@ -34,10 +35,11 @@ class Loop(ABC):
 
     def __init__(self, workload: Workload, batches: Batches) -> None:
         self.encoder, self.tasks = workload.model()
+        self.autocast, self.device = workload.autocast, workload.device
         self.arrange()
         parameters = [*self.encoder.parameters(), *(p for task in self.tasks.values() for p in task.parameters())]
         self.optimizer = AdamW(parameters, lr=LEARNING_RATE)
-        self.batches = cycle(batches)
+        self.batches = cycle(move_data_to_device(list(batches), workload.device))
 
     def arrange(self) -> None:  # noqa: B027 - few have anything to do
         """Prepares the model before the optimizer sees its parameters."""
@@ -55,8 +57,10 @@ class Loop(ABC):
 
     def forward(self, part: Batch) -> tuple[dict[str, Tensor], list[Tensor]]:
         """The losses of one data set's batch, by task, and the features that the heads read."""
-        features = self.encoder(part.inputs)
-        losses = {name: self.tasks[name].loss(self.tasks[name](features), part.targets[name]) for name in part.targets}
+        with self.autocast():
+            features = self.encoder(part.inputs)
+            outputs = {name: self.tasks[name](features) for name in part.targets}
+            losses = {name: self.tasks[name].loss(output, part.targets[name]) for name, output in outputs.items()}
         return losses, [getattr(features, level) for level in dict.fromkeys(self.tasks[t].level for t in part.targets)]
 
 
@@ -83,7 +87,8 @@ class ExecutorLoop(Loop):
     ) -> None:
         super().__init__(workload, batches)
         heads = {name: task.parameters() for name, task in self.tasks.items()}
-        self.executor = Executor(weighting(list(self.tasks)), self.encoder.parameters(), heads, **options)
+        balanced = weighting(list(self.tasks)).to(workload.device)
+        self.executor = Executor(balanced, self.encoder.parameters(), heads, **options)
         self.period = options.get("refresh_every", 1)
 
     def differentiate(self, batch: dict[str, Batch]) -> None:

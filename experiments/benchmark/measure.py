@@ -82,12 +82,16 @@ class Rounds:
         batches: Step batches, gone through again and again.
         bare: The bare loop.
         effort: Number of rounds and their length.
+        clock: Seconds.
     """
 
-    def __init__(self, batches: Batches, bare: BareLoop, effort: Effort) -> None:
+    def __init__(
+        self, batches: Batches, bare: BareLoop, effort: Effort, clock: Callable[[], float] = time.process_time
+    ) -> None:
         self.batches = batches
         self.bare = bare
         self.effort = effort
+        self.clock = clock
         self.bare_times: list[float] = []
         self.block_times: list[float] = []
 
@@ -97,10 +101,10 @@ class Rounds:
     def __iter__(self) -> Iterator[dict[str, Batch]]:
         self._run_bare()
         for _ in range(self.effort.rounds):
-            start = _clock_when_drawn()
+            start = self._when_drawn()
             for step in range(self.effort.steps):
                 yield self.batches[step % len(self.batches)]
-            self.block_times.append(_clock_when_drawn() - start)
+            self.block_times.append(self._when_drawn() - start)
             self._run_bare()
         yield self.batches[0]
 
@@ -110,24 +114,25 @@ class Rounds:
         return median(2 * block / (before + after) for block, before, after in blocks)
 
     def _run_bare(self) -> None:
-        start = _clock_when_drawn()
+        start = self._when_drawn()
         self.bare.train(self.effort.steps)
-        self.bare_times.append(_clock_when_drawn() - start)
+        self.bare_times.append(self._when_drawn() - start)
+
+    def _when_drawn(self) -> float:
+        """Seconds, after the progress bar's thread has drawn what it owes."""
+        time.sleep(_REDRAW_SECONDS)
+        return self.clock()
 
 
-def time_ratio_in_lightning(workload: Workload, contestant: str, effort: Effort) -> float:
+def time_ratio_in_lightning(
+    workload: Workload, contestant: str, effort: Effort, clock: Callable[[], float] = time.process_time
+) -> float:
     """Time of a step under Lightning, relative to one of the bare loop that takes turns with it in this process."""
     batches = workload.batches(_NUM_BATCHES)
-    rounds = Rounds(batches, BareLoop(workload, batches), effort)
+    rounds = Rounds(batches, BareLoop(workload, batches), effort, clock)
     with TemporaryDirectory() as folder:
         fit(workload, contestant, rounds, Path(folder), log_every=effort.steps)
     return rounds.ratio()
-
-
-def _clock_when_drawn() -> float:
-    """Processor seconds, after the progress bar's thread has drawn what it owes."""
-    time.sleep(_REDRAW_SECONDS)
-    return time.process_time()
 
 
 # -- memory ------------------------------------------------------------------------------------------------------------

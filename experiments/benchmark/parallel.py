@@ -45,15 +45,15 @@ class ShardedLoop(BareLoop):
     """The bare loop with FSDP2: each process keeps a part of every parameter, and of what the optimizer knows of it."""
 
     def arrange(self) -> None:
-        self.model = shard(_Sum(self), self.encoder)
+        self.model = shard(_Sum(self), self.encoder, self.device)
 
     def differentiate(self, batch: dict[str, Batch]) -> None:
         self.model(batch).backward()
 
 
-def shard(model: nn.Module, encoder: nn.Module) -> nn.Module:
+def shard(model: nn.Module, encoder: nn.Module, device: str) -> nn.Module:
     """Divides the parameters of a model among all processes; those of a layer of its encoder are gathered together."""
-    mesh = init_device_mesh("cpu", (torch.distributed.get_world_size(),))
+    mesh = init_device_mesh(device, (torch.distributed.get_world_size(),))
     for layer in encoder.modules():
         if any(True for _ in layer.parameters(recurse=False)):
             fully_shard(layer, mesh=mesh)

@@ -1,20 +1,18 @@
 """A training step on several processes that meet by gloo on this machine, beside DistributedDataParallel's."""
 
 import cProfile
-import multiprocessing
 import pstats
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from functools import partial
 
 import torch
 import torch.distributed as dist
 
 from experiments.benchmark.loops import Loop
-from experiments.benchmark.measure import Effort, keep_freed_memory, time_ratios
+from experiments.benchmark.measure import Effort, time_ratios
+from experiments.benchmark.meeting import together
 from experiments.benchmark.parallel import (
     METHODS,
     PLAIN,
@@ -30,7 +28,7 @@ DISSECTED = "UPGrad"
 WORLDS, FEW = (1, 2, 4), (1, 2)
 EFFORT = Effort(9, 1)
 
-_DISSECTED_WORLD = 2
+_DISSECTED = (2, "cpu")
 _NUM_BATCHES = 4
 _TEN_MILLION = Perceptron((512, 2912, 2912))
 
@@ -59,7 +57,14 @@ CASES = (
 )
 
 
-def measure(cases: Sequence[Case], effort: Effort, worlds: Sequence[int], strategies: Sequence[str]) -> list[Row]:
+def measure(
+    cases: Sequence[Case],
+    effort: Effort,
+    worlds: Sequence[int],
+    strategies: Sequence[str],
+    backend: str = "gloo",
+    limit: float | None = None,
+) -> list[Row]:
     """Rows of wall time, with one thread a process, of bytes sent, and, on two processes, of the parts of a step.
 
     Args:
@@ -67,48 +72,24 @@ def measure(cases: Sequence[Case], effort: Effort, worlds: Sequence[int], strate
         effort: How long.
         worlds: Numbers of processes.
         strategies: Keys of ``STRATEGIES``.
+        backend: Through which the processes talk.
+        limit: Seconds that they may take; null: any.
+
+    Raises:
+        RuntimeError: If a process fails, or if they take longer.
     """
-    return [row for world in worlds for row in _together(world, cases, effort, strategies)]
+    given = (_measure, cases, effort, strategies)
+    return [row for world in worlds for row in together(world, *given, backend=backend, limit=limit)]
 
 
-def _together(world: int, cases: Sequence[Case], effort: Effort, strategies: Sequence[str]) -> list[Row]:
-    context = multiprocessing.get_context("forkserver")  # what they import, it imports once
-    context.set_forkserver_preload([__name__])
-    receiver, sender = context.Pipe(duplex=False)
-    with TemporaryDirectory() as folder:
-        meeting = Path(folder) / "meeting"
-        given = (world, meeting, cases, effort, strategies, sender)
-        workers = [context.Process(target=_work, args=(rank, *given)) for rank in range(world)]
-        for worker in workers:
-            worker.start()
-        sender.close()
-        rows: list[Row] = receiver.recv()
-        for worker in workers:
-            worker.join()
-    return rows
+def _measure(cases: Sequence[Case], effort: Effort, strategies: Sequence[str]) -> list[Row]:
+    return [row for case in cases for row in _rows(case, effort, strategies)]
 
 
-def _work(
-    rank: int,
-    world: int,
-    meeting: Path,
-    cases: Sequence[Case],
-    effort: Effort,
-    strategies: Sequence[str],
-    sender: Connection,
-) -> None:
-    torch.set_num_threads(1)
-    keep_freed_memory()
-    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=world)
-    rows = [row for case in cases for row in _rows(case, effort, strategies)]
-    if rank == 0:
-        sender.send(rows)
-    dist.destroy_process_group()
-
-
-def _wall_clock() -> float:
-    """Seconds, once all processes have come here."""
+def _wall_clock(device: str) -> float:
+    """Seconds, once all processes have come here and their devices have done all that they were asked for."""
     dist.barrier()
+    torch.get_device_module(device).synchronize()
     return time.perf_counter()
 
 
@@ -119,13 +100,13 @@ def _rows(case: Case, effort: Effort, strategies: Sequence[str]) -> list[Row]:
     plain = ParallelLoop(workload, batches)
     makers = {name: make for strategy in strategies for name, make in STRATEGIES[strategy].items()}
     loops = {name: make(workload, batches) for name, make in makers.items()}
-    ratios = {PLAIN: 1.0, **time_ratios(plain, loops, effort, _wall_clock)}
+    ratios = {PLAIN: 1.0, **time_ratios(plain, loops, effort, partial(_wall_clock, workload.device))}
     sent = _sent(workload, {PLAIN: plain, **loops})
     rows = []
     for name, ratio in ratios.items():
         target = case.target if name in METHODS else None
         rows.append(row(workload.name, name, tasks, ratio, target, **sent[name]))
-        if world == _DISSECTED_WORLD and name in (PLAIN, DISSECTED):
+        if (world, workload.device) == _DISSECTED and name in (PLAIN, DISSECTED):
             parts = _parts(loops.get(name, plain), 3 * effort.steps)
             rows += [row(workload.name, f"{name}: {p}", tasks, ratio * parts[p]) for p in parts]
     return rows

@@ -1,6 +1,7 @@
 """What the contestants train: models and batches that are ready before any clock starts."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias
 
@@ -97,6 +98,8 @@ class Workload:
         size: The model.
         dropout: In encoder and heads. It makes forward passes dear, beside which several backward passes look cheap.
         labels: Label names of each task.
+        device: Where it is trained.
+        bf16: Whether forward passes run in bfloat16, by autocasting.
     """
 
     name: str
@@ -105,6 +108,8 @@ class Workload:
     size: Model = Transformer()
     dropout: float = 0.0
     labels: int = 8
+    device: str = "cpu"
+    bf16: bool = False
 
     @property
     def tasks(self) -> list[str]:
@@ -118,10 +123,15 @@ class Workload:
         tasks = {name: self._task(name) for name in self.tasks}
         for task in tasks.values():
             task.build(encoder.features)
-        return encoder, tasks
+            task.to(self.device)
+        return encoder.to(self.device), tasks
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Where a forward pass runs."""
+        return torch.autocast(self.device, torch.bfloat16) if self.bf16 else nullcontext()
 
     def batches(self, number: int, seed: int = 0) -> list[dict[str, Batch]]:
-        """Step batches with random inputs and labels."""
+        """Step batches with random inputs and labels, on the host."""
         encoder, _ = self.model()
         random = torch.Generator().manual_seed(seed)
         return [

@@ -1,0 +1,1 @@
+"""What training with the package costs on a GPU."""
