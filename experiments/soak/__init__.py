@@ -1,0 +1,1 @@
+"""Whether a long run on two processes keeps its memory and its open files."""
