@@ -71,10 +71,15 @@ def write(rows: Sequence[Row], file: Path) -> None:
     file.write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
 
 
+def about(threads: int) -> dict[str, str]:
+    """The day, and the machine."""
+    machine = f"{os.cpu_count()} CPU cores ({platform.machine()}), {threads} thread, torch {torch.__version__}"
+    return {"date": datetime.now(UTC).date().isoformat(), "machine": machine}
+
+
 def record(rows: Sequence[Row], threads: int, command: str, file: Path) -> None:
     """Writes the rows with day, machine and command, for the documentation."""
-    machine = f"{os.cpu_count()} CPU cores ({platform.machine()}), {threads} thread, torch {torch.__version__}"
-    document = {"date": datetime.now(UTC).date().isoformat(), "machine": machine, "command": command, "rows": rows}
+    document = {**about(threads), "command": command, "rows": rows}
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
 

@@ -44,67 +44,76 @@ class Volume:
     """The exchanges of a step.
 
     Attributes:
-        by_task: Those that begin as soon as one task's gradients are there, for each task.
-        at_end: Those that begin when all of them are there, and that the step waits for.
+        early: Those that begin while the process still computes: groups, each of which follows a part of the computing.
+        late: Those that begin when all is computed, and that the step waits for.
     """
 
-    by_task: Sequence[Sequence[Exchange]]
-    at_end: Sequence[Exchange]
+    early: Sequence[Sequence[Exchange]]
+    late: Sequence[Exchange]
 
     @property
     def exchanges(self) -> list[Exchange]:
         """All of them."""
-        return [exchange for task in self.by_task for exchange in task] + list(self.at_end)
+        return [exchange for group in self.early for exchange in group] + list(self.late)
 
     def sent(self, num_processes: int) -> float:
         """Bytes that a process sends."""
         return sum(exchange.sent(num_processes) for exchange in self.exchanges)
 
 
-def losses(size: Size) -> list[Exchange]:
-    """The mean losses of the tasks, which every weighting sees."""
-    return [_sum(size.tasks * size.bytes)]
+def distributed_data_parallel(size: Size, buckets: int = 1) -> Volume:
+    """PyTorch's ``DistributedDataParallel`` on the sum of the losses: 2Pb(N-1)/N."""
+    bucket = _sum((size.row + size.of_heads) / buckets)
+    return Volume([[bucket]] * buckets, [])
 
 
 def plain(size: Size) -> Volume:
-    """A weighted sum of the losses, as of a loss weighting: 2Pb(N-1)/N, what DistributedDataParallel sends, too."""
-    return Volume([], [*losses(size), _sum(size.row + size.of_heads)])
+    """A loss weighting: 2Pb(N-1)/N."""
+    return Volume([], [*_losses(size), _sum(size.row + size.of_heads)])
 
 
 def rows(size: Size) -> Volume:
     """A Gramian or Jacobian method whose rows every process holds whole: 2KPb(N-1)/N."""
-    return Volume([[_sum(size.row)]] * size.tasks, [*losses(size), *_length(size), *_heads(size)])
+    return Volume([[_sum(size.row)]] * size.tasks, [*_losses(size), *_length(size), *_heads(size)])
 
 
 def scattered_rows(size: Size) -> Volume:
     """A Gramian method with a part of each row on each process: (K+1)Pb(N-1)/N, and 16K²(N-1)/N of the Gramian."""
     scattered = [[Exchange("reduce_scatter", size.row)]] * size.tasks
     combined = Exchange("all_gather", size.row)
-    return Volume(scattered, [*losses(size), *_length(size), _gramian(size), combined, *_heads(size)])
+    return Volume(scattered, [*_losses(size), *_length(size), _gramian(size), combined, *_heads(size)])
 
 
 def features(size: Size) -> Volume:
     """A Gramian method that compares the gradients of features: 2Pb(N-1)/N, and 16K²(N-1)/N of the Gramian."""
-    return Volume([], [*losses(size), *_length(size), _gramian(size), *_gradient(size)])
+    return Volume([], [*_losses(size), *_length(size), _gramian(size), *_gradient(size)])
 
 
 def known_weights(size: Size) -> Volume:
     """A step between two times that a Gramian method is asked: 2Pb(N-1)/N."""
-    return Volume([], [*losses(size), *_gradient(size)])
+    return Volume([], [*_losses(size), *_gradient(size)])
 
 
-def sharded_plain(size: Size, parameter_bytes: int = 4) -> Volume:
+def sharded_plain(size: Size, layers: int = 1) -> Volume:
     """A loss weighting on parameters that are sharded (FSDP2), gathered in forward and backward pass: 3Pb(N-1)/N."""
-    gathered = Exchange("all_gather", size.shared * parameter_bytes)
-    return Volume([[gathered, gathered, Exchange("reduce_scatter", size.row)]], [*losses(size), *_heads(size)])
+    return Volume(_sharded(size, layers, 1), [*_losses(size), *_heads(size)])
 
 
-def sharded_rows(size: Size, parameter_bytes: int = 4) -> Volume:
+def sharded_rows(size: Size, layers: int = 1) -> Volume:
     """A Gramian method on sharded parameters: one forward pass, K backward passes: (2K+1)Pb(N-1)/N, and the Gramian."""
-    gathered = Exchange("all_gather", size.shared * parameter_bytes)
-    backward = [gathered, Exchange("reduce_scatter", size.row)]
-    by_task = [[gathered, *backward], *([backward] * (size.tasks - 1))]
-    return Volume(by_task, [*losses(size), *_length(size), _gramian(size), *_heads(size)])
+    return Volume(_sharded(size, layers, size.tasks), [*_losses(size), *_length(size), _gramian(size), *_heads(size)])
+
+
+def _sharded(size: Size, layers: int, passes: int) -> list[list[Exchange]]:
+    """Layer by layer, parameters are gathered and, in backward passes, gradients are scattered."""
+    layer = size.row / layers
+    gathered, scattered = Exchange("all_gather", layer), Exchange("reduce_scatter", layer)
+    return [[gathered]] * layers + [[gathered, scattered]] * (layers * passes)
+
+
+def _losses(size: Size) -> list[Exchange]:
+    """The mean losses of the tasks, which every weighting sees."""
+    return [_sum(size.tasks * size.bytes)]
 
 
 def _sum(size: float) -> Exchange:

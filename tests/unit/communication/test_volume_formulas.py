@@ -9,6 +9,7 @@ SIZE, PROCESSES = Size(tasks=5, shared=1000), 8
 ROW, SHARE = 4 * 1000, 7 / 8
 GRAMIAN, LOSSES, LENGTH = 16 * 5**2, 2 * 4 * 5, 2 * 4
 SENT = {
+    "distributed_data_parallel": 2 * ROW,
     "plain": 2 * ROW + LOSSES,
     "rows": 2 * 5 * ROW + LOSSES + LENGTH,
     "scattered_rows": (5 + 1) * ROW + GRAMIAN + LOSSES + LENGTH,
