@@ -7,7 +7,9 @@ from torch import Tensor, nn
 
 from mtl_lightning.backward.compared import Compared
 from mtl_lightning.backward.feature_products import FeatureProducts
+from mtl_lightning.backward.processes import adds_up_parts_sooner
 from mtl_lightning.backward.rows import Rows
+from mtl_lightning.backward.scattered_rows import ScatteredRows
 from mtl_lightning.backward.step import Setup
 from mtl_lightning.weighting import JacobianWeighting, LossWeighting
 
@@ -18,7 +20,8 @@ def new_rows(setup: Setup) -> Compared:
     if setup.evidence is None:
         return FeatureProducts(num_tasks)
     keep = not isinstance(setup.weighting, LossWeighting)  # which looks at the tasks' gradients only now and then
-    return Rows(setup.evidence, num_tasks, keep)
+    whole = isinstance(setup.weighting, JacobianWeighting) or not adds_up_parts_sooner(4 * num_values(setup.evidence))
+    return (Rows if whole else ScatteredRows)(setup.evidence, num_tasks, keep)
 
 
 def num_values(parameters: Sequence[nn.Parameter]) -> int:

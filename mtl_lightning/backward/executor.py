@@ -125,6 +125,7 @@ class Executor(Loop):
         self._contract.owes_losses = False
         self.setup.writer.call_hooks(wanted=False)
         self._close_window()
+        self._rows = new_rows(self.setup)  # other processes may have joined
 
     @property
     def is_by_task(self) -> bool:

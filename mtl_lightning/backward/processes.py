@@ -13,6 +13,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mtl_lightning.backward.traffic import TRAFFIC
 
+_LEAST_PART = 1 << 17
+"""Bytes: what a fast network sends in the time that a message without content takes."""
+
+_reduce_scatter = getattr(dist, "reduce_scatter_single", None) or dist.reduce_scatter_tensor
+_all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+"""Their names since torch 2.13."""
+
 
 def num_processes() -> int:
     """How many processes train together."""
@@ -33,6 +40,32 @@ def mean_over_processes(values: Tensor) -> Tensor:
     return values
 
 
+def summed(values: Tensor) -> Tensor:
+    """Writes the sum over all processes into ``values``."""
+    sums = Sums()
+    sums.start(values)
+    sums.wait()
+    return values
+
+
+def gathered(part: Tensor) -> Tensor:
+    """All processes' parts [P / N], the first one's first [P]."""
+    values = part.new_empty(len(part) * num_processes())
+    TRAFFIC.count("all_gather", values.nbytes, num_processes())
+    _all_gather(values, part)
+    return values
+
+
+def adds_up_parts_sooner(bytes_in_all: int) -> bool:
+    """Whether it pays to leave each process a part of a sum over processes, and to gather what is made of the parts.
+
+    With NCCL that sends about half as many bytes. It goes around a ring of all processes, though, where a whole sum
+    climbs a tree, so that parts have to be of some size. gloo adds up the whole in either case.
+    """
+    number = num_processes()
+    return number > 1 and dist.get_backend() == "nccl" and bytes_in_all / number >= _LEAST_PART
+
+
 class Sums:
     """Sums over all processes that are on their way while this process computes."""
 
@@ -47,6 +80,13 @@ class Sums:
                 work = dist.all_reduce(value, async_op=True)
                 assert work is not None, "this process belongs to the group"
                 self._works.append(work)
+
+    def start_parts(self, values: Tensor, part: Tensor) -> None:
+        """Begins to write this process's part [P / N] of the sums over N processes of ``values`` [P] into ``part``."""
+        TRAFFIC.count("reduce_scatter", values.nbytes, num_processes())
+        work = _reduce_scatter(part, values, async_op=True)
+        assert work is not None, "this process belongs to the group"
+        self._works.append(work)
 
     def wait(self) -> None:
         """Waits for all that was started; on a GPU, its stream does."""

@@ -37,6 +37,7 @@ class Rows(Compared):
         self.keep = keep
         self.used = [False] * len(parameters)
         self.num_parameters = sum(parameter.numel() for parameter in parameters)
+        self._width, self._padding = self.num_parameters, list[Tensor]()
         self._waiting: dict[int, Gradients] = {}
         self._filled: set[str] = set()
         self._sent: set[str] = set()
@@ -66,7 +67,7 @@ class Rows(Compared):
             self.used = [used or g is not None for used, g in zip(self.used, gradients, strict=True)]
         place = self.places[task]
         if task in self._filled:
-            self._memory()[place] += flatten(gradients, sources)
+            self._memory()[place, : self.num_parameters] += flatten(gradients, sources)
             return
         self._filled.add(task)
         if place - 1 not in self._waiting:
@@ -81,18 +82,24 @@ class Rows(Compared):
     def _write(self) -> None:
         """Writes the rows that wait, which are one below the other."""
         if self._waiting:
-            number, length, first = len(self._waiting), self.num_parameters, next(iter(self._waiting))
+            number, length, first = len(self._waiting), self._width, next(iter(self._waiting))
             rows = self._memory().as_strided((number * length,), (1,), first * length)
-            gradients = [gradient for row in self._waiting.values() for gradient in row]
-            flatten(gradients, [*self.parameters] * number, out=rows)
+            no_gradients = [None] * len(self._padding)
+            gradients = [gradient for row in self._waiting.values() for gradient in (*row, *no_gradients)]
+            flatten(gradients, [*self.parameters, *self._padding] * number, out=rows)
             self._waiting = {}
 
     def send(self, tasks: Iterable[str]) -> None:
-        rows = {task: self._memory()[self.places[task]] for task in tasks}
-        for task in rows.keys() - self._filled:
-            rows[task].zero_()
-        self._sums.start(*rows.values())
-        self._sent.update(rows)
+        for task in tasks:
+            place = self.places[task]
+            if task not in self._filled:
+                self._memory()[place].zero_()
+            self._send_row(place)
+            self._sent.add(task)
+
+    def _send_row(self, place: int) -> None:
+        """Starts to add up a row over processes."""
+        self._sums.start(self._memory()[place])
 
     def gather(self, device: torch.device) -> None:
         self.send([task for task in self.places if task not in self._sent])
@@ -136,10 +143,14 @@ class Rows(Compared):
     def _memory(self) -> Tensor:
         if self._buffer is None:
             self._made_for = _kind(self.parameters)
-            dtype = reduce(torch.promote_types, (p.dtype for p in self.parameters), torch.float32)
-            device = self.parameters[0].device if self.parameters else None
-            self._buffer = torch.empty(self.num_tasks, self.num_parameters, dtype=dtype, device=device)
+            self._buffer = self._new_buffer(self._width)
         return self._buffer
+
+    def _new_buffer(self, width: int) -> Tensor:
+        """Of so many numbers for each task."""
+        dtype = reduce(torch.promote_types, (p.dtype for p in self.parameters), torch.float32)
+        device = self.parameters[0].device if self.parameters else None
+        return torch.empty(self.num_tasks, width, dtype=dtype, device=device)
 
 
 def _kind(parameters: Sequence[nn.Parameter]) -> tuple[torch.device, torch.dtype] | None:

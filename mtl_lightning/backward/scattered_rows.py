@@ -1,0 +1,59 @@
+"""Rows of which each process holds a part."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from mtl_lightning.backward.processes import gathered, num_processes, summed
+from mtl_lightning.backward.rows import Rows
+
+
+class ScatteredRows(Rows):
+    """Rows that are added up over N processes in N parts, one for each: about half of what whole rows send.
+
+    Each process multiplies its parts, and the products are added up. What the weighting makes of the rows is combined
+    part by part, and gathered. Rows end in zeros so that N divides their length.
+
+    Args:
+        parameters: What the gradients are of; P values in all.
+        num_tasks: K.
+        keep: Whether the buffers outlive ``clear``.
+    """
+
+    def __init__(self, parameters: Sequence[nn.Parameter], num_tasks: int, keep: bool = True) -> None:
+        super().__init__(parameters, num_tasks, keep)
+        self._num_processes = num_processes()
+        if missing := -self.num_parameters % self._num_processes:
+            self._width += missing
+            self._padding = [parameters[0].new_empty(missing)]
+        self._parts: Tensor | None = None
+
+    @property
+    def values(self) -> Tensor:
+        """This process's part of the rows [T, P / N], without copying."""
+        assert self._parts is not None, "gather() comes first"
+        return self._parts[: len(self.places)]
+
+    def clear(self) -> None:
+        super().clear()
+        self._parts = self._parts if self.keep else None
+
+    def _send_row(self, place: int) -> None:
+        row = self._memory()[place]
+        if self._parts is None or self._parts.dtype != row.dtype or self._parts.device != row.device:
+            self._parts = self._new_buffer(self._width // self._num_processes)
+        self._sums.start_parts(row, self._parts[place])
+
+    def gramian(self) -> Tensor:
+        return summed(super().gramian())
+
+    def exact_gramian(self) -> Tensor:
+        return summed(super().exact_gramian())
+
+    def jacobian(self, order: Sequence[int] | None, units: Tensor | None = None) -> Tensor:
+        """Refused: a Jacobian method has whole rows."""
+        raise NotImplementedError("no process holds the Jacobian of scattered rows")
+
+    def combine(self, weights: Sequence[Any], factor: Tensor) -> Tensor:
+        return gathered(super().combine(weights, factor))[: self.num_parameters]

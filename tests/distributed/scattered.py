@@ -1,0 +1,102 @@
+"""Trains Gramian methods with whole and with scattered rows; run as ``python scattered.py FOLDER`` by each process.
+
+gloo adds up parts as well as NCCL does, if told to. What each kind ends with is written to
+``FOLDER/<number of processes>/<rank>.pt``, by case.
+"""
+
+import sys
+from collections.abc import Callable
+from os import environ
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+import torch.distributed as dist
+from methods import METHODS
+from torch import nn
+
+from mtl_lightning.backward import Executor, evidence
+from mtl_lightning.backward.rows import Rows
+from mtl_lightning.backward.scattered_rows import ScatteredRows
+from mtl_lightning.backward.traffic import TRAFFIC
+from mtl_lightning.weighting import EqualWeighting, GramianWeighting, Weighting
+
+TASKS = ["a", "b", "c"]
+WIDTHS = (5, 6, 3)
+SHARED = 57
+"""Parameters; neither 2 nor 4 divides it."""
+LONG = 3 * 4096 - 1
+"""Parameters, more than are multiplied exactly in any case; a quarter of them would be."""
+KINDS = {"whole": Rows, "scattered": ScatteredRows}
+CASES: dict[str, tuple[Callable[..., Weighting], dict[str, Any]]] = {
+    **{name: (cls, {}) for name, cls in METHODS.items() if issubclass(cls, GramianWeighting)},
+    "weights kept for 2 steps": (METHODS["UPGrad"], {"refresh_every": 2}),
+    "weighted heads": (METHODS["MGDA"], {"head_gradients": "weighted"}),
+    "gradient of the last layer": (METHODS["CAGrad"], {}),
+    "conflicts of a loss weighting": (EqualWeighting, {"refresh_every": 1}),
+}
+ON_FOUR = ("UPGrad", "weights kept for 2 steps", "gradient of the last layer")
+CASES["TorchJDWeighting"] = (lambda tasks: METHODS["TorchJDWeighting"](tasks, "UPGradWeighting"), {})  # type: ignore[call-arg]
+
+
+def train(case: str, rank: int) -> dict[str, Any]:
+    """Two optimizer steps of two batches, of which the first has no labels of a task on every other process."""
+    weighting, options = CASES[case]
+    torch.manual_seed(0)
+    encoder = nn.Sequential(nn.Linear(*WIDTHS[:2]), nn.Tanh(), nn.Linear(*WIDTHS[1:]))
+    heads = nn.ModuleDict({task: nn.Linear(WIDTHS[-1], 1) for task in TASKS})
+    model = nn.ModuleList([encoder, heads]).double()
+    if case == "gradient of the last layer":
+        options = {"gradient_of": list(encoder[2].parameters())}
+    own = {task: head.parameters() for task, head in heads.items()}
+    executor = Executor(weighting(TASKS), encoder.parameters(), own, **options)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    draw = torch.Generator().manual_seed(rank)
+    found: dict[str, Any] = {"rows": type(executor._rows).__name__, "gramians": []}
+    for _ in range(2):
+        sent = TRAFFIC.bytes
+        optimizer.zero_grad()
+        for number in range(2):
+            present = [task for task in TASKS if not (number == 0 and rank % 2 and task == "b")]
+            features = encoder(torch.randn(4, WIDTHS[0], generator=draw, dtype=torch.float64))
+            losses = {task: (heads[task](features) - i).square().mean() for i, task in enumerate(present)}
+            executor.add(losses, dict.fromkeys(TASKS, 1.0), complete=TASKS if number == 1 else ())
+            step = executor.combine(last=number == 1)
+            executor.backward(step.objective)
+            found["gramians"] += [] if step.gramian is None else [step.gramian]
+        optimizer.step()
+        found["sent"] = TRAFFIC.bytes - sent
+    return found | {"state": {name: value.detach() for name, value in model.state_dict().items()}}
+
+
+def nearly_parallel(rank: int) -> dict[str, Any]:
+    """Inner products of two float32 gradients so close to each other that their products must be exact."""
+    parameters = [nn.Parameter(torch.zeros(LONG))]
+    rows = ScatteredRows(parameters, num_tasks=2)
+    rows.start_batch(["a", "b"])
+    gradients = torch.randn(2, LONG, generator=torch.Generator().manual_seed(rank))
+    gradients[1] = gradients[0] + 1e-3 * gradients[1]
+    for task, gradient in zip("ab", gradients, strict=True):
+        rows.add(task, [gradient], parameters)
+    rows.end_batch()
+    rows.gather(torch.device("cpu"))
+    accurate = rows.is_accurate(rows.gramian())
+    return {"gradients": gradients, "accurate": accurate, "exact": rows.exact_gramian()}
+
+
+def main(folder: Path) -> None:
+    """Trains all cases, one kind after the other."""
+    world, rank = int(environ["WORLD_SIZE"]), int(environ["RANK"])
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", rank=rank, world_size=world)
+    found: dict[str, Any] = {"nearly parallel": nearly_parallel(rank)}
+    for kind in KINDS:
+        with patch.object(evidence, "adds_up_parts_sooner", return_value=kind == "scattered"):
+            found[kind] = {case: train(case, rank) for case in (CASES if world == 2 else ON_FOUR)}
+    torch.save(found, folder / str(world) / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
