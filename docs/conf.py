@@ -22,6 +22,7 @@ extensions = [
     "weighting_cards",
     "sharing_cards",
     "benchmark_tables",
+    "step_time_table",
     "data_sets",
 ]
 exclude_patterns = ["_extensions"]
@@ -53,6 +54,7 @@ reference_modules = [
     "mtl_lightning.callbacks",
     "mtl_lightning.chains",
     "mtl_lightning.cli.trainer",
+    "mtl_lightning.communication",
     "mtl_lightning.compare.report",
     "mtl_lightning.compare.statistics",
     "mtl_lightning.data",

@@ -35,7 +35,7 @@ def _print(rows: Sequence[Row]) -> None:
     table = Table("processes", "step", "computing, ms", "predicted, ms", "measured, ms", "predicted ÷ measured")
     for row in rows:
         times = (f"{1000 * row[key]:.1f}" for key in ("computing", "predicted", "measured"))
-        table.add_row(str(row["processes"]), row["step"], *times, f"{row['predicted'] / row['measured']:.2f}")
+        table.add_row(str(row["processes"]), row["step"], *times, f"{row['ratio']:.2f}")
     Console().print(table)
 
 

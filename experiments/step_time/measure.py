@@ -2,15 +2,20 @@
 
 import multiprocessing
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any, TypedDict
+from unittest.mock import patch
 
 import numpy as np
 import torch
 import torch.distributed as dist
+from scipy.optimize import nnls
+from torch import Tensor
 
 from experiments.benchmark.loops import Loop
 from experiments.benchmark.measure import keep_freed_memory
@@ -21,10 +26,10 @@ from mtl_lightning.communication.step_time import Step, predict
 
 
 class Row(TypedDict):
-    """A kind of step on a number of processes; times in seconds.
+    """A kind of step on a number of processes: medians over rounds, in seconds, bytes a second and as a ratio.
 
-    ``computing`` is measured on as many processes that know nothing of each other, ``predicted`` follows from it and
-    from the fit.
+    ``computing`` is measured on the same processes when they do not talk to each other. ``predicted`` follows from it
+    and from the all-reduce of the same round, so that a drift of the machine's speed concerns both.
     """
 
     processes: int
@@ -34,6 +39,7 @@ class Row(TypedDict):
     computing: float
     predicted: float
     measured: float
+    ratio: float
 
 
 def measure(number: int, scale: Scale) -> list[Row]:
@@ -62,68 +68,87 @@ def _work(rank: int, number: int, scale: Scale, meeting: Path, barrier: Any, sen
         for workload in scale.workloads()
         for name, measured in STEPS[workload.name].items()
     }
-    actions = {name: (loop.train, loop.period) for name, (_, loop) in kinds.items()}
-    computing = _times(actions, scale.rounds, barrier.wait)
     dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=number)
     for _, loop in kinds.values():
         loop.train(2 * loop.period)  # in their first step, processes agree on what the tasks use
-    link = _fitted(number, size_of(next(iter(kinds.values()))[1]).row, scale.rounds, barrier.wait)
-    measured = _times(actions, scale.rounds, barrier.wait)
+    rounds = [_round(kinds, number, barrier.wait) for _ in range(scale.rounds)]
     if rank == 0:
-        network = Network(link, link, per_node=number)
-        found = {name: _predicted(*kinds[name], computing[name], network, number) for name in kinds}
-        sender.send(
-            [
-                Row(processes=number, step=name, latency=link.latency, bandwidth=link.bandwidth,
-                    computing=computing[name], predicted=found[name], measured=measured[name])
-                for name in kinds
-            ]
-        )  # fmt: skip
+        sender.send([_row(number, name, [found[name] for found in rounds]) for name in kinds])
     dist.destroy_process_group()
 
 
-def _times(
-    actions: Mapping[str, tuple[Callable[[int], None], int]], rounds: int, meet: Callable[[], Any]
-) -> dict[str, float]:
-    """Seconds of each action, all processes together: the least of some rounds, which other work disturbs least.
+Kinds = Mapping[str, tuple[Measured, Loop]]
+
+
+@dataclass(frozen=True)
+class _Times:
+    link: Link
+    computing: float
+    predicted: float
+    measured: float
+
+
+def _round(kinds: Kinds, number: int, meet: Callable[[], Any]) -> dict[str, _Times]:
+    """Each kind of step once without and once with the others, after an all-reduce of several sizes."""
+    link = _fitted(number, size_of(next(loop for _, loop in kinds.values())).row, meet)
+    network, found = Network(link, link, per_node=number), {}
+    for name, (kind, loop) in kinds.items():
+        with patch.object(dist, "is_initialized", return_value=False):
+            computing = _seconds(loop.train, max(2, loop.period), meet)
+        measured = _seconds(loop.train, max(2, loop.period), meet)
+        found[name] = _Times(link, computing, _predicted(kind, loop, computing, network, number), measured)
+    return found
+
+
+def _seconds(act: Callable[[int], None], times: int, meet: Callable[[], Any]) -> float:
+    """Of an action that all processes do together.
 
     Args:
-        actions: Called with how often to repeat it, and after how often it repeats itself.
-        rounds: In which the actions take turns, besides one to warm up.
+        act: Called with how often to repeat it.
+        times: How often.
         meet: Returns once all processes have called it.
     """
-    found: dict[str, list[float]] = {name: [] for name in actions}
-    for _ in range(rounds + 1):
-        for name, (act, period) in actions.items():
-            times = max(2, period)
-            meet()
-            start = time.perf_counter()
-            act(times)
-            meet()
-            found[name].append((time.perf_counter() - start) / times)
-    return {name: min(seconds[1:]) for name, seconds in found.items()}
+    meet()
+    start = time.perf_counter()
+    act(times)
+    meet()
+    return (time.perf_counter() - start) / times
 
 
-def _fitted(number: int, most: int, rounds: int, meet: Callable[[], Any]) -> Link:
+def _fitted(number: int, most: int, meet: Callable[[], Any]) -> Link:
     """Latency and bandwidth of a plain all-reduce of up to ``most`` bytes."""
     if number == 1:
         return Link(0.0, float("inf"))
-    sizes = [max(4, round(most * share)) // 4 * 4 for share in (1e-4, 1e-3, 1e-2, 0.1, 0.3, 1.0)]
-    values = {size: torch.zeros(size // 4) for size in sizes}
+    columns, seconds = [], []
+    for share in (1e-4, 1e-3, 1e-2, 0.1, 0.3, 1.0):
+        values = torch.zeros(max(1, round(most / 4 * share)))
 
-    def reducing(size: int) -> Callable[[int], None]:
-        return lambda times: [dist.all_reduce(values[size]) for _ in range(times)].clear()
+        def reduce(times: int, values: Tensor = values) -> None:
+            for _ in range(times):
+                dist.all_reduce(values)
 
-    times = _times({str(size): (reducing(size), 4) for size in sizes}, rounds, meet)
-    seconds = np.array([times[str(size)] for size in sizes])
-    sent = [Exchange("all_reduce", size).sent(number) for size in sizes]
-    columns = np.array([[2 * (number - 1), bytes_sent] for bytes_sent in sent])
-    latency, per_byte = np.linalg.lstsq(columns / seconds[:, None], np.ones(len(sizes)))[0]  # relative errors
-    return Link(max(float(latency), 0.0), 1 / float(per_byte))
+        seconds.append(_seconds(reduce, 4, meet))
+        columns.append([2 * (number - 1), Exchange("all_reduce", values.nbytes).sent(number)])
+    relative = np.array(columns) / np.array(seconds)[:, None]  # a large one does not count for more than a small one
+    latency, per_byte = nnls(relative, np.ones(len(seconds)))[0]
+    return Link(float(latency), 1 / max(float(per_byte), 1e-15))
 
 
 def _predicted(kind: Measured, loop: Loop, computing: float, network: Network, number: int) -> float:
     """Seconds of a step, where sending takes turns with computing."""
     volumes = [volume(size_of(loop)) for volume in kind.volumes]
-    times = [predict(Step([computing] + [0.0] * (len(v.early) - 1), v), network, number, overlap=0.0) for v in volumes]
-    return sum(found.total for found in times) / len(times)
+    steps = [Step([computing] + [0.0] * (len(volume.early) - 1), volume) for volume in volumes]
+    return sum(predict(step, network, number, overlap=0.0).total for step in steps) / len(steps)
+
+
+def _row(number: int, name: str, rounds: Sequence[_Times]) -> Row:
+    return Row(
+        processes=number,
+        step=name,
+        latency=median(found.link.latency for found in rounds),
+        bandwidth=median(found.link.bandwidth for found in rounds),
+        computing=median(found.computing for found in rounds),
+        predicted=median(found.predicted for found in rounds),
+        measured=median(found.measured for found in rounds),
+        ratio=median(found.predicted / found.measured for found in rounds),
+    )
