@@ -15,6 +15,8 @@ COMMAND = "python -m experiments.step_time --record experiments/step_time/result
 
 def table() -> str:
     """Markdown."""
+    if not RESULTS.exists():
+        return f"Nothing is recorded yet; `{COMMAND}` does.\n"
     document = json.loads(RESULTS.read_text("utf-8"))
     return "\n".join([f"Measured on {document['date']}, {document['machine']}:", "", *_lines(document["rows"]), ""])
 

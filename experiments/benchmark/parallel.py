@@ -83,7 +83,11 @@ STRATEGIES: Mapping[str, Mapping[str, MakeLoop]] = {
 }
 """Who is compared with ``PLAIN``, by the name of the trainer's strategy."""
 
-_VOLUMES: Mapping[str, Callable[[Size], Volume]] = {EQUAL: volumes.plain, **dict.fromkeys(METHODS, volumes.rows)}
+_VOLUMES: Mapping[str, Callable[[Size], Volume]] = {
+    PLAIN: volumes.distributed_data_parallel,
+    EQUAL: volumes.plain,
+    **dict.fromkeys(METHODS, volumes.rows),
+}
 _VOLUMES_OF_ONE_PASS: Mapping[str, Callable[[Size], Volume]] = {SHARDED: volumes.sharded_plain}
 
 
@@ -98,6 +102,4 @@ def sent_by_model(plain: Loop, passes: int, num_processes: int) -> dict[str, flo
     shared, tasks = sum(p.numel() for p in plain.encoder.parameters()), plain.tasks
     size = Size(len(tasks), shared, sum(p.numel() for task in tasks.values() for p in task.parameters()))
     known = {**_VOLUMES, **(_VOLUMES_OF_ONE_PASS if passes == 1 else {})}
-    said = {name: volume(size).sent(num_processes) for name, volume in known.items()}
-    losses = sum(each.sent(num_processes) for each in volumes.losses(size))
-    return {PLAIN: said[EQUAL] - losses, **said}
+    return {name: volume(size).sent(num_processes) for name, volume in known.items()}

@@ -30,6 +30,11 @@ class Compared(ABC):
         """The T tasks that have a place, in the order of the inner products."""
         return list(self.places)
 
+    @property
+    def num_bytes(self) -> int:
+        """Memory that lasts as long as it is used, without what belongs to a batch."""
+        return self.num_tasks**2 * torch.float64.itemsize
+
     def clear(self) -> None:
         """Forgets the step."""
         self.places = {}

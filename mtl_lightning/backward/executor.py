@@ -88,6 +88,11 @@ class Executor(Loop):
             keep_buffers()
 
     @property
+    def asks_every(self) -> int | None:
+        """In every how manieth optimizer step the tasks' gradients are compared; null: never."""
+        return self._kept.every
+
+    @property
     def scaler(self) -> Any:
         """The gradient scaler of fp16 training, an object like ``torch.amp.GradScaler``; none at first."""
         return self.setup.scaler

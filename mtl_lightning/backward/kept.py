@@ -18,19 +18,20 @@ class KeptWeights:
         every: In every how manieth optimizer step; null: a loss weighting never, another always.
 
     Attributes:
+        every: The same, null for never.
         weights: Of each of the K tasks; 1 until it has been seen.
         age: In optimizer steps.
     """
 
     def __init__(self, weighting: Weighting, every: int | None) -> None:
-        self._every = 1 if every is None and not isinstance(weighting, LossWeighting) else every
+        self.every = 1 if every is None and not isinstance(weighting, LossWeighting) else every
         self.weights: dict[str, float] = dict.fromkeys(weighting.tasks, 1.0)
-        self.age = self._every or 0
+        self.age = self.every or 0
 
     @property
     def asks(self) -> bool:
         """Whether the weighting is ever asked with the tasks' gradients."""
-        return self._every is not None
+        return self.every is not None
 
     def new_pass(self, setup: Setup, rows: Compared, step: OptimizerStep) -> Pass:
         """How the next step is differentiated.
@@ -41,7 +42,7 @@ class KeptWeights:
             step: The optimizer step under way, in which nobody is asked twice.
         """
         of_losses = isinstance(setup.weighting, LossWeighting)
-        if (setup.compares or of_losses) and self._every is not None and self.age >= self._every and not step.asked:
+        if (setup.compares or of_losses) and self.every is not None and self.age >= self.every and not step.asked:
             return TaskPass(setup, rows)
         return ObjectivePass(setup) if of_losses else KnownWeightsPass(setup, self.weights)
 

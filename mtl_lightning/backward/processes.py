@@ -1,8 +1,8 @@
 """What the executor does between processes. On one process, nothing."""
 
 import os
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 import torch
@@ -16,6 +16,7 @@ from mtl_lightning.backward.traffic import TRAFFIC
 _LEAST_PART = 1 << 17
 """Bytes: what a fast network sends in the time that a message without content takes."""
 
+_FAKE = "fake"
 _reduce_scatter = getattr(dist, "reduce_scatter_single", None) or dist.reduce_scatter_tensor
 _all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
 """Their names since torch 2.13."""
@@ -63,7 +64,20 @@ def adds_up_parts_sooner(bytes_in_all: int) -> bool:
     climbs a tree, so that parts have to be of some size. gloo adds up the whole in either case.
     """
     number = num_processes()
-    return number > 1 and dist.get_backend() == "nccl" and bytes_in_all / number >= _LEAST_PART
+    fast = number > 1 and dist.get_backend() in ("nccl", _FAKE)
+    return fast and bytes_in_all / number >= _LEAST_PART
+
+
+@contextmanager
+def imagined(number: int) -> Iterator[None]:
+    """A group of so many processes on GPUs, of which this one alone is there: what it exchanges gets nowhere."""
+    import torch.testing._internal.distributed.fake_pg as fake  # which makes the kind of group known
+
+    dist.init_process_group(_FAKE, rank=0, world_size=number, store=fake.FakeStore())
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
 
 
 class Sums:

@@ -46,6 +46,10 @@ class Rows(Compared):
         self._sums = Sums()
 
     @property
+    def num_bytes(self) -> int:
+        return self.num_tasks * self._width * self._dtype.itemsize
+
+    @property
     def values(self) -> Tensor:
         """The rows [T, P], without copying."""
         return self._memory()[: len(self.places)]
@@ -146,11 +150,14 @@ class Rows(Compared):
             self._buffer = self._new_buffer(self._width)
         return self._buffer
 
+    @property
+    def _dtype(self) -> torch.dtype:
+        return reduce(torch.promote_types, (p.dtype for p in self.parameters), torch.float32)
+
     def _new_buffer(self, width: int) -> Tensor:
         """Of so many numbers for each task."""
-        dtype = reduce(torch.promote_types, (p.dtype for p in self.parameters), torch.float32)
         device = self.parameters[0].device if self.parameters else None
-        return torch.empty(self.num_tasks, width, dtype=dtype, device=device)
+        return torch.empty(self.num_tasks, width, dtype=self._dtype, device=device)
 
 
 def _kind(parameters: Sequence[nn.Parameter]) -> tuple[torch.device, torch.dtype] | None:

@@ -30,6 +30,10 @@ class ScatteredRows(Rows):
         self._parts: Tensor | None = None
 
     @property
+    def num_bytes(self) -> int:
+        return super().num_bytes + super().num_bytes // self._num_processes
+
+    @property
     def values(self) -> Tensor:
         """This process's part of the rows [T, P / N], without copying."""
         assert self._parts is not None, "gather() comes first"

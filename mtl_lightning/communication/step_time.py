@@ -6,6 +6,7 @@ follows from all tasks is waited for.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from mtl_lightning.communication import volumes
 from mtl_lightning.communication.exchanges import Exchange
@@ -24,26 +25,26 @@ class Work:
     Attributes:
         forward: Of the forward pass of the whole batch.
         backward: Of one backward pass of it.
-        one_input: Whether one data set labels all tasks, so that each task's gradient is a backward pass of the whole
-            batch. Otherwise each task has a data set of its own, and a part of the batch.
+        data_sets: Among how many data sets batch and tasks are divided, in equal parts. A task's gradient is a backward
+            pass of its data set's part of the batch.
     """
 
     forward: float
     backward: float
-    one_input: bool = True
+    data_sets: int = 1
 
     @classmethod
-    def of(cls, parameters: float, tokens: float, flops: float, one_input: bool = True) -> "Work":
+    def of(cls, parameters: float, tokens: float, flops: float, data_sets: int = 1) -> "Work":
         """What a transformer takes: two operations a parameter and token forward, four backward.
 
         Args:
             parameters: Of the encoder.
             tokens: Of all data sets together, in a step of one process.
             flops: Operations a second that are reached.
-            one_input: As above.
+            data_sets: As above.
         """
         forward = 2 * parameters * tokens / flops
-        return cls(forward, 2 * forward, one_input)
+        return cls(forward, 2 * forward, data_sets)
 
     @property
     def together(self) -> list[float]:
@@ -52,9 +53,10 @@ class Work:
 
     def by_task(self, num_tasks: int) -> list[float]:
         """Until each task's gradient is there, counted from the one before."""
-        if self.one_input:
-            return [self.forward + self.backward, *([self.backward] * (num_tasks - 1))]
-        return [(self.forward + self.backward) / num_tasks] * num_tasks
+        parts = min(self.data_sets, num_tasks)
+        first = {ceil(part * num_tasks / parts) for part in range(parts)}
+        forward, backward = self.forward / parts, self.backward / parts
+        return [forward + backward if task in first else backward for task in range(num_tasks)]
 
     def by_bucket(self, buckets: int) -> list[float]:
         """Until each part of the gradient is there, counted from the one before."""
@@ -158,7 +160,7 @@ def sharded_plain(size: Size, work: Work) -> Step:
 
 
 def sharded_rows(size: Size, work: Work) -> Step:
-    """A Gramian method on sharded parameters, in 24 layers, all of whose tasks have one input."""
+    """A Gramian method on sharded parameters, in 24 layers, with one data set."""
     return Step(work.by_layer(_LAYERS, size.tasks), volumes.sharded_rows(size, _LAYERS))
 
 

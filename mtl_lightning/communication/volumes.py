@@ -21,16 +21,24 @@ class Size:
         shared: P, parameters that several tasks train.
         heads: Parameters of all tasks' own parts together.
         bytes: b, of a number of a gradient.
+        compared: The shared parameters that tasks are compared by; null: all of them. Otherwise the gradient of all of
+            them follows in a second pass.
     """
 
     tasks: int
     shared: int
     heads: int = 0
     bytes: int = 4
+    compared: int | None = None
 
     @property
     def row(self) -> int:
-        """Bytes of one task's gradient of the shared parameters."""
+        """Bytes of one task's gradient of what tasks are compared by."""
+        return (self.shared if self.compared is None else self.compared) * self.bytes
+
+    @property
+    def gradient(self) -> int:
+        """Bytes of a gradient of the shared parameters."""
         return self.shared * self.bytes
 
     @property
@@ -63,24 +71,25 @@ class Volume:
 
 def distributed_data_parallel(size: Size, buckets: int = 1) -> Volume:
     """PyTorch's ``DistributedDataParallel`` on the sum of the losses: 2Pb(N-1)/N."""
-    bucket = _sum((size.row + size.of_heads) / buckets)
+    bucket = _sum((size.gradient + size.of_heads) / buckets)
     return Volume([[bucket]] * buckets, [])
 
 
 def plain(size: Size) -> Volume:
     """A loss weighting: 2Pb(N-1)/N."""
-    return Volume([], [*_losses(size), _sum(size.row + size.of_heads)])
+    return Volume([], [*_losses(size), _sum(size.gradient + size.of_heads)])
 
 
 def rows(size: Size) -> Volume:
     """A Gramian or Jacobian method whose rows every process holds whole: 2KPb(N-1)/N."""
-    return Volume([[_sum(size.row)]] * size.tasks, [*_losses(size), *_length(size), *_heads(size)])
+    second = [] if size.compared is None else [_sum(size.gradient)]
+    return Volume([[_sum(size.row)]] * size.tasks, [*_losses(size), *_length(size), *second, *_heads(size)])
 
 
 def scattered_rows(size: Size) -> Volume:
     """A Gramian method with a part of each row on each process: (K+1)Pb(N-1)/N, and 16K²(N-1)/N of the Gramian."""
     scattered = [[Exchange("reduce_scatter", size.row)]] * size.tasks
-    combined = Exchange("all_gather", size.row)
+    combined = Exchange("all_gather", size.row) if size.compared is None else _sum(size.gradient)
     return Volume(scattered, [*_losses(size), *_length(size), _gramian(size), combined, *_heads(size)])
 
 
@@ -106,7 +115,7 @@ def sharded_rows(size: Size, layers: int = 1) -> Volume:
 
 def _sharded(size: Size, layers: int, passes: int) -> list[list[Exchange]]:
     """Layer by layer, parameters are gathered and, in backward passes, gradients are scattered."""
-    layer = size.row / layers
+    layer = size.gradient / layers
     gathered, scattered = Exchange("all_gather", layer), Exchange("reduce_scatter", layer)
     return [[gathered]] * layers + [[gathered, scattered]] * (layers * passes)
 
@@ -130,7 +139,7 @@ def _length(size: Size) -> list[Exchange]:
 
 
 def _gradient(size: Size) -> list[Exchange]:
-    return [_sum(size.row), *_heads(size)]
+    return [_sum(size.gradient), *_heads(size)]
 
 
 def _heads(size: Size) -> list[Exchange]:

@@ -33,15 +33,18 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "rows": (UPGrad, {}),
     "features": (UPGrad, {"gradient_of": "features"}),
     "known_weights": (UPGrad, {"refresh_every": 1000}),
+    "rows of some": (UPGrad, {}),
 }
 
 
-def count(weighting: Any, options: dict[str, Any]) -> tuple[int, float]:
+def count(weighting: Any, options: dict[str, Any], some: bool) -> tuple[int, float]:
     """Exchanges and bytes of the third step; in the first, processes agree on what the tasks use, once for all."""
     torch.manual_seed(0)
     encoder = nn.Sequential(nn.Linear(*WIDTHS[:2]), nn.Tanh(), nn.Linear(*WIDTHS[1:]))
     heads = nn.ModuleDict({task: nn.Linear(WIDTHS[-1], 1) for task in TASKS})
     own = {task: head.parameters() for task, head in heads.items()}
+    if some:
+        options = {"gradient_of": list(encoder[2].parameters())}
     executor = Executor(weighting(TASKS), encoder.parameters(), own, **options)
     for _ in range(3):
         before = TRAFFIC.exchanges, TRAFFIC.bytes
@@ -81,7 +84,7 @@ def main(folder: Path) -> None:
     warnings.filterwarnings("ignore")
     world, rank = int(environ["WORLD_SIZE"]), int(environ["RANK"])
     found = {"logged": logged(folder / f"log-{world}", world)}
-    found |= {case: count(weighting, options) for case, (weighting, options) in CASES.items()}
+    found |= {case: count(weighting, options, case == "rows of some") for case, (weighting, options) in CASES.items()}
     (folder / str(world) / f"{rank}.json").write_text(json.dumps(found))
 
 

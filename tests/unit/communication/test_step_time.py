@@ -66,7 +66,9 @@ def test_what_is_late_is_waited_for() -> None:
 
 def test_stages_of_tasks_with_one_input_and_with_an_input_each() -> None:
     assert WORK.by_task(3) == [3.0, 2.0, 2.0]
-    assert Work(1.0, 2.0, one_input=False).by_task(3) == [1.0, 1.0, 1.0]
+    assert Work(1.0, 2.0, data_sets=3).by_task(3) == [1.0, 1.0, 1.0]
+    assert Work(1.0, 2.0, data_sets=2).by_task(4) == [1.5, 1.0, 1.5, 1.0]
+    assert Work(1.0, 2.0, data_sets=5).by_task(3) == [1.0, 1.0, 1.0], "data sets that label the same task"
     assert sum(WORK.by_bucket(5)) == pytest.approx(3.0)
     assert sum(WORK.by_layer(6, passes=2)) == pytest.approx(5.0)
 

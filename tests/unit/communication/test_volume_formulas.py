@@ -31,3 +31,12 @@ def test_heads_are_summed_once_however_tasks_are_compared() -> None:
     for way in SENT:
         with_heads = getattr(volumes, way)(Size(5, 1000, heads=60)).sent(PROCESSES)
         assert with_heads - getattr(volumes, way)(SIZE).sent(PROCESSES) == pytest.approx(2 * 4 * 60 * SHARE)
+
+
+@pytest.mark.parametrize("way", ["rows", "scattered_rows"])
+def test_shorter_rows_are_followed_by_the_gradient_of_all(way: str) -> None:
+    function = getattr(volumes, way)
+    some = Size(tasks=5, shared=1000, compared=100)
+    second = function(Size(tasks=5, shared=100)).sent(PROCESSES) + 2 * ROW * SHARE
+    gathered = 4 * 100 * SHARE if way == "scattered_rows" else 0  # a combination of the rows is not asked for
+    assert function(some).sent(PROCESSES) == pytest.approx(second - gathered)
