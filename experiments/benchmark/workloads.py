@@ -7,6 +7,7 @@ from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from mtl_lightning.data import Batch
 from mtl_lightning.encoders import Encoder, PerceptronEncoder, TransformerEncoder
@@ -131,12 +132,13 @@ class Workload:
         return torch.autocast(self.device, torch.bfloat16) if self.bf16 else nullcontext()
 
     def batches(self, number: int, seed: int = 0) -> list[dict[str, Batch]]:
-        """Step batches with random inputs and labels, on the host."""
+        """Step batches with random inputs and labels, on the host; for a GPU, in memory that it can copy from."""
         encoder, _ = self.model()
         random = torch.Generator().manual_seed(seed)
-        return [
+        batches = [
             {name: self._batch(encoder, tasks, random) for name, tasks in self.datasets.items()} for _ in range(number)
         ]
+        return batches if self.device == "cpu" else tree_map_only(Tensor, Tensor.pin_memory, batches)
 
     def small(self) -> "Workload":
         """The same with little to compute."""

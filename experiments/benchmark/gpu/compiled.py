@@ -25,6 +25,7 @@ class CompiledLoop(ExecutorLoop):
 
     def arrange(self) -> None:
         keep_buffers()
+        self.encoder.recompute_in(None)
         self.encoder.compile(backend=self.compiler, dynamic=True)
 
 

@@ -63,4 +63,7 @@ class Device:
         self.wait()
         with profile(activities=self._events) as profiled:
             run()
-        return Counter({event.key: event.count for event in profiled.key_averages()}) - self._of_profiler
+        found: Counter[str] = Counter()
+        for event in profiled.key_averages():
+            found[event.key] += event.count
+        return found - self._of_profiler

@@ -6,9 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from torch import Tensor
-from torch.utils._pytree import tree_map_only
-
 from experiments.benchmark.contestants import BARE_LOOP, fit
 from experiments.benchmark.gpu.device import COPIES, ITEMS, WAITS, Device
 from experiments.benchmark.gpu.found import Found, found
@@ -45,7 +42,5 @@ def _events_of_a_step(device: Device, workload: Workload, contestant: str) -> Ma
 
 def _events(device: Device, workload: Workload, contestant: str, steps: int) -> Mapping[str, int]:
     batches = workload.batches(steps)
-    if device.is_gpu:
-        batches = tree_map_only(Tensor, Tensor.pin_memory, batches)
     with TemporaryDirectory() as folder:
         return device.events(lambda: fit(workload, contestant, UserList(batches), Path(folder), _LOG_EVERY))

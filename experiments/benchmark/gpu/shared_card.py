@@ -11,7 +11,7 @@ from experiments.benchmark.processes import Case
 
 _WORLD = 2
 _STRATEGIES = ("ddp",)
-_SECONDS = 60.0
+_SECONDS = 90.0
 
 
 def on_one_card(device: Device, cases: Sequence[Case], effort: Effort) -> Iterator[Found]:
