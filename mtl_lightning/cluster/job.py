@@ -1,8 +1,10 @@
 """What a job is, whatever runs it."""
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from mtl_lightning.errors import UserError
 
@@ -24,16 +26,12 @@ class Member:
     options: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Job:
-    """A training run on one or more nodes, or an array of such runs.
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What a job takes of a cluster, and how SLURM treats it.
 
     Attributes:
-        name: What the queue calls it.
-        options: Of ``mtl-lightning fit``, the same for all runs.
-        folder: For the log and the script.
         nodes: Number of machines.
-        tasks_per_node: Processes on each.
         gpus_per_node: GPUs of each node; 0: the job runs on CPUs.
         gpu_type: What the cluster calls the GPUs; null: any will do.
         cpus_per_task: Cores of each process; null: what the cluster gives.
@@ -43,19 +41,13 @@ class Job:
         qos: Quality of service.
         constraint: What the nodes must have.
         memory: Of each node, such as ``64G``.
-        signal: Signal to all processes before the time limit; ``USR1@120`` is 120 s before.
+        signal: Signal to all processes before the time limit; ``USR1@120`` is 120 s before; null: that, or sooner.
         requeue: Whether SLURM may requeue the job when it is preempted or a node fails.
         at_once: Runs of an array at the same time; null: all.
         sbatch: Further options of ``sbatch``, as they are.
-        members: Runs of an array; none: the job is a single run.
-        python: What starts Python on the nodes.
     """
 
-    name: str
-    options: tuple[str, ...]
-    folder: Path
     nodes: int = 1
-    tasks_per_node: int = 1
     gpus_per_node: int = 0
     gpu_type: str | None = None
     cpus_per_task: int | None = None
@@ -68,8 +60,31 @@ class Job:
     signal: str | None = None
     requeue: bool = True
     at_once: int | None = None
-    sbatch: tuple[str, ...] = ()
-    members: tuple[Member, ...] = field(default=())
+    sbatch: Sequence[str] = ()
+
+    def resources(self) -> dict[str, Any]:
+        """These by name."""
+        return {each.name: getattr(self, each.name) for each in fields(Resources)}
+
+
+@dataclass(frozen=True)
+class Job(Resources):
+    """A training run on one or more nodes, or an array of such runs.
+
+    Attributes:
+        name: What the queue calls it.
+        options: Of ``mtl-lightning fit``, the same for all runs.
+        folder: For the log and the script.
+        tasks_per_node: Processes on each node.
+        members: Runs of an array; none: the job is a single run.
+        python: What starts Python on the nodes.
+    """
+
+    name: str
+    options: tuple[str, ...]
+    folder: Path
+    tasks_per_node: int = 1
+    members: tuple[Member, ...] = ()
     python: str = "python"
 
     @property

@@ -6,16 +6,16 @@ from mtl_lightning.cluster.job import Job
 from mtl_lightning.errors import UserError
 from mtl_lightning.terminal import quoted, quoted_line
 
-_PATIENCE = 300
-"""Seconds from the end of the first process of a run to that of the last, at most."""
+_SRUN = ("srun", "--wait=0", "--kill-on-bad-exit=0")
+"""Whatever a cluster has set: a process may end before another one that still uploads, or says why it fails."""
 
 
 def sbatch_script(job: Job) -> str:
     """The script that ``sbatch`` takes.
 
     ``srun`` starts every process, and each gets the signal before the time limit itself: with ``B:``, only the shell
-    would. A run ends its processes itself when one fails, and the first one requeues the job when the others are gone:
-    ``--kill-on-bad-exit`` would come in between.
+    would. A run ends its processes itself when one fails, is killed or hangs, and the first one says why and requeues
+    the job when the others are gone: ``--kill-on-bad-exit=1`` would come in between. ``--wait`` would end an upload.
 
     Raises:
         UserError: If the name of the folder means something else to SLURM.
@@ -69,5 +69,5 @@ def _members(job: Job) -> list[str]:
 def _srun(job: Job) -> str:
     """SLURM's ``srun`` does not take the number of cores over from ``sbatch``."""
     cores = [] if job.cpus_per_task is None else [f"--cpus-per-task={job.cpus_per_task}"]
-    line = quoted_line(["srun", f"--wait={_PATIENCE}", *cores, job.python, *job.fit])
+    line = quoted_line([*_SRUN, *cores, job.python, *job.fit])
     return f'{line} "$@"' if job.members else line

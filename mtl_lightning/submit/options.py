@@ -1,18 +1,27 @@
 """Reads the options of ``submit`` from the command line and from a file."""
 
 import argparse
-import json
 import re
-from collections.abc import Callable, Sequence
-from typing import Any, get_args
+from collections.abc import Sequence
+from typing import Any
 
-from mtl_lightning.cli.configuration.plain_yaml import parse_value, read_yaml
+from mtl_lightning.cli.configuration.option_values import (
+    Converter,
+    count,
+    flags_of,
+    one_of,
+    seeds,
+    strings,
+    switch,
+    variant_of,
+    word,
+)
+from mtl_lightning.cli.configuration.plain_yaml import read_yaml
 from mtl_lightning.cluster.job import seconds_of
 from mtl_lightning.errors import UserError, did_you_mean, shown
 from mtl_lightning.names import checked_name, part_of_path
 from mtl_lightning.submit.settings import Format, Settings
 
-_RANGE = re.compile(r"(\d+)\.\.(\d+)")
 _SIGNAL = re.compile(r"(?:B:)?[A-Z0-9]+(?:@\d+)?")
 _OF_THE_JOB = ("trainer.num_nodes", "trainer.devices")
 
@@ -32,10 +41,10 @@ def parse(arguments: Sequence[str]) -> Settings:
     given, flags = _parser().parse_known_args([_underscored(argument) for argument in arguments[1:]])
     options = _of_file(given.cluster) if given.cluster else {}
     own = {name: value for name in _CONVERT if (value := getattr(given, name)) is not None}
-    options["flags"] = [*options.get("flags", []), *flags]
-    settings = Settings(**{**options, **{name: _CONVERT[name](name, value) for name, value in own.items()}})
-    settings.variants = dict(_variant(text) for text in given.variant)
-    if len({part_of_path(name) for name in settings.variants}) < len(given.variant):
+    options |= {name: _CONVERT[name](name, value) for name, value in own.items()}
+    variants = dict(_variant(text) for text in given.variant)
+    settings = Settings(**options | {"flags": [*options.get("flags", []), *flags], "variants": variants})
+    if len({part_of_path(name) for name in variants}) < len(given.variant):
         raise UserError("--variant: two have the same name; give each a name of its own")
     _check(settings)
     return settings
@@ -71,7 +80,7 @@ def _of_file(file: str) -> dict[str, Any]:
     for key, value in read_yaml(file).items():
         name = key.replace("-", "_")
         if name == "fit":
-            options["flags"] = _flags(f"{file}: fit", value)
+            options["flags"] = flags_of(f"{file}: fit", value)
         elif name in _CONVERT:
             options[name] = _CONVERT[name](f"{file}: {key}", value)
         else:
@@ -79,20 +88,10 @@ def _of_file(file: str) -> dict[str, Any]:
     return options
 
 
-def _flags(name: str, value: Any) -> list[str]:
-    """Options of ``fit`` that are a mapping in a file."""
-    if not isinstance(value, dict):
-        raise UserError(f"{name}: expected {{key: value}}, found {shown(value)}")
-    return [f"--{key}={item if isinstance(item, str) else json.dumps(item)}" for key, item in value.items()]
-
-
 def _variant(text: str) -> tuple[str, list[str]]:
-    name, equals, changes = text.partition("=")
-    if not equals or not changes:
-        raise UserError(f"--variant {text}: expected NAME=FILE or NAME={{key: value}}")
+    name, value = variant_of(text)
     checked_name("variant", name)
-    value = parse_value(changes)
-    return name, [f"--config={value}"] if isinstance(value, str) else _flags(f"variant '{name}'", value)
+    return name, [f"--config={value}"] if isinstance(value, str) else flags_of(f"variant '{name}'", value)
 
 
 def _check(settings: Settings) -> None:
@@ -109,41 +108,18 @@ def _check(settings: Settings) -> None:
         raise UserError("--at-once is for several runs: give `--seeds` or `--variant`")
 
 
-def _count(least: int) -> Callable[[str, Any], int]:
-    def convert(name: str, value: Any) -> int:
-        found = parse_value(value) if isinstance(value, str) else value
-        if type(found) is not int or found < least:
-            raise UserError(f"{name}: expected a whole number, at least {least}, found {shown(value)}")
-        return found
-
-    return convert
-
-
-def _word(name: str, value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise UserError(f"{name}: expected a word, found {shown(value)}")
-    return value
-
-
 def _time(name: str, value: Any) -> str:
-    text = str(value) if type(value) is int else _word(name, value)
+    text = str(value) if type(value) is int else word(name, value)
     if seconds_of(text) < 1:
         raise UserError(f"{name}: expected more than nothing, found '{text}'")
     return text
 
 
 def _signal(name: str, value: Any) -> str:
-    text = _word(name, value)
+    text = word(name, value)
     if _SIGNAL.fullmatch(text) is None:
         raise UserError(f"{name}: expected a signal and seconds, such as USR1@120, found '{text}'")
     return text
-
-
-def _switch(name: str, value: Any) -> bool:
-    found = parse_value(value) if isinstance(value, str) else value
-    if not isinstance(found, bool):
-        raise UserError(f"{name}: expected true or false, found {shown(value)}")
-    return found
 
 
 def _requeue(name: str, value: Any) -> bool:
@@ -153,47 +129,24 @@ def _requeue(name: str, value: Any) -> bool:
     return bool(value == "auto")
 
 
-def _format(name: str, value: Any) -> str:
-    if value not in get_args(Format):
-        raise UserError(f"{name}: unknown '{value}'; {did_you_mean(str(value), get_args(Format))}")
-    return str(value)
-
-
-def _words(name: str, value: Any) -> list[str]:
-    return [_word(name, item) for item in (value if isinstance(value, list) else [value])]
-
-
-def _seeds(name: str, value: Any) -> list[int]:
-    """Seeds: so many from 0, those given, or from one to another."""
-    if isinstance(value, str) and (found := _RANGE.fullmatch(value)):
-        seeds: Any = list(range(int(found[1]), int(found[2]) + 1))
-    else:
-        value = parse_value(f"[{value}]" if "," in value else value) if isinstance(value, str) else value
-        seeds = list(range(value)) if type(value) is int else value
-    good = isinstance(seeds, list) and seeds and all(type(seed) is int and seed >= 0 for seed in seeds)
-    if not good or len(set(seeds)) < len(seeds):
-        raise UserError(f"{name}: expected a number of seeds, some (0,1,2) or a range (0..4), found {shown(value)}")
-    return list(seeds)
-
-
-_CONVERT: dict[str, Callable[[str, Any], Any]] = {
-    "nodes": _count(1),
-    "gpus_per_node": _count(0),
-    "gpu_type": _word,
-    "tasks_per_node": _count(1),
-    "cpus_per_task": _count(1),
-    "memory": _word,
+_CONVERT: dict[str, Converter] = {
+    "nodes": count(1),
+    "gpus_per_node": count(0),
+    "gpu_type": word,
+    "tasks_per_node": count(1),
+    "cpus_per_task": count(1),
+    "memory": word,
     "time": _time,
-    "partition": _word,
-    "account": _word,
-    "qos": _word,
-    "constraint": _word,
-    "sbatch": _words,
+    "partition": word,
+    "account": word,
+    "qos": word,
+    "constraint": word,
+    "sbatch": strings,
     "signal": _signal,
     "requeue": _requeue,
-    "seeds": _seeds,
-    "at_once": _count(1),
-    "dry_run": _switch,
-    "format": _format,
-    "python": _word,
+    "seeds": seeds,
+    "at_once": count(1),
+    "dry_run": switch,
+    "format": one_of(Format),
+    "python": word,
 }

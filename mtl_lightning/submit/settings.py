@@ -1,8 +1,10 @@
 """The options of ``submit``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
+
+from mtl_lightning.cluster.job import Resources
 
 Format = Literal["sbatch", "torchrun", "skypilot"]
 
@@ -41,52 +43,24 @@ The run's folder is --trainer.default_root_dir, or runs/<name>/<time>; the same 
 """
 
 
-@dataclass
-class Settings:
+@dataclass(frozen=True, kw_only=True)
+class Settings(Resources):
     """What to submit and how; see ``submit --help``.
 
     Attributes:
         flags: Options of ``fit``.
-        nodes: Number of machines.
-        gpus_per_node: GPUs of each; 0: none.
-        gpu_type: Kind of GPU; null: any.
         tasks_per_node: Processes on each node; null: one for each GPU, or one.
-        cpus_per_task: Cores of each process.
-        memory: Of each node.
-        time: Limit.
-        partition: Of SLURM.
-        account: Of SLURM.
-        qos: Of SLURM.
-        constraint: Of SLURM.
-        sbatch: Further options.
-        signal: Before the limit; null: USR1, at most 120 s.
-        requeue: Whether the job may be requeued.
         seeds: A run for each; none: a single run.
         variants: Options of ``fit`` by variant.
-        at_once: Runs at a time; null: all.
         dry_run: Whether to print and submit nothing.
         format: Of what is printed.
         python: On the nodes; null: this one.
     """
 
-    flags: list[str] = field(default_factory=list)
-    nodes: int = 1
-    gpus_per_node: int = 0
-    gpu_type: str | None = None
+    flags: Sequence[str] = ()
     tasks_per_node: int | None = None
-    cpus_per_task: int | None = None
-    memory: str | None = None
-    time: str | None = None
-    partition: str | None = None
-    account: str | None = None
-    qos: str | None = None
-    constraint: str | None = None
-    sbatch: list[str] = field(default_factory=list)
-    signal: str | None = None
-    requeue: bool = True
-    seeds: list[int] = field(default_factory=list)
+    seeds: Sequence[int] = ()
     variants: Mapping[str, list[str]] = field(default_factory=dict)
-    at_once: int | None = None
     dry_run: bool = False
     format: Format = "sbatch"
     python: str | None = None

@@ -1,13 +1,24 @@
 """Reads the options of ``compare`` from the command line and from a plan file."""
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from mtl_lightning.cli.configuration.plain_yaml import parse_value, read_yaml
+from mtl_lightning.cli.configuration.option_values import (
+    Converter,
+    count,
+    flags_of,
+    mapping,
+    one_of,
+    seeds,
+    strings,
+    switch,
+    variant_of,
+    word,
+)
+from mtl_lightning.cli.configuration.plain_yaml import read_yaml
 from mtl_lightning.compare.planning import values
 from mtl_lightning.compare.planning.settings import DeltaM, Launcher, Settings, Split
 from mtl_lightning.errors import UserError, did_you_mean
@@ -38,7 +49,7 @@ def parse(arguments: Sequence[str]) -> Settings:
     options["flags"] = [*_flags(options.get("flags", [])), *flags]
     if files:
         options["config"] = files
-    variants = values.mapping("variants", options.get("variants") or {}) | _variants(given.variant)
+    variants = mapping("variants", options.get("variants") or {}) | _variants(given.variant)
     return _settings(options | {"variants": variants})
 
 
@@ -75,10 +86,8 @@ def _variants(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def _variant(text: str) -> tuple[str, dict[str, Any]]:
-    name, equals, changes = text.partition("=")
-    if not equals:
-        raise UserError(f"--variant {text}: expected NAME=FILE or NAME={{key: value}}")
-    return name, values.changes_of(name, parse_value(changes))
+    name, changes = variant_of(text)
+    return name, values.changes_of(name, changes)
 
 
 def _leading_files(rest: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -94,34 +103,32 @@ def _leading_files(rest: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _flags(value: Any) -> list[str]:
     """Options of ``fit`` in a plan file, which are a mapping there."""
-    if isinstance(value, dict):
-        return [f"--{key}={item if isinstance(item, str) else json.dumps(item)}" for key, item in value.items()]
-    return values.strings("flags", value)
+    return flags_of("flags", value) if isinstance(value, dict) else strings("flags", value)
 
 
-_CONVERT: dict[str, values.Converter] = {
-    "config": values.strings,
-    "flags": values.strings,
+_CONVERT: dict[str, Converter] = {
+    "config": strings,
+    "flags": strings,
     "weightings": values.weightings,
     "variants": values.variants,
-    "seeds": values.seeds,
-    "folds": values.count(3),
-    "single_task": values.switch,
-    "pairs": values.switch,
-    "tune": values.count(0),
+    "seeds": seeds,
+    "folds": count(3),
+    "single_task": switch,
+    "pairs": switch,
+    "tune": count(0),
     "space": values.space,
-    "split": values.one_of(Split),
-    "delta_m": values.one_of(DeltaM),
-    "dry_run": values.switch,
-    "output": lambda name, value: Path(expanded(values.word(name, value), name)),
-    "workers": values.count(1),
-    "threads": values.count(1),
+    "split": one_of(Split),
+    "delta_m": one_of(DeltaM),
+    "dry_run": switch,
+    "output": lambda name, value: Path(expanded(word(name, value), name)),
+    "workers": count(1),
+    "threads": count(1),
     "time_limit": values.minutes,
-    "launcher": values.one_of(Launcher),
-    "slurm": values.mapping,
-    "share": values.switch,
-    "probe": values.count(0),
-    "keep_checkpoints": values.switch,
+    "launcher": one_of(Launcher),
+    "slurm": mapping,
+    "share": switch,
+    "probe": count(0),
+    "keep_checkpoints": switch,
 }
 _SWITCHES = ("single_task", "pairs", "dry_run", "share", "keep_checkpoints")
 _OPTIONS = [name for name in _CONVERT if name not in ("config", "flags", "variants", "space")]

@@ -24,7 +24,7 @@ contestants:
   --tune N                  try N settings of the learning rate and the method's options for each contestant, on the
                             validation split only; adds tuned fixed weights as a contestant
 fairness:
-  --seeds 5 | 0,1,2         seeds 0 to 4 (default), or the ones given
+  --seeds 5 | 0,1,2 | 0..4  seeds 0 to 4 (default), or the ones given
   --folds 5                 the folds of a cross-validation instead of seeds; needs data sets with `split: FoldSplit`
   --split test|val          split on which the best checkpoint of each run is scored (default: test)
   --delta_m main|tasks|metrics

@@ -87,7 +87,7 @@ def test_a_file_holds_options_which_flags_override(tmp_path):
         (["fit", "--time=0"], "time: expected more than nothing"),
         (["fit", "--signal=usr"], "signal: expected a signal and seconds"),
         (["fit", "--requeue=no"], "requeue: expected auto or never, found 'no'"),
-        (["fit", "--seeds=1,1"], "seeds: expected a number of seeds"),
+        (["fit", "--seeds=1,1"], "seeds: each must be named once"),
         (["fit", "--gpus-per-node=2", "--tasks-per-node=1"], "each process takes one of the 2 GPUs"),
         (["fit", "--trainer.devices=2"], "trainer.devices: submit sets it"),
         (["fit", "--format=torchrun"], "give `--dry_run`, too"),
