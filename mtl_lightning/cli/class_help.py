@@ -16,6 +16,9 @@ from mtl_lightning.training.module import MultiTaskModule
 
 _ROOTS: dict[str, type] = {"trainer": Trainer, "model": MultiTaskModule, "data": MultiTaskDataModule}
 
+_NOT_NAMED = ("_", "LazyInstance_")
+"""Beginnings of names that no configuration uses; jsonargparse makes classes of the latter for defaults."""
+
 Classes = dict[type, int]
 """Classes that may stand somewhere, with the number of arguments that are not configured: a parameter list, say."""
 
@@ -73,7 +76,7 @@ def classes_for(key: str) -> dict[str, type]:
 
 def _may_stand(found: type, bases: Classes) -> bool:
     is_mere_base = found in bases and bool(found.__subclasses__())
-    return not (inspect.isabstract(found) or is_mere_base or found.__name__.startswith("_"))
+    return not (inspect.isabstract(found) or is_mere_base or found.__name__.startswith(_NOT_NAMED))
 
 
 def _summary(described: type) -> str:

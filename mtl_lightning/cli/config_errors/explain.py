@@ -7,8 +7,9 @@ from typing import Any
 from mtl_lightning.cli.class_help import classes_for
 from mtl_lightning.cli.config_errors.classes import class_at, classes, keys_of, parameters
 from mtl_lightning.cli.config_errors.files import Entry, entries_of, without_init_args
-from mtl_lightning.cli.config_errors.types import WrongType, wrong_type
+from mtl_lightning.cli.config_errors.types import WrongType, innermost, may_be_number, wrong_type
 from mtl_lightning.cli.configuration.given import Given
+from mtl_lightning.cli.configuration.merge import is_class
 from mtl_lightning.errors import did_you_mean
 from mtl_lightning.trust.parsing import refused
 
@@ -42,13 +43,15 @@ def explain(message: str, given: Given, parser: Any) -> str:
         return _refused(said, given, entries)
     if match := _UNKNOWN_OPTION.search(message):
         return _unknown_option(next(filter(None, match.groups())), given, entries, keys_of(parser, given.command))
-    if match := _UNKNOWN_CLASS.search(message):
-        return _unknown_class(next(filter(None, match.groups())), given, entries)
+    unknown = next((name for match in _UNKNOWN_CLASS.finditer(message) for name in match.groups() if name), None)
+    if unknown is not None and (is_class(unknown) or not may_be_number(message)):
+        return _unknown_class(unknown, given, entries)
     if match := _REQUIRED.search(message):
         name = ".".join([*_PARSER_KEY.findall(message)[:1], match[1].rstrip(",")])
         return f"`{name}` is missing; give it in a config file or as --{name}"
     if match := _WRONG_VALUE.search(message):
-        return _wrong_value(match[1], match[2], given, entries, _PARSER_KEY.findall(message)[0])
+        key, details = innermost(match[1], match[2])
+        return _wrong_value(key, details, given, entries, _PARSER_KEY.findall(message)[0])
     return _one_line(message)
 
 

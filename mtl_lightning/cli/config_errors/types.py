@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 _UNION = re.compile(r"Union subtypes\s+Subtypes: \[(.*?)\]\n.*^\s*Given value: (.*)", re.DOTALL | re.MULTILINE)
 _CLASS = re.compile(r"<class '(?:[\w.]*\.)?(\w+)'>")
 _EXPECTED = re.compile(r"Expected an? ([^\n]+?)\. Got value: (.*)", re.DOTALL)
+_WITHIN = re.compile(r'^( *)- Parser key "([\w.]+)":\n((?:\1 .*\n?)+)', re.MULTILINE)
+_NUMBERS = {"int", "float"}
 _ENTRY = re.compile(r"^NestedArg\(key='[^']*', val='?(.*?)'?\)$")  # of a dict, by a flag
 _BULLET = re.compile(r"^\s*- (.+)$", re.MULTILINE)
 _OF_CALLBACKS = "Subtypes: [list[lightning.pytorch.callbacks.callback.Callback]"
@@ -32,6 +34,24 @@ def wrong_type(message: str) -> WrongType | None:
         return None
     value = _ENTRY.sub(r"\1", " ".join(match[2].split()))
     return WrongType(_names(match[1], in_full=value.startswith("{")), value[:400])
+
+
+def innermost(key: str, details: str) -> tuple[str, str]:
+    """The argument that is wrong, where the types are those of a class that could also be null, and what is said of it.
+
+    Args:
+        key: Of the class.
+        details: What the parser says of it.
+    """
+    while len(found := _WITHIN.findall(details)) == 1:
+        _, key, details = found[0]
+    return key, details
+
+
+def may_be_number(message: str) -> bool:
+    """Whether a message is about a key whose value can be a number."""
+    wrong = wrong_type(message)
+    return wrong is not None and not _NUMBERS.isdisjoint(wrong.expected)
 
 
 def said_by_class(message: str) -> str:
