@@ -28,6 +28,7 @@ _DATA = {
     "position": [int],
     "moment?": {"epoch": int, "scores": {str: [[object]]}},
     "plan?": {str: object},
+    "stretches?": [{"num_replicas": int, "batch_sizes": {str: int}, "start": int, "stop": (int, type(None))}],
     "streams?": {str: object},
 }
 _OURS = {

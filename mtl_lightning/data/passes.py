@@ -1,10 +1,25 @@
 """Passes over one data set: shuffled, cut into batches of similar length, without end."""
 
 from collections.abc import Iterator, Sequence
+from copy import copy
+from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 
 _SIGNIFICANT_BITS = 5
+
+
+class Rest(NamedTuple):
+    """What is left of a pass.
+
+    Attributes:
+        turn: Number of the pass, from 0.
+        rows: That are left of it, in ascending order.
+    """
+
+    turn: int
+    rows: np.ndarray
 
 
 class Passes:
@@ -43,15 +58,30 @@ class Passes:
         drop_last: bool = False,
     ) -> None:
         self.num_replicas = num_replicas
+        self.batch_size = batch_size
         self.stretch = batch_size * num_replicas * bucket
         self.max_tokens = max_tokens
-        self.lengths = lengths if max_tokens is None else np.minimum(rounded_up(lengths), max_tokens)
-        self.sizes = self._sizes(batch_size, drop_last)
-        self.lent = _lent(self.sizes, 2 * num_replicas)
+        self.drop_last = drop_last
+        self._take(
+            np.arange(len(lengths)), lengths if max_tokens is None else np.minimum(rounded_up(lengths), max_tokens)
+        )
+
+    def _take(self, rows: np.ndarray, lengths: np.ndarray) -> None:
+        self.rows, self.lengths = rows, lengths
+        self.sizes = self._sizes(self.batch_size, self.drop_last)
+        self.lent = _lent(self.sizes, 2 * self.num_replicas)
         if self.lent:
             self.sizes[-2:] += [-self.lent, self.lent]
 
-    def draws(self, sizes: Sequence[int], skip: int, key: Sequence[int]) -> Iterator[np.ndarray]:
+    def _of(self, rows: np.ndarray) -> "Passes":
+        """The same over some of the rows."""
+        part = copy(self)
+        part._take(rows, self.lengths[rows])
+        return part
+
+    def draws(
+        self, sizes: Sequence[int], skip: int, key: Sequence[int], rest: Rest | None = None
+    ) -> Iterator[np.ndarray]:
         """What is drawn in an epoch, pass after pass, each shuffled anew.
 
         Batches that are drawn at once are neighbours in length, so that they are padded little when they are joined.
@@ -60,33 +90,37 @@ class Passes:
             sizes: Number of batches of each draw, at least 1.
             skip: Number of draws to leave out at the start.
             key: Of the random numbers.
+            rest: What the epoch begins with, where its start was cut into other batches.
 
         Yields:
             The rows of a draw.
         """
-        ends = np.cumsum(sizes)
-        edges = _edges(ends, len(self.sizes))
-        after = np.searchsorted(edges, ends)
-        first = after[skip - 1] if skip else 0
-        pieces = self._pieces(edges, first, key)
+        course = _Course(self, sizes, rest)
+        after = np.searchsorted(course.edges, course.ends)
+        first = int(after[skip - 1]) if skip else 0
+        pieces = course.pieces(first, key)
         for num_pieces in np.diff(after[skip:], prepend=first):
             yield np.concatenate([next(pieces) for _ in range(num_pieces)])
 
-    def _pieces(self, edges: np.ndarray, first: int, key: Sequence[int]) -> Iterator[np.ndarray]:
-        """The rows between one edge and the next, from edge number ``first`` on."""
-        length = len(self.sizes)
-        for turn in range(edges[first] // length, edges[-1] // length):
-            random = np.random.default_rng([*key, turn])
-            rows, starts = self._shuffled(random)
-            low, high = np.searchsorted(edges, [turn * length, (turn + 1) * length])
-            sizes = np.diff(edges[low : high + 1])
-            order = random.permutation(len(sizes))
-            begins = np.empty_like(sizes)
-            begins[order] = np.cumsum(sizes[order]) - sizes[order]
-            for i in range(max(first - low, 0), len(sizes)):
-                yield rows[starts[begins[i]] : starts[begins[i] + sizes[i]]]
+    def rest(self, sizes: Sequence[int], number: int, key: Sequence[int], rest: Rest | None = None) -> Rest:
+        """What is left of the pass under way after some draws.
 
-    def _shuffled(self, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        Args:
+            sizes: As of :meth:`draws`.
+            number: Of draws.
+            key: As of :meth:`draws`.
+            rest: As of :meth:`draws`.
+        """
+        if number == 0:
+            return rest or Rest(0, self.rows)
+        course = _Course(self, sizes, rest)
+        end = int(course.ends[number - 1])
+        turn = course.turn_at(end)
+        first, last = np.searchsorted(course.edges, [course.starts(turn), end])
+        seen = [np.empty(0, dtype=np.int64), *islice(course.pieces(int(first), key), last - first)]
+        return Rest(course.turn + turn, np.setdiff1d(course.passes(turn).rows, np.concatenate(seen)))
+
+    def shuffled(self, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """All rows of a pass, similar lengths next to each other, and where each batch starts, with the end."""
         sizes = self.sizes
         rows = random.permutation(len(self.lengths))[: sizes.sum()]
@@ -97,7 +131,7 @@ class Passes:
             sizes = np.roll(sizes, random.integers(len(sizes)) + 1)  # the smaller batch, if any, has rows of any length
         else:
             rows = rows[np.argsort(-self.lengths[rows], kind="stable")]
-        return rows, np.concatenate([[0], np.cumsum(sizes)])
+        return self.rows[rows], np.concatenate([[0], np.cumsum(sizes)])
 
     def _sizes(self, batch_size: int, drop_last: bool) -> np.ndarray:
         """Cut from the longest to the shortest, so that the sizes fit as well where rows are left out."""
@@ -111,6 +145,56 @@ class Passes:
             sizes.append(min(size * self.num_replicas, left))
             start += sizes[-1]
         return np.array(sizes, dtype=np.int64)
+
+
+class _Course:
+    """The passes of an epoch, one after the other; the first may be what is left of one.
+
+    Args:
+        whole: Every pass but the first.
+        sizes: Number of batches of each draw.
+        rest: What the first one has; null: all.
+
+    Attributes:
+        turn: Number of the first one.
+        ends: Where draws end, counted in batches.
+        edges: Where passes and draws end.
+    """
+
+    def __init__(self, whole: Passes, sizes: Sequence[int], rest: Rest | None) -> None:
+        self._whole = whole
+        self._first = whole if rest is None else whole._of(rest.rows)
+        self.turn = 0 if rest is None else rest.turn
+        self.ends = np.cumsum(sizes)
+        self.edges = _edges(self.ends, len(self._first.sizes), len(whole.sizes))
+
+    def passes(self, turn: int) -> Passes:
+        """The pass of a number, from 0."""
+        return self._whole if turn else self._first
+
+    def starts(self, turn: int) -> int:
+        """Where a pass starts."""
+        return len(self._first.sizes) + (turn - 1) * len(self._whole.sizes) if turn else 0
+
+    def turn_at(self, batch: int) -> int:
+        """The pass that a batch belongs to."""
+        first = len(self._first.sizes)
+        return 0 if batch < first else 1 + (batch - first) // len(self._whole.sizes)
+
+    def pieces(self, first: int, key: Sequence[int]) -> Iterator[np.ndarray]:
+        """The rows between one edge and the next, from edge number ``first`` on."""
+        for turn in range(self.turn_at(self.edges[first]), self.turn_at(self.edges[-1])):
+            random = np.random.default_rng([*key, self.turn + turn])
+            low, high = np.searchsorted(self.edges, [self.starts(turn), self.starts(turn + 1)])
+            if low == high:
+                continue
+            rows, starts = self.passes(turn).shuffled(random)
+            sizes = np.diff(self.edges[low : high + 1])
+            order = random.permutation(len(sizes))
+            begins = np.empty_like(sizes)
+            begins[order] = np.cumsum(sizes[order]) - sizes[order]
+            for i in range(max(first - low, 0), len(sizes)):
+                yield rows[starts[begins[i]] : starts[begins[i] + sizes[i]]]
 
 
 def _lent(sizes: np.ndarray, least: int) -> int:
@@ -137,7 +221,13 @@ def rounded_up(lengths: np.ndarray) -> np.ndarray:
     return np.asarray(-(-lengths // steps) * steps)
 
 
-def _edges(ends: np.ndarray, length: int) -> np.ndarray:
-    """Where passes and draws end, counted in batches from 0; what is left of the last pass goes batch by batch."""
-    stop = -(-ends[-1] // length) * length
-    return np.unique(np.concatenate([np.arange(0, stop + 1, length), ends, np.arange(ends[-1], stop)]))
+def _edges(ends: np.ndarray, first: int, length: int) -> np.ndarray:
+    """Where passes and draws end, counted in batches from 0; what is left of the last pass goes batch by batch.
+
+    Args:
+        ends: Where draws end.
+        first: Length of the first pass.
+        length: Of each other pass.
+    """
+    stop = first + max(-(-(ends[-1] - first) // length), 0) * length
+    return np.unique(np.concatenate([[0], np.arange(first, stop + 1, length), ends, np.arange(ends[-1], stop)]))

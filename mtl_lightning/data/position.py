@@ -43,3 +43,14 @@ def put_position(progress: dict[str, Any], where: Position) -> None:
     batches["total"].update(ready=total, started=total, completed=total)
     batches["current"].update(dict.fromkeys(batches["current"], where.batch))
     batches["is_last_batch"] = False
+
+
+def move(trainer: Any, batch: int) -> None:
+    """Sets the counter of a trainer that is about to resume in mid-epoch to another batch of the epoch.
+
+    Args:
+        trainer: Lightning's.
+        batch: Number of the next batch, where the epoch has others than before.
+    """
+    counts = trainer.fit_loop.epoch_loop.batch_progress.current
+    counts.ready = counts.started = counts.processed = counts.completed = batch

@@ -1,15 +1,19 @@
 """Where a run stands in its data, as a checkpoint keeps it."""
 
+import logging
 from collections.abc import Collection, Mapping
 from math import ceil
 from typing import Any
 
+from mtl_lightning.data.cuts import JOINED, LENT, NUMBER, of, refuse_other_data
 from mtl_lightning.data.passes import Passes
-from mtl_lightning.data.position import Position, position
+from mtl_lightning.data.position import Position, move, position
 from mtl_lightning.data.sampler import StepSampler
 from mtl_lightning.data.schedules import Moment, Score
 from mtl_lightning.data.scores import Scores
-from mtl_lightning.errors import UserError
+from mtl_lightning.data.stretches import Stretch
+
+_LOG = logging.getLogger(__name__)
 
 
 class Progress:
@@ -33,18 +37,46 @@ class Progress:
     def begin(self, sampler: StepSampler) -> None:
         """Puts the sampler of the training steps to where the run stands.
 
+        In the middle of an epoch whose batches would be others than before, for another number of processes say, it
+        goes on with the examples that the epoch has not seen.
+
         Raises:
-            UserError: If that is in the middle of an epoch whose batches would be others than before.
+            UserError: If that is in the middle of an epoch of other data, or with another schedule.
         """
         self._sampler = sampler
-        sampler.start = start = Position(*self._saved.get("position", (0, 0)))
+        start = Position(*self._saved.get("position", (0, 0)))
         sampler.epoch = start.epoch  # Lightning sets it only once the workers have begun
         for name, state in self._saved.get("streams", {}).items():
             if name in sampler.streams:
                 sampler.streams[name].restore(start.epoch, state)
         if start.batch and "plan" in self._saved:
-            self._check(self._saved["plan"], start)
             self._restore_moment(self._saved["moment"], start.epoch)
+            start = self._resumed(sampler, start)
+        sampler.start = start
+
+    def _resumed(self, sampler: StepSampler, start: Position) -> Position:
+        """Where in mid-epoch the run takes up: at another batch, where they are others than before."""
+        stretches = [Stretch(**stretch) for stretch in self._saved.get("stretches", ())]
+        plan, (now,) = self._plan(), sampler.stretches
+        refuse_other_data(self._saved["plan"], plan, start, stretches)
+        if not stretches:  # of an earlier version, which has refused any change
+            return start
+        *earlier, last = stretches
+        if sampler.can_keep(last, bool(earlier)):
+            sampler.stretches = stretches
+            return start
+        length = sampler.num_steps(last)
+        batch = min((2 * start.batch * len(sampler) + length) // (2 * length), len(sampler) - 1)
+        batch -= batch % self.trainer.accumulate_grad_batches  # no optimizer step is under way
+        sampler.stretches = [*earlier, last._replace(stop=start.batch), now._replace(start=batch)]
+        move(self.trainer, batch)
+        if self.trainer.is_global_zero:
+            _LOG.warning(
+                f"the checkpoint was saved after {start.batch} of {length} batches of epoch {start.epoch}, {of(last)}; "
+                f"now {of(now)}. The epoch continues at batch {batch} of {len(sampler)} with the examples that it has "
+                f"not seen; from epoch {start.epoch + 1} on, their order is that of an uninterrupted run"
+            )
+        return Position(start.epoch, batch)
 
     def moment(self, epoch: int) -> Moment:
         """Where the run stands at the start of an epoch: scores that come later do not change what it reads."""
@@ -69,6 +101,10 @@ class Progress:
             scores = {name: [list(score) for score in found] for name, found in self._moment.scores.items()}
             state["moment"] = {**self._moment._asdict(), "scores": scores}
             state["plan"] = self._plan()
+            resumed = self._sampler.start[0] == start.epoch
+            state["stretches"] = [each._asdict() for each in self._sampler.stretches[0 if resumed else -1 :]]
+            if not resumed:
+                state["stretches"][0]["start"] = 0
             state["streams"] = {name: stream.state(start.epoch) for name, stream in self._sampler.streams.items()}
         return state
 
@@ -95,30 +131,13 @@ class Progress:
             "data.schedule": f"{type(self._sampler.schedule).__name__} {schedule}",
             "data.max_tokens": self._sampler.max_tokens,
             "data.drop_last": self._sampler.drop_last,
-            "the number of examples that the last batch takes of the one before": {
-                name: passes.lent for name, passes in self._sampler.passes.items() if isinstance(passes, Passes)
-            },
+            LENT: {name: passes.lent for name, passes in self._sampler.passes.items() if isinstance(passes, Passes)},
             "the number of training examples": self.sizes,
-            "data.batch_size times the number of processes": dict(self._sampler.global_batch_sizes),
-            "the number of batches": dict(self._sampler.num_batches),
+            JOINED: dict(self._sampler.global_batch_sizes),
+            NUMBER: dict(self._sampler.num_batches),
         }
-
-    def _check(self, saved: Mapping[str, Any], start: Position) -> None:
-        for name, now in self._plan().items():
-            then = saved[name] if name in saved else _unsaved(now)
-            if then != now:
-                raise UserError(
-                    f"the checkpoint was saved in the middle of epoch {start.epoch}, after {start.batch} batches, and "
-                    f"{name} was {then}; it is {now} now: set it back, or go on from a checkpoint of an epoch's "
-                    "end"
-                )
 
     def _restore_moment(self, saved: Mapping[str, Any], epoch: int) -> None:
         if saved["epoch"] == epoch:
             scores = {name: [Score(*score) for score in found] for name, found in saved["scores"].items()}
             self._moment = Moment(**{**saved, "scores": scores})
-
-
-def _unsaved(now: Any) -> Any:
-    """What was the case in version 0.1, whose checkpoints do not say it."""
-    return dict.fromkeys(now, 0) if isinstance(now, dict) else False

@@ -1,8 +1,8 @@
 """Which rows each step reads: a pure function of seed, epoch and rank."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from itertools import islice, zip_longest
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -10,9 +10,10 @@ from torch.utils.data import DistributedSampler
 
 from mtl_lightning.data.columns import with_prefix
 from mtl_lightning.data.passes import Passes
-from mtl_lightning.data.schedules import Moment, Schedule, checked_steps
+from mtl_lightning.data.schedules import Moment, Schedule
 from mtl_lightning.data.streams.passes import StreamPasses
 from mtl_lightning.data.streams.settings import Examples
+from mtl_lightning.data.stretches import Steps, Stretch, rests_of
 from mtl_lightning.errors import UserError
 
 _PADDING = 256
@@ -68,6 +69,7 @@ class StepSampler(DistributedSampler[Plan]):
     Attributes:
         start: Epoch and number of its first steps to leave out, for a run that goes on in mid-epoch; later epochs are
             whole. The length remains that of a whole epoch.
+        stretches: Of this epoch: what was cut in another way before, if anything, and what is left.
         num_batches: Number of batches in a pass over each data set, the same in every pass; 0 where it has fewer
             examples than there are processes or, with ``drop_last``, than a batch of all of them.
 
@@ -99,6 +101,7 @@ class StepSampler(DistributedSampler[Plan]):
                 raise UserError(f"data.max_tokens: '{next(iter(streams))}' is a stream, whose lengths nobody knows")
         self.lengths = lengths
         self.counts = counts
+        self.batch_sizes = dict(batch_sizes)
         self.global_batch_sizes = {name: size * num_replicas for name, size in batch_sizes.items()}
         self.schedule = schedule
         self.moment = moment
@@ -106,36 +109,58 @@ class StepSampler(DistributedSampler[Plan]):
         self.num_replicas = num_replicas
         self.epoch = 0
         self.start = (0, 0)
-        self.passes: dict[str, Passes | StreamPasses] = {
-            name: Passes(length, batch_sizes[name], num_replicas, bucket, max_tokens, drop_last)
-            for name, length in lengths.items()
-        }
-        self.passes.update(streams)
+        self.bucket = bucket
+        self.stretches: Sequence[Stretch] = [now := Stretch(num_replicas, self.batch_sizes)]
+        self.passes = self._cut(now)
         self.num_batches = {name: len(passes.sizes) for name, passes in self.passes.items()}
+
+    def _cut(self, stretch: Stretch) -> dict[str, Passes | StreamPasses]:
+        sizes, num_replicas = stretch.batch_sizes, stretch.num_replicas
+        passes: dict[str, Passes | StreamPasses] = {
+            name: Passes(length, sizes[name], num_replicas, self.bucket, self.max_tokens, self.drop_last)
+            for name, length in self.lengths.items()
+        }
+        for name, each in self.streams.items():
+            size = sizes[name] * num_replicas
+            passes[name] = each if size == each.batch_size else each.of_size(size)
+        return passes
 
     def __len__(self) -> int:
         return self.schedule.num_steps(self.num_batches)
 
-    def __iter__(self) -> Iterator[Plan]:
-        moment = self.moment(self.epoch)
-        skip = self.start[1] if self.start[0] == self.epoch else 0
-        sizes, skipped = self._draws(moment, skip)
-        draws: dict[str, Iterator[np.ndarray | Examples]] = {
-            name: passes.draws(sizes[name], skipped[name], [moment.seed, self.epoch, number])
-            for number, (name, passes) in enumerate(self.passes.items())
-        }
-        for names in islice(checked_steps(self.schedule, self.num_batches, moment), skip, None):
-            yield self._plan({name: next(draws[name]) for name in dict.fromkeys(names)})
+    def num_steps(self, stretch: Stretch) -> int:
+        """Length of an epoch that is cut like this from its start to its end."""
+        return self.schedule.num_steps({name: len(each.sizes) for name, each in self._cut(stretch).items()})
 
-    def _draws(self, moment: Moment, skip: int) -> tuple[dict[str, list[int]], Counter[str]]:
-        """Numbers of batches that the steps take from each data set, where any, and how many of these are skipped."""
-        sizes: dict[str, list[int]] = {name: [] for name in self.passes}
-        skipped: Counter[str] = Counter()
-        for number, names in enumerate(checked_steps(self.schedule, self.num_batches, moment)):
-            for name, size in Counter(names).items():
-                sizes[name].append(size)
-                skipped[name] += number < skip
-        return sizes, skipped
+    def can_keep(self, stretch: Stretch, is_rest: bool) -> bool:
+        """Whether these processes can go on in an epoch without cutting its batches anew.
+
+        Args:
+            stretch: How they were cut, for as many processes or others.
+            is_rest: Whether the epoch was cut in another way before.
+        """
+        if stretch.num_replicas == self.num_replicas:
+            return dict(stretch.batch_sizes) == self.batch_sizes
+        sizes = {name: size * stretch.num_replicas for name, size in stretch.batch_sizes.items()}
+        if sizes != self.global_batch_sizes or self.max_tokens is not None:
+            return False
+        if is_rest and stretch.num_replicas < self.num_replicas:
+            return False  # of what was left then, a batch may have fewer examples than there are processes now
+        cut = self._cut(stretch)
+        return {name: len(each.sizes) for name, each in cut.items()} == self.num_batches and all(
+            min(each.sizes) >= min(2 * self.num_replicas, *self.passes[name].sizes) for name, each in cut.items()
+        )
+
+    def __iter__(self) -> Iterator[Plan]:
+        moment, skip, start, rests = self.moment(self.epoch), 0, 0, {}
+        passes = self.passes
+        if self.start[0] == self.epoch:
+            *before, now = self.stretches
+            if now.num_replicas != self.num_replicas:
+                passes = self._cut(now)
+            start, skip = now.start, self.start[1] - now.start
+            rests = rests_of(before, self._cut, self.schedule, moment)
+        yield from map(self._plan, Steps(self.schedule, passes, moment, start).drawn(skip, rests))
 
     def _plan(self, step: Mapping[str, np.ndarray | Examples]) -> Plan:
         counts = {name: self._label_counts(name, drawn) for name, drawn in step.items()}

@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from copy import copy
+from typing import Any, NamedTuple
 
 import numpy as np
 from datasets import IterableDataset
@@ -15,6 +16,18 @@ from mtl_lightning.data.streams.settings import Examples
 from mtl_lightning.errors import UserError
 
 _LOG = logging.getLogger(__name__)
+
+
+class StreamRest(NamedTuple):
+    """Where a stream stands in the middle of an epoch.
+
+    Attributes:
+        state: Of the reader.
+        held: Examples that were read before, and not drawn yet.
+    """
+
+    state: dict[str, Any]
+    held: Examples | None
 
 
 class StreamPasses:
@@ -44,31 +57,68 @@ class StreamPasses:
         self.name = name
         self.encode = encode
         self.num_examples = streaming.num_examples
-        self.batch_size = batch_size * num_replicas
-        self.sizes = np.full(-(-self.num_examples // self.batch_size), self.batch_size)
-        self._buffer = streaming.buffer // self.batch_size
+        self._streaming = streaming
+        self._set_size(batch_size * num_replicas)
         self._reader = StreamReader(examples)
         self._epoch = 0
         self._start = self._reader.state()
         self._cut_off = False
 
-    def draws(self, sizes: Sequence[int], skip: int, key: Sequence[int]) -> Iterator[Examples]:
+    def _set_size(self, batch_size: int) -> None:
+        self.batch_size = batch_size
+        self.sizes = np.full(-(-self.num_examples // batch_size), batch_size)
+        self._buffer = self._streaming.buffer // batch_size
+
+    def of_size(self, batch_size: int) -> "StreamPasses":
+        """The same stream, read by the same reader, in batches of another size of all processes together."""
+        other = copy(self)
+        other._set_size(batch_size)
+        return other
+
+    def draws(
+        self, sizes: Sequence[int], skip: int, key: Sequence[int], rest: StreamRest | None = None
+    ) -> Iterator[Examples]:
         """What is drawn in an epoch.
 
         Args:
             sizes: Number of batches of each draw, at least 1.
             skip: Number of draws to leave out at the start; they are read all the same.
             key: Of the random numbers: seed, epoch, and number of the data set.
+            rest: Where the stream stands, where the start of the epoch was cut into other batches.
 
         Yields:
             The examples of a draw.
         """
         self.restore(key[1], self.state(key[1]))
-        self._reader.restore(self._start)
-        for window in _windows(sizes, self._buffer):
-            examples = self._take(sum(sizes[window]) * self.batch_size)
-            draws = self._cut(examples, sizes[window], np.random.default_rng([*key, window.start]))
+        for window, draws, _ in self._filled(sizes, key, rest):
             yield from draws[max(skip - window.start, 0) :]
+
+    def rest(self, sizes: Sequence[int], number: int, key: Sequence[int], rest: StreamRest | None = None) -> StreamRest:
+        """Where the stream stands after some draws.
+
+        Args:
+            sizes: As of :meth:`draws`.
+            number: Of draws.
+            key: As of :meth:`draws`.
+            rest: As of :meth:`draws`.
+        """
+        if number:
+            for window, draws, held in self._filled(sizes, key, rest):
+                if window.stop >= number:
+                    parts = [*draws[number - window.start :], *([] if held is None else [held])]
+                    return StreamRest(self._reader.state(), Examples.joined(parts) if parts else None)
+        return rest or StreamRest(self.state(key[1]), None)
+
+    def _filled(
+        self, sizes: Sequence[int], key: Sequence[int], rest: StreamRest | None
+    ) -> Iterator[tuple[slice, list[Examples], Examples | None]]:
+        """The draws that share a buffer, with their numbers, and the examples that are held besides."""
+        state, held = rest or (self.state(key[1]), None)
+        self._reader.restore(state)
+        for window in _windows(sizes, self._buffer):
+            number = sum(sizes[window]) * self.batch_size
+            examples, held = self._next(number, held)
+            yield window, self._cut(examples, sizes[window], np.random.default_rng([*key, window.start])), held
 
     def state(self, epoch: int) -> dict[str, Any]:
         """Where the stream stands at the start of an epoch, the present one or the next, for a checkpoint."""
@@ -77,6 +127,15 @@ class StreamPasses:
     def restore(self, epoch: int, state: dict[str, Any]) -> None:
         """Makes an epoch begin where it began in another run."""
         self._epoch, self._start = epoch, state
+
+    def _next(self, number: int, held: Examples | None) -> tuple[Examples, Examples | None]:
+        """Examples that are held, then others, and what is still held."""
+        if held is None:
+            return self._take(number), None
+        if len(held) > number:
+            return held[:number], held[number:]
+        more = [self._take(number - len(held))] if number > len(held) else []
+        return Examples.joined([held, *more]), None
 
     def _take(self, number: int) -> Examples:
         first = self._reader.taken

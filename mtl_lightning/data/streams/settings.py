@@ -1,6 +1,6 @@
 """How a training split is read that is too large to be written to disk first."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,3 +43,8 @@ class Examples:
 
     def __getitem__(self, rows: slice | np.ndarray) -> "Examples":
         return Examples({name: values[rows] for name, values in self.columns.items()})
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Examples]") -> "Examples":
+        """Those of several parts, one after the other."""
+        return cls({name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns})

@@ -272,6 +272,26 @@ def test_an_epoch_that_is_cut_short_or_gone_through_again() -> None:
     assert [d.columns["row"].tolist() for d in other.draws([1] * 8, 0, [0, 1, 0])] == second
 
 
+@pytest.mark.parametrize("number", [0, 3, 4, 6, 9])
+def test_what_was_read_and_not_drawn_comes_next_in_batches_of_another_size(number: int) -> None:
+    """Of 40 examples in buffers of 16, in batches of 4, then of 3, then of 6."""
+    key, sizes = [0, 0, 0], [1] * 10
+    first = passes(40)
+    seen = [row for draw in islice(first.draws(sizes, 0, key), number) for row in draw.columns["row"]]
+    begun = first.rest(sizes, number, key)
+    second = passes(40, batch=3)
+    after = [1] * ((40 - len(seen)) // 3)
+    seen += [row for draw in islice(second.draws(after, 0, key, begun), 1) for row in draw.columns["row"]]
+    rest = second.rest(after, 1, key, begun)
+    third = passes(40, batch=6)
+    for draw in third.draws([1] * ((40 - len(seen)) // 6), 0, key, rest):
+        assert len(draw) == 6
+        seen += list(draw.columns["row"])
+    assert len(seen) == len(set(seen)) > 34 and max(seen) < 40
+    skipped = [d.columns["row"].tolist() for d in passes(40, batch=6).draws([1, 1], 1, key, rest)]
+    assert skipped == [d.columns["row"].tolist() for d in passes(40, batch=6).draws([1, 1], 0, key, rest)][1:]
+
+
 # -- sampler -----------------------------------------------------------------------------------------------------------
 def test_processes_see_different_examples_and_know_each_others_labels() -> None:
     ranks = [epoch(sampler(rank, replicas=2), 1) for rank in (0, 1)]

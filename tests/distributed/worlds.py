@@ -1,0 +1,89 @@
+"""Trains a part of a run on as many processes as there are, from where another number has left it.
+
+``python worlds.py FOLDER``, on each process. What each step read is pickled by process.
+"""
+
+import logging
+import pickle
+import sys
+import warnings
+from os import environ
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, IterableDataset
+from lightning.pytorch import Callback, Trainer
+from resume import Points, Record
+
+from mtl_lightning.callbacks import LastCheckpoint
+from mtl_lightning.data import MultiTaskDataModule, Streaming
+from mtl_lightning.data import schedules as s
+from mtl_lightning.encoders import PerceptronEncoder
+from mtl_lightning.tasks import Regression, SequenceClassification
+from mtl_lightning.training.module import MultiTaskModule
+
+JOINED = 8
+"""Examples of a batch, all processes together, in the first case."""
+
+CASES: dict[str, dict[str, Any]] = {
+    "joined": {"schedule": s.Temperature(0.5, batches_per_step=2), "stops": {2: 2, 1: 4, 4: None}},
+    "each": {"schedule": s.RoundRobin(), "stops": {2: 4, 1: 8, 4: None}},
+}
+
+
+class Stream(Points):
+    """The same points, as they come."""
+
+    def __init__(self, labels: dict[str, str], size: int, seed: int) -> None:
+        super().__init__(labels, size, seed)
+        self.streaming = Streaming(num_examples=size, buffer=16)
+
+    def load(self) -> dict[str, Dataset | IterableDataset]:  # type: ignore[override]
+        return {"train": self._table(self.size, 0).to_iterable_dataset()}
+
+
+def run(name: str, world: int, folder: Path, whole: bool = False) -> list[Any]:
+    case = CASES[name]
+    tasks = {"side": SequenceClassification(["a", "b"]), "height": Regression(mean=0.0, std=1.0, main_metric="rmse")}
+    module = MultiTaskModule(PerceptronEncoder(5, [6, 4]), tasks)
+    both = {"side": "side", "height": "height"}
+    sources = {"both": Points(both, 40, 0), "one": Points({"side": "side"}, 24, 1), "stream": Stream(both, 40, 2)}
+    batch_size = JOINED // world if name == "joined" or whole else 2
+    data = MultiTaskDataModule(dict(sources), batch_size=batch_size, schedule=case["schedule"], num_workers=0)
+    record, checkpoint = Record(), folder / "checkpoints" / "last.ckpt"
+    callbacks: list[Callback] = [record] if whole else [record, LastCheckpoint()]
+    stop = None if whole else case["stops"][world]
+    trainer = Trainer(
+        accelerator="cpu",
+        devices=world,
+        strategy="ddp" if world > 1 else "auto",
+        precision="64-true",
+        max_epochs=2,
+        max_steps=-1 if stop is None else stop,
+        default_root_dir=folder,
+        logger=False,
+        enable_checkpointing=not whole,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        limit_val_batches=0,
+        callbacks=callbacks,
+    )
+    trainer.fit(module, datamodule=data, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
+    return [(epoch, batch, read) for epoch, batch, read, *_ in record.lines]
+
+
+def main(folder: Path) -> None:
+    world, rank = int(environ["WORLD_SIZE"]), int(environ["RANK"])
+    warnings.filterwarnings("ignore", module="lightning")
+    warnings.filterwarnings("ignore", message=".*isinstance.*LeafSpec", category=FutureWarning)
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for name in CASES:
+        found = {"part": run(name, world, folder / name)}
+        if world == 1:
+            found["whole"] = run(name, world, folder / f"{name}-whole", whole=True)
+        (folder / str(world) / f"{name}-{rank}.pickle").write_bytes(pickle.dumps(found))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
