@@ -18,7 +18,8 @@ def table() -> str:
     if not RESULTS.exists():
         return f"Nothing is recorded yet; `{COMMAND}` does.\n"
     document = json.loads(RESULTS.read_text("utf-8"))
-    return "\n".join([f"Measured on {document['date']}, {document['machine']}:", "", *_lines(document["rows"]), ""])
+    when = f"Measured on {document['date']}, {document['machine']}, in seconds of the {document['seconds']}:"
+    return "\n".join([when, "", f"    {document['command']}", "", *_lines(document["rows"]), ""])
 
 
 def _lines(rows: list[dict[str, float | str]]) -> Iterator[str]:

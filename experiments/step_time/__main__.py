@@ -2,6 +2,9 @@
 
 import argparse
 import json
+import shlex
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,13 +24,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.step_time", description=__doc__)
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2, 4], metavar="N", help="numbers of processes")
     parser.add_argument("--quick", action="store_true", help="a tiny model, to see that it works")
+    parser.add_argument(
+        "--processor_time", action="store_true", help="seconds of the processor, where other work disturbs the wall's"
+    )
     parser.add_argument("--record", type=Path, metavar="FILE", help="write the rows there, with day and machine")
     options = parser.parse_args(arguments)
     scale = _QUICK if options.quick else _FULL
-    rows = [row for number in options.processes for row in measure(number, scale)]
+    clock = time.process_time if options.processor_time else time.perf_counter
+    rows = [row for number in options.processes for row in measure(number, scale, clock)]
     _print(rows)
     if options.record:
-        document = {**about(threads=1), "rows": rows}
+        command = shlex.join(["python", "-m", "experiments.step_time", *(arguments or sys.argv[1:])])
+        kind = "processor" if options.processor_time else "wall"
+        document = {**about(threads=1), "command": command, "seconds": kind, "rows": rows}
         options.record.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
 
 

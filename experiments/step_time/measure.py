@@ -1,9 +1,9 @@
 """Times of steps on gloo processes of this machine, and of the all-reduce that the model is fitted to."""
 
 import multiprocessing
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
@@ -42,14 +42,20 @@ class Row(TypedDict):
     ratio: float
 
 
-def measure(number: int, scale: Scale) -> list[Row]:
-    """The rows of a number of processes, with one thread each."""
+def measure(number: int, scale: Scale, clock: Callable[[], float]) -> list[Row]:
+    """The rows of a number of processes, with one thread each.
+
+    Args:
+        number: How many.
+        scale: How much is measured.
+        clock: Seconds: of the wall, or of the processor, which other work on the machine hardly disturbs.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     receiver, sender = context.Pipe(duplex=False)
     barrier = context.Barrier(number)
     with TemporaryDirectory() as folder:
-        given = (number, scale, Path(folder) / "meeting", barrier, sender)
+        given = (number, scale, clock, Path(folder) / "meeting", barrier, sender)
         workers = [context.Process(target=_work, args=(rank, *given)) for rank in range(number)]
         for worker in workers:
             worker.start()
@@ -60,7 +66,9 @@ def measure(number: int, scale: Scale) -> list[Row]:
     return rows
 
 
-def _work(rank: int, number: int, scale: Scale, meeting: Path, barrier: Any, sender: Connection) -> None:
+def _work(
+    rank: int, number: int, scale: Scale, clock: Callable[[], float], meeting: Path, barrier: Any, sender: Connection
+) -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
     kinds = {
@@ -71,13 +79,16 @@ def _work(rank: int, number: int, scale: Scale, meeting: Path, barrier: Any, sen
     dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=number)
     for _, loop in kinds.values():
         loop.train(2 * loop.period)  # in their first step, processes agree on what the tasks use
-    rounds = [_round(kinds, number, barrier.wait) for _ in range(scale.rounds)]
+    timed = partial(_seconds, clock, barrier.wait)
+    rounds = [_round(kinds, number, timed) for _ in range(scale.rounds)]
     if rank == 0:
         sender.send([_row(number, name, [found[name] for found in rounds]) for name in kinds])
     dist.destroy_process_group()
 
 
 Kinds = Mapping[str, tuple[Measured, Loop]]
+Timed = Callable[[Callable[[int], None], int], float]
+"""Seconds of an action that all processes do together; it is called with how often to repeat it."""
 
 
 @dataclass(frozen=True)
@@ -88,34 +99,27 @@ class _Times:
     measured: float
 
 
-def _round(kinds: Kinds, number: int, meet: Callable[[], Any]) -> dict[str, _Times]:
+def _round(kinds: Kinds, number: int, timed: Timed) -> dict[str, _Times]:
     """Each kind of step once without and once with the others, after an all-reduce of several sizes."""
-    link = _fitted(number, size_of(next(loop for _, loop in kinds.values())).row, meet)
+    link = _fitted(number, size_of(next(loop for _, loop in kinds.values())).row, timed)
     network, found = Network(link, link, per_node=number), {}
     for name, (kind, loop) in kinds.items():
         with patch.object(dist, "is_initialized", return_value=False):
-            computing = _seconds(loop.train, max(2, loop.period), meet)
-        measured = _seconds(loop.train, max(2, loop.period), meet)
+            computing = timed(loop.train, max(2, loop.period))
+        measured = timed(loop.train, max(2, loop.period))
         found[name] = _Times(link, computing, _predicted(kind, loop, computing, network, number), measured)
     return found
 
 
-def _seconds(act: Callable[[int], None], times: int, meet: Callable[[], Any]) -> float:
-    """Of an action that all processes do together.
-
-    Args:
-        act: Called with how often to repeat it.
-        times: How often.
-        meet: Returns once all processes have called it.
-    """
+def _seconds(clock: Callable[[], float], meet: Callable[[], Any], act: Callable[[int], None], times: int) -> float:
     meet()
-    start = time.perf_counter()
+    start = clock()
     act(times)
     meet()
-    return (time.perf_counter() - start) / times
+    return (clock() - start) / times
 
 
-def _fitted(number: int, most: int, meet: Callable[[], Any]) -> Link:
+def _fitted(number: int, most: int, timed: Timed) -> Link:
     """Latency and bandwidth of a plain all-reduce of up to ``most`` bytes."""
     if number == 1:
         return Link(0.0, float("inf"))
@@ -127,7 +131,7 @@ def _fitted(number: int, most: int, meet: Callable[[], Any]) -> Link:
             for _ in range(times):
                 dist.all_reduce(values)
 
-        seconds.append(_seconds(reduce, 4, meet))
+        seconds.append(timed(reduce, 4))
         columns.append([2 * (number - 1), Exchange("all_reduce", values.nbytes).sent(number)])
     relative = np.array(columns) / np.array(seconds)[:, None]  # a large one does not count for more than a small one
     latency, per_byte = nnls(relative, np.ones(len(seconds)))[0]
