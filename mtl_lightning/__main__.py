@@ -55,6 +55,7 @@ configuration (flags win over environment variables, MTL_<COMMAND>__<KEY> with d
 _OPTIONS = {
     "fit": """\
   --print_model                     print which parameters serve which tasks, and a forward pass's cost, and exit
+  --plan_ranks N                    print what each of N processes would hold, send and wait for, and exit
   --ckpt_path FILE|FOLDER|last      resume from a checkpoint, a run's folder, or the last run of --name; auto: the
                                     run in --trainer.default_root_dir, which is started if it has no checkpoint yet
   --init_from FILE|FOLDER|best      start a new run from a trained model: its encoder, and heads whose labels fit

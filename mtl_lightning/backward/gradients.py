@@ -170,6 +170,13 @@ def forget(parameters: Iterable[nn.Parameter]) -> None:
         parameter.grad = None
 
 
+def without_numbers(parameter: Tensor) -> nn.Parameter:
+    """A twin of a parameter, with a gradient; neither takes memory."""
+    twin = nn.Parameter(torch.empty_like(parameter, device="meta"))
+    twin.grad = torch.empty_like(twin)
+    return twin
+
+
 def split(vector: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
     """Views of ``vector``, one for each parameter and of its shape."""
     pieces = torch.split(vector, [parameter.numel() for parameter in parameters]) if parameters else []

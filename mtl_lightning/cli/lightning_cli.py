@@ -30,6 +30,7 @@ from mtl_lightning.cli.loggers import csv_logger, default_loggers
 from mtl_lightning.cli.model_table import ModelTable, leave_nothing, wants_table
 from mtl_lightning.cli.parser import is_class_default
 from mtl_lightning.cli.progress import no_bar_can_be_seen
+from mtl_lightning.cli.rank_plan import RankPlan
 from mtl_lightning.cli.run_folder import RunFolder
 from mtl_lightning.cli.run_log import RunLog
 from mtl_lightning.cli.run_options import add_run_options
@@ -144,7 +145,8 @@ class CLI(LightningCLI):
             self._meet()
             same_checkpoint(self._ending, config["ckpt_path"])
             return
-        if self._prints_model:
+        self._instead = self._asked_instead(config["plan_ranks"])
+        if self._instead:
             self.run_dir, self.save_config_callback = self._stack.enter_context(temporary_folder()), None
             leave_nothing(config)
             return
@@ -170,6 +172,12 @@ class CLI(LightningCLI):
                 f"trainer.default_root_dir: {self.run_dir} holds the checkpoints of a run; name another folder, or "
                 f"resume it with `--ckpt_path {quoted_path(self.run_dir)}`"
             )
+
+    def _asked_instead(self, plan_ranks: int | None) -> Callback | None:
+        """What is to be printed instead of training."""
+        if plan_ranks is not None:
+            return RankPlan(plan_ranks)
+        return ModelTable(alone=True) if self._prints_model else None
 
     def _meet(self, folder: str | None = None) -> str | None:
         """Waits for the other processes, where something else has started them; returns the first one's folder."""
@@ -219,9 +227,9 @@ class CLI(LightningCLI):
     def _callbacks(self, settings: Any, logged: bool) -> list[Callback]:
         checkpoint: BestCheckpoint = settings["checkpoint"]
         callbacks: list[Callback] = [Throughput()]
-        if self._prints_model or wants_table(settings["trainer"]):
+        if self._instead or wants_table(settings["trainer"]):
             settings["trainer"]["enable_model_summary"] = False  # Lightning's
-            callbacks.append(ModelTable(alone=self._prints_model))
+            callbacks.append(self._instead or ModelTable())
         if no_bar_can_be_seen(settings["trainer"]):
             callbacks.append(ProgressLines())
         if logged:

@@ -33,16 +33,22 @@ class ModelTable(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Prints."""
         if trainer.is_global_zero:
-            print_model(pl_module, self._cost(trainer, pl_module), in_full=self._alone)  # type: ignore[arg-type]
+            cost = self._cost(trainer, pl_module)
+            print_model(pl_module, cost, in_full=self._alone)  # type: ignore[arg-type]
         if self._alone:
             raise Interrupted(0, said=True)
 
     def _cost(self, trainer: Any, module: Any) -> ForwardCost:
         if not self._alone and Size.of(module.parameters()).all > _LARGE:
             return ForwardCost(None, {})
-        examples = [_moved(trainer, inputs) for inputs in first_inputs(trainer.datamodule)]
-        with trainer.precision_plugin.forward_context():
-            return forward_cost(module, examples, None if self._alone else _SECONDS)
+        return cost_of_example(trainer, module, None if self._alone else _SECONDS)
+
+
+def cost_of_example(trainer: Any, module: Any, seconds: float | None = None) -> ForwardCost:
+    """Counts what the model computes for the first examples of each data set; see :func:`.forward_cost`."""
+    examples = [_moved(trainer, inputs) for inputs in first_inputs(trainer.datamodule)]
+    with trainer.precision_plugin.forward_context():
+        return forward_cost(module, examples, seconds)
 
 
 def wants_table(trainer: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from jsonargparse.typing import PositiveFloat
+from jsonargparse.typing import PositiveFloat, PositiveInt
 from lightning.pytorch.cli import LightningArgumentParser
 
 from mtl_lightning.checkpoints import BestCheckpoint
@@ -54,6 +54,12 @@ def add_run_options(parser: LightningArgumentParser, command: str) -> None:
             "--print_model",
             action=Question,
             help="Print which parameters serve which tasks, and what a forward pass costs, and exit.",
+        )
+        parser.add_argument(
+            "--plan_ranks",
+            type=PositiveInt | None,
+            default=None,
+            help="Print what each of so many processes would hold and send, and how long a step would take, and exit.",
         )
     parser.add_class_arguments(BestCheckpoint, "checkpoint")
     parser.set_defaults(

@@ -1,0 +1,122 @@
+"""What ``fit --plan_ranks`` prints, and that it leaves nothing behind."""
+
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from mtl_lightning.__main__ import main
+from mtl_lightning.backward import Executor
+from mtl_lightning.backward.feature_products import FeatureProducts
+from mtl_lightning.backward.planned import planned
+from mtl_lightning.backward.rows import Rows
+from mtl_lightning.backward.scattered_rows import ScatteredRows
+from mtl_lightning.cli.rank_plan import _state
+from mtl_lightning.communication import H100_NODES, Size, Work, volumes
+from mtl_lightning.weighting import EqualWeighting, MoCo, UPGrad
+
+ENCODER, HEADS = 3 * 4 + 4, (4 + 1) * 2 + (4 + 1)
+BYTES = 4 * (ENCODER + HEADS)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    tiny.write(tmp_path)
+    return tmp_path
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    """The cells of a table behind the first of each line."""
+    cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in text.splitlines() if line[:1] == "│"]
+    return {first: rest for first, *rest in cells}
+
+
+def test_it_prints_tables_and_leaves_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(folder.iterdir())
+    given = ["--model.weighting=UPGrad", "--trainer.devices=4", "--trainer.strategy=ddp", "--wandb=offline"]
+    assert main(["fit", "--config", "config.yaml", "--plan_ranks", "128", *given]) == 0
+    assert sorted(folder.iterdir()) == before
+    assert not dist.is_initialized()
+    printed = capsys.readouterr().out
+    assert printed.startswith("128 processes")
+    found = rows(printed)
+    assert found["parameters and buffers"] == found["their gradients"] == [f"{BYTES} B"]
+    assert found["state of AdamW"] == [f"{2 * BYTES + 6 * 4} B"], "and the number of steps of each of six parameters"
+    assert found["rows of 2 tasks"] == [f"{2 * 4 * ENCODER} B"]
+    sent, exchanges, computing, waiting, together = found["this job"]
+    assert (sent, exchanges) == (f"{volumes.rows(Size(2, ENCODER, HEADS)).sent(128):.3g} B", "5")
+    assert computing.endswith("µs") and waiting.endswith("µs") and together.endswith("µs")
+    assert found["sum of the losses, by DDP"][1] == "1"
+
+
+def make(weighting: type, **options: object) -> Executor:
+    shared, heads = nn.Linear(1000, 100), {task: nn.Linear(100, 1).parameters() for task in "abc"}
+    return Executor(weighting(["a", "b", "c"]), shared.parameters(), heads, **options)  # type: ignore[arg-type]
+
+
+SHARED, OWN = 100_100, 3 * 101
+
+
+@pytest.mark.parametrize(
+    ("weighting", "options", "number", "kind", "way"),
+    [
+        (UPGrad, {}, 2, ScatteredRows, "scattered_rows"),
+        (UPGrad, {}, 128, Rows, "rows"),  # whose parts would be small
+        (MoCo, {}, 2, Rows, "rows"),
+        (UPGrad, {"gradient_of": "features"}, 2, FeatureProducts, "features"),
+        (EqualWeighting, {}, 2, type(None), "plain"),
+    ],
+    ids=["large parts", "small parts", "Jacobian", "features", "losses"],
+)
+def test_a_job_is_planned_as_it_would_run(
+    weighting: type, options: dict[str, object], number: int, kind: type, way: str
+) -> None:
+    plan = planned(make(weighting, **options), number)
+    assert type(plan.rows) is kind
+    assert plan.size == Size(3, SHARED, OWN)
+    volume = getattr(volumes, way)(plan.size)
+    assert plan.sent() == (pytest.approx(volume.sent(number)), len(volume.exchanges))
+    assert plan.time(Work(1.0, 2.0), H100_NODES).total > 3.0
+    if plan.rows is not None and kind is not FeatureProducts:
+        parts = 1 / number if kind is ScatteredRows else 0
+        assert plan.rows.num_bytes == 4 * 3 * SHARED * (1 + parts)
+
+
+def test_steps_between_two_refreshes_count_as_often_as_they_come() -> None:
+    plan = planned(make(UPGrad, refresh_every=4), 2)
+    asked, between = (way(Size(3, SHARED, OWN)).sent(2) for way in (volumes.scattered_rows, volumes.known_weights))
+    assert plan.sent()[0] == pytest.approx((asked + 3 * between) / 4)
+
+
+def test_rows_of_some_parameters_are_followed_by_the_gradient_of_all() -> None:
+    shared = nn.Linear(10, 10)
+    heads = {task: nn.Linear(10, 1).parameters() for task in "ab"}
+    plan = planned(Executor(UPGrad(["a", "b"]), shared.parameters(), heads, gradient_of=[shared.bias]), 2)
+    assert plan.size == Size(2, 110, 22, compared=10)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "options", "expected"),
+    [
+        (torch.optim.AdamW, {}, 2 * 4 * 12 + 2 * 4),  # two moments, and each parameter's number of steps
+        (torch.optim.SGD, {"momentum": 0.9}, 4 * 12),
+        (torch.optim.SGD, {}, 0),
+        (torch.optim.Adafactor, {}, None),
+    ],
+    ids=["AdamW", "momentum", "SGD", "needs numbers"],
+)
+def test_state_of_an_optimizer(optimizer: type, options: dict[str, float], expected: int | None) -> None:
+    module = nn.Linear(3, 3)
+    made = optimizer(module.parameters(), lr=0.1, **options)
+    assert _state(made) == expected
+    assert not made.state and all(parameter.grad is None for parameter in module.parameters())
+
+
+def test_how_many_must_be_a_number(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--config", "config.yaml", "--plan_ranks", "0"]) == 2
+    assert "plan_ranks" in capsys.readouterr().err
