@@ -1,7 +1,6 @@
 """What a run of `compare` records of its costs: backward passes, memory and time of a step."""
 
 import json
-import multiprocessing
 from collections import UserList
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -13,6 +12,7 @@ from lightning.pytorch import Callback, Trainer
 from torch import nn
 
 from mtl_lightning import MultiTaskModule
+from mtl_lightning.compare.running.launchers import processes
 from mtl_lightning.compare.running.run.measure import Durations, PassCounter, PeakMemory, Stopwatch
 from mtl_lightning.compare.running.run.recorder import RunRecorder, _meanings, _median
 from mtl_lightning.data import Batch
@@ -167,9 +167,7 @@ def test_backward_passes_of_a_step(tmp_path, method, together, accumulate, expec
 
 def in_new_processes(calls):
     """What each call of `costs` finds in a process of its own: one that has freed memory before would use it again."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mtl_lightning.compare.running.run.recorder"])
-    with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(1, processes(), max_tasks_per_child=1) as pool:
         waiting = [pool.submit(costs, *values, **named) for values, named in calls]
         return [found.result() for found in waiting]
 
@@ -177,9 +175,9 @@ def in_new_processes(calls):
 def test_probed_steps_count_neither_as_passes_nor_as_memory(tmp_path):
     """Rows [8, P] of 8 tasks take 8 times the parameters; P = 2.3 million of them are 9 MB."""
     tasks = [f"t{number}" for number in range(8)]
-    methods = [(EqualWeighting, {}), (EqualWeighting, {"refresh_every": 5}), (UPGrad, {})]
+    methods = [(EqualWeighting, {}), (EqualWeighting, {"refresh_every": 2}), (UPGrad, {})]
     plain, probed, gramian = in_new_processes(
-        ((tmp_path, method, steps(tasks, True)), {"tasks": tasks, "width": 1500, **options})
+        ((tmp_path, method, steps(tasks, True, number=5)), {"tasks": tasks, "width": 1500, "epochs": 1, **options})
         for method, options in methods
     )
     assert plain["backward_passes"] == probed["backward_passes"] == 1

@@ -336,7 +336,6 @@ def test_runs_are_stopped_whatever_ends_the_comparison(tmp_path):
 def test_a_process_that_is_deaf_is_killed(tmp_path, monkeypatch):
     monkeypatch.setattr(local, "_GRACE", 0.5)
     monkeypatch.setattr(local, "_in_slot", _deaf)
-    monkeypatch.setattr("mtl_lightning.compare.running.launchers.forking._PRELOADED", [])
     launcher = LocalLauncher(Settings(time_limit=0.02, workers=1))
     (run,) = plan("--weightings=equal", "--seeds=1").all_runs()
     launcher.start(run, tmp_path)
@@ -355,7 +354,6 @@ def _deaf(*arguments):
 
 def test_a_process_that_dies_says_of_what(tmp_path, monkeypatch):
     monkeypatch.setattr(local, "_in_slot", _dying)
-    monkeypatch.setattr("mtl_lightning.compare.running.launchers.forking._PRELOADED", [])
     launcher = LocalLauncher(Settings(workers=1))
     (run,) = plan("--weightings=equal", "--seeds=1").all_runs()
     launcher.start(run, tmp_path)

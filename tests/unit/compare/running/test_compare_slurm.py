@@ -19,7 +19,7 @@ from mtl_lightning.cluster.queue import Queue
 from mtl_lightning.compare.planning.options import parse
 from mtl_lightning.compare.planning.plan import make_plan
 from mtl_lightning.compare.planning.settings import Settings
-from mtl_lightning.compare.running.launchers import SlurmLauncher
+from mtl_lightning.compare.running.launchers import SlurmLauncher, processes
 from mtl_lightning.compare.running.records import RESULT, SPENT, write_result
 from mtl_lightning.compare.running.run import execute as executing
 from mtl_lightning.compare.running.run.stopping import listening
@@ -72,6 +72,12 @@ def warn(job):
     os.kill(int(task), signal.SIGUSR2)
 
 
+def next_job(folder):
+    """What a further job of a run does, but for the seconds in which it imports everything."""
+    executing._job = lambda: types.SimpleNamespace(job_id="2", global_rank=0)
+    executing.execute(str(folder), 1, False, "compare", wait=-1)
+
+
 def test_a_job_that_is_warned_of_its_limit_stops_with_a_checkpoint_and_goes_on(
     tmp_path, local_jobs, squeue, monkeypatch
 ):
@@ -93,8 +99,9 @@ def test_a_job_that_is_warned_of_its_limit_stops_with_a_checkpoint_and_goes_on(
     assert 0 < json.loads((folder / SPENT).read_text()) <= stopped["seconds"]
 
     assert store.prepare(run) == folder and not (folder / RESULT).exists()
-    launcher.start(run, folder)
-    first_ended(launcher)
+    process = processes().Process(target=next_job, args=(folder,))
+    process.start()
+    process.join()
     result = store.result(run)
     assert (result["status"], result["costs"]["steps"]) == ("finished", 48)
     assert result["seconds"] > stopped["seconds"]
