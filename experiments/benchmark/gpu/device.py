@@ -29,8 +29,10 @@ class Device:
         self.kind = kind
         self.is_gpu = kind != "cpu"
         self._events = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if self.is_gpu else [])]
-        self._of_profiler: Counter[str] = Counter()
-        self._of_profiler = self.events(lambda: None)
+        self._of_profiler: Counter[str]
+        for _ in range(2):  # the first time it also sets itself up
+            self._of_profiler = Counter()
+            self._of_profiler = self.events(lambda: None)
 
     @property
     def name(self) -> str:
