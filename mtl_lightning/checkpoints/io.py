@@ -59,12 +59,23 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         except UserError:
             raise
         except Exception as error:  # of bytes that are no checkpoint, unpickling may raise anything
-            raise UserError(f"{path} is not a readable checkpoint ({_reason(error)}); is it complete?") from error
+            raise UserError(
+                f"{path} is not a readable checkpoint ({_reason(error)}); is it complete?{_others(path)}"
+            ) from error
         try:
             check_shape(checkpoint)
         except UserError as error:
             raise UserError(f"{path} {error}") from error
         return checkpoint
+
+
+def _others(path: _PATH) -> str:
+    """Says which checkpoints are beside one that is broken, the newest first; nothing where there are none."""
+    if "://" in str(path):
+        return ""
+    found = [each for each in Path(path).parent.glob("*.ckpt") if each.name != Path(path).name and each.is_file()]
+    names = [quoted_path(each) for each in sorted(found, key=lambda each: each.stat().st_mtime, reverse=True)]
+    return f" Others of this run: {', '.join(names)}" if names else ""
 
 
 def _opened(path: _PATH) -> IO[bytes]:

@@ -16,21 +16,26 @@ class FolderLock:
     """A file in a folder, which one run holds.
 
     The system gives it back when the run ends, however that is. Where a file system keeps no locks, the file itself is
-    one: it names the process and the machine, and stays if that is killed.
+    one: it names the process and the machine, and stays if that is killed. A job that its cluster starts again takes
+    away what it has left itself on a machine that is lost.
 
     Args:
         folder: That is there.
         key: What names it, for messages.
+        job: What the cluster calls the job that this process belongs to; null: there is none.
+        again: Whether that job was started before, and has ended.
 
     Raises:
         UserError: If another run holds it.
         OSError: If there can be no such file.
     """
 
-    def __init__(self, folder: Path, key: str = "") -> None:
-        self._file = folder / _NAME
+    def __init__(self, folder: Path, key: str = "", job: str | None = None, again: bool = False) -> None:
+        self._file, self._note = folder / _NAME, folder / f"{_NAME}.job"
         try:
-            self._lock = self._acquired()
+            self._lock = self._taken(job if again else None)
+            if job is not None and self._file.read_text("utf-8", errors="replace"):
+                self._note.write_text(job, "utf-8")
         except Timeout as error:
             hint = "wait until it ends, or choose another folder"
             if holder := self._file.read_text("utf-8", errors="replace").split():
@@ -40,8 +45,19 @@ class FolderLock:
 
     def release(self) -> None:
         """Gives the folder back."""
-        self._file.unlink(missing_ok=True)  # first: whoever comes now makes a lock of its own
+        self._note.unlink(missing_ok=True)
+        self._file.unlink(missing_ok=True)  # before the lock: whoever comes now makes one of its own
         self._lock.release()
+
+    def _taken(self, job: str | None) -> BaseFileLock:
+        """The lock, also where an earlier start of this job has left it."""
+        try:
+            return self._acquired()
+        except Timeout:
+            if job is None or not self._note.exists() or self._note.read_text("utf-8", errors="replace") != job:
+                raise
+            self._file.unlink(missing_ok=True)
+            return self._acquired()
 
     def _acquired(self) -> BaseFileLock:
         lock: BaseFileLock = FileLock(self._file, timeout=0)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-from mtl_lightning.cli.auto_resume import job_name
+from mtl_lightning.cli.auto_resume import is_requeued, job_name
 from mtl_lightning.cli.folder_lock import FolderLock
 from mtl_lightning.cli.world import is_first
 from mtl_lightning.errors import UserError
@@ -118,6 +118,6 @@ class RunFolder:
     def _take(self, folder: Path, key: str) -> None:
         with suppress(FileExistsError):
             self._make(folder)
-        self._locks.append(FolderLock(folder, key))
+        self._locks.append(FolderLock(folder, key, job_name(), is_requeued()))
         for place in (folder, folder / "checkpoints"):
             remove_unfinished(place)

@@ -240,7 +240,9 @@ def test_a_checkpoint_is_written_beside_its_place(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"text\n"])
 def test_a_broken_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "broken.ckpt").write_bytes(content)
-    with pytest.raises(UserError, match=r"broken\.ckpt is not a readable checkpoint \(.*\); is it complete\?"):
+    (tmp_path / "best.ckpt").touch()
+    said = r"broken\.ckpt is not a readable checkpoint \(.*\); is it complete\? Others of this run: .*/best\.ckpt$"
+    with pytest.raises(UserError, match=said):
         fit(tmp_path, checkpoint=tmp_path / "broken.ckpt")
 
 

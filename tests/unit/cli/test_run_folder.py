@@ -102,6 +102,24 @@ def test_where_a_file_system_keeps_no_locks_the_file_is_one(folder, monkeypatch,
     RunFolder("a", "mine", None).release()
 
 
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK], ids=errno.errorcode.get)
+@pytest.mark.filterwarnings("ignore:flock not supported")
+def test_where_there_are_no_locks_a_job_takes_over_what_it_has_left_itself(folder, monkeypatch, number):
+    def flock(*arguments):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    os.environ |= {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0"}
+    lost = RunFolder("a", "mine", None)
+    for other in ({}, {"SLURM_JOB_ID": "8", "SLURM_RESTART_COUNT": "1"}):
+        os.environ |= other
+        with pytest.raises(UserError, match="another run is writing to mine"):
+            RunFolder("a", "mine", None)
+    os.environ["SLURM_JOB_ID"] = "7"
+    RunFolder("a", "mine", None).release()
+    assert lost.path.exists() and not list(lost.path.iterdir())
+
+
 def test_a_run_that_was_killed_holds_nothing():
     if (child := os.fork()) == 0:
         RunFolder("a", "mine", None)
