@@ -35,7 +35,7 @@ class Row(TypedDict):
     processes: int
     step: str
     latency: float
-    bandwidth: float
+    bandwidth: float | None
     computing: float
     predicted: float
     measured: float
@@ -150,7 +150,7 @@ def _row(number: int, name: str, rounds: Sequence[_Times]) -> Row:
         processes=number,
         step=name,
         latency=median(found.link.latency for found in rounds),
-        bandwidth=median(found.link.bandwidth for found in rounds),
+        bandwidth=None if number == 1 else median(found.link.bandwidth for found in rounds),
         computing=median(found.computing for found in rounds),
         predicted=median(found.predicted for found in rounds),
         measured=median(found.measured for found in rounds),
