@@ -29,3 +29,26 @@ def per_dataset(
     if missing := [name for name in datasets if name not in sizes]:
         raise UserError(f"data.{parameter} misses the data set '{missing[0]}'")
     return dict(sizes)
+
+
+def shares(sizes: Mapping[str, int], num_processes: int, exact: bool = False) -> dict[str, int]:
+    """A process's part of batches of all processes together, rounded up.
+
+    Args:
+        sizes: Number of examples of these, by data set.
+        num_processes: How many divide them.
+        exact: Whether nothing may be rounded.
+
+    Raises:
+        UserError: If something had to be.
+
+    >>> shares({"a": 32, "b": 7}, 4)
+    {'a': 8, 'b': 2}
+    """
+    for name, size in sizes.items():
+        if exact and size % num_processes:
+            raise UserError(
+                f"data.batch_size: the {size} examples that a step takes of data set '{name}' cannot be divided by "
+                f"{num_processes} processes; give a multiple of {num_processes}, or `data.batch_size_of: process`"
+            )
+    return {name: -(-size // num_processes) for name, size in sizes.items()}

@@ -11,12 +11,13 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from mtl_lightning.data.batch import StepBatch
-from mtl_lightning.data.batch_sizes import per_dataset
+from mtl_lightning.data.batch_sizes import per_dataset, shares
 from mtl_lightning.data.collation import StepDataset
 from mtl_lightning.data.columns import integers, with_prefix
 from mtl_lightning.data.encoding import Encoding
 from mtl_lightning.data.examples import ExampleEncoder
 from mtl_lightning.data.findings import report, report_inputs, without_notes
+from mtl_lightning.data.labelling import labelling
 from mtl_lightning.data.labels import check_label_maps, understood_labels
 from mtl_lightning.data.loader import checked_num_workers, step_loader
 from mtl_lightning.data.overlap import warn_of_overlap
@@ -50,6 +51,8 @@ class MultiTaskDataModule(LightningDataModule):
         tasks: The tasks to train; null: all that the data sets label. Data sets that label none of them are left out.
         drop_last: Leave out the last training batch of a pass where it is smaller than the others, other examples in
             each pass. Not needed for batch normalisation: a last batch of one example takes some of the one before it.
+        batch_size_of: Whether ``batch_size`` and ``eval_batch_size`` are those of each ``process`` or of a ``step``, of
+            which each process takes its part: a run then keeps its course on another number of processes.
         joint_pass: Whether a step's batches go through the encoder together where only rounding may differ, or never.
 
     Attributes:
@@ -69,15 +72,18 @@ class MultiTaskDataModule(LightningDataModule):
         tasks: list[str] | None = None,
         drop_last: bool = False,
         joint_pass: Literal["auto", "never"] = "auto",
+        batch_size_of: Literal["process", "step"] = "process",
     ) -> None:
         super().__init__()
         check_names(datasets)
-        self.datasets = _labelling(datasets, tasks)
+        self.datasets = labelling(datasets, tasks)
+        self.batch_size_of = batch_size_of
         self.batch_sizes = per_dataset("batch_size", batch_size, datasets)
         doubled = {name: 2 * size for name, size in self.batch_sizes.items()}
         self.eval_batch_sizes = per_dataset(
             "eval_batch_size", doubled if eval_batch_size is None else eval_batch_size, datasets
         )
+        self._given_sizes = self.batch_sizes, self.eval_batch_sizes
         self.schedule = schedule or RoundRobin()  # null in configurations of version 0.1
         if max_tokens is not None and max_tokens < 1:
             raise UserError(f"data.max_tokens must be at least 1, found {max_tokens}")
@@ -98,6 +104,10 @@ class MultiTaskDataModule(LightningDataModule):
         """Loads the raw tables."""
         if self._trainer.overfit_batches:
             raise UserError("trainer.overfit_batches picks from a plain sampler; use trainer.limit_train_batches")
+        if self.batch_size_of == "step":
+            train, evaluation = self._given_sizes
+            self.batch_sizes = shares(train, self._trainer.world_size, exact=stage == "fit")
+            self.eval_batch_sizes = shares(evaluation, self._trainer.world_size)
         if stage == "fit":
             tasks = {name: list(source.labels) for name, source in self.datasets.items()}
             self.progress = Progress(self._trainer, self.seed, tasks)
@@ -278,18 +288,6 @@ def _load(name: str, source: DataSource) -> Mapping[str, Dataset | IterableDatas
         return source.load()
     except UserError as error:
         raise UserError(f"data.datasets.{name}: {error}") from error
-
-
-def _labelling(datasets: dict[str, DataSource], tasks: Sequence[str] | None) -> dict[str, DataSource]:
-    """The data sets that label any of the tasks; of others they forget the labels."""
-    if tasks is None:
-        return datasets
-    labelled = {task for source in datasets.values() for task in source.labels}
-    if unknown := [task for task in tasks if task not in labelled]:
-        raise UserError(f"data.tasks: no data set labels '{unknown[0]}'; {did_you_mean(unknown[0], labelled)}")
-    for source in datasets.values():
-        source.keep_tasks(tasks)
-    return {name: source for name, source in datasets.items() if source.labels}
 
 
 def _lengths(tables: Mapping[str, Dataset]) -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from launch import run
+from launch import assert_same, run
 
 SCRIPT = Path(__file__).parent / "worlds.py"
 SIZES = {"both": 40, "one": 24, "stream": 40}
@@ -37,6 +37,12 @@ def test_the_order_is_kept_where_the_joined_batch_is(folder: Path) -> None:
     parts = [read(folder, "joined", world) for world in (2, 1, 4)]
     assert [len(part) for part in parts[:2]] == [2, 2] and parts[2][0][:2] == (0, 4)
     assert parts[0] + parts[1] + parts[2] == read(folder, "joined", 1, "whole")
+
+
+def test_parameters_are_those_of_an_uninterrupted_run_on_one_process(folder: Path) -> None:
+    for rank in range(4):
+        found = pickle.loads((folder / "4" / f"joined-{rank}.pickle").read_bytes())["state"]
+        assert_same(found, pickle.loads((folder / "1" / "joined-0.pickle").read_bytes())["expected"], 1e-12)
 
 
 def test_with_other_batches_the_epoch_goes_on_with_what_it_has_not_seen(folder: Path) -> None:

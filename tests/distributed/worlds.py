@@ -11,6 +11,7 @@ from os import environ
 from pathlib import Path
 from typing import Any
 
+import torch
 from datasets import Dataset, IterableDataset
 from lightning.pytorch import Callback, Trainer
 from resume import Points, Record
@@ -42,14 +43,20 @@ class Stream(Points):
         return {"train": self._table(self.size, 0).to_iterable_dataset()}
 
 
-def run(name: str, world: int, folder: Path, whole: bool = False) -> list[Any]:
+def run(name: str, world: int, folder: Path, whole: bool = False) -> tuple[list[Any], dict[str, Any]]:
     case = CASES[name]
-    tasks = {"side": SequenceClassification(["a", "b"]), "height": Regression(mean=0.0, std=1.0, main_metric="rmse")}
+    tasks = {
+        "side": SequenceClassification(["a", "b"], dropout=0.0),
+        "height": Regression(0.0, 1.0, "rmse", dropout=0.0),
+    }
+    torch.manual_seed(3)
     module = MultiTaskModule(PerceptronEncoder(5, [6, 4]), tasks)
     both = {"side": "side", "height": "height"}
     sources = {"both": Points(both, 40, 0), "one": Points({"side": "side"}, 24, 1), "stream": Stream(both, 40, 2)}
-    batch_size = JOINED // world if name == "joined" or whole else 2
-    data = MultiTaskDataModule(dict(sources), batch_size=batch_size, schedule=case["schedule"], num_workers=0)
+    sizes: dict[str, Any] = {"batch_size": 2}
+    if name == "joined" or whole:
+        sizes = {"batch_size": JOINED, "batch_size_of": "step"}
+    data = MultiTaskDataModule(dict(sources), schedule=case["schedule"], num_workers=0, **sizes)
     record, checkpoint = Record(), folder / "checkpoints" / "last.ckpt"
     callbacks: list[Callback] = [record] if whole else [record, LastCheckpoint()]
     stop = None if whole else case["stops"][world]
@@ -69,7 +76,7 @@ def run(name: str, world: int, folder: Path, whole: bool = False) -> list[Any]:
         callbacks=callbacks,
     )
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
-    return [(epoch, batch, read) for epoch, batch, read, *_ in record.lines]
+    return [(epoch, batch, read) for epoch, batch, read, *_ in record.lines], module.state_dict()
 
 
 def main(folder: Path) -> None:
@@ -79,9 +86,10 @@ def main(folder: Path) -> None:
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)
     for name in CASES:
-        found = {"part": run(name, world, folder / name)}
+        found: dict[str, Any] = {}
+        found["part"], found["state"] = run(name, world, folder / name)
         if world == 1:
-            found["whole"] = run(name, world, folder / f"{name}-whole", whole=True)
+            found["whole"], found["expected"] = run(name, world, folder / f"{name}-whole", whole=True)
         (folder / str(world) / f"{name}-{rank}.pickle").write_bytes(pickle.dumps(found))
 
 

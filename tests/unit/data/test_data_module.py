@@ -16,6 +16,7 @@ from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 
 from mtl_lightning.data import Alternating, Batch, DataSource, MultiTaskDataModule, StepBatch
+from mtl_lightning.data.batch_sizes import shares
 from mtl_lightning.data.sources.prediction import read_inputs
 from mtl_lightning.encoders import TransformerEncoder
 from mtl_lightning.errors import UserError
@@ -188,6 +189,11 @@ def test_batch_sizes_by_data_set() -> None:
         ("several", 2),
         ("scores", 2),
     ]
+
+
+def test_a_step_that_processes_cannot_divide_is_refused() -> None:
+    with pytest.raises(UserError, match=r"data\.batch_size: the 32 examples .* 'b' cannot be divided by 3 pro"):
+        shares({"a": 9, "b": 32}, 3, exact=True)
 
 
 def test_evaluation_shows_each_example_once_in_twice_the_batch_size() -> None:
