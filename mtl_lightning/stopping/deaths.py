@@ -14,6 +14,7 @@ _PEER = re.compile(
     r"(?:closed|reset) by peer|remote process exited|Broken pipe.*gloo|Socket closed|Timed out waiting \d+ms for",
     re.IGNORECASE,
 )
+_ABSENT = re.compile(r"clients joined|wait timeout after \d+ms, keys|client socket has (?:timed out|failed)")
 
 
 class ProcessDiedError(RuntimeError):
@@ -72,4 +73,6 @@ def _death(error: BaseException) -> str | None:
         return f"a worker that loads data (process {worker[1].strip()}) {how}{memory}"
     if _ENCODER in text:
         return "a process that encodes data has died; memory may have run out"
+    if _ABSENT.search(text):
+        return "another process of this run has met the others and not joined them in time; what it printed says why"
     return "another process of this run has died; what it printed says why" if _PEER.search(text) else None

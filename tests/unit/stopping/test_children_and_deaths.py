@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from patience import PATIENCE, until
+from torch.distributed import DistNetworkError, DistStoreError
 
 from mtl_lightning.cli.launcher import Launcher
 from mtl_lightning.stopping import (
@@ -75,6 +76,9 @@ def test_a_worker_ends_with_its_parent(tmp_path):
     until(lambda: not Path("/proc", (tmp_path / "pid").read_text()).exists())
 
 
+ABSENT = "another process of this run has met the others and not joined them in time; what it printed says why"
+
+
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
@@ -93,6 +97,17 @@ def test_a_worker_ends_with_its_parent(tmp_path):
         (
             RuntimeError("[/gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:4"),
             "another process of this run has died; what it printed says why",
+        ),
+        *(
+            (
+                error,
+                "another process of this run has met the others and not joined them in time; what it printed says why",
+            )
+            for error in (
+                DistStoreError("Timed out after 61 seconds waiting for clients. 1/2 clients joined."),
+                DistStoreError("wait timeout after 60000ms, keys: /2//cpu//0/1"),
+                DistNetworkError("The client socket has timed out after 60000ms while trying to connect to (a, 1)."),
+            )
         ),
         (RuntimeError("something else"), None),
         (ValueError("Connection closed by peer"), None),
