@@ -4,6 +4,8 @@ import os
 import re
 from pathlib import Path
 
+from mtl_lightning.checkpoints import find_checkpoint
+
 AUTO = "auto"
 """The ``--ckpt_path`` of a run that resumes its folder's last checkpoint, if there is one, and starts if not."""
 
@@ -24,9 +26,14 @@ def is_requeued() -> bool:
 
 
 def own_checkpoint(folder: Path) -> str | None:
-    """The last checkpoint in a run's folder; null: there is none yet."""
-    last = folder / "checkpoints" / "last.ckpt"
-    return str(last) if last.exists() else None
+    """The last checkpoint in a run's folder; null: there is none yet.
+
+    Raises:
+        UserError: If it is not one file, but in parts of a model that was split over processes.
+    """
+    if not (folder / "checkpoints" / "last.ckpt").exists():
+        return None
+    return str(find_checkpoint(str(folder), "", last=True))
 
 
 def job_name() -> str | None:

@@ -47,6 +47,14 @@ def test_a_run_that_starts_from_another_one_does_so_once(capsys: pytest.CaptureF
     assert "init_from: no file or folder first" in capsys.readouterr().err
 
 
+def test_a_checkpoint_in_parts_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    parts = Path("run", "checkpoints", "last.ckpt")
+    parts.mkdir(parents=True)
+    (parts / ".metadata").touch()
+    assert tiny.fit("run", "--ckpt_path=auto", "--evaluate=none") == 2
+    assert f"{parts} is a checkpoint in parts, of a model that was split over processes" in capsys.readouterr().err
+
+
 def test_auto_needs_a_folder_to_come_back_to(capsys: pytest.CaptureFixture[str]) -> None:
     assert tiny.main(["fit", "--config=config.yaml", "--ckpt_path=auto"]) == 2
     assert (
