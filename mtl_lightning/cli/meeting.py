@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from mtl_lightning.cli.meeting_store import MeetingStore, free_port, is_of_torchrun
+from mtl_lightning.cli.meeting_store import MeetingStore, free_port, is_of_torchrun, moved
 from mtl_lightning.cli.world import World
 from mtl_lightning.errors import UserError
 from mtl_lightning.terminal import say
@@ -48,7 +48,7 @@ class Meeting:
         Raises:
             UserError: If a process does not come, says something else, or has failed meanwhile.
         """
-        return self._compared("start", card, self._difference, "see that the same command runs on every node")
+        return self._compared("start", card, self._difference, f"see that the same command runs on every node{moved()}")
 
     def compare_checkpoints(self, mine: Mapping[str, Any]) -> None:
         """Makes sure that all processes have the same checkpoint.

@@ -112,6 +112,7 @@ class MeetingStore:
                     raise UserError(
                         f"MASTER_ADDR: process 0 does not answer at {host}:{port} within {self.timeout:.0f} s "
                         f"({error.strerror or error}); see that it was started, and that no firewall is between"
+                        + moved()
                     ) from error
                 time.sleep(0.2)
 
@@ -119,6 +120,11 @@ class MeetingStore:
 def is_of_torchrun() -> bool:
     """Whether torchrun holds the store."""
     return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+
+
+def moved() -> str:
+    """What else may be wrong where torchrun holds the store: torch 2.13 keeps its address when nodes come or go."""
+    return "; where nodes come or go, start torchrun with TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1" * is_of_torchrun()
 
 
 def free_port() -> int:

@@ -69,6 +69,13 @@ def test_processes_that_torchrun_starts_again_leave_what_its_store_still_holds(s
         assert len({port for _, port in found}) == 1 and found[0][1] is not None
 
 
+def test_that_torchrun_keeps_an_old_address_is_said(store_of_torchrun):
+    other = meetings(2)[1]
+    other.timeout = 0.2
+    with pytest.raises(UserError, match=r"process 0 has not come .*; where nodes come or go, start torchrun with TOR"):
+        other.agree(CARD)
+
+
 def test_one_that_fails_before_the_first_one_is_there_is_heard(store_of_torchrun):
     first, other = meetings(2)
     with ThreadPoolExecutor(1) as pool:
