@@ -1,11 +1,12 @@
 """The runs of a comparison on disk: a folder each, found by key."""
 
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
@@ -47,29 +48,26 @@ class Store:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps other comparisons out of the folder; may be entered again by who is inside.
+        """Keeps other comparisons out of the folder, except those that share it with this one; may be entered again.
 
         Raises:
             UserError: If another one is at work there.
         """
         folder = self.folder.parent
-        if self._shared:
-            yield
-            return
         try:
             with writing(folder, "output"):
                 folder.mkdir(parents=True, exist_ok=True)
-                self._lock.acquire()
+                lock = _locked_with_others(folder / LOCK) if self._shared else self._lock.acquire()
         except Timeout as error:
             other = (folder / _PROCESS).read_text("utf-8", "replace") if (folder / _PROCESS).exists() else "unknown"
             raise UserError(
                 f"another compare is running in {folder} (process {other}); wait for it or give another --output"
             ) from error
-        try:
-            write_whole(folder / _PROCESS, str(os.getpid()))
+        with lock:
+            with writing(folder, "output"):
+                process = f"{os.getpid()}{', with --share true' if self._shared else ''}"
+                (folder / _PROCESS).write_text(process, "utf-8")
             yield
-        finally:
-            self._lock.release()
 
     def path(self, run: Run) -> Path:
         """Folder of a run: the one that holds its key, or a new one."""
@@ -137,6 +135,22 @@ class Store:
                     write_result(folder / RESULT, {"status": status, "message": message, "seconds": seconds})
         except Timeout:
             return
+
+
+def _locked_with_others(path: Path) -> IO[bytes]:
+    """A file that nobody can lock alone as long as it is open.
+
+    Raises:
+        Timeout: If somebody has.
+    """
+    with ExitStack() as opened:
+        file = opened.enter_context(path.open("ab+"))
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Timeout(str(path)) from None
+        opened.pop_all()
+    return file
 
 
 def _clear(folder: Path) -> None:

@@ -160,6 +160,21 @@ def test_however_many_runs_ended_meanwhile(tmp_path):
     assert not other.waits()
 
 
+@pytest.mark.parametrize(("first", "then"), [(True, False), (False, True)], ids=["shared first", "shared last"])
+def test_one_that_shares_and_one_that_does_not_are_not_at_work_in_one_folder(tmp_path, first, then):
+    said = rf"another compare is running in .* \(process {os.getpid()}{', with --share true' if first else ''}\); wait"
+    one, other = (Store(tmp_path, shared=shared).locked() for shared in (first, then))
+    with one, pytest.raises(UserError, match=said), other:
+        pass
+    with Store(tmp_path, shared=then).locked():
+        pass
+
+
+def test_those_that_share_are_at_work_together(tmp_path):
+    with Store(tmp_path, shared=True).locked(), Store(tmp_path, shared=True).locked():
+        pass
+
+
 def test_a_file_system_without_locks_is_one_line(tmp_path, monkeypatch):
     def refuse(*arguments):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
