@@ -1,7 +1,7 @@
 """What the tasks of a step are compared by."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
@@ -59,8 +59,11 @@ class Compared(ABC):
         """Called when all tasks of a batch are in."""
 
     @abstractmethod
-    def send(self, tasks: Iterable[str]) -> None:
-        """Tells that these tasks' gradients are complete, which may be on their way while others are computed."""
+    def send(self, task: str) -> None:
+        """Tells that a task's gradient is complete, which may be on its way while others are computed.
+
+        It is told of the same tasks in the same order on every process.
+        """
 
     @abstractmethod
     def gather(self, device: torch.device) -> None:

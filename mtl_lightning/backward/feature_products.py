@@ -1,6 +1,6 @@
 """Inner products of gradients of what an encoder makes of examples."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
@@ -64,7 +64,7 @@ class FeatureProducts(Compared):
             self._products = total if self._products is None else self._products + total
             self._batch = []
 
-    def send(self, tasks: Iterable[str]) -> None:
+    def send(self, task: str) -> None:
         """Nothing yet: the products are small and go together."""
 
     def gather(self, device: torch.device) -> None:

@@ -1,6 +1,6 @@
 """The rows of the Jacobian: gradients of the tasks, one below the other in one buffer."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from functools import reduce
 from typing import Any
 
@@ -13,7 +13,7 @@ from mtl_lightning.backward.processes import Sums
 from mtl_lightning.weighting.inner_products import exact_gramian, gramian_on_device, is_accurate
 
 _LONG = 1 << 18
-"""Values of rows that are written at once."""
+"""Values of rows that are written at once, and of a row that is sent at once."""
 
 
 class Rows(Compared):
@@ -41,6 +41,7 @@ class Rows(Compared):
         self._waiting: dict[int, Gradients] = {}
         self._filled: set[str] = set()
         self._sent: set[str] = set()
+        self._complete: list[str] = []
         self._buffer: Tensor | None = None
         self._made_for = _kind(parameters)
         self._sums = Sums()
@@ -56,7 +57,7 @@ class Rows(Compared):
 
     def clear(self) -> None:
         super().clear()
-        self._waiting, self._filled, self._sent = {}, set(), set()
+        self._waiting, self._filled, self._sent, self._complete = {}, set(), set(), []
         self._buffer = self._buffer if self.keep else None
         self.used = [False] * len(self.parameters)
 
@@ -82,6 +83,7 @@ class Rows(Compared):
 
     def end_batch(self) -> None:
         self._write()
+        self._send_complete()
 
     def _write(self) -> None:
         """Writes the rows that wait, which are one below the other."""
@@ -93,20 +95,27 @@ class Rows(Compared):
             flatten(gradients, [*self.parameters, *self._padding] * number, out=rows)
             self._waiting = {}
 
-    def send(self, tasks: Iterable[str]) -> None:
-        for task in tasks:
+    def send(self, task: str) -> None:
+        self._complete.append(task)
+        if self.num_parameters >= _LONG:
+            self._send_complete()
+
+    def _send_complete(self) -> None:
+        for task in self._complete:
             place = self.places[task]
             if task not in self._filled:
                 self._memory()[place].zero_()
             self._send_row(place)
             self._sent.add(task)
+        self._complete = []
 
     def _send_row(self, place: int) -> None:
         """Starts to add up a row over processes."""
         self._sums.start(self._memory()[place])
 
     def gather(self, device: torch.device) -> None:
-        self.send([task for task in self.places if task not in self._sent])
+        self._complete = [task for task in self.places if task not in self._sent]
+        self._send_complete()
         self._sums.wait()
 
     def gramian(self) -> Tensor:

@@ -55,16 +55,18 @@ class TaskPass(Pass):
         self._rows.start_batch(batch.present)
         sources: Sequence[Tensor] = features if self._setup.evidence is None else self._setup.evidence
         remaining, one = len(terms), self._setup.one()
-        for task, term in terms.items():
-            remaining -= 1
-            keep = self._second is not None or remaining > 0
-            gradients = self._setup.differentiate(term, [*sources, *self._setup.own[task]], one, keep)
-            self._rows.add(task, gradients[: len(sources)], sources)
-            self._heads.add(task, gradients[len(sources) :])
+        for task in batch.present:
+            if (term := terms.get(task)) is not None:
+                remaining -= 1
+                keep = self._second is not None or remaining > 0
+                gradients = self._setup.differentiate(term, [*sources, *self._setup.own[task]], one, keep)
+                self._rows.add(task, gradients[: len(sources)], sources)
+                self._heads.add(task, gradients[len(sources) :])
+            if task in batch.complete:
+                self._rows.send(task)
         self._rows.end_batch()
         if self._second is not None:
             add_terms(self._losses, terms)
-        self._rows.send([task for task in batch.present if task in batch.complete])
 
     def combine(self, tasks: Tasks, terms: Tensor, losses: Tensor, appearances: Sequence[int]) -> Step:
         self._objective, found = losses.sum().requires_grad_(), ByTask(tasks, losses)

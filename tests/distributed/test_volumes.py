@@ -31,8 +31,10 @@ def test_a_step_sends_what_the_model_says(found: list[dict[str, Any]], case: str
     assert found[0][case] == found[1][case] == [len(volume.exchanges), volume.sent(2)]
 
 
-def test_volumes_are_logged_by_optimizer_step(found: list[dict[str, Any]]) -> None:
-    volume, logged = volumes.rows(SIZE), found[0]["logged"]
+@pytest.mark.parametrize("way", ["rows", "scattered_rows"])
+def test_volumes_are_logged_by_optimizer_step(found: list[dict[str, Any]], way: str) -> None:
+    """The module is built before there are other processes, and chooses the kind of rows when training starts."""
+    volume, logged = getattr(volumes, way)(SIZE), found[0][f"logged {way}"]
     first, second = logged["train/bytes_sent"]
     assert second == volume.sent(2) < first, "at first, processes agree on what the tasks use"
     assert logged["train/exchanges"][1] == len(volume.exchanges)

@@ -11,6 +11,7 @@ from collections import UserList
 from os import environ
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
@@ -19,7 +20,7 @@ from lightning.pytorch.loggers import CSVLogger
 from torch import nn
 
 from mtl_lightning import MultiTaskModule
-from mtl_lightning.backward import Executor
+from mtl_lightning.backward import Executor, evidence
 from mtl_lightning.backward.traffic import TRAFFIC
 from mtl_lightning.data import Batch
 from mtl_lightning.encoders import PerceptronEncoder
@@ -55,7 +56,7 @@ def count(weighting: Any, options: dict[str, Any], some: bool) -> tuple[int, flo
     return TRAFFIC.exchanges - before[0], TRAFFIC.bytes - before[1]
 
 
-def logged(folder: Path, world: int) -> dict[str, list[float]]:
+def logged(folder: Path, world: int, scattered: bool) -> dict[str, list[float]]:
     """What a run of four optimizer steps of two batches logs in every second."""
     tasks = {task: Regression(dropout=0.0) for task in TASKS}
     for task in tasks.values():
@@ -71,7 +72,8 @@ def logged(folder: Path, world: int) -> dict[str, list[float]]:
         accelerator="cpu", devices=world, strategy="ddp", max_epochs=1, accumulate_grad_batches=2,
         log_every_n_steps=2, logger=logger, **quiet,
     )  # fmt: skip
-    trainer.fit(module, UserList([{"all": batch}] * 8))
+    with patch.object(evidence, "adds_up_parts_sooner", return_value=scattered):
+        trainer.fit(module, UserList([{"all": batch}] * 8))
     if dist.get_rank():
         return {}
     rows = list(csv.DictReader(Path(logger.log_dir, "metrics.csv").read_text().splitlines()))
@@ -83,7 +85,10 @@ def main(folder: Path) -> None:
     """Counts in all cases one after another."""
     warnings.filterwarnings("ignore")
     world, rank = int(environ["WORLD_SIZE"]), int(environ["RANK"])
-    found = {"logged": logged(folder / f"log-{world}", world)}
+    found: dict[str, Any] = {
+        f"logged {kind}": logged(folder / kind, world, scattered=kind == "scattered_rows")
+        for kind in ("rows", "scattered_rows")
+    }
     found |= {case: count(weighting, options, case == "rows of some") for case, (weighting, options) in CASES.items()}
     (folder / str(world) / f"{rank}.json").write_text(json.dumps(found))
 

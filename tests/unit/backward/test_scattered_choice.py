@@ -7,6 +7,7 @@ from torch import nn
 from mtl_lightning.backward import Executor, evidence, processes
 from mtl_lightning.backward.rows import Rows
 from mtl_lightning.backward.scattered_rows import ScatteredRows
+from mtl_lightning.backward.step import Setup
 from mtl_lightning.weighting import DWA, MoCo, UPGrad, Weighting
 
 ONE_MEGABYTE = 1 << 20
@@ -40,6 +41,28 @@ def test_the_rows_of_a_jacobian_method_are_whole(
     executor.discard()  # as when training starts, and the other processes are there
     assert type(executor._rows) is kind
     assert asked == ([] if kind is Rows else [4 * 8])
+
+
+@pytest.mark.parametrize(("width", "sent_early"), [(512, True), (3, False)], ids=["long rows", "short rows"])
+def test_long_rows_are_sent_while_the_next_ones_are_computed(
+    monkeypatch: pytest.MonkeyPatch, width: int, sent_early: bool
+) -> None:
+    shared, heads = nn.Linear(width, 520), {task: nn.Linear(520, 1) for task in "abc"}
+    executor = Executor(
+        UPGrad([*"abc"]), shared.parameters(), {task: head.parameters() for task, head in heads.items()}
+    )
+    events: list[str] = []
+    differentiate, send = Setup.differentiate, Rows._send_row
+    monkeypatch.setattr(Setup, "differentiate", lambda *given: (events.append("computed"), differentiate(*given))[1])
+    monkeypatch.setattr(Rows, "_send_row", lambda rows, place: (events.append(f"{place} sent"), send(rows, place))[1])
+    features = shared(torch.ones(2, width))
+    losses = {task: heads[task](features).square().mean() for task in "ac"}  # b has labels elsewhere
+    executor.add(losses, dict.fromkeys("abc", 1.0), complete="abc")
+    early = ["computed", "0 sent", "1 sent", "computed", "2 sent"]
+    assert events == (early if sent_early else ["computed", "computed", "0 sent", "1 sent", "2 sent"])
+    step = executor.combine()
+    executor.backward(step.objective)
+    assert len(events) == 5 and torch.count_nonzero(step.gramian[1]) == 0
 
 
 def test_no_process_holds_the_jacobian_of_scattered_rows() -> None:
