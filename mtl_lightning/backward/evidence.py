@@ -10,6 +10,8 @@ from mtl_lightning.backward.feature_products import FeatureProducts
 from mtl_lightning.backward.processes import adds_up_parts_sooner
 from mtl_lightning.backward.rows import Rows
 from mtl_lightning.backward.scattered_rows import ScatteredRows
+from mtl_lightning.backward.sharded_rows import ShardedRows
+from mtl_lightning.backward.shards import is_sharded
 from mtl_lightning.backward.step import Setup
 from mtl_lightning.weighting import JacobianWeighting, LossWeighting
 
@@ -20,6 +22,8 @@ def new_rows(setup: Setup) -> Compared:
     if setup.evidence is None:
         return FeatureProducts(num_tasks)
     keep = not isinstance(setup.weighting, LossWeighting)  # which looks at the tasks' gradients only now and then
+    if any(map(is_sharded, setup.evidence)):
+        return ShardedRows(setup.evidence, num_tasks, keep)
     whole = isinstance(setup.weighting, JacobianWeighting) or not adds_up_parts_sooner(4 * num_values(setup.evidence))
     return (Rows if whole else ScatteredRows)(setup.evidence, num_tasks, keep)
 

@@ -137,6 +137,15 @@ class Executor(Loop):
         """Whether the losses that are added next are differentiated one by one, task by task."""
         return self._window.way.is_by_task
 
+    @property
+    def is_sharded(self) -> bool:
+        """Whether processes hold parts of some parameters, so that they must do the same at the same time.
+
+        Each process then adds a loss of every task that has labels on any of them, be it a zero that depends on its own
+        logits; the graphs of losses are not looked at for what would not train.
+        """
+        return self._candidates.is_sharded
+
     @all_or_nothing
     def add(
         self,
@@ -167,7 +176,7 @@ class Executor(Loop):
         window, sources = self._window, tensors(features) if self.setup.evidence is None else ()
         most = 1 if shares is None else num_processes()
         shares = dict.fromkeys(losses, 1.0) if shares is None else shares
-        if not self._inspection.knows(losses):
+        if not (self.is_sharded or self._inspection.knows(losses)):
             self._inspection.look(self.setup, self._candidates.known, losses, shares, sources)
         if window.shares:
             check_total(window.shares, shares, most)

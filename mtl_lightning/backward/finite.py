@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mtl_lightning.backward.domain import undefined_parts
 from mtl_lightning.backward.gradients import forget
 from mtl_lightning.backward.lengths import Lengths
+from mtl_lightning.backward.processes import mean_over_processes
 from mtl_lightning.backward.sparse import values
 from mtl_lightning.backward.step import Setup, Tasks
 from mtl_lightning.backward.window import OptimizerStep
@@ -41,7 +42,8 @@ def judge_written(setup: Setup, tasks: Tasks, losses: Tensor, reached: Tasks) ->
         reached: The tasks whose heads have gradients, each once.
     """
     lengths = [*setup.lengths(reached).written(), *Lengths(setup.weighting.parameters()).written()]
-    if isfinite(torch.stack([losses.sum(), *lengths]).sum().cpu()):
+    total = torch.stack([losses.sum(), *lengths]).sum()
+    if isfinite((mean_over_processes(total) if setup.is_sharded else total).cpu()):
         return ()
     return judge(tasks, losses, torch.zeros(len(tasks))) or _culprits(setup, reached)
 
@@ -54,7 +56,9 @@ def _culprits(setup: Setup, tasks: Tasks) -> tuple[str, ...]:
         "gradient of the weighting": list(setup.weighting.parameters()),
     }
     found = [(name, p.grad) for name, part in {**heads, **others}.items() for p in part if p.grad is not None]
-    lengths = torch._foreach_norm([values(gradient) for _, gradient in found])
+    lengths = torch.stack(torch._foreach_norm([values(gradient) for _, gradient in found]))
+    if setup.is_sharded:
+        mean_over_processes(lengths)
     causes = tuple(name for (name, _), length in zip(found, lengths, strict=True) if not length.isfinite())
     return tuple(dict.fromkeys(cause for cause in causes if cause in heads)) or causes
 

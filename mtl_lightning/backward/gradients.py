@@ -1,6 +1,7 @@
 """Gradients of several losses by several parameters: computed, added up, averaged over processes, written."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -9,7 +10,9 @@ from torch.autograd.graph import _engine_run_backward
 
 from mtl_lightning.backward.by_task import ByTask
 from mtl_lightning.backward.processes import any_process, mean_over_processes, num_processes
+from mtl_lightning.backward.shards import apart, local, placed
 from mtl_lightning.backward.sparse import SparseGradients
+from mtl_lightning.errors import UserError
 
 Gradients = Sequence[Tensor | None]
 
@@ -49,8 +52,8 @@ class Writer:
     ) -> None:
         """Adds the mean over processes of ``gradients``, times ``factor``, to the parameters' gradients."""
         if num_processes() > 1 and parameters:
-            used = self.used(key, parameters, [gradient is not None for gradient in gradients], parameters[0])
-            mean = split(mean_over_processes(flatten(gradients, parameters)), parameters)
+            used = self.used(key, parameters, [gradient is not None for gradient in gradients], local(parameters[0]))
+            mean = _means(parameters, gradients)
             gradients = [gradient if is_used else None for gradient, is_used in zip(mean, used, strict=True)]
         self.accumulate(parameters, gradients, factor)
 
@@ -70,9 +73,10 @@ class Writer:
         written = self.sparse.restored([parameter for parameter, _ in pairs], scaled)
         for (parameter, _), gradient in zip(pairs, written, strict=True):
             if parameter.grad is None:
-                parameter.grad = gradient if gradient.dtype == parameter.dtype else gradient.to(parameter.dtype)
+                of_its_type = gradient if gradient.dtype == parameter.dtype else gradient.to(parameter.dtype)
+                parameter.grad = placed(of_its_type, parameter)
             else:
-                parameter.grad += gradient
+                parameter.grad += placed(gradient, parameter)
             if parameter._post_accumulate_grad_hooks:
                 self._hooked.append(parameter)
 
@@ -113,12 +117,49 @@ def differentiate(term: Tensor, parameters: Sequence[Tensor], weights: Tensor, k
     return [next(rest) if parameter.requires_grad else None for parameter in parameters]
 
 
-def accumulate(terms: Tensor, weights: Tensor) -> None:
-    """Adds the gradients of the weighted sum of terms [T] to ``.grad`` of all parameters, and lets go of the graph.
+def differentiate_sharded(
+    term: Tensor, parameters: Sequence[Tensor], weights: Tensor, keep_graph: bool, leaves: Iterable[Tensor]
+) -> Gradients:
+    """The same where some of ``parameters`` are sharded: this process's part of the sum over processes.
+
+    FSDP2 adds up gradients over processes in a backward pass to ``.grad``, and in no other.
+
+    Args:
+        term: As for ``differentiate``.
+        parameters: The same.
+        weights: The same.
+        keep_graph: The same.
+        leaves: All parameters that the pass may reach: what their ``.grad`` holds is there again afterwards.
+
+    Raises:
+        UserError: If one of ``parameters`` is none, but a result of computations.
+    """
+    if not all(parameter.is_leaf for parameter in parameters):
+        raise UserError("`gradient_of: features` does not work where a task has parts of a sharded encoder for its own")
+    if not term.requires_grad:
+        return [None] * len(parameters)
+    with _set_aside([*leaves]):
+        accumulate(term, weights, keep_graph)
+        return [None if parameter.grad is None else local(parameter.grad) for parameter in parameters]
+
+
+@contextmanager
+def _set_aside(leaves: Sequence[Tensor]) -> Iterator[None]:
+    held = [leaf.grad for leaf in leaves]
+    try:
+        forget(leaves)
+        yield
+    finally:
+        for leaf, gradient in zip(leaves, held, strict=True):
+            leaf.grad = gradient
+
+
+def accumulate(terms: Tensor, weights: Tensor, keep_graph: bool = False) -> None:
+    """Adds the gradients of the weighted sum of terms [T], or of one, to ``.grad`` of all parameters.
 
     It calls what ``torch.autograd.backward`` calls, which itself takes as long as the backward pass of a small head.
     """
-    keep_graph = create_graph = False
+    create_graph = False
     allow_unreachable = to_grad = True
     _engine_run_backward((terms,), (weights,), keep_graph, create_graph, (), allow_unreachable, to_grad)
 
@@ -164,7 +205,20 @@ def flatten(gradients: Gradients, sources: Sequence[Tensor], out: Tensor | None 
     return torch.cat(pieces) if out is None else torch.cat(pieces, out=out)
 
 
-def forget(parameters: Iterable[nn.Parameter]) -> None:
+def _means(parameters: Sequence[Tensor], gradients: Gradients) -> Gradients:
+    """Means over processes, of sharded parameters this process's part."""
+    whole, sharded = apart(parameters)
+    sources = [parameters[place] for place in whole]
+    found = split(mean_over_processes(flatten([gradients[place] for place in whole], sources)), sources)
+    if not sharded:
+        return found
+    means: list[Tensor | None] = [None if gradient is None else gradient / num_processes() for gradient in gradients]
+    for place, mean in zip(whole, found, strict=True):
+        means[place] = mean
+    return means
+
+
+def forget(parameters: Iterable[Tensor]) -> None:
     """Leaves no gradient."""
     for parameter in parameters:
         parameter.grad = None
@@ -177,7 +231,7 @@ def without_numbers(parameter: Tensor) -> nn.Parameter:
     return twin
 
 
-def split(vector: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
+def split(vector: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
     """Views of ``vector``, one for each parameter and of its shape."""
     pieces = torch.split(vector, [parameter.numel() for parameter in parameters]) if parameters else []
     return [piece.view_as(parameter) for piece, parameter in zip(pieces, parameters, strict=True)]

@@ -7,6 +7,7 @@ from typing import Literal
 from torch import nn
 
 from mtl_lightning.backward.options import check_shared, parameters_of
+from mtl_lightning.backward.shards import is_sharded
 
 Shared = list[nn.Parameter]
 Own = dict[str, list[nn.Parameter]]
@@ -26,6 +27,7 @@ class Candidates:
 
     Attributes:
         known: All of them, frozen or not.
+        is_sharded: Whether each process holds a part alone of some of them.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Candidates:
         self.known = {*self._shared, *holders}
         compared = () if isinstance(gradient_of, str) else gradient_of
         self._all = list(dict.fromkeys([*self._shared, *holders, *compared]))
+        self.is_sharded = any(map(is_sharded, self._all))
         self._flags: list[bool] | None = None
 
     def trained(self) -> Trained:

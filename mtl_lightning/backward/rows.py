@@ -28,6 +28,7 @@ class Rows(Compared):
         keep: Whether the buffer outlives ``clear``: for those who need it in every step.
 
     Attributes:
+        parameters: In the order of the rows' values.
         used: For each parameter, whether a task of this process has a gradient of it.
     """
 
@@ -92,7 +93,7 @@ class Rows(Compared):
             rows = self._memory().as_strided((number * length,), (1,), first * length)
             no_gradients = [None] * len(self._padding)
             gradients = [gradient for row in self._waiting.values() for gradient in (*row, *no_gradients)]
-            flatten(gradients, [*self.parameters, *self._padding] * number, out=rows)
+            flatten(gradients, [*self._sources, *self._padding] * number, out=rows)
             self._waiting = {}
 
     def send(self, task: str) -> None:
@@ -151,7 +152,12 @@ class Rows(Compared):
 
     def pieces(self, combined: Tensor) -> list[Tensor]:
         """Of a combination of the rows: what belongs to each parameter, as its ``.grad`` is to be."""
-        return split(combined, self.parameters)
+        return split(combined, self._sources)
+
+    @property
+    def _sources(self) -> Sequence[Tensor]:
+        """What this process holds of each parameter."""
+        return self.parameters
 
     def _memory(self) -> Tensor:
         if self._buffer is None:

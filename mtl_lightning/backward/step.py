@@ -1,6 +1,6 @@
 """What the parts of the executor share: what is trained, and what a step found."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mtl_lightning.backward.gradients import Gradients, Writer, differentiate
+from mtl_lightning.backward.gradients import Gradients, Writer, differentiate, differentiate_sharded
 from mtl_lightning.backward.lengths import Lengths
 from mtl_lightning.backward.parameters import Trained, same_parameters
+from mtl_lightning.backward.shards import is_sharded, local
 from mtl_lightning.weighting import Weighting
 
 Tasks = tuple[str, ...]
@@ -75,6 +76,11 @@ class Setup:
     _lengths: dict[tuple[bool, Tasks], Lengths] = field(default_factory=dict)
     _like: Tensor | None = None
     _trained: Trained | None = None
+    is_sharded: bool = field(init=False)
+    """Whether each process holds a part alone of some parameters that train."""
+
+    def __post_init__(self) -> None:
+        self.is_sharded = any(map(is_sharded, self._all))
 
     def follow(self, trained: Trained) -> bool:
         """Takes what trains now; returns whether that has changed."""
@@ -84,6 +90,7 @@ class Setup:
             return False
         self.shared, self.own, self.evidence = trained
         self.writer, self._like, self._lengths = Writer(), None, {}
+        self.is_sharded = any(map(is_sharded, self._all))
         return True
 
     def lengths(self, tasks: Tasks, of_heads: bool = False) -> Lengths:
@@ -103,6 +110,8 @@ class Setup:
         self, term: Tensor, parameters: Sequence[Tensor], weights: Tensor, keep_graph: bool = False
     ) -> Gradients:
         """Dense gradients; see :func:`mtl_lightning.backward.gradients.differentiate`."""
+        if self.is_sharded and any(is_sharded(parameter) for parameter in parameters):
+            return differentiate_sharded(term, parameters, weights, keep_graph, self._all)
         return self.writer.sparse.densified(parameters, differentiate(term, parameters, weights, keep_graph))
 
     def scaled(self, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -147,5 +156,9 @@ class Setup:
     def like(self) -> Tensor:
         """Something on the device and of the type of what trains: an encoder that is frozen whole leaves the heads."""
         if self._like is None:
-            self._like = next(chain(self.shared, *self.own.values()), torch.zeros(()))
+            self._like = next(map(local, self._all), torch.zeros(()))
         return self._like
+
+    @property
+    def _all(self) -> Iterator[nn.Parameter]:
+        return chain(self.shared, *self.own.values())

@@ -168,10 +168,11 @@ class TaskPass(Pass):
             train_weighting(self._setup, self._objective, factor)
 
     def _write_shared(self, tasks: Tasks, combined: Tensor) -> None:
-        rows, shared = self._gradients, self._setup.shared
-        used = self._setup.writer.used(("rows", *tasks), shared, rows.used, combined)
+        rows = self._gradients
+        used = self._setup.writer.used(("rows", *tasks), rows.parameters, rows.used, combined)
         gradients = zip(rows.pieces(combined), used, strict=True)
-        self._setup.writer.accumulate(shared, [gradient if is_used else None for gradient, is_used in gradients])
+        chosen = [gradient if is_used else None for gradient, is_used in gradients]
+        self._setup.writer.accumulate(rows.parameters, chosen)
 
     @property
     def _gradients(self) -> Rows:

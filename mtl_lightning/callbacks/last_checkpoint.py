@@ -101,8 +101,7 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Saves the weights that other callbacks have made of those at the end, if they have, as ``final.ckpt``."""
-        saved = self._saved_weights
-        if saved is not None and saved != weight_sizes(trainer.strategy.lightning_module_state_dict()):
+        if self._weights_changed(trainer):
             path = self.path(trainer).with_name("final.ckpt")
             trainer.save_checkpoint(path)
             if trainer.is_global_zero:
@@ -114,6 +113,13 @@ class LastCheckpoint(Checkpoint):
         if number := self._agreement.exchange(SIGNALS.received):
             self._stop(trainer, number)
         self._stop_listening()
+
+    def _weights_changed(self, trainer: Trainer) -> bool:
+        """Whether they are others than in the checkpoint of the end, on the first process, which may know alone."""
+        if self._saved_weights is None:
+            return False
+        changed = self._saved_weights != weight_sizes(trainer.strategy.lightning_module_state_dict())
+        return trainer.strategy.broadcast(changed)
 
     def _stop(self, trainer: Trainer, number: int) -> NoReturn:
         self.save(trainer, steps_follow=True)

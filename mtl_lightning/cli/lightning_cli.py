@@ -43,6 +43,7 @@ from mtl_lightning.errors import UserError
 from mtl_lightning.names import checked_path
 from mtl_lightning.terminal import quoted_path
 from mtl_lightning.training.prediction import names_asked
+from mtl_lightning.training.strategies import refuse_strategy_name
 from mtl_lightning.trust.imports import Imports
 from mtl_lightning.trust.parsing import guarded
 from mtl_lightning.writing import temporary_folder
@@ -196,6 +197,7 @@ class CLI(LightningCLI):
         """Adds the run's folder, loggers and callbacks."""
         settings = self.config_init[self.subcommand]
         check_numbers(settings["trainer"])
+        refuse_strategy_name(settings["trainer"]["strategy"])
         kwargs |= self._processes
         given = settings["trainer"]["logger"]
         if self.subcommand == "fit":

@@ -11,6 +11,7 @@ from mtl_lightning.data.first_examples import first_inputs
 from mtl_lightning.stopping import Interrupted
 from mtl_lightning.terminal.console import Console
 from mtl_lightning.training.composition import Composition, ForwardCost, Inputs, Size, forward_cost
+from mtl_lightning.training.fsdp2 import FSDP2Strategy
 from mtl_lightning.training.network import Network
 
 _SECONDS = 0.25  # that the start of a run may take longer by
@@ -39,6 +40,8 @@ class ModelTable(Callback):
             raise Interrupted(0, said=True)
 
     def _cost(self, trainer: Any, module: Any) -> ForwardCost:
+        if isinstance(trainer.strategy, FSDP2Strategy):
+            return ForwardCost(None, {})  # a forward pass takes all processes
         if not self._alone and Size.of(module.parameters()).all > _LARGE:
             return ForwardCost(None, {})
         return cost_of_example(trainer, module, None if self._alone else _SECONDS)

@@ -32,7 +32,11 @@ class Sharing(nn.Module, ABC):
     Attributes:
         tasks: The names.
         features: D, the width of what the heads read; the encoder's unless a sharing says otherwise.
+        reads_parameters: Whether it computes with the encoder's parameters other than by running its modules, so that
+            these must be whole on each process.
     """
+
+    reads_parameters: bool = False
 
     def __init__(self, tasks: Sequence[str], encoder: Encoder) -> None:
         super().__init__()

@@ -49,6 +49,8 @@ class SoftSharing(SeparateEncoders):
         UserError: If the coefficient is negative or the norm is none of these.
     """
 
+    reads_parameters = True
+
     def __init__(self, tasks: Sequence[str], encoder: Encoder, coefficient: float = 0.01, norm: Norm = "l2") -> None:
         super().__init__(tasks, encoder)
         if not 0 <= coefficient < float("inf"):

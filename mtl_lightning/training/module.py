@@ -38,11 +38,11 @@ from mtl_lightning.training.parameter_groups import Grouping
 from mtl_lightning.training.randomness import Buffers, RandomState, random_state, same_again, seed_batch
 from mtl_lightning.training.refused_callbacks import refuse_callbacks
 from mtl_lightning.training.restorable import choose_weights
+from mtl_lightning.training.sharded import check_strategy
 from mtl_lightning.training.shared_parameters import check_gradient_source, common_features, shared_parameters
 from mtl_lightning.training.single_examples import check_single_examples
 from mtl_lightning.training.starting import take_over
 from mtl_lightning.training.step_log import StepLog
-from mtl_lightning.training.strategies import refuse_split_model
 from mtl_lightning.training.task_names import check_task_names
 from mtl_lightning.training.trained import TrainedParameters
 from mtl_lightning.training.walk import parameters_and_buffers
@@ -187,13 +187,13 @@ class MultiTaskModule(AdaptedModule):
         ModelFirst.install(self.trainer)
         if self.trainer.state.fn != TrainerFn.FITTING:
             return []
+        check_strategy(self)
         found: list[Callback] = [Exposure(), Volumes(), *([ExpertWatch()] if self.sharing.observe().use else [])]
         return found if self._max_skipped is None else [*found, StopWhenNotFinite(self._max_skipped)]
 
     def on_fit_start(self) -> None:
         """Refuses what the executor cannot do, before anything is trained."""
         strategy = self.trainer.strategy
-        refuse_split_model(strategy)
         self.executor.scaler = getattr(strategy.precision_plugin, "scaler", None)
         self.executor.discard()
         self._trained.arrange(self)
@@ -245,7 +245,7 @@ class MultiTaskModule(AdaptedModule):
         self._parts = self._passes(batch)
         labelled = Counter(task for part in batch.values() for task in part.shares)
         for parts in self._parts:
-            found = self.losses(parts)
+            found = self.losses(parts, of_all=self.executor.is_sharded)
             labelled.subtract(task for part in parts for task in part.shares)
             complete = [task for task in found.shares if last and not labelled[task]]
             terms = {name: term / len(batch) for name, term in found.terms.items()}
@@ -260,7 +260,8 @@ class MultiTaskModule(AdaptedModule):
     def _passes(self, batch: StepBatch) -> list[Parts]:
         """Which batches go through the encoder together: where each task's gradient is asked for apart, none do."""
         allowed = getattr(self.trainer.datamodule, "joint_pass", "never") != "never"  # type: ignore[attr-defined]
-        return together(batch, self.encoder) if allowed and not self.executor.is_by_task else apart(batch)
+        joins = allowed and not (self.executor.is_by_task or self.executor.is_sharded)
+        return together(batch, self.encoder) if joins else apart(batch)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Lets the executor write the gradients."""

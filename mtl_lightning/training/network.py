@@ -14,7 +14,7 @@ from mtl_lightning.errors import UserError
 from mtl_lightning.sharing import Sharing
 from mtl_lightning.tasks import Task
 from mtl_lightning.training.joint_pass import Parts, shortened, split
-from mtl_lightning.training.losses import Losses, merged
+from mtl_lightning.training.losses import Losses, merged, zero_of
 from mtl_lightning.training.prediction import decodable, decode, evaluating, names_asked, placed, raw_batches
 from mtl_lightning.training.restorable import RestorableModule
 
@@ -68,20 +68,27 @@ class Network(RestorableModule):
         logits = self._logits(self.sharing(inputs, self.chain.read_by(wanted)), wanted)
         return {task: logits[task] for task in wanted}
 
-    def losses(self, parts: Parts) -> Losses:
-        """The loss of each task that trains and has labels in some batches, which are encoded together."""
+    def losses(self, parts: Parts, of_all: bool = False) -> Losses:
+        """The loss of each task that trains and has labels in some batches, which are encoded together.
+
+        Args:
+            parts: The batches.
+            of_all: Of a single batch: whether a task that has labels on other processes alone has a loss of zero, which
+                depends on its logits. Where the model is sharded, processes must go through the same graph.
+        """
         if len(parts) == 1:
-            return self._losses(parts[0], self.sharing.encode(parts[0].inputs))
+            return self._losses(parts[0], self.sharing.encode(parts[0].inputs), of_all=of_all)
         processor = self.encoder.processor
         encoded = self.sharing.encode(processor.join([part.inputs for part in parts]))
         pieces = split(encoded, [len(part.examples) for part in parts])
         lengths = [processor.num_positions(part.inputs) for part in parts]
         return merged([self._losses(*each) for each in zip(parts, pieces, lengths, strict=True)])
 
-    def _losses(self, batch: Batch, encoded: Any, num_positions: int | None = None) -> Losses:
+    def _losses(self, batch: Batch, encoded: Any, num_positions: int | None = None, of_all: bool = False) -> Losses:
         shares = {task: share for task, share in batch.shares.items() if task in self.trained_tasks}
         present = [task for task, share in shares.items() if share > 0]
-        wanted = [*present, *self.chain.with_terms] if self.training else present
+        trained = list(shares) if of_all else present
+        wanted = [*trained, *(self.chain.with_terms if self.training else ())]
         asked = self.chain.read_by([*shares, *wanted])  # the same on a process that has no labels of some task
         representations = self.sharing.share(encoded, asked)
         if num_positions is not None:
@@ -89,7 +96,11 @@ class Network(RestorableModule):
         logits = self._logits(representations, wanted)
         for line in self.chain.doubts(batch.targets) if self.training else ():
             _warn(line)
-        losses = {task: self._head(task).loss(logits[task], batch.targets[task]) for task in present}
+        losses = {
+            task: self._head(task).loss(logits[task], batch.targets[task]) if share > 0 else zero_of(logits[task])
+            for task, share in shares.items()
+            if task in trained
+        }
         terms = {**self.sharing.terms(), **self.chain.terms(logits)} if self.training else {}
         return Losses(losses, shares, encoded, terms)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
@@ -14,10 +14,11 @@ from mtl_lightning.checkpoints import find_checkpoint
 from mtl_lightning.checkpoints.shapes import kind_of
 from mtl_lightning.errors import UserError
 from mtl_lightning.sharing import Sharing
+from mtl_lightning.training.clipping import ClippedModule
 from mtl_lightning.training.starting import take_over
 
 
-class RestorableModule(LightningModule):
+class RestorableModule(ClippedModule):
     """Takes parameters of other models, and refuses what does not fit in one line.
 
     Attributes:

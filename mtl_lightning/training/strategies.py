@@ -6,6 +6,7 @@ from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy, Stra
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
 from mtl_lightning.errors import UserError
+from mtl_lightning.training.fsdp2 import FSDP2Strategy
 
 
 def refuse_split_model(strategy: Strategy) -> None:
@@ -14,9 +15,25 @@ def refuse_split_model(strategy: Strategy) -> None:
     Raises:
         UserError: Of such a strategy.
     """
-    if not isinstance(strategy, SingleDeviceStrategy | DDPStrategy):
+    if not isinstance(strategy, SingleDeviceStrategy | DDPStrategy | FSDP2Strategy):
         name = type(strategy).__name__
-        raise UserError(f"trainer.strategy: {name} shards or splits the model; use `ddp` or one device")
+        raise UserError(
+            f"trainer.strategy: {name} shards or splits the model; use `ddp`, one device, or `fsdp2`, which shards it "
+            "and is this project's own"
+        )
+
+
+def refuse_strategy_name(strategy: object) -> None:
+    """Refuses names of strategies that shard the model, where one of them does.
+
+    Args:
+        strategy: As configured.
+
+    Raises:
+        UserError: Of such a name.
+    """
+    if isinstance(strategy, str) and strategy.lower().startswith(_SHARDING) and strategy != FSDP2Strategy.name:
+        raise UserError(f"trainer.strategy: {strategy} is not supported; `fsdp2` shards the encoder over all processes")
 
 
 def refuse_other_starts(strategy: Strategy) -> None:
@@ -42,5 +59,6 @@ def limit_waiting(strategy: Strategy, seconds: float) -> None:
         strategy._timeout = timedelta(seconds=seconds + _NAMED)  # type: ignore[attr-defined]
 
 
+_SHARDING = ("fsdp", "modelparallel", "deepspeed")
 _DEFAULT = timedelta(minutes=30)  # of all of Lightning's strategies
 _NAMED = 30.0

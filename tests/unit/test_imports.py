@@ -129,7 +129,12 @@ def test_only_the_executor_calls_other_processes() -> None:
         for path in files(".")
         if any(is_under(name, "torch.distributed") for name in imported(path) | attributes(path))
     ]
-    assert relative(calling) == ["backward/processes.py", "cli/meeting_store.py"]  # before training: who is there
+    assert relative(calling) == [
+        "backward/processes.py",
+        "backward/shards.py",  # what sharded tensors are
+        "cli/meeting_store.py",  # before training: who is there
+        "training/fsdp2.py",  # shards the encoder
+    ]
 
 
 def test_only_the_executor_writes_gradients() -> None:

@@ -1,0 +1,224 @@
+"""A strategy that shards the encoder by FSDP2: each process holds a part of its parameters, gradients and optimizer."""
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.collectives.torch_collective import default_pg_timeout
+from lightning.fabric.utilities.optimizer import _optimizer_to_device, _optimizers_to_device
+from lightning.fabric.utilities.types import _PATH
+from lightning.pytorch import Trainer
+from lightning.pytorch.strategies import ModelParallelStrategy, Strategy, StrategyRegistry
+from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
+from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.optim import Optimizer
+from torch.utils._pytree import tree_map_only
+
+from mtl_lightning.backward import synchronise_buffers, synchronise_parameters
+
+_METHODS = ("begin", "prepend")
+"""Of an encoder, besides ``forward``, that compute with its parameters."""
+
+
+class FSDP2Strategy(ModelParallelStrategy):
+    """Shards the encoder over all processes; heads, sharing and weighting are whole on each.
+
+    The units that are gathered and let go together are the members of the encoder's outermost lists of modules, such as
+    a transformer's layers; the rest of it is one more. While a model is evaluated, each process holds the whole
+    encoder, since processes may have different numbers of batches.
+
+    Checkpoints are those of any other strategy: one file of whole tensors, which the first process writes.
+
+    Args:
+        process_group_backend: Through what processes talk; null: NCCL on GPUs, gloo else.
+        timeout: How long one waits for the others in an exchange.
+    """
+
+    name = "fsdp2"
+    """By which a Trainer knows it."""
+
+    def __init__(
+        self, process_group_backend: str | None = None, timeout: timedelta | None = default_pg_timeout
+    ) -> None:
+        super().__init__(1, 1, False, process_group_backend, timeout)
+
+    def setup_environment(self) -> None:
+        """Spreads the parameters over all processes of all nodes."""
+        self._data_parallel_size = self.num_nodes * self.num_processes
+        super().setup_environment()
+
+    def setup(self, trainer: Trainer) -> None:
+        """Shards the encoder of a model that is complete, and makes the optimizer."""
+        assert self.accelerator is not None and self.lightning_module is not None
+        self.accelerator.setup(trainer)
+        module: Any = self.lightning_module
+        self.model = self.precision_plugin.convert_module(module)
+        warnings.filterwarnings("ignore", ".*FSDP2-wrapped module .* returned a view tensor")  # no head changes it
+        if not isinstance(module.encoder, FSDPModule):
+            shard(module.encoder, self.device_mesh["data_parallel"], self.root_device)
+        self.model_to_device()
+        synchronise_parameters(parameter for parameter in module.parameters() if not isinstance(parameter, DTensor))
+        synchronise_buffers([module])
+        self.barrier()
+        if trainer.state.fn == TrainerFn.FITTING:
+            self.setup_optimizers(trainer)
+        self.setup_precision_plugin()
+        if trainer.state.fn == TrainerFn.FITTING:
+            _optimizers_to_device(self.optimizers, self.root_device)
+
+    # -- checkpoints: whole tensors on the first process ---------------------------------------------------------------
+    @property
+    def restore_checkpoint_after_setup(self) -> bool:
+        """No: a model that has not been sharded takes parameters as any other does."""
+        return False
+
+    @property
+    def lightning_restore_optimizer(self) -> bool:
+        """Yes: see ``load_optimizer_state_dict``."""
+        return True
+
+    def lightning_module_state_dict(self) -> dict[str, Any]:
+        """The model's state on the first process; empty on others, which take part."""
+        assert self.lightning_module is not None
+        return self._gathered(self.lightning_module.state_dict())
+
+    def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
+        """The optimizer's state on the first process; empty on others, which take part."""
+        return self._gathered(Strategy.optimizer_state(self, optimizer))
+
+    def _gathered(self, state: dict[str, Any]) -> dict[str, Any]:
+        def whole(tensor: DTensor) -> Tensor | None:
+            found = tensor.full_tensor()
+            return found.cpu() if self.is_global_zero else None
+
+        found: dict[str, Any] = tree_map_only(DTensor, whole, state)
+        return found if self.is_global_zero else {}
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], filepath: _PATH, storage_options: Any | None = None) -> None:
+        """Writes on the first process, as other strategies do."""
+        Strategy.save_checkpoint(self, checkpoint, filepath, storage_options)
+
+    def load_checkpoint(self, checkpoint_path: _PATH, weights_only: bool | None = None) -> dict[str, Any]:
+        """Reads on each process, as other strategies do."""
+        return Strategy.load_checkpoint(self, checkpoint_path, weights_only)
+
+    def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
+        """Keeps this process's parts of what a checkpoint holds."""
+        assert self.lightning_module is not None
+        own = self.lightning_module.state_dict()
+        saved = checkpoint["state_dict"].items()
+        parts = {name: _part(value, own.get(name)) for name, value in saved}
+        self.lightning_module.load_state_dict(parts, strict=strict)
+
+    def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
+        """Keeps this process's parts of what a checkpoint holds."""
+        for optimizer, state in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
+            optimizer.load_state_dict(_parts(optimizer, state))
+            _optimizer_to_device(optimizer, self.root_device)
+
+    # -- evaluation ----------------------------------------------------------------------------------------------------
+    def on_validation_start(self) -> None:
+        """Gathers the encoder."""
+        self._gather()
+
+    def on_validation_end(self) -> None:
+        """Lets go of the other processes' parts."""
+        self._let_go()
+
+    def on_test_start(self) -> None:
+        """Gathers the encoder."""
+        self._gather()
+
+    def on_test_end(self) -> None:
+        """Lets go of the other processes' parts."""
+        self._let_go()
+
+    def on_predict_start(self) -> None:
+        """Gathers the encoder."""
+        self._gather()
+
+    def on_predict_end(self) -> None:
+        """Lets go of the other processes' parts."""
+        self._let_go()
+
+    def _gather(self) -> None:
+        encoder = self._encoder
+        encoder.set_reshard_after_forward(False)
+        encoder._get_fsdp_state()._lazy_init()  # what the first forward pass does
+        with torch.inference_mode(False), torch.no_grad():
+            for unit in units(encoder):
+                unit.unshard()
+
+    def _let_go(self) -> None:
+        self._encoder.set_reshard_after_forward(True)
+        for unit in units(self._encoder):
+            unit.reshard()
+
+    @property
+    def _encoder(self) -> FSDPModule:
+        module: Any = self.lightning_module
+        encoder: FSDPModule = module.encoder
+        return encoder
+
+
+StrategyRegistry.register(FSDP2Strategy.name, FSDP2Strategy, description="Shards the encoder by FSDP2")
+
+
+def shard(encoder: nn.Module, mesh: Any, device: torch.device) -> None:
+    """Shards an encoder, one unit after the other, so that no more than one is whole on the device.
+
+    Processes start with the parameters of the first one. Gradients are added up over processes, not averaged.
+
+    Args:
+        encoder: It stays the same object, and its parameters are replaced.
+        mesh: The processes.
+        device: Where parts are to be.
+    """
+    for unit in (*members(encoder), encoder):
+        unit.to(device)
+        synchronise_parameters(parameter for parameter in unit.parameters() if not isinstance(parameter, DTensor))
+        fully_shard(unit, mesh=mesh, reshard_after_forward=True)
+    for unit in units(encoder):
+        unit.set_force_sum_reduction_for_comms(True)
+        unit.set_gradient_divide_factor(1.0)
+    for method in _METHODS:
+        register_fsdp_forward_method(encoder, method)
+
+
+def members(module: nn.Module) -> list[nn.Module]:
+    """The members with parameters of the outermost lists of modules."""
+    found: list[nn.Module] = []
+    for child in module.children():
+        if isinstance(child, nn.ModuleList | nn.Sequential):
+            found += [member for member in child if next(member.parameters(), None) is not None]
+        else:
+            found += members(child)
+    return found
+
+
+def units(encoder: nn.Module | FSDPModule) -> list[FSDPModule]:
+    """What is gathered and let go together."""
+    assert isinstance(encoder, nn.Module)
+    return [module for module in encoder.modules() if isinstance(module, FSDPModule)]
+
+
+def _parts(optimizer: Optimizer, state: Mapping[str, Any]) -> dict[str, Any]:
+    """An optimizer's state, of which sharded parameters have this process's part of what has their shape."""
+    numbers: Iterable[int] = (number for group in state["param_groups"] for number in group["params"])
+    parameters: Sequence[Tensor] = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    own = dict(zip(numbers, parameters, strict=True))
+    kept = {
+        number: {name: _part(value, own[number]) for name, value in of.items()} for number, of in state["state"].items()
+    }
+    return {**state, "state": kept}
+
+
+def _part(value: Any, like: Any) -> Any:
+    """This process's part of a tensor that has the shape of a sharded parameter; everything else as it is."""
+    if not (isinstance(like, DTensor) and isinstance(value, Tensor) and value.shape == like.shape):
+        return value
+    return distribute_tensor(value.to(like.device), like.device_mesh, like.placements, src_data_rank=None)

@@ -1,0 +1,175 @@
+"""Trains with a sharded encoder; run as ``python sharded.py FOLDER`` by each of two processes.
+
+Every weighting that needs no whole rows finds gradients of an encoder that is whole and of one that is sharded. Some
+cases are trained to the end by Lightning, with each strategy. What the first process found is written to
+``FOLDER/2/<name>.pt``.
+"""
+
+import logging
+import sys
+import traceback
+import warnings
+from collections import UserList
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from functools import partial
+from os import environ
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.strategies import StrategyRegistry
+from methods import ARGUMENTS, CASES, DATASETS, LORA, METHODS, batches, model
+from torch import Tensor
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor
+
+from mtl_lightning import MultiTaskModule
+from mtl_lightning.backward import Executor, forget
+from mtl_lightning.data import Batch
+from mtl_lightning.encoders import PerceptronEncoder
+from mtl_lightning.training.fsdp2 import shard
+from mtl_lightning.weighting import JacobianWeighting
+
+NAMES = [name for name, cls in METHODS.items() if not issubclass(cls, JacobianWeighting)]
+TYPES = (torch.float64, torch.float32)
+TRAINED: dict[str, tuple[str, dict[str, Any]]] = {
+    "UPGrad": CASES["UPGrad"],
+    "weights kept for 3 steps": CASES["weights kept for 3 steps"],
+    "uncertainty": CASES["UncertaintyWeighting"],
+    "a LoRA per task": ("UPGrad", {"sharing": LORA, "gradient_of": "*lora*"}),
+    "stages of groups": CASES["stages of groups"],
+}
+EPOCHS, SAVED = 3, 1
+
+
+def main(folder: Path) -> None:
+    """All of it, one after another."""
+    rank = int(environ["RANK"])
+    warnings.filterwarnings("ignore", module="lightning")
+    warnings.filterwarnings("ignore", message=".*isinstance.*LeafSpec", category=FutureWarning)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    parts: dict[str, Callable[[], dict[str, Any]]] = {"gradients": partial(gradients, rank)}
+    parts |= {name: partial(trained, *case, rank, folder / name) for name, case in TRAINED.items()}
+    torch.distributed.init_process_group("gloo")
+    for name, part in parts.items():
+        found: dict[str, Any]
+        try:
+            found = part()
+        except Exception:
+            found = {"error": traceback.format_exc()}
+        torch.save(found, folder / "2" / f"{name}-{rank}.pt")
+
+
+# -- gradients: the executor alone -------------------------------------------------------------------------------------
+def gradients(rank: int) -> dict[str, Any]:
+    """Of each weighting and type: gradients with a whole encoder and with a sharded one; the shapes of what is held."""
+    found: dict[str, Any] = {}
+    for dtype in TYPES:
+        whole = model(METHODS["EqualWeighting"], {"encoder": PerceptronEncoder(5, [7, 4])}).to(dtype)
+        sharded = deepcopy(whole)
+        shard(sharded.encoder, init_device_mesh("cpu", (2,)), torch.device("cpu"))
+        for name in NAMES:
+            found[f"{name} {dtype}"] = [steps(name, each, dtype, rank) for each in (whole, sharded)]
+    return found | {"held": [list(parameter.to_local().shape) for parameter in sharded.encoder.parameters()]}
+
+
+def steps(name: str, module: MultiTaskModule, dtype: torch.dtype, rank: int) -> list[Tensor]:
+    """What two steps write, in which processes lack some labels."""
+    torch.manual_seed(0)
+    weighting = METHODS[name](list("abc"), **ARGUMENTS.get(name, {}))
+    own = {task: list(head.parameters()) for task, head in module.heads.items()}
+    executor = Executor(weighting, module.encoder.parameters(), own)
+    parameters = [*module.encoder.parameters(), *module.heads.parameters(), *weighting.parameters()]
+    found = []
+    for number, step in enumerate(batches(DATASETS, False, 2, rank, 2)):
+        executor.start_epoch(number)
+        for part in step.values():
+            losses = module.losses([converted(part, dtype)], of_all=executor.is_sharded)
+            executor.add(losses.losses, losses.shares)
+        executor.backward(executor.combine().objective)
+        if weighting.needs_losses_after:
+            with torch.no_grad():
+                again = [module.losses([converted(part, dtype)]) for part in step.values()]
+                executor.finish_step((each.losses, each.shares) for each in again)
+        found += [full(p.grad) for p in parameters if p.grad is not None]
+        executor.finish_validation(dict.fromkeys("abc", 1.0))
+        forget(parameters)
+    return found
+
+
+def converted(part: Batch, dtype: torch.dtype) -> Batch:
+    def to(values: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {name: value.to(dtype) if value.is_floating_point() else value for name, value in values.items()}
+
+    return part._replace(inputs=to(part.inputs), targets=to(part.targets))
+
+
+def full(tensor: Tensor) -> Tensor:
+    return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).clone()
+
+
+# -- whole runs by Lightning -------------------------------------------------------------------------------------------
+class BadLoss(Callback):
+    """In one step of the last epoch, a label of one process is not finite."""
+
+    def __init__(self, rank: int) -> None:
+        self.rank = rank
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        if trainer.current_epoch == EPOCHS - 1 and batch_idx == 1 and self.rank == 1:
+            batch["first"].targets["a"][0] = torch.inf
+
+
+def trained(method: str, options: dict[str, Any], rank: int, folder: Path) -> dict[str, Any]:
+    """The last checkpoint with DDP, sharded, and sharded and resumed from the one before."""
+    make = partial(METHODS[method], **ARGUMENTS.get(method, {}))
+    found = {}
+    for name, strategy, start in (("ddp", "ddp", None), ("fsdp2", "fsdp2", None), ("resumed", "fsdp2", "fsdp2")):
+        module = model(make, options)
+        checkpoint = None if start is None else folder / start / f"epoch={SAVED}.ckpt"
+        found[name] = fit(module, strategy, rank, folder / name, checkpoint)
+    return found
+
+
+def fit(module: MultiTaskModule, strategy: str, rank: int, folder: Path, start: Path | None) -> dict[str, Any]:
+    """Trains with accumulation and clipping, skips a step, evaluates the last checkpoint: one process has no second
+    batch."""
+    trainer = Trainer(
+        accelerator="cpu",
+        devices=2,
+        strategy=strategy,
+        precision="64-true",
+        max_epochs=EPOCHS,
+        accumulate_grad_batches=2,
+        gradient_clip_val=0.3,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        log_every_n_steps=5,
+        callbacks=[
+            BadLoss(rank),
+            ModelCheckpoint(folder, "{epoch}", save_top_k=-1, enable_version_counter=False),
+        ],
+    )
+    evaluated = UserList([*batches(DATASETS, False, 2, rank, 1), {} if rank else batches(DATASETS, False, 2, 0, 2)[1]])
+    trainer.fit(module, UserList(batches(DATASETS, False, 2, rank)), evaluated, ckpt_path=start, weights_only=True)
+    last = folder / f"epoch={EPOCHS - 1}.ckpt"
+    metrics = trainer.validate(module, evaluated, ckpt_path=last, verbose=False, weights_only=True)
+    trainer.strategy.barrier()
+    saved = torch.load(last, weights_only=True)
+    kept = {name: saved[name] for name in ("state_dict", "optimizer_states", "global_step", "mtl_lightning")}
+    return kept | {"metrics": metrics, "held": [p.numel() for p in held(module)]}
+
+
+def held(module: MultiTaskModule) -> Iterator[Tensor]:
+    for parameter in module.encoder.parameters():
+        yield parameter.to_local() if isinstance(parameter, DTensor) else parameter
+
+
+if __name__ == "__main__":
+    assert "fsdp2" in StrategyRegistry.available_strategies()
+    main(Path(sys.argv[1]))
