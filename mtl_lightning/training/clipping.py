@@ -31,5 +31,5 @@ class ClippedModule(LightningModule):
         else:
             gradients = [[p.grad for p in some if p.grad is not None] for some in (alone, sharded)]
             norms = [whole(get_total_norm(found)) for found in gradients if found]
-            for some in (alone, sharded):
+            for some in (alone, sharded) if norms else ():  # there is none in a step that is skipped
                 clip_grads_with_norm_(some, gradient_clip_val, torch.linalg.vector_norm(torch.stack(norms)))

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 import torch
-from lightning.fabric.plugins.collectives.torch_collective import default_pg_timeout
 from lightning.fabric.utilities.optimizer import _optimizer_to_device, _optimizers_to_device
 from lightning.fabric.utilities.types import _PATH
 from lightning.pytorch import Trainer
@@ -20,6 +19,7 @@ from torch.utils._pytree import tree_map_only
 
 from mtl_lightning.backward import synchronise_buffers, synchronise_parameters
 
+_TIMEOUT = timedelta(minutes=30)  # that of Lightning's strategies
 _METHODS = ("begin", "prepend")
 """Of an encoder, besides ``forward``, that compute with its parameters."""
 
@@ -41,9 +41,7 @@ class FSDP2Strategy(ModelParallelStrategy):
     name = "fsdp2"
     """By which a Trainer knows it."""
 
-    def __init__(
-        self, process_group_backend: str | None = None, timeout: timedelta | None = default_pg_timeout
-    ) -> None:
+    def __init__(self, process_group_backend: str | None = None, timeout: timedelta | None = _TIMEOUT) -> None:
         super().__init__(1, 1, False, process_group_backend, timeout)
 
     def setup_environment(self) -> None:
@@ -182,9 +180,9 @@ def shard(encoder: nn.Module, mesh: Any, device: torch.device) -> None:
         unit.to(device)
         synchronise_parameters(parameter for parameter in unit.parameters() if not isinstance(parameter, DTensor))
         fully_shard(unit, mesh=mesh, reshard_after_forward=True)
-    for unit in units(encoder):
-        unit.set_force_sum_reduction_for_comms(True)
-        unit.set_gradient_divide_factor(1.0)
+    for sharded in units(encoder):
+        sharded.set_force_sum_reduction_for_comms(True)
+        sharded.set_gradient_divide_factor(1.0)
     for method in _METHODS:
         register_fsdp_forward_method(encoder, method)
 
