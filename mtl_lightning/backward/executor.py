@@ -36,8 +36,8 @@ class Executor(Loop):
     A step in which an exception is raised is discarded, with the gradients that were written. Parameters' hooks after
     accumulation run once for each gradient that is written; hooks of tensors and full backward hooks of modules run in
     each pass, so that a method that compares gradients calls them once for each task. Sparse gradients, as those of
-    ``nn.Embedding(sparse=True)``, are compared as dense ones, which takes their memory, and written as sparse ones.
-    Several executors on one model each add to ``.grad``.
+    ``nn.Embedding(sparse=True)``, are compared as dense ones and written as sparse ones. Several executors on one model
+    each add to ``.grad``.
 
     Args:
         weighting: What balances the tasks.
@@ -139,11 +139,7 @@ class Executor(Loop):
 
     @property
     def is_sharded(self) -> bool:
-        """Whether processes hold parts of some parameters, so that they must do the same at the same time.
-
-        Each process then adds a loss of every task that has labels on any of them, be it a zero that depends on its own
-        logits; the graphs of losses are not looked at for what would not train.
-        """
+        """Whether processes hold parts of parameters; each then adds a loss of every task that any of them has."""
         return self._candidates.is_sharded
 
     @all_or_nothing
@@ -174,8 +170,7 @@ class Executor(Loop):
         """
         self._refuse_unwritten()
         window, sources = self._window, tensors(features) if self.setup.evidence is None else ()
-        most = 1 if shares is None else num_processes()
-        shares = dict.fromkeys(losses, 1.0) if shares is None else shares
+        most, shares = (1, dict.fromkeys(losses, 1.0)) if shares is None else (num_processes(), shares)
         if not (self.is_sharded or self._inspection.knows(losses)):
             self._inspection.look(self.setup, self._candidates.known, losses, shares, sources)
         if window.shares:

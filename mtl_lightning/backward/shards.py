@@ -4,11 +4,12 @@ The gradient of such a parameter is computed as this process's part of the sum o
 its backward pass. That of any other parameter is what this process alone has found.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 
 def is_sharded(tensor: Tensor) -> bool:
@@ -40,6 +41,25 @@ def placed(part: Tensor, like: Tensor) -> Tensor:
         return part
     mesh, placements = like.device_mesh, like.placements
     return DTensor.from_local(part, mesh, placements, run_check=False, shape=like.shape, stride=like.stride())
+
+
+def part(value: Any, like: Any) -> Any:
+    """What this process holds of a tensor, as a sharded one, if ``like`` is such a one of its shape; or all of it.
+
+    Args:
+        value: The same on each process.
+        like: Where it belongs.
+    """
+    if not (isinstance(like, DTensor) and isinstance(value, Tensor) and value.shape == like.shape):
+        return value
+    return distribute_tensor(value.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
+
+
+def parts(values: Mapping[str, Any], like: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same for values by name; if nothing is sharded, the very same."""
+    if not any(isinstance(value, DTensor) for value in like.values()):
+        return values
+    return {name: part(value, like.get(name)) for name, value in values.items()}
 
 
 def apart(tensors: Sequence[Tensor]) -> tuple[list[int], list[int]]:

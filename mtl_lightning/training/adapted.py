@@ -7,6 +7,7 @@ from typing import Any, Self
 import lightning
 from torch.nn.utils import prune
 
+from mtl_lightning.backward.shards import is_sharded
 from mtl_lightning.checkpoints import CHECKPOINT_KEY, AtomicCheckpointIO
 from mtl_lightning.checkpoints.adapters import load_adapters, save_adapters
 from mtl_lightning.errors import UserError
@@ -50,7 +51,7 @@ class AdaptedModule(EvaluatedModule):
         Raises:
             UserError: If there is no such task, no plain model computes the same, or masks prune this one.
         """
-        self._refuse_unbuilt()
+        self._refuse_incomplete()
         names_asked("`task`", [task], list(self.heads))
         if prune.is_pruned(self):
             raise UserError(
@@ -79,7 +80,7 @@ class AdaptedModule(EvaluatedModule):
         Raises:
             UserError: If it cannot be written.
         """
-        self._refuse_unbuilt()
+        self._refuse_incomplete()
         contents = {"state_dict": self.state_dict(), CHECKPOINT_KEY: model_contents(self)}
         version = {"pytorch-lightning_version": lightning.__version__}
         AtomicCheckpointIO().save_checkpoint({**contents, **version}, Path(expanded(str(path))))
@@ -122,9 +123,11 @@ class AdaptedModule(EvaluatedModule):
             raise UserError(f"model.sharing: {type(self.sharing).__name__} has no adapters as peft has; LoRA has")
         return self.sharing
 
-    def _refuse_unbuilt(self) -> None:
+    def _refuse_incomplete(self) -> None:
         if not self.is_built:
             raise UserError("the model has no heads yet: train it, or load a trained one with `mtl_lightning.load`")
+        if any(map(is_sharded, self.parameters())):
+            raise UserError("the model is sharded: load a checkpoint of it with `mtl_lightning.load`, which is whole")
 
 
 def _of_one_task(config: dict[str, Any], task: str) -> dict[str, Any]:

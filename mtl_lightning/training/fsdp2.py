@@ -13,11 +13,12 @@ from lightning.pytorch.strategies import ModelParallelStrategy, Strategy, Strate
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 from torch.utils._pytree import tree_map_only
 
 from mtl_lightning.backward import synchronise_buffers, synchronise_parameters
+from mtl_lightning.backward.shards import part
 
 _TIMEOUT = timedelta(minutes=30)  # that of Lightning's strategies
 _METHODS = ("begin", "prepend")
@@ -105,12 +106,8 @@ class FSDP2Strategy(ModelParallelStrategy):
         return Strategy.load_checkpoint(self, checkpoint_path, weights_only)
 
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
-        """Keeps this process's parts of what a checkpoint holds."""
-        assert self.lightning_module is not None
-        own = self.lightning_module.state_dict()
-        saved = checkpoint["state_dict"].items()
-        parts = {name: _part(value, own.get(name)) for name, value in saved}
-        self.lightning_module.load_state_dict(parts, strict=strict)
+        """Gives the module a checkpoint's parameters; it keeps this process's parts."""
+        Strategy.load_model_state_dict(self, checkpoint, strict)
 
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
         """Keeps this process's parts of what a checkpoint holds."""
@@ -210,13 +207,6 @@ def _parts(optimizer: Optimizer, state: Mapping[str, Any]) -> dict[str, Any]:
     parameters: Sequence[Tensor] = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     own = dict(zip(numbers, parameters, strict=True))
     kept = {
-        number: {name: _part(value, own[number]) for name, value in of.items()} for number, of in state["state"].items()
+        number: {name: part(value, own[number]) for name, value in of.items()} for number, of in state["state"].items()
     }
     return {**state, "state": kept}
-
-
-def _part(value: Any, like: Any) -> Any:
-    """This process's part of a tensor that has the shape of a sharded parameter; everything else as it is."""
-    if not (isinstance(like, DTensor) and isinstance(value, Tensor) and value.shape == like.shape):
-        return value
-    return distribute_tensor(value.to(like.device), like.device_mesh, like.placements, src_data_rank=None)

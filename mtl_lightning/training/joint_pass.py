@@ -15,6 +15,21 @@ Parts = Sequence[Batch]
 """Batches of one step that go through the encoder together."""
 
 
+def passes(module: Any, batch: StepBatch) -> list[Parts]:
+    """Which batches go through the encoder together, if data module and executor let any.
+
+    None do where each task's gradient is asked for apart, or where the model is sharded: whether batches can be joined
+    may depend on what a process has read, and all must do the same.
+
+    Args:
+        module: The MultiTaskModule.
+        batch: Of one step.
+    """
+    allowed = getattr(module.trainer.datamodule, "joint_pass", "never") != "never"
+    joins = allowed and not (module.executor.is_by_task or module.executor.is_sharded)
+    return together(batch, module.encoder) if joins else apart(batch)
+
+
 def apart(batch: StepBatch) -> list[Parts]:
     """Each batch by itself."""
     return [[part] for part in batch.values()]

@@ -30,7 +30,7 @@ from mtl_lightning.training.compilation import compile_encoder
 from mtl_lightning.training.contents import model_contents, refuse_other_tasks, refuse_parameters_alone
 from mtl_lightning.training.factories import refuse_instances
 from mtl_lightning.training.heads import TrainingLabels, build_heads
-from mtl_lightning.training.joint_pass import Parts, apart, together
+from mtl_lightning.training.joint_pass import Parts, apart, passes
 from mtl_lightning.training.model_first import ModelFirst
 from mtl_lightning.training.monitors import check_monitors
 from mtl_lightning.training.optimizers import configured
@@ -242,7 +242,7 @@ class MultiTaskModule(AdaptedModule):
         if self.weighting.needs_losses_after:
             self._random_state = random_state(self.device)
         last = not self.trainer.fit_loop._should_accumulate()
-        self._parts = self._passes(batch)
+        self._parts = passes(self, batch)
         labelled = Counter(task for part in batch.values() for task in part.shares)
         for parts in self._parts:
             found = self.losses(parts, of_all=self.executor.is_sharded)
@@ -256,12 +256,6 @@ class MultiTaskModule(AdaptedModule):
             self.step = step._replace(objective=step.objective.detach())
             self._log.add(self, self.step)
         return step.objective
-
-    def _passes(self, batch: StepBatch) -> list[Parts]:
-        """Which batches go through the encoder together: where each task's gradient is asked for apart, none do."""
-        allowed = getattr(self.trainer.datamodule, "joint_pass", "never") != "never"  # type: ignore[attr-defined]
-        joins = allowed and not (self.executor.is_by_task or self.executor.is_sharded)
-        return together(batch, self.encoder) if joins else apart(batch)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Lets the executor write the gradients."""

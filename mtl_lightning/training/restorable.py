@@ -10,6 +10,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
+from mtl_lightning.backward.shards import parts
 from mtl_lightning.checkpoints import find_checkpoint
 from mtl_lightning.checkpoints.shapes import kind_of
 from mtl_lightning.errors import UserError
@@ -71,12 +72,13 @@ class RestorableModule(ClippedModule):
         """
         prune_as(self, state_dict)
         take_forms(self, state_dict)
-        if strict and (difference := next(_differences(self.state_dict(), state_dict), None)):
+        own = self.state_dict()
+        if strict and (difference := next(_differences(own, state_dict), None)):
             raise UserError(
                 f"the checkpoint does not fit the model: {difference}; set `model` (and callbacks that change its "
                 "parameters) as it was trained, or start anew with what fits: `--init_from` instead of `--ckpt_path`"
             )
-        return super().load_state_dict(state_dict, strict, assign)
+        return super().load_state_dict(parts(state_dict, own), strict, assign)
 
 
 def prune_as(model: nn.Module, state: Mapping[str, Any]) -> None:

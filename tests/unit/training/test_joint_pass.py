@@ -15,7 +15,7 @@ from mtl_lightning.encoders import TextProcessor, TransformerEncoder, character_
 from mtl_lightning.padding import pad
 from mtl_lightning.sharing import HardSharing, HybridSharing
 from mtl_lightning.tasks import IGNORE, TokenClassification
-from mtl_lightning.training.joint_pass import Parts, apart, together
+from mtl_lightning.training.joint_pass import Parts, apart, passes, together
 from mtl_lightning.training.losses import merged
 from mtl_lightning.training.module import MultiTaskModule
 from mtl_lightning.weighting import FAMO, EqualWeighting, UncertaintyWeighting, UPGrad
@@ -94,7 +94,7 @@ def test_the_data_module_may_forbid_it(joint_pass: str | None, by_task: bool, gr
     module = module_of(UPGrad if by_task else EqualWeighting)
     datamodule = None if joint_pass is None else SimpleNamespace(joint_pass=joint_pass)
     module._trainer = SimpleNamespace(datamodule=datamodule)  # type: ignore[assignment]
-    assert len(module._passes(step())) == groups
+    assert len(passes(module, step())) == groups
 
 
 def test_texts_are_joined_where_little_is_padded() -> None:
