@@ -173,6 +173,7 @@ def shard(encoder: nn.Module, mesh: Any, device: torch.device) -> None:
         mesh: The processes.
         device: Where parts are to be.
     """
+    kind = type(encoder)
     for unit in (*members(encoder), encoder):
         unit.to(device)
         synchronise_parameters(parameter for parameter in unit.parameters() if not isinstance(parameter, DTensor))
@@ -180,6 +181,8 @@ def shard(encoder: nn.Module, mesh: Any, device: torch.device) -> None:
     for sharded in units(encoder):
         sharded.set_force_sum_reduction_for_comms(True)
         sharded.set_gradient_divide_factor(1.0)
+    for name in ("__module__", "__name__", "__qualname__"):  # in messages, and by what encoded texts are kept
+        setattr(type(encoder), name, getattr(kind, name))
     for method in _METHODS:
         register_fsdp_forward_method(encoder, method)
 
