@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import ModelParallelStrategy, Strategy, StrategyRegistry
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 from torch.utils._pytree import tree_map_only
@@ -58,7 +58,8 @@ class FSDP2Strategy(ModelParallelStrategy):
         self.model = self.precision_plugin.convert_module(module)
         warnings.filterwarnings("ignore", ".*FSDP2-wrapped module .* returned a view tensor")  # no head changes it
         if not isinstance(module.encoder, FSDPModule):
-            shard(module.encoder, self.device_mesh["data_parallel"], self.root_device)
+            half = trainer.precision == "bf16-mixed"
+            shard(module.encoder, self.device_mesh["data_parallel"], self.root_device, half)
         self.model_to_device()
         synchronise_parameters(parameter for parameter in module.parameters() if not isinstance(parameter, DTensor))
         synchronise_buffers([module])
@@ -163,7 +164,7 @@ class FSDP2Strategy(ModelParallelStrategy):
 StrategyRegistry.register(FSDP2Strategy.name, FSDP2Strategy, description="Shards the encoder by FSDP2")
 
 
-def shard(encoder: nn.Module, mesh: Any, device: torch.device) -> None:
+def shard(encoder: nn.Module, mesh: Any, device: torch.device, half: bool = False) -> None:
     """Shards an encoder, one unit after the other, so that no more than one is whole on the device.
 
     Processes start with the parameters of the first one. Gradients are added up over processes, not averaged.
@@ -172,12 +173,15 @@ def shard(encoder: nn.Module, mesh: Any, device: torch.device) -> None:
         encoder: It stays the same object, and its parameters are replaced.
         mesh: The processes.
         device: Where parts are to be.
+        half: Whether parameters are gathered in bfloat16. Autocasting alone would keep a whole copy of them in it until
+            the backward pass. Gradients are added up in the parameters' type.
     """
+    policy = MixedPrecisionPolicy(torch.bfloat16 if half else None, torch.float32 if half else None)
     kind = type(encoder)
     for unit in (*members(encoder), encoder):
         unit.to(device)
         synchronise_parameters(parameter for parameter in unit.parameters() if not isinstance(parameter, DTensor))
-        fully_shard(unit, mesh=mesh, reshard_after_forward=True)
+        fully_shard(unit, mesh=mesh, reshard_after_forward=True, mp_policy=policy)
     for sharded in units(encoder):
         sharded.set_force_sum_reduction_for_comms(True)
         sharded.set_gradient_divide_factor(1.0)

@@ -72,7 +72,17 @@ def gradients(rank: int) -> dict[str, Any]:
         shard(sharded.encoder, init_device_mesh("cpu", (2,)), torch.device("cpu"))
         for name in NAMES:
             found[f"{name} {dtype}"] = [steps(name, each, dtype, rank) for each in (whole, sharded)]
+    found["bfloat16"] = in_bfloat16(rank)
     return found | {"held": [list(parameter.to_local().shape) for parameter in sharded.encoder.parameters()]}
+
+
+def in_bfloat16(rank: int) -> list[list[Tensor]]:
+    """With a whole encoder and with one whose parameters are gathered in bfloat16, both under autocasting."""
+    whole = model(METHODS["EqualWeighting"], {}).float()
+    sharded = deepcopy(whole)
+    shard(sharded.encoder, init_device_mesh("cpu", (2,)), torch.device("cpu"), half=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        return [steps("UPGrad", each, torch.float32, rank) for each in (whole, sharded)]
 
 
 def steps(name: str, module: MultiTaskModule, dtype: torch.dtype, rank: int) -> list[Tensor]:

@@ -38,6 +38,12 @@ def test_gradients_equal_those_of_a_whole_encoder(runs: Path, name: str, dtype: 
     assert_same(sharded, whole, TOLERANCES[dtype])
 
 
+def test_gradients_in_bfloat16_are_close(runs: Path) -> None:
+    whole, sharded = (torch.cat([g.flatten() for g in each]) for each in load(runs, "gradients")["bfloat16"])
+    assert whole.dtype == sharded.dtype == torch.float32
+    assert (sharded - whole).norm() < 0.02 * whole.norm()
+
+
 def test_each_process_holds_its_part(runs: Path) -> None:
     first, second = (load(runs, "gradients", rank)["held"] for rank in (0, 1))
     assert (first, second) == ([[4, 5], [4], [2, 7], [2]], [[3, 5], [3], [2, 7], [2]])

@@ -154,12 +154,14 @@ def test_two_processes_equal_one(folder, weighting, flags, starter, request):
 
 @pytest.mark.parametrize("starter", ["torchrun", "srun"])
 def test_two_nodes_of_two_processes_equal_one_process(folder, starter):
-    """Neither devices nor nodes are given, nor a folder: the first process chooses one for all."""
+    """Neither devices nor nodes are given, nor a folder: the first process chooses one for all. The encoder is sharded
+    over all four, or whole on each."""
     name = f"nodes-{starter}"
     arguments = ["fit", "--config", "config.yaml", "--name", name, "--model.weighting=plugin.NormalisedGradients"]
     arguments += ["--trainer.max_epochs=1", "--evaluate=none"]
     alone = Forked(*arguments, "--data.batch_size=8", f"--trainer.default_root_dir={name}", cwd=folder)
-    both = launch.start_on_two_nodes(starter, *arguments, "--data.batch_size=2", cwd=folder)
+    strategy = f"--trainer.strategy={'ddp' if starter == 'torchrun' else 'fsdp2'}"
+    both = launch.start_on_two_nodes(starter, *arguments, "--data.batch_size=2", strategy, cwd=folder)
     for process in (alone, *both):
         ended = process.finish()
         assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-4000:]
