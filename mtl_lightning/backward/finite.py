@@ -11,6 +11,7 @@ from mtl_lightning.backward.domain import undefined_parts
 from mtl_lightning.backward.gradients import forget
 from mtl_lightning.backward.lengths import Lengths
 from mtl_lightning.backward.processes import mean_over_processes
+from mtl_lightning.backward.shards import local
 from mtl_lightning.backward.sparse import values
 from mtl_lightning.backward.step import Setup, Tasks
 from mtl_lightning.backward.window import OptimizerStep
@@ -56,7 +57,7 @@ def _culprits(setup: Setup, tasks: Tasks) -> tuple[str, ...]:
         "gradient of the weighting": list(setup.weighting.parameters()),
     }
     found = [(name, p.grad) for name, part in {**heads, **others}.items() for p in part if p.grad is not None]
-    lengths = torch.stack(torch._foreach_norm([values(gradient) for _, gradient in found]))
+    lengths = torch.stack(torch._foreach_norm([values(local(gradient)) for _, gradient in found]))
     if setup.is_sharded:
         mean_over_processes(lengths)
     causes = tuple(name for (name, _), length in zip(found, lengths, strict=True) if not length.isfinite())
@@ -98,7 +99,7 @@ def take_back(setup: Setup) -> None:
         clear(setup)
     for parameter in _all_parameters(setup):
         if parameter.grad is not None:
-            values(parameter.grad).fill_(torch.nan)
+            values(local(parameter.grad)).fill_(torch.nan)
 
 
 def clear(setup: Setup) -> None:

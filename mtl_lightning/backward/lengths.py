@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
+from mtl_lightning.backward.shards import is_sharded, local
 from mtl_lightning.backward.sparse import values
 
 _SMALL = 1 << 12
@@ -23,6 +24,7 @@ class Lengths:
 
     def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
         self._parameters = list(parameters)
+        self._is_sharded = any(map(is_sharded, self._parameters))
         self._alone: list[int] = []
         joined: dict[torch.Size, list[int]] = {}
         for place, parameter in enumerate(self._parameters):
@@ -41,8 +43,11 @@ class Lengths:
         return list(torch._foreach_norm(found)) if found else []
 
     def written(self) -> list[Tensor]:
-        """Those of the gradients that the parameters hold."""
-        return self.find([parameter.grad for parameter in self._parameters])
+        """Those of the gradients that the parameters hold, of sharded ones of this process's part."""
+        gradients = [parameter.grad for parameter in self._parameters]
+        if self._is_sharded:
+            gradients = [None if gradient is None else local(gradient) for gradient in gradients]
+        return self.find(gradients)
 
 
 def _chosen(gradients: Sequence[Tensor | None], places: Iterable[int]) -> list[Tensor]:

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from mtl_lightning.backward.processes import any_process
-from mtl_lightning.backward.shards import local
 
 
 class SparseGradients:
@@ -45,8 +44,8 @@ class SparseGradients:
 
 
 def values(gradient: Tensor) -> Tensor:
-    """The numbers that this process holds of a gradient, without the zeros of a sparse one."""
-    return gradient._values() if gradient.is_sparse else local(gradient)
+    """The numbers that a gradient holds, without its zeros."""
+    return gradient._values() if gradient.is_sparse else gradient
 
 
 def _rows(gradient: Tensor) -> Tensor:
