@@ -34,6 +34,9 @@ kills:  ## kill 100 runs at random moments, resume them, and compare
 identity:  ## keep the losses of 100 steps as they are now; a refactor leaves them unchanged
 	$(PYTHON) -m pytest -n 0 -q --write-losses tests/distributed/test_losses.py
 
+jobs:  ## jobs on a private SLURM that are preempted or come to their time limit, an array, a shared comparison
+	$(PYTHON) -m pytest -n 0 tests/slurm/long_jobs.py
+
 rooms:  ## the package's rooms, the imports between them, and circles
 	$(PYTHON) -m tests.rooms
 
@@ -49,4 +52,4 @@ dist:  ## the wheel and the source distribution, checked, in build/dist
 	$(PYTHON) -m twine check --strict build/dist/*
 	$(PYTHON) -m tests.distributions build/dist
 
-.PHONY: help setup format check test kills lowest identity rooms benchmark docs dist
+.PHONY: help setup format check test kills jobs lowest identity rooms benchmark docs dist

@@ -36,7 +36,7 @@ class Preempted(Callback):
     def _send(self, name: str) -> None:
         if name:
             subprocess.run(["scancel", f"--signal={name}", os.environ["SLURM_JOB_ID"]], check=True)
-        limit = time.monotonic() + 120
+        limit = time.monotonic() + 600
         while not SIGNALS.received:
             assert time.monotonic() < limit, "no signal has come"
             time.sleep(0.02)

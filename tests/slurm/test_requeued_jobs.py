@@ -60,10 +60,14 @@ def saved(folder: Path) -> Any:
 def logged(folder: Path) -> Counter[tuple[str, str, str]]:
     """How often each value was logged: step, name, value."""
     rows = [row for path in folder.glob("metrics*.csv") for row in csv.DictReader(path.read_text().splitlines())]
-    return Counter((row["step"], name, row[name]) for row in rows for name in row if row[name] and name not in TIMES)
+    return Counter((row["step"], name, row[name]) for row in rows for name in row if row[name] and name not in OWN)
 
 
-TIMES = ("step", "train/data_wait", "train/examples_per_second", "train/tokens_per_second")
+OWN = (
+    *("step", "train/data_wait", "train/examples_per_second", "train/tokens_per_second"),
+    *("train/bytes_sent", "train/exchanges"),  # the first step of a start has more
+)
+"""What is each start's own."""
 
 
 def compare(folder: Path, signals: list[str], *options: str, steps: list[int]) -> str:
