@@ -23,7 +23,7 @@ from mtl_lightning.compare.running.search import Search
 from mtl_lightning.compare.running.store import Store
 from mtl_lightning.errors import UserError
 
-OPTIONS = ("--weightings=equal,cagrad", "--tune=10", "--seeds=2")
+OPTIONS = ("--weightings=equal,cagrad", "--tune=6", "--seeds=2")
 
 
 class Slow(Pretended):
@@ -66,7 +66,7 @@ def test_two_processes_never_take_the_same_trial_and_find_the_same(tmp_path, bro
     assert set(Counter(one[1] + other[1]).values()) == {1}
     assert one[1] and other[1]
     assert one[2] == other[2]
-    assert {len(trials) for trials in one[2].values()} == {10}
+    assert {len(trials) for trials in one[2].values()} == {6}
     assert len(one[1]) + len(other[1]) == len({run.name for run in Store(tmp_path).folder.glob("*-*")})
 
 
@@ -85,9 +85,13 @@ def test_a_search_that_is_shared_goes_on_where_it_was(tmp_path):
     assert json.loads((tmp_path / "again.json").read_text()) == [0, [], first[2]]
 
 
+def begin(folder):
+    Agenda(plan(*OPTIONS), Store(folder), shared=True)
+
+
 def killed_while_it_writes(folder):
     os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
-    Agenda(plan(*OPTIONS), Store(folder), shared=True)
+    begin(folder)
 
 
 def test_one_that_is_killed_while_it_writes_keeps_nobody_waiting(tmp_path, monkeypatch):
@@ -95,7 +99,7 @@ def test_one_that_is_killed_while_it_writes_keeps_nobody_waiting(tmp_path, monke
     folder = Path("out")
     folder.mkdir()
     assert status_of(started(killed_while_it_writes, folder)) == -signal.SIGKILL
-    assert status_of(started(work, folder, "other")) == 0
+    assert status_of(started(begin, folder)) == 0
 
 
 def test_a_last_line_of_a_journal_that_is_not_whole_does_not_count(tmp_path):
@@ -106,7 +110,7 @@ def test_a_last_line_of_a_journal_that_is_not_whole_does_not_count(tmp_path):
     work(tmp_path, "again")
     assert json.loads((tmp_path / "again.json").read_text())[2] == json.loads((tmp_path / "one.json").read_text())[2]
     found = [json.loads(line) for path in journals for line in path.read_text().splitlines()]
-    assert sum(line.get("values") is not None for line in found) == 3 * 10
+    assert sum(line.get("values") is not None for line in found) == 3 * 6
 
 
 def test_a_journal_that_is_broken_is_one_line(tmp_path):
@@ -147,7 +151,7 @@ def test_what_broke_on_one_is_not_tried_again_by_the_others(tmp_path, status):
 
 
 def test_however_many_runs_ended_meanwhile(tmp_path):
-    one, other = agendas(tmp_path, "--seeds=150")
+    one, other = agendas(tmp_path, "--seeds=60")
     while (run := one.next()) is not None:
         one.store.fail(run, "failed", "", 1.0)
         one.done(run)
