@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from copy import deepcopy
 from functools import partial
@@ -109,7 +109,7 @@ class CLI(LightningCLI):
         own.set_defaults({key: None for key in keys if is_class_default(own, key)})
         with guarded(self._imports):
             self.config = parser.parse_args([args["command"], "--config", dump_yaml(config), *args["questions"]])
-        self._prints_model = "print_model" in own.asked
+        self._instead = _instead(own.asked)
         sections = {"model": self._model_class, "data": self._datamodule_class, "trainer": self.trainer_class}
         for section, cls in {**sections, "checkpoint": BestCheckpoint}.items():
             refuse_null(cls, self.config[args["command"]][section], section)
@@ -146,7 +146,6 @@ class CLI(LightningCLI):
             self._meet()
             same_checkpoint(self._ending, config["ckpt_path"])
             return
-        self._instead = self._asked_instead(config["plan_ranks"])
         if self._instead:
             self.run_dir, self.save_config_callback = self._stack.enter_context(temporary_folder()), None
             leave_nothing(config)
@@ -173,12 +172,6 @@ class CLI(LightningCLI):
                 f"trainer.default_root_dir: {self.run_dir} holds the checkpoints of a run; name another folder, or "
                 f"resume it with `--ckpt_path {quoted_path(self.run_dir)}`"
             )
-
-    def _asked_instead(self, plan_ranks: int | None) -> Callback | None:
-        """What is to be printed instead of training."""
-        if plan_ranks is not None:
-            return RankPlan(plan_ranks)
-        return ModelTable(alone=True) if self._prints_model else None
 
     def _meet(self, folder: str | None = None) -> str | None:
         """Waits for the other processes, where something else has started them; returns the first one's folder."""
@@ -260,6 +253,19 @@ class CLI(LightningCLI):
             if not any(isinstance(logger, CSVLogger) for logger in loggers):
                 loggers.insert(0, csv_logger(self.run_dir))
         return [logger if isinstance(logger, RunLog) else careful(logger) for logger in loggers]
+
+
+def _instead(asked: Mapping[str, Any]) -> Callback | None:
+    """What is to be printed instead of training.
+
+    Raises:
+        UserError: If a number of processes is none.
+    """
+    if "plan_ranks" not in asked:
+        return ModelTable(alone=True) if "print_model" in asked else None
+    if not (number := str(asked["plan_ranks"])).isdecimal() or int(number) < 1:
+        raise UserError(f"--plan_ranks: expected a number of processes, at least 1, found '{number}'")
+    return RankPlan(int(number))
 
 
 def _listed(given: Any) -> list[Logger]:

@@ -1,6 +1,8 @@
 """The parser of a command's options."""
 
 from argparse import Namespace, _HelpAction
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import yaml
@@ -20,7 +22,15 @@ class Question(_HelpAction):  # which jsonargparse takes for no key of the confi
 
     def __call__(self, parser: "Parser", namespace: Namespace, values: Any, option_string: str | None = None) -> None:  # type: ignore[override]
         """Notes it."""
-        parser.asked |= {self.dest}
+        parser.asked = {**parser.asked, self.dest: values}
+
+
+class NumberQuestion(Question):
+    """The same with a number, as ``--plan_ranks 128``."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.nargs, self.metavar = None, "N"
 
 
 class Parser(LightningArgumentParser):
@@ -30,10 +40,10 @@ class Parser(LightningArgumentParser):
     a checkpoint says so, and read it to its end. Files are read by :mod:`.configuration` alone.
 
     Attributes:
-        asked: Names of the questions that were asked.
+        asked: Names of the questions that were asked, and the text that came with each.
     """
 
-    asked: frozenset[str] = frozenset()
+    asked: Mapping[str, Any] = MappingProxyType({})
 
     def add_class_arguments(self, *args: Any, **kwargs: Any) -> Any:
         """As of jsonargparse."""

@@ -2,11 +2,11 @@
 
 from typing import Literal
 
-from jsonargparse.typing import PositiveFloat, PositiveInt
+from jsonargparse.typing import PositiveFloat
 from lightning.pytorch.cli import LightningArgumentParser
 
 from mtl_lightning.checkpoints import BestCheckpoint
-from mtl_lightning.cli.parser import Question
+from mtl_lightning.cli.parser import NumberQuestion, Question
 
 
 def add_run_options(parser: LightningArgumentParser, command: str) -> None:
@@ -57,8 +57,7 @@ def add_run_options(parser: LightningArgumentParser, command: str) -> None:
         )
         parser.add_argument(
             "--plan_ranks",
-            type=PositiveInt | None,
-            default=None,
+            action=NumberQuestion,
             help="Print what each of so many processes would hold and send, and how long a step would take, and exit.",
         )
     parser.add_class_arguments(BestCheckpoint, "checkpoint")

@@ -23,6 +23,7 @@ from mtl_lightning.names import checked_name, part_of_path
 from mtl_lightning.submit.settings import Format, Settings
 
 _SIGNAL = re.compile(r"(?:B:)?[A-Z0-9]+(?:@\d+)?")
+_QUESTIONS = ("print_config", "print_model", "plan_ranks")
 _OF_THE_JOB = ("trainer.num_nodes", "trainer.devices")
 
 
@@ -99,6 +100,8 @@ def _check(settings: Settings) -> None:
     for flag in settings.flags:
         if (key := flag.partition("=")[0].removeprefix("--")) in _OF_THE_JOB:
             raise UserError(f"{key}: submit sets it: give `--nodes`, and `--gpus-per-node` or `--tasks-per-node`")
+        if key in _QUESTIONS:
+            raise UserError(f"submit has no --{key}; ask `fit`")
     gpus, tasks = settings.gpus_per_node, settings.tasks_per_node
     if gpus and tasks not in (None, gpus):
         raise UserError(f"--tasks-per-node {tasks}: each process takes one of the {gpus} GPUs of a node; leave it out")

@@ -60,5 +60,5 @@ def keys_of(parser: Any, command: str) -> list[str]:
         if isinstance(action.choices, dict) and command in action.choices:
             parser = action.choices[command]
             break
-    questions = ("help", "print_config", "print_model")
+    questions = ("help", "print_config", "print_model", "plan_ranks")
     return [action.dest for action in parser._actions if action.dest.split(".")[-1] not in questions]

@@ -100,8 +100,8 @@ def given(command: str, options: Sequence[str], environment: Mapping[str, str]) 
             if flag.endswith((".yaml", ".yml")):
                 raise UserError(f"unexpected argument '{flag}'; did you mean `--config {flag}`?")
             raise UserError(f"unexpected argument '{flag}'; options start with '--'")
-        if key == "print_model" and command != "fit":
-            raise UserError(f"{command} has no {flag}; ask `fit`")
+        if key in ("print_model", "plan_ranks") and command != "fit":
+            raise UserError(f"{command} has no --{key}; ask `fit`")
         if key in ("print_config", "print_model") or key.endswith(".help") or key == "help":
             questions += [flag] if equals or not key.endswith(".help") or not rest else [flag, rest.pop(0)]
             continue
@@ -109,6 +109,9 @@ def given(command: str, options: Sequence[str], environment: Mapping[str, str]) 
             if not rest or rest[0].startswith("--"):
                 raise UserError(f"flag {flag} has no value")
             text = rest.pop(0)
+        if key == "plan_ranks":
+            questions.append(f"--{key}={text}")
+            continue
         if key == "config" and not text:
             raise UserError(f"flag {flag} has no value")
         if key == "config":

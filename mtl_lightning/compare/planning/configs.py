@@ -29,7 +29,8 @@ def read_config(files: Sequence[str], flags: Sequence[str] = ()) -> Config:
     """
     options = given("fit", [*(f"--config={file}" for file in files), *flags], os.environ)
     if options.questions:
-        raise UserError(f"compare has no {options.questions[0]}; ask `fit`")
+        asked = options.questions[0].partition("=")[0]
+        raise UserError(f"compare has no {asked}; ask `fit`")
     options = options if options.files else replace(options, files=(str(DEMO),))
     config, _ = resolve(options, as_value)  # what is lost is said where `fit` reads the same
     return {name: value for name, value in config.items() if value != {} or name in ("model", "data")}

@@ -117,6 +117,21 @@ def test_state_of_an_optimizer(optimizer: type, options: dict[str, float], expec
     assert not made.state and all(parameter.grad is None for parameter in module.parameters())
 
 
-def test_how_many_must_be_a_number(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["fit", "--config", "config.yaml", "--plan_ranks", "0"]) == 2
-    assert "plan_ranks" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["fit", "--plan_ranks", "0"], "--plan_ranks: expected a number of processes, at least 1, found '0'"),
+        (["fit", "--plan_ranks=many"], "--plan_ranks: expected a number of processes, at least 1, found 'many'"),
+        (["fit", "--plan_ranks"], "flag --plan_ranks has no value"),
+        (["fit", "--config", "plans.yaml"], "plans.yaml, line 1: unknown key 'plan_ranks'"),
+        (["compare", "--weightings", "equal,upgrad", "--plan_ranks", "8"], "compare has no --plan_ranks; ask `fit`"),
+    ],
+    ids=["none", "a word", "nothing", "in a file", "of a comparison"],
+)
+def test_bad_questions_are_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], error: str
+) -> None:
+    (folder / "plans.yaml").write_text("plan_ranks: 8\n")
+    command, *rest = arguments
+    assert main([command, "--config", "config.yaml", *rest]) == 2
+    assert error in capsys.readouterr().err

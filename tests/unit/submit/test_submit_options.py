@@ -90,6 +90,7 @@ def test_a_file_holds_options_which_flags_override(tmp_path):
         (["fit", "--seeds=1,1"], "seeds: each must be named once"),
         (["fit", "--gpus-per-node=2", "--tasks-per-node=1"], "each process takes one of the 2 GPUs"),
         (["fit", "--trainer.devices=2"], "trainer.devices: submit sets it"),
+        (["fit", "--plan_ranks=8"], "submit has no --plan_ranks; ask `fit`"),
         (["fit", "--format=torchrun"], "give `--dry_run`, too"),
         (["fit", "--format=pbs", "--dry_run"], "format: unknown 'pbs'"),
         (["fit", "--at-once=2"], "at-once is for several runs"),
