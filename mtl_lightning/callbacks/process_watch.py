@@ -22,11 +22,18 @@ class ProcessWatch(Callback):
     Args:
         timeout: Seconds that a process may keep the others waiting.
         on_end: Called before this process is ended on the spot.
+        hints: What a user can do then.
     """
 
-    def __init__(self, timeout: float = 1800.0, on_end: Callable[[], Any] = lambda: None) -> None:
+    def __init__(
+        self,
+        timeout: float = 1800.0,
+        on_end: Callable[[], Any] = lambda: None,
+        hints: Callable[[], list[str]] = list,
+    ) -> None:
         self._timeout = timeout
         self._on_end = on_end
+        self._hints = hints
         self._pulse: Pulse | None = None
         self._trainer: Trainer | None = None
         self._moves = 0
@@ -88,7 +95,7 @@ class ProcessWatch(Callback):
         return self._moves, f"step {self._trainer.global_step}, at {code}", waiting
 
     def _end(self, text: str) -> None:
-        say(text.rstrip("\n"), error=True)
+        say("; ".join([text.rstrip("\n"), *self._hints()]), error=True)
         self._on_end()
         os._exit(1)
 

@@ -208,7 +208,7 @@ class CLI(LightningCLI):
         trainer = cast(Trainer, super().instantiate_trainer(**kwargs))
         self._stack.callback(finish_wandb, trainer.loggers)
         check_strategy(trainer.strategy, trains=self.subcommand == "fit")
-        watch = watch_processes(trainer, settings["rank_timeout"])
+        watch = watch_processes(trainer, settings["rank_timeout"], self._ending.hints if self._ending.first else list)
         self._stack.callback(watch.stop)
         trainer._signal_connector = SignalConnector(trainer)
         if isinstance(started := trainer.strategy.launcher, _SubprocessScriptLauncher):
