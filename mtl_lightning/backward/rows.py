@@ -38,6 +38,7 @@ class Rows(Compared):
         self.keep = keep
         self.used = [False] * len(parameters)
         self.num_parameters = sum(parameter.numel() for parameter in parameters)
+        self._is_long = self.num_parameters >= _LONG  # on every process, whatever part of the rows each of them holds
         self._width, self._padding = self.num_parameters, list[Tensor]()
         self._waiting: dict[int, Gradients] = {}
         self._filled: set[str] = set()
@@ -98,7 +99,8 @@ class Rows(Compared):
 
     def send(self, task: str) -> None:
         self._complete.append(task)
-        if self.num_parameters >= _LONG:
+        if self._is_long:
+            self._write()
             self._send_complete()
 
     def _send_complete(self) -> None:

@@ -65,6 +65,33 @@ def test_long_rows_are_sent_while_the_next_ones_are_computed(
     assert len(events) == 5 and torch.count_nonzero(step.gramian[1]) == 0
 
 
+class PartOfRows(Rows):
+    """What a process holds that has the first number of each row alone, as of sharded parameters."""
+
+    def __init__(self, parameters: list[nn.Parameter]) -> None:
+        super().__init__(parameters, num_tasks=2)
+        self.num_parameters = self._width = 1
+        self.sent: list[float] = []
+
+    @property
+    def _sources(self) -> list[torch.Tensor]:
+        return [self.parameters[0][:1]]
+
+    def _send_row(self, place: int) -> None:
+        self.sent.append(float(self._memory()[place]))
+
+
+def test_processes_that_hold_little_of_a_long_row_send_it_as_early_as_others() -> None:
+    rows = PartOfRows([nn.Parameter(torch.zeros(1 << 18))])
+    rows.start_batch("ab")
+    for task, value in (("a", 5.0), ("b", 7.0)):
+        rows.add(task, [torch.tensor([value])], rows._sources)
+        rows.send(task)
+        assert rows.sent[-1] == value, "written before it is sent, and sent before the next one comes"
+    rows.end_batch()
+    assert rows.sent == [5.0, 7.0]
+
+
 def test_no_process_holds_the_jacobian_of_scattered_rows() -> None:
     with pytest.raises(NotImplementedError):
         ScatteredRows([nn.Parameter(torch.zeros(3))], num_tasks=2).jacobian(None)
