@@ -1,5 +1,6 @@
 """`compare` reads files and flags as `fit` does: the parser of the command line is the judge."""
 
+import multiprocessing
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from mtl_lightning.compare.command import run
 from mtl_lightning.compare.planning.configs import DEMO, get_value, read_config, refuse_shared_folders, restricted
 from mtl_lightning.compare.planning.options import parse
 from mtl_lightning.compare.planning.plan import make_plan
+from mtl_lightning.compare.running import check
 from mtl_lightning.compare.running.check import difference, problems
 from mtl_lightning.errors import UserError
 
@@ -308,3 +310,11 @@ def test_files_before_flags_are_the_config_and_later_ones_stay_in_order():
     settings = parse(["--weightings=equal", "-c", "a", "--seeds=2", "--config=b", "--x=1", "--config", "c", "--y", "2"])
     assert settings.config == ["a", "b"]
     assert settings.flags == ["--x=1", "--config", "c", "--y", "2"]
+
+
+def test_a_check_that_nobody_waits_for_any_more_ends_without_a_word(monkeypatch):
+    monkeypatch.setattr(check, "problems", lambda *arguments: iter(["a mistake"]))
+    here, there = multiprocessing.Pipe(duplex=False)
+    here.close()
+    check._send_problem(there, [], [], [], True)
+    there.close()
