@@ -15,10 +15,11 @@ from experiments.benchmark.workloads import Batches, Workload
 from mtl_lightning.communication import volumes
 from mtl_lightning.communication.volumes import Size, Volume
 from mtl_lightning.data import Batch
-from mtl_lightning.weighting import EqualWeighting
+from mtl_lightning.training import fsdp2
+from mtl_lightning.weighting import EqualWeighting, UPGrad
 
 PLAIN, SILENT = "DistributedDataParallel", "DistributedDataParallel without its all-reduce"
-SHARDED = "FSDP2"
+SHARDED, EQUAL_SHARDED, UPGRAD_SHARDED = "FSDP2", "EqualWeighting on FSDP2", "UPGrad on FSDP2"
 METHODS = ("UPGrad", "NashMTL")
 
 
@@ -51,6 +52,14 @@ class ShardedLoop(BareLoop):
         self.model(batch).backward()
 
 
+class ShardedExecutorLoop(ExecutorLoop):
+    """The executor's loop on an encoder that is sharded as the trainer's strategy ``fsdp2`` shards it."""
+
+    def arrange(self) -> None:
+        mesh = init_device_mesh(self.device, (torch.distributed.get_world_size(),))
+        fsdp2.shard(self.encoder, mesh, torch.device(self.device))
+
+
 def shard(model: nn.Module, encoder: nn.Module, device: str) -> nn.Module:
     """Divides the parameters of a model among all processes; those of a layer of its encoder are gathered together."""
     mesh = init_device_mesh(device, (torch.distributed.get_world_size(),))
@@ -79,7 +88,11 @@ STRATEGIES: Mapping[str, Mapping[str, MakeLoop]] = {
         EQUAL: partial(ExecutorLoop, weighting=EqualWeighting),
         **{name: GRAMIAN_METHODS[name] for name in METHODS},
     },
-    "fsdp2": {SHARDED: ShardedLoop},
+    "fsdp2": {
+        SHARDED: ShardedLoop,
+        EQUAL_SHARDED: partial(ShardedExecutorLoop, weighting=EqualWeighting),
+        UPGRAD_SHARDED: partial(ShardedExecutorLoop, weighting=UPGrad),
+    },
 }
 """Who is compared with ``PLAIN``, by the name of the trainer's strategy."""
 
@@ -88,7 +101,10 @@ _VOLUMES: Mapping[str, Callable[[Size], Volume]] = {
     EQUAL: volumes.plain,
     **dict.fromkeys(METHODS, volumes.rows),
 }
-_VOLUMES_OF_ONE_PASS: Mapping[str, Callable[[Size], Volume]] = {SHARDED: volumes.sharded_plain}
+_VOLUMES_OF_ONE_PASS: Mapping[str, Callable[[Size], Volume]] = {
+    **dict.fromkeys((SHARDED, EQUAL_SHARDED), volumes.sharded_plain),
+    UPGRAD_SHARDED: volumes.sharded_rows,
+}
 
 
 def sent_by_model(plain: Loop, passes: int, num_processes: int) -> dict[str, float]:
