@@ -30,7 +30,7 @@ from mtl_lightning.cli.loggers import csv_logger, default_loggers
 from mtl_lightning.cli.model_table import ModelTable, leave_nothing, wants_table
 from mtl_lightning.cli.parser import is_class_default
 from mtl_lightning.cli.progress import no_bar_can_be_seen
-from mtl_lightning.cli.rank_plan import RankPlan
+from mtl_lightning.cli.rank_plan import RankPlan, check_planned
 from mtl_lightning.cli.run_folder import RunFolder
 from mtl_lightning.cli.run_log import RunLog
 from mtl_lightning.cli.run_options import add_run_options
@@ -146,6 +146,8 @@ class CLI(LightningCLI):
             self._meet()
             same_checkpoint(self._ending, config["ckpt_path"])
             return
+        if isinstance(self._instead, RankPlan):
+            check_planned(config["trainer"]["strategy"])
         if self._instead:
             self.run_dir, self.save_config_callback = self._stack.enter_context(temporary_folder()), None
             leave_nothing(config)

@@ -16,6 +16,7 @@ from mtl_lightning.backward.planned import Planned, planned
 from mtl_lightning.backward.scattered_rows import ScatteredRows
 from mtl_lightning.cli.model_table import cost_of_example
 from mtl_lightning.communication import H100_NODES, StepTime, Work, predict, step_time
+from mtl_lightning.errors import UserError
 from mtl_lightning.stopping import Interrupted
 from mtl_lightning.terminal.console import Console
 from mtl_lightning.training.module import MultiTaskModule
@@ -47,6 +48,21 @@ class RankPlan(Callback):
             speed = f"{_FLOPS / 1e12:.0f} TFLOP/s, {H100_NODES.between.bandwidth / 1e9:.0f} GB/s a GPU between nodes"
             console.print(f"Modelled for nodes of {H100_NODES.per_node} H100: {speed}", soft_wrap=True)
         raise Interrupted(0, said=True)
+
+
+def check_planned(strategy: Any) -> None:
+    """Refuses to plan what shards the model.
+
+    Args:
+        strategy: As the configuration has it.
+
+    Raises:
+        UserError: If it is not DDP, or left open.
+    """
+    path = strategy if isinstance(strategy, str) else str(strategy["class_path"])
+    name = path.rpartition(".")[2]
+    if not name.lower().startswith(("auto", "ddp")):
+        raise UserError(f"trainer.strategy: --plan_ranks plans `ddp` alone, found '{name}'")
 
 
 def _memory(plan: Planned, module: nn.Module, optimizers: Iterable[Optimizer]) -> Table:

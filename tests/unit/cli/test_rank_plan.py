@@ -122,11 +122,19 @@ def test_state_of_an_optimizer(optimizer: type, options: dict[str, float], expec
     [
         (["fit", "--plan_ranks", "0"], "--plan_ranks: expected a number of processes, at least 1, found '0'"),
         (["fit", "--plan_ranks=many"], "--plan_ranks: expected a number of processes, at least 1, found 'many'"),
+        (
+            ["fit", "--plan_ranks=8", "--trainer.strategy=fsdp2"],
+            "trainer.strategy: --plan_ranks plans `ddp` alone, found 'fsdp2'",
+        ),
+        (
+            ["fit", "--plan_ranks=8", "--trainer.strategy=lightning.pytorch.strategies.FSDPStrategy"],
+            "trainer.strategy: --plan_ranks plans `ddp` alone, found 'FSDPStrategy'",
+        ),
         (["fit", "--plan_ranks"], "flag --plan_ranks has no value"),
         (["fit", "--config", "plans.yaml"], "plans.yaml, line 1: unknown key 'plan_ranks'"),
         (["compare", "--weightings", "equal,upgrad", "--plan_ranks", "8"], "compare has no --plan_ranks; ask `fit`"),
     ],
-    ids=["none", "a word", "nothing", "in a file", "of a comparison"],
+    ids=["none", "a word", "sharded", "a class", "nothing", "in a file", "of a comparison"],
 )
 def test_bad_questions_are_refused(
     folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], error: str
