@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,9 @@ def _in_process(context: Any, *what: Any) -> str:
 def _send_problem(
     result: Connection, given: Sequence[str], ours: Sequence[str], configs: Sequence[tuple[str, list[str]]], here: bool
 ) -> None:
-    result.send(next(problems(given, ours, configs, here), ""))
+    problem = next(problems(given, ours, configs, here), "")
+    with suppress(BrokenPipeError):  # the comparison was killed meanwhile
+        result.send(problem)
 
 
 def problems(
