@@ -134,6 +134,7 @@ def _main(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # or a C++ stack wherever a process has lost another one
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_MININTERVAL", "30")  # bars of libraries: few lines in a file,
         os.environ.setdefault("TQDM_DELAY", "10")  # and none for what takes no time

@@ -39,12 +39,14 @@ class Launcher(_SubprocessScriptLauncher):
     Attributes:
         explain: Is given what this process ends by, before it waits for the others.
         gather: Is called once, before the processes join: waits until all are there.
+        hints: What a user can do when the run has failed.
     """
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.explain: Callable[[BaseException], Any] = lambda error: None
         self.gather: Callable[[], Any] | None = None
+        self.hints: Callable[[], list[str]] = list
 
     def launch(self, function: Callable[..., Any], *args: Any, trainer: Any = None, **kwargs: Any) -> Any:
         """Starts the processes, unless they are there, and calls a function; see Lightning's.
@@ -59,7 +61,7 @@ class Launcher(_SubprocessScriptLauncher):
             os.environ[STARTED_BY] = str(os.getpid())
             self._call_children_scripts()
         elif self.cluster_environment.local_rank() > 0:
-            follow_parent(lambda: os._exit(1))
+            follow_parent(self._first_is_gone)
         for process in self.procs:
             threading.Thread(target=self._watch, args=(process, self._left), daemon=True).start()
         _set_num_threads_if_needed(num_processes=self.num_processes)
@@ -88,6 +90,12 @@ class Launcher(_SubprocessScriptLauncher):
             self.kill_started()
             say(f"error: {self._dead()}", error=True)
             os._exit(1)
+
+    def _first_is_gone(self) -> None:
+        """Ends this process with the first one, which ends the others itself unless it is killed."""
+        if self.cluster_environment.local_rank() == 1:
+            say("; ".join(["error: the first process of this run has died", *self.hints()]), error=True)
+        os._exit(1)
 
     def _end(self, error: BaseException) -> None:
         """Ends the other processes, and raises what is to be said in place of an error that one of them has led to."""

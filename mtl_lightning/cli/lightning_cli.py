@@ -215,7 +215,7 @@ class CLI(LightningCLI):
         trainer._signal_connector = SignalConnector(trainer)
         if isinstance(started := trainer.strategy.launcher, _SubprocessScriptLauncher):
             launcher = Launcher(started.cluster_environment, started.num_processes, started.num_nodes)
-            launcher.explain = watch.explain
+            launcher.explain, launcher.hints = watch.explain, self._ending.hints
             launcher.gather = partial(wait_for_all, self._ending, settings["rank_timeout"])
             trainer.strategy._launcher = launcher
             self._stack.callback(launcher.wait)
