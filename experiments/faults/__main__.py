@@ -18,9 +18,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Tries them."""
     parser = argparse.ArgumentParser(prog="python -m experiments.faults", description=__doc__)
     parser.add_argument("--starter", action="append", choices=["devices", "torchrun", "srun"])
-    parser.add_argument("--only", default="", help="part of a fault's name")
+    parser.add_argument("--only", action="append", help="part of a fault's name; may be given several times")
     parser.add_argument("--output", type=Path, default=Path("build/faults"))
     options = parser.parse_args(arguments)
+    wanted = options.only or [""]
     starters = [name for name in STARTERS if not options.starter or any(each in name for each in options.starter)]
     output: Path = options.output.resolve()
     output.mkdir(parents=True)
@@ -31,12 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         expected = whole(output)
         for starter in starters:
             for fault in KILLS if starter != DEVICES else KILLS + ERRORS:
-                if options.only in fault.name:
+                if any(part in fault.name for part in wanted):
                     folder = output / f"{len(found):02d}"
                     found.append(attempt(fault, starter, folder, expected))
                     print(found[-1], flush=True)
             for name, try_it in FOLDERS.items():
-                if options.only in name:
+                if any(part in name for part in wanted):
                     found.append(try_it(name, starter, output / f"{len(found):02d}", expected))
                     print(found[-1], flush=True)
     (output / "found.json").write_text(json.dumps([asdict(each) for each in found], indent=1) + "\n")

@@ -49,7 +49,7 @@ KILLS = [
 
 ERRORS = [
     Fault("an error in the forward pass", "convolution", 1, 12, "raise"),
-    Fault("a process is stopped (SIGSTOP)", "convolution", 1, 12, "stop", ("--rank_timeout=10",)),
+    Fault("a process is stopped (SIGSTOP)", "convolution", 1, 12, "stop", ("--rank_timeout=30",)),
     Fault("a data-loading worker is killed", "worker", 1, 5, options=("--data.num_workers=1",)),
     Fault("the disk is full", "writing", 0, 4, _FULL, on_disk=True),
     Fault("the folder becomes read-only", "writing", 0, 4, _READ_ONLY, on_disk=True),

@@ -17,9 +17,10 @@ def table(results: Sequence[Found]) -> str:
 
 def _row(found: Found) -> list[str]:
     kept = "nothing" if found.kept is None else f"step {found.kept}"
+    seconds = "is refused" if found.seconds is None else f"{found.seconds:.0f} s"
     left = f", {found.left} left" if found.left else ""
     end = "the same" if found.resumed else "**differs**"
-    return [found.fault, found.starter, f"`{shortened(found.said)}`", f"{found.seconds:.0f} s{left}", kept, end]
+    return [found.fault, found.starter, f"`{shortened(found.said)}`", f"{seconds}{left}", kept, end]
 
 
 def shortened(text: str) -> str:
@@ -37,7 +38,7 @@ def _patterns() -> Iterator[tuple[str, str]]:
     yield r"(?<= on )[\w.-]+(?= \(| has| no)", "HOST"
     yield r"(?<=\()\d{2,}(?=\))", "PID"
     yield r"(?<=process )\d{2,}", "PID"
-    yield r"(?:/[\w.-]+)+/(?=[\w.]*ckpt)", "RUN/"
+    yield r"(?<![\w])(?:[\w.-]*/)+(?=[\w.]*ckpt)", "RUN/"
     yield r"(?:/[\w.-]+)+/disk", "RUN"
 
 

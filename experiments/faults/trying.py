@@ -18,8 +18,10 @@ from experiments.faults.starting import Output, start, train
 
 _SAME = ("state_dict", "optimizer_states", "lr_schedulers", "global_step")
 _OURS = re.compile(
-    r"(?:\d: )?(?:\[rank\d\]: )?((?:error|warning): .*|\w*(?:Error|Exception)\b.*: .*|WARNING.*|Weights.*)"
+    r"(?:\d: )?(?:\[rank\d\]: )?"
+    r"((?:error|warning): .*|\w+(?:Error|Exception): .*|WARNING.*|Weights & Biases.*|Stopped by .*)"
 )
+_OF_TORCHRUN = re.compile(r"  traceback : (Signal .*)")
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Found:
         starter: How the run was started.
         said: The last line of the run itself that says what is wrong; what has started it may print more.
         status: Exit status.
-        seconds: From the fault, or from the start of what is refused, to the end of all processes.
+        seconds: From the fault to the end of all processes; null: the command was refused.
         left: Number of processes that did not end in five minutes.
         kept: Step of the checkpoint that is left; null: there is none.
         resumed: Whether the run has come to the same parameters and optimizer, to the last bit, in the end.
@@ -41,27 +43,35 @@ class Found:
     starter: str
     said: str
     status: int
-    seconds: float
+    seconds: float | None
     left: int
     kept: int | None
     resumed: bool
 
 
-def found(name: str, starter: str, output: Output, begun: float, kept: Any, resumed: bool) -> Found:
+def found(name: str, starter: str, output: Output, begun: float | None, kept: Any, resumed: bool) -> Found:
     """What a command has come to that was not to succeed.
 
     Args:
         name: Of the fault.
         starter: How it was started.
         output: Of the command.
-        begun: When the fault came.
+        begun: When the fault came; null: before the command was started.
         kept: The checkpoint that is left.
         resumed: See :class:`Found`.
     """
-    ours = [line[1] for line in map(_OURS.match, output.text.splitlines()) if line]
     step = None if kept is None else kept["global_step"]
-    seconds = round(output.ended - begun, 1)
-    return Found(name, starter, (ours or ["nothing"])[-1].strip(), output.status, seconds, output.left, step, resumed)
+    seconds = None if begun is None else round(output.ended - begun, 1)
+    return Found(name, starter, said(output.text), output.status, seconds, output.left, step, resumed)
+
+
+def said(text: str) -> str:
+    """The last line of what was printed in which the run says what is wrong; else the last one of ``torchrun``."""
+    lines = text.splitlines()
+    for pattern in (_OURS, _OF_TORCHRUN):
+        if matching := [line[1] for line in map(pattern.match, lines) if line]:
+            return matching[-1].strip()
+    return "nothing"
 
 
 def whole(folder: Path) -> Any:
