@@ -8,7 +8,7 @@ DISK = "$FAULTS_DISK"
 _FULL = f"cat /dev/zero > {DISK}/filler 2> /dev/null; true"
 _READ_ONLY = f"mount --bind {DISK} {DISK} && mount -o remount,ro,bind {DISK}"
 _SERVICE = (
-    "for p in $(cat /proc/$PPID/task/*/children); do grep -q wandb-core /proc/$p/cmdline && kill -9 $p; done; true"
+    "for p in $(cat /proc/$PPID/task/*/children); do grep -q [w]andb-core /proc/$p/cmdline && kill -9 $p; done; true"
 )
 
 

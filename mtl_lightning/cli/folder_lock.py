@@ -1,6 +1,7 @@
 """Keeps other runs out of a folder."""
 
 import errno
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
@@ -45,8 +46,9 @@ class FolderLock:
 
     def release(self) -> None:
         """Gives the folder back."""
-        self._note.unlink(missing_ok=True)
-        self._file.unlink(missing_ok=True)  # before the lock: whoever comes now makes one of its own
+        with suppress(OSError):  # the disk can no longer be written: that has been said
+            self._note.unlink(missing_ok=True)
+            self._file.unlink(missing_ok=True)  # before the lock: whoever comes now makes one of its own
         self._lock.release()
 
     def _taken(self, job: str | None) -> BaseFileLock:

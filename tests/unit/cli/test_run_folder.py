@@ -120,6 +120,17 @@ def test_where_there_are_no_locks_a_job_takes_over_what_it_has_left_itself(folde
     assert lost.path.exists() and not list(lost.path.iterdir())
 
 
+def test_a_folder_that_has_become_read_only_is_given_back_all_the_same(monkeypatch):
+    def unlink(*arguments, **options):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    run = RunFolder("a", "mine", None)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", unlink)
+        run.release()
+    RunFolder("a", "mine", None).release()
+
+
 def test_a_run_that_was_killed_holds_nothing():
     if (child := os.fork()) == 0:
         RunFolder("a", "mine", None)
