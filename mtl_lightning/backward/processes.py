@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 from torch.nn.parallel import DistributedDataParallel
 
+from mtl_lightning.backward.shards import is_sharded
 from mtl_lightning.backward.traffic import TRAFFIC
 
 _LEAST_PART = 1 << 17
@@ -166,10 +167,14 @@ def synchronise_buffers(modules: Iterable[nn.Module]) -> None:
 
 
 def synchronise_parameters(parameters: Iterable[nn.Parameter]) -> None:
-    """Gives all processes the first one's values, as DDP does when training starts, of parameters that came later."""
+    """Gives all processes the first one's values, as DDP does when training starts, of parameters that came later.
+
+    Sharded ones are left alone: each process holds values of its own.
+    """
     if num_processes() > 1:
         for parameter in parameters:
-            dist.broadcast(parameter.data, src=0)
+            if not is_sharded(parameter):
+                dist.broadcast(parameter.data, src=0)
 
 
 class Board:

@@ -61,7 +61,7 @@ class FSDP2Strategy(ModelParallelStrategy):
             half = trainer.precision == "bf16-mixed"
             shard(module.encoder, self.device_mesh["data_parallel"], self.root_device, half)
         self.model_to_device()
-        synchronise_parameters(parameter for parameter in module.parameters() if not isinstance(parameter, DTensor))
+        synchronise_parameters(module.parameters())
         synchronise_buffers([module])
         self.barrier()
         if trainer.state.fn == TrainerFn.FITTING:
@@ -180,7 +180,7 @@ def shard(encoder: nn.Module, mesh: Any, device: torch.device, half: bool = Fals
     kind = type(encoder)
     for unit in (*members(encoder), encoder):
         unit.to(device)
-        synchronise_parameters(parameter for parameter in unit.parameters() if not isinstance(parameter, DTensor))
+        synchronise_parameters(unit.parameters())
         fully_shard(unit, mesh=mesh, reshard_after_forward=True, mp_policy=policy)
     for sharded in units(encoder):
         sharded.set_force_sum_reduction_for_comms(True)

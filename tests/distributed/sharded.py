@@ -132,6 +132,18 @@ class BadLoss(Callback):
             batch["first"].targets["a"][0] = torch.inf
 
 
+class Unfreeze(Callback):
+    """One parameter of the encoder trains in the last epoch alone."""
+
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        if stage == "fit":
+            pl_module.encoder.layers[0].weight.requires_grad_(False)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
+        if trainer.current_epoch == EPOCHS - 1:
+            pl_module.encoder.layers[0].weight.requires_grad_(True)
+
+
 def trained(method: str, options: dict[str, Any], rank: int, folder: Path) -> dict[str, Any]:
     """The last checkpoint with DDP, sharded, and sharded and resumed from the one before."""
     make = partial(METHODS[method], **ARGUMENTS.get(method, {}))
@@ -144,7 +156,7 @@ def trained(method: str, options: dict[str, Any], rank: int, folder: Path) -> di
 
 
 def fit(module: MultiTaskModule, strategy: str, rank: int, folder: Path, start: Path | None) -> dict[str, Any]:
-    """Trains with accumulation and clipping, skips a step, evaluates the last checkpoint: one process has no second
+    """Trains with accumulation and clipping, unfreezes a parameter, skips a step, evaluates the last checkpoint: one process has no second
     batch."""
     trainer = Trainer(
         accelerator="cpu",
@@ -160,6 +172,7 @@ def fit(module: MultiTaskModule, strategy: str, rank: int, folder: Path, start: 
         log_every_n_steps=5,
         callbacks=[
             BadLoss(rank),
+            Unfreeze(),
             ModelCheckpoint(folder, "{epoch}", save_top_k=-1, enable_version_counter=False),
         ],
     )
