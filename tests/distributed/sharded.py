@@ -156,8 +156,10 @@ def trained(method: str, options: dict[str, Any], rank: int, folder: Path) -> di
 
 
 def fit(module: MultiTaskModule, strategy: str, rank: int, folder: Path, start: Path | None) -> dict[str, Any]:
-    """Trains with accumulation and clipping, unfreezes a parameter, skips a step, evaluates the last checkpoint: one process has no second
-    batch."""
+    """Trains with accumulation and clipping, unfreezes a parameter, skips a step, and evaluates the last checkpoint.
+
+    One process has no second batch to evaluate.
+    """
     trainer = Trainer(
         accelerator="cpu",
         devices=2,
