@@ -173,8 +173,10 @@ def table(seeds: Sequence[int], pairs: int = 4_000, steps: int = _STEPS) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(prog="python -m experiments.sharing.groups", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=10, metavar="N", help="seeds 0 to N - 1 (default: %(default)s)")
-    print(table(range(parser.parse_args(arguments).seeds)), end="")
+    parser.add_argument("--seeds", type=int, default=10, metavar="N", help="how many (default: %(default)s)")
+    parser.add_argument("--first", type=int, default=0, metavar="SEED", help="the first of them (default: %(default)s)")
+    given = parser.parse_args(arguments)
+    print(table(range(given.first, given.first + given.seeds)), end="")
 
 
 if __name__ == "__main__":

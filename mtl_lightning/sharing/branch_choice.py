@@ -11,13 +11,16 @@ from mtl_lightning.sharing.tree import Tree
 class BranchChoice(nn.Module):
     """Logits of each branch's parent, and of the branch that each task reads; they are alike at the start.
 
+    Chances are the softmax of logits / temperature: nearly even at first, whatever small differences the logits have,
+    and nearly sure in the end, however little the logits have moved.
+
     Args:
         tasks: Names of the K tasks.
         num_stages: n, the stages that branch.
         num_branches: M, the branches of each stage.
-        temperature: Of the draws until the choices are learned; then it falls with the root of the number of batches.
+        temperature: Of the chances when learning begins; then it falls with the root of the number of batches.
         min_temperature: Where it stays.
-        warmup: How many training batches come before the choices are learned.
+        warmup: How many training batches are drawn evenly before the choices are learned.
 
     Attributes:
         between: For each stage but the first, of each branch by its parent [M, M].
@@ -46,7 +49,7 @@ class BranchChoice(nn.Module):
 
     @property
     def temperature(self) -> Tensor:
-        """Of the draws of the present batch, a scalar."""
+        """Of the chances in the present batch, a scalar."""
         highest, lowest = self._temperatures
         return (highest / (self.num_batches - self._warmup).clamp(min=1).sqrt()).clamp(min=lowest)
 
@@ -54,33 +57,39 @@ class BranchChoice(nn.Module):
         """Begins a batch."""
         self.num_batches += 1
 
-    def parents(self, stage: int) -> Tensor:
-        """Draws the parent of each branch of a stage, counted from the second: one-hot rows [M, M]."""
-        return self._draw(self.between[stage])
+    def parents(self, stage: int, number: int) -> Tensor:
+        """Draws the parent of each branch of a stage, for each example: one-hot rows [B, M, M].
 
-    def leaf(self, task: str) -> Tensor:
-        """Draws what a task reads: a one-hot row [1, M]."""
-        return self._draw(self.logits(task)).unsqueeze(0)
+        Args:
+            stage: Counted from the second.
+            number: B, of examples.
+        """
+        return _drawn(self._chances(self.between[stage]), number)
+
+    def leaf(self, task: str, number: int) -> Tensor:
+        """Draws what a task reads, for each example: one-hot rows [B, 1, M].
+
+        Args:
+            task: Its name.
+            number: B, of examples.
+        """
+        return _drawn(self._chances(self.logits(task)).unsqueeze(0), number)
 
     def logits(self, task: str) -> nn.Parameter:
         """What decides on the branch that a task reads [M]."""
         found: nn.Parameter = self.of_tasks[self._tasks.index(task)]
         return found
 
-    def _draw(self, logits: Tensor) -> Tensor:
-        """The largest of the noisy logits, with the gradient of their softmax: Gumbel-softmax, straight through."""
+    def _chances(self, logits: Tensor) -> Tensor:
         learned = logits * (self.num_batches > self._warmup)
-        noise = -torch.empty_like(logits).exponential_().log()
-        soft = ((learned + noise) / self.temperature.to(logits)).softmax(-1)
-        hard = torch.zeros_like(soft).scatter_(-1, soft.argmax(-1, keepdim=True), 1.0)
-        return hard + (soft - soft.detach())
+        return (learned / self.temperature.to(logits)).softmax(-1)
 
     @torch.no_grad()
     def chances(self, task: str) -> list[Tensor]:
         """How likely a task's path leads through each branch, by stage [n of M]; they add up to 1."""
-        found = [self.logits(task).softmax(-1)]
+        found = [self._chances(self.logits(task))]
         for logits in reversed(self.between):
-            found.append(found[-1] @ logits.softmax(-1))
+            found.append(found[-1] @ self._chances(logits))
         return found[::-1]
 
     def tree(self) -> Tree:
@@ -88,3 +97,14 @@ class BranchChoice(nn.Module):
         parents = [logits.argmax(1).tolist() for logits in self.between]
         leaves = [int(logits.argmax()) for logits in self.of_tasks]
         return Tree(parents, dict(zip(self._tasks, leaves, strict=True)))
+
+
+def _drawn(chances: Tensor, number: int) -> Tensor:
+    """One-hot rows [B, N, M] that are drawn by chances [N, M], with the chances' gradient: straight through.
+
+    Of exponential clocks that run at the rates of the chances, each comes first as often as these say.
+    """
+    clocks = chances.new_empty(number, *chances.shape).exponential_()
+    first = (chances.detach() / clocks).argmax(-1, keepdim=True)
+    drawn = torch.zeros_like(clocks).scatter_(-1, first, 1.0)
+    return drawn + (chances - chances.detach())

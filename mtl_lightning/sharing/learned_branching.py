@@ -22,24 +22,27 @@ class LearnedBranching(Sharing):
     r"""Each stage has several branches; which one each of them follows, and which one a task reads, is learned.
 
     Branch j of a stage reads :math:`\sum_i d_{ij} y_i` of the branches i of the stage before, with :math:`d_j` one-hot.
-    In training it is drawn in each batch from logits :math:`\theta_j` by Gumbel-softmax: :math:`\arg\max_i
-    (\theta_{ij} + g_i)`, with the gradient of the softmax at a temperature that falls as :math:`\tau / \sqrt{n}` over n
-    batches. In evaluation the likeliest is taken: the model is a tree, the same in every pass, and what no task's path
-    uses is not computed.
+    In training it is drawn for each example by the chances :math:`\mathrm{softmax}(\theta_j / \tau_n)` of logits
+    :math:`\theta_j`, and has their gradient. The temperature falls as :math:`\tau_n = \tau / \sqrt{n}` over n batches:
+    chances are nearly even at first and nearly sure in the end. In evaluation the likeliest is taken: the model is a
+    tree, the same in every pass, and what no task's path uses is not computed.
 
     Cost: in training M times the parameters and FLOPs of the stages that branch; in evaluation those of the tree, from
     hard sharing to separate encoders.
 
     Reference: Guo, Lee and Ulbricht, "Learning to Branch for Multi-Task Learning" (ICML 2020), section 3. Difference:
-    draws are one-hot in the forward pass (straight through), so that what is trained is a tree too, where mixtures of
-    branches find the groups of a toy less often. The embeddings, and whatever else precedes the first stage, are
-    shared. The tree is trained on as it is; :meth:`prune` makes it one for good.
+    the paper mixes branches by Gumbel-softmax, :math:`\mathrm{softmax}((\theta_j + g) / \tau_n)`, where the temperature
+    says how far a draw is from one-hot. Here draws are one-hot throughout, so that an example's way is that through a
+    tree, and the temperature says how sure they are: early differences, which are small, decide less. The gradient is
+    that of the chances, without the draw's noise (straight through), averaged over the draws of a batch's examples. The
+    embeddings, and whatever else precedes the first stage, are shared. The tree is trained on as it is; :meth:`prune`
+    makes it one for good.
 
     Helps: where tasks fall into groups that nobody knows, one branch cannot serve two of them, and the model must be
-    small when it is used. Fails: branches are chosen early, by small differences, and what was chosen is trained most.
-    Where one branch is large enough for all tasks, they end up in one, though groups would be better: three tasks on
-    each digit of a pair did, from 16 units down to 4. Trees of several stages differ between seeds. The learning rate
-    and the length of training must let the logits move: where all chances stay even, the tree is hard sharing.
+    small when it is used. Fails: what was chosen is trained most, so that an early choice is seldom taken back; two
+    trees of thirty did not have the groups of ``experiments/sharing``. Where one branch is large enough for all tasks,
+    they may end up in one, though groups would be better. Trees of several stages differ between seeds. The learning
+    rate and the length of training must let the logits move: where all chances stay even, the tree is hard sharing.
 
     Args:
         tasks: Names of the K tasks.
@@ -47,11 +50,13 @@ class LearnedBranching(Sharing):
         num_branches: M, the branches of each stage; null: K.
         shared_stages: How many stages, from the first, have one branch only; a negative number says how many have
             several: -2 for the last 2.
-        temperature: Of the first draws, above 0: high ones spread the gradient over all branches.
+        temperature: Of the first chances, above 0: high ones put off the choice.
         min_temperature: Where it stays.
-        warmup: How many batches train the branches on even draws, before the choices are learned.
+        warmup: How many batches train the branches on even draws, before the choices are learned. Heads learn to read
+            all branches meanwhile, which become alike by it.
         lr_factor: Learning rate of the logits, relative to that of the heads. With Adam a logit moves by about the
-            learning rate in each step, and must move by some units for a choice to be sure.
+            learning rate in each step, and must move by more than the last temperature for a choice to be sure. High
+            ones choose early, by little.
         redraw: Whether the copies start from other weights of the same distribution than the encoder's; null: if those
             are random. Copies of a trained encoder start as it is, and part by what they are drawn for.
 
@@ -67,8 +72,8 @@ class LearnedBranching(Sharing):
         shared_stages: int = 0,
         temperature: float = 10.0,
         min_temperature: float = 0.1,
-        warmup: int = 100,
-        lr_factor: float = 10.0,
+        warmup: int = 0,
+        lr_factor: float = 2.0,
         redraw: bool | None = None,
     ) -> None:
         super().__init__(tasks, encoder)
@@ -177,7 +182,7 @@ class LearnedBranching(Sharing):
         self.choice.count()
         states = [branch(state) for branch in self.branches.of(0)]
         for i in range(1, len(self.branches)):
-            read = _mixed(self.choice.parents(i - 1), _stacked(states))
+            read = _mixed(self.choice.parents(i - 1, len(state.hidden)), _stacked(states))
             states = [branch(each) for branch, each in zip(self.branches.of(i), read, strict=True)]
         return states
 
@@ -187,7 +192,8 @@ class LearnedBranching(Sharing):
         if self.choice is None or not self.training:
             return self._along_the_tree(encoded, tasks)
         stacked = _stacked(encoded)
-        return {task: self.encoder.end(_mixed(self.choice.leaf(task), stacked)[0]) for task in tasks}
+        number = len(stacked.hidden)
+        return {task: self.encoder.end(_mixed(self.choice.leaf(task, number), stacked)[0]) for task in tasks}
 
     def _along_the_tree(self, state: State, tasks: Sequence[str]) -> dict[str, Representation]:
         if self._tree is None:
@@ -234,16 +240,16 @@ class LearnedBranching(Sharing):
 
 
 def _stacked(states: Sequence[State]) -> State:
-    """One state whose ``hidden`` is that of all [M, B, ...]."""
-    return states[0]._replace(hidden=torch.stack([state.hidden for state in states]))
+    """One state whose ``hidden`` is that of all [B, M, ...]."""
+    return states[0]._replace(hidden=torch.stack([state.hidden for state in states], 1))
 
 
 def _mixed(weights: Tensor, stacked: State) -> list[State]:
-    """A state for each row of weights [N, M]."""
+    """N states, of which each takes for each example what its weights [B, N, M] say."""
     hidden = stacked.hidden
     with torch.autocast(hidden.device.type, enabled=False):  # rows are one-hot: nothing is rounded
-        mixed = torch.tensordot(weights.to(hidden.dtype), hidden, 1)
-    return [stacked._replace(hidden=each) for each in mixed]
+        mixed = torch.bmm(weights.to(hidden.dtype), hidden.flatten(2)).unflatten(2, hidden.shape[2:])
+    return [stacked._replace(hidden=each) for each in mixed.unbind(1)]
 
 
 def _check_stages(encoder: Encoder, branching: Sequence[nn.Module]) -> None:

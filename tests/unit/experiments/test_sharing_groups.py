@@ -83,3 +83,9 @@ def test_the_table_has_a_row_for_each_method() -> None:
     text = groups.table(range(2), pairs=80, steps=1)
     assert [line.split(" | ")[0] for line in text.splitlines()[2:]] == [f"| {name}" for name in groups.METHODS]
     assert text.splitlines()[0] == "| | 0 | 1 | mean |"
+
+
+def test_seeds_may_begin_later(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(groups, "table", lambda seeds: str(list(seeds)))
+    groups.main(["--first=200", "--seeds=2"])
+    assert capsys.readouterr().out == "[200, 201]"

@@ -29,8 +29,6 @@ SHARINGS: dict[str, type[Sharing]] = {
     for name, value in vars(sharing).items()
     if inspect.isclass(value) and issubclass(value, Sharing) and not inspect.isabstract(value)
 }
-ARGUMENTS: dict[str, dict[str, Any]] = {"LearnedBranching": {"warmup": 0}}
-"""By which all that trains does so within a few steps."""
 CASES = [(name, "perceptron") for name in SHARINGS] + [(name, "transformer") for name in sorted(SHARINGS)[::6]]
 FAMILIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "loss": ({"weighting": EqualWeighting}, {"precision": "bf16-mixed"}),
@@ -94,7 +92,7 @@ def module(case: Case, dropout: float = 0.0, **options: Any) -> MultiTaskModule:
     tasks: dict[str, Task] = {"a": Regression(0.0, 1.0), "b": SequenceClassification(["x", "y"])}
     tasks["c"] = Regression(0.0, 1.0) if kind == "perceptron" else TokenClassification("bio", ["O", "B-U", "I-U"])
     options = {"optimizer": partial(AdamW, lr=0.02), **options}
-    return MultiTaskModule(encoder, tasks, sharing=partial(SHARINGS[name], **ARGUMENTS.get(name, {})), **options)
+    return MultiTaskModule(encoder, tasks, sharing=SHARINGS[name], **options)
 
 
 def trainer(*callbacks: Callback, **settings: Any) -> Trainer:
