@@ -248,8 +248,8 @@ def _mixed(weights: Tensor, stacked: State) -> list[State]:
     """N states, of which each takes for each example what its weights [B, N, M] say."""
     hidden = stacked.hidden
     with torch.autocast(hidden.device.type, enabled=False):  # rows are one-hot: nothing is rounded
-        mixed = torch.bmm(weights.to(hidden.dtype), hidden.flatten(2)).unflatten(2, hidden.shape[2:])
-    return [stacked._replace(hidden=each) for each in mixed.unbind(1)]
+        mixed = torch.bmm(weights.to(hidden.dtype), hidden.flatten(2))
+    return [stacked._replace(hidden=each.reshape(hidden[:, 0].shape)) for each in mixed.unbind(1)]
 
 
 def _check_stages(encoder: Encoder, branching: Sequence[nn.Module]) -> None:
