@@ -4,6 +4,7 @@ import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from zipfile import ZipFile
 
 import pytest
 import torch
@@ -117,6 +118,18 @@ def test_what_differs_in_a_checkpoint_is_seen_without_reading_it(tmp_path):
     assert len(digests) == 3
     (tmp_path / "text.ckpt").write_text("no archive")
     assert identity(str(tmp_path / "text.ckpt"))["digest"] == "unreadable"
+
+
+@pytest.mark.parametrize(
+    "content", [b".", b"\x80\x02", b"\x80\x02K\x01Q."], ids=["IndexError", "cut off", "AssertionError"]
+)
+def test_a_damaged_checkpoint_has_no_step(tmp_path, content):
+    """Who reads all of it says what is wrong."""
+    with ZipFile(path := tmp_path / "damaged.ckpt", "w") as archive:
+        archive.writestr("archive/data.pkl", content)
+        archive.writestr("archive/version", "3\n")
+    found = identity(str(path))
+    assert found["step"] is None and found["digest"] != "unreadable"
 
 
 def test_who_fails_before_all_join_ends_the_others():
