@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from math import ceil
 from typing import Any
 
-from mtl_lightning.data.cuts import JOINED, LENT, NUMBER, of, refuse_other_data
+from mtl_lightning.data.cuts import JOINED, LENT, NUMBER, of, refuse_damaged, refuse_other_data
 from mtl_lightning.data.passes import Passes
 from mtl_lightning.data.position import Position, move, position
 from mtl_lightning.data.sampler import StepSampler
@@ -57,10 +57,11 @@ class Progress:
     def _resumed(self, sampler: StepSampler, start: Position) -> Position:
         """Where in mid-epoch the run takes up: at another batch, where they are others than before."""
         stretches = [Stretch(**stretch) for stretch in self._saved.get("stretches", ())]
-        plan, (now,) = self._plan(), sampler.stretches
-        refuse_other_data(self._saved["plan"], plan, start, stretches)
+        (now,) = sampler.stretches
+        refuse_other_data(self._saved["plan"], self._plan(), start, stretches, now)
         if not stretches:  # of an earlier version, which has refused any change
             return start
+        refuse_damaged(stretches, start.batch, now, sampler.num_steps)
         *earlier, last = stretches
         if sampler.can_keep(last, bool(earlier)):
             sampler.stretches = stretches

@@ -130,6 +130,8 @@ class StepSampler(DistributedSampler[Plan]):
 
     def num_steps(self, stretch: Stretch) -> int:
         """Length of an epoch that is cut like this from its start to its end."""
+        if stretch.is_cut_like(Stretch(self.num_replicas, self.batch_sizes)):
+            return len(self)
         return self.schedule.num_steps({name: len(each.sizes) for name, each in self._cut(stretch).items()})
 
     def can_keep(self, stretch: Stretch, is_rest: bool) -> bool:

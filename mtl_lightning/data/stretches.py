@@ -29,6 +29,10 @@ class Stretch(NamedTuple):
     start: int = 0
     stop: int | None = None
 
+    def is_cut_like(self, other: "Stretch") -> bool:
+        """Whether batches of another stretch are as large, on as many processes."""
+        return self.num_replicas == other.num_replicas and dict(self.batch_sizes) == dict(other.batch_sizes)
+
 
 class Steps:
     """The steps of a stretch.

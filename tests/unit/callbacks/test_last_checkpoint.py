@@ -2,6 +2,7 @@
 
 import os
 import signal
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,8 +18,10 @@ from mtl_lightning.callbacks.weight_sizes import weight_sizes
 from mtl_lightning.checkpoints.contents import wandb_id_in
 from mtl_lightning.checkpoints.io import AtomicCheckpointIO
 from mtl_lightning.data import DataSource, MultiTaskDataModule
-from mtl_lightning.data.position import position
+from mtl_lightning.data.cuts import LENT, NUMBER, refuse_other_data
+from mtl_lightning.data.position import Position, position
 from mtl_lightning.data.scores import Scores
+from mtl_lightning.data.stretches import Stretch
 from mtl_lightning.encoders import PerceptronEncoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.stopping import NUMBERS
@@ -274,6 +277,44 @@ def test_other_batches_in_mid_epoch_are_refused(tmp_path: Path, stopped: Path, m
     with pytest.raises(UserError) as refused:
         fit(tmp_path, LastCheckpoint(), checkpoint=stopped, data=data)
     assert f"saved in the middle of epoch 0, after 3 batches, and {message} now: set it back" in str(refused.value)
+
+
+def cut(**changes: Any) -> dict[str, Any]:
+    return {"num_replicas": 1, "batch_sizes": {"points": 4}, "start": 0, "stop": None, **changes}
+
+
+DAMAGES = {
+    "another data set": [cut(batch_sizes={"other": 4})],
+    "no data set": [cut(batch_sizes={})],
+    "no processes": [cut(num_replicas=0)],
+    "more processes than examples": [cut(num_replicas=10**9)],
+    "a start to come": [cut(start=4)],
+    "a past without an end": [cut(), cut()],
+    "a past that goes back": [cut(start=3, stop=1), cut()],
+    "a past longer than an epoch": [cut(stop=6), cut()],
+    "an end": [cut(stop=3)],
+}
+
+
+@pytest.mark.parametrize("stretches", DAMAGES.values(), ids=DAMAGES)
+def test_an_epoch_that_cannot_be_is_refused(tmp_path: Path, stopped: Path, stretches: list[dict[str, Any]]) -> None:
+    checkpoint = AtomicCheckpointIO().load_checkpoint(stopped)
+    checkpoint["MultiTaskDataModule"]["stretches"] = stretches
+    AtomicCheckpointIO().save_checkpoint(checkpoint, tmp_path / "damaged.ckpt")
+    with pytest.raises(UserError, match="saved in an epoch that these data cannot have; is it damaged"):
+        fit(tmp_path, LastCheckpoint(), checkpoint=tmp_path / "damaged.ckpt")
+
+
+@pytest.mark.parametrize(("name", "replicas"), [(NUMBER, 1), (NUMBER, 2), (LENT, 1), (LENT, 2)])
+def test_batches_may_be_others_only_where_they_are_cut_in_another_way(name: str, replicas: int) -> None:
+    """Of other lengths of the same examples, which `data.max_tokens` cuts into more batches, say."""
+    last, now = Stretch(replicas, {"points": 4}), Stretch(1, {"points": 4})
+    call = partial(refuse_other_data, {name: {"points": 5}}, {name: {"points": 6}}, Position(0, 3), [last], now)
+    if (name, replicas) == (NUMBER, 1):
+        with pytest.raises(UserError, match=f"{name} was {{'points': 5}}; it is {{'points': 6}} now: set it back"):
+            call()
+    else:
+        call()
 
 
 class Rows(Callback):
