@@ -25,6 +25,7 @@ commands:
   compare    train weightings, or other variants of a config, over several seeds: which is better, by how much,
              and at what cost
   submit     submit a training run, or several, to a SLURM cluster; or print a script for it, torchrun or SkyPilot
+  convert    make one file of a checkpoint whose parts several processes have written, or the other way round
 
 COMMAND --help lists the options of a command; --version prints the version.
 """
@@ -153,10 +154,14 @@ def _run(arguments: list[str]) -> int:
 
         _find_own_classes()
         return submit(arguments[1:])
+    elif command == "convert":
+        with SIGNALS.nothing_to_lose():
+            from mtl_lightning.cli.convert import run as convert
+        return convert(arguments[1:])
     elif command not in _OPTIONS:
         from mtl_lightning.errors import did_you_mean
 
-        hint = did_you_mean(command, [*_OPTIONS, "compare", "submit"])
+        hint = did_you_mean(command, [*_OPTIONS, "compare", "submit", "convert"])
         say(f"error: unknown command '{command}'; {hint}", error=True)
         return 2
     elif {"--help", "-h"} & set(arguments):

@@ -174,9 +174,9 @@ def replacing(path: Path, hint: str = "") -> Iterator[Path]:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             yield unfinished
-            _synchronise(unfinished)
+            synchronise(unfinished)
             unfinished.replace(path)
-            _synchronise(path.parent)
+            synchronise(path.parent)
         finally:
             unfinished.unlink(missing_ok=True)
 
@@ -192,7 +192,7 @@ def remove_unfinished(folder: Path) -> None:
             path.unlink()
 
 
-def _synchronise(path: Path) -> None:
+def synchronise(path: Path) -> None:
     """Waits until a file, or the names in a folder, are on the disk; some file systems cannot do that for a folder."""
     try:
         number = os.open(path, os.O_RDONLY)

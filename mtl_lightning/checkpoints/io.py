@@ -11,6 +11,7 @@ from lightning.fabric.utilities.types import _PATH
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from mtl_lightning.checkpoints.archive import ArchiveError, check_archive
+from mtl_lightning.checkpoints.parts import join_parts, named, remove_parts
 from mtl_lightning.checkpoints.shapes import CHECKPOINT_KEY, check_shape
 from mtl_lightning.errors import UserError
 from mtl_lightning.terminal import quoted_path
@@ -42,6 +43,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         hint = f"then resume with --ckpt_path {quoted_path(last)}" if last.is_file() else ""
         with replacing(target, hint=hint) as unfinished, unfinished.open("wb") as file:
             torch.save(checkpoint, file)
+        remove_parts(target, but=named(checkpoint))
 
     def load_checkpoint(
         self, path: _PATH, map_location: Callable[..., Any] | None = None, weights_only: bool | None = True
@@ -62,11 +64,18 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             raise UserError(
                 f"{path} is not a readable checkpoint ({_reason(error)}); is it complete?{_others(path)}"
             ) from error
+        join_parts(Path(path), checkpoint)
         try:
             check_shape(checkpoint)
         except UserError as error:
             raise UserError(f"{path} {error}") from error
         return checkpoint
+
+    def remove_checkpoint(self, path: _PATH) -> None:
+        """Removes a checkpoint and what processes have written of it."""
+        super().remove_checkpoint(path)
+        if "://" not in str(path):
+            remove_parts(Path(path))
 
 
 def _others(path: _PATH) -> str:

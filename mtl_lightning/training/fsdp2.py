@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +19,11 @@ from torch.optim import Optimizer
 from torch.utils._pytree import tree_map_only
 
 from mtl_lightning.backward import synchronise_buffers, synchronise_parameters
-from mtl_lightning.backward.shards import part
+from mtl_lightning.backward.shards import is_sharded, part
+from mtl_lightning.checkpoints import BackgroundCheckpointIO
+from mtl_lightning.checkpoints.parts import PARTS_KEY, check_complete, new_name, new_parts, write_parts
+from mtl_lightning.checkpoints.split import take_apart
+from mtl_lightning.errors import UserError
 
 _TIMEOUT = timedelta(minutes=30)  # that of Lightning's strategies
 _METHODS = ("begin", "prepend")
@@ -32,18 +37,26 @@ class FSDP2Strategy(ModelParallelStrategy):
     a transformer's layers; the rest of it is one more. While a model is evaluated, each process holds the whole
     encoder, since processes may have different numbers of batches.
 
-    Checkpoints are those of any other strategy: one file of whole tensors, which the first process writes.
+    Checkpoints are those of any other strategy: one file of whole tensors, which the first process writes; or, if asked
+    for, in parts (:mod:`mtl_lightning.checkpoints.parts`). Any strategy and any number of processes resume from either.
 
     Args:
+        save_distributed_checkpoint: Whether each process writes the parts of tensors that it holds. Nothing is gathered
+            then. All nodes must write to the same file system.
         process_group_backend: Through what processes talk; null: NCCL on GPUs, gloo else.
         timeout: How long one waits for the others in an exchange.
     """
 
-    name = "fsdp2"
-    """By which a Trainer knows it."""
+    names = ("fsdp2", "fsdp2_in_parts")
+    """By which a Trainer knows it; the second one saves checkpoints in parts."""
 
-    def __init__(self, process_group_backend: str | None = None, timeout: timedelta | None = _TIMEOUT) -> None:
-        super().__init__(1, 1, False, process_group_backend, timeout)
+    def __init__(
+        self,
+        save_distributed_checkpoint: bool = False,
+        process_group_backend: str | None = None,
+        timeout: timedelta | None = _TIMEOUT,
+    ) -> None:
+        super().__init__(1, 1, save_distributed_checkpoint, process_group_backend, timeout)
 
     def setup_environment(self) -> None:
         """Spreads the parameters over all processes of all nodes."""
@@ -70,7 +83,7 @@ class FSDP2Strategy(ModelParallelStrategy):
         if trainer.state.fn == TrainerFn.FITTING:
             _optimizers_to_device(self.optimizers, self.root_device)
 
-    # -- checkpoints: whole tensors on the first process ---------------------------------------------------------------
+    # -- checkpoints --------------------------------------------------------------------------------------------------
     @property
     def restore_checkpoint_after_setup(self) -> bool:
         """No: a model that has not been sharded takes parameters as any other does."""
@@ -82,15 +95,18 @@ class FSDP2Strategy(ModelParallelStrategy):
         return True
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
-        """The model's state on the first process; empty on others, which take part."""
+        """The model's state on the first process; empty on others, which take part. In parts: what each one holds."""
         assert self.lightning_module is not None
         return self._gathered(self.lightning_module.state_dict())
 
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
-        """The optimizer's state on the first process; empty on others, which take part."""
+        """The optimizer's state, in the same way."""
         return self._gathered(Strategy.optimizer_state(self, optimizer))
 
     def _gathered(self, state: dict[str, Any]) -> dict[str, Any]:
+        if self._save_distributed_checkpoint:
+            return state
+
         def whole(tensor: DTensor) -> Tensor | None:
             found = tensor.full_tensor()
             return found.cpu() if self.is_global_zero else None
@@ -99,8 +115,29 @@ class FSDP2Strategy(ModelParallelStrategy):
         return found if self.is_global_zero else {}
 
     def save_checkpoint(self, checkpoint: dict[str, Any], filepath: _PATH, storage_options: Any | None = None) -> None:
-        """Writes on the first process, as other strategies do."""
-        Strategy.save_checkpoint(self, checkpoint, filepath, storage_options)
+        """Writes on the first process, as other strategies do; in parts on each.
+
+        Raises:
+            UserError: If it cannot be written.
+        """
+        if self._save_distributed_checkpoint:
+            self._save_parts(checkpoint, filepath)
+        else:
+            Strategy.save_checkpoint(self, checkpoint, filepath, storage_options)
+
+    def _save_parts(self, checkpoint: dict[str, Any], filepath: _PATH) -> None:
+        if "://" in str(filepath):
+            raise UserError(f"`save_distributed_checkpoint` needs a local folder, found {filepath}")
+        if self.is_global_zero and isinstance(self.checkpoint_io, BackgroundCheckpointIO):
+            self.checkpoint_io.wait()  # it removes what the checkpoint before it had in parts
+        name = self.broadcast(new_name(checkpoint["global_step"]))
+        split = take_apart(checkpoint, is_sharded)
+        with new_parts(Path(filepath), name, first=self.is_global_zero) as folder:
+            write_parts(folder, split.tensors)
+            if self.is_global_zero:
+                check_complete(folder)
+                found = {"folder": name, "places": split.places}
+                self.checkpoint_io.save_checkpoint({**split.rest, PARTS_KEY: found}, filepath)
 
     def load_checkpoint(self, checkpoint_path: _PATH, weights_only: bool | None = None) -> dict[str, Any]:
         """Reads on each process, as other strategies do."""
@@ -161,7 +198,9 @@ class FSDP2Strategy(ModelParallelStrategy):
         return encoder
 
 
-StrategyRegistry.register(FSDP2Strategy.name, FSDP2Strategy, description="Shards the encoder by FSDP2")
+for _number, _name in enumerate(FSDP2Strategy.names):
+    _says = "Shards the encoder by FSDP2" + ", and checkpoints too" * _number
+    StrategyRegistry.register(_name, FSDP2Strategy, description=_says, save_distributed_checkpoint=bool(_number))
 
 
 def shard(encoder: nn.Module, mesh: Any, device: torch.device, half: bool = False) -> None:

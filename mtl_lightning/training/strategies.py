@@ -32,7 +32,7 @@ def refuse_strategy_name(strategy: object) -> None:
     Raises:
         UserError: Of such a name.
     """
-    if isinstance(strategy, str) and strategy.lower().startswith(_SHARDING) and strategy != FSDP2Strategy.name:
+    if isinstance(strategy, str) and strategy.lower().startswith(_SHARDING) and strategy not in FSDP2Strategy.names:
         raise UserError(f"trainer.strategy: {strategy} is not supported; `fsdp2` shards the encoder over all processes")
 
 

@@ -23,7 +23,7 @@ PLACES = {
     "reduction": "mtl_lightning.backward.processes:Sums.start",
     "saving": "mtl_lightning.callbacks.last_checkpoint:LastCheckpoint.on_save_checkpoint",
     "writing": "mtl_lightning.checkpoints.io:AtomicCheckpointIO.save_checkpoint",
-    "synchronising": "mtl_lightning.writing:_synchronise",
+    "synchronising": "mtl_lightning.writing:synchronise",
     "validation": "mtl_lightning.training.evaluating:EvaluatedModule.validation_step",
     "worker": "mtl_lightning.data.collation:StepDataset.__getitem__",
 }

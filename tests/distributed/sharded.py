@@ -2,7 +2,7 @@
 
 Every weighting that needs no whole rows finds gradients of an encoder that is whole and of one that is sharded. Some
 cases are trained to the end by Lightning, with each strategy. What the first process found is written to
-``FOLDER/2/<name>.pt``.
+``FOLDER/2/<name>.pt``. Run by one process after that, it loads what two have written.
 """
 
 import logging
@@ -28,6 +28,7 @@ from torch.distributed.tensor import DTensor
 
 from mtl_lightning import MultiTaskModule
 from mtl_lightning.backward import Executor, forget
+from mtl_lightning.checkpoints import AtomicCheckpointIO
 from mtl_lightning.data import Batch
 from mtl_lightning.encoders import PerceptronEncoder
 from mtl_lightning.training.fsdp2 import shard
@@ -40,18 +41,22 @@ TRAINED: dict[str, tuple[str, dict[str, Any]]] = {
     "uncertainty": CASES["UncertaintyWeighting"],
     "a LoRA per task": ("UPGrad", {"sharing": LORA, "gradient_of": "*lora*"}),
 }
+MORE = "uncertainty"
+"""The case that is resumed with other strategies, and saved in parts."""
 EPOCHS, SAVED = 2, 0
 
 
 def main(folder: Path) -> None:
     """All of it, one after another."""
-    rank = int(environ["RANK"])
+    rank, world = int(environ["RANK"]), environ["WORLD_SIZE"]
     warnings.filterwarnings("ignore", module="lightning")
     warnings.filterwarnings("ignore", message=".*isinstance.*LeafSpec", category=FutureWarning)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     parts: dict[str, Callable[[], dict[str, Any]]] = {"gradients": partial(gradients, rank)}
     parts |= {name: partial(trained, *case, rank, folder / name) for name, case in TRAINED.items()}
+    if world == "1":
+        parts = {"loaded": partial(loaded, folder / MORE)}
     torch.distributed.init_process_group("gloo")
     for name, part in parts.items():
         found: dict[str, Any]
@@ -59,7 +64,7 @@ def main(folder: Path) -> None:
             found = part()
         except Exception:
             found = {"error": traceback.format_exc()}
-        torch.save(found, folder / "2" / f"{name}-{rank}.pt")
+        torch.save(found, folder / world / f"{name}-{rank}.pt")
 
 
 # -- gradients: the executor alone -------------------------------------------------------------------------------------
@@ -145,10 +150,18 @@ class Unfreeze(Callback):
 
 
 def trained(method: str, options: dict[str, Any], rank: int, folder: Path) -> dict[str, Any]:
-    """The last checkpoint with DDP, sharded, and sharded and resumed from the one before."""
+    """The last checkpoint with DDP, sharded, and sharded and resumed from the one before; of one case more."""
     make = partial(METHODS[method], **ARGUMENTS.get(method, {}))
     found = {}
-    for name, strategy, start in (("ddp", "ddp", None), ("fsdp2", "fsdp2", None), ("resumed", "fsdp2", "fsdp2")):
+    runs = [("ddp", "ddp", None), ("fsdp2", "fsdp2", None), ("resumed", "fsdp2", "fsdp2")]
+    if folder.name == MORE:
+        runs += [("parts", "fsdp2_in_parts", None), ("parts from parts", "fsdp2_in_parts", "parts")]
+        runs += [
+            ("fsdp2 from ddp", "fsdp2", "ddp"),
+            ("ddp from fsdp2", "ddp", "fsdp2"),
+            ("ddp from parts", "ddp", "parts"),
+        ]
+    for name, strategy, start in runs:
         module = model(make, options)
         checkpoint = None if start is None else folder / start / f"epoch={SAVED}.ckpt"
         found[name] = fit(module, strategy, rank, folder / name, checkpoint)
@@ -183,10 +196,49 @@ def fit(module: MultiTaskModule, strategy: str, rank: int, folder: Path, start: 
     last = folder / f"epoch={EPOCHS - 1}.ckpt"
     metrics = trainer.validate(module, evaluated, ckpt_path=last, verbose=False, weights_only=True)
     trainer.strategy.barrier()
-    saved = torch.load(last, weights_only=True)
+    saved = AtomicCheckpointIO().load_checkpoint(last)
     kept = {name: saved[name] for name in ("state_dict", "optimizer_states", "global_step")}
     kept |= {"executor": saved["mtl_lightning"]["executor"]}
     return kept | {"metrics": metrics, "held": [p.numel() for p in held(module)]}
+
+
+class States(Callback):
+    """What was loaded, before a step is made."""
+
+    found: dict[str, Any]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        strategy = trainer.strategy
+        states = [deepcopy(strategy.optimizer_state(each)) for each in trainer.optimizers]
+        self.found = {"state_dict": deepcopy(strategy.lightning_module_state_dict()), "optimizer_states": states}
+        trainer.should_stop = True
+        trainer.fit_loop.max_epochs = 0
+
+
+def loaded(folder: Path) -> dict[str, Any]:
+    """What one process resumes from that two have written."""
+    method, options = TRAINED[MORE]
+    found = {}
+    for name in ("parts", "fsdp2"):
+        states = States()
+        trainer = Trainer(
+            accelerator="cpu",
+            devices=1,
+            strategy="fsdp2",
+            precision="64-true",
+            max_epochs=EPOCHS,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            callbacks=[states],
+        )
+        module = model(METHODS[method], options)
+        start = folder / name / f"epoch={SAVED}.ckpt"
+        trainer.fit(module, UserList(batches(DATASETS, False, 1, 0)), ckpt_path=start, weights_only=True)
+        saved = AtomicCheckpointIO().load_checkpoint(start)
+        found[name] = [states.found, {key: saved[key] for key in states.found}]
+    return found
 
 
 def held(module: MultiTaskModule) -> Iterator[Tensor]:

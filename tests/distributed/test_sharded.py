@@ -8,7 +8,7 @@ import pytest
 import torch
 from launch import assert_same, run
 from methods import METHODS
-from sharded import NAMES, TRAINED, TYPES
+from sharded import MORE, NAMES, TRAINED, TYPES
 
 from mtl_lightning.weighting import GramianWeighting
 
@@ -20,12 +20,13 @@ TOLERANCES = dict(zip(TYPES, (1e-10, 1e-5), strict=True))
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sharded")
     run(SCRIPT, folder, 2)
+    run(SCRIPT, folder, 1)
     return folder
 
 
 @cache
-def load(runs: Path, name: str, rank: int = 0) -> dict[str, Any]:
-    found: dict[str, Any] = torch.load(runs / "2" / f"{name}-{rank}.pt", weights_only=True)
+def load(runs: Path, name: str, rank: int = 0, world: int = 2) -> dict[str, Any]:
+    found: dict[str, Any] = torch.load(runs / str(world) / f"{name}-{rank}.pt", weights_only=True)
     assert "error" not in found, found["error"]
     return found
 
@@ -57,6 +58,31 @@ def test_trained_resumed_and_saved_as_by_ddp(runs: Path, name: str) -> None:
     assert sum(sharded["held"]) <= 0.6 * sum(expected["held"])
     assert_same({**sharded, "held": None}, {**expected, "held": None}, 1e-10)
     assert_same({**resumed, "held": None}, {**sharded, "held": None}, 0)
+
+
+@pytest.mark.parametrize("name", ["parts", "parts from parts", "fsdp2 from ddp", "ddp from fsdp2", "ddp from parts"])
+def test_saved_in_parts_and_resumed_with_another_strategy(runs: Path, name: str) -> None:
+    found = load(runs, MORE)
+    expected = found["ddp" if name.startswith("ddp") else "fsdp2"]
+    assert found[name]["held"] == expected["held"]
+    assert_same(found[name], expected, 1e-10 if "ddp" in name else 0)
+
+
+def test_parts_are_on_both_processes_and_those_of_no_other_checkpoint(runs: Path) -> None:
+    folder = runs / MORE / "parts" / "epoch=1.ckpt.parts"
+    (parts,) = folder.iterdir()
+    assert {path.name for path in parts.iterdir()} == {".metadata", "__0_0.distcp", "__1_0.distcp"}
+    whole, rest = (runs / MORE / name / "epoch=1.ckpt" for name in ("fsdp2", "parts"))
+    saved = torch.load(rest, weights_only=True)
+    assert saved["state_dict"]["encoder.layers.0.weight"] is None and saved["parts"]["folder"] == parts.name
+    assert rest.stat().st_size < whole.stat().st_size
+
+
+@pytest.mark.parametrize("name", ["parts", "fsdp2"])
+def test_another_number_of_processes_loads_it(runs: Path, name: str) -> None:
+    loaded, saved = load(runs, "loaded", world=1)[name]
+    assert len(saved["optimizer_states"][0]["state"]) > 4
+    assert_same(loaded, saved, 0)
 
 
 def test_gramian_methods_are_among_them() -> None:

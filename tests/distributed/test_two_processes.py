@@ -8,6 +8,8 @@ import pytest
 import torch
 from forked import Forked
 
+from mtl_lightning.checkpoints import AtomicCheckpointIO
+
 CONFIG = """\
 name: two
 model:
@@ -155,18 +157,30 @@ def test_two_processes_equal_one(folder, weighting, flags, starter, request):
 @pytest.mark.parametrize("starter", ["torchrun", "srun"])
 def test_two_nodes_of_two_processes_equal_one_process(folder, starter):
     """Neither devices nor nodes are given, nor a folder: the first process chooses one for all. The encoder is sharded
-    over all four, or whole on each."""
+    over all four, which save it in parts, or whole on each. Two processes evaluate what was saved, with the encoder
+    sharded over them."""
     name = f"nodes-{starter}"
     arguments = ["fit", "--config", "config.yaml", "--name", name, "--model.weighting=plugin.NormalisedGradients"]
     arguments += ["--trainer.max_epochs=1", "--evaluate=none"]
     alone = Forked(*arguments, "--data.batch_size=8", f"--trainer.default_root_dir={name}", cwd=folder)
-    strategy = f"--trainer.strategy={'ddp' if starter == 'torchrun' else 'fsdp2'}"
+    strategy = f"--trainer.strategy={'ddp' if starter == 'torchrun' else 'fsdp2_in_parts'}"
     both = launch.start_on_two_nodes(starter, *arguments, "--data.batch_size=2", strategy, cwd=folder)
     for process in (alone, *both):
         ended = process.finish()
         assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-4000:]
     (run,) = (folder / "runs" / name).iterdir()
-    found = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    assert (run / "checkpoints" / "last.ckpt.parts").is_dir() == (starter == "srun")
+    evaluate = ["validate", f"--ckpt_path={run}/checkpoints/last.ckpt", "--trainer.devices=2"]
+    evaluate += ["--trainer.strategy=fsdp2", "--trainer.accelerator=cpu", "--trainer.precision=64-true"]
+    evaluated = launch.start(2, *evaluate, f"--json={name}.json", cwd=folder)
+    alone = Forked("validate", f"--ckpt_path={name}/checkpoints/last.ckpt", f"--json={name}-1.json", cwd=folder)
+    for process in (alone, *evaluated):
+        ended = process.finish()
+        assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-4000:]
+    metrics, expected = (json.loads((folder / f"{each}.json").read_text()) for each in (name, f"{name}-1"))
+    for task, values in expected.items():
+        assert metrics[task] == pytest.approx(values, abs=1e-6), task
+    found = AtomicCheckpointIO().load_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"]
     expected = torch.load(folder / name / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     for key, value in expected.items():
         if isinstance(value, torch.Tensor):
