@@ -115,14 +115,17 @@ class Record(Callback):
 
 
 class Log(DummyLogger):
-    """Keeps what is logged, by step."""
+    """Keeps what is logged, by step, but for what a start has more of: time, and what is agreed on once."""
+
+    _OF_STARTS = ("seconds", "bytes_sent", "exchanges")
 
     def __init__(self) -> None:
         super().__init__()
         self.lines: list[Any] = []
 
     def log_metrics(self, metrics: dict[str, float], step: int) -> None:  # type: ignore[override]
-        self.lines.append((step, {name: value for name, value in metrics.items() if "seconds" not in name}))
+        kept = {name: value for name, value in metrics.items() if not name.endswith(self._OF_STARTS)}
+        self.lines.append((step, kept))
 
 
 class EveryPosition(LastCheckpoint):

@@ -96,7 +96,7 @@ FLAGS = {
     "part of a key": (["--model.weighting.weights={z: 1}"], "error: flag --model.weighting.weights: `weights` names the unknown task 'z'"),
     "type": (["--seed_everything=abc"], "flag --seed_everything: expected bool or int, found abc"),
     "trainer value": (["--trainer.accelerator=gpux"], "invalid accelerator name"),
-    "a number for a class": (["--data.schedule=5"], "; choose from Alternating, Annealed, FixedProbabilities, Proportional, "),
+    "a number for a class": (["--data.schedule=5"], "; choose from Alternating, Annealed, "),
     "a class of another kind": (["--model.weighting=Quadratic"], "flag --model.weighting: no class 'Quadratic' for 'model.weighting'; choose from AlignedMTL, "),
     "a long list": (["--data.batch_size", str(list(range(999)))], "flag --data.batch_size: expected int or dict, found [0, 1, 2,"),
     "many labels": (["--model.tasks.x.labels", str(["a", *range(999), "a"])], "`labels` names a label twice, 'a': ['a', '0', '1',"),

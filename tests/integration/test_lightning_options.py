@@ -35,7 +35,7 @@ TRAINER: dict[str, Row] = {
         "foo": "trainer.accelerator",
     },
     "strategy": {
-        "fsdp": "`fsdp` requires a GPU",
+        "fsdp": "`fsdp2` shards the encoder",
         "ddp_spawn": "use `ddp`",
         "foo": "trainer.strategy",
         "SingleDeviceStrategy": "device",

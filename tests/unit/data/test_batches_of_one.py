@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtl_lightning.data import Moment, RoundRobin
+from mtl_lightning.data.cuts import refuse_other_data
 from mtl_lightning.data.passes import Passes
 from mtl_lightning.data.position import Position
 from mtl_lightning.data.progress import Progress
@@ -106,4 +107,4 @@ def test_a_checkpoint_that_knows_nothing_of_drop_last_was_saved_without_it() -> 
         with (
             pytest.raises(UserError, match=r"data\.drop_last was False; it is True now") if drop_last else nullcontext()
         ):
-            progress._check(saved, Position(0, 1))
+            refuse_other_data(saved, progress._plan(), Position(0, 1), [])
