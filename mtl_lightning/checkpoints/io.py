@@ -11,7 +11,8 @@ from lightning.fabric.utilities.types import _PATH
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from mtl_lightning.checkpoints.archive import ArchiveError, check_archive
-from mtl_lightning.checkpoints.parts import join_parts, named, remove_parts
+from mtl_lightning.checkpoints.joining_parts import join_parts
+from mtl_lightning.checkpoints.parts import named, remove_parts
 from mtl_lightning.checkpoints.shapes import CHECKPOINT_KEY, check_shape
 from mtl_lightning.errors import UserError
 from mtl_lightning.terminal import quoted_path

@@ -5,51 +5,27 @@ where these are. The file is replaced as a whole once that folder is complete an
 it named before is removed: at any moment, ``last.ckpt`` is a checkpoint that can be read.
 """
 
-import pickle
 import shutil
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from io import BytesIO
-from math import prod
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
-from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
-from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.filesystem import FileSystemWriter
+from torch.distributed.checkpoint.metadata import Metadata
+from torch.distributed.checkpoint.planner import SavePlan, SavePlanner
 from torch.distributed.checkpoint.state_dict_saver import save
+from torch.distributed.checkpoint.storage import WriteResult
+from torch.futures import Future
 
-from mtl_lightning.checkpoints.archive import ArchiveError, check_archive
-from mtl_lightning.checkpoints.split import put_together
-from mtl_lightning.errors import UserError
-from mtl_lightning.writing import CannotWriteError, synchronise, writing
+from mtl_lightning.writing import synchronise, writing
 
 PARTS_KEY = "parts"
 """Under which a checkpoint names the folder of its parts, and the places of the tensors in it."""
-
-_METADATA = "torch.distributed.checkpoint.metadata"
-_CLASSES = {
-    _METADATA: {
-        "ChunkStorageMetadata",
-        "Metadata",
-        "MetadataIndex",
-        "StorageMeta",
-        "TensorProperties",
-        "TensorStorageMetadata",
-        "_MEM_FORMAT_ENCODING",
-    },
-    "torch.distributed.checkpoint.filesystem": {"_StorageInfo"},
-    "torch.serialization": {"_get_layout"},
-    "torch": {"Size", *(name for name, value in vars(torch).items() if isinstance(value, torch.dtype))},
-    "pathlib": {"PosixPath", "WindowsPath"},
-    "pathlib._local": {"PosixPath", "WindowsPath"},
-}
-"""What torch writes into ``.metadata``, which is a pickle; anything else could run code."""
 
 
 def parts_of(path: Path) -> Path:
@@ -93,26 +69,13 @@ def write_parts(folder: Path, tensors: Mapping[str, Tensor], alone: bool = False
     Raises:
         CannotWriteError: On each process, if one of them cannot write.
     """
-    with writing(folder), _quiet():
+    with writing(folder), quiet():
         try:
-            save(dict(tensors), storage_writer=FileSystemWriter(folder), no_dist=alone)
+            save(dict(tensors), storage_writer=_Writer(folder), no_dist=alone)
         except CheckpointException as failed:  # no Exception
             raise next(iter(failed.failures.values()))[0] from failed
         synchronise(folder)
         synchronise(folder.parent)
-
-
-def check_complete(folder: Path) -> None:
-    """Makes sure that what other processes wrote is here.
-
-    Raises:
-        CannotWriteError: If it is not.
-    """
-    if missing := [name for name in _files(_metadata(folder)) if not (folder / name).is_file()]:
-        raise CannotWriteError(
-            f"cannot write {folder}: {missing[0]} of another process is not there; all nodes must write to the same "
-            "file system, or leave `save_distributed_checkpoint` out"
-        )
 
 
 def remove_parts(path: Path, but: str | None = None) -> None:
@@ -137,104 +100,25 @@ def named(checkpoint: Mapping[str, Any]) -> str | None:
     return checkpoint[PARTS_KEY]["folder"] if PARTS_KEY in checkpoint else None
 
 
-def join_parts(path: Path, checkpoint: Any) -> None:
-    """Reads all parts of a checkpoint onto the host, and compares them with their checksums.
+class _Writer(FileSystemWriter):
+    """Makes one line of what fails before it is sent to the other processes, which loses what led to it."""
 
-    Args:
-        path: Of the file.
-        checkpoint: What it holds; one that has no parts stays as it is.
+    def prepare_local_plan(self, plan: SavePlan) -> SavePlan:
+        with writing(self.path):
+            return super().prepare_local_plan(plan)
 
-    Raises:
-        UserError: If parts are missing or broken.
-    """
-    if not isinstance(checkpoint, dict) or PARTS_KEY not in checkpoint:
-        return
-    folder, places = _checked(path, checkpoint.pop(PARTS_KEY))
-    try:
-        metadata = _metadata(folder)
-        _check_files(folder, metadata)
-        tensors = {name: _room(metadata.state_dict_metadata[name]) for name in places}
-        with _quiet():
-            load(dict(tensors), storage_reader=_Reader(folder), no_dist=True)
-    except (Exception, CheckpointException) as error:  # of bytes that anybody has written, anything may be raised
-        reason = str(error) if isinstance(error, ArchiveError | OSError) else type(error).__name__
-        raise UserError(f"{path}: its parts in {folder} cannot be read ({reason}); are they complete?") from error
-    try:
-        put_together(checkpoint, tensors, places)
-    except UserError as error:
-        raise UserError(f"{path} {error}") from error
+    def write_data(self, plan: SavePlan, planner: SavePlanner) -> Future[list[WriteResult]]:
+        with writing(self.path):
+            return super().write_data(plan, planner)
 
-
-def _checked(path: Path, parts: Any) -> tuple[Path, dict[str, list[str | int]]]:
-    """The folder and the places that a checkpoint names."""
-    name, places = (parts.get("folder"), parts.get("places")) if isinstance(parts, dict) else (None, None)
-    if not (_is_plain(name) and isinstance(places, dict) and all(map(_is_place, places.items()))):
-        raise UserError(f"{path} is broken: it does not say where its parts are")
-    folder = parts_of(path.resolve() if path.is_symlink() else path) / str(name)
-    if not folder.is_dir():
-        raise UserError(
-            f"{path} is a checkpoint in parts, and {folder} is not there: copy {folder.parent} along with it"
-        )
-    return folder, places
-
-
-def _is_place(item: tuple[Any, Any]) -> bool:
-    name, place = item
-    return isinstance(name, str) and isinstance(place, list) and len(place) > 1
-
-
-def _is_plain(name: Any) -> bool:
-    return isinstance(name, str) and Path(name).name == name and name.isprintable()
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if name not in _CLASSES.get(module, ()):
-            raise ArchiveError(f"it holds code, which is not run: {module[:40]}.{name[:40]}")
-        return super().find_class(module, name)
-
-
-class _Reader(FileSystemReader):
-    def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
-        return _metadata(Path(self.path))
-
-
-def _metadata(folder: Path) -> Metadata:
-    with (folder / ".metadata").open("rb") as file:
-        found = _Unpickler(file).load()
-    if not isinstance(found, Metadata) or not all(map(_is_plain, _files(found))):
-        raise ArchiveError("its table of contents is none")
-    return found
-
-
-def _files(metadata: Metadata) -> set[Any]:
-    return {info.relative_path for info in metadata.storage_data.values()}
-
-
-def _check_files(folder: Path, metadata: Metadata) -> None:
-    """Compares each part with its checksum, and sizes with what is there, before memory is taken for them."""
-    for info in metadata.storage_data.values():
-        with (folder / info.relative_path).open("rb") as file:
-            file.seek(info.offset)
-            check_archive(BytesIO(file.read(info.length)))
-    held = sum((folder / name).stat().st_size for name in _files(metadata))
-    if sum(map(_num_bytes, metadata.state_dict_metadata.values())) > held:
-        raise ArchiveError("there is less than its table of contents says")
-
-
-def _num_bytes(tensor: Any) -> int:
-    """Of a tensor whose chunks fill it."""
-    if not isinstance(tensor, TensorStorageMetadata) or sum(prod(c.sizes) for c in tensor.chunks) != prod(tensor.size):
-        raise ArchiveError("a part of a tensor is missing")
-    return prod(tensor.size) * tensor.properties.dtype.itemsize
-
-
-def _room(tensor: Any) -> Tensor:
-    return torch.empty(tensor.size, dtype=tensor.properties.dtype)
+    def finish(self, metadata: Metadata, results: list[list[WriteResult]]) -> None:
+        with writing(self.path):
+            super().finish(metadata, results)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
+    """Without torch's warning that a process works alone."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "torch.distributed is disabled")  # as it may be
+        warnings.filterwarnings("ignore", "torch.distributed is disabled")
         yield

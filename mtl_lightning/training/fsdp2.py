@@ -21,7 +21,8 @@ from torch.utils._pytree import tree_map_only
 from mtl_lightning.backward import synchronise_buffers, synchronise_parameters
 from mtl_lightning.backward.shards import is_sharded, part
 from mtl_lightning.checkpoints import BackgroundCheckpointIO
-from mtl_lightning.checkpoints.parts import PARTS_KEY, check_complete, new_name, new_parts, write_parts
+from mtl_lightning.checkpoints.joining_parts import check_complete
+from mtl_lightning.checkpoints.parts import PARTS_KEY, new_name, new_parts, write_parts
 from mtl_lightning.checkpoints.split import take_apart
 from mtl_lightning.errors import UserError
 

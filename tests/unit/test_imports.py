@@ -132,6 +132,7 @@ def test_only_the_executor_calls_other_processes() -> None:
     assert relative(calling) == [
         "backward/processes.py",
         "backward/shards.py",  # what sharded tensors are
+        "checkpoints/joining_parts.py",
         "checkpoints/parts.py",  # each process writes what it holds
         "cli/meeting_store.py",  # before training: who is there
         "training/fsdp2.py",  # shards the encoder

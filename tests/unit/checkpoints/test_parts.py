@@ -16,7 +16,8 @@ import torch
 from mtl_lightning.__main__ import main
 from mtl_lightning.checkpoints import AtomicCheckpointIO, BackgroundCheckpointIO, conversion, parts
 from mtl_lightning.checkpoints.conversion import convert
-from mtl_lightning.checkpoints.parts import check_complete, parts_of
+from mtl_lightning.checkpoints.joining_parts import check_complete
+from mtl_lightning.checkpoints.parts import parts_of, write_parts
 from mtl_lightning.errors import UserError
 from mtl_lightning.writing import CannotWriteError
 
@@ -238,6 +239,13 @@ def test_a_writer_that_is_killed_or_fails_leaves_what_was_there(split: Path, mon
             left = len(os.listdir(parts_of(split)))
     conversion._save_in_parts(IO, checkpoint(4), split)
     assert only(parts_of(split)).name != kept and IO.load_checkpoint(split)["global_step"] == 4
+
+
+@pytest.mark.parametrize("name", ["mkdir", "fsync"])
+def test_a_full_disk_is_one_line(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, name, lambda *_: fail())
+    with pytest.raises(CannotWriteError, match=r"cannot write .*/x: No space left on device; free some space"):
+        write_parts(tmp_path / "x", {"a": torch.zeros(2)}, alone=True)
 
 
 def test_parts_that_another_node_wrote_elsewhere(split: Path) -> None:
