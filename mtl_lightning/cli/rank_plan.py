@@ -42,7 +42,7 @@ class RankPlan(Callback):
         assert isinstance(pl_module, MultiTaskModule)
         plan, console = planned(pl_module.executor, self._number), Console()
         console.print(_memory(plan, pl_module, trainer.optimizers))
-        work = _work(trainer, pl_module)
+        work = _work(trainer, pl_module, self._number)
         console.print(_step(plan, work))
         if work is not None:
             speed = f"{_FLOPS / 1e12:.0f} TFLOP/s, {H100_NODES.between.bandwidth / 1e9:.0f} GB/s a GPU between nodes"
@@ -99,12 +99,12 @@ def _step(plan: Planned, work: Work | None) -> Table:
     return table
 
 
-def _work(trainer: Any, module: MultiTaskModule) -> Work | None:
+def _work(trainer: Any, module: MultiTaskModule, num_processes: int) -> Work | None:
     """What a process computes in a step with a batch of each data set; null: not known."""
     cost = cost_of_example(trainer, module, seconds=0.0).together
     if cost is None:
         return None
-    sizes = trainer.datamodule.batch_sizes
+    sizes, _ = trainer.datamodule.given_sizes.on(num_processes)
     forward = cost * sum(sizes.values()) / _FLOPS
     return Work(forward, 2 * forward, len(sizes))
 

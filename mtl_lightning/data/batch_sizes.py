@@ -1,9 +1,48 @@
 """Sizes of batches, for all data sets or by their names."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from mtl_lightning.errors import UserError, did_you_mean
+
+
+class BatchSizes(NamedTuple):
+    """Numbers of examples of a batch, as they are configured.
+
+    Attributes:
+        train: In training, by data set.
+        evaluation: In evaluation, by data set.
+        of_step: Whether these are of all processes together, which divide them.
+    """
+
+    train: dict[str, int]
+    evaluation: dict[str, int]
+    of_step: bool
+
+    @classmethod
+    def read(
+        cls,
+        train: int | Mapping[str, int],
+        evaluation: int | Mapping[str, int] | None,
+        datasets: Sequence[str] | Mapping[str, Any],
+        of_step: bool,
+    ) -> "BatchSizes":
+        """One number for all data sets, or one for each; null: twice those of training."""
+        sizes = per_dataset("batch_size", train, datasets)
+        doubled = {name: 2 * size for name, size in sizes.items()}
+        return cls(
+            sizes, per_dataset("eval_batch_size", doubled if evaluation is None else evaluation, datasets), of_step
+        )
+
+    def on(self, num_processes: int, trains: bool = True) -> tuple[dict[str, int], dict[str, int]]:
+        """What each of so many processes gets, in training and in evaluation.
+
+        Raises:
+            UserError: If they train, and cannot divide what a step takes.
+        """
+        if not self.of_step:
+            return self.train, self.evaluation
+        return shares(self.train, num_processes, exact=trains), shares(self.evaluation, num_processes)
 
 
 def per_dataset(

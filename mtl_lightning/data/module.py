@@ -11,7 +11,7 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from mtl_lightning.data.batch import StepBatch
-from mtl_lightning.data.batch_sizes import per_dataset, shares
+from mtl_lightning.data.batch_sizes import BatchSizes
 from mtl_lightning.data.collation import StepDataset
 from mtl_lightning.data.columns import integers, with_prefix
 from mtl_lightning.data.encoding import Encoding
@@ -77,13 +77,8 @@ class MultiTaskDataModule(LightningDataModule):
         super().__init__()
         check_names(datasets)
         self.datasets = labelling(datasets, tasks)
-        self.batch_size_of = batch_size_of
-        self.batch_sizes = per_dataset("batch_size", batch_size, datasets)
-        doubled = {name: 2 * size for name, size in self.batch_sizes.items()}
-        self.eval_batch_sizes = per_dataset(
-            "eval_batch_size", doubled if eval_batch_size is None else eval_batch_size, datasets
-        )
-        self._given_sizes = self.batch_sizes, self.eval_batch_sizes
+        self.given_sizes = BatchSizes.read(batch_size, eval_batch_size, datasets, of_step=batch_size_of == "step")
+        self.batch_sizes, self.eval_batch_sizes = self.given_sizes.train, self.given_sizes.evaluation
         self.schedule = schedule or RoundRobin()  # null in configurations of version 0.1
         if max_tokens is not None and max_tokens < 1:
             raise UserError(f"data.max_tokens must be at least 1, found {max_tokens}")
@@ -104,10 +99,7 @@ class MultiTaskDataModule(LightningDataModule):
         """Loads the raw tables."""
         if self._trainer.overfit_batches:
             raise UserError("trainer.overfit_batches picks from a plain sampler; use trainer.limit_train_batches")
-        if self.batch_size_of == "step":
-            train, evaluation = self._given_sizes
-            self.batch_sizes = shares(train, self._trainer.world_size, exact=stage == "fit")
-            self.eval_batch_sizes = shares(evaluation, self._trainer.world_size)
+        self.batch_sizes, self.eval_batch_sizes = self.given_sizes.on(self._trainer.world_size, trains=stage == "fit")
         if stage == "fit":
             tasks = {name: list(source.labels) for name, source in self.datasets.items()}
             self.progress = Progress(self._trainer, self.seed, tasks)

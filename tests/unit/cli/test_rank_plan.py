@@ -54,6 +54,16 @@ def test_it_prints_tables_and_leaves_nothing(folder: Path, capsys: pytest.Captur
     assert found["sum of the losses, by DDP"][1] == "1"
 
 
+def test_processes_divide_the_batch_of_a_step(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command, computing = ["fit", "--config", "config.yaml", "--plan_ranks=16"], []
+    for given in (["--data.batch_size=2"], ["--data.batch_size=32", "--data.batch_size_of=step"]):
+        assert main([*command, *given]) == 0
+        computing.append(rows(capsys.readouterr().out)["this job"][2])
+    assert computing[0] == computing[1]
+    assert main([*command, "--data.batch_size=8", "--data.batch_size_of=step"]) != 0
+    assert "cannot be divided by 16 processes" in capsys.readouterr().err
+
+
 def make(weighting: type, **options: object) -> Executor:
     shared, heads = nn.Linear(1000, 100), {task: nn.Linear(100, 1).parameters() for task in "abc"}
     return Executor(weighting(["a", "b", "c"]), shared.parameters(), heads, **options)  # type: ignore[arg-type]
