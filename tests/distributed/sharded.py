@@ -35,7 +35,8 @@ from mtl_lightning.training.fsdp2 import shard
 from mtl_lightning.weighting import JacobianWeighting
 
 NAMES = [name for name, cls in METHODS.items() if not issubclass(cls, JacobianWeighting)]
-TYPES = (torch.float64, torch.float32)
+TYPES = {torch.float64: 2, torch.float32: 1}
+"""And how many steps are taken in each: what a step leaves to the next is looked at in float64."""
 TRAINED: dict[str, tuple[str, dict[str, Any]]] = {
     "weights kept for 2 steps, stages of groups": ("CAGrad", {"refresh_every": 2, **CASES["stages of groups"][1]}),
     "uncertainty": CASES["UncertaintyWeighting"],
@@ -43,6 +44,8 @@ TRAINED: dict[str, tuple[str, dict[str, Any]]] = {
 }
 MORE = "uncertainty"
 """The case that is resumed with other strategies, and saved in parts."""
+OFTEN = "weights kept for 2 steps, stages of groups"
+"""The case that is evaluated before training, after each epoch and from its last checkpoint; others are in the end."""
 EPOCHS, SAVED = 2, 0
 
 
@@ -54,7 +57,7 @@ def main(folder: Path) -> None:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     parts: dict[str, Callable[[], dict[str, Any]]] = {"gradients": partial(gradients, rank)}
-    parts |= {name: partial(trained, *case, rank, folder / name) for name, case in TRAINED.items()}
+    parts |= {name: partial(trained, name, rank, folder / name) for name in TRAINED}
     if world == "1":
         parts = {"loaded": partial(loaded, folder / MORE)}
     torch.distributed.init_process_group("gloo")
@@ -91,14 +94,14 @@ def in_bfloat16(rank: int) -> list[list[Tensor]]:
 
 
 def steps(name: str, module: MultiTaskModule, dtype: torch.dtype, rank: int) -> list[Tensor]:
-    """What two steps write, in which processes lack some labels."""
+    """What one or two steps write, in which processes lack some labels."""
     torch.manual_seed(0)
     weighting = METHODS[name](list("abc"), **ARGUMENTS.get(name, {}))
     own = {task: list(head.parameters()) for task, head in module.heads.items()}
     executor = Executor(weighting, module.encoder.parameters(), own)
     parameters = [*module.encoder.parameters(), *module.heads.parameters(), *weighting.parameters()]
     found = []
-    for number, step in enumerate(batches(DATASETS, False, 2, rank, 2)):
+    for number, step in enumerate(batches(DATASETS, False, 2, rank, TYPES[dtype])):
         executor.start_epoch(number)
         for part in step.values():
             losses = module.losses([converted(part, dtype)], of_all=executor.is_sharded)
@@ -149,12 +152,13 @@ class Unfreeze(Callback):
             pl_module.encoder.layers[0].weight.requires_grad_(True)
 
 
-def trained(method: str, options: dict[str, Any], rank: int, folder: Path) -> dict[str, Any]:
+def trained(case: str, rank: int, folder: Path) -> dict[str, Any]:
     """The last checkpoint with DDP, sharded, and sharded and resumed from the one before; of one case more."""
+    method, options = TRAINED[case]
     make = partial(METHODS[method], **ARGUMENTS.get(method, {}))
     found = {}
     runs = [("ddp", "ddp", None), ("fsdp2", "fsdp2", None), ("resumed", "fsdp2", "fsdp2")]
-    if folder.name == MORE:
+    if case == MORE:
         runs += [("parts", "fsdp2_in_parts", None), ("parts from parts", "fsdp2_in_parts", "parts")]
         runs += [
             ("fsdp2 from ddp", "fsdp2", "ddp"),
@@ -164,12 +168,14 @@ def trained(method: str, options: dict[str, Any], rank: int, folder: Path) -> di
     for name, strategy, start in runs:
         module = model(make, options)
         checkpoint = None if start is None else folder / start / f"epoch={SAVED}.ckpt"
-        found[name] = fit(module, strategy, rank, folder / name, checkpoint)
+        found[name] = fit(module, strategy, rank, folder / name, checkpoint, case == OFTEN)
     return found
 
 
-def fit(module: MultiTaskModule, strategy: str, rank: int, folder: Path, start: Path | None) -> dict[str, Any]:
-    """Trains with accumulation and clipping, unfreezes a parameter, skips a step, and evaluates the last checkpoint.
+def fit(
+    module: MultiTaskModule, strategy: str, rank: int, folder: Path, start: Path | None, often: bool
+) -> dict[str, Any]:
+    """Trains with accumulation and clipping, unfreezes a parameter, skips a step, and evaluates.
 
     One process has no second batch to evaluate.
     """
@@ -185,16 +191,26 @@ def fit(module: MultiTaskModule, strategy: str, rank: int, folder: Path, start: 
         enable_progress_bar=False,
         enable_model_summary=False,
         log_every_n_steps=5,
+        num_sanity_val_steps=2 if often else 0,
+        check_val_every_n_epoch=1 if often else EPOCHS,
         callbacks=[
             BadLoss(rank),
             Unfreeze(),
-            ModelCheckpoint(folder, "{epoch}", save_top_k=-1, enable_version_counter=False),
+            ModelCheckpoint(
+                folder,
+                "{epoch}",
+                save_top_k=-1,
+                save_on_train_epoch_end=not often,
+                enable_version_counter=False,
+            ),
         ],
     )
     evaluated = UserList([*batches(DATASETS, False, 2, rank, 1), {} if rank else batches(DATASETS, False, 2, 0, 2)[1]])
     trainer.fit(module, UserList(batches(DATASETS, False, 2, rank)), evaluated, ckpt_path=start, weights_only=True)
     last = folder / f"epoch={EPOCHS - 1}.ckpt"
-    metrics = trainer.validate(module, evaluated, ckpt_path=last, verbose=False, weights_only=True)
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
+    if often or strategy == "fsdp2_in_parts":
+        (metrics,) = trainer.validate(module, evaluated, ckpt_path=last, verbose=False, weights_only=True)
     trainer.strategy.barrier()
     saved = AtomicCheckpointIO().load_checkpoint(last)
     kept = {name: saved[name] for name in ("state_dict", "optimizer_states", "global_step")}

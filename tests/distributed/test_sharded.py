@@ -35,7 +35,7 @@ def load(runs: Path, name: str, rank: int = 0, world: int = 2) -> dict[str, Any]
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients_equal_those_of_a_whole_encoder(runs: Path, name: str, dtype: torch.dtype) -> None:
     whole, sharded = load(runs, "gradients")[f"{name} {dtype}"]
-    assert len(whole) >= 20 and all(gradient.isfinite().all() for gradient in whole)
+    assert len(whole) >= 10 * TYPES[dtype] and all(gradient.isfinite().all() for gradient in whole)
     assert_same(sharded, whole, TOLERANCES[dtype])
 
 
@@ -55,6 +55,7 @@ def test_trained_resumed_and_saved_as_by_ddp(runs: Path, name: str) -> None:
     """With a skipped step, gradients clipped and accumulated, and evaluations of different lengths."""
     found = load(runs, name)
     expected, sharded, resumed = (found[how] for how in ("ddp", "fsdp2", "resumed"))
+    assert expected["metrics"].keys() >= {"val/average", "val/a/loss"}
     assert sum(sharded["held"]) <= 0.6 * sum(expected["held"])
     assert_same({**sharded, "held": None}, {**expected, "held": None}, 1e-10)
     assert_same({**resumed, "held": None}, {**sharded, "held": None}, 0)
