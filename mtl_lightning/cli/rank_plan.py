@@ -38,7 +38,13 @@ class RankPlan(Callback):
         self._number = number
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Prints."""
+        """Prints.
+
+        Raises:
+            UserError: If other processes are there.
+        """
+        if trainer.world_size > 1:
+            raise UserError(f"--plan_ranks needs one process, found {trainer.world_size}; leave torchrun or srun out")
         assert isinstance(pl_module, MultiTaskModule)
         plan, console = planned(pl_module.executor, self._number), Console()
         console.print(_memory(plan, pl_module, trainer.optimizers))

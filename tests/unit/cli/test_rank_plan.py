@@ -1,6 +1,8 @@
 """What ``fit --plan_ranks`` prints, and that it leaves nothing behind."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import tiny
@@ -8,14 +10,18 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from mtl_lightning import MultiTaskModule
 from mtl_lightning.__main__ import main
 from mtl_lightning.backward import Executor
 from mtl_lightning.backward.feature_products import FeatureProducts
 from mtl_lightning.backward.planned import planned
 from mtl_lightning.backward.rows import Rows
 from mtl_lightning.backward.scattered_rows import ScatteredRows
-from mtl_lightning.cli.rank_plan import _state
+from mtl_lightning.cli.rank_plan import RankPlan, _state
 from mtl_lightning.communication import H100_NODES, Size, Work, volumes
+from mtl_lightning.encoders import PerceptronEncoder
+from mtl_lightning.errors import UserError
+from mtl_lightning.tasks import Regression
 from mtl_lightning.weighting import EqualWeighting, MoCo, UPGrad
 
 ENCODER, HEADS = 3 * 4 + 4, (4 + 1) * 2 + (4 + 1)
@@ -125,6 +131,13 @@ def test_state_of_an_optimizer(optimizer: type, options: dict[str, float], expec
     made = optimizer(module.parameters(), lr=0.1, **options)
     assert _state(made) == expected
     assert not made.state and all(parameter.grad is None for parameter in module.parameters())
+
+
+def test_several_processes_are_refused() -> None:
+    """As torchrun and srun start them, whatever the configuration says."""
+    trainer: Any = SimpleNamespace(world_size=2)
+    with pytest.raises(UserError, match="--plan_ranks needs one process, found 2"):
+        RankPlan(8).on_fit_start(trainer, MultiTaskModule(PerceptronEncoder(3, [4]), {"a": Regression()}))
 
 
 @pytest.mark.parametrize(
