@@ -21,7 +21,7 @@ class ClippedModule(LightningModule):
     ) -> None:
         """Clips the gradients of an optimizer's parameters, if asked to; see Lightning's Trainer."""
         precision: Any = self.trainer.precision_plugin
-        parameters = list(precision.main_params(optimizer))
+        parameters = list(precision.main_params(optimizer)) if gradient_clip_val else []
         alone, sharded = ([parameters[place] for place in places] for places in apart(parameters))
         if not sharded or not gradient_clip_val:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
