@@ -111,8 +111,10 @@ class Setup:
     ) -> Gradients:
         """Dense gradients; see :func:`mtl_lightning.backward.gradients.differentiate`."""
         if self.is_sharded and any(is_sharded(parameter) for parameter in parameters):
-            return differentiate_sharded(term, parameters, weights, keep_graph, self._all)
-        return self.writer.sparse.densified(parameters, differentiate(term, parameters, weights, keep_graph))
+            found = differentiate_sharded(term, parameters, weights, keep_graph, self._all)
+        else:
+            found = differentiate(term, parameters, weights, keep_graph)
+        return self.writer.sparse.densified(parameters, found)
 
     def scaled(self, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Losses times the gradient scaler's factor."""

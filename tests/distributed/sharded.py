@@ -22,7 +22,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.strategies import StrategyRegistry
 from methods import ARGUMENTS, CASES, DATASETS, LORA, METHODS, batches, model
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
 
@@ -81,6 +81,7 @@ def gradients(rank: int) -> dict[str, Any]:
         for name in NAMES:
             found[f"{name} {dtype}"] = [steps(name, each, dtype, rank) for each in (whole, sharded)]
     found["bfloat16"] = in_bfloat16(rank)
+    found["sparse"] = with_a_table()
     return found | {"held": [list(parameter.to_local().shape) for parameter in sharded.encoder.parameters()]}
 
 
@@ -91,6 +92,24 @@ def in_bfloat16(rank: int) -> list[list[Tensor]]:
     shard(sharded.encoder, init_device_mesh("cpu", (2,)), torch.device("cpu"), half=True)
     with torch.autocast("cpu", torch.bfloat16):
         return [steps("UPGrad", each, torch.float32, rank) for each in (whole, sharded)]
+
+
+def with_a_table() -> list[list[Tensor]]:
+    """With a whole encoder and with a sharded one, of a head whose gradients are sparse."""
+    whole = PerceptronEncoder(5, [7, 4]).double()
+    sharded = deepcopy(whole)
+    shard(sharded, init_device_mesh("cpu", (2,)), torch.device("cpu"))
+    found = []
+    for encoder in (whole, sharded):
+        table = nn.Embedding.from_pretrained(torch.ones(3, 4).double(), freeze=False, sparse=True)
+        executor = Executor(METHODS["UPGrad"](["a"]), encoder.parameters(), {"a": table.parameters()})
+        features = encoder({"features": torch.ones(2, 5).double()}).pooled
+        executor.add({"a": (features * table(torch.tensor([0, 2]))).sum().square()})
+        executor.backward(executor.combine().objective)
+        gradient = table.weight.grad
+        assert gradient is not None and gradient.is_sparse
+        found.append([*(full(p.grad) for p in encoder.parameters() if p.grad is not None), gradient.to_dense()])
+    return found
 
 
 def steps(name: str, module: MultiTaskModule, dtype: torch.dtype, rank: int) -> list[Tensor]:

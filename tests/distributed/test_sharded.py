@@ -45,6 +45,12 @@ def test_gradients_in_bfloat16_are_close(runs: Path) -> None:
     assert (sharded - whole).norm() < 0.02 * whole.norm()
 
 
+def test_a_head_may_have_sparse_gradients(runs: Path) -> None:
+    whole, sharded = load(runs, "gradients")["sparse"]
+    assert whole[-1][0].any() and not whole[-1][1].any()
+    assert_same(sharded, whole, 1e-10)
+
+
 def test_each_process_holds_its_part(runs: Path) -> None:
     first, second = (load(runs, "gradients", rank)["held"] for rank in (0, 1))
     assert (first, second) == ([[4, 5], [4], [2, 7], [2]], [[3, 5], [3], [2, 7], [2]])
