@@ -39,7 +39,7 @@ class Rows(Compared):
         self.used = [False] * len(parameters)
         self.num_parameters = sum(parameter.numel() for parameter in parameters)
         self._is_long = self.num_parameters >= _LONG  # on every process, whatever part of the rows each of them holds
-        self._width, self._padding = self.num_parameters, list[Tensor]()
+        self._width = self.num_parameters
         self._waiting: dict[int, Gradients] = {}
         self._filled: set[str] = set()
         self._sent: set[str] = set()
@@ -92,9 +92,10 @@ class Rows(Compared):
         if self._waiting:
             number, length, first = len(self._waiting), self._width, next(iter(self._waiting))
             rows = self._memory().as_strided((number * length,), (1,), first * length)
-            no_gradients = [None] * len(self._padding)
+            padding = self._padding
+            no_gradients = [None] * len(padding)
             gradients = [gradient for row in self._waiting.values() for gradient in (*row, *no_gradients)]
-            flatten(gradients, [*self._sources, *self._padding] * number, out=rows)
+            flatten(gradients, [*self._sources, *padding] * number, out=rows)
             self._waiting = {}
 
     def send(self, task: str) -> None:
@@ -160,6 +161,11 @@ class Rows(Compared):
     def _sources(self) -> Sequence[Tensor]:
         """What this process holds of each parameter."""
         return self.parameters
+
+    @property
+    def _padding(self) -> Sequence[Tensor]:
+        """What rows end in, as zeros."""
+        return ()
 
     def _memory(self) -> Tensor:
         if self._buffer is None:

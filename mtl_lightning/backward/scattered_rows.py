@@ -24,9 +24,7 @@ class ScatteredRows(Rows):
     def __init__(self, parameters: Sequence[nn.Parameter], num_tasks: int, keep: bool = True) -> None:
         super().__init__(parameters, num_tasks, keep)
         self._num_processes = num_processes()
-        if missing := -self.num_parameters % self._num_processes:
-            self._width += missing
-            self._padding = [parameters[0].new_empty(missing)]
+        self._width += -self.num_parameters % self._num_processes
         self._parts: Tensor | None = None
 
     @property
@@ -38,6 +36,11 @@ class ScatteredRows(Rows):
         """This process's part of the rows [T, P / N], without copying."""
         assert self._parts is not None, "gather() comes first"
         return self._parts[: len(self.places)]
+
+    @property
+    def _padding(self) -> Sequence[Tensor]:
+        missing = self._width - self.num_parameters
+        return [self.parameters[0].new_empty(missing)] if missing else ()
 
     def clear(self) -> None:
         super().clear()

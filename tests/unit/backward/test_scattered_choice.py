@@ -95,3 +95,13 @@ def test_processes_that_hold_little_of_a_long_row_send_it_as_early_as_others() -
 def test_no_process_holds_the_jacobian_of_scattered_rows() -> None:
     with pytest.raises(NotImplementedError):
         ScatteredRows([nn.Parameter(torch.zeros(3))], num_tasks=2).jacobian(None)
+
+
+def test_zeros_at_the_end_of_rows_are_where_a_model_has_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mtl_lightning.backward.scattered_rows.num_processes", lambda: 4)
+    monkeypatch.setattr(torch.__future__, "get_swap_module_params_on_conversion", lambda: True)  # the same objects
+    shared = nn.Linear(3, 1)
+    rows = ScatteredRows([shared.weight], num_tasks=2)
+    shared.to("meta")
+    assert rows.parameters[0].is_meta
+    assert [(piece.shape, piece.is_meta) for piece in rows._padding] == [((1,), True)]
