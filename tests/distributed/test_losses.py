@@ -4,6 +4,7 @@
 """
 
 import json
+import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +24,7 @@ def versions() -> dict[str, str]:
         "machine": platform.machine(),
         "processor": _processor(),
         "kernels": torch.backends.cpu.get_cpu_capability(),
+        "OpenBLAS": os.environ.get("OPENBLAS_CORETYPE", ""),  # the kernels that numpy is told to take
     }
     return {**{name: version(name) for name in COMPUTES}, **kinds}
 

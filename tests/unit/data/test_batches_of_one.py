@@ -107,4 +107,4 @@ def test_a_checkpoint_that_knows_nothing_of_drop_last_was_saved_without_it() -> 
         with (
             pytest.raises(UserError, match=r"data\.drop_last was False; it is True now") if drop_last else nullcontext()
         ):
-            refuse_other_data(saved, progress._plan(), Position(0, 1), [])
+            refuse_other_data(saved, progress._plan(), Position(0, 1), [], progress._sampler.stretches[0])
