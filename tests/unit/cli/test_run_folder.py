@@ -128,7 +128,9 @@ def test_a_folder_that_has_become_read_only_is_given_back_all_the_same(monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", unlink)
         run.release()
+    assert Path("mine/.running").exists()
     RunFolder("a", "mine", None).release()
+    assert not list(Path("mine").iterdir())
 
 
 def test_a_run_that_was_killed_holds_nothing():

@@ -175,8 +175,13 @@ def test_one_that_shares_and_one_that_does_not_are_not_at_work_in_one_folder(tmp
 
 
 def test_those_that_share_are_at_work_together(tmp_path):
-    with Store(tmp_path, shared=True).locked(), Store(tmp_path, shared=True).locked():
-        pass
+    with Store(tmp_path, shared=True).locked():
+        with Store(tmp_path, shared=True).locked():
+            pass
+        with pytest.raises(UserError, match="another compare is running"), Store(tmp_path).locked():
+            pass
+    with Store(tmp_path).locked():
+        assert (tmp_path / ".process").read_text() == str(os.getpid())
 
 
 def test_a_file_system_without_locks_is_one_line(tmp_path, monkeypatch):
