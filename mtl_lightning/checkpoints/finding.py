@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mtl_lightning.checkpoints.best import best_of
+from mtl_lightning.checkpoints.parts import owner_of
 from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.names import checked_path
 from mtl_lightning.terminal import say
@@ -57,6 +58,8 @@ def _in_folder(folder: Path, last: bool, key: str) -> Path:
     newest = folder / "checkpoints" / "last.ckpt"
     if not last and (best := best_of(folder)) is not None:
         return best
+    if owner := owner_of(folder):
+        raise UserError(f"{key}: {folder} has parts of a checkpoint; give {owner}, which they belong to")
     if sharded := next((path for path in (folder, newest) for name in _SHARDED if (path / name).exists()), None):
         raise UserError(
             f"{key}: {sharded} is a checkpoint in parts, of a model that was split over processes; join them into one "

@@ -26,16 +26,26 @@ from mtl_lightning.writing import synchronise, writing
 
 PARTS_KEY = "parts"
 """Under which a checkpoint names the folder of its parts, and the places of the tensors in it."""
+_SUFFIX = ".parts"
+_NAME = "step="
 
 
 def parts_of(path: Path) -> Path:
     """The folder beside a checkpoint that its parts are in."""
-    return path.with_name(f"{path.name}.parts")
+    return path.with_name(path.name + _SUFFIX)
+
+
+def owner_of(folder: Path) -> Path | None:
+    """The checkpoint that a folder of parts, or the one around it, belongs to; null: it is no such folder."""
+    for place in (folder.resolve(), folder.resolve().parent):
+        if place.suffix == _SUFFIX and (owner := place.with_suffix("")).is_file():
+            return owner
+    return None
 
 
 def new_name(step: int) -> str:
     """Of a folder of parts, like no other."""
-    return f"step={step}-{uuid.uuid4().hex[:8]}"
+    return f"{_NAME}{step}-{uuid.uuid4().hex[:8]}"
 
 
 @contextmanager
@@ -79,7 +89,7 @@ def write_parts(folder: Path, tensors: Mapping[str, Tensor], alone: bool = False
 
 
 def remove_parts(path: Path, but: str | None = None) -> None:
-    """Removes the parts of a checkpoint that is gone or has been replaced.
+    """Removes the parts of a checkpoint that is gone or has been replaced, and nothing else that is beside them.
 
     Args:
         path: Of the checkpoint.
@@ -89,10 +99,11 @@ def remove_parts(path: Path, but: str | None = None) -> None:
     if not folder.is_dir():
         return
     for place in folder.iterdir():
-        if place.name != but:
+        if place.name.startswith(_NAME) and place.name != but:
             shutil.rmtree(place, ignore_errors=True)
     if but is None:
-        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # something else is in it, or it is a link
+            folder.rmdir()
 
 
 def named(checkpoint: Mapping[str, Any]) -> str | None:

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from mtl_lightning.__main__ import main
-from mtl_lightning.checkpoints import AtomicCheckpointIO, BackgroundCheckpointIO, conversion, parts
+from mtl_lightning.checkpoints import AtomicCheckpointIO, BackgroundCheckpointIO, conversion, find_checkpoint, parts
 from mtl_lightning.checkpoints.conversion import convert
 from mtl_lightning.checkpoints.joining_parts import check_complete
 from mtl_lightning.checkpoints.parts import parts_of, write_parts
@@ -205,6 +205,25 @@ def test_parts_go_with_their_checkpoint(split: Path, io: AtomicCheckpointIO) -> 
     io.save_checkpoint(checkpoint(2), split)  # whole, in the place of one in parts
     io.teardown()
     assert not parts_of(split).exists() and IO.load_checkpoint(split)["global_step"] == 2
+
+
+def test_what_else_is_beside_parts_stays(split: Path, tmp_path: Path) -> None:
+    """What the folder of parts leads to may be anything."""
+    (tmp_path / "home" / "photographs").mkdir(parents=True)
+    (tmp_path / "other.ckpt.parts").symlink_to(tmp_path / "home")
+    (parts_of(split) / "notes").mkdir()
+    for path in (split, tmp_path / "other.ckpt"):
+        IO.save_checkpoint(checkpoint(2), path)
+    assert only(parts_of(split)).name == "notes"
+    assert only(tmp_path / "home").name == "photographs"
+
+
+def test_parts_lead_to_their_checkpoint(split: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(only(parts_of(split)))
+    for folder in (parts_of(split), only(parts_of(split)), Path()):
+        with pytest.raises(UserError) as caught:
+            find_checkpoint(str(folder), "run", last=True)
+        assert str(caught.value) == f"ckpt_path: {folder} has parts of a checkpoint; give {split}, which they belong to"
 
 
 def test_parts_are_removed_with_their_checkpoint(split: Path) -> None:
