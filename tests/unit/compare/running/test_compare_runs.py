@@ -2,39 +2,25 @@
 
 import multiprocessing
 import os
-import re
-import time
 from io import StringIO
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 from lightning.pytorch import Callback
-from patience import PATIENCE, until
 from rich.console import Console
 
 from mtl_lightning.compare.planning.catalogue import Choice
 from mtl_lightning.compare.planning.options import parse
 from mtl_lightning.compare.planning.plan import Run, make_plan
-from mtl_lightning.compare.planning.settings import Settings
 from mtl_lightning.compare.running import store as stores
 from mtl_lightning.compare.running.agenda import Agenda
 from mtl_lightning.compare.running.conduct import conduct
 from mtl_lightning.compare.running.estimate import show_estimate
-from mtl_lightning.compare.running.launchers import (
-    Ended,
-    Launcher,
-    LocalLauncher,
-    devices_of,
-    launcher,
-    local,
-    prepare_processes,
-    processes,
-)
-from mtl_lightning.compare.running.launchers.hardware import gpus
-from mtl_lightning.compare.running.records import RESULT, SPENT, write_result
+from mtl_lightning.compare.running.launchers import Ended, Launcher, processes
+from mtl_lightning.compare.running.records import RESULT, write_result
 from mtl_lightning.compare.running.run.execute import _clean, execute
-from mtl_lightning.compare.running.store import FIT, LOCK, Store
+from mtl_lightning.compare.running.store import LOCK, Store
 from mtl_lightning.errors import UserError
 
 
@@ -211,61 +197,6 @@ def test_what_failed_is_tried_again_once_a_comparison(tmp_path):
     assert [run.contestant.label for run in launcher.started] == ["upgrad", "upgrad"]
 
 
-@pytest.mark.parametrize(
-    ("status", "kept"),
-    [("finished", True), ("diverged", True), ("solver", True), ("failed", False), ("timeout", False)],
-)
-def test_what_a_run_would_come_to_again_is_kept(tmp_path, status, kept):
-    made, store = plan("--weightings=equal", "--seeds=1"), Store(tmp_path)
-    (run,) = made.all_runs()
-    store.prepare(run)
-    (store.path(run) / "rest").touch()
-    write_result(store.path(run) / RESULT, finished(run) | {"status": status})
-    assert store.is_done(run) is kept
-    assert (store.prepare(run) / "rest").exists() is (status == "timeout")
-
-
-def test_a_run_is_found_by_its_key_whatever_it_was_called(tmp_path):
-    made, store = plan("--weightings=equal", "--seeds=1"), Store(tmp_path)
-    (run,) = made.all_runs()
-    folder = store.prepare(run)
-    folder.rename(folder.with_name(f"before-{run.key}"))
-    assert store.path(run).name == f"before-{run.key}"
-
-
-def test_a_run_that_starts_anew_keeps_nothing_but_its_lock(tmp_path):
-    made, store = plan("--weightings=equal", "--seeds=1"), Store(tmp_path)
-    (run,) = made.all_runs()
-    folder = store.prepare(run)
-    (folder / "checkpoints").mkdir()
-    (folder / "checkpoints" / "last.ckpt").touch()
-    store.fail(run, "failed", "", 1.0)
-    lock = (folder / LOCK).stat().st_ino
-    assert store.prepare(run) == folder
-    assert {path.name for path in folder.iterdir()} == {FIT, LOCK} and (folder / LOCK).stat().st_ino == lock
-
-
-def test_a_folder_is_looked_through_once_however_often_it_is_asked(tmp_path, monkeypatch):
-    made, scans, scan = plan("--weightings=all", "--seeds=9"), [], Path.glob
-    runs = made.all_runs()
-    for run in runs:
-        Store(tmp_path).prepare(run)
-    monkeypatch.setattr(Path, "glob", lambda path, pattern: scans.append(path) or scan(path, pattern))
-    store = Store(tmp_path)
-    assert [store.result(run) for _ in range(3) for run in runs] == [None] * 3 * len(runs)
-    assert len(scans) == 1
-
-
-def test_what_is_final_is_read_once_and_what_is_not_is_looked_at_again(tmp_path):
-    one, other = plan("--weightings=equal,upgrad", "--seeds=1").all_runs()
-    store = Store(tmp_path)
-    for run, status in ((one, "finished"), (other, "timeout")):
-        write_result(store.prepare(run) / RESULT, finished(run) | {"status": status})
-        assert store.result(run)["status"] == status
-        write_result(store.path(run) / RESULT, finished(run) | {"status": "failed"})
-    assert [store.result(run)["status"] for run in (one, other)] == ["finished", "failed"]
-
-
 # -- one comparison at a time ------------------------------------------------------------------------------------------
 def test_a_folder_is_for_one_comparison_at_a_time(tmp_path):
     made = plan("--weightings=equal", "--seeds=1")
@@ -297,32 +228,6 @@ def test_a_run_that_another_process_is_at_is_left_alone(tmp_path, monkeypatch):
     assert (folder / RESULT).exists()
 
 
-def test_what_ended_meanwhile_is_not_called_failed(tmp_path):
-    (run,) = plan("--weightings=equal", "--seeds=1").all_runs()
-    store = Store(tmp_path)
-    write_result(store.prepare(run) / RESULT, finished(run))
-    store.fail(run, "failed", "", 1.0)
-    assert store.result(run) == finished(run)
-
-
-def test_a_run_counts_the_time_before_it_was_stopped(tmp_path):
-    (run,) = plan("--weightings=equal", "--seeds=1").all_runs()
-    store = Store(tmp_path)
-    (store.prepare(run) / SPENT).write_text("70.0")
-    store.fail(run, "timeout", "", 30.0)
-    assert store.result(run)["seconds"] == 70.0
-
-
-@pytest.mark.parametrize("content", ['"1"', "-1", "NaN", "{", "[]", "1e999"])
-def test_a_broken_time_of_before_is_said_and_stops_nobody_else(tmp_path, content):
-    (run,) = plan("--weightings=equal", "--seeds=1").all_runs()
-    store = Store(tmp_path)
-    (store.prepare(run) / SPENT).write_text(content)
-    store.fail(run, "failed", "it broke", 30.0)
-    result = store.result(run)
-    assert result["seconds"] == 30.0 and re.match(r"it broke; .*spent\.json is broken.*; remove it", result["message"])
-
-
 def test_runs_are_stopped_whatever_ends_the_comparison(tmp_path):
     made, store = plan("--weightings=equal", "--seeds=1"), Store(tmp_path)
     launcher = Pretended(store)
@@ -330,119 +235,6 @@ def test_runs_are_stopped_whatever_ends_the_comparison(tmp_path):
     with pytest.raises(IndexError):
         conduct(Agenda(made, store), store, launcher, Silent())
     assert launcher.started and not launcher.running()
-
-
-# -- processes and jobs ------------------------------------------------------------------------------------------------
-def test_a_process_that_is_deaf_is_killed(tmp_path, monkeypatch):
-    monkeypatch.setattr(local, "_GRACE", 0.5)
-    monkeypatch.setattr(local, "_in_slot", _deaf)
-    launcher = LocalLauncher(Settings(time_limit=0.02, workers=1))
-    (run,) = plan("--weightings=equal", "--seeds=1").all_runs()
-    launcher.start(run, tmp_path)
-    assert not launcher.free()
-    found = until(lambda: launcher.ended(0.1))
-    assert [(ended.run, ended.status) for ended in found] == [(run, "timeout")]
-    assert launcher.free()
-
-
-def _deaf(*arguments):
-    import signal
-
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    time.sleep(2 * PATIENCE)
-
-
-def test_a_process_that_dies_says_of_what(tmp_path, monkeypatch):
-    monkeypatch.setattr(local, "_in_slot", _dying)
-    launcher = LocalLauncher(Settings(workers=1))
-    (run,) = plan("--weightings=equal", "--seeds=1").all_runs()
-    launcher.start(run, tmp_path)
-    found = until(lambda: launcher.ended(0.1))
-    assert (found[0].status, found[0].message) == (
-        "failed",
-        "was killed by SIGKILL, as the system does when memory runs out",
-    )
-
-
-def _dying(*arguments):
-    os.kill(os.getpid(), 9)
-
-
-@pytest.mark.parametrize(("visible", "expected"), [("0,2", ["0", "2"]), ("", []), ("-1", []), ("GPU-abc", ["GPU-abc"])])
-def test_gpus_are_those_that_may_be_used(monkeypatch, visible, expected):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert list(gpus()) == expected
-
-
-def test_workers_are_as_many_as_gpus_or_as_cores_allow(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
-    assert LocalLauncher(Settings()).workers == 3
-    two = LocalLauncher(Settings(), devices=2)
-    assert (two.workers, two._device(0), LocalLauncher(Settings())._device(2)) == (1, "0,1", "2")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setattr(local, "cores", lambda: [4, 5, 6, 7])
-    assert LocalLauncher(Settings(threads=2)).workers == 2
-    assert [LocalLauncher(Settings(threads=2))._cores(slot) for slot in (0, 1)] == [[4, 5], [6, 7]]
-    assert LocalLauncher(Settings(threads=2, workers=3))._cores(0) == []
-
-
-def test_a_run_on_a_gpu_has_its_share_of_all_cores(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    monkeypatch.setattr(local, "cores", lambda: list(range(16)))
-    assert (LocalLauncher(Settings()).threads, LocalLauncher(Settings())._cores(0)) == (8, [])
-    assert LocalLauncher(Settings(), devices=2).threads == 8
-    assert LocalLauncher(Settings(threads=4, workers=8)).threads == 4
-    on_cpu = LocalLauncher(Settings(), use_gpus=False)
-    assert (on_cpu.workers, on_cpu.threads, on_cpu._device(0)) == (16, 1, None)
-
-
-@pytest.mark.parametrize(("visible", "limited"), [("", True), ("0", False)])
-def test_threads_of_libraries_are_limited_where_runs_share_cores(monkeypatch, visible, limited):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "7")
-    monkeypatch.setenv("MKL_NUM_THREADS", "7")
-    prepare_processes(Settings(threads=2))
-    assert os.environ["OMP_NUM_THREADS"] == ("2" if limited else "7")
-
-
-def test_two_comparisons_that_leave_cores_do_not_share_one(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setattr(local, "cores", lambda: [4, 5])
-    assert LocalLauncher(Settings(workers=1))._cores(0) == []
-    assert LocalLauncher(Settings(workers=2))._cores(1) == [5]
-
-
-@pytest.mark.parametrize(("devices", "number"), [(None, 1), ("auto", 1), (2, 2), ("2", 2)])
-def test_devices_of_a_run(devices, number):
-    made = plan("--weightings=equal", "--seeds=1")
-    made.base.setdefault("trainer", {})["devices"] = devices
-    assert devices_of(made) == number
-
-
-@pytest.mark.parametrize("devices", [[1], "0,1", -1, "-1", 0, True])
-def test_which_devices_is_not_for_a_config_to_say(tmp_path, devices):
-    made = plan("--weightings=equal", "--seeds=1")
-    made.base.setdefault("trainer", {})["devices"] = devices
-    with pytest.raises(UserError, match=r"trainer\.devices: give a number, found"):
-        launcher(made, tmp_path)
-
-
-def test_an_accelerator_in_the_config_counts(tmp_path, monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    made = plan("--weightings=equal", "--seeds=1", "--trainer.accelerator=cpu")
-    assert launcher(made, tmp_path)._device(0) is None
-    assert launcher(plan("--weightings=equal"), tmp_path)._device(0) == "0"
-
-
-def test_what_a_run_leaves_of_its_checkpoints(tmp_path):
-    for keep, left in ((False, ["not_finite.ckpt"]), (True, ["best.ckpt", "not_finite.ckpt"])):
-        folder = tmp_path / str(keep)
-        (folder / "checkpoints").mkdir(parents=True)
-        for name in ("best", "last", "not_finite"):
-            (folder / "checkpoints" / f"{name}.ckpt").touch()
-        _clean(folder, keep)
-        assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == left
 
 
 # -- what a run records ------------------------------------------------------------------------------------------------
@@ -478,3 +270,13 @@ def test_a_run_starts_processes_as_fit_does(tmp_path):
     process.join()
     assert store.result(run)["status"] == "finished", store.result(run)["message"]
     assert (store.path(run) / "method.txt").read_text() == multiprocessing.get_start_method()
+
+
+def test_what_a_run_leaves_of_its_checkpoints(tmp_path):
+    for keep, left in ((False, ["not_finite.ckpt"]), (True, ["best.ckpt", "not_finite.ckpt"])):
+        folder = tmp_path / str(keep)
+        (folder / "checkpoints").mkdir(parents=True)
+        for name in ("best", "last", "not_finite"):
+            (folder / "checkpoints" / f"{name}.ckpt").touch()
+        _clean(folder, keep)
+        assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == left
