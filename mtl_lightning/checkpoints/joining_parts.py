@@ -4,7 +4,7 @@ import pickle
 from io import BytesIO
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
@@ -86,7 +86,7 @@ def _is_place(item: tuple[Any, Any]) -> bool:
 
 
 def _is_plain(name: Any) -> bool:
-    return isinstance(name, str) and Path(name).name == name and name.isprintable()
+    return isinstance(name, str) and name not in ("", "..") and Path(name).name == name and name.isprintable()
 
 
 def check_complete(folder: Path) -> None:
@@ -115,11 +115,17 @@ class _Reader(FileSystemReader):
 
 
 def _metadata(folder: Path) -> Metadata:
-    with (folder / ".metadata").open("rb") as file:
+    with _opened(folder / ".metadata") as file:
         found = _Unpickler(file).load()
     if not isinstance(found, Metadata) or not all(map(_is_plain, _files(found))):
         raise ArchiveError("its table of contents is none")
     return found
+
+
+def _opened(path: Path) -> BinaryIO:
+    if path.exists() and not path.is_file():
+        raise ArchiveError(f"{path.name} is not a file")  # a pipe may never end
+    return path.open("rb")
 
 
 def _files(metadata: Metadata) -> set[Any]:
@@ -129,7 +135,7 @@ def _files(metadata: Metadata) -> set[Any]:
 def _check_files(folder: Path, metadata: Metadata) -> None:
     """Compares each part with its checksum, and sizes with what is there, before memory is taken for them."""
     for info in metadata.storage_data.values():
-        with (folder / info.relative_path).open("rb") as file:
+        with _opened(folder / info.relative_path) as file:
             file.seek(info.offset)
             check_archive(BytesIO(file.read(info.length)))
     held = sum((folder / name).stat().st_size for name in _files(metadata))
@@ -139,9 +145,20 @@ def _check_files(folder: Path, metadata: Metadata) -> None:
 
 def _num_bytes(tensor: Any) -> int:
     """Of a tensor whose chunks fill it."""
-    if not isinstance(tensor, TensorStorageMetadata) or sum(prod(c.sizes) for c in tensor.chunks) != prod(tensor.size):
+    if not isinstance(tensor, TensorStorageMetadata) or not _is_full(tensor):
         raise ArchiveError("a part of a tensor is missing")
     return prod(tensor.size) * tensor.properties.dtype.itemsize
+
+
+def _is_full(tensor: TensorStorageMetadata) -> bool:
+    """Whether chunks of whole rows follow one another: in a gap, the tensor would be what memory holds."""
+    num_rows, *row = tensor.size
+    end = 0
+    for chunk in sorted((each for each in tensor.chunks if prod(each.sizes)), key=lambda each: each.offsets[0]):
+        if list(chunk.offsets) != [end] + [0] * len(row) or list(chunk.sizes[1:]) != row:
+            return False
+        end += chunk.sizes[0]
+    return end == num_rows or prod(tensor.size) == 0
 
 
 def _room(tensor: Any) -> Tensor:

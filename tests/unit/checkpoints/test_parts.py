@@ -147,6 +147,21 @@ def hole(metadata: Any) -> None:
     metadata.state_dict_metadata["state_dict.encoder.weight"].chunks[0].sizes = torch.Size([2, 4])
 
 
+def twice(metadata: Any) -> None:
+    """Two chunks of the same place: in the other half of the tensor, nothing is written."""
+    chunks = metadata.state_dict_metadata["state_dict.encoder.half"].chunks
+    metadata.state_dict_metadata["state_dict.encoder.half"].size = torch.Size([10])
+    chunks.append(chunks[0])
+
+
+def pipe(name: str) -> Callable[[Path], None]:
+    def replace(folder: Path) -> None:
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+
+    return replace
+
+
 class Code:
     def __reduce__(self) -> Any:
         return os.mkdir, ("ran",)
@@ -162,6 +177,9 @@ AMISS = {
     "a file elsewhere": (rewrite(elsewhere), "its table of contents is none"),
     "more than there is": (rewrite(huge), "there is less than its table of contents says"),
     "a part of a tensor": (rewrite(hole), "a part of a tensor is missing"),
+    "the same part twice": (rewrite(twice), "a part of a tensor is missing"),
+    "a part is a pipe": (pipe("__0_0.distcp"), "__0_0.distcp is not a file"),
+    "the table of contents is a pipe": (pipe(".metadata"), ".metadata is not a file"),
     "a tensor": (rewrite(lambda metadata: metadata.state_dict_metadata.popitem()), "KeyError"),
 }
 
@@ -178,7 +196,12 @@ def test_what_is_amiss_is_said_in_one_line(
     assert message in line and "\n" not in line and str(split) in line and not Path("ran").exists()
 
 
-@pytest.mark.parametrize("named", ["..", 3, {"folder": "../x", "places": {}}, {"folder": "a", "places": {"x": ["y"]}}])
+HERE = [{"folder": name, "places": {}} for name in ("", ".", "..")]
+
+
+@pytest.mark.parametrize(
+    "named", ["..", 3, {"folder": "../x", "places": {}}, *HERE, {"folder": "a", "places": {"x": ["y"]}}]
+)
 def test_where_parts_are_is_not_believed(split: Path, named: Any) -> None:
     content = torch.load(split, weights_only=True) | {"parts": named}
     torch.save(content, split)
