@@ -115,7 +115,12 @@ def sent_by_model(plain: Loop, passes: int, num_processes: int) -> dict[str, flo
         passes: Through the encoder. FSDP2 may gather parameters for each of them, or keep them.
         num_processes: How many.
     """
-    shared, tasks = sum(p.numel() for p in plain.encoder.parameters()), plain.tasks
-    size = Size(len(tasks), shared, sum(p.numel() for task in tasks.values() for p in task.parameters()))
+    size = size_of(plain)
     known = {**_VOLUMES, **(_VOLUMES_OF_ONE_PASS if passes == 1 else {})}
     return {name: volume(size).sent(num_processes) for name, volume in known.items()}
+
+
+def size_of(loop: Loop) -> Size:
+    """K, P and the parameters of the heads."""
+    heads = sum(p.numel() for task in loop.tasks.values() for p in task.parameters())
+    return Size(len(loop.tasks), sum(p.numel() for p in loop.encoder.parameters()), heads)

@@ -4,10 +4,8 @@ import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing.connection import Connection
-from pathlib import Path
+from multiprocessing.synchronize import Barrier
 from statistics import median
-from tempfile import TemporaryDirectory
 from typing import Any, TypedDict
 from unittest.mock import patch
 
@@ -18,8 +16,9 @@ from scipy.optimize import nnls
 from torch import Tensor
 
 from experiments.benchmark.loops import Loop
-from experiments.benchmark.measure import keep_freed_memory
-from experiments.step_time.steps import STEPS, Measured, Scale, size_of
+from experiments.benchmark.meeting import together
+from experiments.benchmark.parallel import size_of
+from experiments.step_time.steps import STEPS, Measured, Scale
 from mtl_lightning.communication.exchanges import Exchange
 from mtl_lightning.communication.network import Link, Network
 from mtl_lightning.communication.step_time import Step, predict
@@ -50,40 +49,22 @@ def measure(number: int, scale: Scale, clock: Callable[[], float]) -> list[Row]:
         scale: How much is measured.
         clock: Seconds: of the wall, or of the processor, which other work on the machine hardly disturbs.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    receiver, sender = context.Pipe(duplex=False)
-    barrier = context.Barrier(number)
-    with TemporaryDirectory() as folder:
-        given = (number, scale, clock, Path(folder) / "meeting", barrier, sender)
-        workers = [context.Process(target=_work, args=(rank, *given)) for rank in range(number)]
-        for worker in workers:
-            worker.start()
-        sender.close()
-        rows: list[Row] = receiver.recv()
-        for worker in workers:
-            worker.join()
-    return rows
+    barrier = multiprocessing.get_context("forkserver").Barrier(number)
+    return together(number, _rows, scale, clock, barrier)
 
 
-def _work(
-    rank: int, number: int, scale: Scale, clock: Callable[[], float], meeting: Path, barrier: Any, sender: Connection
-) -> None:
-    torch.set_num_threads(1)
-    keep_freed_memory()
+def _rows(scale: Scale, clock: Callable[[], float], barrier: Barrier) -> list[Row]:
+    rank, number = dist.get_rank(), dist.get_world_size()
     kinds = {
         f"{workload.name}: {name}": (measured, measured.make(workload, workload.batches(4, rank)))
         for workload in scale.workloads()
         for name, measured in STEPS[workload.name].items()
     }
-    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=number)
     for _, loop in kinds.values():
         loop.train(2 * loop.period)  # in their first step, processes agree on what the tasks use
     timed = partial(_seconds, clock, barrier.wait)
     rounds = [_round(kinds, number, timed) for _ in range(scale.rounds)]
-    if rank == 0:
-        sender.send([_row(number, name, [found[name] for found in rounds]) for name in kinds])
-    dist.destroy_process_group()
+    return [_row(number, name, [found[name] for found in rounds]) for name in kinds]
 
 
 Kinds = Mapping[str, tuple[Measured, Loop]]

@@ -61,9 +61,3 @@ STEPS: Mapping[str, Mapping[str, Measured]] = {
     "several inputs": {"loss weighting": LOSSES, "rows": ROWS},
 }
 """By workload."""
-
-
-def size_of(loop: Loop) -> Size:
-    """K, P and the parameters of the heads."""
-    heads = sum(p.numel() for task in loop.tasks.values() for p in task.parameters())
-    return Size(len(loop.tasks), sum(p.numel() for p in loop.encoder.parameters()), heads)

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import torch.distributed as dist
 
+from experiments.benchmark.parallel import size_of
 from experiments.step_time import measure
 from experiments.step_time.measure import _fitted, _predicted, _round, _row, _seconds
-from experiments.step_time.steps import REFRESH, STEPS, Scale, size_of
+from experiments.step_time.steps import REFRESH, STEPS, Scale
 from mtl_lightning.communication import Link, Network
 
 sys.path.append(str(Path(__file__).parents[3] / "docs" / "_extensions"))
