@@ -19,13 +19,22 @@ from experiments.data.place import obtain
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures, prints tables and writes the rows."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.section and (options.workloads or options.processor_time):
+        parser.error("--section goes with neither --workloads nor --processor_time")
     silence()
-    if options.section == "processes":
-        rows = _on_processes(options.quick, options.rounds)
-        print_tables(rows)
-        write(rows, options.output)
-        return
+    rows = _on_processes(options.quick, options.rounds) if options.section else _all(options)
+    print_tables(rows)
+    rows += [] if options.section or options.workloads else _algebra(options.quick)
+    write(rows, options.output)
+    if options.record:
+        command = shlex.join(["python", "-m", "experiments.benchmark", *(arguments or sys.argv[1:])])
+        record(rows, options.threads, command, options.record)
+
+
+def _all(options: argparse.Namespace) -> list[Row]:
+    """Everything but the algebra, as far as it is wanted."""
     sections = [section.quick() if options.quick else section for section in _chosen(options.workloads)]
     sections = [section.shortened(options.rounds) if options.rounds else section for section in sections]
     peaks = [section.peaks(options.threads) for section in sections]
@@ -36,12 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows += _on_processes(options.quick, options.rounds)
         rows += _on_real_sentences(options.data, options.quick)
         rows += starting.measure(1) if options.quick else starting.measure()
-    print_tables(rows)
-    rows += [] if options.workloads else _algebra(options.quick)
-    write(rows, options.output)
-    if options.record:
-        command = shlex.join(["python", "-m", "experiments.benchmark", *(arguments or sys.argv[1:])])
-        record(rows, options.threads, command, options.record)
+    return rows
 
 
 def _chosen(names: Sequence[str] | None) -> list[Section]:

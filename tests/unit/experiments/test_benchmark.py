@@ -11,6 +11,7 @@ import miniatures
 import pytest
 import real_data
 
+from experiments.benchmark import __main__ as benchmark
 from experiments.benchmark import reading
 from experiments.benchmark.__main__ import _on_real_sentences
 from experiments.benchmark.sharings import exported
@@ -153,3 +154,14 @@ def test_processes_send_what_the_model_of_the_step_time_says(ran):
     assert all("2 processes" in row["workload"] for row in both), "one process sends nothing"
     alone = rows["2 processes, 10 M parameters, one input of 32", ON_PROCESSES[1]]
     assert alone["sent_ratio"] == 0
+
+
+def test_a_section_is_recorded_too(monkeypatch, tmp_path):
+    monkeypatch.setattr(benchmark, "silence", lambda: None)
+    monkeypatch.setattr(benchmark, "_on_processes", lambda *_: [benchmark.row("2 processes", "UPGrad", 4, 1.5)])
+    line = ["--section=processes", f"--output={tmp_path / 'rows.json'}", f"--record={tmp_path / 'kept.json'}"]
+    benchmark.main(line)
+    kept = json.loads((tmp_path / "kept.json").read_text())
+    assert kept["rows"] == json.loads((tmp_path / "rows.json").read_text()) and len(kept["rows"]) == 1
+    with pytest.raises(SystemExit):
+        benchmark.main([*line, "--workloads=plain loop"])
