@@ -30,7 +30,7 @@ from mtl_lightning.cli.loggers import csv_logger, default_loggers
 from mtl_lightning.cli.model_table import ModelTable, leave_nothing, wants_table
 from mtl_lightning.cli.parser import is_class_default
 from mtl_lightning.cli.progress import no_bar_can_be_seen
-from mtl_lightning.cli.rank_plan import RankPlan, check_planned
+from mtl_lightning.cli.rank_plan import MOST, RankPlan, check_planned
 from mtl_lightning.cli.run_folder import RunFolder
 from mtl_lightning.cli.run_log import RunLog
 from mtl_lightning.cli.run_options import add_run_options
@@ -261,12 +261,14 @@ def _instead(asked: Mapping[str, Any]) -> Callback | None:
     """What is to be printed instead of training.
 
     Raises:
-        UserError: If a number of processes is none.
+        UserError: If a number of processes is none, or larger than can be planned.
     """
     if "plan_ranks" not in asked:
         return ModelTable(alone=True) if "print_model" in asked else None
     if not (number := str(asked["plan_ranks"])).isdecimal() or int(number) < 1:
         raise UserError(f"--plan_ranks: expected a number of processes, at least 1, found '{number}'")
+    if int(number) > MOST:
+        raise UserError(f"--plan_ranks: expected at most {MOST:,} processes, found '{number}'")
     return RankPlan(int(number))
 
 

@@ -21,6 +21,9 @@ from mtl_lightning.stopping import Interrupted
 from mtl_lightning.terminal.console import Console
 from mtl_lightning.training.module import MultiTaskModule
 
+MOST = 1_000_000
+"""Processes that can be planned: a group names each of its own."""
+
 _FLOPS = 400e12
 """Operations a second that a GPU is supposed to reach."""
 
@@ -47,8 +50,8 @@ class RankPlan(Callback):
             raise UserError(f"--plan_ranks needs one process, found {trainer.world_size}; leave torchrun or srun out")
         assert isinstance(pl_module, MultiTaskModule)
         plan, console = planned(pl_module.executor, self._number), Console()
+        work = _work(trainer, pl_module, self._number)  # first: batches that cannot be divided are refused
         console.print(_memory(plan, pl_module, trainer.optimizers))
-        work = _work(trainer, pl_module, self._number)
         console.print(_step(plan, work))
         if work is not None:
             speed = f"{_FLOPS / 1e12:.0f} TFLOP/s, {H100_NODES.between.bandwidth / 1e9:.0f} GB/s a GPU between nodes"
@@ -87,7 +90,8 @@ def _memory(plan: Planned, module: nn.Module, optimizers: Iterable[Optimizer]) -
     for name, size in sizes.items():
         table.add_row(name, "not known" if size is None else _bytes(size))
     table.add_section()
-    table.add_row("together, without activations", _bytes(sum(size or 0 for size in sizes.values())))
+    rest = "activations and what is not known" if None in sizes.values() else "activations"
+    table.add_row(f"together, without {rest}", _bytes(sum(size or 0 for size in sizes.values())))
     return table
 
 

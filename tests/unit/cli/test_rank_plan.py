@@ -17,7 +17,7 @@ from mtl_lightning.backward.feature_products import FeatureProducts
 from mtl_lightning.backward.planned import planned
 from mtl_lightning.backward.rows import Rows
 from mtl_lightning.backward.scattered_rows import ScatteredRows
-from mtl_lightning.cli.rank_plan import RankPlan, _state
+from mtl_lightning.cli.rank_plan import RankPlan, _memory, _state
 from mtl_lightning.communication import H100_NODES, Size, Work, volumes
 from mtl_lightning.encoders import PerceptronEncoder
 from mtl_lightning.errors import UserError
@@ -67,7 +67,8 @@ def test_processes_divide_the_batch_of_a_step(folder: Path, capsys: pytest.Captu
         computing.append(rows(capsys.readouterr().out)["this job"][2])
     assert computing[0] == computing[1]
     assert main([*command, "--data.batch_size=8", "--data.batch_size_of=step"]) != 0
-    assert "cannot be divided by 16 processes" in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "cannot be divided by 16 processes" in printed.err and not rows(printed.out)
 
 
 def make(weighting: type, **options: object) -> Executor:
@@ -133,6 +134,16 @@ def test_state_of_an_optimizer(optimizer: type, options: dict[str, float], expec
     assert not made.state and all(parameter.grad is None for parameter in module.parameters())
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "rest"),
+    [(torch.optim.SGD, "activations"), (torch.optim.Adafactor, "activations and what is not known")],
+)
+def test_a_sum_says_what_is_not_in_it(optimizer: type, rest: str) -> None:
+    module = nn.Linear(3, 3)
+    table = _memory(planned(make(EqualWeighting), 2), module, [optimizer(module.parameters(), lr=0.1)])
+    assert list(table.columns[0].cells)[-1] == f"together, without {rest}"
+
+
 def test_several_processes_are_refused() -> None:
     """As torchrun and srun start them, whatever the configuration says."""
     trainer: Any = SimpleNamespace(world_size=2)
@@ -145,6 +156,7 @@ def test_several_processes_are_refused() -> None:
     [
         (["fit", "--plan_ranks", "0"], "--plan_ranks: expected a number of processes, at least 1, found '0'"),
         (["fit", "--plan_ranks=many"], "--plan_ranks: expected a number of processes, at least 1, found 'many'"),
+        (["fit", "--plan_ranks", "9" * 30], f"--plan_ranks: expected at most 1,000,000 processes, found '{'9' * 30}'"),
         (
             ["fit", "--plan_ranks=8", "--trainer.strategy=fsdp2"],
             "trainer.strategy: --plan_ranks plans `ddp` alone, found 'fsdp2'",
@@ -157,7 +169,7 @@ def test_several_processes_are_refused() -> None:
         (["fit", "--config", "plans.yaml"], "plans.yaml, line 1: unknown key 'plan_ranks'"),
         (["compare", "--weightings", "equal,upgrad", "--plan_ranks", "8"], "compare has no --plan_ranks; ask `fit`"),
     ],
-    ids=["none", "a word", "sharded", "a class", "nothing", "in a file", "of a comparison"],
+    ids=["none", "a word", "too many", "sharded", "a class", "nothing", "in a file", "of a comparison"],
 )
 def test_bad_questions_are_refused(
     folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], error: str
