@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mtl_lightning.backward.compared import Compared
 from mtl_lightning.backward.feature_products import FeatureProducts
 from mtl_lightning.backward.processes import adds_up_parts_sooner
-from mtl_lightning.backward.rows import Rows
+from mtl_lightning.backward.rows import WholeRows
 from mtl_lightning.backward.scattered_rows import ScatteredRows
 from mtl_lightning.backward.sharded_rows import ShardedRows
 from mtl_lightning.backward.shards import is_sharded
@@ -25,7 +25,7 @@ def new_rows(setup: Setup) -> Compared:
     if any(map(is_sharded, setup.evidence)):
         return ShardedRows(setup.evidence, num_tasks, keep)
     whole = isinstance(setup.weighting, JacobianWeighting) or not adds_up_parts_sooner(4 * num_values(setup.evidence))
-    return (Rows if whole else ScatteredRows)(setup.evidence, num_tasks, keep)
+    return (WholeRows if whole else ScatteredRows)(setup.evidence, num_tasks, keep)
 
 
 def num_values(parameters: Sequence[nn.Parameter]) -> int:

@@ -8,13 +8,13 @@ from mtl_lightning.backward.evidence import new_rows, num_values
 from mtl_lightning.backward.executor import Executor
 from mtl_lightning.backward.feature_products import FeatureProducts
 from mtl_lightning.backward.processes import imagined
-from mtl_lightning.backward.rows import Rows
+from mtl_lightning.backward.rows import Rows, WholeRows
 from mtl_lightning.backward.scattered_rows import ScatteredRows
 from mtl_lightning.communication import Network, Size, Step, StepTime, Work, predict, refreshed, step_time
 from mtl_lightning.weighting import LossWeighting
 
 _WAYS: Mapping[type[Compared], Callable[[Size, Work], Step]] = {
-    Rows: step_time.rows,
+    WholeRows: step_time.rows,
     ScatteredRows: step_time.scattered_rows,
     FeatureProducts: step_time.features,
 }

@@ -131,18 +131,6 @@ class Rows(Compared):
     def exact_gramian(self) -> Tensor:
         return exact_gramian(self.values)
 
-    def jacobian(self, order: Sequence[int] | None, units: Tensor | None = None) -> Tensor:
-        """The rows [T, P] in another order, each times a unit.
-
-        Args:
-            order: The places of the wanted rows; null: as they are.
-            units: Of each wanted row [T]; null: 1.
-        """
-        rows = self.values
-        if order is not None:
-            rows = rows[torch.tensor(order).to(rows.device, non_blocking=True)]
-        return rows if units is None else rows * units.to(rows.dtype).unsqueeze(1)
-
     def combine(self, weights: Sequence[Any], factor: Tensor) -> Tensor:
         """The weighted sum of the rows, times a factor; see ``pieces``.
 
@@ -181,6 +169,22 @@ class Rows(Compared):
         """Of so many numbers for each task."""
         device = self.parameters[0].device if self.parameters else None
         return torch.empty(self.num_tasks, width, dtype=self._dtype, device=device)
+
+
+class WholeRows(Rows):
+    """Rows that every process holds whole: the Jacobian."""
+
+    def jacobian(self, order: Sequence[int] | None, units: Tensor | None = None) -> Tensor:
+        """The rows [T, P] in another order, each times a unit.
+
+        Args:
+            order: The places of the wanted rows; null: as they are.
+            units: Of each wanted row [T]; null: 1.
+        """
+        rows = self.values
+        if order is not None:
+            rows = rows[torch.tensor(order).to(rows.device, non_blocking=True)]
+        return rows if units is None else rows * units.to(rows.dtype).unsqueeze(1)
 
 
 def _kind(parameters: Sequence[nn.Parameter]) -> tuple[torch.device, torch.dtype] | None:

@@ -58,9 +58,5 @@ class ScatteredRows(Rows):
     def exact_gramian(self) -> Tensor:
         return summed(super().exact_gramian())
 
-    def jacobian(self, order: Sequence[int] | None, units: Tensor | None = None) -> Tensor:
-        """Refused: a Jacobian method has whole rows."""
-        raise NotImplementedError("no process holds the Jacobian of scattered rows")
-
     def combine(self, weights: Sequence[Any], factor: Tensor) -> Tensor:
         return gathered(super().combine(weights, factor))[: self.num_parameters]

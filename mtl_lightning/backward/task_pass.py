@@ -15,7 +15,7 @@ from mtl_lightning.backward.gradients import add_terms, detached
 from mtl_lightning.backward.heads import Heads
 from mtl_lightning.backward.passes import Pass, SharedPass, ask_for_objective, train_weighting
 from mtl_lightning.backward.processes import Sums, num_processes
-from mtl_lightning.backward.rows import Rows
+from mtl_lightning.backward.rows import Rows, WholeRows
 from mtl_lightning.backward.step import BatchTasks, Setup, Step, Tasks
 from mtl_lightning.weighting import GramianWeighting, JacobianWeighting, LossWeighting
 from mtl_lightning.weighting.solvers import SolverError
@@ -147,10 +147,12 @@ class TaskPass(Pass):
 
     def _jacobian(self, tasks: Tasks, appearances: Tensor) -> Tensor:
         """The tasks' mean gradients [T, P], in their order."""
-        order, units, device = self._order(tasks), 1 / (appearances * num_processes()), self._setup.like.device
+        rows, order, device = self._rows, self._order(tasks), self._setup.like.device
+        assert isinstance(rows, WholeRows), "a Jacobian method sees all shared parameters, on each process"
+        units = 1 / (appearances * num_processes())
         if self._setup.scaler is None and bool((units == 1).all()):
-            return self._gradients.jacobian(order)
-        return self._gradients.jacobian(order, units.to(device, non_blocking=True) / self._setup.scale(device))
+            return rows.jacobian(order)
+        return rows.jacobian(order, units.to(device, non_blocking=True) / self._setup.scale(device))
 
     def write(self, tasks: Tasks, factor: Tensor) -> None:
         unscaled = self._setup.unscaled(factor)

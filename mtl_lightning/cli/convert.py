@@ -1,8 +1,8 @@
 """``python -m mtl_lightning convert``: checkpoints in parts become whole, and whole ones become such."""
 
 import argparse
-import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from mtl_lightning.errors import UserError
 from mtl_lightning.paths import expanded
 from mtl_lightning.stopping import SIGNALS
 from mtl_lightning.terminal import say
-from mtl_lightning.terminal.logs import guard_terminal
+from mtl_lightning.terminal.commands import run_command
 
 HELP = """\
 usage: mtl-lightning convert --ckpt_path FILE|FOLDER|last|best --output FILE
@@ -43,21 +43,10 @@ def run(arguments: Sequence[str]) -> int:
     Returns:
         The exit status: 0; 2 for a mistake in the input.
     """
-    if {"--help", "-h"} & set(arguments):
-        say(HELP.rstrip("\n"))
-        return 0
-    guard_terminal()
-    try:
-        _convert(arguments)
-    except UserError as error:
-        if os.environ.get("MTL_TRACEBACK"):
-            raise
-        say(f"error: {' '.join(str(error).split())}", error=True)
-        return 2
-    return 0
+    return run_command(arguments, HELP, partial(_convert, arguments))
 
 
-def _convert(arguments: Sequence[str]) -> None:
+def _convert(arguments: Sequence[str]) -> int:
     parser = _Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("--ckpt_path", required=True)
     parser.add_argument("--output", required=True)
@@ -68,3 +57,4 @@ def _convert(arguments: Sequence[str]) -> None:
     with SIGNALS.deferred("Stopping once the checkpoint is written"):
         in_parts = convert(path, output)
     say(f"Converted {path} to {output}" + (f" and {parts_of(output)}" if in_parts else ""))
+    return 0

@@ -8,6 +8,7 @@ from copy import deepcopy
 from functools import partial
 from typing import Any, cast
 
+from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -33,7 +34,7 @@ from mtl_lightning.cli.progress import no_bar_can_be_seen
 from mtl_lightning.cli.rank_plan import MOST, RankPlan, check_planned
 from mtl_lightning.cli.run_folder import RunFolder
 from mtl_lightning.cli.run_log import RunLog
-from mtl_lightning.cli.run_options import add_run_options
+from mtl_lightning.cli.run_options import add_run_options, refuse_odd_options
 from mtl_lightning.cli.signal_connector import SignalConnector
 from mtl_lightning.cli.trainer import Trainer
 from mtl_lightning.cli.trainer_numbers import check_numbers
@@ -42,7 +43,6 @@ from mtl_lightning.cli.watching import watch_processes
 from mtl_lightning.errors import UserError
 from mtl_lightning.names import checked_path
 from mtl_lightning.terminal import quoted_path
-from mtl_lightning.training.prediction import names_asked
 from mtl_lightning.training.strategies import refuse_strategy_name
 from mtl_lightning.trust.imports import Imports
 from mtl_lightning.trust.parsing import guarded
@@ -119,20 +119,9 @@ class CLI(LightningCLI):
         """Leaves a checkpoint alone that nobody has looked at yet; ours hold their configuration elsewhere."""
 
     def before_instantiate_classes(self) -> None:
-        """Decides on the run's folder."""
+        """Meets the other processes, finds the checkpoint, and decides on the run's folder."""
         config = self.config[self.subcommand]
-        for key in ("name", "ckpt_path", "json", "input", "output"):
-            if config.get(key) == "":
-                raise UserError(f"{key} is empty; give one, or leave it out")
-        if config["trust_classes"] is not None:
-            raise UserError(
-                "trust_classes cannot be set in a configuration; give it as a flag, or set MTL_TRUST_CLASSES"
-            )
-        for key in ("wandb", "tensorboard", "requeue", "evaluate"):
-            if config.get(key, key) is None:
-                raise UserError(f"{key} is null; give a value, or leave it out for its default")
-        if config.get("tasks") is not None:
-            names_asked("--tasks", config["tasks"], list(config["model"]["tasks"]))
+        refuse_odd_options(config)
         fitting = self.subcommand == "fit"
         alone = fitting and resumes_itself(config.get("ckpt_path"), config["requeue"] == "auto")
         self._processes = joined(self._ending, config["trainer"], os.environ)
@@ -140,18 +129,37 @@ class CLI(LightningCLI):
             config["ckpt_path"] = str(find_checkpoint(config["ckpt_path"], config["name"], last=fitting))
             sys.argv.append(f"--ckpt_path={config['ckpt_path']}")  # the same one in processes that Lightning starts
         if not fitting:
-            if not config.get("ckpt_path"):
-                raise UserError(f"{self.subcommand} needs `--ckpt_path`: a checkpoint, a run's folder, or `best`")
-            self.save_config_callback = None
-            self._meet()
-            same_checkpoint(self._ending, config["ckpt_path"])
-            return
+            self._take_only_checkpoint(config)
+        elif self._instead:
+            self._train_nothing(config)
+        else:
+            self._take_folder(config, alone)
+
+    def _take_only_checkpoint(self, config: Namespace) -> None:
+        """For a command that trains nothing and leaves no folder of a run."""
+        if not config.get("ckpt_path"):
+            raise UserError(f"{self.subcommand} needs `--ckpt_path`: a checkpoint, a run's folder, or `best`")
+        self.save_config_callback = None
+        self._meet()
+        same_checkpoint(self._ending, config["ckpt_path"])
+
+    def _train_nothing(self, config: Namespace) -> None:
+        """For a question that is asked of the model: whatever it writes is gone at the end."""
         if isinstance(self._instead, RankPlan):
             check_planned(config["trainer"]["strategy"])
-        if self._instead:
-            self.run_dir, self.save_config_callback = self._stack.enter_context(temporary_folder()), None
-            leave_nothing(config)
-            return
+        self.run_dir, self.save_config_callback = self._stack.enter_context(temporary_folder()), None
+        leave_nothing(config)
+
+    def _take_folder(self, config: Namespace, alone: bool) -> None:
+        """Takes the folder of a run, new or not, with all processes.
+
+        Args:
+            config: Of the command.
+            alone: Whether the run resumes by itself, from what its folder holds.
+
+        Raises:
+            UserError: If the folder holds the checkpoints of another run.
+        """
         if config.get("init_from") and not alone:
             config["init_from"] = start_of_run(config, sys.argv[1:])
         name = checked_path("name", config["name"], "runs")

@@ -2,19 +2,20 @@
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from mtl_lightning.compare.planning.configs import refuse_shared_folders
 from mtl_lightning.compare.planning.options import parse
-from mtl_lightning.compare.planning.plan import Plan, make_plan
+from mtl_lightning.compare.planning.plan import make_plan
 from mtl_lightning.compare.planning.settings import HELP
 from mtl_lightning.compare.running.show import show_plan
 from mtl_lightning.compare.running.store import Store
 from mtl_lightning.errors import UserError
 from mtl_lightning.stopping import SIGNALS, Interrupted, name_of
 from mtl_lightning.terminal import say
+from mtl_lightning.terminal.commands import run_command
 from mtl_lightning.terminal.console import Console
-from mtl_lightning.terminal.logs import guard_terminal
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -27,21 +28,8 @@ def run(arguments: Sequence[str]) -> int:
         The exit status: 0, 2 for a mistake in the input, 1 if no run finished; 128 and the number of the signal if it
         was asked to stop.
     """
-    if {"--help", "-h"} & set(arguments):
-        say(HELP.rstrip("\n"))
-        return 0
-    guard_terminal()
     try:
-        _refuse_environment()
-        plan = make_plan(parse(arguments))
-        for contestant in plan.contestants:
-            refuse_shared_folders(plan.runs(contestant)[0].config)
-        return _compare(plan)
-    except UserError as error:
-        if os.environ.get("MTL_TRACEBACK"):
-            raise
-        say(f"error: {' '.join(str(error).split())}", error=True)
-        return 2
+        return run_command(arguments, HELP, partial(_compare, arguments))
     except Interrupted as stopped:
         say(f"Stopped by {name_of(stopped.code - 128)}; the same command resumes.", error=True)
         return stopped.code
@@ -53,7 +41,11 @@ def _refuse_environment() -> None:
         raise UserError(f"compare reads no environment variables; give {names[0]} as a flag, and unset it")
 
 
-def _compare(plan: Plan) -> int:
+def _compare(arguments: Sequence[str]) -> int:
+    _refuse_environment()
+    plan = make_plan(parse(arguments))
+    for contestant in plan.contestants:
+        refuse_shared_folders(plan.runs(contestant)[0].config)
     console = Console()
     folder = plan.settings.output or Path("runs", "compare", plan.name)
     if blocked := next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None):

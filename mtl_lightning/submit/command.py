@@ -1,9 +1,9 @@
 """``python -m mtl_lightning submit``: from options to a job in the queue."""
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -19,10 +19,10 @@ from mtl_lightning.stopping import SIGNALS
 from mtl_lightning.submit.check import checked_config, refuse_same, refuse_twice
 from mtl_lightning.submit.options import parse
 from mtl_lightning.submit.planning import make_job, run_folders
-from mtl_lightning.submit.settings import HELP, Settings
+from mtl_lightning.submit.settings import HELP
 from mtl_lightning.submit.watching import ids_of, log_of, watch_start
 from mtl_lightning.terminal import quoted_path, say
-from mtl_lightning.terminal.logs import guard_terminal
+from mtl_lightning.terminal.commands import run_command
 from mtl_lightning.writing import writing
 
 _FOLDER = "trainer.default_root_dir"
@@ -38,21 +38,11 @@ def run(arguments: Sequence[str]) -> int:
     Returns:
         The exit status: 0; 2 for a mistake in the input, or if the job is refused or fails at once.
     """
-    if {"--help", "-h"} & set(arguments):
-        say(HELP.rstrip("\n"))
-        return 0
-    guard_terminal()
-    try:
-        _submit(parse(arguments), tuple(arguments))
-    except UserError as error:
-        if os.environ.get("MTL_TRACEBACK"):
-            raise
-        say(f"error: {' '.join(str(error).split())}", error=True)
-        return 2
-    return 0
+    return run_command(arguments, HELP, partial(_submit, tuple(arguments)))
 
 
-def _submit(settings: Settings, command: tuple[str, ...]) -> None:
+def _submit(command: tuple[str, ...]) -> int:
+    settings = parse(command)
     if not settings.dry_run:
         refuse_without_slurm()
         load_submitit("submit")
@@ -63,7 +53,7 @@ def _submit(settings: Settings, command: tuple[str, ...]) -> None:
     if settings.dry_run:
         job = make_job(settings, name, Path(given) if given else runs / time.strftime("%Y%m%d-%H%M%S"))
         say(_WRITERS[settings.format](job).rstrip("\n"))
-        return
+        return 0
     with _alone(Path(given) if given else runs, () if given else runs.parents[:-1]):
         queue = Queue(age=1.0)
         if given is None:
@@ -75,6 +65,7 @@ def _submit(settings: Settings, command: tuple[str, ...]) -> None:
         finally:
             _remove_empty(job.folder)
     _tell(job, number)
+    return 0
 
 
 @contextmanager

@@ -4,14 +4,11 @@ On each process, each case is trained once as a whole and once from a checkpoint
 Results are pickled by process.
 """
 
-import logging
 import pickle
 import sys
 import traceback
-import warnings
 from collections.abc import Callable
 from functools import partial
-from os import environ
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +23,7 @@ from lightning.pytorch.callbacks import (
     ModelPruning,
     StochasticWeightAveraging,
 )
+from quiet import begin
 from resume import EveryPosition, Points
 from torch import nn
 from torch.optim import AdamW
@@ -190,12 +188,8 @@ def run(case: str, world: int, folder: Path, checkpoint: Path | None = None) -> 
 
 
 def main(folder: Path) -> None:
-    world, rank = int(environ["WORLD_SIZE"]), int(environ["RANK"])
+    world, rank = begin()
     disable_progress_bars()
-    warnings.filterwarnings("ignore", module="lightning")
-    warnings.filterwarnings("ignore", message=".*isinstance.*LeafSpec", category=FutureWarning)
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
-        logging.getLogger(name).setLevel(logging.ERROR)
     for number, case in enumerate(CASES):
         here = folder / str(world) / str(number)
         found: dict[str, Any] = {}

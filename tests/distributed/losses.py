@@ -5,17 +5,15 @@ One process trains on the joined batches, two on uneven parts of them. The first
 """
 
 import json
-import logging
 import sys
-import warnings
 from collections import UserList
-from os import environ
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer
 from methods import DATASETS, METHODS, batches, model
+from quiet import begin
 
 NAMES = ("EqualWeighting", "PCGrad", "FAMO", "UPGrad")
 STEPS = 100
@@ -53,12 +51,8 @@ def train(name: str, world: int, rank: int) -> list[str]:
 
 def main(folder: Path) -> None:
     """Trains with all of them."""
-    world, rank = int(environ["WORLD_SIZE"]), int(environ["RANK"])
+    world, rank = begin()
     torch.set_num_threads(1)
-    warnings.filterwarnings("ignore", module="lightning")
-    warnings.filterwarnings("ignore", message=".*isinstance.*LeafSpec", category=FutureWarning)
-    for logger in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
-        logging.getLogger(logger).setLevel(logging.ERROR)
     found = {name: train(name, world, rank) for name in NAMES}
     if rank == 0:
         (folder / str(world) / "losses.json").write_text(json.dumps(found))

@@ -5,20 +5,18 @@ One process trains on the joined batches, two processes on uneven parts of them.
 """
 
 import inspect
-import logging
 import sys
 import traceback
-import warnings
 from collections import UserList
 from collections.abc import Callable
 from functools import partial
-from os import environ
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from quiet import begin
 from torch import Tensor, nn
 from torch.optim import AdamW
 
@@ -68,11 +66,7 @@ EPOCHS, SAVED, STEPS, ACCUMULATED, ROWS = 3, 2, 2, 2, 7
 
 def main(folder: Path) -> None:
     """Trains all cases one after another."""
-    world, rank = int(environ["WORLD_SIZE"]), int(environ["RANK"])
-    warnings.filterwarnings("ignore", module="lightning")
-    warnings.filterwarnings("ignore", message=".*isinstance.*LeafSpec", category=FutureWarning)
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    world, rank = begin()
     for number, (case, (method, options)) in enumerate(CASES.items()):
         try:
             found = train(method, dict(options), world, rank, folder / str(world) / f"run-{number}")

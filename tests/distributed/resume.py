@@ -4,15 +4,12 @@ Each case is trained three times without being stopped (with a checkpoint of eve
 object) and once from each of the chosen checkpoints. Results are pickled by process.
 """
 
-import logging
 import math
 import pickle
 import sys
 import traceback
-import warnings
 from collections.abc import Mapping
 from functools import partial
-from os import environ
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -22,6 +19,7 @@ from datasets import Dataset
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers.logger import DummyLogger
+from quiet import begin
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import ExponentialLR, OneCycleLR, ReduceLROnPlateau
 
@@ -183,11 +181,7 @@ def run(
 
 
 def main(folder: Path) -> None:
-    world, rank = int(environ["WORLD_SIZE"]), int(environ["RANK"])
-    warnings.filterwarnings("ignore", module="lightning")
-    warnings.filterwarnings("ignore", message=".*isinstance.*LeafSpec", category=FutureWarning)
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    world, rank = begin()
     for number, (name, case) in enumerate(CASES.items()):
         here = folder / str(world) / str(number)
         found: dict[str, Any] = {}

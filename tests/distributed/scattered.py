@@ -17,7 +17,7 @@ from methods import METHODS
 from torch import nn
 
 from mtl_lightning.backward import Executor, evidence
-from mtl_lightning.backward.rows import Rows
+from mtl_lightning.backward.rows import WholeRows
 from mtl_lightning.backward.scattered_rows import ScatteredRows
 from mtl_lightning.backward.traffic import TRAFFIC
 from mtl_lightning.weighting import EqualWeighting, GramianWeighting, Weighting
@@ -28,7 +28,7 @@ SHARED = 57
 """Parameters; neither 2 nor 4 divides it."""
 LONG = 3 * 4096 - 1
 """Parameters, more than are multiplied exactly in any case; a quarter of them would be."""
-KINDS = {"whole": Rows, "scattered": ScatteredRows}
+KINDS = {"whole": WholeRows, "scattered": ScatteredRows}
 CASES: dict[str, tuple[Callable[..., Weighting], dict[str, Any]]] = {
     **{name: (cls, {}) for name, cls in METHODS.items() if issubclass(cls, GramianWeighting)},
     "weights kept for 2 steps": (METHODS["UPGrad"], {"refresh_every": 2}),

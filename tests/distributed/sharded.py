@@ -5,15 +5,12 @@ cases are trained to the end by Lightning, with each strategy. What the first pr
 ``FOLDER/2/<name>.pt``. Run by one process after that, it loads what two have written.
 """
 
-import logging
 import sys
 import traceback
-import warnings
 from collections import UserList
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import partial
-from os import environ
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +19,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.strategies import StrategyRegistry
 from methods import ARGUMENTS, CASES, DATASETS, LORA, METHODS, batches, model
+from quiet import begin
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
@@ -51,14 +49,10 @@ EPOCHS, SAVED = 2, 0
 
 def main(folder: Path) -> None:
     """All of it, one after another."""
-    rank, world = int(environ["RANK"]), environ["WORLD_SIZE"]
-    warnings.filterwarnings("ignore", module="lightning")
-    warnings.filterwarnings("ignore", message=".*isinstance.*LeafSpec", category=FutureWarning)
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    world, rank = begin()
     parts: dict[str, Callable[[], dict[str, Any]]] = {"gradients": partial(gradients, rank)}
     parts |= {name: partial(trained, name, rank, folder / name) for name in TRAINED}
-    if world == "1":
+    if world == 1:
         parts = {"loaded": partial(loaded, folder / MORE)}
     torch.distributed.init_process_group("gloo")
     for name, part in parts.items():
@@ -67,7 +61,7 @@ def main(folder: Path) -> None:
             found = part()
         except Exception:
             found = {"error": traceback.format_exc()}
-        torch.save(found, folder / world / f"{name}-{rank}.pt")
+        torch.save(found, folder / str(world) / f"{name}-{rank}.pt")
 
 
 # -- gradients: the executor alone -------------------------------------------------------------------------------------

@@ -5,16 +5,14 @@ to ``FOLDER/<number of processes>/<sharing>-<rank>.pt``.
 """
 
 import inspect
-import logging
 import sys
 import traceback
-import warnings
-from os import environ
 from pathlib import Path
 from typing import Any
 
 import torch
 from methods import DATASETS, METHODS, batches, fit
+from quiet import begin
 
 from mtl_lightning import sharing
 from mtl_lightning.data import Batch
@@ -30,11 +28,7 @@ SHARINGS: dict[str, type[Sharing]] = {
 
 def main(folder: Path) -> None:
     """Trains all of them, one after another, on one data set a step, so that tasks are missing."""
-    world, rank = int(environ["WORLD_SIZE"]), int(environ["RANK"])
-    warnings.filterwarnings("ignore", module="lightning")
-    warnings.filterwarnings("ignore", message=".*isinstance.*LeafSpec", category=FutureWarning)
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    world, rank = begin()
     for number, (name, cls) in enumerate(SHARINGS.items()):
         steps = batches(DATASETS, number % 2 == 0, world, rank)
         found: dict[str, Any]

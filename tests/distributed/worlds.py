@@ -3,17 +3,15 @@
 ``python worlds.py FOLDER``, on each process. What each step read is pickled by process.
 """
 
-import logging
 import pickle
 import sys
-import warnings
-from os import environ
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset, IterableDataset
 from lightning.pytorch import Callback, Trainer
+from quiet import begin
 from resume import Points, Record
 
 from mtl_lightning.callbacks import LastCheckpoint
@@ -80,11 +78,7 @@ def run(name: str, world: int, folder: Path, whole: bool = False) -> tuple[list[
 
 
 def main(folder: Path) -> None:
-    world, rank = int(environ["WORLD_SIZE"]), int(environ["RANK"])
-    warnings.filterwarnings("ignore", module="lightning")
-    warnings.filterwarnings("ignore", message=".*isinstance.*LeafSpec", category=FutureWarning)
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    world, rank = begin()
     for name in CASES:
         found: dict[str, Any] = {}
         found["part"], found["state"] = run(name, world, folder / name)

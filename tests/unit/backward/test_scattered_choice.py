@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from mtl_lightning.backward import Executor, evidence, processes
-from mtl_lightning.backward.rows import Rows
+from mtl_lightning.backward.rows import Rows, WholeRows
 from mtl_lightning.backward.scattered_rows import ScatteredRows
 from mtl_lightning.backward.step import Setup
 from mtl_lightning.weighting import DWA, MoCo, UPGrad, Weighting
@@ -29,18 +29,18 @@ def test_parts_pay(monkeypatch: pytest.MonkeyPatch, backend: str, number: int, s
     assert processes.adds_up_parts_sooner(size) is expected
 
 
-@pytest.mark.parametrize(("weighting", "kind"), [(UPGrad, ScatteredRows), (DWA, ScatteredRows), (MoCo, Rows)])
+@pytest.mark.parametrize(("weighting", "kind"), [(UPGrad, ScatteredRows), (DWA, ScatteredRows), (MoCo, WholeRows)])
 def test_the_rows_of_a_jacobian_method_are_whole(
     monkeypatch: pytest.MonkeyPatch, weighting: type[Weighting], kind: type[Rows]
 ) -> None:
     shared, heads = nn.Linear(3, 2), {task: nn.Linear(2, 1).parameters() for task in "ab"}
     executor = Executor(weighting(["a", "b"]), shared.parameters(), heads)
-    assert type(executor._rows) is Rows
+    assert type(executor._rows) is WholeRows
     asked: list[int] = []
     monkeypatch.setattr(evidence, "adds_up_parts_sooner", lambda size: bool(asked.append(size)) or True)
     executor.discard()  # as when training starts, and the other processes are there
     assert type(executor._rows) is kind
-    assert asked == ([] if kind is Rows else [4 * 8])
+    assert asked == ([] if kind is WholeRows else [4 * 8])
 
 
 @pytest.mark.parametrize(("width", "sent_early"), [(512, True), (3, False)], ids=["long rows", "short rows"])
@@ -93,8 +93,7 @@ def test_processes_that_hold_little_of_a_long_row_send_it_as_early_as_others() -
 
 
 def test_no_process_holds_the_jacobian_of_scattered_rows() -> None:
-    with pytest.raises(NotImplementedError):
-        ScatteredRows([nn.Parameter(torch.zeros(3))], num_tasks=2).jacobian(None)
+    assert hasattr(WholeRows, "jacobian") and not hasattr(ScatteredRows, "jacobian")
 
 
 def test_zeros_at_the_end_of_rows_are_where_a_model_has_moved(monkeypatch: pytest.MonkeyPatch) -> None:

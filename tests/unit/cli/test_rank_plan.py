@@ -15,7 +15,7 @@ from mtl_lightning.__main__ import main
 from mtl_lightning.backward import Executor
 from mtl_lightning.backward.feature_products import FeatureProducts
 from mtl_lightning.backward.planned import planned
-from mtl_lightning.backward.rows import Rows
+from mtl_lightning.backward.rows import WholeRows
 from mtl_lightning.backward.scattered_rows import ScatteredRows
 from mtl_lightning.cli.rank_plan import RankPlan, _memory, _state
 from mtl_lightning.communication import H100_NODES, Size, Work, volumes
@@ -83,8 +83,8 @@ SHARED, OWN = 100_100, 3 * 101
     ("weighting", "options", "number", "kind", "way"),
     [
         (UPGrad, {}, 2, ScatteredRows, "scattered_rows"),
-        (UPGrad, {}, 128, Rows, "rows"),  # whose parts would be small
-        (MoCo, {}, 2, Rows, "rows"),
+        (UPGrad, {}, 128, WholeRows, "rows"),  # whose parts would be small
+        (MoCo, {}, 2, WholeRows, "rows"),
         (UPGrad, {"gradient_of": "features"}, 2, FeatureProducts, "features"),
         (EqualWeighting, {}, 2, type(None), "plain"),
     ],

@@ -1,0 +1,35 @@
+"""What commands with options of their own have in common: help, a guarded terminal, and mistakes in one line."""
+
+import os
+from collections.abc import Callable, Sequence
+
+from mtl_lightning.errors import UserError
+from mtl_lightning.terminal import say
+from mtl_lightning.terminal.logs import guard_terminal
+
+
+def run_command(arguments: Sequence[str], description: str, work: Callable[[], int]) -> int:
+    """Prints the help of a command, or does its work and says a mistake in the input in one line.
+
+    Args:
+        arguments: After the command's name.
+        description: The help.
+        work: It returns the exit status.
+
+    Returns:
+        The exit status; 2 for a mistake in the input.
+
+    Raises:
+        UserError: Of a mistake in the input, where ``MTL_TRACEBACK`` is set.
+    """
+    if {"--help", "-h"} & set(arguments):
+        say(description.rstrip("\n"))
+        return 0
+    guard_terminal()
+    try:
+        return work()
+    except UserError as error:
+        if os.environ.get("MTL_TRACEBACK"):
+            raise
+        say(f"error: {' '.join(str(error).split())}", error=True)
+        return 2
