@@ -29,8 +29,8 @@ def convert(path: Path, output: Path) -> bool:
     Raises:
         UserError: If it cannot be read, or there is something at ``output``.
     """
-    for place in (output, parts_of(output)):
-        if place.exists():
+    for place_of in (Path, parts_of):
+        if (place := place_of(output)).exists():
             raise UserError(f"--output: {place} exists; name another file")
     io = AtomicCheckpointIO()
     checkpoint = io.load_checkpoint(path)

@@ -53,6 +53,8 @@ def _convert(arguments: Sequence[str]) -> int:
     parser.add_argument("--name", default="run")
     given = parser.parse_args(list(arguments))
     path = find_checkpoint(expanded(given.ckpt_path, "ckpt_path"), given.name, last=given.ckpt_path != "best")
+    if "://" in given.output:
+        raise UserError(f"--output: name a local file, found {given.output}")
     output = Path(expanded(given.output, "output"))
     with SIGNALS.deferred("Stopping once the checkpoint is written"):
         in_parts = convert(path, output)

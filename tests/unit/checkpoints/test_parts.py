@@ -104,6 +104,8 @@ def test_a_round_trip_changes_nothing(whole: Path, capfd: pytest.CaptureFixture[
 def test_what_cannot_be_converted(whole: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for given, message in {
         (str(whole), str(whole)): f"error: --output: {whole} exists; name another file",
+        (str(whole), ""): "error: --output: . exists; name another file",
+        (str(whole), "s3://bucket/x.ckpt"): "error: --output: name a local file, found s3://bucket/x.ckpt\n",
         ("gone", "x.ckpt"): "error: ckpt_path: no file or folder gone; give a checkpoint",
     }.items():
         assert main(["convert", "--ckpt_path", given[0], "--output", given[1]]) == 2
