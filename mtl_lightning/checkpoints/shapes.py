@@ -46,6 +46,7 @@ _OURS = {
 _SHAPE = {
     "state_dict": {str: object},
     CHECKPOINT_KEY: _OURS,
+    "global_step?": int,
     "callbacks?": {str: object},
     "loops?": {str: {str: object}},
     "MultiTaskDataModule?": _DATA,

@@ -115,6 +115,13 @@ def test_what_cannot_be_converted(whole: Path, capfd: pytest.CaptureFixture[str]
     assert main(["convert", "--help"]) == 0 and "--output FILE" in capfd.readouterr().out
 
 
+def test_a_step_that_leads_elsewhere_is_refused(tmp_path: Path) -> None:
+    torch.save(checkpoint() | {"global_step": "../../elsewhere/x"}, tmp_path / "whole.ckpt")
+    with pytest.raises(UserError, match=r"global_step"):
+        convert(tmp_path / "whole.ckpt", tmp_path / "here" / "split.ckpt")
+    assert os.listdir(tmp_path) == ["whole.ckpt"]
+
+
 def cut(folder: Path) -> None:
     os.truncate(folder / "__0_0.distcp", 3000)
 
