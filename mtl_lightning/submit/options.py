@@ -1,10 +1,12 @@
 """Reads the options of ``submit`` from the command line and from a file."""
 
 import argparse
+import os
 import re
 from collections.abc import Sequence
 from typing import Any
 
+from mtl_lightning.cli.configuration.given import given, refuse_questions
 from mtl_lightning.cli.configuration.option_values import (
     Converter,
     count,
@@ -23,7 +25,6 @@ from mtl_lightning.names import checked_name, part_of_path
 from mtl_lightning.submit.settings import Format, Settings
 
 _SIGNAL = re.compile(r"(?:B:)?[A-Z0-9]+(?:@\d+)?")
-_QUESTIONS = ("print_config", "print_model", "plan_ranks")
 _OF_THE_JOB = ("trainer.num_nodes", "trainer.devices")
 
 
@@ -39,13 +40,13 @@ def parse(arguments: Sequence[str]) -> Settings:
     if not arguments or arguments[0] != "fit":
         found = f"found '{arguments[0]}'" if arguments else "found nothing"
         raise UserError(f"submit takes the command to submit first: `mtl-lightning submit fit --config …`; {found}")
-    given, flags = _parser().parse_known_args([_underscored(argument) for argument in arguments[1:]])
-    options = _of_file(given.cluster) if given.cluster else {}
-    own = {name: value for name in _CONVERT if (value := getattr(given, name)) is not None}
+    ours, flags = _parser().parse_known_args([_underscored(argument) for argument in arguments[1:]])
+    options = _of_file(ours.cluster) if ours.cluster else {}
+    own = {name: value for name in _CONVERT if (value := getattr(ours, name)) is not None}
     options |= {name: _CONVERT[name](name, value) for name, value in own.items()}
-    variants = dict(_variant(text) for text in given.variant)
+    variants = dict(_variant(text) for text in ours.variant)
     settings = Settings(**options | {"flags": [*options.get("flags", []), *flags], "variants": variants})
-    if len({part_of_path(name) for name in variants}) < len(given.variant):
+    if len({part_of_path(name) for name in variants}) < len(ours.variant):
         raise UserError("--variant: two have the same name; give each a name of its own")
     _check(settings)
     return settings
@@ -100,8 +101,8 @@ def _check(settings: Settings) -> None:
     for flag in settings.flags:
         if (key := flag.partition("=")[0].removeprefix("--")) in _OF_THE_JOB:
             raise UserError(f"{key}: submit sets it: give `--nodes`, and `--gpus-per-node` or `--tasks-per-node`")
-        if key in _QUESTIONS:
-            raise UserError(f"submit has no --{key}; ask `fit`")
+    for changes in ([], *settings.variants.values()):
+        refuse_questions("submit", given("fit", [*settings.flags, *changes], os.environ))
     gpus, tasks = settings.gpus_per_node, settings.tasks_per_node
     if gpus and tasks not in (None, gpus):
         raise UserError(f"--tasks-per-node {tasks}: each process takes one of the {gpus} GPUs of a node; leave it out")

@@ -78,6 +78,20 @@ class Given:
         return Imports() if self.base is None else self.base.imports
 
 
+def refuse_questions(command: str, found: Given) -> None:
+    """Refuses questions, which ``fit`` answers instead of training.
+
+    Args:
+        command: Whose options these are, beside its own.
+        found: What it was given for ``fit``.
+
+    Raises:
+        UserError: If there is one.
+    """
+    if found.questions:
+        raise UserError(f"{command} has no {found.questions[0].partition('=')[0]}; ask `fit`")
+
+
 def given(command: str, options: Sequence[str], environment: Mapping[str, str]) -> Given:
     """Takes apart what a command was given.
 
@@ -102,7 +116,7 @@ def given(command: str, options: Sequence[str], environment: Mapping[str, str]) 
             raise UserError(f"unexpected argument '{flag}'; options start with '--'")
         if key in ("print_model", "plan_ranks") and command != "fit":
             raise UserError(f"{command} has no --{key}; ask `fit`")
-        if key in ("print_config", "print_model") or key.endswith(".help") or key == "help":
+        if key in ("print_config", "print_model", "help", "help_all") or key.endswith(".help"):
             questions += [flag] if equals or not key.endswith(".help") or not rest else [flag, rest.pop(0)]
             continue
         if not equals:

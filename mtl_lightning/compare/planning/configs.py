@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from mtl_lightning.cli.configuration.given import SECTIONS as SECTIONS
-from mtl_lightning.cli.configuration.given import as_value, given
+from mtl_lightning.cli.configuration.given import as_value, given, refuse_questions
 from mtl_lightning.cli.configuration.merge import Merge
 from mtl_lightning.cli.configuration.merge import class_path as class_path
 from mtl_lightning.cli.configuration.plain_yaml import Config as Config
@@ -28,9 +28,7 @@ def read_config(files: Sequence[str], flags: Sequence[str] = ()) -> Config:
         UserError: If a file cannot be read, a flag has no value, or a section is not one.
     """
     options = given("fit", [*(f"--config={file}" for file in files), *flags], os.environ)
-    if options.questions:
-        asked = options.questions[0].partition("=")[0]
-        raise UserError(f"compare has no {asked}; ask `fit`")
+    refuse_questions("compare", options)
     options = options if options.files else replace(options, files=(str(DEMO),))
     config, _ = resolve(options, as_value)  # what is lost is said where `fit` reads the same
     return {name: value for name, value in config.items() if value != {} or name in ("model", "data")}
