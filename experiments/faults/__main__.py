@@ -24,6 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     wanted = options.only or [""]
     starters = [name for name in STARTERS if not options.starter or any(each in name for each in options.starter)]
     output: Path = options.output.resolve()
+    if output.exists():
+        parser.error(f"--output: {output} exists; name another folder")
     output.mkdir(parents=True)
     found: list[Found] = []
     with ExitStack() as stack:

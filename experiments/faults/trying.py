@@ -77,7 +77,9 @@ def said(text: str) -> str:
 def whole(folder: Path) -> Any:
     """What a run comes to that nothing happens to."""
     train(["--trainer.default_root_dir=whole"], folder, "whole.txt")
-    return last(folder / "whole")
+    if (found := last(folder / "whole")) is None:
+        raise SystemExit(f"error: the run that nothing happens to has failed: {folder}/whole.txt says why")
+    return found
 
 
 def attempt(fault: Fault, starter: str, folder: Path, expected: Any) -> Found:
