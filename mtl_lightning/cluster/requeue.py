@@ -20,7 +20,6 @@ _REASONS = {"SIGUSR1": "time limit", "SIGUSR2": "time limit", "SIGTERM": "preemp
 _PATIENCE = 60.0
 """Seconds for SLURM's controller to answer, twice: it is busy when it preempts many jobs."""
 
-
 _TYPES = {"time_limits": (int,), "preemptions": (int,), "job": (str,), "progress": (int, type(None))}
 
 
@@ -53,6 +52,8 @@ class History:
             return cls()
         except OSError as error:
             raise ValueError(f"it cannot be read: {error.strerror}") from error
+        except RecursionError as error:
+            raise ValueError("it is nested too deeply") from error
         for name, value in found.items() if isinstance(found, dict) else [("all of it", found)]:
             if type(value) not in _TYPES.get(name, ()):
                 raise ValueError(f"{name} is {shown(value)}")

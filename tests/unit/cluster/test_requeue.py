@@ -125,6 +125,7 @@ def test_a_job_at_its_time_limit_is_requeued_in_the_seconds_it_has_left(tmp_path
         "a truth value": ('{"preemptions": true}', "preemptions is True"),
         "no job": ('{"job": null}', "job is None"),
         "letters that are none": ("\xff", "can't decode"),
+        "lists in lists": pytest.param("[" * 100_000, "nested too deeply", id="lists in lists"),
     }.values(),
     ids=str,
 )
