@@ -2,15 +2,16 @@
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeAlias
 
 from mtl_lightning.cli.meeting_store import MeetingStore, free_port, is_of_torchrun, moved
 from mtl_lightning.cli.world import World
 from mtl_lightning.errors import UserError
 from mtl_lightning.terminal import say
 
+_Difference: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], str]  # of what the first one and this one say
 _OWN = ("folder", "port")  # what the first process decides
 _LOOK = 1.0  # seconds, at most, between two looks whether another process has failed
 _QUIET = 20.0  # seconds of waiting before it is said for whom
@@ -73,7 +74,8 @@ class Meeting:
         """One for torch's own store, where torchrun's may hold addresses of processes that it has started again."""
         return free_port() if is_of_torchrun() and self._world.rank == 0 else None
 
-    def _compared(self, topic: str, card: Mapping[str, Any], difference: Any, mend: str) -> dict[str, Any]:
+    def _compared(self, topic: str, card: Mapping[str, Any], difference: _Difference, mend: str) -> dict[str, Any]:
+        """Waits for all processes; returns what the first one says, if nothing of what the others say is amiss."""
         mine = {"host": self._store.host, **card}
         if self._world.rank == 0:
             self._store.set(f"{topic}/card", json.dumps(mine))

@@ -42,18 +42,21 @@ class Queue:
         Raises:
             UserError: If SLURM has not answered yet: the job may be there, and must not be submitted again.
         """
-        state = self.state(job)
+        held = self._shows(job)
         if self._silence is not None:
             raise UserError(
                 f"slurm does not say whether job {job} is still in the queue ({self._silence}): nothing is submitted "
                 f"twice; try again when `squeue --me` answers"
             )
+        return held
+
+    def _shows(self, job: str) -> bool:
+        state = self.state(job)
         return state is not None and state not in OVER
 
     def lost(self, job: str, since: float) -> bool:
         """Whether a job that was submitted at some time (as :func:`time.time` has it) left the queue a while ago."""
-        state = self.state(job)
-        if (state is not None and state not in OVER) or self._answered < since:
+        if self._shows(job) or self._answered < since:
             self._left.pop(job, None)
             return False
         return time.time() > self._left.setdefault(job, time.time()) + _SETTLED
