@@ -1,14 +1,14 @@
-"""What a process holds, noted as it trains."""
+"""Notes what a process holds as it trains."""
 
 import csv
-import os
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 
+from experiments.soak.held import held
+
 COLUMNS = ("step", "resident", "proportional", "anonymous", "descriptors", "children")
-_FROM_SYSTEM = {"resident": "Rss", "proportional": "Pss", "anonymous": "Anonymous"}
 
 
 class Watch(Callback):
@@ -31,15 +31,6 @@ class Watch(Callback):
         if trainer.global_step % self.every == 0:
             with _file(trainer).open("a", newline="") as file:
                 csv.writer(file, lineterminator="\n").writerow([trainer.global_step, *held().values()])
-
-
-def held() -> dict[str, int]:
-    """Of this process: bytes of memory, and numbers of open descriptors and of child processes."""
-    lines = [line.split() for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]]
-    system = {key.rstrip(":"): int(size) * 1024 for key, size, *_ in lines}
-    children = sum(len((task / "children").read_text().split()) for task in Path("/proc/self/task").iterdir())
-    counts = {"descriptors": len(os.listdir("/proc/self/fd")) - 1, "children": children}
-    return {name: system[entry] for name, entry in _FROM_SYSTEM.items()} | counts
 
 
 def _file(trainer: Trainer) -> Path:
