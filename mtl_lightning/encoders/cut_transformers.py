@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten_with_path, tree_map_with_path
 
 from mtl_lightning.encoders.base import State
+from mtl_lightning.encoders.modes import in_evaluation
 from mtl_lightning.encoders.transformer_stages import Block, Calls, Context, Row, TransformerStage
 from mtl_lightning.errors import UserError
 
@@ -91,14 +92,8 @@ def find_cut(backbone: nn.Module, batches: Sequence[Mapping[str, Tensor]]) -> Cu
     Raises:
         UserError: If it is not the composition of its layers.
     """
-    modes = {module: module.training for module in backbone.modules()}
-    backbone.eval()
-    try:
-        with torch.no_grad():
-            return _found(backbone, batches)
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+    with in_evaluation(backbone), torch.no_grad():
+        return _found(backbone, batches)
 
 
 def _found(backbone: nn.Module, batches: Sequence[Mapping[str, Tensor]]) -> Cut:

@@ -1,13 +1,18 @@
 """Loads what a transformer is made of, from a folder or the Hugging Face hub: tokenizer, architecture and weights."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
+from torch import nn
 from transformers import (
     CONFIG_MAPPING,
+    MODEL_FOR_CAUSAL_LM_MAPPING,
     AutoConfig,
     AutoModel,
+    AutoModelForCausalLM,
     AutoTokenizer,
+    GenerationConfig,
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -63,8 +68,26 @@ def load_config(
     return config
 
 
-def load_backbone(model: str | None, architecture: PretrainedConfig, attention: str | None) -> PreTrainedModel:
-    """A model of that architecture.
+GENERATION = "generation_config.json"
+"""The file in which a model's folder says how it generates."""
+
+
+class Loaded(NamedTuple):
+    """What a folder, or the hub, has of a model.
+
+    Attributes:
+        body: The model without a head.
+        output: From hidden states to logits, where it was saved as a causal language model.
+        generation: How it generates, where its folder says so.
+    """
+
+    body: PreTrainedModel
+    output: nn.Linear | None = None
+    generation: GenerationConfig | None = None
+
+
+def load_backbone(model: str | None, architecture: PretrainedConfig, attention: str | None) -> Loaded:
+    """A model of that architecture; its weights are of torch's default type, whatever they were saved in.
 
     Args:
         model: Whose weights it has; null: random ones.
@@ -74,10 +97,27 @@ def load_backbone(model: str | None, architecture: PretrainedConfig, attention: 
     Raises:
         UserError: If there is no such model.
     """
-    options = {"attn_implementation": attention, **_OWN_CODE}
+    options = {"attn_implementation": attention, "dtype": torch.get_default_dtype(), **_OWN_CODE}
     if model is None:
-        return AutoModel.from_config(architecture, **options)
-    return _guard(model, lambda: AutoModel.from_pretrained(model, config=architecture, **options))
+        return Loaded(AutoModel.from_config(architecture, **options))
+    if not _is_language_model(architecture):
+        return Loaded(_guard(model, lambda: AutoModel.from_pretrained(model, config=architecture, **options)))
+    whole = _guard(model, lambda: AutoModelForCausalLM.from_pretrained(model, config=architecture, **options))
+    return Loaded(whole.base_model, whole.get_output_embeddings(), whole.generation_config)
+
+
+def load_generation(model: str) -> GenerationConfig | None:
+    """How a language model generates, where its folder says so."""
+    try:
+        return GenerationConfig.from_pretrained(model, **_OWN_CODE)
+    except OSError:
+        return None
+
+
+def _is_language_model(architecture: PretrainedConfig) -> bool:
+    """Whether a model was saved as a causal language model."""
+    known = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(architecture), None)
+    return known is not None and known.__name__ in (architecture.architectures or ())
 
 
 def _guard(name: str, load: Callable[[], Any]) -> Any:

@@ -30,14 +30,16 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 class TextProcessor(InputProcessor):
     """Tokenises ``text`` (with ``text_pair``), or ``tokens`` where heads label words.
 
-    ``tokens`` is a list of words; a string is split into words first. The first sub-word of each word is where its
-    label is read; words that do not fit into ``max_length`` are cut off. A text, or a word, that is empty or white
-    space is refused. Of a long text only the beginning is tokenised, where that is sure to give the same tokens.
+    ``tokens`` is a list of words; a string is split into words first. One sub-word of each word, the first or the last,
+    is where its label is read (``word_starts``); words that do not fit into ``max_length`` are cut off. A text, or a
+    word, that is empty or white space is refused. Of a long text only the beginning is tokenised, where that is sure to
+    give the same tokens.
 
     Args:
         tokenizer: A fast tokenizer of transformers.
         max_length: Longest sequence in tokens, special ones included.
         split: How a string given for ``tokens`` becomes words.
+        sub_word: Where the label of a word is read.
     """
 
     inputs = ("text", "text_pair", "tokens")
@@ -47,6 +49,7 @@ class TextProcessor(InputProcessor):
         tokenizer: PreTrainedTokenizerBase,
         max_length: int,
         split: Literal["whitespace", "characters"] = "whitespace",
+        sub_word: Literal["first", "last"] = "first",
     ) -> None:
         if not tokenizer.is_fast:
             raise UserError(f"{type(tokenizer).__name__} is a slow tokenizer; words are aligned by fast ones only")
@@ -55,6 +58,7 @@ class TextProcessor(InputProcessor):
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.split = split
+        self.sub_word = sub_word
         self._beginnings = Beginnings(tokenizer)
 
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
@@ -102,7 +106,8 @@ class TextProcessor(InputProcessor):
     def signature(self) -> Any:
         tokenizer = json.loads(self.tokenizer.backend_tokenizer.to_str())
         tokenizer.update(truncation=None, padding=None)  # `encode` sets them, from `max_length`
-        return [sha256(json.dumps(tokenizer).encode()).hexdigest(), self.max_length, self.split]
+        found = [sha256(json.dumps(tokenizer).encode()).hexdigest(), self.max_length, self.split]
+        return found if self.sub_word == "first" else [*found, self.sub_word]
 
     def _words(self, value: Any) -> list[str]:
         if isinstance(value, list | tuple):
@@ -176,11 +181,27 @@ class TextProcessor(InputProcessor):
     def _encode_some_words(self, words: list[list[str]], counts: list[int]) -> dict[str, list[Any]]:
         encoded = self.tokenizer(words, is_split_into_words=True, truncation=True, max_length=self.max_length)
         starts = [
-            _word_starts(encoded.word_ids(i), count, truncated=bool(encoded.encodings[i].overflowing))
+            self._word_starts(encoded.word_ids(i), count, truncated=bool(encoded.encodings[i].overflowing))
             for i, count in enumerate(counts)
         ]
         lost = [count - len(kept) for count, kept in zip(counts, starts, strict=True)]
         return {**encoded.data, "word_starts": starts, "num_words": counts, "lost": lost}
+
+    def _word_starts(self, word_ids: Sequence[int | None], num_words: int, truncated: bool) -> list[int]:
+        """Position of the first sub-word of each word that was kept, or of the last.
+
+        A word that the tokenizer makes nothing of (a lone zero-width space, say) reads at the next word's position, so
+        that the number of positions equals the number of words kept.
+        """
+        found: dict[int, int] = {}
+        for position, word in enumerate(word_ids):
+            if word is not None and (self.sub_word == "last" or word not in found):
+                found[word] = position
+        kept = max(found, default=-1) + 1 if truncated else num_words
+        starts, following = [0] * kept, len(word_ids) - 1
+        for word in reversed(range(kept)):
+            following = starts[word] = found.get(word, following)
+        return starts
 
 
 def _size(texts: Sequence[str]) -> int:
@@ -239,20 +260,3 @@ def _word(position: int, value: Any) -> str:
         return _text(value)
     except UserError as error:
         raise UserError(f"word {position + 1}: {error}", position) from error
-
-
-def _word_starts(word_ids: Sequence[int | None], num_words: int, truncated: bool) -> list[int]:
-    """Position of the first sub-word of each word that was kept.
-
-    A word that the tokenizer makes nothing of (a lone zero-width space, say) reads at the next word's position, so that
-    the number of positions equals the number of words kept.
-    """
-    first: dict[int, int] = {}
-    for position, word in enumerate(word_ids):
-        if word is not None:
-            first.setdefault(word, position)
-    kept = max(first, default=-1) + 1 if truncated else num_words
-    starts, following = [0] * kept, len(word_ids) - 1
-    for word in reversed(range(kept)):
-        following = starts[word] = first.get(word, following)
-    return starts

@@ -9,10 +9,12 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from transformers import GenerationMixin
 
 from mtl_lightning.encoders.base import Assets, Contexts, Representation, State
 from mtl_lightning.encoders.cut_transformers import Cut, find_cut
-from mtl_lightning.encoders.pretrained import load_backbone, load_config, load_tokenizer
+from mtl_lightning.encoders.language_model import generator, is_causal, is_linear, new_output, tied
+from mtl_lightning.encoders.pretrained import GENERATION, load_backbone, load_config, load_generation, load_tokenizer
 from mtl_lightning.encoders.staged import StagedEncoder
 from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.errors import UserError
@@ -33,9 +35,12 @@ class TransformerEncoder(StagedEncoder):
         pretrained: Load the weights of ``model``. False: only its configuration and tokenizer.
         tokenizer: Name or folder of the tokenizer, where it is not the model's; ``characters:ascii`` and
             ``characters:cjk`` are character tokenizers that need no file.
-        pooling: ``mean`` over the tokens, or the first token (``cls``).
+        pooling: ``mean`` over the tokens, the first token (``cls``), or the ``last`` one: in a decoder-only model, the
+            only one that has read the whole text.
         max_length: Longest sequence in tokens; null: what the model and its tokenizer allow.
         split: How a string becomes words, where a data set maps one to ``tokens``.
+        sub_word: Which sub-word of a word its label is read at. Null: the last one where the model is decoder-only,
+            since the first has not seen the rest of the word; otherwise the first.
         freeze_embeddings: Keep the embeddings as they are.
         frozen_layers: Number of layers, from the bottom, that stay as they are; -1: all of them.
         gradient_checkpointing: Recompute activations in the backward pass, to save memory.
@@ -51,9 +56,10 @@ class TransformerEncoder(StagedEncoder):
         config: dict[str, Any] | None = None,
         pretrained: bool = True,
         tokenizer: str | None = None,
-        pooling: Literal["cls", "mean"] = "mean",
+        pooling: Literal["cls", "mean", "last"] = "mean",
         max_length: int | None = None,
         split: Literal["whitespace", "characters"] = "whitespace",
+        sub_word: Literal["first", "last"] | None = None,
         freeze_embeddings: bool = False,
         frozen_layers: int = 0,
         gradient_checkpointing: bool = False,
@@ -68,11 +74,16 @@ class TransformerEncoder(StagedEncoder):
         words = load_tokenizer(name)
         architecture = load_config(model, config, words, dropout)
         self.pretrained = model is not None and pretrained
-        self.backbone: Any = load_backbone(model if pretrained else None, architecture, attention)
+        loaded = load_backbone(model if pretrained else None, architecture, attention)
+        self.backbone: Any = loaded.body
         self.backbone.train()  # from_pretrained leaves it in evaluation mode, without dropout
         self.backbone.pooler = None  # unused, and its parameters would be part of the shared ones
         if getattr(self.backbone.config, "use_cache", False):
             self.backbone.config.use_cache = False  # keys and values are of use to generate text alone
+        self.is_causal = is_causal(self.backbone)
+        self.generation = loaded.generation or (load_generation(model) if self.is_causal and model else None)
+        self.output: nn.Linear | None = None
+        self._loaded_output = (loaded.output,)  # in a tuple: it is part of the model from when it is asked for
         self.features = architecture.hidden_size
         self.pooling = pooling
         longest = _positions(self.backbone)
@@ -81,7 +92,8 @@ class TransformerEncoder(StagedEncoder):
         length = max_length or min(longest, words.model_max_length)
         if length > _LONGEST:
             raise UserError("neither model nor tokenizer limits the length of a text; set `max_length`")
-        self.processor = TextProcessor(words, length, split)
+        sub_word = sub_word or ("last" if self.is_causal else "first")
+        self.processor = TextProcessor(words, length, split, sub_word)
         self._freeze(freeze_embeddings, frozen_layers)
         self._gradient_checkpointing = gradient_checkpointing
         self.recompute_in(None)
@@ -92,6 +104,50 @@ class TransformerEncoder(StagedEncoder):
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         nn.Module.compile(self, *args, **kwargs)  # the model is run whole, also one that cannot be cut
+
+    # -- language models ---------------------------------------------------------------------------------------------
+    def output_embedding(self) -> nn.Linear:
+        """The model's own linear map from hidden states [..., D] to logits of the tokens [..., V].
+
+        Its weight is the input embeddings' where these are tied. Otherwise the map is part of this encoder from now on,
+        the same one whenever it is asked for; it trains if the input embeddings do.
+
+        Raises:
+            UserError: If the model is no causal language model, came without such a map, or does more than map
+                linearly.
+        """
+        kind = type(self.backbone).__name__
+        if not self.is_causal:
+            raise UserError(f"{kind} reads texts as a whole and generates none; give `model` a decoder-only model")
+        if tied(self.backbone):
+            output = new_output(self.backbone)
+        else:
+            output = self.output = self.output or self._own_output()
+        if not is_linear(self.backbone, output):
+            raise UserError(f"{kind} scales or caps its logits, which no head does here; choose another model")
+        return output
+
+    def generator(self, output: nn.Linear) -> GenerationMixin:
+        """A causal language model around this backbone, which can ``generate``; nothing is copied.
+
+        Args:
+            output: From hidden states to logits, such as ``output_embedding``.
+
+        Raises:
+            UserError: If the architecture has more parts than these two.
+        """
+        return generator(self.backbone, output, self.generation)
+
+    def _own_output(self) -> nn.Linear:
+        (output,) = self._loaded_output
+        self._loaded_output = (None,)
+        if output is None and self.pretrained:
+            raise UserError(
+                f"the weights of {type(self.backbone).__name__} come without those of its language-model head, and are "
+                "not tied to the embeddings; name a folder in which the whole language model was saved"
+            )
+        output = output or new_output(self.backbone)
+        return output.requires_grad_(self.backbone.get_input_embeddings().weight.requires_grad)
 
     # -- stages ------------------------------------------------------------------------------------------------------
     def begin(self, inputs: dict[str, Tensor]) -> State:
@@ -159,7 +215,7 @@ class TransformerEncoder(StagedEncoder):
         return Representation(pooled, hidden.gather(1, index), starts >= 0)
 
     def _pooled(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        return hidden[:, 0] if self.pooling == "cls" else _mean(hidden, mask)
+        return _POOLINGS[self.pooling](hidden, mask)
 
     def recompute_in(self, contexts: Contexts | None) -> None:
         if self._gradient_checkpointing:
@@ -174,9 +230,12 @@ class TransformerEncoder(StagedEncoder):
             with writing(folder, hint="set TMPDIR to a folder with some space"):
                 self.backbone.config.save_pretrained(folder)
                 self.processor.tokenizer.save_pretrained(folder)
+                if self.generation is not None:
+                    self.generation.to_json_file(folder / GENERATION)
             files = {path.name: path.read_text("utf-8") for path in folder.iterdir() if path.is_file()}
         fixed = {"model": "{folder}", "config": None, "pretrained": False, "tokenizer": None}
-        return Assets(files, {**fixed, "max_length": self.processor.max_length})
+        read = {"max_length": self.processor.max_length, "sub_word": self.processor.sub_word}
+        return Assets(files, {**fixed, **read})
 
     def layers_by_depth(self) -> list[list[nn.Parameter]]:
         """Embeddings and all that comes before the first layer, then each layer."""
@@ -225,3 +284,16 @@ def _split(inputs: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor | None]
 def _mean(hidden: Tensor, mask: Tensor) -> Tensor:
     weights = mask.unsqueeze(-1).to(hidden.dtype)
     return (hidden * weights).sum(1) / torch.clamp(weights.sum(1), min=1)
+
+
+def _first(hidden: Tensor, mask: Tensor) -> Tensor:
+    return hidden[:, 0]
+
+
+def _last(hidden: Tensor, mask: Tensor) -> Tensor:
+    """The last real token, on whichever side the padding is."""
+    last = (mask * torch.arange(mask.shape[1], device=mask.device)).argmax(1)
+    return hidden[torch.arange(len(hidden), device=hidden.device), last]
+
+
+_POOLINGS = {"cls": _first, "mean": _mean, "last": _last}
