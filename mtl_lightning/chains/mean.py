@@ -43,11 +43,13 @@ class Mean(Fusion):
         own = tasks[name]
         if not isinstance(own, Regression | SequenceClassification | TokenClassification):
             raise UserError(f"takes the mean of classifications or regressions, but '{name}' is a {_kind(own)}")
-        for other in self.after:
+        for other in (name, *self.after):
             if _kind(tasks[other]) != _kind(own):
                 raise UserError(
                     f"needs tasks of one class, but '{name}' is a {_kind(own)}, '{other}' a {_kind(tasks[other])}"
                 )
+            if not getattr(tasks[other], "independent", True):
+                raise UserError(f"needs probabilities of single words; '{other}' has `decoding: crf`, take it out")
             if getattr(tasks[other], "labels", None) != getattr(own, "labels", None):
                 raise UserError(f"needs tasks with the same labels; those of '{other}' are not those of '{name}'")
         self._scales = _scales(own, {other: tasks[other] for other in self.after})

@@ -153,8 +153,23 @@ class LabelledTask(Task):
         for name in outputs:
             taken[name] = own[name].clone()
             taken[name][list(rows)] = state[name][list(rows.values())].to(own[name])
+        taken |= self.relocated(state, rows)
         fresh = ", ".join(repr(label) for label in [x for x in labels if x not in places][:5])
         return taken, f"{len(rows)} of {len(labels)} labels" + (f"; fresh: {fresh}" if fresh else "")
+
+    def relocated(self, state: Mapping[str, Tensor], places: Mapping[int, int]) -> dict[str, Tensor]:
+        """Parameters other than the output layer's whose rows belong to labels, from a task of other labels.
+
+        Args:
+            state: Its parameters and buffers.
+            places: Position of a label here → its position there.
+        """
+        return {}
+
+    @property
+    def independent(self) -> bool:
+        """Whether the softmax of its logits, or their sigmoid, is what it gives as probabilities."""
+        return True
 
     def names(self, value: Any) -> list[str]:
         """The label names in one raw value, none if it is missing.

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from mtl_lightning.tasks.bio import span_types
 from mtl_lightning.tasks.label_counts import Counts
 from mtl_lightning.tasks.label_scores import AVERAGES, Average, averaged
 from mtl_lightning.tasks.scoring import Catalogue
@@ -126,15 +127,6 @@ def span_metrics(tags: Sequence[str], average: Average, over: Sequence[int] | No
     plain = {name: partial(SpanScore, tags, name, average, over) for name in SPAN_RATIOS}
     averages = {f"{name}_{how}": partial(SpanScore, tags, name, how, over) for name in SPAN_RATIOS for how in AVERAGES}
     return {**plain, **averages}
-
-
-def span_types(tags: Sequence[str]) -> list[str]:
-    """Names of the span types among BIO tags, sorted.
-
-    >>> span_types(["O", "B-x", "I-x", "B-a"])
-    ['a', 'x']
-    """
-    return sorted({tag[2:] for tag in tags if tag != "O"})
 
 
 def _types_of_tags(tags: Sequence[str], types: Sequence[str]) -> Tensor:

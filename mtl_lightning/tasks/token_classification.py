@@ -1,7 +1,6 @@
 """One label for each word: tags, or spans written as BIO tags."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from statistics import fmean
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -9,17 +8,19 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from mtl_lightning.errors import UserError, shown
-from mtl_lightning.raw_labels import Missing, missing_words, no_label, tidy
-from mtl_lightning.tasks.base import IGNORE, InputWords, LabelScores, full_precision, name_of
+from mtl_lightning.raw_labels import Missing, missing_words, tidy
+from mtl_lightning.tasks.base import IGNORE, Features, InputWords, LabelScores, full_precision, name_of
+from mtl_lightning.tasks.bio import begins, bio_tags, check_bio, forbidden_steps, span_types, spans_of
 from mtl_lightning.tasks.class_catalogue import class_metrics
 from mtl_lightning.tasks.class_weights import in_order
 from mtl_lightning.tasks.label_counts import LabelCounts
 from mtl_lightning.tasks.label_scores import AGREEMENTS, FOUND, RATIOS, with_averages
 from mtl_lightning.tasks.labelled import LabelledTask, fill_missing, per_label
+from mtl_lightning.tasks.linear_chain import ChainHead, without_words
 from mtl_lightning.tasks.lists import listed
 from mtl_lightning.tasks.losses import check_fraction, check_gamma, mean_cross_entropy
 from mtl_lightning.tasks.scoring import Scoring, check_effect, choose
-from mtl_lightning.tasks.span_f1 import SPAN_RATIOS, SpanCounts, span_metrics, span_types
+from mtl_lightning.tasks.span_f1 import SPAN_RATIOS, SpanCounts, span_metrics
 
 T = TypeVar("T")
 
@@ -58,9 +59,15 @@ class TokenClassification(LabelledTask):
         class_weights: Weight of each tag in the loss, such as ``{O: 0.2, B-x: 1, I-x: 1}``, in ``bio`` of each
             type of span too (``{O: 0.2, x: 1}``), or ``balanced``: n / (K · count) from the tags of the training split.
         focal_gamma: Above 0: focal loss, which multiplies each loss by (1 - p)^gamma; 2 is usual.
+        decoding: ``independent``: each word's tag is the most probable one. ``crf``: a linear-chain conditional random
+            field over the tags of a sentence, trained by its negative log-likelihood and decoded by Viterbi's
+            algorithm; in ``bio``, ``I-x`` follows ``B-x`` and ``I-x`` alone. Probabilities are then marginals, and tags
+            that are missing between others are summed over. It costs the square of the number of tags a word, and has
+            no weighted, focal or smoothed loss. See :mod:`.linear_chain`.
     """
 
     level = "tokens"
+    beside_labels = LabelledTask.beside_labels | {"decoding"}
     several = "a word has one tag; fix the data, or join them by `label_maps`"
     irregular = "tags `I-x` follow no tag of type x; each starts a span, as in conlleval"
 
@@ -78,6 +85,7 @@ class TokenClassification(LabelledTask):
         average_over: list[str | int] | None = None,
         class_weights: dict[str | int, float] | str | None = None,
         focal_gamma: float = 0.0,
+        decoding: Literal["independent", "crf"] = "independent",
     ) -> None:
         main_metric = main_metric or ("f1" if scheme == "bio" else "accuracy")
         scoring = Scoring(metrics, average, average_over)
@@ -86,11 +94,14 @@ class TokenClassification(LabelledTask):
         check_gamma(focal_gamma)
         self.label_smoothing = label_smoothing
         self.focal_gamma = focal_gamma
+        self.decoding = decoding
+        if decoding == "crf":
+            self._check_plain_loss()
         self.scheme = scheme
         self.missing_tag = missing_tag
         self.missing_words |= missing_words(missing_tag)
         if self.labels is not None and scheme == "bio":
-            _check_bio(self.labels)
+            check_bio(self.labels)
 
     def names(self, value: Any) -> list[str]:
         return [name for name in self._each(value, self._name) if name is not None]
@@ -98,8 +109,8 @@ class TokenClassification(LabelledTask):
     def complete(self, found: list[str]) -> list[str]:
         if self.scheme == "tags":
             return found
-        _check_bio(found)
-        return ["O", *(f"{prefix}-{name}" for name in span_types(found) for prefix in "BI")]
+        check_bio(found)
+        return bio_tags(span_types(found))
 
     def encode(self, value: Any) -> list[int]:
         if not self.missing_words and isinstance(value, list):
@@ -134,7 +145,37 @@ class TokenClassification(LabelledTask):
         weights = {tag: weight for name, weight in self.class_weights.items() for tag in tags[name]}
         return in_order("class_weights", weights, self.labels)
 
+    def build(self, features: int) -> None:
+        super().build(features)
+        if self.decoding == "crf":
+            assert self.labels is not None
+            bio = (forbidden_steps(self.labels), begins(self.labels)) if self.scheme == "bio" else ()
+            self.head = ChainHead(features, self.num_outputs, *bio)
+
+    @property
+    def chain(self) -> ChainHead | None:
+        """The head, if it scores whole sequences of tags; null if words are independent."""
+        return self.head if isinstance(self.head, ChainHead) else None
+
+    @property
+    def independent(self) -> bool:
+        return self.decoding == "independent"
+
+    def forward(self, features: Features) -> Tensor:
+        logits = super().forward(features)
+        return logits if self.chain is None else without_words(logits, features.mask)
+
+    def relocated(self, state: Mapping[str, Tensor], places: Mapping[int, int]) -> dict[str, Tensor]:
+        key = "head.transitions"
+        return {key: self.chain.take(state[key], places)} if self.chain is not None and key in state else {}
+
+    def best(self, logits: Tensor) -> Tensor:
+        """The tags that are predicted, indices [B, L]."""
+        return logits.argmax(-1) if self.chain is None else self.chain.best(logits)
+
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        if self.chain is not None:
+            return self.chain.loss(logits, targets)
         flat, wanted = logits.flatten(0, 1), targets.flatten()
         return mean_cross_entropy(flat, wanted, self.label_smoothing, self.label_weights, self.focal_gamma)
 
@@ -151,7 +192,7 @@ class TokenClassification(LabelledTask):
         return MetricCollection(dict(chosen), compute_groups=False)
 
     def update(self, metrics: MetricCollection, logits: Tensor, targets: Tensor) -> None:
-        metrics.update(logits.argmax(-1), targets)
+        metrics.update(self.best(logits), self._regular(targets))
 
     def undefined(self, constant: float) -> set[str]:
         assert self.labels is not None
@@ -160,11 +201,16 @@ class TokenClassification(LabelledTask):
 
     def decode(self, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
         assert mask is not None and self.labels is not None
-        probability, index = full_precision(logits).softmax(-1).max(-1)
+        if self.chain is None:
+            probability, index = full_precision(logits).softmax(-1).max(-1)
+        else:
+            index = self.chain.best(logits := without_words(logits, mask))
+            probability = self.chain.probabilities(logits).gather(-1, index[..., None]).squeeze(-1)
         decoded = []
         for tags, probabilities, length in zip(index.tolist(), probability.tolist(), mask.sum(1).tolist(), strict=True):
             names, scores = [self.labels[tag] for tag in tags[:length]], probabilities[:length]
-            decoded.append({"labels": names, "probabilities": scores, **self._decode_spans(names, scores)})
+            spans = {"spans": spans_of(names, scores)} if self.scheme == "bio" else {}
+            decoded.append({"labels": names, "probabilities": scores, **spans})
         return decoded
 
     def place(self, decoded: dict[str, Any], words: InputWords) -> dict[str, Any]:
@@ -178,7 +224,7 @@ class TokenClassification(LabelledTask):
 
     def correct(self, logits: Tensor, targets: Tensor) -> Tensor:
         present = targets != IGNORE
-        right = torch.where(present, logits.argmax(-1) == targets, True).all(1)
+        right = torch.where(present, self.best(logits) == self._regular(targets), True).all(1)
         return fill_missing(right, ~present.any(1))
 
     def report(self, counts: Any) -> dict[str, LabelScores]:
@@ -186,6 +232,15 @@ class TokenClassification(LabelledTask):
             return super().report(counts)
         assert self.labels is not None
         return per_label(span_types(self.labels), LabelScores.from_counts(*counts))
+
+    def _regular(self, targets: Tensor) -> Tensor:
+        """Targets as the decoding can give them: a CRF starts spans by ``B-x`` alone."""
+        return targets if self.chain is None else self.chain.regular(targets)
+
+    def _check_plain_loss(self) -> None:
+        for key in ("class_weights", "focal_gamma", "label_smoothing"):
+            if getattr(self, key):
+                raise UserError(f"`{key}` is of the loss of single words, but `decoding: crf` has none; take one out")
 
     def _each(self, value: Any, convert: Callable[[Any], T]) -> list[T]:
         """Something for each tag of a raw label."""
@@ -208,7 +263,7 @@ class TokenClassification(LabelledTask):
         if self.is_missing(tag):
             return None
         if self.scheme == "bio":
-            _check_bio([name := tidy(name_of(tag))])
+            check_bio([name := tidy(name_of(tag))])
             return name
         return name_of(tag)
 
@@ -220,27 +275,3 @@ class TokenClassification(LabelledTask):
             return rename(name)
         mapped = rename(name[2:])
         return mapped if mapped == "O" else f"{name[:2]}{mapped}"
-
-    def _decode_spans(self, tags: Sequence[str], probabilities: Sequence[float]) -> dict[str, Any]:
-        """Spans of words, end exclusive, by the rule of :class:`SpanCounts`."""
-        if self.scheme == "tags":
-            return {}
-        spans: list[dict[str, Any]] = []
-        previous = "O"
-        for position, tag in enumerate(tags):
-            if tag != "O":
-                if tag.startswith("B-") or previous[2:] != tag[2:]:
-                    spans.append({"label": tag[2:], "start": position})
-                spans[-1]["end"] = position + 1
-            previous = tag
-        for span in spans:
-            first, last = span["start"], span["end"]
-            span.update(score=fmean(probabilities[first:last]), start_word=first, end_word=last)
-        return {"spans": spans}
-
-
-def _check_bio(tags: Iterable[str]) -> None:
-    for tag in tags:
-        if tag != "O" and not (tag[:2] in ("B-", "I-") and len(tag) > 2):
-            remedy = f"fix it, or set `scheme: tags`{no_label([tag])}"
-            raise UserError(f"tag {shown(tag)} is not BIO ('O', 'B-x' or 'I-x'); {remedy}")

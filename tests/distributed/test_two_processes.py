@@ -26,6 +26,7 @@ model:
     spans:
       class_path: TokenClassification
       init_args: {scheme: bio, dropout: 0.0, class_weights: balanced, focal_gamma: 1.0, average: macro}
+    path: {class_path: TokenClassification, init_args: {scheme: bio, dropout: 0.0, decoding: crf}}
     score: {class_path: Regression, init_args: {dropout: 0.0, metrics: [pearson, rmse, mae, r2]}}
     flags:
       class_path: MultiLabelClassification
@@ -37,7 +38,7 @@ data:
       init_args:
         files: {train: first.jsonl, val: first.jsonl}
         inputs: {tokens: words}
-        labels: {topic: topic, spans: spans, score: score}
+        labels: {topic: topic, spans: spans, path: spans, score: score}
     second:
       class_path: FileSource
       init_args:
@@ -67,7 +68,10 @@ class NormalisedGradients(GramianWeighting):
     def forward(self, gramian, losses, tasks):
         return gramian.diagonal().rsqrt()
 """
-FIXED = '{"class_path": "FixedWeighting", "init_args": {"weights": {"topic": 1, "spans": 2, "score": 0.5, "flags": 1}}}'
+FIXED = """{
+    "class_path": "FixedWeighting",
+    "init_args": {"weights": {"topic": 1, "spans": 2, "path": 1, "score": 0.5, "flags": 1}}
+}"""
 CHAIN = """{
     "spans": {"class_path": "ClassifierChain", "init_args": {"after": "topic"}},
     "flags": {"class_path": "ClassifierChain", "init_args": {"after": ["score", "topic"]}}
@@ -149,7 +153,7 @@ def test_two_processes_equal_one(folder, weighting, flags, starter, request):
             torch.testing.assert_close(
                 two["state_dict"][key], value, rtol=0, atol=1e-10, msg=lambda m, k=key: f"{k}: {m}"
             )
-    assert set(one_metrics) == {"topic", "spans", "score", "flags", "joint", "average"}
+    assert set(one_metrics) == {"topic", "spans", "path", "score", "flags", "joint", "average"}
     for task, metrics in one_metrics.items():
         assert two_metrics[task] == pytest.approx(metrics, abs=1e-6), task
 

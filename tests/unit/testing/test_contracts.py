@@ -66,6 +66,8 @@ TASKS: dict[str, tuple[Callable[[], Task], list[Any]]] = {
     "tags-with-missing-tag": (lambda: TokenClassification(missing_tag="c", main_metric="f1"), TAGS),
     "spans": (lambda: TokenClassification(scheme="bio"), SPANS),
     "spans-of-one-type": (lambda: TokenClassification(scheme="bio"), [["O", "B-x"], None, ["I-x"]]),
+    "tags-crf": (lambda: TokenClassification(decoding="crf"), [["a", "b"], None, ["c"], ["b", "a", "c"]]),
+    "spans-crf": (lambda: TokenClassification("bio", decoding="crf"), [["O", "B-x", "I-x"], None, ["I-y", "O"]]),
     "regression": (Regression, [1.5, None, -2, "7", 3.0]),
     "regression-with-missing-number": (lambda: Regression(missing=-2), [1.5, None, -2, "7", 3.0]),
     "regression-configured-mean": (lambda: Regression(mean=10.0, main_metric="rmse"), [1.5, None, -2, "7", 3.0]),
