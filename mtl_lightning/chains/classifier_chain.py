@@ -19,6 +19,7 @@ class Widened(NamedTuple):
     pooled: Tensor | None
     tokens: Tensor | None
     mask: Tensor | None
+    given: Mapping[str, Tensor] | None
 
 
 class ClassifierChain(Link):
@@ -56,8 +57,8 @@ class ClassifierChain(Link):
         outputs = [self._fitted(task, logits, hidden, features.mask) for task, logits in earlier.items()]
         wide = torch.cat([hidden, *(each.to(hidden.dtype) for each in outputs)], -1)
         if self._level == "pooled":
-            return Widened(wide, features.tokens, features.mask)
-        return Widened(features.pooled, wide, features.mask)
+            return Widened(wide, features.tokens, features.mask, features.given)
+        return Widened(features.pooled, wide, features.mask, features.given)
 
     def _fitted(self, task: str, logits: Tensor, hidden: Tensor, mask: Tensor | None) -> Tensor:
         """What an earlier task says [B, C], or at each position [B, L, C]."""

@@ -45,10 +45,13 @@ class Encoding:
                 hint = did_you_mean(given, processor.inputs)
                 raise UserError(f"data.datasets.{name}.inputs: the encoder has no input '{given}'; {hint}")
         for task, encoder in tasks.items():
-            if encoder.level == "tokens" and "tokens" not in source.inputs:
+            of_words = encoder.level == "tokens" and not encoder.required_inputs
+            needed = ["tokens"] if of_words else [each for each in encoder.required_inputs if each not in source.inputs]
+            if missing := [each for each in needed if each not in source.inputs]:
+                what = "labels words" if of_words else f"reads {' and '.join(encoder.required_inputs)}"
                 raise UserError(
-                    f"data.datasets.{name}.inputs: task '{task}' labels words, so the data set must map a column to "
-                    f"the input `tokens`; it maps {', '.join(source.inputs)}"
+                    f"data.datasets.{name}.inputs: task '{task}' {what}, so the data set must map a column to "
+                    f"the input `{missing[0]}`; it maps {', '.join(source.inputs)}"
                 )
         if isinstance(words := source.inputs.get("tokens"), list):
             raise UserError(f"data.datasets.{name}.inputs.tokens: words stand in one column, found {', '.join(words)}")

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-import numpy as np
-
+from mtl_lightning.data.readers.columns import called
 from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.errors import UserError
 
@@ -39,7 +38,11 @@ class LabelEncoder(Protocol):
     beside_labels: frozenset[str]
     irregular: str
 
+    required_inputs: tuple[str, ...]
+
     def encode(self, value: Any) -> Any: ...
+    def fit(self, target: Any, example: Mapping[str, Any]) -> Any: ...
+    def count(self, target: Any) -> int: ...
     def check(self, value: Any) -> None: ...
     def relabel(self, value: Any, rename: Callable[[str], str]) -> Any: ...
     def check_names(self, names: Sequence[str]) -> None: ...
@@ -79,11 +82,9 @@ class ExampleEncoder:
         encoded["length"] = [self.processor.length(example) for example in examples]
         encoded["lost"] = [0] * len(examples) if lost is None else lost
         for task, encoder in self.tasks.items():
-            targets = labels[task]
-            if encoder.level == "tokens":
-                targets = self._fit_words(task, targets, inputs["num_words"], inputs["word_starts"])
+            targets = self._fit(task, labels[task], examples)
             encoded[f"targets/{task}"] = targets
-            encoded[f"counts/{task}"] = [count_labels(target, encoder.missing) for target in targets]
+            encoded[f"counts/{task}"] = [encoder.count(target) for target in targets]
             encoded[f"irregular/{task}"] = [encoder.count_irregular(target) for target in targets]
         return encoded
 
@@ -95,33 +96,27 @@ class ExampleEncoder:
             several = [of for of in self.source.inputs.values() if isinstance(of, list)]
             if error.part is not None and len(several) == 1:
                 names = several[0][error.part : error.part + 1]
-            label = "column" if len(names) == 1 else "columns"
-            raise UserError(f"{label} {', '.join(map(repr, names))}: {error}", error.word) from error
+            raise UserError(f"{called(names)}: {error}", error.word) from error
 
     def _encode_labels(self, task: str, columns: Columns) -> list[Any]:
-        encoder, values = self.tasks[task], columns[self.source.labels[task]]
+        encoder, values = self.tasks[task], _raw(columns, self.source.labels[task])
         try:
             return [encoder.encode(relabelled(self.source, task, encoder, value)) for value in values]
         except UserError as error:
             raise UserError(f"{self._column(task)}: {error}", error.word) from error
 
-    def _fit_words(
-        self, task: str, targets: list[list[int]], num_words: list[int], word_starts: list[list[int]]
-    ) -> list[list[int]]:
-        """Cuts tags to the words that the encoder kept; an example without tags gets missing ones."""
-        missing, fitted = self.tasks[task].missing, []
-        for tags, count, starts in zip(targets, num_words, word_starts, strict=True):
-            if tags and len(tags) != count:
-                raise UserError(f"{self._column(task)}: {len(tags)} tags for {count} words; there must be one a word")
-            fitted.append((tags or [missing] * count)[: len(starts)])
-        return fitted
+    def _fit(self, task: str, targets: Sequence[Any], examples: Sequence[Mapping[str, Any]]) -> list[Any]:
+        try:
+            return [self.tasks[task].fit(*each) for each in zip(targets, examples, strict=True)]
+        except UserError as error:
+            raise UserError(f"{self._column(task)}: {error}", error.word) from error
 
     def _column(self, task: str) -> str:
-        return f"column '{self.source.labels[task]}' (task '{task}')"
+        return f"{called(self.source.labels[task])} (task '{task}')"
 
 
 def _raw(columns: Columns, names: str | list[str]) -> Sequence[Any]:
-    """The raw values of an input [N]: those of its column, or tuples of those of its columns."""
+    """The raw values of an input or a label [N]: those of its column, or tuples of those of its columns."""
     return columns[names] if isinstance(names, str) else list(zip(*(columns[name] for name in names), strict=True))
 
 
@@ -129,9 +124,3 @@ def relabelled(source: DataSource, task: str, encoder: LabelEncoder, value: Any)
     """A raw label in the task's own names."""
     rename = source.renaming(task)
     return value if rename is None else encoder.relabel(value, rename)
-
-
-def count_labels(target: Any, missing: float) -> int:
-    """Number of labels present in an encoded label."""
-    values = np.asarray(target)
-    return int(np.size(values) - np.count_nonzero(np.isnan(values) if missing != missing else values == missing))

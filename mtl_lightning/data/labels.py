@@ -1,7 +1,7 @@
 """Raw labels for tasks to learn their label names from."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +10,7 @@ from datasets import Dataset
 
 from mtl_lightning.data.encoding import Encoding, check_columns
 from mtl_lightning.data.examples import LabelEncoder, relabelled
+from mtl_lightning.data.readers.columns import called
 from mtl_lightning.data.readers.tables import arrow_chunks, decoded, json_columns
 from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.errors import UserError
@@ -34,17 +35,15 @@ def understood_labels(encoding: Encoding, table: Dataset, split: str, task: str)
             rows; it names the row.
     """
     source, encoder = encoding.source, encoding.tasks[task]
-    column, start = source.labels[task], 0
-    check_columns(f"data.datasets.{encoding.name}.labels", {task: column}, table, source)
-    in_json = json_columns(table, [column])
-    for found in arrow_chunks(table, column, _ROWS):
-        values, counts = _counted(found, encoder.level) if encoder.counted else (found.to_pylist(), None)
+    columns, start = source.labels[task], 0
+    check_columns(f"data.datasets.{encoding.name}.labels", {task: columns}, table, source)
+    for found in _stretches(table, columns):
         try:
-            values = decoded({column: values}, in_json)[column]
+            values, counts = found.counted(encoder.level) if encoder.counted else (found.values, None)
             understood = [_understand(encoding, task, encoder, value) for value in values]
         except UserError:
-            rows = decoded({column: found.to_pylist()}, in_json)[column]
-            understood, counts = list(_good(encoding, table, split, task, enumerate(rows, start))), None
+            rows = enumerate(found.values, start)
+            understood, counts = list(_good(encoding, table, split, task, rows)), None
         yield from understood if counts is None else map(Counted, understood, counts)
         start += len(found)
 
@@ -58,7 +57,7 @@ def _good(encoding: Encoding, table: Dataset, split: str, task: str, rows: Itera
         except UserError as error:
             if source.on_bad_row == "error":
                 where = f"data set '{encoding.name}', {source.where(table, split, row, error.word)}"
-                raise UserError(f"{where}, column '{source.labels[task]}': {error}; {source.remedy}") from error
+                raise UserError(f"{where}, {called(source.labels[task])}: {error}; {source.remedy}") from error
 
 
 def check_label_maps(name: str, source: DataSource, tasks: Mapping[str, LabelEncoder]) -> None:
@@ -80,6 +79,45 @@ def _understand(encoding: Encoding, task: str, encoder: LabelEncoder, value: Any
     label = relabelled(encoding.source, task, encoder, value)
     encoder.check(label)
     return label
+
+
+class _Stretch:
+    """Raw labels of some rows: of one column, or tuples of those of several.
+
+    Args:
+        columns: By name, each [N].
+        in_json: Names of those that hold JSON.
+        several: Whether the labels are tuples.
+    """
+
+    def __init__(self, columns: Mapping[str, pa.ChunkedArray], in_json: Container[str], several: bool) -> None:
+        self._columns = columns
+        self._in_json = in_json
+        self._several = several
+
+    def __len__(self) -> int:
+        return len(next(iter(self._columns.values())))
+
+    @property
+    def values(self) -> list[Any]:
+        """One a row."""
+        found = decoded({name: column.to_pylist() for name, column in self._columns.items()}, self._in_json)
+        return list(zip(*found.values(), strict=True)) if self._several else list(*found.values())
+
+    def counted(self, level: str) -> tuple[Sequence[Any], Sequence[int] | None]:
+        """The different ones and their counts; of several columns, all as they come, without counts."""
+        if self._several:
+            return self.values, None
+        ((name, column),) = self._columns.items()
+        values, counts = _counted(column, level)
+        return decoded({name: values}, self._in_json)[name], counts
+
+
+def _stretches(table: Dataset, columns: str | list[str]) -> Iterator[_Stretch]:
+    names = [columns] if isinstance(columns, str) else columns
+    in_json = json_columns(table, names)
+    for chunks in zip(*(arrow_chunks(table, name, _ROWS) for name in names), strict=True):
+        yield _Stretch(dict(zip(names, chunks, strict=True)), in_json, not isinstance(columns, str))
 
 
 def _counted(column: pa.ChunkedArray, level: str) -> tuple[Sequence[Any], Sequence[int]]:

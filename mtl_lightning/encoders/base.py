@@ -24,11 +24,14 @@ class Representation(NamedTuple):
         pooled: One vector an example [B, D], or None where the encoder has none.
         tokens: One vector a label position (a word) [B, L, D], or None where the input has no such positions.
         mask: True where ``tokens`` holds a real position [B, L].
+        given: The encoder's inputs, by name, for heads that read more than features; no encoder sets it, see
+            :func:`mtl_lightning.training.reading.read_by_heads`.
     """
 
     pooled: Tensor | None = None
     tokens: Tensor | None = None
     mask: Tensor | None = None
+    given: Mapping[str, Tensor] | None = None
 
 
 class State(NamedTuple):

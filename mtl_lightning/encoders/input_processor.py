@@ -15,11 +15,16 @@ class InputProcessor(ABC):
 
     A processor is small and picklable (it travels to the workers of a data loader) and holds no weights.
 
+    An example may be several sequences, say one a choice of a question. What ``collate`` returns begins with all R of
+    them then, and ``sequences`` [B, N] has the numbers of each example's, with -1 where it has fewer than N.
+
     Attributes:
         inputs: The names that a data set may map columns to.
+        for_heads: Names of what ``collate`` returns for the heads alone; the encoder passes over it.
     """
 
     inputs: tuple[str, ...]
+    for_heads: frozenset[str] = frozenset({"sequences"})
 
     @abstractmethod
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
@@ -47,6 +52,8 @@ class InputProcessor(ABC):
         """Whether collated inputs of several batches can be joined in one, and had better be: by default, if they
         differ in the number of examples alone.
         """
+        if any("sequences" in inputs for inputs in batches):
+            return False
         kinds = [{name: (t.shape[1:], t.dtype) for name, t in inputs.items()} for inputs in batches]
         return all(kind == kinds[0] for kind in kinds)
 

@@ -74,7 +74,7 @@ class TextProcessor(InputProcessor):
 
     def can_join(self, batches: Sequence[Mapping[str, Tensor]]) -> bool:
         """Whether they have the same inputs, and padding them all to the longest adds less than a tenth."""
-        if any(inputs.keys() != batches[0].keys() for inputs in batches):
+        if any(inputs.keys() != batches[0].keys() or "sequences" in inputs for inputs in batches):
             return False
         shapes = [inputs["input_ids"].shape for inputs in batches]
         number, longest = sum(rows for rows, _ in shapes), max(length for _, length in shapes)

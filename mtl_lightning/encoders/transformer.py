@@ -99,7 +99,7 @@ class TransformerEncoder(StagedEncoder):
         self.recompute_in(None)
 
     def forward(self, inputs: dict[str, Tensor]) -> Representation:
-        arguments, starts = _split(inputs)
+        arguments, starts = self._split(inputs)
         return self._read(self.backbone(**arguments).last_hidden_state, inputs["attention_mask"], starts)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
@@ -151,7 +151,7 @@ class TransformerEncoder(StagedEncoder):
 
     # -- stages ------------------------------------------------------------------------------------------------------
     def begin(self, inputs: dict[str, Tensor]) -> State:
-        arguments, starts = _split(inputs)
+        arguments, starts = self._split(inputs)
         return self._cut.begin(self.backbone, arguments, starts)
 
     @cached_property
@@ -191,7 +191,7 @@ class TransformerEncoder(StagedEncoder):
         return int(self.backbone.get_input_embeddings().weight.shape[1])
 
     def prepend(self, inputs: dict[str, Tensor], vector: Tensor) -> State:
-        arguments, starts = _split(inputs)
+        arguments, starts = self._split(inputs)
         words = self.backbone.get_input_embeddings()(arguments.pop("input_ids"))
         arguments = {name: torch.cat([value[:, :1], value], 1) for name, value in arguments.items()}
         first = vector.to(words).expand(len(words), 1, -1)
@@ -205,6 +205,11 @@ class TransformerEncoder(StagedEncoder):
         examples = [{name: values[i] for name, values in encoded.items()} for i in range(len(texts))]
         batches = [self.processor.collate(examples[:number]) for number in (2, 3)]
         return find_cut(self.backbone, [{name: t.to(device) for name, t in batch.items()} for batch in batches])
+
+    def _split(self, inputs: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor | None]:
+        """What the model is called with, and where words start."""
+        others = {"word_starts", *self.processor.for_heads}
+        return {name: value for name, value in inputs.items() if name not in others}, inputs.get("word_starts")
 
     def _read(self, hidden: Tensor, mask: Tensor, starts: Tensor | None) -> Representation:
         hidden = hidden[:, -mask.shape[1] :]  # without what was prepended
@@ -274,11 +279,6 @@ def _positions(backbone: nn.Module) -> int:
     table = getattr(getattr(backbone, "embeddings", None), "position_embeddings", None)
     padding = getattr(table, "padding_idx", None)
     return int(positions) if padding is None else int(positions) - padding - 1
-
-
-def _split(inputs: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor | None]:
-    """What the model is called with, and where words start."""
-    return {name: value for name, value in inputs.items() if name != "word_starts"}, inputs.get("word_starts")
 
 
 def _mean(hidden: Tensor, mask: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Tasks: head, loss, metrics and decoding of one prediction problem, one file a type."""
 
-from mtl_lightning.tasks.base import IGNORE, LOSS, Features, LabelScores, Task
+from mtl_lightning.tasks.base import IGNORE, LOSS, LabelScores, Task
+from mtl_lightning.tasks.contracts import Features
 from mtl_lightning.tasks.multi_label_classification import MultiLabelClassification
 from mtl_lightning.tasks.regression import Regression
 from mtl_lightning.tasks.sequence_classification import SequenceClassification

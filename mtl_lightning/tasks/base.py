@@ -3,14 +3,17 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from numbers import Number
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
-from mtl_lightning.errors import UserError, did_you_mean, shown
-from mtl_lightning.raw_labels import Missing, Names, is_missing, missing_words, no_label, tidy
+from mtl_lightning.errors import UserError, shown
+from mtl_lightning.raw_labels import Missing, is_missing, missing_words, tidy
+from mtl_lightning.tasks.contracts import Features, InputWords
+from mtl_lightning.tasks.inheriting import fitting
 
 IGNORE = -100
 """Stands for a missing integer label, as in torch's cross entropy; a missing float label is NaN."""
@@ -19,34 +22,6 @@ LOSS = "loss"
 """The task's loss, which each evaluation has beside the metrics."""
 
 _NO_NAMES = "{} has no label names to map; take the task out of `label_maps`"
-
-
-class Features(Protocol):
-    """What a head reads; :class:`mtl_lightning.encoders.Representation` is one."""
-
-    @property
-    def pooled(self) -> Tensor | None: ...
-
-    @property
-    def tokens(self) -> Tensor | None: ...
-
-    @property
-    def mask(self) -> Tensor | None: ...
-
-
-class InputWords(Protocol):
-    """Where the words of an input stand in it; :class:`mtl_lightning.encoders.words.Words` says so."""
-
-    @property
-    def words(self) -> Sequence[str]: ...
-
-    @property
-    def offsets(self) -> Sequence[tuple[int, int]]: ...
-
-    @property
-    def text(self) -> str | None: ...
-
-    def excerpt(self, first: int, last: int) -> dict[str, Any]: ...
 
 
 class LabelScores(dict[str, Tensor]):
@@ -72,8 +47,15 @@ class Task(nn.Module, ABC):
     open, label names say (``adapt``), and it is built for the width of an encoder (``build``). A checkpoint keeps what
     ``adapted`` returns, so that the training data is not needed again.
 
+    Logits are what ``forward`` returns and ``loss``, ``update``, ``decode`` and ``correct`` read: a tensor, or a tuple
+    of tensors (a NamedTuple) where a head computes several things. Each begins with B.
+
     Attributes:
         level: Which features the head reads: one vector an example (``pooled``) or one a position (``tokens``).
+        by_sequence: Whether it tells the sequences of an example apart, such as the choices of a question: it reads
+            ``pooled`` [B, N, D], ``tokens`` [B, N, L, D] and ``mask`` [B, N, L], with the number of each sequence, or
+            -1, in ``given["sequences"]`` [B, N]. Otherwise it reads the mean of their ``pooled``.
+        required_inputs: The encoder's inputs that a data set must have, beside ``tokens`` where words are labelled.
         missing: The encoded value of a missing label, ``IGNORE`` or NaN.
         rounding: Encoded labels that differ by no more are equal but for rounding (that of float32 is known anyway).
         lower_is_better: Names of the metrics that are better when lower; the loss is one anyway.
@@ -87,6 +69,8 @@ class Task(nn.Module, ABC):
     """
 
     level: ClassVar[Literal["pooled", "tokens"]] = "pooled"
+    by_sequence: ClassVar[bool] = False
+    required_inputs: ClassVar[tuple[str, ...]] = ()
     missing: ClassVar[float] = IGNORE
     rounding: float = 0.0
     lower_is_better: ClassVar[frozenset[str]] = frozenset()
@@ -121,6 +105,29 @@ class Task(nn.Module, ABC):
         Raises:
             UserError: Where the value cannot be understood. The caller adds file, column and row.
         """
+
+    def fit(self, target: Any, example: Mapping[str, Any]) -> Any:
+        """An encoded label as far as the encoder kept its input; where words are labelled, those that it kept.
+
+        Args:
+            target: What ``encode`` returned.
+            example: The encoded input, by name; see ``InputProcessor.encode``.
+
+        Raises:
+            UserError: If label and input do not fit. The caller adds file, column and row.
+        """
+        if self.level == "pooled":
+            return target
+        number = example["num_words"]
+        if target and len(target) != number:
+            raise UserError(f"{len(target)} tags for {number} words; there must be one a word")
+        return (target or [self.missing] * number)[: len(example["word_starts"])]
+
+    def count(self, target: Any) -> int:
+        """Number of labels present in an encoded label that fits: what the loss is the mean over."""
+        values = np.asarray(target)
+        is_none = np.isnan(values) if self.missing != self.missing else values == self.missing
+        return int(np.size(values) - np.count_nonzero(is_none))
 
     def is_missing(self, value: Any) -> bool:
         """Whether a raw label, or one of several in it, is missing: None, blank, NaN, or a word of ``missing``."""
@@ -164,12 +171,27 @@ class Task(nn.Module, ABC):
     def num_outputs(self) -> int:
         """Width of the logits."""
 
+    def meet(self, encoder: Any) -> None:
+        """Takes note of the model's encoder, before labels are encoded; nothing by default.
+
+        Args:
+            encoder: A :class:`mtl_lightning.encoders.Encoder`.
+
+        Raises:
+            UserError: If the task cannot read it.
+        """
+
     def build(self, features: int) -> None:
         """Creates the head for features of width D."""
         names = [LOSS, *(str(name) for name in self.metrics() if name != "label_counts")]
         if self.main_metric not in names:
             raise UserError(f"`main_metric`: unknown metric '{self.main_metric}'; choose from {', '.join(names)}")
         self.head = nn.Linear(features, self.num_outputs)
+
+    def can_read(self, features: Features) -> bool:
+        """Whether these features hold what the head reads."""
+        apart = not self.by_sequence or "sequences" in (features.given or {})
+        return apart and (self.level == "pooled" or features.tokens is not None)
 
     def forward(self, features: Features) -> Tensor:
         """Logits [B, ...] or [B, L, ...]."""
@@ -255,45 +277,6 @@ class Task(nn.Module, ABC):
         return self.main_metric not in {LOSS, *self.lower_is_better}
 
 
-def fitting(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a state that another one has under the same names, in the same shapes."""
-    return {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
-
-
-def output_layer(head: nn.Module | None) -> list[str]:
-    """Names of the parameters of a head's last linear map, as the state of its task calls them."""
-    layers = (
-        [name for name, module in head.named_modules() if isinstance(module, nn.Linear)] if head is not None else []
-    )
-    return [".".join(filter(None, ("head", *layers[-1:], part))) for part in ("weight", "bias")]
-
-
 def full_precision(values: Tensor) -> Tensor:
     """The values in float32 at least: a float16 loss overflows under a gradient scaler."""
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
-
-
-def name_of(value: Any) -> str:
-    """The name that a raw value gives: a text, or a number or truth value as Python writes it.
-
-    Raises:
-        UserError: If it is something else.
-    """
-    if not isinstance(value, str | Number):
-        raise UserError(f"expected the name of a label, found {shown(value)}")
-    return str(value)
-
-
-def index_of(name: Any, labels: Sequence[str], names: Names) -> int:
-    """Position of a label name in the label set, whichever its spelling (see :class:`.raw_labels.Names`).
-
-    Raises:
-        UserError: If it is not there; it names the nearest one.
-    """
-    position = names.find(name_of(name))
-    if position is not None:
-        return position
-    raise UserError(
-        f"label {shown(str(name))} is not among the task's {len(labels)} labels, which come from `labels` or, "
-        f"without it, from the training split; {did_you_mean(str(name), labels)}{no_label([str(name)])}"
-    )

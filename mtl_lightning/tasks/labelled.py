@@ -9,10 +9,11 @@ from torch import Tensor
 
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.raw_labels import Counted, Missing, Names, tidy
-from mtl_lightning.tasks.base import LabelScores, Task, fitting, index_of, name_of, output_layer
+from mtl_lightning.tasks.base import LabelScores, Task
 from mtl_lightning.tasks.class_catalogue import ranks
 from mtl_lightning.tasks.class_weights import BALANCED, Weights, balanced, balanced_positive, checked, in_order, unseen
-from mtl_lightning.tasks.label_names import positions
+from mtl_lightning.tasks.inheriting import fitting, output_layer
+from mtl_lightning.tasks.label_names import index_of, name_of, positions
 from mtl_lightning.tasks.label_scores import AVERAGES, RATIOS
 from mtl_lightning.tasks.label_set import counted, doubts, one_spelling
 from mtl_lightning.tasks.occurrences import Occurrences

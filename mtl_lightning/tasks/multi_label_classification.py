@@ -11,10 +11,11 @@ from torchmetrics.classification import MultilabelExactMatch
 
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.raw_labels import Counted, Missing, tidy
-from mtl_lightning.tasks.base import full_precision, name_of
+from mtl_lightning.tasks.base import full_precision
 from mtl_lightning.tasks.class_weights import in_order
 from mtl_lightning.tasks.curves import CURVES, CurveScore, curve_metrics
 from mtl_lightning.tasks.label_counts import MultiLabelCounts
+from mtl_lightning.tasks.label_names import name_of
 from mtl_lightning.tasks.label_scores import FOUND, RATIOS, mean_matthews, with_averages
 from mtl_lightning.tasks.labelled import LabelledTask, fill_missing
 from mtl_lightning.tasks.lists import listed

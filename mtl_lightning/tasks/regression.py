@@ -10,7 +10,8 @@ from torchmetrics import MetricCollection
 
 from mtl_lightning.errors import UserError, hint_of_comma, shown
 from mtl_lightning.raw_labels import Missing, no_label
-from mtl_lightning.tasks.base import Task, fitting, full_precision, output_layer
+from mtl_lightning.tasks.base import Task, full_precision
+from mtl_lightning.tasks.inheriting import fitting, output_layer
 from mtl_lightning.tasks.number_metrics import number_metrics
 from mtl_lightning.tasks.scoring import choose
 from mtl_lightning.tasks.targets import LARGEST, ROUNDING, Spread, to_number

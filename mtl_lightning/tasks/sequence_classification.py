@@ -10,11 +10,11 @@ from torchmetrics import MetricCollection
 
 from mtl_lightning.errors import UserError
 from mtl_lightning.raw_labels import Missing
-from mtl_lightning.tasks.base import IGNORE, full_precision, name_of
+from mtl_lightning.tasks.base import IGNORE, full_precision
 from mtl_lightning.tasks.class_catalogue import class_metrics
 from mtl_lightning.tasks.curves import CURVES, CurveScore, curve_metrics
 from mtl_lightning.tasks.label_counts import LabelCounts
-from mtl_lightning.tasks.label_names import positions
+from mtl_lightning.tasks.label_names import name_of, positions
 from mtl_lightning.tasks.label_scores import AGREEMENTS, FOUND, RATIOS
 from mtl_lightning.tasks.labelled import LabelledTask, fill_missing
 from mtl_lightning.tasks.losses import check_fraction, check_gamma, mean_cross_entropy

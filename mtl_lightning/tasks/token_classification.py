@@ -9,11 +9,13 @@ from torchmetrics import MetricCollection
 
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.raw_labels import Missing, missing_words, tidy
-from mtl_lightning.tasks.base import IGNORE, Features, InputWords, LabelScores, full_precision, name_of
+from mtl_lightning.tasks.base import IGNORE, LabelScores, full_precision
 from mtl_lightning.tasks.bio import begins, bio_tags, check_bio, forbidden_steps, span_types, spans_of
 from mtl_lightning.tasks.class_catalogue import class_metrics
 from mtl_lightning.tasks.class_weights import in_order
+from mtl_lightning.tasks.contracts import Features, InputWords
 from mtl_lightning.tasks.label_counts import LabelCounts
+from mtl_lightning.tasks.label_names import name_of
 from mtl_lightning.tasks.label_scores import AGREEMENTS, FOUND, RATIOS, with_averages
 from mtl_lightning.tasks.labelled import LabelledTask, fill_missing, per_label
 from mtl_lightning.tasks.linear_chain import ChainHead, without_words

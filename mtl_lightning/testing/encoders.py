@@ -64,7 +64,7 @@ def _check_processor(processor: InputProcessor, columns: Mapping[str, Sequence[A
 
 
 def _check_representation(representation: Representation, count: int, features: int) -> None:
-    pooled, tokens, mask = representation
+    pooled, tokens, mask, _ = representation
     assert pooled is not None or tokens is not None, "the representation must have pooled features or tokens"
     if pooled is not None:
         assert pooled.shape == (count, features), f"pooled must be [{count}, {features}], found {list(pooled.shape)}"

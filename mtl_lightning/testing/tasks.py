@@ -2,15 +2,15 @@
 
 import copy
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MethodType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map
 
 from mtl_lightning.data.collation import stack
-from mtl_lightning.data.examples import count_labels
 from mtl_lightning.encoders import Representation
 from mtl_lightning.tasks import LOSS, Task
 from mtl_lightning.testing.common import checkpointed, pickled, seeded, survives_json
@@ -19,7 +19,13 @@ _REPORT = "label_counts"
 _SCORES = {"precision", "recall", "f1", "support"}
 
 
-def check_task(task: Task, labels: Sequence[Any], features: int = 16) -> None:
+def check_task(
+    task: Task,
+    labels: Sequence[Any],
+    features: int = 16,
+    examples: Sequence[Mapping[str, Any]] | None = None,
+    given: Mapping[str, Tensor] | None = None,
+) -> None:
     """Checks a task from raw labels to predictions, and back through a checkpoint.
 
     Args:
@@ -27,6 +33,9 @@ def check_task(task: Task, labels: Sequence[Any], features: int = 16) -> None:
             the same name, for a second object is made of them.
         labels: Raw labels of a few examples: at least one None (missing) and, for most metrics, each value once.
         features: D, the width of the features that the head reads.
+        examples: The encoded input of each of them, as ``InputProcessor.encode`` gives it; null: where words are
+            labelled, one word a label.
+        given: What the head reads beside features, collated, such as ``sequences`` [B, N].
 
     Raises:
         AssertionError: If a rule is broken.
@@ -36,17 +45,17 @@ def check_task(task: Task, labels: Sequence[Any], features: int = 16) -> None:
     """
     with seeded():
         adapted, twin = _check_adaptation(task, labels)
-        targets, counts, mask = _encode_labels(adapted, labels)
-        again, _, _ = _encode_labels(twin, labels)
+        targets, counts, mask = _encode_labels(adapted, labels, examples)
+        again, _, _ = _encode_labels(twin, labels, examples)
         assert torch.equal(targets.nan_to_num(), again.nan_to_num()), "adapted() gives an object that encodes otherwise"
         adapted.build(features)
         adapted.eval()
-        representation = _random_representation(mask, features)
+        representation = _random_representation(mask, features, given, adapted.by_sequence)
+        assert adapted.can_read(representation), "can_read() must be true of the features that the head reads"
         logits = adapted(representation)
-        positions = mask.shape if adapted.level == "tokens" else mask.shape[:1]
-        assert logits.shape[: len(positions)] == positions, f"logits must begin with {positions}, found {logits.shape}"
+        _check_shapes(adapted, logits, mask)
         _check_loss(adapted, logits, targets, counts)
-        logits = logits.detach()
+        logits = _each(logits, Tensor.detach)
         _check_metrics(adapted, logits, targets)
         _check_decoding(adapted, logits, targets, mask)
         twin.build(features)
@@ -83,39 +92,77 @@ def _rebuild(task: Task, changes: Mapping[str, Any]) -> Task:
     return type(task)(**arguments)
 
 
-def _encode_labels(task: Task, labels: Sequence[Any]) -> tuple[Tensor, list[int], Tensor]:
+def _encode_labels(
+    task: Task, labels: Sequence[Any], examples: Sequence[Mapping[str, Any]] | None
+) -> tuple[Tensor, list[int], Tensor]:
     """Targets [B, ...], the number of labels in each of the B, and the mask of the positions [B, L]."""
     encoded = [task.encode(label) for label in labels]
-    if task.level == "tokens":
-        encoded = [values or [task.missing] * 2 for values in encoded]
-    counts = [count_labels(value, task.missing) for value in encoded]
+    if examples is None:
+        lengths = [len(values) or 2 if task.level == "tokens" else 2 for values in encoded]
+        examples = [{"num_words": length, "word_starts": [*range(length)]} for length in lengths]
+    encoded = [task.fit(values, example) for values, example in zip(encoded, examples, strict=True)]
+    counts = [task.count(value) for value in encoded]
     unlabelled = [count for label, count in zip(labels, counts, strict=True) if label is None]
     assert unlabelled, "`labels` must hold at least one None, a missing label"
     assert not any(unlabelled), f"encode(None) must be missing ({task.missing}), found {task.encode(None)}"
     assert any(counts), "`labels` must hold at least one that is present"
-    lengths = torch.tensor([len(values) if task.level == "tokens" else 2 for values in encoded])
-    return stack(encoded, task.missing), counts, torch.arange(int(lengths.max())) < lengths.unsqueeze(1)
+    sizes = torch.tensor([len(example.get("word_starts", [0, 0])) for example in examples])
+    return stack(encoded, task.missing), counts, torch.arange(int(sizes.max())) < sizes.unsqueeze(1)
 
 
-def _random_representation(mask: Tensor, features: int) -> Representation:
-    return Representation(torch.randn(len(mask), features), torch.randn(*mask.shape, features), mask)
+def _random_representation(
+    mask: Tensor, features: int, given: Mapping[str, Tensor] | None, by_sequence: bool
+) -> Representation:
+    if by_sequence:
+        present = (given or {})["sequences"] >= 0
+        mask = mask.unsqueeze(1) & present.unsqueeze(-1)
+    return Representation(torch.randn(*mask.shape[:-1], features), torch.randn(*mask.shape, features), mask, given)
 
 
-def _check_loss(task: Task, logits: Tensor, targets: Tensor, counts: Sequence[int]) -> None:
+def _each(logits: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Logits of which each tensor is changed."""
+    return tree_map(change, logits)
+
+
+def _low(tensor: Tensor) -> Tensor:
+    return tensor.bfloat16() if tensor.is_floating_point() else tensor
+
+
+def _check_shapes(task: Task, logits: Any, mask: Tensor) -> None:
+    alone = isinstance(logits, Tensor) and task.level == "tokens" and not task.by_sequence
+    positions = mask.shape if alone else mask.shape[:1]
+    for tensor in tree_leaves(logits):
+        found = tensor.shape[: len(positions)]
+        assert found == positions, f"logits must begin with {list(positions)}, found {list(tensor.shape)}"
+
+
+def _check_loss(task: Task, logits: Any, targets: Tensor, counts: Sequence[int]) -> None:
     loss = task.loss(logits, targets)
     _check_is_loss(loss, "float32 logits")
-    _check_is_loss(task.loss(logits.bfloat16(), targets), "bfloat16 logits")
+    _check_is_loss(task.loss(_each(logits, _low), targets), "bfloat16 logits")
     gradients = torch.autograd.grad(loss, list(task.parameters()), retain_graph=True, allow_unused=True)
     reached = [gradient for gradient in gradients if gradient is not None]
     assert all(g.isfinite().all() for g in reached), "the loss must have a finite gradient"
     assert any(g.any() for g in reached), "the loss must have a gradient that is not zero"
-    missing = _is_missing(task, targets)
-    missing = missing.reshape(missing.shape + (1,) * (logits.ndim - missing.ndim)).expand_as(logits)
-    moved = task.loss(torch.where(missing, logits + 10 * torch.randn_like(logits), logits), targets)
+    moved = task.loss(_moved(task, logits, targets, counts), targets)
     assert torch.allclose(moved, loss), f"logits of missing labels change the loss from {loss} to {moved}"
-    parts = [task.loss(logits[i : i + 1], targets[i : i + 1]) * count for i, count in enumerate(counts) if count]
+    alone = [(_each(logits, lambda t, i=i: t[i : i + 1]), targets[i : i + 1]) for i in range(len(targets))]  # type: ignore[misc]
+    parts = [task.loss(*each) * count for each, count in zip(alone, counts, strict=True) if count]
     mean = torch.stack(parts).sum() / sum(counts)
     assert torch.allclose(mean, loss, rtol=1e-4), f"the loss is {loss}, but its mean over labels, one by one, is {mean}"
+
+
+def _moved(task: Task, logits: Any, targets: Tensor, counts: Sequence[int]) -> Any:
+    """Logits with others where labels are missing: of one tensor at each label, else of whole examples."""
+    missing = _is_missing(task, targets)
+    if not isinstance(logits, Tensor) or missing.shape != logits.shape[: missing.ndim]:
+        missing = torch.tensor(counts) == 0
+
+    def move(tensor: Tensor) -> Tensor:
+        here = missing.reshape(missing.shape + (1,) * (tensor.ndim - missing.ndim)).expand_as(tensor)
+        return torch.where(here, tensor + 10 * torch.randn_like(tensor), tensor)
+
+    return _each(logits, lambda tensor: move(tensor) if tensor.is_floating_point() else tensor)
 
 
 def _check_is_loss(loss: Tensor, of: str) -> None:
@@ -128,12 +175,12 @@ def _is_missing(task: Task, targets: Tensor) -> Tensor:
     return targets.isnan() if task.missing != task.missing else torch.eq(targets, task.missing)
 
 
-def _check_metrics(task: Task, logits: Tensor, targets: Tensor) -> None:
+def _check_metrics(task: Task, logits: Any, targets: Tensor) -> None:
     metrics, joined = task.metrics(), task.metrics()
     assert task.main_metric in [LOSS, *metrics], f"`main_metric` '{task.main_metric}' is not among {list(metrics)}"
     task.update(metrics, logits, targets)
     task.update(metrics, logits, targets)
-    task.update(joined, torch.cat([logits, logits]), torch.cat([targets, targets]))
+    task.update(joined, _each(logits, lambda t: torch.cat([t, t])), torch.cat([targets, targets]))
     values, expected = dict(metrics.compute()), dict(joined.compute())
     counts = values.pop(_REPORT, None)
     for name, value in values.items():
@@ -146,8 +193,8 @@ def _check_metrics(task: Task, logits: Tensor, targets: Tensor) -> None:
         assert all(torch.isfinite(s) for s in row.values()), f"report() of label '{label}' must be finite, found {row}"
 
 
-def _check_decoding(task: Task, logits: Tensor, targets: Tensor, mask: Tensor) -> None:
-    for given in (logits, logits.bfloat16()):
+def _check_decoding(task: Task, logits: Any, targets: Tensor, mask: Tensor) -> None:
+    for given in (logits, _each(logits, _low)):
         rows = _decode(task, given, mask)
         assert len(rows) == len(targets), f"decode() must give {len(targets)} predictions, found {len(rows)}"
         for row in rows:
@@ -165,10 +212,14 @@ def _check_copies(task: Task, twin: Task, representation: Representation, target
     twin.load_state_dict(checkpointed(task.state_dict()))
     logits, mask = task(representation), representation.mask
     for how, other in {"deepcopy": copy.deepcopy(task), "pickle": pickled(task), "a checkpoint": twin.eval()}.items():
-        assert torch.equal(other(representation), logits), f"{how} changes the logits"
+        assert _same(other(representation), logits), f"{how} changes the logits"
         assert torch.equal(other.loss(logits, targets), task.loss(logits, targets)), f"{how} changes the loss"
         assert _decode(other, logits, mask) == _decode(task, logits, mask), f"{how} changes the predictions"
 
 
-def _decode(task: Task, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
+def _same(found: Any, expected: Any) -> bool:
+    return all(torch.equal(*pair) for pair in zip(tree_leaves(found), tree_leaves(expected), strict=True))
+
+
+def _decode(task: Task, logits: Any, mask: Tensor | None) -> list[dict[str, Any]]:
     return task.decode(logits, mask if task.level == "tokens" else None)

@@ -102,7 +102,7 @@ class Evaluation(nn.Module):
                 self.extents.update(self._place[name], targets[name], task.missing)
                 task.update(self._of(name), logits[name], targets[name])
             if (correct := tasks[name].correct(logits[name], targets[name])) is not None:
-                check_correct(correct, name, len(logits[name]))
+                check_correct(correct, name, len(targets[name]))
                 right.append(correct)
         if len(right) > 1 and dataset in self.datasets:
             all_right = torch.stack(right).prod(0)

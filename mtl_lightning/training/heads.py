@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 
 from mtl_lightning.chains import Chain
+from mtl_lightning.encoders import Encoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.tasks import Task
 
@@ -45,6 +46,17 @@ def build_heads(tasks: Mapping[str, Task], features: int, training_labels: Train
             tasks[name].head = None
         for remark in tasks[name].remarks():
             _warn(f"task '{name}': {remark}")
+
+
+def meet(tasks: Mapping[str, Task], encoder: Encoder) -> None:
+    """Lets each task take note of the encoder.
+
+    Raises:
+        UserError: If one cannot read it.
+    """
+    for name, task in tasks.items():
+        with _named(f"model.tasks.{name}"):
+            task.meet(encoder)
 
 
 def _adapt(name: str, task: Task, training_labels: TrainingLabels | None) -> None:

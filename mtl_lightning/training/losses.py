@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
@@ -30,9 +31,10 @@ class Losses(NamedTuple):
         return [leaf for leaf in tree_leaves(self.encoded) if isinstance(leaf, Tensor) and leaf.requires_grad]
 
 
-def zero_of(logits: Tensor) -> Tensor:
+def zero_of(logits: Any) -> Tensor:
     """A loss of zero with a gradient of zero, whatever the logits are."""
-    return logits.flatten()[:0].sum()
+    parts = [leaf.flatten()[:0].sum() for leaf in tree_leaves(logits) if leaf.is_floating_point()]
+    return torch.stack(parts).sum()
 
 
 def merged(parts: Sequence[Losses]) -> Losses:

@@ -29,7 +29,7 @@ from mtl_lightning.training.adapted import AdaptedModule
 from mtl_lightning.training.compilation import compile_encoder
 from mtl_lightning.training.contents import model_contents, refuse_other_tasks, refuse_parameters_alone
 from mtl_lightning.training.factories import refuse_instances
-from mtl_lightning.training.heads import TrainingLabels, build_heads
+from mtl_lightning.training.heads import TrainingLabels, build_heads, meet
 from mtl_lightning.training.joint_pass import Parts, apart, passes
 from mtl_lightning.training.model_first import ModelFirst
 from mtl_lightning.training.monitors import check_monitors
@@ -112,6 +112,7 @@ class MultiTaskModule(AdaptedModule):
         check_task_names(tasks)
         self.encoder = encoder
         self.heads = nn.ModuleDict(tasks)
+        meet(tasks, encoder)
         refuse_instances(weighting=weighting, sharing=sharing)
         self.chain = Chain(chain or {}, list(tasks))
         self.weighting = weighting(self.chain.trained)

@@ -16,6 +16,7 @@ from mtl_lightning.tasks import Task
 from mtl_lightning.training.joint_pass import Parts, shortened, split
 from mtl_lightning.training.losses import Losses, merged, zero_of
 from mtl_lightning.training.prediction import decodable, decode, evaluating, names_asked, placed, raw_batches
+from mtl_lightning.training.reading import read_by_heads
 from mtl_lightning.training.restorable import RestorableModule
 
 _warn = rank_zero_only(logging.getLogger(__name__).warning)
@@ -65,7 +66,7 @@ class Network(RestorableModule):
             tasks: Names of the tasks wanted.
         """
         wanted = list(self.heads) if tasks is None else tasks
-        logits = self._logits(self.sharing(inputs, self.chain.read_by(wanted)), wanted)
+        logits = self._logits(self._made(inputs, self.chain.read_by(wanted)), wanted)
         return {task: logits[task] for task in wanted}
 
     def losses(self, parts: Parts, of_all: bool = False) -> Losses:
@@ -93,7 +94,7 @@ class Network(RestorableModule):
         representations = self.sharing.share(encoded, asked)
         if num_positions is not None:
             representations = shortened(representations, num_positions)
-        logits = self._logits(representations, wanted)
+        logits = self._logits(read_by_heads(representations, self.tasks, batch.inputs), wanted)
         for line in self.chain.doubts(batch.targets) if self.training else ():
             _warn(line)
         losses = {
@@ -139,10 +140,13 @@ class Network(RestorableModule):
         return found
 
     def _decode(self, inputs: dict[str, Tensor], tasks: Sequence[str] | None) -> list[dict[str, Any]]:
-        representations = self.sharing(inputs, self.chain.readers if tasks is None else self.chain.read_by(tasks))
+        representations = self._made(inputs, self.chain.readers if tasks is None else self.chain.read_by(tasks))
         of_tasks = decodable(self.tasks, representations, self.chain, tasks)
         masks = {name: representations[self.chain.read_by([name])[-1]].mask for name in of_tasks}
         return decode(of_tasks, self._logits(representations, of_tasks), masks)
+
+    def _made(self, inputs: dict[str, Tensor], tasks: Sequence[str]) -> dict[str, Any]:
+        return read_by_heads(self.sharing(inputs, tasks), self.tasks, inputs)
 
     def _head(self, task: str) -> Task:
         return self.heads[task]  # type: ignore[return-value]

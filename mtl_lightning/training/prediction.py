@@ -51,10 +51,13 @@ def decodable(
     Raises:
         UserError: If a task that is wanted cannot be predicted on these inputs.
     """
-    readable = {n for n, made in representations.items() if tasks[n].level == "pooled" or made.tokens is not None}
+    readable = {n for n, made in representations.items() if tasks[n].can_read(made)}
     for name in wanted or ():
         if missing := [other for other in chain.read_by([name]) if other not in readable]:
-            words = "labels words, which these inputs do not have; give the input `tokens`"
+            needed = " and ".join(f"`{each}`" for each in tasks[missing[0]].required_inputs)
+            words = f"reads more than these inputs have; give the input {needed}"
+            if not needed:
+                words = "labels words, which these inputs do not have; give the input `tokens`"
             raise UserError(f"task '{missing[0]}' {words}")
     names = tasks if wanted is None else wanted
     return {name: tasks[name] for name in names if readable.issuperset(chain.read_by([name]))}

@@ -8,7 +8,7 @@ from typing import Any
 from datasets import Dataset, IterableDataset
 
 from mtl_lightning.data.readers.bad_rows import LINE, REMEDY, OnBadRow
-from mtl_lightning.data.readers.columns import Inputs, pairs_of
+from mtl_lightning.data.readers.columns import Inputs, Labels, pairs_of
 from mtl_lightning.data.readers.hints import hint_of_column
 from mtl_lightning.data.sources.label_maps import LabelMap, Renaming, read_label_map
 from mtl_lightning.data.streams.settings import Streaming
@@ -38,7 +38,7 @@ class DataSource(ABC):
             A dotted name is a value inside an object (``doc.text``, ``answers.0.text``); of a list of objects, that of
             each (``words.form``).
         labels: Column of each task that this data set labels, say ``{intent: intent, slots: tags}``. Labels may be
-            missing in some rows.
+            missing in some rows. Some tasks read several columns, say ``{tree: [head, relation]}``.
         label_maps: By task, for each of its labels the data set's labels that mean it, say ``{emotion: {joy: [joy,
             relief], anger: [anger]}}``; or the path of a JSON or YAML file that holds this for the task. Of BIO tags
             the type is mapped and the prefix kept; a type mapped to ``O`` marks no span.
@@ -56,7 +56,7 @@ class DataSource(ABC):
     def __init__(
         self,
         inputs: Inputs,
-        labels: Mapping[str, str],
+        labels: Labels,
         label_maps: LabelMaps | None = None,
         on_bad_row: OnBadRow = "error",
     ) -> None:
@@ -64,9 +64,8 @@ class DataSource(ABC):
             raise UserError("`inputs` is empty; map at least one input of the encoder to a column")
         if on_bad_row not in ("error", "skip"):
             raise UserError(f"`on_bad_row` must be `error` or `skip`, found {on_bad_row!r}")
-        for name, columns in inputs.items():
-            if not columns or (isinstance(columns, list) and len(set(columns)) < len(columns)):
-                raise UserError(f"`inputs.{name}` must name a column, or several different ones, found {columns!r}")
+        _check_columns("inputs", inputs)
+        _check_columns("labels", labels)
         self.inputs = dict(inputs)
         self.labels = dict(labels)
         self.label_maps = dict(label_maps or {})
@@ -94,9 +93,14 @@ class DataSource(ABC):
         """Names of the columns of all inputs."""
         return list(dict.fromkeys(column for _, column in pairs_of(self.inputs)))
 
+    @property
+    def label_columns(self) -> list[str]:
+        """Names of the columns of all labels."""
+        return list(dict.fromkeys(column for _, column in pairs_of(self.labels)))
+
     def _nested(self, more: Sequence[str]) -> tuple[str, ...]:
         """Names of columns that may be values inside objects, ``more`` among them."""
-        return tuple(sorted({name for name in [*self.input_columns, *self.labels.values(), *more] if "." in name}))
+        return tuple(sorted({name for name in [*self.input_columns, *self.label_columns, *more] if "." in name}))
 
     def hint(self, column: str, rows: Sequence[Mapping[str, Any]]) -> str:
         """The hint that follows the name of a column that is not there.
@@ -137,3 +141,9 @@ class DataSource(ABC):
             found = read_label_map(Path(label_map), where) if isinstance(label_map, str) else label_map
             self._renamings[task] = Renaming(found, where)
         return self._renamings.get(task)
+
+
+def _check_columns(key: str, mapping: Inputs) -> None:
+    for name, columns in mapping.items():
+        if not columns or (isinstance(columns, list) and len(set(columns)) < len(columns)):
+            raise UserError(f"`{key}.{name}` must name a column, or several different ones, found {columns!r}")

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from datasets import Dataset, IterableDataset
 
 from mtl_lightning.data.readers.bad_rows import OnBadRow
-from mtl_lightning.data.readers.columns import Inputs
+from mtl_lightning.data.readers.columns import Inputs, Labels
 from mtl_lightning.data.readers.nested import with_nested
 from mtl_lightning.data.readers.parquet import parquet_rows, parquet_table
 from mtl_lightning.data.readers.text_format import CONLL, CSV, JSON, JSON_LINES, TSV, TextFormat
@@ -74,7 +74,7 @@ class FileSource(DataSource):
         self,
         files: dict[str, str] | str,
         inputs: Inputs,
-        labels: dict[str, str],
+        labels: Labels,
         root: str = ".",
         split: Split | None = None,
         columns: list[str] | None = None,
@@ -141,7 +141,7 @@ class FileSource(DataSource):
 
     def hint(self, column: str, rows: Sequence[Mapping[str, Any]]) -> str:
         hint, names = super().hint(column, rows), {name for row in rows for name in row}
-        mapped = {*self.input_columns, *self.labels.values()}
+        mapped = {*self.input_columns, *self.label_columns}
         delimited = {CSV, TSV} & {self._kind(file) for file in self.files.values()}
         if delimited and self.form.header and "delimiter" not in hint and not mapped & names:
             hint += "; if the file has no header row, set `header: false` and `columns: [NAME, …]`"

@@ -8,7 +8,7 @@ from datasets import ClassLabel, Dataset, Features, IterableDataset, List, Value
 from datasets.exceptions import DatasetsError
 
 from mtl_lightning.data.readers.bad_rows import OnBadRow
-from mtl_lightning.data.readers.columns import Inputs
+from mtl_lightning.data.readers.columns import Inputs, Labels
 from mtl_lightning.data.readers.nested import with_nested
 from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.data.sources.splits import Split
@@ -37,7 +37,7 @@ class HubSource(DataSource):
         self,
         path: str,
         inputs: Inputs,
-        labels: dict[str, str],
+        labels: Labels,
         name: str | None = None,
         splits: dict[str, str] | None = None,
         revision: str | None = None,
@@ -78,7 +78,7 @@ class HubSource(DataSource):
         """With columns for dotted names, and labels by their names where the hub keeps numbers; -1 is a missing one."""
         table = with_nested(table, self._nested(self.split.columns if self.split is not None else ()))
         features, names = Features(table.features or {}), {}
-        for column in self.labels.values():
+        for column in self.label_columns:
             feature = features.get(column)
             label = getattr(feature, "feature", feature)
             if isinstance(label, ClassLabel):

@@ -164,8 +164,9 @@ class StreamPasses:
             raise
 
     def _columns(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-        labels = [self.encode.source.labels[task] for task in self.encode.tasks]
-        return {name: [row.get(name) for row in rows] for name in [*self.encode.source.input_columns, *labels]}
+        source = self.encode.source
+        labels = [column for _, column in pairs_of({task: source.labels[task] for task in self.encode.tasks})]
+        return {name: [row.get(name) for row in rows] for name in [*source.input_columns, *labels]}
 
     def _check_columns(self, rows: Sequence[Mapping[str, Any]]) -> None:
         found = list(dict.fromkeys(name for row in rows for name in row if name != LINE))

@@ -133,7 +133,7 @@ def test_a_head_of_positions_and_one_of_examples_read_each_other() -> None:
         link.build(name, tasks)
     features = {"pooled": torch.randn(2, 4), "tokens": torch.randn(2, 3, 4)}
     mask = torch.tensor([[True, True, False], [True, True, True]])
-    made = type("Made", (), {**features, "mask": mask})()
+    made = type("Made", (), {**features, "mask": mask, "given": None})()
     intent, slots = torch.randn(2, 2), torch.randn(2, 3, 2)
     wide = links["slots"].read(made, {"intent": intent}).tokens
     assert wide is not None

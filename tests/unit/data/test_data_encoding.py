@@ -13,7 +13,9 @@ from datasets import Dataset
 
 from mtl_lightning.data import DataSource, FileSource
 from mtl_lightning.data.encoding import Encoding, check_columns
-from mtl_lightning.data.examples import FORMAT, count_labels
+from mtl_lightning.data.examples import FORMAT
+from mtl_lightning.data.labels import understood_labels
+from mtl_lightning.data.readers.columns import Labels
 from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.tensors import TensorProcessor
 from mtl_lightning.encoders.text import TextProcessor
@@ -37,7 +39,7 @@ LABELS = {name: name for name in ("topic", "tags", "score", "flags")}
 
 
 class Memory(DataSource):
-    def __init__(self, inputs: Mapping[str, str], labels: Mapping[str, str], rows: list[dict[str, Any]]) -> None:
+    def __init__(self, inputs: Mapping[str, str], labels: Labels, rows: list[dict[str, Any]]) -> None:
         super().__init__(inputs, labels)
         self.rows = rows
 
@@ -62,7 +64,7 @@ def tasks(**changes: Task) -> dict[str, Task]:
 def encode(
     rows: list[dict[str, Any]] = ROWS,
     inputs: Mapping[str, str] | None = None,
-    labels: Mapping[str, str] = LABELS,
+    labels: Labels = LABELS,
     processor: Any = None,
     labelled: bool = True,
     **changes: Task,
@@ -71,6 +73,53 @@ def encode(
     used = {name: task for name, task in tasks(**changes).items() if name in labels}
     encoding = Encoding("mine", source, processor or text_processor(), used)
     return encoding(source.load()["train"], "train", labelled=labelled)
+
+
+# -- labels of several columns -----------------------------------------------------------------------------------------
+class Pairs(TokenClassification):
+    """A tag of each word, and a number: tuples of two columns."""
+
+    def encode(self, value: Any) -> list[list[int]]:
+        tags, numbers = value
+        if len(tags or []) != len(numbers):
+            raise UserError(f"{len(tags or [])} tags for {len(numbers)} numbers")
+        return [[ord(tag), number] for tag, number in zip(tags or [], numbers, strict=True)]
+
+    def check(self, value: Any) -> None:
+        self.encode(value)
+
+    def count(self, target: Any) -> int:
+        return len(target)
+
+
+PAIRS = [{"words": ["a", "b"], "tags": ["x", "y"], "numbers": [1, 2]}, {"words": ["a"], "tags": ["z"], "numbers": [3]}]
+
+
+def test_a_label_may_be_of_several_columns() -> None:
+    columns = {"pairs": ["tags", "numbers"]}
+    encoded = encode(PAIRS, labels=columns, pairs=Pairs(labels=["O", "A"]))
+    assert [np.stack(row).tolist() for row in encoded["targets/pairs"]] == [[[120, 1], [121, 2]], [[122, 3]]]
+    assert encoded["counts/pairs"][:].tolist() == [2, 1]
+    source = Memory({"tokens": "words"}, columns, PAIRS)
+    encoding = Encoding("mine", source, text_processor(), {"pairs": Pairs(labels=["O", "A"])})
+    assert [*understood_labels(encoding, source.load()["train"], "train", "pairs")] == [
+        (["x", "y"], [1, 2]),
+        (["z"], [3]),
+    ]
+
+
+def test_errors_name_all_columns_of_a_label() -> None:
+    rows = [*PAIRS, {"words": ["a"], "tags": ["x"], "numbers": []}]
+    with pytest.raises(UserError, match=r"row 3, columns 'tags', 'numbers' \(task 'pairs'\): 1 tags for 0 numbers"):
+        encode(rows, labels={"pairs": ["tags", "numbers"]}, pairs=Pairs(labels=["O", "A"]))
+    source = Memory({"tokens": "words"}, {"pairs": ["tags", "numbers"]}, rows)
+    encoding = Encoding("mine", source, text_processor(), {"pairs": Pairs(labels=["O", "A"])})
+    with pytest.raises(UserError, match=r"row 3, columns 'tags', 'numbers': 1 tags for 0 numbers"):
+        list(understood_labels(encoding, source.load()["train"], "train", "pairs"))
+    with pytest.raises(UserError, match=r"data.datasets.mine.labels.pairs: the data has no column 'nubmers'"):
+        encode(labels={"pairs": ["tags", "nubmers"]}, pairs=Pairs(labels=["O", "A"]))
+    with pytest.raises(UserError, match=r"`labels\.pairs` must name a column, or several different ones"):
+        Memory({"tokens": "words"}, {"pairs": ["tags", "tags"]}, rows)
 
 
 # -- columns -----------------------------------------------------------------------------------------------------------
@@ -86,17 +135,14 @@ def test_columns_lengths_and_counts() -> None:
     assert not set(ROWS[0]) & set(encoded.column_names)
 
 
-@pytest.mark.parametrize(
-    ("target", "missing", "count"),
-    [(3, IGNORE, 1), (IGNORE, IGNORE, 0), ([IGNORE, 0, 1], IGNORE, 2), ([], IGNORE, 0)],
-)
-def test_count_labels(target: Any, missing: float, count: int) -> None:
-    assert count_labels(target, missing) == count
+@pytest.mark.parametrize(("target", "count"), [(3, 1), (IGNORE, 0), ([IGNORE, 0, 1], 2), ([], 0)])
+def test_count_labels(target: Any, count: int) -> None:
+    assert SequenceClassification().count(target) == count
 
 
 @pytest.mark.parametrize(("target", "count"), [(0.0, 1), (math.nan, 0), ([1.0, math.nan], 1)])
 def test_count_numbers(target: Any, count: int) -> None:
-    assert count_labels(target, math.nan) == count
+    assert Regression().count(target) == count
 
 
 def test_predict_needs_no_labels() -> None:

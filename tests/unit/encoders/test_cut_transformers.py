@@ -104,7 +104,8 @@ def test_examples_of_a_state_can_be_taken_apart(kind: str) -> None:
         rows=tuple(tensor[rows] for tensor in begun.context.rows),
     )
     found = whole.end(through(whole.stages, State(begun.hidden[rows], context)))
-    assert_same(found, Representation(*(tensor[rows] for tensor in whole(batch))))
+    every = whole(batch)
+    assert_same(found, Representation(every.pooled[rows], every.tokens[rows], every.mask[rows]))
 
 
 def test_no_examples_reach_all_parameters() -> None:

@@ -1,0 +1,37 @@
+"""What a task needs of an encoder and of its inputs, in words of torch alone."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from torch import Tensor
+
+
+class Features(Protocol):
+    """What a head reads; :class:`mtl_lightning.encoders.Representation` is one."""
+
+    @property
+    def pooled(self) -> Tensor | None: ...
+
+    @property
+    def tokens(self) -> Tensor | None: ...
+
+    @property
+    def mask(self) -> Tensor | None: ...
+
+    @property
+    def given(self) -> Mapping[str, Tensor] | None: ...
+
+
+class InputWords(Protocol):
+    """Where the words of an input stand in it; :class:`mtl_lightning.encoders.words.Words` says so."""
+
+    @property
+    def words(self) -> Sequence[str]: ...
+
+    @property
+    def offsets(self) -> Sequence[tuple[int, int]]: ...
+
+    @property
+    def text(self) -> str | None: ...
+
+    def excerpt(self, first: int, last: int) -> dict[str, Any]: ...
