@@ -2,6 +2,7 @@
 
 import os
 import signal
+from itertools import count
 
 from patience import PATIENCE
 
@@ -16,10 +17,16 @@ os.environ.setdefault("COLUMNS", "120")
 import lightning.pytorch  # noqa: F401 - its log handler keeps the stream it is born with; let that be pytest's own
 import pytest
 import real_data
+import torch
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any speed")
+
+for device in (torch.cuda, torch.mtia, torch.xpu):
+    # torch.manual_seed formats the whole stack for each device that is absent
+    if not device.is_available():
+        device._lazy_call = lambda call, **options: None
 
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
     # a shell's `&`, or nohup, ignores some
@@ -27,12 +34,19 @@ for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, sig
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
+@pytest.fixture(scope="session")
+def caches(tmp_path_factory):
+    """Names of folders, a new one each time; most tests write nothing into theirs, so none is made here."""
+    base = tmp_path_factory.mktemp("caches")
+    return (base / str(number) for number in count())
+
+
 @pytest.fixture(autouse=True)
-def datasets_cache(tmp_path_factory, monkeypatch):
+def datasets_cache(caches, monkeypatch):
     """Encoded tables of tests stay out of the user's cache."""
     import datasets
 
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("hf_cache"))
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", next(caches))
 
 
 @pytest.fixture(autouse=True, scope="session")
