@@ -1,30 +1,29 @@
 """One label for each word: tags, or spans written as BIO tags."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from mtl_lightning.errors import UserError, shown
+from mtl_lightning.errors import UserError
 from mtl_lightning.raw_labels import Missing, missing_words, tidy
 from mtl_lightning.tasks.base import IGNORE, LabelScores, full_precision
-from mtl_lightning.tasks.bio import begins, bio_tags, check_bio, forbidden_steps, span_types, spans_of
+from mtl_lightning.tasks.bio import OUTSIDE, begins, bio_tags, check_bio, forbidden_steps, span_types, spans_of
 from mtl_lightning.tasks.class_catalogue import class_metrics
-from mtl_lightning.tasks.class_weights import in_order
+from mtl_lightning.tasks.class_weights import BALANCED, in_order
 from mtl_lightning.tasks.contracts import Features, InputWords
 from mtl_lightning.tasks.label_counts import LabelCounts
 from mtl_lightning.tasks.label_names import name_of
 from mtl_lightning.tasks.label_scores import AGREEMENTS, FOUND, RATIOS, with_averages
 from mtl_lightning.tasks.labelled import LabelledTask, fill_missing, per_label
 from mtl_lightning.tasks.linear_chain import ChainHead, without_words
-from mtl_lightning.tasks.lists import listed
 from mtl_lightning.tasks.losses import check_fraction, check_gamma, mean_cross_entropy
+from mtl_lightning.tasks.raw_spans import Ends, Tags, tags_of, up_to
 from mtl_lightning.tasks.scoring import Scoring, check_effect, choose
 from mtl_lightning.tasks.span_f1 import SPAN_RATIOS, SpanCounts, span_metrics
-
-T = TypeVar("T")
+from mtl_lightning.tasks.words import T, beside_words, each_word
 
 
 class TokenClassification(LabelledTask):
@@ -32,7 +31,8 @@ class TokenClassification(LabelledTask):
 
     A raw label is a list of tags, one a word, also one that CSV made a text of (``"['O', 'B-x']"``), or None where the
     example has none; a tag that is None, blank or a word of ``missing`` is missing. Words that the encoder cut off have
-    no label either.
+    no label either. With ``spans`` it is a list of spans of words, such as ``{start: 3, end: 5, label: city}``, where
+    ``type`` may stand for ``label``; an empty list says that there is none.
 
     Metrics: ``accuracy`` over words; ``f1``, ``precision`` and ``recall``: with ``scheme: tags`` of tags (macro), with
     ``scheme: bio`` of whole spans (micro, as conlleval and seqeval count them). ``f1_macro``, ``f1_micro`` and
@@ -66,6 +66,8 @@ class TokenClassification(LabelledTask):
             algorithm; in ``bio``, ``I-x`` follows ``B-x`` and ``I-x`` alone. Probabilities are then marginals, and tags
             that are missing between others are summed over. It costs the square of the number of tags a word, and has
             no weighted, focal or smoothed loss. See :mod:`.linear_chain`.
+        spans: In ``bio``: raw labels are spans instead of tags; positions count words from 0, and ``end`` is the one
+            behind the last word (``exclusive``, as in predictions) or that of the last word (``inclusive``).
     """
 
     level = "tokens"
@@ -88,6 +90,7 @@ class TokenClassification(LabelledTask):
         class_weights: dict[str | int, float] | str | None = None,
         focal_gamma: float = 0.0,
         decoding: Literal["independent", "crf"] = "independent",
+        spans: Ends | None = None,
     ) -> None:
         main_metric = main_metric or ("f1" if scheme == "bio" else "accuracy")
         scoring = Scoring(metrics, average, average_over)
@@ -100,6 +103,9 @@ class TokenClassification(LabelledTask):
         if decoding == "crf":
             self._check_plain_loss()
         self.scheme = scheme
+        self.spans = spans
+        if spans is not None:
+            self._check_spans()
         self.missing_tag = missing_tag
         self.missing_words |= missing_words(missing_tag)
         if self.labels is not None and scheme == "bio":
@@ -115,12 +121,17 @@ class TokenClassification(LabelledTask):
         return bio_tags(span_types(found))
 
     def encode(self, value: Any) -> list[int]:
-        if not self.missing_words and isinstance(value, list):
+        if not self.missing_words and isinstance(value, list) and self.spans is None:
             try:
                 return [self._names.exact[tag] for tag in value]  # most labels, in a tenth of the time
             except (KeyError, TypeError):
                 pass
         return self._each(value, lambda tag: IGNORE if (name := self._name(tag)) is None else self.index(name))
+
+    def fit(self, target: Any, example: Mapping[str, Any]) -> Any:
+        if self.spans is not None and target:
+            target = up_to(target, example["num_words"], self.index(OUTSIDE))
+        return super().fit(target, example)
 
     def count_irregular(self, target: Any) -> int:
         """Number of tags ``I-x`` that follow no tag of type x; as in :class:`SpanCounts`, they start a span."""
@@ -133,7 +144,10 @@ class TokenClassification(LabelledTask):
         return count
 
     def relabel(self, value: Any, rename: Callable[[str], str]) -> Any:
-        return None if self.is_missing(value) else self._each(value, lambda tag: self._rename(tag, rename))
+        if self.is_missing(value):
+            return None
+        renamed = self._each(value, lambda tag: self._rename(tag, rename))
+        return renamed if self.spans is None else Tags(renamed)
 
     def check_names(self, names: Sequence[str]) -> None:
         super().check_names(names if self.scheme == "tags" else [n if n == "O" else f"B-{n}" for n in names])
@@ -216,12 +230,9 @@ class TokenClassification(LabelledTask):
         return decoded
 
     def place(self, decoded: dict[str, Any], words: InputWords) -> dict[str, Any]:
-        cut = [None] * (len(words.words) - len(decoded["labels"]))
-        placed = {**decoded, "labels": decoded["labels"] + cut, "probabilities": decoded["probabilities"] + cut}
+        placed = beside_words(decoded, words)
         if "spans" in decoded:
             placed["spans"] = [{**span, **words.excerpt(span["start"], span["end"])} for span in decoded["spans"]]
-        if words.text is not None:
-            placed |= {"words": list(words.words), "offsets": [list(offset) for offset in words.offsets]}
         return placed
 
     def correct(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -244,21 +255,22 @@ class TokenClassification(LabelledTask):
             if getattr(self, key):
                 raise UserError(f"`{key}` is of the loss of single words, but `decoding: crf` has none; take one out")
 
+    def _check_spans(self) -> None:
+        if self.scheme != "bio":
+            raise UserError("`spans` needs `scheme: bio`; set it, or take `spans` out")
+        if self.class_weights == BALANCED:
+            raise UserError(
+                "`class_weights: balanced` counts words, and `spans` do not say how many are in none; give a weight "
+                "for `O` and for each type of span"
+            )
+
     def _each(self, value: Any, convert: Callable[[Any], T]) -> list[T]:
         """Something for each tag of a raw label."""
         if self.is_missing(value):
             return []
-        if isinstance(value, str):
-            value = listed(value) or value
-        if not isinstance(value, list | tuple):
-            raise UserError(f"expected a list of tags, one a word, found {shown(value)}")
-        converted = []
-        for position, tag in enumerate(value):
-            try:
-                converted.append(convert(tag))
-            except UserError as error:
-                raise UserError(f"word {position + 1}: {error}", position) from error
-        return converted
+        if self.spans is not None and not isinstance(value, Tags):
+            value = tags_of(value, self.spans, lambda label: None if self.is_missing(label) else tidy(name_of(label)))
+        return each_word(value, convert, "tags")
 
     def _name(self, tag: Any) -> str | None:
         """The name of a tag; None if it is missing."""

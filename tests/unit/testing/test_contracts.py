@@ -68,6 +68,10 @@ TASKS: dict[str, tuple[Callable[[], Task], list[Any]]] = {
     "spans-of-one-type": (lambda: TokenClassification(scheme="bio"), [["O", "B-x"], None, ["I-x"]]),
     "tags-crf": (lambda: TokenClassification(decoding="crf"), [["a", "b"], None, ["c"], ["b", "a", "c"]]),
     "spans-crf": (lambda: TokenClassification("bio", decoding="crf"), [["O", "B-x", "I-x"], None, ["I-y", "O"]]),
+    "spans-as-spans": (
+        lambda: TokenClassification("bio", spans="inclusive"),
+        [[[0, 0, "x"], [2, 3, "y"]], None, [], [{"start": 1, "end": 2, "type": "x"}]],
+    ),
     "regression": (Regression, [1.5, None, -2, "7", 3.0]),
     "regression-with-missing-number": (lambda: Regression(missing=-2), [1.5, None, -2, "7", 3.0]),
     "regression-configured-mean": (lambda: Regression(mean=10.0, main_metric="rmse"), [1.5, None, -2, "7", 3.0]),
