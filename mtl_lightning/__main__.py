@@ -25,6 +25,7 @@ commands:
   compare    train weightings, or other variants of a config, over several seeds: which is better, by how much,
              and at what cost
   submit     submit a training run, or several, to a SLURM cluster; or print a script for it, torchrun or SkyPilot
+  show-batch print what a training step really sees: tokens, images, labels, weights; --html writes a page
   convert    make one file of a checkpoint whose parts several processes have written, or the other way round
 
 COMMAND --help lists the options of a command; --version prints the version.
@@ -154,6 +155,11 @@ def _run(arguments: list[str]) -> int:
 
         _find_own_classes()
         return submit(arguments[1:])
+    elif command == "show-batch":
+        with SIGNALS.nothing_to_lose():
+            from mtl_lightning.show_batch.command import run as show_batch
+        _find_own_classes()
+        return show_batch(arguments[1:])
     elif command == "convert":
         with SIGNALS.nothing_to_lose():
             from mtl_lightning.cli.convert import run as convert
@@ -161,7 +167,7 @@ def _run(arguments: list[str]) -> int:
     elif command not in _OPTIONS:
         from mtl_lightning.errors import did_you_mean
 
-        hint = did_you_mean(command, [*_OPTIONS, "compare", "submit", "convert"])
+        hint = did_you_mean(command, [*_OPTIONS, "compare", "submit", "show-batch", "convert"])
         say(f"error: unknown command '{command}'; {hint}", error=True)
         return 2
     elif {"--help", "-h"} & set(arguments):

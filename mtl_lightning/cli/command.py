@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -33,11 +33,12 @@ from mtl_lightning.trust.imports import Imports
 COMMANDS = ("fit", "validate", "test", "predict")
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(arguments: Sequence[str], cli: Callable[..., Any] = CLI) -> int:
     """Runs a command and prints a mistake in the input as one line.
 
     Args:
         arguments: The command and its options.
+        cli: What does it; arguments as of :class:`.CLI`.
 
     Returns:
         The exit status.
@@ -60,7 +61,7 @@ def run(arguments: Sequence[str]) -> int:
             if not (help_all := "--help_all" in options):
                 found = with_base_config(given(command, options, os.environ), stack)
                 _forget_folder(found.imports)
-            _run(found, help_all, stack, ending)
+            _run(cli, found, help_all, stack, ending)
             SIGNALS.check()
         except Interrupted as stopped:
             return ending.of_stop(stopped)
@@ -88,8 +89,8 @@ def _failed(error: Exception, found: Given, ending: Ending) -> int | None:
     return None
 
 
-def _run(found: Given, help_all: bool, stack: ExitStack, ending: Ending) -> None:
-    CLI(
+def _run(cli: Callable[..., Any], found: Given, help_all: bool, stack: ExitStack, ending: Ending) -> None:
+    cli(
         MultiTaskModule,
         MultiTaskDataModule,
         save_config_callback=SaveConfig,

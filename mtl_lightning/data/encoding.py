@@ -9,7 +9,7 @@ from datasets import Dataset
 from datasets.fingerprint import Hasher
 
 from mtl_lightning.data.cache import made_once, num_encoders
-from mtl_lightning.data.examples import FORMAT, Columns, ExampleEncoder, LabelEncoder, Processor
+from mtl_lightning.data.examples import FORMAT, Columns, ExampleEncoder, LabelEncoder, Processor, raw_values
 from mtl_lightning.data.readers.bad_rows import BAD, LINE, BadLine, BadRow, visible
 from mtl_lightning.data.readers.columns import Inputs, pairs_of
 from mtl_lightning.data.readers.tables import decoded, exact
@@ -122,6 +122,12 @@ class Encoding:
         labels = {task: self.source.labels[task] for task in self.tasks} if labelled else {}
         check_columns(f"data.datasets.{self.name}.inputs", self.source.inputs, table, self.source)
         check_columns(f"data.datasets.{self.name}.labels", labels, table, self.source)
+
+    def raw_inputs(self, table: Dataset, row: int) -> dict[str, Any]:
+        """The raw values of a row's inputs, by the names of the encoder's inputs."""
+        raw, json_columns = exact(table.select_columns(self.source.input_columns))
+        columns = decoded(raw[row : row + 1], json_columns)
+        return {name: raw_values(columns, of)[0] for name, of in self.source.inputs.items()}
 
     def skipped(self, table: Dataset, encoded: Dataset, split: str, labelled: bool = True) -> Iterator[BadRow]:
         """The rows of a table that are not in what it was encoded to, and why; arguments as those of the call."""

@@ -90,7 +90,7 @@ class ExampleEncoder:
 
     def _encode_inputs(self, columns: Columns) -> dict[str, list[Any]]:
         try:
-            return self.processor.encode({name: _raw(columns, of) for name, of in self.source.inputs.items()})
+            return self.processor.encode({name: raw_values(columns, of) for name, of in self.source.inputs.items()})
         except UserError as error:
             names = self.source.input_columns
             several = [of for of in self.source.inputs.values() if isinstance(of, list)]
@@ -99,7 +99,7 @@ class ExampleEncoder:
             raise UserError(f"{called(names)}: {error}", error.word) from error
 
     def _encode_labels(self, task: str, columns: Columns) -> list[Any]:
-        encoder, values = self.tasks[task], _raw(columns, self.source.labels[task])
+        encoder, values = self.tasks[task], raw_values(columns, self.source.labels[task])
         try:
             return [encoder.encode(relabelled(self.source, task, encoder, value)) for value in values]
         except UserError as error:
@@ -115,7 +115,7 @@ class ExampleEncoder:
         return f"{called(self.source.labels[task])} (task '{task}')"
 
 
-def _raw(columns: Columns, names: str | list[str]) -> Sequence[Any]:
+def raw_values(columns: Columns, names: str | list[str]) -> Sequence[Any]:
     """The raw values of an input or a label [N]: those of its column, or tuples of those of its columns."""
     return columns[names] if isinstance(names, str) else list(zip(*(columns[name] for name in names), strict=True))
 

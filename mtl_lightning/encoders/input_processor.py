@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mtl_lightning.encoders.shown import Shown, picture_or_numbers
 from mtl_lightning.encoders.words import Words
 
 
@@ -78,6 +79,35 @@ class InputProcessor(ABC):
             value: Of the input ``tokens``.
         """
         return None
+
+    def shown(self, inputs: Mapping[str, Tensor], example: int) -> Sequence[Shown]:
+        """What the model reads of one example, for a person: tokens, numbers, a picture. By default, an image of one or
+        three channels is a picture, and anything else numbers.
+
+        Args:
+            inputs: What ``collate`` returned, each [R, ...].
+            example: Which of the B.
+        """
+        return [
+            picture_or_numbers(name, tensor[row])
+            for row in self.rows_of(inputs, example)
+            for name, tensor in inputs.items()
+            if name not in self.for_heads
+        ]
+
+    def rows_of(self, inputs: Mapping[str, Tensor], example: int) -> list[int]:
+        """The rows of collated inputs that an example has: one, unless it is several sequences."""
+        if "sequences" not in inputs:
+            return [example]
+        return [row for row in inputs["sequences"][example].tolist() if row >= 0]
+
+    def cut_off(self, values: Mapping[str, Any]) -> str:
+        """What of the raw inputs of one example is beyond the encoder's limit; empty by default.
+
+        Args:
+            values: By input name.
+        """
+        return ""
 
     @abstractmethod
     def signature(self) -> Any:

@@ -1,6 +1,8 @@
 """Loads what a transformer is made of, from a folder or the Hugging Face hub: tokenizer, architecture and weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import torch
@@ -23,6 +25,19 @@ from mtl_lightning.errors import UserError, did_you_mean
 
 _OWN_CODE: dict[str, Any] = {"trust_remote_code": False}
 """Classes of transformers alone: otherwise it asks on the terminal whether to run what comes with a model."""
+
+
+_WITHOUT_WEIGHTS: ContextVar[bool] = ContextVar("without weights", default=False)
+
+
+@contextmanager
+def without_weights() -> Iterator[None]:
+    """Within it, models are made without weights, in no time and no memory; they can say what they are made of."""
+    token = _WITHOUT_WEIGHTS.set(True)
+    try:
+        yield
+    finally:
+        _WITHOUT_WEIGHTS.reset(token)
 
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
@@ -97,6 +112,9 @@ def load_backbone(model: str | None, architecture: PretrainedConfig, attention: 
     Raises:
         UserError: If there is no such model.
     """
+    if _WITHOUT_WEIGHTS.get():
+        with torch.device("meta"):
+            return Loaded(AutoModel.from_config(architecture, **_OWN_CODE))
     options = {"attn_implementation": attention, "dtype": torch.get_default_dtype(), **_OWN_CODE}
     if model is None:
         return Loaded(AutoModel.from_config(architecture, **options))

@@ -14,6 +14,8 @@ from transformers import PreTrainedTokenizerBase
 
 from mtl_lightning.encoders.beginnings import Beginnings
 from mtl_lightning.encoders.input_processor import InputProcessor
+from mtl_lightning.encoders.shown import Shown, Tokens
+from mtl_lightning.encoders.shown_text import cut_off, part_of_each, pieces_of
 from mtl_lightning.encoders.words import Words, listed_words, split_words
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.padding import pad
@@ -102,6 +104,23 @@ class TextProcessor(InputProcessor):
 
     def words(self, value: Any) -> Words:
         return listed_words(value) if isinstance(value, list | tuple) else split_words(value, self.split)
+
+    def shown(self, inputs: Mapping[str, Tensor], example: int) -> Sequence[Shown]:
+        return [self._shown(inputs, row) for row in self.rows_of(inputs, example)]
+
+    def _shown(self, inputs: Mapping[str, Tensor], row: int) -> Tokens:
+        ids, present = inputs["input_ids"][row].tolist(), inputs["attention_mask"][row].tolist()
+        starts = inputs["word_starts"][row].tolist() if "word_starts" in inputs else None
+        parts, ends = part_of_each(inputs, row), self.sub_word == "last"
+        name = "text" if starts is None else "tokens"
+        return Tokens(name, pieces_of(self.tokenizer, ids, present, starts, parts, ends))
+
+    def cut_off(self, values: Mapping[str, Any]) -> str:
+        if "tokens" not in values:
+            texts = [_text(values[name]) for name in ("text", "text_pair") if name in values]
+            return " … ".join(filter(None, cut_off(self.tokenizer, self.max_length, texts)))
+        kept = len(self._encode_words([words := self._words(values["tokens"])])["word_starts"][0])
+        return " ".join(words[kept:])
 
     def signature(self) -> Any:
         tokenizer = json.loads(self.tokenizer.backend_tokenizer.to_str())

@@ -13,6 +13,7 @@ from torchmetrics import MetricCollection
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.raw_labels import Missing, is_missing, missing_words, tidy
 from mtl_lightning.tasks.contracts import Features, InputWords
+from mtl_lightning.tasks.in_words import InWords
 from mtl_lightning.tasks.inheriting import fitting
 
 IGNORE = -100
@@ -40,7 +41,7 @@ class LabelScores(dict[str, Tensor]):
         )
 
 
-class Task(nn.Module, ABC):
+class Task(InWords, nn.Module, ABC):
     """One prediction problem.
 
     A task lives in three steps: it is configured (``__init__``), it learns from the training data what the config left

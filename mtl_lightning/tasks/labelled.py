@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.raw_labels import Counted, Missing, Names, tidy
-from mtl_lightning.tasks.base import LabelScores, Task
+from mtl_lightning.tasks.base import IGNORE, LabelScores, Task
 from mtl_lightning.tasks.class_catalogue import ranks
 from mtl_lightning.tasks.class_weights import BALANCED, Weights, balanced, balanced_positive, checked, in_order, unseen
 from mtl_lightning.tasks.inheriting import fitting, output_layer
@@ -206,6 +206,11 @@ class LabelledTask(Task):
         """Position of a label name; see :func:`index_of`."""
         assert self.labels is not None, "adapt() comes first"
         return index_of(name, self.labels, self._names)
+
+    def name_at(self, index: int) -> str | None:
+        """The label name at a position, null for that of a missing label."""
+        assert self.labels is not None, "adapt() comes first"
+        return None if index == IGNORE else self.labels[index]
 
     def report(self, counts: Tensor) -> dict[str, LabelScores]:
         """From counts [4, C] in the order of :class:`.label_counts.Counts`."""

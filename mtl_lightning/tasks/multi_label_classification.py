@@ -105,6 +105,15 @@ class MultiLabelClassification(LabelledTask):
         chosen = {self.index(name) for name in self._names_of(items)}
         return [float(i in chosen) for i in range(self.num_outputs)]
 
+    def in_words(self, target: Tensor) -> str | None:
+        assert self.labels is not None, "adapt() comes first"
+        pairs = list(zip(self.labels, target.tolist(), strict=True))
+        unknown = [label for label, value in pairs if math.isnan(value)]
+        if len(unknown) == len(pairs):
+            return None
+        applies = ", ".join(label for label, value in pairs if value == 1) or "none"
+        return f"{applies} ({len(unknown)} of {len(pairs)} missing)" if unknown else applies
+
     def relabel(self, value: Any, rename: Callable[[str], str]) -> Any:
         return None if self._items(value) is None else list(map(rename, self.names(value)))
 

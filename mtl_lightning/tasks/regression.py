@@ -11,6 +11,7 @@ from torchmetrics import MetricCollection
 from mtl_lightning.errors import UserError, hint_of_comma, shown
 from mtl_lightning.raw_labels import Missing, no_label
 from mtl_lightning.tasks.base import Task, full_precision
+from mtl_lightning.tasks.in_words import in_numbers
 from mtl_lightning.tasks.inheriting import fitting, output_layer
 from mtl_lightning.tasks.number_metrics import number_metrics
 from mtl_lightning.tasks.scoring import choose
@@ -83,6 +84,11 @@ class Regression(Task):
         """The standardised target."""
         assert self.mean is not None and self.std is not None, "adapt() comes first"
         return math.nan if self.is_missing(value) else (self._read(value) - self.mean) / self.std
+
+    def in_words(self, target: Tensor) -> str | None:
+        """The number in its own unit."""
+        assert self.mean is not None and self.std is not None, "adapt() comes first"
+        return in_numbers(target.double() * self.std + self.mean, math.nan)
 
     def is_missing(self, value: Any) -> bool:
         """As of other tasks; but NaN is the result of a calculation that went wrong, unless ``missing`` names it."""

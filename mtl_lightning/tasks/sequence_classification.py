@@ -79,6 +79,9 @@ class SequenceClassification(LabelledTask):
     def encode(self, value: Any) -> int:
         return IGNORE if self.is_missing(value) else self.index(value)
 
+    def in_words(self, target: Tensor) -> str | None:
+        return self.name_at(int(target))
+
     def relabel(self, value: Any, rename: Callable[[str], str]) -> Any:
         return None if self.is_missing(value) else rename(name_of(value))
 

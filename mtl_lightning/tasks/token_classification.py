@@ -143,6 +143,9 @@ class TokenClassification(LabelledTask):
             previous = tag
         return count
 
+    def in_words(self, target: Tensor) -> list[str | None]:
+        return list(map(self.name_at, target.tolist()))
+
     def relabel(self, value: Any, rename: Callable[[str], str]) -> Any:
         if self.is_missing(value):
             return None

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mtl_lightning.encoders import Encoder, InputProcessor, Representation
+from mtl_lightning.encoders.shown import Numbers, Picture, Shown, Tokens
 from mtl_lightning.testing.common import pickled, seeded
 
 
@@ -58,9 +59,22 @@ def _check_processor(processor: InputProcessor, columns: Mapping[str, Sequence[A
             f"example {position} must be encoded alike alone (by a pickled processor) and with others"
         )
         assert processor.length(example) > 0, f"length() must be positive, found {processor.length(example)}"
-    for name, tensor in processor.collate(examples).items():
+    collated = processor.collate(examples)
+    for name, tensor in collated.items():
         assert len(tensor) == count, f"collate() must give '{name}' as [{count}, ...], found {list(tensor.shape)}"
+    for position in range(count):
+        _check_shown(processor.shown(collated, position), examples[position])
     return examples
+
+
+def _check_shown(inputs: Sequence[Shown], example: Mapping[str, Any]) -> None:
+    assert inputs, "shown() must say what the model reads of an example"
+    for shown in inputs:
+        assert isinstance(shown, Tokens | Numbers | Picture), f"shown() must give one of these, found {shown!r}"
+        if isinstance(shown, Tokens) and "word_starts" in example:
+            places = sorted(place for piece in shown.pieces for place in piece.positions)
+            wanted = list(range(len(example["word_starts"])))
+            assert places == wanted, f"shown() must say where {len(wanted)} words are read, found {places}"
 
 
 def _check_representation(representation: Representation, count: int, features: int) -> None:

@@ -46,6 +46,7 @@ def check_task(
     with seeded():
         adapted, twin = _check_adaptation(task, labels)
         targets, counts, mask = _encode_labels(adapted, labels, examples)
+        _check_words(adapted, targets, counts)
         again, _, _ = _encode_labels(twin, labels, examples)
         assert torch.equal(targets.nan_to_num(), again.nan_to_num()), "adapted() gives an object that encodes otherwise"
         adapted.build(features)
@@ -108,6 +109,17 @@ def _encode_labels(
     assert any(counts), "`labels` must hold at least one that is present"
     sizes = torch.tensor([len(example.get("word_starts", [0, 0])) for example in examples])
     return stack(encoded, task.missing), counts, torch.arange(int(sizes.max())) < sizes.unsqueeze(1)
+
+
+def _check_words(task: Task, targets: Tensor, counts: Sequence[int]) -> None:
+    for target, count in zip(targets, counts, strict=True):
+        words = task.in_words(target)
+        known = [words] if isinstance(words, str) else [word for word in words or () if word is not None]
+        assert all(isinstance(word, str) for word in known), f"in_words() must give texts, found {words!r}"
+        assert bool(known) == (count > 0), f"in_words() must be null where the label is missing, found {words!r}"
+        assert not isinstance(words, list) or len(words) == len(target), (
+            f"in_words() must give a text for each of {len(target)} positions, found {words!r}"
+        )
 
 
 def _random_representation(

@@ -158,7 +158,7 @@ def test_no_rooms_and_no_files_import_each_other_in_a_circle() -> None:
 LAYERS = {
     "package": (
         "__main__",
-        "compare | submit | testing",
+        "compare | show_batch | submit | testing",
         "cli",
         "training",
         "callbacks | checkpoints | plugins",

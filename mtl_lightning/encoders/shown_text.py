@@ -1,0 +1,111 @@
+"""Token ids as the pieces of text that they stand for."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from mtl_lightning.encoders.shown import Mark, Piece
+
+_BLANK = "▁"
+_CONTINUES = "##"
+
+
+def pieces_of(
+    tokenizer: PreTrainedTokenizerBase,
+    ids: Sequence[int],
+    present: Sequence[int] | None = None,
+    starts: Sequence[int] | None = None,
+    parts: Sequence[int] | None = None,
+    ends: bool = False,
+) -> list[Piece]:
+    """The tokens of one row.
+
+    Args:
+        tokenizer: Made the ids.
+        ids: Of the tokens [S].
+        present: 0 where a token is padding [S]; null: none is.
+        starts: Of each label position, the token at which it is read [L], negative where there is none; null: each
+            token is a label position of its own.
+        parts: Number of the text that each token belongs to [S]; null: there is one.
+        ends: Whether label positions are words that are read at their last tokens, rather than at their first.
+    """
+    positions = {i: (i,) for i in range(len(ids))} if starts is None else _positions(starts)
+    begins = None if starts is None else {place + 1 for place in positions} if ends else set(positions)
+    special = set(tokenizer.all_special_ids)
+    found: list[Piece] = []
+    for place, index in enumerate(ids):
+        text, after = token_text(tokenizer, index), found[-1].mark if found else Mark.SPECIAL
+        continues = text.startswith(_CONTINUES) if begins is None else place not in begins and after is not Mark.SPECIAL
+        mark = Mark.SPECIAL if index in special else Mark.CONTINUED if continues else Mark.TEXT
+        if present is not None and not present[place]:
+            mark = Mark.PADDING
+        found.append(Piece(text, mark, positions.get(place, ()), 0 if parts is None else parts[place]))
+    return found
+
+
+def token_text(tokenizer: PreTrainedTokenizerBase, index: int) -> str:
+    """A token as a person reads it: bytes as characters, where they are whole ones.
+
+    >>> from mtl_lightning.encoders.characters import character_tokenizer
+    >>> token_text(character_tokenizer(), 5), token_text(character_tokenizer(), 2)
+    ('!', '[CLS]')
+    """
+    token = str(tokenizer.convert_ids_to_tokens(index))
+    if token.startswith((_BLANK, _CONTINUES)):
+        return token
+    text = str(tokenizer.convert_tokens_to_string([token]))
+    if not text or "\N{REPLACEMENT CHARACTER}" in text:  # a part of a character
+        return token
+    return f"{_BLANK * (len(text) - len(text.lstrip(' ')))}{text.lstrip(' ')}"
+
+
+def cut_off(tokenizer: PreTrainedTokenizerBase, max_length: int, texts: Sequence[str]) -> list[str]:
+    """What of each of one or two texts does not fit.
+
+    Args:
+        tokenizer: A fast tokenizer.
+        max_length: Longest sequence in tokens.
+        texts: Of one example.
+    """
+    encoded = tokenizer(*texts, truncation=True, max_length=max_length, return_offsets_mapping=True)
+    sides, offsets = encoded.sequence_ids(0), encoded["offset_mapping"]
+    return list(_rests(texts, sides, offsets, left=tokenizer.truncation_side == "left"))
+
+
+def _rests(
+    texts: Sequence[str], sides: Sequence[int | None], offsets: Sequence[tuple[int, int]], left: bool
+) -> Iterator[str]:
+    for side, text in enumerate(texts):
+        kept = [offset for of, offset in zip(sides, offsets, strict=True) if of == side]
+        if not kept:
+            yield text
+        elif left:
+            yield text[: kept[0][0]]
+        else:
+            yield text[kept[-1][1] :]
+
+
+def part_of_each(inputs: Mapping[str, Tensor], example: int) -> list[int] | None:
+    """The text that each token of a row belongs to, as far as the inputs say it: by type, or by positions that restart.
+
+    Args:
+        inputs: Collated, each [B, S].
+        example: Its row.
+    """
+    if "position_ids" in inputs:
+        number, parts = -1, []
+        for position in inputs["position_ids"][example].tolist():
+            number += position == 0
+            parts.append(max(number, 0))
+        return parts
+    types = inputs.get("token_type_ids")
+    return None if types is None else types[example].tolist()
+
+
+def _positions(starts: Sequence[int]) -> dict[int, tuple[int, ...]]:
+    found: dict[int, tuple[int, ...]] = {}
+    for position, start in enumerate(starts):
+        if start >= 0:
+            found[start] = (*found.get(start, ()), position)
+    return found
