@@ -4,6 +4,7 @@ import re
 import struct
 import zlib
 from base64 import b64decode
+from html import unescape
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -209,7 +210,7 @@ def test_an_image_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     assert main(["show-batch", "--config", "digits.yaml", "--examples=2", "--html=pages/a.html"]) == 0
     printed, text = capsys.readouterr().out, (tmp_path / "pages" / "a.html").read_text()
     assert printed.endswith("Page: pages/a.html\n")
-    rows = [int(row) - 1 for row in re.findall(r"split 'train', row (\d+)", text)]
+    rows = [int(row) - 1 for row in re.findall(r"split 'train', row (\d+)", unescape(text))]
     images = [DigitPairs(**sizes).load()["train"].with_format("numpy")[row]["image"] for row in rows]
     drawn = [decoded(b64decode(data)) for data in re.findall(r"base64,([^\"]+)", text)]
     assert len(drawn) == 2
