@@ -46,7 +46,8 @@ def warm_start(
     saved, trained = checkpoint[CHECKPOINT_KEY], checkpoint["state_dict"]
     if other := encoder.reads_differently(saved["assets"]["files"]):
         raise UserError(f"init_from: {path} was trained with another tokenizer than this encoder's: {other}")
-    taken, lines = _encoder(path, trained, state)
+    adapted = encoder.renamed({name.removeprefix("encoder."): t for name, t in _under("encoder.", trained).items()})
+    taken, lines = _encoder(path, {f"encoder.{name}": value for name, value in adapted.items()}, state)
     found = {name: value for name, value in _under("sharing.", trained).items() if _fits(state, name, value)}
     copied = {name: taken[of] for name, of in originals.items() if of in taken and name not in found}
     taken |= found | copied
@@ -60,7 +61,7 @@ def warm_start(
 
 
 def _encoder(path: Path, trained: State, state: State) -> tuple[dict[str, Tensor], dict[str, str]]:
-    own, found = _under("encoder.", state), _under("encoder.", trained)
+    own, found = _under("encoder.", state), trained
     for name in own:
         if name in found and not _fits(own, name, found[name]):
             there, here = _described(found[name]), _described(own[name])

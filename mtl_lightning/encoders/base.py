@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -153,6 +154,44 @@ class Encoder(nn.Module, ABC):
     def assets(self) -> Assets:
         """What must be kept in a checkpoint so that it suffices alone; nothing by default."""
         return Assets()
+
+    def save_adapters(self, folder: Path) -> None:
+        """Writes the adapter that it has, alone, as peft does.
+
+        Raises:
+            UserError: If it has none, as by default, or the files cannot be written.
+        """
+        raise self._no_adapter()
+
+    def load_adapters(self, folder: Path) -> None:
+        """Takes an adapter that ``save_adapters`` or peft has written.
+
+        Raises:
+            UserError: If it has none, as by default, or the one in the folder does not fit.
+        """
+        raise self._no_adapter()
+
+    def merge_adapters(self) -> None:
+        """Makes an adapter that it has part of its weights; by default, it has none."""
+
+    def renamed(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A trained encoder's state under the names that this one has for it: by default, as it is.
+
+        Args:
+            state: By name, without ``encoder.``.
+        """
+        return state
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Writes the weights, and what reads the inputs, as the library does that they come from.
+
+        Raises:
+            UserError: If they come from none, as by default, or the files cannot be written.
+        """
+        raise UserError(f"{type(self).__name__} is no model of the transformers library; `save` writes a checkpoint")
+
+    def _no_adapter(self) -> UserError:
+        return UserError(f"{type(self).__name__} has no adapter as peft has; a sharing that has is LoRA")
 
     def layers_by_depth(self) -> Sequence[Sequence[nn.Parameter]]:
         """The parameters of each layer, from the input to the output, for learning rates by layer.

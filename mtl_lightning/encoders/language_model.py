@@ -23,13 +23,16 @@ _CLOSE = 1e-3  # relative to the logits; a model that scales or caps its logits 
 def is_causal(backbone: PreTrainedModel) -> bool:
     """Whether a position reads nothing of those behind it, found out by running the model on two tokens.
 
-    Architectures that are trained to fill gaps are not run, nor those that are decoders with an encoder.
+    Architectures that are trained to fill gaps are not run, nor those that are decoders with an encoder; without
+    weights, all others are taken for such.
     """
     config = backbone.config
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or type(config) in MODEL_FOR_MASKED_LM_MAPPING:
         return False
     if config.is_encoder_decoder:
         return False
+    if backbone.device.type == "meta":
+        return True
     embedded: list[Tensor] = []
 
     def note(module: nn.Module, args: Any, output: Tensor) -> Tensor:
@@ -61,6 +64,12 @@ def new_output(backbone: PreTrainedModel) -> nn.Linear:
             model._init_weights(output)
     output.weight.requires_grad_(table.requires_grad)
     return output
+
+
+def head_class(backbone: PreTrainedModel) -> type[PreTrainedModel] | None:
+    """The class of causal language models whose body is of this architecture."""
+    found: type[PreTrainedModel] | None = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(backbone.config), None)
+    return found
 
 
 def tied(backbone: PreTrainedModel) -> bool:

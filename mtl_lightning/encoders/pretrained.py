@@ -19,8 +19,10 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import is_gguf_available
 
 from mtl_lightning.encoders.characters import character_tokenizer
+from mtl_lightning.encoders.quantised import refuse_quantised
 from mtl_lightning.errors import UserError, did_you_mean
 
 _OWN_CODE: dict[str, Any] = {"trust_remote_code": False}
@@ -40,7 +42,7 @@ def without_weights() -> Iterator[None]:
         _WITHOUT_WEIGHTS.reset(token)
 
 
-def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+def load_tokenizer(name: str, gguf_file: str | None = None) -> PreTrainedTokenizerBase:
     """The tokenizer of that name, or in that folder; ``characters:ascii`` and ``characters:cjk`` need no file.
 
     Raises:
@@ -48,11 +50,16 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """
     if name.startswith("characters:"):
         return character_tokenizer(name.removeprefix("characters:"))
-    return _guard(name, lambda: AutoTokenizer.from_pretrained(name, **_OWN_CODE))
+    options = _options(gguf_file)
+    return _guard(name, lambda: AutoTokenizer.from_pretrained(name, **options))
 
 
 def load_config(
-    model: str | None, settings: dict[str, Any] | None, words: PreTrainedTokenizerBase, dropout: float | None
+    model: str | None,
+    settings: dict[str, Any] | None,
+    words: PreTrainedTokenizerBase,
+    dropout: float | None,
+    gguf_file: str | None = None,
 ) -> PretrainedConfig:
     """An architecture.
 
@@ -61,21 +68,24 @@ def load_config(
         settings: What replaces the model's own.
         words: The tokenizer, which says how many tokens there are where nobody else does.
         dropout: Replaces all probabilities of dropout; null: they stay.
+        gguf_file: The file in the model's folder that says it, where it is one of GGUF.
 
     Raises:
-        UserError: If there is no such model or type of model.
+        UserError: If there is no such model or type of model, or its weights are quantised.
     """
     settings = dict(settings or {})
     if "trust_remote_code" in settings:
         raise UserError("`config.trust_remote_code`: code that comes with a model is never run; leave it out")
     if model is not None:
-        config = _guard(model, lambda: AutoConfig.from_pretrained(model, **settings, **_OWN_CODE))
+        options = _options(gguf_file)
+        config = _guard(model, lambda: AutoConfig.from_pretrained(model, **settings, **options))
     elif (kind := settings.get("model_type")) is not None:
         if kind not in CONFIG_MAPPING:
             raise UserError(f"`config.model_type` is the unknown '{kind}'; {did_you_mean(kind, CONFIG_MAPPING)}")
         config = AutoConfig.for_model(**{"vocab_size": len(words), **_special_tokens(words), **settings})
     else:
         raise UserError("`config` misses 'model_type' (say `bert`); give it, or name a `model`")
+    refuse_quantised(config, settings)
     if dropout is not None:
         for name, value in config.to_dict().items():
             if ("dropout" in name or "pdrop" in name) and type(value) in (int, float):
@@ -101,13 +111,16 @@ class Loaded(NamedTuple):
     generation: GenerationConfig | None = None
 
 
-def load_backbone(model: str | None, architecture: PretrainedConfig, attention: str | None) -> Loaded:
+def load_backbone(
+    model: str | None, architecture: PretrainedConfig, attention: str | None, gguf_file: str | None = None
+) -> Loaded:
     """A model of that architecture; its weights are of torch's default type, whatever they were saved in.
 
     Args:
         model: Whose weights it has; null: random ones.
         architecture: Its configuration.
         attention: The implementation; null: what transformers chooses.
+        gguf_file: The file in the model's folder that has the weights, where it is one of GGUF.
 
     Raises:
         UserError: If there is no such model.
@@ -115,10 +128,11 @@ def load_backbone(model: str | None, architecture: PretrainedConfig, attention: 
     if _WITHOUT_WEIGHTS.get():
         with torch.device("meta"):
             return Loaded(AutoModel.from_config(architecture, **_OWN_CODE))
-    options = {"attn_implementation": attention, "dtype": torch.get_default_dtype(), **_OWN_CODE}
+    options = {"attn_implementation": attention, "dtype": torch.get_default_dtype()}
     if model is None:
-        return Loaded(AutoModel.from_config(architecture, **options))
-    if not _is_language_model(architecture):
+        return Loaded(AutoModel.from_config(architecture, **options, **_OWN_CODE))
+    options |= _options(gguf_file)
+    if gguf_file is None and not _was_language_model(architecture):
         return Loaded(_guard(model, lambda: AutoModel.from_pretrained(model, config=architecture, **options)))
     whole = _guard(model, lambda: AutoModelForCausalLM.from_pretrained(model, config=architecture, **options))
     return Loaded(whole.base_model, whole.get_output_embeddings(), whole.generation_config)
@@ -132,7 +146,15 @@ def load_generation(model: str) -> GenerationConfig | None:
         return None
 
 
-def _is_language_model(architecture: PretrainedConfig) -> bool:
+def _options(gguf_file: str | None) -> dict[str, Any]:
+    if gguf_file is None:
+        return _OWN_CODE
+    if not is_gguf_available():
+        raise UserError("`gguf_file` needs the package gguf: pip install 'mtl-lightning[gguf]'")
+    return {"gguf_file": gguf_file, **_OWN_CODE}
+
+
+def _was_language_model(architecture: PretrainedConfig) -> bool:
     """Whether a model was saved as a causal language model."""
     known = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(architecture), None)
     return known is not None and known.__name__ in (architecture.architectures or ())

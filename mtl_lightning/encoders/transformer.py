@@ -1,10 +1,9 @@
 """Any encoder of the transformers library."""
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Mapping
 from functools import cached_property
-from itertools import takewhile
 from os import fspath
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -13,7 +12,10 @@ from transformers import GenerationMixin
 
 from mtl_lightning.encoders.base import Assets, Contexts, Representation, State
 from mtl_lightning.encoders.cut_transformers import Cut, find_cut
-from mtl_lightning.encoders.language_model import generator, is_causal, is_linear, new_output, tied
+from mtl_lightning.encoders.language_model import generator, head_class, is_causal, is_linear, new_output, tied
+from mtl_lightning.encoders.layers import freeze, layers_by_depth, num_positions
+from mtl_lightning.encoders.lora import Lora, renamed
+from mtl_lightning.encoders.pooling import POOLINGS
 from mtl_lightning.encoders.pretrained import GENERATION, load_backbone, load_config, load_generation, load_tokenizer
 from mtl_lightning.encoders.staged import StagedEncoder
 from mtl_lightning.encoders.text import TextProcessor
@@ -41,6 +43,10 @@ class TransformerEncoder(StagedEncoder):
         split: How a string becomes words, where a data set maps one to ``tokens``.
         sub_word: Which sub-word of a word its label is read at. Null: the last one where the model is decoder-only,
             since the first has not seen the rest of the word; otherwise the first.
+        gguf_file: File in the folder ``model`` that has weights, tokenizer and architecture in GGUF, quantised or not;
+            they are made whole. Needs the extra ``gguf``.
+        lora: Options of ``peft.LoraConfig``, such as ``{r: 8, lora_alpha: 16, target_modules: [q_proj, v_proj]}``: the
+            model's own parameters stay as they are, and one adapter for all tasks trains. Needs the extra ``lora``.
         freeze_embeddings: Keep the embeddings as they are.
         frozen_layers: Number of layers, from the bottom, that stay as they are; -1: all of them.
         gradient_checkpointing: Recompute activations in the backward pass, to save memory.
@@ -60,6 +66,8 @@ class TransformerEncoder(StagedEncoder):
         max_length: int | None = None,
         split: Literal["whitespace", "characters"] = "whitespace",
         sub_word: Literal["first", "last"] | None = None,
+        gguf_file: str | None = None,
+        lora: dict[str, Any] | None = None,
         freeze_embeddings: bool = False,
         frozen_layers: int = 0,
         gradient_checkpointing: bool = False,
@@ -71,10 +79,10 @@ class TransformerEncoder(StagedEncoder):
         name = tokenizer or model
         if name is None:
             raise UserError("`tokenizer` is missing: a model built from `config` needs one, say `characters:ascii`")
-        words = load_tokenizer(name)
-        architecture = load_config(model, config, words, dropout)
+        words = load_tokenizer(name, None if tokenizer else gguf_file)
+        architecture = load_config(model, config, words, dropout, gguf_file)
         self.pretrained = model is not None and pretrained
-        loaded = load_backbone(model if pretrained else None, architecture, attention)
+        loaded = load_backbone(model if pretrained else None, architecture, attention, gguf_file)
         self.backbone: Any = loaded.body
         self.backbone.train()  # from_pretrained leaves it in evaluation mode, without dropout
         self.backbone.pooler = None  # unused, and its parameters would be part of the shared ones
@@ -83,10 +91,11 @@ class TransformerEncoder(StagedEncoder):
         self.is_causal = is_causal(self.backbone)
         self.generation = loaded.generation or (load_generation(model) if self.is_causal and model else None)
         self.output: nn.Linear | None = None
+        self._generates = False
         self._loaded_output = (loaded.output,)  # in a tuple: it is part of the model from when it is asked for
         self.features = architecture.hidden_size
         self.pooling = pooling
-        longest = _positions(self.backbone)
+        longest = num_positions(self.backbone)
         if max_length is not None and max_length > longest:
             raise UserError(f"`max_length` is {max_length}, but the model has positions for {longest} tokens")
         length = max_length or min(longest, words.model_max_length)
@@ -94,7 +103,10 @@ class TransformerEncoder(StagedEncoder):
             raise UserError("neither model nor tokenizer limits the length of a text; set `max_length`")
         sub_word = sub_word or ("last" if self.is_causal else "first")
         self.processor = TextProcessor(words, length, split, sub_word)
-        self._freeze(freeze_embeddings, frozen_layers)
+        if lora is not None and frozen_layers:
+            raise UserError("`lora` freezes all layers; say which it adapts by `lora.layers_to_transform`")
+        self._lora = None if lora is None else Lora(self.backbone, lora)
+        freeze(self.backbone, freeze_embeddings, frozen_layers)
         self._gradient_checkpointing = gradient_checkpointing
         self.recompute_in(None)
 
@@ -125,6 +137,7 @@ class TransformerEncoder(StagedEncoder):
             output = self.output = self.output or self._own_output()
         if not is_linear(self.backbone, output):
             raise UserError(f"{kind} scales or caps its logits, which no head does here; choose another model")
+        self._generates = True
         return output
 
     def generator(self, output: nn.Linear) -> GenerationMixin:
@@ -182,7 +195,7 @@ class TransformerEncoder(StagedEncoder):
         Raises:
             UserError: If the longest text takes all positions.
         """
-        length, positions = self.processor.max_length, _positions(self.backbone)
+        length, positions = self.processor.max_length, num_positions(self.backbone)
         if length >= positions:
             raise UserError(
                 f"model.sharing: a vector before {length} tokens needs one position more than the model has; set the "
@@ -220,7 +233,7 @@ class TransformerEncoder(StagedEncoder):
         return Representation(pooled, hidden.gather(1, index), starts >= 0)
 
     def _pooled(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        return _POOLINGS[self.pooling](hidden, mask)
+        return POOLINGS[self.pooling](hidden, mask)
 
     def recompute_in(self, contexts: Contexts | None) -> None:
         if self._gradient_checkpointing:
@@ -229,6 +242,32 @@ class TransformerEncoder(StagedEncoder):
             (enable or self.backbone.gradient_checkpointing_enable)(options)
 
     # -- checkpoints and learning rates ------------------------------------------------------------------------------
+    def save_adapters(self, folder: Path) -> None:
+        causal = head_class(self.backbone) if self._generates else None
+        prefix = "" if causal is None else f"{causal.base_model_prefix}."
+        self._adapter().save(folder, prefix, None if causal is None else "CAUSAL_LM")
+
+    def load_adapters(self, folder: Path) -> None:
+        causal = head_class(self.backbone)
+        self._adapter().load(folder, "" if causal is None else f"{causal.base_model_prefix}.")
+
+    def merge_adapters(self) -> None:
+        if self._lora is not None:
+            self.backbone, self._lora = self._lora.merge(), None
+
+    def renamed(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        return state if self._lora is None else renamed(state, self.state_dict())
+
+    def save_pretrained(self, folder: Path) -> None:
+        model: Any = self.generator(self.output_embedding()) if self._generates else self.backbone
+        with writing(folder):
+            model.save_pretrained(folder)
+            self.processor.tokenizer.save_pretrained(folder)
+
+    def _adapter(self) -> Lora:
+        if self._lora is None:
+            raise UserError("the encoder has no adapter; give it one with `model.encoder.lora`, or tasks by LoRA")
+        return self._lora
 
     def assets(self) -> Assets:
         with temporary_folder() as folder:
@@ -238,62 +277,11 @@ class TransformerEncoder(StagedEncoder):
                 if self.generation is not None:
                     self.generation.to_json_file(folder / GENERATION)
             files = {path.name: path.read_text("utf-8") for path in folder.iterdir() if path.is_file()}
-        fixed = {"model": "{folder}", "config": None, "pretrained": False, "tokenizer": None}
+        fixed: dict[str, Any] = {"model": "{folder}", "config": None, "pretrained": False, "tokenizer": None}
+        fixed |= {"gguf_file": None, "lora": None if self._lora is None else self._lora.options}
         read = {"max_length": self.processor.max_length, "sub_word": self.processor.sub_word}
         return Assets(files, {**fixed, **read})
 
     def layers_by_depth(self) -> list[list[nn.Parameter]]:
         """Embeddings and all that comes before the first layer, then each layer."""
-        layers = [list(layer.parameters()) for stack in _layer_stacks(self.backbone) for layer in stack]
-        if not layers:
-            raise UserError(f"model.layer_decay: {type(self.backbone).__name__} has no stack of layers")
-        inside = {id(parameter) for layer in layers for parameter in layer}
-        parameters = list(self.backbone.parameters())
-        before = list(takewhile(lambda parameter: id(parameter) not in inside, parameters))
-        tables = [p for m in self.backbone.modules() if isinstance(m, nn.Embedding) for p in m.parameters()]
-        return [list(dict.fromkeys([*before, *(p for p in tables if id(p) not in inside)])), *layers]
-
-    def _freeze(self, embeddings: bool, layers: int) -> None:
-        modules: list[nn.Module] = []
-        if embeddings:
-            modules.append(self.backbone.get_input_embeddings())
-            modules.append(getattr(self.backbone, "embeddings", nn.Identity()))
-        if layers:
-            stack = next(_layer_stacks(self.backbone), None)
-            if stack is None or not -1 <= layers <= len(stack):
-                found = "none" if stack is None else str(len(stack))
-                raise UserError(f"`frozen_layers` is {layers}, but {type(self.backbone).__name__} has {found} layers")
-            modules += list(stack)[: None if layers < 0 else layers]
-        for module in modules:
-            module.requires_grad_(False)
-
-
-def _layer_stacks(backbone: nn.Module) -> Iterator[nn.ModuleList]:
-    depth = getattr(backbone.config, "num_hidden_layers", None)
-    return (m for m in backbone.modules() if isinstance(m, nn.ModuleList) and len(m) == depth)
-
-
-def _positions(backbone: nn.Module) -> int:
-    """Longest sequence that the model has positions for; RoBERTa's begin behind that of the padding."""
-    positions = getattr(backbone.config, "max_position_embeddings", None) or sys.maxsize
-    table = getattr(getattr(backbone, "embeddings", None), "position_embeddings", None)
-    padding = getattr(table, "padding_idx", None)
-    return int(positions) if padding is None else int(positions) - padding - 1
-
-
-def _mean(hidden: Tensor, mask: Tensor) -> Tensor:
-    weights = mask.unsqueeze(-1).to(hidden.dtype)
-    return (hidden * weights).sum(1) / torch.clamp(weights.sum(1), min=1)
-
-
-def _first(hidden: Tensor, mask: Tensor) -> Tensor:
-    return hidden[:, 0]
-
-
-def _last(hidden: Tensor, mask: Tensor) -> Tensor:
-    """The last real token, on whichever side the padding is."""
-    last = (mask * torch.arange(mask.shape[1], device=mask.device)).argmax(1)
-    return hidden[torch.arange(len(hidden), device=hidden.device), last]
-
-
-_POOLINGS = {"cls": _first, "mean": _mean, "last": _last}
+        return layers_by_depth(self.backbone)

@@ -61,7 +61,9 @@ class AdaptedModule(EvaluatedModule):
         if len(needed := self.chain.needed([task])) > 1:
             raise UserError(f"model.chain: '{task}' reads {needed[0]}, so that no model of one task computes it")
         made: Any = type(self)
-        merged = made(self.sharing.merge(task), {task: deepcopy(self.heads[task])})
+        encoder: Any = self.sharing.merge(task)
+        encoder.merge_adapters()
+        merged = made(encoder, {task: deepcopy(self.heads[task])})
         merged.build()
         merged.to(next(self.heads.parameters()).dtype)
         merged.heads[task].load_state_dict(self.heads[task].state_dict())
@@ -85,22 +87,47 @@ class AdaptedModule(EvaluatedModule):
         version = {"pytorch-lightning_version": lightning.__version__}
         AtomicCheckpointIO().save_checkpoint({**contents, **version}, Path(expanded(str(path))))
 
-    def save_adapters(self, folder: str | Path) -> None:
-        """Writes what each task adds to the backbone into ``<folder>/<task>``, as peft does.
+    def save_pretrained(self, folder: str | Path, task: str) -> None:
+        """Writes what a task's head reads as a model of the transformers library, with its tokenizer: adapters have
+        become part of the weights.
 
-        ``PeftModel.from_pretrained(backbone, "<folder>/<task>")`` then computes what the task's head reads, also where
-        tasks share a part of it.
+        It is the whole language model if a task generates; the heads of other tasks are not part of it.
+
+        Args:
+            folder: Where to.
+            task: Name of the task; where all read the same, any.
+
+        Raises:
+            UserError: If there is no such task, no plain model computes the same, or the files cannot be written.
+        """
+        self._refuse_incomplete()
+        names_asked("`task`", [task], list(self.heads))
+        encoder: Any = self.sharing.merge(task)
+        encoder.merge_adapters()
+        encoder.save_pretrained(Path(expanded(str(folder))))
+
+    def save_adapters(self, folder: str | Path) -> None:
+        """Writes what is added to the backbone as peft does: the encoder's adapter into ``folder``, or what a sharing
+        adds for each task into ``<folder>/<task>``.
+
+        ``PeftModel.from_pretrained(backbone, folder)`` then computes what the heads read, also where tasks share a part
+        of it. If a task generates, the backbone is the whole language model.
 
         Args:
             folder: Where to.
 
         Raises:
-            UserError: If the sharing has no such adapters, peft is missing, or the files cannot be written.
+            UserError: If there are no such adapters, peft is missing, or the files cannot be written.
         """
-        save_adapters(Path(expanded(str(folder))), self._low_rank())
+        place = Path(expanded(str(folder)))
+        if isinstance(self.sharing, LowRankSharing):
+            save_adapters(place, self.sharing)
+        else:
+            self.encoder.save_adapters(place)
 
     def load_adapters(self, folder: str | Path) -> None:
-        """Gives each task the adapter in ``<folder>/<task>``, of ``save_adapters`` or of peft.
+        """Takes the encoder's adapter from ``folder``, or that of each task from ``<folder>/<task>``: files of
+        ``save_adapters`` or of peft.
 
         Args:
             folder: Where they are.
@@ -109,19 +136,17 @@ class AdaptedModule(EvaluatedModule):
             UserError: If one is missing, or was made for another backbone or with other options; the model then keeps
                 the adapters that it has.
         """
-        sharing = self._low_rank()
+        place = Path(expanded(str(folder)))
+        if not isinstance(self.sharing, LowRankSharing):
+            return self.encoder.load_adapters(place)
+        sharing = self.sharing
         before = deepcopy(sharing.lora.state_dict())
         try:
-            for task, factors in load_adapters(Path(expanded(str(folder))), sharing).items():
+            for task, factors in load_adapters(place, sharing).items():
                 sharing.take(task, factors)
         except UserError:
             sharing.lora.load_state_dict(before)
             raise
-
-    def _low_rank(self) -> LowRankSharing:
-        if not isinstance(self.sharing, LowRankSharing):
-            raise UserError(f"model.sharing: {type(self.sharing).__name__} has no adapters as peft has; LoRA has")
-        return self.sharing
 
     def _refuse_incomplete(self) -> None:
         if not self.is_built:

@@ -30,6 +30,8 @@ def find_targets(backbone: nn.Module, targets: str | Sequence[str] | None) -> di
     """
     if any(isinstance(module, AdaptedLinear) for module in backbone.modules()):
         raise UserError("model.sharing: this encoder has adapters already; give each model an encoder of its own")
+    if hasattr(backbone, "peft_config"):
+        raise UserError("model.sharing: this encoder has an adapter for all tasks; take `model.encoder.lora` out")
     linear = {name: module for name, module in backbone.named_modules() if type(module) is nn.Linear}
     if not linear:
         raise UserError(f"model.sharing: {type(backbone).__name__} has no linear maps to adapt; choose another sharing")

@@ -208,7 +208,7 @@ def _misfits() -> dict[str, tuple[Callable[[], MultiTaskModule], str]]:
         "rank": (lambda: speaker(rank=4), "the adapter of 'mood' has rank 2, this model 4; set `rank: 2`"),
         "targets": (lambda: speaker(rank=2, targets=["query"]), "is for other maps: it alone has 'encoder.layer.0.att"),
         "shared": (lambda: speaker(rank=2, shared_rank=1), shared),
-        "sharing": (lambda: speaker(HardSharing), "model.sharing: HardSharing has no adapters as peft has; LoRA has"),
+        "sharing": (lambda: speaker(HardSharing), "the encoder has no adapter; give it one with `model.encoder.lora`"),
         "weights": (lambda: speaker(rank=2, seed=1), "another backbone than this BertModel: its weights are others"),
     }
 

@@ -1,0 +1,63 @@
+"""The layers of a model of the transformers library: their order, which of them are frozen, and what they reach."""
+
+import sys
+from collections.abc import Iterator
+from itertools import takewhile
+from typing import Any
+
+from torch import nn
+
+from mtl_lightning.errors import UserError
+
+
+def layers_by_depth(backbone: Any) -> list[list[nn.Parameter]]:
+    """Parameters of the embeddings and of all that comes before the first layer, then those of each layer.
+
+    Raises:
+        UserError: If there are no layers.
+    """
+    layers = [list(layer.parameters()) for stack in _stacks(backbone) for layer in stack]
+    if not layers:
+        raise UserError(f"model.layer_decay: {type(backbone).__name__} has no stack of layers")
+    inside = {id(parameter) for layer in layers for parameter in layer}
+    before = list(takewhile(lambda parameter: id(parameter) not in inside, backbone.parameters()))
+    tables = [p for m in backbone.modules() if isinstance(m, nn.Embedding) for p in m.parameters()]
+    return [list(dict.fromkeys([*before, *(p for p in tables if id(p) not in inside)])), *layers]
+
+
+def freeze(backbone: Any, embeddings: bool, layers: int) -> None:
+    """Freezes parts of a model.
+
+    Args:
+        backbone: The model.
+        embeddings: Whether its embeddings are.
+        layers: How many layers are, from the bottom; -1: all.
+
+    Raises:
+        UserError: If it has fewer layers.
+    """
+    modules: list[nn.Module] = []
+    if embeddings:
+        modules.append(backbone.get_input_embeddings())
+        modules.append(getattr(backbone, "embeddings", nn.Identity()))
+    if layers:
+        stack = next(_stacks(backbone), None)
+        if stack is None or not -1 <= layers <= len(stack):
+            found = "none" if stack is None else str(len(stack))
+            raise UserError(f"`frozen_layers` is {layers}, but {type(backbone).__name__} has {found} layers")
+        modules += list(stack)[: None if layers < 0 else layers]
+    for module in modules:
+        module.requires_grad_(False)
+
+
+def num_positions(backbone: Any) -> int:
+    """Longest sequence that the model has positions for; RoBERTa's begin behind that of the padding."""
+    positions = getattr(backbone.config, "max_position_embeddings", None) or sys.maxsize
+    table = getattr(getattr(backbone, "embeddings", None), "position_embeddings", None)
+    padding = getattr(table, "padding_idx", None)
+    return int(positions) if padding is None else int(positions) - padding - 1
+
+
+def _stacks(backbone: Any) -> Iterator[nn.ModuleList]:
+    depth = getattr(backbone.config, "num_hidden_layers", None)
+    return (m for m in backbone.modules() if isinstance(m, nn.ModuleList) and len(m) == depth)

@@ -1,0 +1,26 @@
+"""One vector of the hidden states of a text [B, L, D], of which a mask [B, L] says which are real → [B, D]."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def first(hidden: Tensor, mask: Tensor) -> Tensor:
+    """The first token, real or not."""
+    return hidden[:, 0]
+
+
+def last(hidden: Tensor, mask: Tensor) -> Tensor:
+    """The last real token, on whichever side the padding is."""
+    position = (mask * torch.arange(mask.shape[1], device=mask.device)).argmax(1)
+    return hidden[torch.arange(len(hidden), device=hidden.device), position]
+
+
+def mean(hidden: Tensor, mask: Tensor) -> Tensor:
+    """The mean over the real tokens."""
+    weights = mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * weights).sum(1) / torch.clamp(weights.sum(1), min=1)
+
+
+POOLINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"cls": first, "mean": mean, "last": last}
