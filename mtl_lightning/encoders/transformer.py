@@ -154,7 +154,7 @@ class TransformerEncoder(StagedEncoder):
     def _own_output(self) -> nn.Linear:
         (output,) = self._loaded_output
         self._loaded_output = (None,)
-        if output is None and self.pretrained:
+        if output is None and self.pretrained and self.backbone.device.type != "meta":
             raise UserError(
                 f"the weights of {type(self.backbone).__name__} come without those of its language-model head, and are "
                 "not tied to the embeddings; name a folder in which the whole language model was saved"

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForCausalLM
 
 from mtl_lightning.encoders import TransformerEncoder
+from mtl_lightning.encoders.pretrained import without_weights
 from mtl_lightning.errors import UserError
 
 OPTIONS = {"r": 2, "lora_alpha": 8, "target_modules": ["q_proj", "down_proj"]}
@@ -144,6 +145,16 @@ def test_weights_without_an_adapter_are_found_by_one_with_it(base: str) -> None:
     found = encoder.renamed(plain.state_dict())
     assert found.keys() <= encoder.state_dict().keys()
     assert plain.renamed(plain.state_dict()).keys() == plain.state_dict().keys()
+
+
+def test_without_weights_an_encoder_says_the_same_of_itself(base: str) -> None:
+    encoder = TransformerEncoder(base, lora=dict(OPTIONS))
+    with without_weights():
+        empty = TransformerEncoder(base, lora=dict(OPTIONS))
+    assert {parameter.device.type for parameter in empty.parameters()} == {"meta"}
+    assert empty.processor.signature() == encoder.processor.signature()
+    assert empty.output_embedding().weight.shape == encoder.output_embedding().weight.shape
+    assert list(empty.state_dict()) == list(encoder.state_dict())
 
 
 @pytest.mark.parametrize(
