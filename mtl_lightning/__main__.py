@@ -40,7 +40,8 @@ configuration (flags win over environment variables, MTL_<COMMAND>__<KEY> with d
   --trust_classes NAMES             classes or modules, separated by commas, that somebody else's checkpoint may import
   --name NAME                       name of the run; its files are in runs/NAME/<time>
   --model.encoder CLASS             TransformerEncoder, ConvolutionalEncoder, PerceptronEncoder, or your.module.Class
-  --model.tasks.NAME CLASS          SequenceClassification, MultiLabelClassification, TokenClassification, Regression
+  --model.tasks.NAME CLASS          SequenceClassification, MultiLabelClassification, TokenClassification,
+                                    TokenMultiLabelClassification, Regression
   --model.sharing CLASS             HardSharing (default), HybridSharing, MMoE, PLE, CrossStitch, TaskEmbedding, LoRA,
                                     ...; --model.sharing.help names all
   --model.weighting CLASS           EqualWeighting, FixedWeighting, UncertaintyWeighting, UPGrad, ... (31 in all)

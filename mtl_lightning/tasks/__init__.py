@@ -7,6 +7,7 @@ from mtl_lightning.tasks.regression import Regression
 from mtl_lightning.tasks.sequence_classification import SequenceClassification
 from mtl_lightning.tasks.span_f1 import SpanCounts, SpanScore
 from mtl_lightning.tasks.token_classification import TokenClassification
+from mtl_lightning.tasks.token_multi_label_classification import TokenMultiLabelClassification
 
 __all__ = [
     "IGNORE",
@@ -20,4 +21,5 @@ __all__ = [
     "SpanScore",
     "Task",
     "TokenClassification",
+    "TokenMultiLabelClassification",
 ]

@@ -44,19 +44,20 @@ def one_spelling(tally: Tally) -> tuple[dict[str, int], list[str]]:
     return joined, _first(notes, "more labels are in several spellings")
 
 
-def doubts(tally: Tally, several: str) -> list[str]:
+def doubts(tally: Tally, several: str, none: str = "") -> list[str]:
     """What looks like a mistake in a label set, a line each.
 
     Args:
         tally: Of the training split, each name in one spelling.
         several: What to do where a label is several; ``{}`` stands for the character between them.
+        none: What else a word that may mean "no label" may mean, and the setting for it.
 
     Raises:
         UserError: If every one of many labels occurs once: nothing can be learned from them.
     """
     if (rare := _rare(tally)) is not None:
         return [rare]
-    found = (_missing(tally), _alike(tally), _lists(tally, several), _parts(tally, several), _numbers(tally))
+    found = (_missing(tally, none), _alike(tally), _lists(tally, several), _parts(tally, several), _numbers(tally))
     return [doubt for doubt in found if doubt is not None]
 
 
@@ -74,12 +75,12 @@ def _rare(tally: Tally) -> str | None:
     return None
 
 
-def _missing(tally: Tally) -> str | None:
+def _missing(tally: Tally, none: str) -> str | None:
     words = likely_missing(tally)
     if not words:
         return None
     setting = as_setting(map(tidy, words))
-    return f"{_listed(tally, words)} may mean 'no label': then set `{setting}`; {_MEANT}"
+    return f"{_listed(tally, words)} may mean 'no label': then set `{setting}`{none}; {_MEANT}"
 
 
 def _alike(tally: Tally) -> str | None:

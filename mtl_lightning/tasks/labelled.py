@@ -37,9 +37,11 @@ class LabelledTask(Task):
         averaged: Plain names of the metrics that are averaged over labels.
         label_weights: ``class_weights`` or ``pos_weight`` as a tensor [C], once built; null: there are none.
         several: What to do where a label looks like several joined by ``{}``.
+        none: What else a word that may mean "no label" may mean, and the setting for it.
     """
 
     counted = True
+    none: ClassVar[str] = ""
     several: ClassVar[str] = "for several labels an example, use `MultiLabelClassification` with `separator: '{}'`"
 
     beside_labels = Task.beside_labels | {"class_weights", "pos_weight", "positive", "label_smoothing", "focal_gamma"}
@@ -101,7 +103,7 @@ class LabelledTask(Task):
             said = f"only {found[0]!r} ({joined[found[0]]:,} times)" if found else "none"
             raise UserError(f"needs at least two labels, found {said} in the training split")
         self._set_labels(found)
-        self._remarks = [*notes, *doubts(joined, self.several)]
+        self._remarks = [*notes, *doubts(joined, self.several, self.none)]
 
     def _balance(self, values: Sequence[Counted]) -> None:
         """Takes the weights from the training data."""

@@ -3,17 +3,19 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal
+from numbers import Number
+from typing import Any, Literal, TypeVar
 
 from torch import Tensor
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MultilabelExactMatch
 
 from mtl_lightning.errors import UserError, shown
-from mtl_lightning.raw_labels import Counted, Missing, tidy
+from mtl_lightning.raw_labels import Counted, Missing, missing_words, tidy
 from mtl_lightning.tasks.base import full_precision
 from mtl_lightning.tasks.class_weights import in_order
 from mtl_lightning.tasks.curves import CURVES, CurveScore, curve_metrics
+from mtl_lightning.tasks.in_words import Worded
 from mtl_lightning.tasks.label_counts import MultiLabelCounts
 from mtl_lightning.tasks.label_names import name_of
 from mtl_lightning.tasks.label_scores import FOUND, RATIOS, mean_matthews, with_averages
@@ -22,6 +24,8 @@ from mtl_lightning.tasks.lists import listed
 from mtl_lightning.tasks.losses import check_gamma, mean_binary_cross_entropy
 from mtl_lightning.tasks.scoring import Catalogue, Scoring, check_effect, choose, ratio_scores
 from mtl_lightning.tasks.vectors import as_vector, common_length
+
+T = TypeVar("T")
 
 
 class MultiLabelClassification(LabelledTask):
@@ -49,10 +53,12 @@ class MultiLabelClassification(LabelledTask):
         pos_weight: Weight in the loss of examples to which a label applies: a number for all labels, one for each, such
             as ``{rare: 9, common: 1}``, or ``balanced``: negatives / positives of each in the training split.
         focal_gamma: Above 0: focal loss, which multiplies each loss by (1 - p)^gamma; 2 is usual.
+        empty: Words that say that no label applies, one or a list, say ``none``.
     """
 
     averaged = (*RATIOS, *CURVES)
     missing = math.nan
+    none = ", or `empty` alike if it says that no label applies"
     several = "if they are, set `separator: '{}'`"
 
     def __init__(
@@ -68,6 +74,7 @@ class MultiLabelClassification(LabelledTask):
         average_over: list[str | int] | None = None,
         pos_weight: dict[str | int, float] | float | str | None = None,
         focal_gamma: float = 0.0,
+        empty: Missing = None,
     ) -> None:
         scoring = Scoring(metrics, average, average_over)
         super().__init__(labels, main_metric, dropout, missing, scoring, pos_weight=pos_weight)
@@ -77,13 +84,17 @@ class MultiLabelClassification(LabelledTask):
             raise UserError("`separator` must not be empty")
         self.separator = separator
         self.threshold = threshold
+        self.empty = sorted(missing_words(empty)) or None
+        if both := self.missing_words & set(self.empty or ()):
+            raise UserError(f"`empty` and `missing` both name {min(both)!r}; take it out of one of them")
 
     def _set_labels(self, labels: Sequence[str | int] | None) -> None:
         super()._set_labels(labels)
         self._reads_vectors = not {"0", "1"} & set(map(tidy, self.labels or []))
 
     def find_labels(self, values: Sequence[Counted]) -> None:
-        size = common_length(items for value, _ in values if (items := self._items(value)) is not None)
+        found = (items for value, _ in values for items in self._each(value, self._items))
+        size = common_length(items for items in found if items is not None)
         if size is None:
             super().find_labels(values)
             return
@@ -94,9 +105,17 @@ class MultiLabelClassification(LabelledTask):
         ]
 
     def names(self, value: Any) -> list[str]:
-        return self._names_of(self._items(value) or ())
+        found = self._each(value, lambda labels: self._names_of(self._items(labels) or ()))
+        return [name for names in found for name in names]
 
-    def encode(self, value: Any) -> list[float]:
+    def encode(self, value: Any) -> Any:
+        return self._encode(value)
+
+    def _each(self, value: Any, convert: Callable[[Any], T]) -> list[T]:
+        """Something for each thing that a raw label labels: here, the example alone."""
+        return [convert(value)]
+
+    def _encode(self, value: Any) -> list[float]:
         items = self._items(value)
         if items is None:
             return [math.nan] * self.num_outputs
@@ -105,7 +124,10 @@ class MultiLabelClassification(LabelledTask):
         chosen = {self.index(name) for name in self._names_of(items)}
         return [float(i in chosen) for i in range(self.num_outputs)]
 
-    def in_words(self, target: Tensor) -> str | None:
+    def in_words(self, target: Tensor) -> Worded:
+        return self._in_words(target)
+
+    def _in_words(self, target: Tensor) -> str | None:
         assert self.labels is not None, "adapt() comes first"
         pairs = list(zip(self.labels, target.tolist(), strict=True))
         unknown = [label for label, value in pairs if math.isnan(value)]
@@ -115,7 +137,11 @@ class MultiLabelClassification(LabelledTask):
         return f"{applies} ({len(unknown)} of {len(pairs)} missing)" if unknown else applies
 
     def relabel(self, value: Any, rename: Callable[[str], str]) -> Any:
-        return None if self._items(value) is None else list(map(rename, self.names(value)))
+        return self._relabel(value, rename)
+
+    def _relabel(self, value: Any, rename: Callable[[str], str]) -> list[str] | None:
+        items = self._items(value)
+        return None if items is None else list(map(rename, self._names_of(items)))
 
     def _names_of(self, items: Sequence[Any]) -> list[str]:
         return [name_of(item).strip() for item in items if not self.is_missing(item)]
@@ -124,6 +150,8 @@ class MultiLabelClassification(LabelledTask):
         """What a raw label lists; None if it is missing."""
         if self.is_missing(value):
             return None
+        if self.empty is not None and isinstance(value, str | Number) and tidy(str(value)) in self.empty:
+            return ()
         if isinstance(value, str):
             found = listed(value)
             value = [part.strip() for part in value.split(self.separator)] if found is None else found

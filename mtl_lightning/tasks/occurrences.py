@@ -44,6 +44,7 @@ class Occurrences:
                 np.add.at(counts, present, times)
                 known += times * present.size
             else:
-                counts += times * (encoded == 1)
-                known += times * ~np.isnan(encoded)
+                encoded = encoded.reshape(-1, len(labels))  # of an example, or of each of its words
+                counts += times * (encoded == 1).sum(0)
+                known += times * (~np.isnan(encoded)).sum(0)
         return cls(*(dict(zip(labels, found.tolist(), strict=True)) for found in (counts, known)))

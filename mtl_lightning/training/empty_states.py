@@ -37,7 +37,6 @@ def _empty_lists(metric: Metric) -> list[str]:
 
 def _example(task: Task) -> tuple[Tensor, Tensor]:
     """Logits and a target that is present, of one example with one position."""
-    missing = task.encode(None)
-    if task.level == "tokens":
-        return torch.zeros(1, 1, task.num_outputs), torch.zeros(1, 1, dtype=torch.int64)
-    return torch.zeros(1, task.num_outputs), torch.zeros_like(stack([np.asarray(missing)], task.missing))
+    missing = np.asarray(task.fit(task.encode(None), {"num_words": 1, "word_starts": [0]}))
+    positions = (1, 1) if task.level == "tokens" else (1,)
+    return torch.zeros(*positions, task.num_outputs), torch.zeros_like(stack([missing], task.missing))

@@ -53,6 +53,15 @@ def test_class_weights_of_tags() -> None:
     assert torch.allclose(task.loss(logits.view(3, 4, 3), targets.view(3, 4)), expected)
 
 
+def test_label_smoothing_spreads_a_part_of_the_target_over_all_labels() -> None:
+    logits, targets = some()
+    task = built(TokenClassification(labels=LABELS, label_smoothing=0.3))
+    logs, present = logits.log_softmax(-1), targets != IGNORE
+    right = logs.gather(-1, targets.clamp(min=0)[:, None])[:, 0]
+    expected = -(0.7 * right + 0.3 * logs.mean(-1))[present].mean()
+    assert torch.allclose(task.loss(logits.view(3, 4, 3), targets.view(3, 4)), expected)
+
+
 def test_class_weights_of_types_of_spans() -> None:
     labels = ["O", "B-x", "I-x", "B-y", "I-y"]
     task = built(TokenClassification("bio", labels, class_weights={"y": 3, "O": 0.5, "B-x": 1, "I-x": 2}))

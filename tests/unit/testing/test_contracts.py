@@ -17,7 +17,14 @@ from mtl_lightning import encoders, tasks, weighting
 from mtl_lightning.data import schedules
 from mtl_lightning.data.schedules import Moment, Schedule
 from mtl_lightning.encoders import ConvolutionalEncoder, Encoder, PerceptronEncoder, Representation, TransformerEncoder
-from mtl_lightning.tasks import MultiLabelClassification, Regression, SequenceClassification, Task, TokenClassification
+from mtl_lightning.tasks import (
+    MultiLabelClassification,
+    Regression,
+    SequenceClassification,
+    Task,
+    TokenClassification,
+    TokenMultiLabelClassification,
+)
 from mtl_lightning.testing import check_encoder, check_schedule, check_task, check_weighting
 from mtl_lightning.weighting import (
     EqualWeighting,
@@ -72,6 +79,11 @@ TASKS: dict[str, tuple[Callable[[], Task], list[Any]]] = {
         lambda: TokenClassification("bio", spans="inclusive"),
         [[[0, 0, "x"], [2, 3, "y"]], None, [], [{"start": 1, "end": 2, "type": "x"}]],
     ),
+    "multi-label-words": (
+        lambda: TokenMultiLabelClassification(separator="|", empty="_"),
+        [["a|b", None, "_"], None, ["c"], ["b", "a|c", ""]],
+    ),
+    "multi-label-word-vectors": (TokenMultiLabelClassification, [[[1, 0], [0, 1]], None, [[1, None], None]]),
     "regression": (Regression, [1.5, None, -2, "7", 3.0]),
     "regression-with-missing-number": (lambda: Regression(missing=-2), [1.5, None, -2, "7", 3.0]),
     "regression-configured-mean": (lambda: Regression(mean=10.0, main_metric="rmse"), [1.5, None, -2, "7", 3.0]),
