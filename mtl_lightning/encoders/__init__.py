@@ -5,6 +5,7 @@ from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.convolutional import ConvolutionalEncoder
 from mtl_lightning.encoders.input_processor import InputProcessor
 from mtl_lightning.encoders.perceptron import PerceptronEncoder
+from mtl_lightning.encoders.shown import Mark, Numbers, Picture, Piece, Tokens
 from mtl_lightning.encoders.staged import Stage, StagedEncoder
 from mtl_lightning.encoders.tensors import TensorProcessor
 from mtl_lightning.encoders.text import TextProcessor
@@ -15,13 +16,18 @@ __all__ = [
     "ConvolutionalEncoder",
     "Encoder",
     "InputProcessor",
+    "Mark",
+    "Numbers",
     "PerceptronEncoder",
+    "Picture",
+    "Piece",
     "Representation",
     "Stage",
     "StagedEncoder",
     "State",
     "TensorProcessor",
     "TextProcessor",
+    "Tokens",
     "TransformerEncoder",
     "character_tokenizer",
 ]

@@ -28,7 +28,8 @@ def page(step: StepView) -> str:
             f"<title>{_text(step.title)}</title>\n<style>{_STYLE.read_text('utf-8')}</style>\n</head>\n<body>",
             f"<header>\n<h1>{_text(step.title)}</h1>",
             *(f"<p>{_text(note)}</p>" for note in step.notes),
-            f"{_LEGEND}\n</header>\n<main>",
+            _LEGEND if step.labels_tokens else "",
+            "</header>\n<main>",
             *(line for part in step.parts for line in _part(part)),
             "</main>\n</body>\n</html>\n",
         ]

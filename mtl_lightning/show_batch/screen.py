@@ -31,7 +31,7 @@ def print_step(step: StepView) -> None:
     for part in step.parts:
         console.print()
         _print_part(console, part)
-    if any(example.beside for part in step.parts for example in part.examples):
+    if step.labels_tokens:
         console.print()
         console.print(f"Tokens in bold are trained on; {NO_LABEL} has no label, {TRAINED} is trained on.")
 

@@ -108,6 +108,11 @@ class StepView:
     notes: Sequence[str]
     parts: Sequence[PartView]
 
+    @property
+    def labels_tokens(self) -> bool:
+        """Whether labels stand beside tokens."""
+        return any(example.beside for part in self.parts for example in part.examples)
+
 
 def refuse_unknown(names: Sequence[str] | None, datasets: Sequence[str]) -> None:
     """Raises :class:`UserError` if a data set is asked for that there is not."""
