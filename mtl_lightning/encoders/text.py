@@ -2,9 +2,9 @@
 
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
+from itertools import chain
 from typing import Any, Literal
 
 import torch
@@ -14,10 +14,12 @@ from transformers import PreTrainedTokenizerBase
 
 from mtl_lightning.encoders.beginnings import Beginnings
 from mtl_lightning.encoders.input_processor import InputProcessor
+from mtl_lightning.encoders.raw_texts import one_text, one_word, sides_of
+from mtl_lightning.encoders.several import NUM_SEQUENCES, SEQUENCES, flat, nested, num_tokens
 from mtl_lightning.encoders.shown import Shown, Tokens
 from mtl_lightning.encoders.shown_text import cut_off, part_of_each, pieces_of
 from mtl_lightning.encoders.words import Words, listed_words, split_words
-from mtl_lightning.errors import UserError, shown
+from mtl_lightning.errors import UserError
 from mtl_lightning.padding import pad
 
 _CHARACTERS = 100  # more than a token has
@@ -25,12 +27,16 @@ _COUNTED = (
     100_000  # characters of a text up to which the tokens that are cut off are counted, beyond they are estimated
 )
 _PORTION = 1_000_000  # characters that are tokenised at once, which takes some 400 MB
+_TOGETHER = ({"tokens"}, {"text"}, {"text", "text_pair"}, {"choices"}, {"text", "choices"}, {"texts"})
 _PADDING = 0.1  # what joined batches may be padded by, relative to their size apart
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class TextProcessor(InputProcessor):
-    """Tokenises ``text`` (with ``text_pair``), or ``tokens`` where heads label words.
+    """Tokenises ``text`` (with ``text_pair``), ``tokens`` where heads label words, or several texts of an example.
+
+    ``choices`` and ``texts`` are lists of texts, or a column each, of which the last may be empty: examples may differ
+    in their number. Each text is a sequence of its own; where there is a ``text`` too, a question say, each of
+    ``choices`` stands behind it as ``text_pair`` would.
 
     ``tokens`` is a list of words; a string is split into words first. One sub-word of each word, the first or the last,
     is where its label is read (``word_starts``); words that do not fit into ``max_length`` are cut off. A text, or a
@@ -44,7 +50,7 @@ class TextProcessor(InputProcessor):
         sub_word: Where the label of a word is read.
     """
 
-    inputs = ("text", "text_pair", "tokens")
+    inputs = ("text", "text_pair", "tokens", "choices", "texts")
 
     def __init__(
         self,
@@ -64,13 +70,19 @@ class TextProcessor(InputProcessor):
         self._beginnings = Beginnings(tokenizer)
 
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-        if ("tokens" in columns) == ("text" in columns) or ("tokens" in columns and "text_pair" in columns):
-            raise UserError(f"give `tokens`, or `text` with or without `text_pair`; found {', '.join(columns)}")
+        if set(columns) not in _TOGETHER:
+            ways = "`tokens`, `text` with or without `text_pair`, `choices` with or without `text`, or `texts`"
+            raise UserError(f"give {ways}; found {', '.join(columns)}")
         if "tokens" in columns:
             return self._encode_words([self._words(value) for value in columns["tokens"]])
-        return self._encode_texts(*(_texts(name, columns[name]) for name in ("text", "text_pair") if name in columns))
+        sides, counts = sides_of(columns)
+        encoded = self._encode_texts(*sides)
+        return encoded if counts is None else nested(encoded, counts)
 
     def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        if NUM_SEQUENCES in examples[0]:
+            parts, sequences = flat(examples)
+            return {**self.collate(parts), SEQUENCES: sequences}
         names = [name for name in examples[0] if name not in ("num_words", "lost")]
         return {name: pad([example[name] for example in examples], self._padding(name)) for name in names}
 
@@ -100,7 +112,7 @@ class TextProcessor(InputProcessor):
         return {"input_ids": self.tokenizer.pad_token_id or 0, "word_starts": -1}.get(name, 0)
 
     def length(self, example: Mapping[str, Any]) -> int:
-        return len(example["input_ids"])
+        return num_tokens(example)
 
     def words(self, value: Any) -> Words:
         return listed_words(value) if isinstance(value, list | tuple) else split_words(value, self.split)
@@ -117,8 +129,9 @@ class TextProcessor(InputProcessor):
 
     def cut_off(self, values: Mapping[str, Any]) -> str:
         if "tokens" not in values:
-            texts = [_text(values[name]) for name in ("text", "text_pair") if name in values]
-            return " … ".join(filter(None, cut_off(self.tokenizer, self.max_length, texts)))
+            sides, _ = sides_of({name: [value] for name, value in values.items()})
+            rests = (cut_off(self.tokenizer, self.max_length, texts) for texts in zip(*sides, strict=True))
+            return " … ".join(filter(None, chain.from_iterable(rests)))
         kept = len(self._encode_words([words := self._words(values["tokens"])])["word_starts"][0])
         return " ".join(words[kept:])
 
@@ -130,9 +143,9 @@ class TextProcessor(InputProcessor):
 
     def _words(self, value: Any) -> list[str]:
         if isinstance(value, list | tuple):
-            words = [_word(position, word) for position, word in enumerate(value)]
+            words = [one_word(position, word) for position, word in enumerate(value)]
         else:
-            text = _text(value)
+            text = one_text(value)
             words = text.split() if self.split == "whitespace" else [char for char in text if not char.isspace()]
         if not words:
             raise UserError("the list of words is empty")
@@ -249,33 +262,3 @@ def _joined(portions: Iterator[dict[str, list[Any]]]) -> dict[str, list[Any]]:
         for name, values in portion.items():
             found.setdefault(name, []).extend(values)
     return found
-
-
-def _texts(name: str, values: Sequence[Any]) -> list[str]:
-    try:
-        return [_text(value) for value in values]
-    except UserError as error:
-        raise UserError(f"input '{name}': {error}", part=error.part) from error
-
-
-def _text(value: Any) -> str:
-    """The value, if it is a text that says something; several texts are joined, without those that are empty."""
-    if isinstance(value, tuple):
-        for part, text in enumerate(value):
-            if text is not None and not isinstance(text, str):
-                raise UserError(f"expected a text, found {shown(text)}", part=part)
-        value = " ".join(text for text in value if text and not text.isspace())
-    if not isinstance(value, str):
-        raise UserError(f"expected a text, found {shown(value)}")
-    if not value or value.isspace():
-        raise UserError(f"the text is empty: {value!r}")
-    if not value.isascii() and _SURROGATE.search(value):
-        raise UserError(f"half of a surrogate pair is no character: {shown(value)}")
-    return value
-
-
-def _word(position: int, value: Any) -> str:
-    try:
-        return _text(value)
-    except UserError as error:
-        raise UserError(f"word {position + 1}: {error}", position) from error

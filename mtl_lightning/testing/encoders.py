@@ -29,10 +29,12 @@ def check_encoder(encoder: Encoder, columns: Mapping[str, Sequence[Any]]) -> Non
     with seeded():
         encoder = copy.deepcopy(encoder).eval()
         examples = _check_processor(encoder.processor, columns)
-        together = encoder(encoder.processor.collate(examples))
-        _check_representation(together, len(examples), encoder.features)
+        inputs = encoder.processor.collate(examples)
+        together = encoder(inputs)
+        owners = _owners(inputs, len(examples))
+        _check_representation(together, sum(map(len, owners)), encoder.features)
         _check_word_positions(together, examples)
-        _check_padding(encoder, examples, together)
+        _check_padding(encoder, examples, together, owners)
         _check_encoder_gradients(encoder, together)
         assets = encoder.assets()
         unknown = sorted(set(assets.init_args) - set(inspect.signature(type(encoder)).parameters))
@@ -60,18 +62,35 @@ def _check_processor(processor: InputProcessor, columns: Mapping[str, Sequence[A
         )
         assert processor.length(example) > 0, f"length() must be positive, found {processor.length(example)}"
     collated = processor.collate(examples)
-    for name, tensor in collated.items():
-        assert len(tensor) == count, f"collate() must give '{name}' as [{count}, ...], found {list(tensor.shape)}"
+    _check_collated(collated, count)
     for position in range(count):
         _check_shown(processor.shown(collated, position), examples[position])
     return examples
+
+
+def _check_collated(inputs: Mapping[str, Tensor], count: int) -> None:
+    rows = sum(map(len, _owners(inputs, count)))
+    for name, tensor in inputs.items():
+        expected = count if name == "sequences" else rows
+        assert len(tensor) == expected, f"collate() must give '{name}' as [{expected}, ...], found {list(tensor.shape)}"
+
+
+def _owners(inputs: Mapping[str, Tensor], count: int) -> list[list[int]]:
+    """The numbers of each example's sequences in what was collated."""
+    if "sequences" not in inputs:
+        return [[i] for i in range(count)]
+    found = [[number for number in row if number >= 0] for row in inputs["sequences"].tolist()]
+    numbers = sorted(number for row in found for number in row)
+    assert all(found), f"each example must have a sequence, found `sequences` {found}"
+    assert numbers == [*range(len(numbers))], f"`sequences` must name each sequence once, from 0 on, found {found}"
+    return found
 
 
 def _check_shown(inputs: Sequence[Shown], example: Mapping[str, Any]) -> None:
     assert inputs, "shown() must say what the model reads of an example"
     for shown in inputs:
         assert isinstance(shown, Tokens | Numbers | Picture), f"shown() must give one of these, found {shown!r}"
-        if isinstance(shown, Tokens) and "word_starts" in example:
+        if isinstance(shown, Tokens) and "word_starts" in example and "num_sequences" not in example:
             places = sorted(place for piece in shown.pieces for place in piece.positions)
             wanted = list(range(len(example["word_starts"])))
             assert places == wanted, f"shown() must say where {len(wanted)} words are read, found {places}"
@@ -96,18 +115,21 @@ def _check_representation(representation: Representation, count: int, features: 
 
 def _check_word_positions(representation: Representation, examples: Sequence[Mapping[str, Any]]) -> None:
     if representation.mask is not None and "word_starts" in examples[0]:
-        found, expected = representation.mask.sum(1).tolist(), [len(example["word_starts"]) for example in examples]
+        starts = [each["word_starts"] if "num_sequences" in each else [each["word_starts"]] for each in examples]
+        found, expected = representation.mask.sum(1).tolist(), [len(words) for rows in starts for words in rows]
         assert found == expected, f"the mask must have a position for each word kept, {expected}, found {found}"
 
 
-def _check_padding(encoder: Encoder, examples: Sequence[Mapping[str, Any]], together: Any) -> None:
-    for i, example in enumerate(examples):
-        alone: Any = encoder(encoder.processor.collate([example]))
+def _check_padding(encoder: Encoder, examples: Sequence[Mapping[str, Any]], together: Any, owners: Any) -> None:
+    for i, (example, rows) in enumerate(zip(examples, owners, strict=True)):
+        inputs = encoder.processor.collate([example])
+        alone: Any = encoder(inputs)
+        ((*own,),) = _owners(inputs, 1)
         if together.pooled is not None:
-            difference = (alone.pooled[0] - together.pooled[i]).abs().max()
+            difference = (alone.pooled[own] - together.pooled[rows]).abs().max()
             assert difference < 1e-5, f"pooled features of example {i} change by {difference} in a padded batch"
         if together.tokens is not None:
-            words, others = alone.tokens[0, alone.mask[0]], together.tokens[i, together.mask[i]]
+            words, others = alone.tokens[own][alone.mask[own]], together.tokens[rows][together.mask[rows]]
             assert words.shape == others.shape, f"example {i} has {len(words)} tokens alone, {len(others)} in a batch"
             assert torch.allclose(words, others, atol=1e-5), f"tokens of example {i} change in a padded batch"
 

@@ -211,10 +211,11 @@ def _windows(sizes: Sequence[int], most: int) -> Iterator[slice]:
 
 
 def _array(values: Sequence[Any]) -> np.ndarray:
-    """One array of numbers, or one of arrays."""
-    if np.ndim(values[0]) == 0:
+    """One array of numbers, or one of objects: arrays, or lists of arrays where examples are lists of lists."""
+    if not hasattr(values[0], "__len__"):
         return np.array(values)
     array = np.empty(len(values), dtype=object)
     for position, value in enumerate(values):
-        array[position] = np.asarray(value)
+        is_nested = isinstance(value, list) and value and hasattr(value[0], "__len__")
+        array[position] = [np.asarray(item) for item in value] if is_nested else np.asarray(value)
     return array

@@ -91,6 +91,8 @@ TASKS: dict[str, tuple[Callable[[], Task], list[Any]]] = {
 ENCODERS: dict[str, tuple[Callable[[], Encoder], dict[str, Sequence[Any]]]] = {
     "transformer-text": (bert, {"text": TEXTS}),
     "transformer-pairs": (bert, {"text": TEXTS, "text_pair": TEXTS[::-1]}),
+    "transformer-choices": (bert, {"text": TEXTS, "choices": [TEXTS[:2], TEXTS, TEXTS[:1]]}),
+    "transformer-several-texts": (bert, {"texts": [(TEXTS[0], TEXTS[1]), (TEXTS[2], None)]}),
     "transformer-words": (bert, {"tokens": WORDS}),
     "transformer-characters": (lambda: bert(split="characters"), {"tokens": TEXTS}),
     "transformer-cls": (lambda: bert(pooling="cls"), {"text": TEXTS}),

@@ -1,0 +1,121 @@
+"""Examples of several sequences: choices beside a question, and texts apart, in any number."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from mtl_lightning.data.columns import read_rows
+from mtl_lightning.data.examples import ExampleEncoder
+from mtl_lightning.data.sources.files import FileSource
+from mtl_lightning.data.streams.passes import _array
+from mtl_lightning.encoders import TextProcessor, character_tokenizer
+from mtl_lightning.encoders.several import flat, nested
+from mtl_lightning.encoders.shown import Tokens
+from mtl_lightning.errors import UserError
+
+PROCESSOR = TextProcessor(character_tokenizer("ascii"), 12)
+
+
+def encoded(columns: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    found = PROCESSOR.encode(columns)
+    return [dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)]
+
+
+def read(inputs: Mapping[str, Tensor]) -> list[list[str]]:
+    """The texts that the tokens of each example's sequences are, with [SEP] as ``|``."""
+    tokenizer = PROCESSOR.tokenizer
+    texts = [
+        "".join(tokenizer.convert_ids_to_tokens(ids[mask > 0].tolist())).replace("[CLS]", "").replace("[SEP]", "|")
+        for ids, mask in zip(inputs["input_ids"], inputs["attention_mask"], strict=True)
+    ]
+    return [[texts[i] for i in row if i >= 0] for row in inputs["sequences"].tolist()]
+
+
+def test_each_choice_stands_behind_the_question() -> None:
+    inputs = PROCESSOR.collate(encoded({"text": ["a?", "b?"], "choices": [["x", "yy", "z"], ["no"]]}))
+    assert read(inputs) == [["a?|x|", "a?|yy|", "a?|z|"], ["b?|no|"]]
+    assert inputs["sequences"].tolist() == [[0, 1, 2], [3, -1, -1]]
+
+
+@pytest.mark.parametrize("name", ["choices", "texts"])
+def test_texts_alone_stand_apart(name: str) -> None:
+    assert read(PROCESSOR.collate(encoded({name: [["x", "yy"], ["z"]]}))) == [["x|", "yy|"], ["z|"]]
+
+
+def test_columns_at_the_end_may_be_empty() -> None:
+    found = encoded({"choices": [("x", "y", None, " "), ("x", "y", "z", "w")]})
+    assert [example["num_sequences"] for example in found] == [2, 4]
+
+
+def test_what_is_cut_off_and_length_are_those_of_all_sequences() -> None:
+    first, second = encoded({"texts": [["x" * 15, "y" * 11], ["z"]]})
+    assert (first["lost"], second["lost"]) == (5 + 1, 0)
+    assert (PROCESSOR.length(first), PROCESSOR.length(second)) == (24, 3)
+
+
+def test_what_is_shown_are_the_sequences_of_an_example() -> None:
+    columns = {"text": ["a?", "b?"], "choices": [["x"], ["y" * 8, "z" * 10]]}
+    _, second = PROCESSOR.shown(PROCESSOR.collate(encoded(columns)), 1)
+    assert isinstance(second, Tokens) and [p.text for p in second.pieces[:4]] == ["[CLS]", "b", "?", "[SEP]"]
+    assert PROCESSOR.cut_off({name: values[1] for name, values in columns.items()}) == "y … zzz"
+
+
+@pytest.mark.parametrize(
+    ("columns", "message", "part"),
+    [
+        ({"choices": ["x y"]}, "input 'choices': expected a list of texts, found 'x y'; give one, or name the", None),
+        ({"texts": [[]]}, r"input 'texts': expected at least one text, found \[\]", None),
+        ({"choices": [["x", " "]]}, "input 'choices', text 2: the text is empty: ' '", None),
+        ({"choices": [("x", None, "z")]}, "input 'choices', text 2: expected a text, found None", 1),
+        ({"choices": [["x", ("y", "z")]]}, r"text 2: expected a text, found \['y', 'z'\]", None),
+        ({"text": [None], "choices": [["x"]]}, "input 'text': expected a text, found None", None),
+        (
+            {"texts": [["x"]], "choices": [["x"]]},
+            "give `tokens`, .*; found texts, choices",
+            None,
+        ),
+    ],
+)
+def test_what_is_no_such_example(columns: dict[str, Any], message: str, part: int | None) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        PROCESSOR.encode(columns)
+    assert caught.value.part == part
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.lists(st.text("abc", min_size=1, max_size=9), min_size=1, max_size=4), min_size=1, max_size=4))
+def test_sequences_come_back_from_a_table_and_from_a_stream(rows: list[list[str]]) -> None:
+    found = PROCESSOR.encode({"texts": rows})
+    expected = PROCESSOR.collate(encoded({"texts": rows}))
+    assert read(expected) == [[f"{text}|" for text in row] for row in rows]
+    tables = [read_rows(Dataset.from_dict(found).with_format("arrow"), [*range(len(rows))])]
+    tables.append({name: _array(values) for name, values in found.items()})
+    for columns in tables:
+        examples = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        again = PROCESSOR.collate(examples)
+        assert again.keys() == expected.keys()
+        assert all(torch.equal(again[name], expected[name]) for name in again)
+        assert [PROCESSOR.length(example) for example in examples] == [sum(len(t) + 2 for t in row) for row in rows]
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.integers(), min_size=1), min_size=1))
+def test_flat_undoes_nested(rows: list[list[int]]) -> None:
+    encodings = nested({"ids": [[item] for row in rows for item in row]}, [len(row) for row in rows])
+    examples = [dict(zip(encodings, values, strict=True)) for values in zip(*encodings.values(), strict=True)]
+    parts, sequences = flat(examples)
+    assert [[parts[i]["ids"][0] for i in row if i >= 0] for row in sequences.tolist()] == rows
+
+
+def test_errors_name_the_column_of_the_choice() -> None:
+    source = FileSource({"train": "x.csv"}, {"choices": ["a", "b", "c"]}, {})
+    with pytest.raises(UserError, match="column 'b': input 'choices', text 2: expected a text, found None"):
+        ExampleEncoder(source, PROCESSOR, {})({"a": ["x"], "b": [None], "c": ["z"]})
+    encodings = ExampleEncoder(source, PROCESSOR, {})({"a": ["x"], "b": ["y"], "c": [None]})
+    assert encodings["length"] == [6] and encodings["inputs/num_sequences"] == [2]
