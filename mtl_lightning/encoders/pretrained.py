@@ -19,9 +19,9 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.utils import is_gguf_available
 
 from mtl_lightning.encoders.characters import character_tokenizer
+from mtl_lightning.encoders.gguf_files import dense_options, forget_file, gguf_options
 from mtl_lightning.encoders.quantised import refuse_quantised
 from mtl_lightning.errors import UserError, did_you_mean
 
@@ -50,7 +50,7 @@ def load_tokenizer(name: str, gguf_file: str | None = None) -> PreTrainedTokeniz
     """
     if name.startswith("characters:"):
         return character_tokenizer(name.removeprefix("characters:"))
-    options = _options(gguf_file)
+    options = {**gguf_options(name, gguf_file), **_OWN_CODE}
     return _guard(name, lambda: AutoTokenizer.from_pretrained(name, **options))
 
 
@@ -77,7 +77,7 @@ def load_config(
     if "trust_remote_code" in settings:
         raise UserError("`config.trust_remote_code`: code that comes with a model is never run; leave it out")
     if model is not None:
-        options = _options(gguf_file)
+        options = {**gguf_options(model, gguf_file), **_OWN_CODE}
         config = _guard(model, lambda: AutoConfig.from_pretrained(model, **settings, **options))
     elif (kind := settings.get("model_type")) is not None:
         if kind not in CONFIG_MAPPING:
@@ -131,10 +131,12 @@ def load_backbone(
     options = {"attn_implementation": attention, "dtype": torch.get_default_dtype()}
     if model is None:
         return Loaded(AutoModel.from_config(architecture, **options, **_OWN_CODE))
-    options |= _options(gguf_file)
+    options |= _OWN_CODE
     if gguf_file is None and not _was_language_model(architecture):
         return Loaded(_guard(model, lambda: AutoModel.from_pretrained(model, config=architecture, **options)))
+    options |= dense_options(gguf_file)
     whole = _guard(model, lambda: AutoModelForCausalLM.from_pretrained(model, config=architecture, **options))
+    forget_file(whole)
     return Loaded(whole.base_model, whole.get_output_embeddings(), whole.generation_config)
 
 
@@ -144,14 +146,6 @@ def load_generation(model: str) -> GenerationConfig | None:
         return GenerationConfig.from_pretrained(model, **_OWN_CODE)
     except OSError:
         return None
-
-
-def _options(gguf_file: str | None) -> dict[str, Any]:
-    if gguf_file is None:
-        return _OWN_CODE
-    if not is_gguf_available():
-        raise UserError("`gguf_file` needs the package gguf: pip install 'mtl-lightning[gguf]'")
-    return {"gguf_file": gguf_file, **_OWN_CODE}
 
 
 def _was_language_model(architecture: PretrainedConfig) -> bool:
