@@ -18,6 +18,7 @@ from mtl_lightning.encoders.raw_texts import one_text, one_word, sides_of
 from mtl_lightning.encoders.several import NUM_SEQUENCES, SEQUENCES, flat, nested, num_tokens
 from mtl_lightning.encoders.shown import Shown, Tokens
 from mtl_lightning.encoders.shown_text import cut_off, part_of_each, pieces_of
+from mtl_lightning.encoders.spaces import loses_spaces
 from mtl_lightning.encoders.words import Words, listed_words, split_words
 from mtl_lightning.errors import UserError
 from mtl_lightning.padding import pad
@@ -48,6 +49,7 @@ class TextProcessor(InputProcessor):
         max_length: Longest sequence in tokens, special ones included.
         split: How a string given for ``tokens`` becomes words.
         sub_word: Where the label of a word is read.
+        spaces: Read words of a list with the spaces between them, where these are part of the words' tokens.
     """
 
     inputs = ("text", "text_pair", "tokens", "choices", "texts")
@@ -58,6 +60,7 @@ class TextProcessor(InputProcessor):
         max_length: int,
         split: Literal["whitespace", "characters"] = "whitespace",
         sub_word: Literal["first", "last"] = "first",
+        spaces: bool = False,
     ) -> None:
         if not tokenizer.is_fast:
             raise UserError(f"{type(tokenizer).__name__} is a slow tokenizer; words are aligned by fast ones only")
@@ -67,6 +70,7 @@ class TextProcessor(InputProcessor):
         self.max_length = max_length
         self.split = split
         self.sub_word = sub_word
+        self.spaces = spaces and split == "whitespace" and loses_spaces(tokenizer)
         self._beginnings = Beginnings(tokenizer)
 
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
@@ -74,7 +78,7 @@ class TextProcessor(InputProcessor):
             ways = "`tokens`, `text` with or without `text_pair`, `choices` with or without `text`, or `texts`"
             raise UserError(f"give {ways}; found {', '.join(columns)}")
         if "tokens" in columns:
-            return self._encode_words([self._words(value) for value in columns["tokens"]])
+            return self._encode_words([self._spaced(self._words(value)) for value in columns["tokens"]])
         sides, counts = sides_of(columns)
         encoded = self._encode_texts(*sides)
         return encoded if counts is None else nested(encoded, counts)
@@ -139,7 +143,11 @@ class TextProcessor(InputProcessor):
         tokenizer = json.loads(self.tokenizer.backend_tokenizer.to_str())
         tokenizer.update(truncation=None, padding=None)  # `encode` sets them, from `max_length`
         found = [sha256(json.dumps(tokenizer).encode()).hexdigest(), self.max_length, self.split]
-        return found if self.sub_word == "first" else [*found, self.sub_word]
+        found += [] if self.sub_word == "first" else [self.sub_word]
+        return [*found, "spaces"] if self.spaces else found
+
+    def _spaced(self, words: list[str]) -> list[str]:
+        return [words[0], *(f" {word}" for word in words[1:])] if self.spaces else words
 
     def _words(self, value: Any) -> list[str]:
         if isinstance(value, list | tuple):

@@ -102,7 +102,7 @@ class TransformerEncoder(StagedEncoder):
         if length > _LONGEST:
             raise UserError("neither model nor tokenizer limits the length of a text; set `max_length`")
         sub_word = sub_word or ("last" if self.is_causal else "first")
-        self.processor = TextProcessor(words, length, split, sub_word)
+        self.processor = TextProcessor(words, length, split, sub_word, spaces=self.is_causal)
         if lora is not None and frozen_layers:
             raise UserError("`lora` freezes all layers; say which it adapts by `lora.layers_to_transform`")
         self._lora = None if lora is None else Lora(self.backbone, lora)

@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel, Metaspace
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from mtl_lightning.encoders import TransformerEncoder, character_tokenizer
+from mtl_lightning.encoders import TextProcessor, TransformerEncoder, character_tokenizer
 from mtl_lightning.errors import UserError
 
 LLAMA = {
@@ -93,6 +96,29 @@ def test_a_causal_model_reads_words_at_their_ends(config: dict[str, Any], causal
 def test_a_word_that_is_cut_is_read_where_it_was_cut() -> None:
     processor = encoder(max_length=5).processor
     assert processor.encode({"tokens": [["a", "bcd", "e"]]})["word_starts"] == [[1, 3]]
+
+
+@pytest.mark.parametrize(
+    ("marks", "causal", "split", "wanted"),
+    [
+        (ByteLevel(add_prefix_space=False), True, "whitespace", ["b", "a", "Ġb", "a", "Ġa"]),
+        (ByteLevel(add_prefix_space=False), False, "whitespace", ["b", "a", "b", "a", "a"]),
+        (ByteLevel(add_prefix_space=False), True, "characters", ["b", "a", "b", "a", "a"]),
+        (ByteLevel(add_prefix_space=True), True, "whitespace", ["Ġb", "a", "Ġb", "a", "Ġa"]),
+        (Metaspace(), True, "whitespace", ["▁b", "a", "▁b", "a", "▁a"]),
+    ],
+    ids=["byte level", "encoder", "characters", "spaces anyway", "sentencepiece"],
+)
+def test_words_of_a_list_have_the_tokens_of_a_text(marks: Any, causal: bool, split: Any, wanted: list[str]) -> None:
+    vocabulary = ["a", "b", "Ġ", "▁", "Ġa", "Ġb", "▁a", "▁b"]
+    merges = [("Ġ", "a"), ("Ġ", "b"), ("▁", "a"), ("▁", "b")]
+    made = Tokenizer(BPE({token: number for number, token in enumerate(vocabulary)}, merges))
+    made.pre_tokenizer = marks
+    processor = TextProcessor(PreTrainedTokenizerFast(tokenizer_object=made), 9, split, "last", spaces=causal)
+    encoded = processor.encode({"tokens": [["ba", "ba", "a"]]})
+    assert [vocabulary[number] for number in encoded["input_ids"][0]] == wanted
+    assert encoded["word_starts"] == [[1, 3, 4]]
+    assert ("spaces" in processor.signature()) is ("Ġb" in wanted and wanted[0] == "b")
 
 
 def test_finding_out_changes_nothing() -> None:
