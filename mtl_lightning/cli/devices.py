@@ -11,6 +11,7 @@ from mtl_lightning.errors import UserError
 from mtl_lightning.training.strategies import refuse_other_starts, refuse_split_model
 
 _ALL = ("auto", -1, "-1")
+_OF_GPUS = ("auto", "gpu", "cuda")
 
 
 def processes_to_use(trainer: Mapping[str, Any], found: World | None, environ: Mapping[str, str]) -> dict[str, int]:
@@ -46,6 +47,18 @@ def processes_to_use(trainer: Mapping[str, Any], found: World | None, environ: M
         raise UserError(_contradiction(trainer["devices"], here, found))
     _refuse_shared_gpus(trainer["accelerator"], here, found)
     return {"devices": here, "num_nodes": counted} if devices is None or nodes != counted else {}
+
+
+def num_processes(trainer: Mapping[str, Any]) -> int:
+    """Number of processes that a trainer would have; one a GPU that is here where the user leaves it open.
+
+    Args:
+        trainer: Arguments of the Trainer.
+    """
+    devices = _count(trainer["devices"])
+    if devices is None:
+        devices = torch.cuda.device_count() if trainer["accelerator"] in _OF_GPUS else 0
+    return max(devices, 1) * int(trainer["num_nodes"])
 
 
 def check_strategy(strategy: Strategy, trains: bool) -> None:
@@ -99,7 +112,7 @@ def _refuse_lone_node(nodes: int, environ: Mapping[str, str]) -> None:
 
 def _refuse_shared_gpus(accelerator: Any, here: int, found: World) -> None:
     """Two processes on one GPU wait for each other in NCCL."""
-    if accelerator not in ("auto", "gpu", "cuda") or not torch.cuda.is_available():
+    if accelerator not in _OF_GPUS or not torch.cuda.is_available():
         return
     if here > (seen := torch.cuda.device_count()):
         gpus = f"{seen} GPU{'s' if seen > 1 else ''}"

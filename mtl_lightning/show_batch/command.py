@@ -10,6 +10,7 @@ from jsonargparse import Namespace
 
 from mtl_lightning.cli.command import run as run_command_line
 from mtl_lightning.cli.configuration.given import given, refuse_questions
+from mtl_lightning.cli.devices import num_processes
 from mtl_lightning.cli.lightning_cli import CLI
 from mtl_lightning.cli.outputs import Output, check_output
 from mtl_lightning.data import MultiTaskDataModule
@@ -63,6 +64,19 @@ class ShowCLI(CLI):
         warnings.filterwarnings("ignore", "GPU available but not used")
         super().__init__(*classes, **settings)
 
+    def before_instantiate_classes(self) -> None:
+        """Stands for the first of the run's processes.
+
+        Raises:
+            UserError: If it is not alone.
+        """
+        if (world := self._ending.world) is not None and world.size > 1:
+            raise UserError(f"show-batch needs one process, found {world.size}; leave {world.starter} out")
+        trainer = self.config[self.subcommand]["trainer"]
+        self._num_processes = num_processes(trainer)
+        trainer["devices"] = trainer["num_nodes"] = 1
+        super().before_instantiate_classes()
+
     def _take_folder(self, config: Namespace, alone: bool) -> None:
         """Takes none: batches are made on the host, and no sharing has weights to cut or to copy."""
         self._train_nothing(config)
@@ -71,6 +85,7 @@ class ShowCLI(CLI):
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Shows the step."""
+        self.trainer.strategy.world_size = self._num_processes  # type: ignore[attr-defined]
         shown = step_view(self.trainer, self.model, self.datamodule, self._options)
         print_step(shown)
         if self._options.html is not None:
@@ -84,7 +99,7 @@ def step_view(trainer: Any, model: MultiTaskModule, data: MultiTaskDataModule, o
     """What a step of a run sees.
 
     Args:
-        trainer: Of the run; it has one process.
+        trainer: Of the run; its strategy counts the run's processes.
         model: Neither built nor trained; its tasks learn their labels from the data.
         data: Of the run.
         options: What to show.
@@ -92,8 +107,6 @@ def step_view(trainer: Any, model: MultiTaskModule, data: MultiTaskDataModule, o
     Raises:
         UserError: If there is no such step or data set, or the data or tasks have a mistake.
     """
-    if trainer.world_size > 1:
-        raise UserError(f"show-batch needs one process, found {trainer.world_size}; leave torchrun or srun out")
     refuse_unknown(options.datasets, list(data.datasets))
     trainer.strategy.connect(model)
     model.trainer = data.trainer = trainer

@@ -46,10 +46,9 @@ _LEGEND = (
 def _part(part: PartView) -> Iterator[str]:
     yield f"<section>\n<h2>{_text(part.name)}</h2>\n<p>{_text(part.facts())}</p>"
     yield '<table>\n<tr><th>task</th><th>class</th><th class="number">labels</th>'
-    yield '<th class="number">share in the task\'s loss</th></tr>'
+    yield '<th class="number">share in its loss</th><th class="number">weight</th></tr>'
     for task in part.tasks:
-        share = "no labels in this step" if task.share is None else f"{task.share:.4g}"
-        numbers_of = "".join(f'<td class="number">{each}</td>' for each in (f"{task.num_labels:,}", share))
+        numbers_of = "".join(f'<td class="number">{each}</td>' for each in (f"{task.num_labels:,}", *task.cells()))
         yield f"<tr><td>{_text(task.name)}</td><td>{_text(task.kind)}</td>{numbers_of}</tr>"
     yield "</table>"
     for example in part.examples:

@@ -40,10 +40,10 @@ def _print_part(console: Console, part: PartView) -> None:
     console.print(f"{part.name}: {part.facts()}", style="bold")
     table = Table("task", "class", box=None, padding=(0, 2, 0, _MARGIN), header_style="dim")
     table.add_column("labels", justify="right")
-    table.add_column("share in the task's loss", justify="right")
+    for heading in ("share in its loss", "weight"):
+        table.add_column(heading, justify="right")
     for task in part.tasks:
-        share = "no labels in this step" if task.share is None else f"{task.share:.4g}"
-        table.add_row(task.name, task.kind, f"{task.num_labels:,}", share)
+        table.add_row(task.name, task.kind, f"{task.num_labels:,}", *task.cells())
     console.print(table)
     for example in part.examples:
         console.print()

@@ -28,12 +28,19 @@ class TaskView(NamedTuple):
         kind: Name of its class.
         num_labels: In the batch.
         share: Of the batch in the task's mean loss of the step; null: the step has no label of the task.
+        weight: In the objective, where it is the same in every step.
     """
 
     name: str
     kind: str
     num_labels: int
     share: float | None
+    weight: float | None
+
+    def cells(self) -> tuple[str, str]:
+        """Share and weight in words."""
+        share = "no labels in this step" if self.share is None else f"{self.share:.4g}"
+        return share, "found in training" if self.weight is None else f"{self.weight:.4g}"
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,7 @@ class PartView:
     Attributes:
         name: Of the data set.
         num_examples: In the batch.
+        step_size: The same on all processes together.
         num_tokens: Without padding; null: its inputs are no tokens.
         num_padding: Number of tokens of padding.
         num_cut: Number of examples that are cut off.
@@ -76,6 +84,7 @@ class PartView:
 
     name: str
     num_examples: int
+    step_size: int
     num_tokens: int | None
     num_padding: int
     num_cut: int
@@ -86,6 +95,8 @@ class PartView:
     def facts(self) -> str:
         """The size of the batch in words."""
         found = [_count(self.num_examples, "example")]
+        if self.step_size > self.num_examples:
+            found[0] += f" of {self.step_size:,} on all processes"
         if self.num_tokens is not None:
             padding = self.num_padding / max(self.num_tokens + self.num_padding, 1)
             found += [f"{_count(self.num_tokens, 'token')} and {padding:.0%} padding"]
@@ -145,24 +156,27 @@ def _notes(step: OneStep, model: MultiTaskModule, data: MultiTaskDataModule) -> 
         f"{type(data.schedule).__name__} draws {', '.join(step.parts)}",
         f"{type(model.weighting).__name__} balances the losses of {', '.join(model.trained_tasks)}",
     ]
+    if (number := data.trainer.world_size) > 1:  # type: ignore[union-attr]
+        notes.append(f"this is what the first of {number} processes sees")
     if (window := data.trainer.accumulate_grad_batches) > 1:  # type: ignore[union-attr]
         notes.append(f"{window} such steps make one step of the optimizer")
     return notes
 
 
 def _part(name: str, part: Part, model: MultiTaskModule, data: MultiTaskDataModule, most: int) -> PartView:
-    batch, processor = part.batch, model.encoder.processor
+    batch, processor, weights = part.batch, model.encoder.processor, model.weighting.constant_weights or {}
     inputs = [processor.shown(batch.inputs, example) for example in range(len(batch.examples))]
     pieces = [piece for each in inputs for shown in each if isinstance(shown, Tokens) for piece in shown.pieces]
     return PartView(
         name,
         len(batch.examples),
+        batch.step_size,
         batch.num_tokens if pieces else None,
         sum(piece.mark is Mark.PADDING for piece in pieces),
         sum(origin.num_lost > 0 for origin in part.origins),
         [
-            TaskView(task, type(model.tasks[task]).__name__, batch.counts[task], batch.shares.get(task))
-            for task in batch.targets
+            TaskView(task, type(model.tasks[task]).__name__, number, batch.shares.get(task), weights.get(task))
+            for task, number in batch.counts.items()
         ],
         [_example(number, part, inputs[number], model.tasks) for number in range(min(most, len(inputs)))],
         _columns(data.datasets[name].inputs, inputs[0]),

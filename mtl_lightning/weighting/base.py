@@ -46,6 +46,11 @@ class Weighting(nn.Module, ABC):
         """Whether ``on_validation_end`` has an effect: whether the class has one of its own."""
         return type(self).on_validation_end is not Weighting.on_validation_end
 
+    @property
+    def constant_weights(self) -> dict[str, float] | None:
+        """The weight of each task, where it is the same in every step; null, as by default: training finds it."""
+        return None
+
     # -- what happens in training ------------------------------------------------------------------------------------
     def undefined(self, losses: Tensor, tasks: Tensor) -> Tensor:
         """Which tasks the method has no weight for. Such a step is skipped, and the tasks are named with ``domain``.

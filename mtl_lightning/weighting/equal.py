@@ -20,5 +20,9 @@ class EqualWeighting(LossWeighting):
     tensor(3.)
     """
 
+    @property
+    def constant_weights(self) -> dict[str, float]:
+        return dict.fromkeys(self.tasks, 1.0)
+
     def forward(self, losses: Tensor, tasks: Tensor) -> Tensor:
         return losses.sum()

@@ -38,5 +38,9 @@ class FixedWeighting(LossWeighting):
             raise UserError(f"`weights` misses {', '.join(missing)}; give every task a weight")
         self.register_buffer("weights", torch.tensor([float(weights[name]) for name in self.tasks]))
 
+    @property
+    def constant_weights(self) -> dict[str, float]:
+        return dict(zip(self.tasks, self.weights.tolist(), strict=True))
+
     def forward(self, losses: Tensor, tasks: Tensor) -> Tensor:
         return (self.weights[tasks] * losses).sum()

@@ -137,7 +137,7 @@ def test_targets_are_said_in_words(shown: Callable[..., str]) -> None:
     assert example(printed, 1)[-3:] == ["cls missing", "several missing", "reg 0"]
     assert example(printed, 3)[-3:] == ["cls p", "several a, b", "reg 0.5"]
     assert example(printed, 4)[-3:] == ["cls q", "several none", "reg 0.75"]
-    assert re.search(r"reg +Regression +3 +1 *\n", printed)
+    assert re.search(r"reg +Regression +3 +1 +1 *\n", printed)
 
 
 def test_labels_of_words_stand_below_their_first_tokens(shown: Callable[..., str]) -> None:
@@ -233,6 +233,30 @@ def test_a_mistake_is_one_line(options: list[str], message: str, capsys: pytest.
 def test_steps_of_an_optimizer_that_accumulates(shown: Callable[..., str]) -> None:
     printed = shown("--step=5", "--trainer.accumulate_grad_batches=2", "--trainer.max_steps=3")
     assert "2 such steps make one step of the optimizer" in printed  # 2 of the first epoch, 1 of the second
+
+
+def test_of_several_processes_the_first_is_shown(shown: Callable[..., str]) -> None:
+    alone = shown("--data.batch_size=4", "--data.joint_pass=never")
+    printed = shown("--data.batch_size=2", "--trainer.num_nodes=2", "--trainer.devices=1")
+    assert "this is what the first of 2 processes sees" in printed
+    assert "texts: 2 examples of 4 on all processes, " in printed
+    lines = [re.findall(r"texts.jsonl, line (\d+)", text) for text in (alone, printed)]
+    assert lines[1] == lines[0][::2]
+
+
+def test_a_stream_is_shown_as_it_is_read(shown: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    streaming = "{num_examples: 5, buffer: 5}"
+    options = (f"--data.datasets.words.streaming={streaming}", "--model.tasks.tags.labels=[O, X]")
+    batches = trained_on(monkeypatch, *options)
+    assert printed_tokens(shown("--step=5", *options)) == tokens_of(batches[4])
+
+
+def test_weights_that_never_change_are_shown(shown: Callable[..., str]) -> None:
+    weights = "{cls: 1, several: 0.5, reg: 2, tags: 3}"
+    printed = shown("--model.weighting=FixedWeighting", f"--model.weighting.weights={weights}")
+    assert re.search(r"several +MultiLabelClassification +\d+ +1 +0.5 *\n", printed)
+    assert re.search(r"tags +TokenClassification +\d+ +1 +3 *\n", printed)
+    assert re.search(r"tags .* found in training *\n", shown("--model.weighting=UPGrad"))
 
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:

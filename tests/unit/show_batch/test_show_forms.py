@@ -135,7 +135,7 @@ class Page(HTMLParser):
 
 
 def step_of(*examples: ExampleView) -> StepView:
-    part = PartView("d<b>", 2, 4, 1, 0, [TaskView("t&t", "Kind", 3, None)], examples, {})
+    part = PartView("d<b>", 2, 2, 4, 1, 0, [TaskView("t&t", "Kind", 3, None, None)], examples, {})
     return StepView("Step 1", ["note"], [part])
 
 
@@ -165,7 +165,7 @@ def test_a_terminal_shows_the_ends_of_packed_parts(
     assert ["text", "[CLS]", "<script>", "│", "b\\x1b[1m"] in rows
     assert ["t&t", "x", "│", "·"] in rows
     assert ["u", "missing"] in rows
-    assert ["t&t", "Kind", "3", *["no", "labels", "in", "this", "step"]] in rows
+    assert ["t&t", "Kind", "3", *["no", "labels", "in", "this", "step", "found", "in", "training"]] in rows
 
 
 def test_long_rows_are_broken_where_they_are_aligned(
