@@ -2,6 +2,7 @@
 
 from mtl_lightning.tasks.base import IGNORE, LOSS, LabelScores, Task
 from mtl_lightning.tasks.contracts import Features
+from mtl_lightning.tasks.dependency_parsing import DependencyParsing
 from mtl_lightning.tasks.multi_label_classification import MultiLabelClassification
 from mtl_lightning.tasks.regression import Regression
 from mtl_lightning.tasks.sequence_classification import SequenceClassification
@@ -12,6 +13,7 @@ from mtl_lightning.tasks.token_multi_label_classification import TokenMultiLabel
 __all__ = [
     "IGNORE",
     "LOSS",
+    "DependencyParsing",
     "Features",
     "LabelScores",
     "MultiLabelClassification",

@@ -28,6 +28,7 @@ model:
       init_args: {scheme: bio, dropout: 0.0, class_weights: balanced, focal_gamma: 1.0, average: macro}
     path: {class_path: TokenClassification, init_args: {scheme: bio, dropout: 0.0, decoding: crf}}
     marks: {class_path: TokenMultiLabelClassification, init_args: {dropout: 0.0, metrics: [auroc]}}
+    tree: {class_path: DependencyParsing, init_args: {dropout: 0.0, arc_size: 8, relation_size: 4}}
     score: {class_path: Regression, init_args: {dropout: 0.0, metrics: [pearson, rmse, mae, r2]}}
     flags:
       class_path: MultiLabelClassification
@@ -39,7 +40,7 @@ data:
       init_args:
         files: {train: first.jsonl, val: first.jsonl}
         inputs: {tokens: words}
-        labels: {topic: topic, spans: spans, path: spans, marks: marks, score: score}
+        labels: {topic: topic, spans: spans, path: spans, marks: marks, score: score, tree: [heads, relations]}
     second:
       class_path: FileSource
       init_args:
@@ -71,7 +72,7 @@ class NormalisedGradients(GramianWeighting):
 """
 FIXED = """{
     "class_path": "FixedWeighting",
-    "init_args": {"weights": {"topic": 1, "spans": 2, "path": 1, "marks": 1, "score": 0.5, "flags": 1}}
+    "init_args": {"weights": {"topic": 1, "spans": 2, "path": 1, "marks": 1, "tree": 1, "score": 0.5, "flags": 1}}
 }"""
 CHAIN = """{
     "spans": {"class_path": "ClassifierChain", "init_args": {"after": "topic"}},
@@ -111,11 +112,14 @@ def _row(draw):
     words = ["".join(draw.choices("abcde", k=draw.randint(1, 4))) for _ in range(draw.randint(1, 6))]
     tags = ["B-x" if word[0] == "a" else "O" for word in words]
     missing = draw.random
+    parsed = words[0] >= "b"
     return {
         "words": words,
         "topic": None if missing() < 0.4 else draw.choice("pqr"),
         "spans": None if missing() < 0.4 else tags,
         "marks": [["u"] if word[-1] == "a" else ["u", "v"] if word[-1] == "b" else [] for word in words],
+        "heads": [len(words), *range(1, len(words) - 1), 0][-len(words) :] if parsed else None,
+        "relations": [word[0] for word in words] if parsed else None,
         "score": None if missing() < 0.3 else draw.gauss(3, 2),
         "flags": None if missing() < 0.3 else draw.choice(["u", "v", "u,v"]),
     }
@@ -155,7 +159,7 @@ def test_two_processes_equal_one(folder, weighting, flags, starter, request):
             torch.testing.assert_close(
                 two["state_dict"][key], value, rtol=0, atol=1e-10, msg=lambda m, k=key: f"{k}: {m}"
             )
-    assert set(one_metrics) == {"topic", "spans", "path", "marks", "score", "flags", "joint", "average"}
+    assert set(one_metrics) == {"topic", "spans", "path", "marks", "tree", "score", "flags", "joint", "average"}
     for task, metrics in one_metrics.items():
         assert two_metrics[task] == pytest.approx(metrics, abs=1e-6), task
 

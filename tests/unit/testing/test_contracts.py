@@ -18,6 +18,7 @@ from mtl_lightning.data import schedules
 from mtl_lightning.data.schedules import Moment, Schedule
 from mtl_lightning.encoders import ConvolutionalEncoder, Encoder, PerceptronEncoder, Representation, TransformerEncoder
 from mtl_lightning.tasks import (
+    DependencyParsing,
     MultiLabelClassification,
     Regression,
     SequenceClassification,
@@ -46,6 +47,12 @@ BERT = {
 CLASSES = ["yes", None, "no", "", "yes", "no"]
 TAGS = [["a", None, "b"], None, ["c"], ["b", "a", "", "c"]]
 SPANS = [["O", "B-x", "I-x"], None, ["I-y", "O", None, "B-x"], ["B-y"]]
+TREES = [
+    ([2, 0, 2], ["det", "root", "obj:x"]),
+    None,
+    ([0], ["root"]),
+    (["2", "3", "0", "_"], ["obj", "det", "root", "_"]),
+]
 TEXTS = ["C=O", "a much longer text, some words of which are cut off", "N"]
 WORDS = [["one", "two"], ["a", "much", "longer", "sentence,", "of", "which", "words", "are", "cut", "off"], ["x"]]
 IMAGES = torch.rand(3, 1, 6, 6, generator=torch.Generator().manual_seed(0)).tolist()
@@ -84,6 +91,8 @@ TASKS: dict[str, tuple[Callable[[], Task], list[Any]]] = {
         [["a|b", None, "_"], None, ["c"], ["b", "a|c", ""]],
     ),
     "multi-label-word-vectors": (TokenMultiLabelClassification, [[[1, 0], [0, 1]], None, [[1, None], None]]),
+    "trees": (DependencyParsing, TREES[:3]),
+    "trees-with-missing-words": (lambda: DependencyParsing(missing="_", main_metric="uas", arc_size=5), TREES),
     "regression": (Regression, [1.5, None, -2, "7", 3.0]),
     "regression-with-missing-number": (lambda: Regression(missing=-2), [1.5, None, -2, "7", 3.0]),
     "regression-configured-mean": (lambda: Regression(mean=10.0, main_metric="rmse"), [1.5, None, -2, "7", 3.0]),
