@@ -1,6 +1,7 @@
 """Spans of words as BIO tags: ``O`` outside, ``B-x`` at the first word of a span of type x, ``I-x`` at the others."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
@@ -66,6 +67,40 @@ def begins(tags: Sequence[str]) -> list[int]:
     """
     places = {tag: place for place, tag in enumerate(tags)}
     return [places.get(f"B-{tag[2:]}", place) if tag[:2] == "I-" else place for place, tag in enumerate(tags)]
+
+
+def irregular(tags: Iterable[str | None]) -> int:
+    """How many tags ``I-x`` follow another tag than one of type x.
+
+    Args:
+        tags: One a word, null where it is not known.
+
+    >>> irregular(["I-x", "I-x", None, "I-x", "O", "I-x"])
+    2
+    """
+    pairs = pairwise([OUTSIDE, *tags])
+    return sum(not follows(before, tag) for before, tag in pairs if before is not None and tag is not None)
+
+
+def by_tag(weights: Mapping[str | int, float], tags: Sequence[str]) -> dict[str | int, float]:
+    """Weights of tags, from those of tags and of types of spans.
+
+    >>> by_tag({"O": 0.5, "x": 2}, ["O", "B-x", "I-x"])
+    {'O': 0.5, 'B-x': 2, 'I-x': 2}
+    """
+    types = span_types(tags)
+    meant = {name: [f"B-{name}", f"I-{name}"] if name in types else [name] for name in weights}
+    return {tag: weight for name, weight in weights.items() for tag in meant[name]}
+
+
+def renamed(tag: str, rename: Callable[[str], str]) -> str:
+    """A tag whose type of span is renamed; ``O`` where it is renamed to that.
+
+    >>> renamed("B-x", str.upper), renamed("O", str.lower)
+    ('B-X', 'O')
+    """
+    name = tag if tag == OUTSIDE else rename(tag[2:])
+    return name if name == OUTSIDE else f"{tag[:2]}{name}"
 
 
 def spans_of(tags: Sequence[str], probabilities: Sequence[float]) -> list[dict[str, Any]]:

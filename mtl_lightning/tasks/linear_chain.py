@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from mtl_lightning.errors import UserError
 from mtl_lightning.tasks.base import IGNORE, full_precision
 
 _IMPOSSIBLE = -1e4
@@ -14,6 +15,13 @@ _IMPOSSIBLE = -1e4
 
 _NO_WORD = -1e4
 """Logit of every tag at a padded position; whoever takes their softmax finds equal probabilities, not NaN."""
+
+
+def check_plain(**settings: object) -> None:
+    """Raises :class:`UserError` if there is a setting for the loss of single words: a sentence has one loss here."""
+    for key, given in settings.items():
+        if given:
+            raise UserError(f"`{key}` is of the loss of single words, but `decoding: crf` has none; take one out")
 
 
 class ChainHead(nn.Linear):

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.tasks.bio import OUTSIDE
 from mtl_lightning.tasks.lists import listed
+
+T = TypeVar("T")
 
 Ends = Literal["exclusive", "inclusive"]
 """Whether ``end`` is the position behind a span's last word, or that of its last word."""
@@ -14,8 +16,8 @@ Ends = Literal["exclusive", "inclusive"]
 _KEYS = "`start`, `end` and `label` (or `type`)"
 
 
-class Tags(list[str | None]):
-    """Tags that were made of spans: as far as the last span; of no spans a single ``O``."""
+class FromSpans(list[T]):
+    """Tags, by name or encoded, that were made of spans: as far as the last span; of no spans a single ``O``."""
 
 
 class Span(NamedTuple):
@@ -36,17 +38,17 @@ class Span(NamedTuple):
         return f"{shown(self.label, 40)} ({words})"
 
 
-def tags_of(value: Any, ends: Ends, name: Callable[[Any], str | None]) -> Tags:
+def tags_of(value: Any, ends: Ends, name: Callable[[Any], str | None]) -> FromSpans[str | None]:
     """The tags of a raw label that lists spans.
 
     Args:
-        value: A list of spans, each an object ``{start, end, label}`` or a list ``[start, end, label]``, in any order;
-            or the text that CSV makes of such a list.
+        value: A list that :func:`holds_spans`, in any order, each an object ``{start, end, label}`` or a list
+            ``[start, end, label]``; or the text that CSV makes of such a list.
         ends: What ``end`` means.
         name: The name of a span's type, null if it is missing: then nothing is known of its words.
 
     Raises:
-        UserError: If it is no such list, or two spans overlap.
+        UserError: If one of them is no span, or two overlap.
 
     >>> tags_of([{"start": 1, "end": 3, "label": "x"}], "exclusive", str)
     ['O', 'B-x', 'I-x']
@@ -58,12 +60,23 @@ def tags_of(value: Any, ends: Ends, name: Callable[[Any], str | None]) -> Tags:
                 f"the spans {one} and {other} overlap, but a word has one tag; keep one of them in the data, or make "
                 f"two tasks of them"
             )
-    tags = Tags([OUTSIDE] * max([1, *(span.end for span in spans)]))
+    tags: FromSpans[str | None] = FromSpans([OUTSIDE] * max([1, *(span.end for span in spans)]))
     for start, end, label in spans:
         found = name(label)
         inside = [None] * (end - start) if found is None else [f"B-{found}"] + [f"I-{found}"] * (end - start - 1)
         tags[start:end] = inside
     return tags
+
+
+def holds_spans(value: Any) -> bool:
+    """Whether a raw label lists spans, or nothing; not tags, one a word.
+
+    >>> holds_spans([[0, 1, "x"]]), holds_spans([]), holds_spans(["O", None])
+    (True, True, False)
+    """
+    if isinstance(value, str):
+        value = listed(value)
+    return isinstance(value, list | tuple) and (not value or any(isinstance(each, Mapping | list) for each in value))
 
 
 def up_to(tags: Sequence[int], number: int, outside: int) -> list[int]:
@@ -83,11 +96,7 @@ def up_to(tags: Sequence[int], number: int, outside: int) -> list[int]:
 
 
 def _read(value: Any, ends: Ends) -> list[Span]:
-    if isinstance(value, str):
-        found = listed(value)
-        value = value if found is None else found
-    if not isinstance(value, list | tuple):
-        raise UserError(f"expected a list of spans with {_KEYS}, found {shown(value)}")
+    value = listed(value) if isinstance(value, str) else value
     return [_span(number, item, ends) for number, item in enumerate(value, 1)]
 
 
@@ -96,7 +105,7 @@ def _span(number: int, item: Any, ends: Ends) -> Span:
         label = item.get("label") if item.get("label") is not None else item.get("type")
         item = (item.get("start"), item.get("end"), label)
     if not isinstance(item, list | tuple) or len(item) != 3:
-        raise UserError(f"span {number}: expected {_KEYS}, found {shown(item)}; tags, one a word, need no `spans`")
+        raise UserError(f"span {number}: expected {_KEYS}, found {shown(item)}")
     start, end = _position(number, "start", item[0]), _position(number, "end", item[1])
     end += ends == "inclusive"
     if start >= end:

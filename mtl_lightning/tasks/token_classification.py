@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from mtl_lightning.errors import UserError
+from mtl_lightning.errors import UserError, shown
 from mtl_lightning.raw_labels import Missing, missing_words, tidy
+from mtl_lightning.tasks import bio
 from mtl_lightning.tasks.base import IGNORE, LabelScores, full_precision
-from mtl_lightning.tasks.bio import OUTSIDE, begins, bio_tags, check_bio, forbidden_steps, span_types, spans_of
 from mtl_lightning.tasks.class_catalogue import class_metrics
 from mtl_lightning.tasks.class_weights import BALANCED, in_order
 from mtl_lightning.tasks.contracts import Features, InputWords
@@ -18,9 +18,9 @@ from mtl_lightning.tasks.label_counts import LabelCounts
 from mtl_lightning.tasks.label_names import name_of
 from mtl_lightning.tasks.label_scores import AGREEMENTS, FOUND, RATIOS, with_averages
 from mtl_lightning.tasks.labelled import LabelledTask, fill_missing, per_label
-from mtl_lightning.tasks.linear_chain import ChainHead, without_words
+from mtl_lightning.tasks.linear_chain import ChainHead, check_plain, without_words
 from mtl_lightning.tasks.losses import check_fraction, check_gamma, mean_cross_entropy
-from mtl_lightning.tasks.raw_spans import Ends, Tags, tags_of, up_to
+from mtl_lightning.tasks.raw_spans import Ends, FromSpans, holds_spans, tags_of, up_to
 from mtl_lightning.tasks.scoring import Scoring, check_effect, choose
 from mtl_lightning.tasks.span_f1 import SPAN_RATIOS, SpanCounts, span_metrics
 from mtl_lightning.tasks.words import T, beside_words, each_word
@@ -31,8 +31,8 @@ class TokenClassification(LabelledTask):
 
     A raw label is a list of tags, one a word, also one that CSV made a text of (``"['O', 'B-x']"``), or None where the
     example has none; a tag that is None, blank or a word of ``missing`` is missing. Words that the encoder cut off have
-    no label either. With ``spans`` it is a list of spans of words, such as ``{start: 3, end: 5, label: city}``, where
-    ``type`` may stand for ``label``; an empty list says that there is none.
+    no label either. With ``spans`` it may be a list of spans of words, such as ``{start: 3, end: 5, label: city}``,
+    where ``type`` may stand for ``label``; an empty list says that there is none.
 
     Metrics: ``accuracy`` over words; ``f1``, ``precision`` and ``recall``: with ``scheme: tags`` of tags (macro), with
     ``scheme: bio`` of whole spans (micro, as conlleval and seqeval count them). ``f1_macro``, ``f1_micro`` and
@@ -66,8 +66,8 @@ class TokenClassification(LabelledTask):
             algorithm; in ``bio``, ``I-x`` follows ``B-x`` and ``I-x`` alone. Probabilities are then marginals, and tags
             that are missing between others are summed over. It costs the square of the number of tags a word, and has
             no weighted, focal or smoothed loss. See :mod:`.linear_chain`.
-        spans: In ``bio``: raw labels are spans instead of tags; positions count words from 0, and ``end`` is the one
-            behind the last word (``exclusive``, as in predictions) or that of the last word (``inclusive``).
+        spans: In ``bio``: raw labels may be spans; positions count words from 0, and ``end`` is the one behind the last
+            word (``exclusive``, as in predictions) or that of the last word (``inclusive``). Null: they are tags.
     """
 
     level = "tokens"
@@ -101,7 +101,7 @@ class TokenClassification(LabelledTask):
         self.focal_gamma = focal_gamma
         self.decoding = decoding
         if decoding == "crf":
-            self._check_plain_loss()
+            check_plain(class_weights=class_weights, focal_gamma=focal_gamma, label_smoothing=label_smoothing)
         self.scheme = scheme
         self.spans = spans
         if spans is not None:
@@ -109,7 +109,7 @@ class TokenClassification(LabelledTask):
         self.missing_tag = missing_tag
         self.missing_words |= missing_words(missing_tag)
         if self.labels is not None and scheme == "bio":
-            check_bio(self.labels)
+            bio.check_bio(self.labels)
 
     def names(self, value: Any) -> list[str]:
         return [name for name in self._each(value, self._name) if name is not None]
@@ -117,8 +117,8 @@ class TokenClassification(LabelledTask):
     def complete(self, found: list[str]) -> list[str]:
         if self.scheme == "tags":
             return found
-        check_bio(found)
-        return bio_tags(span_types(found))
+        bio.check_bio(found)
+        return bio.bio_tags(bio.span_types(found))
 
     def encode(self, value: Any) -> list[int]:
         if not self.missing_words and isinstance(value, list) and self.spans is None:
@@ -126,22 +126,18 @@ class TokenClassification(LabelledTask):
                 return [self._names.exact[tag] for tag in value]  # most labels, in a tenth of the time
             except (KeyError, TypeError):
                 pass
-        return self._each(value, lambda tag: IGNORE if (name := self._name(tag)) is None else self.index(name))
+        tags = self._tags(value)
+        encoded = self._each(tags, lambda tag: IGNORE if (name := self._name(tag)) is None else self.index(name))
+        return FromSpans(encoded) if isinstance(tags, FromSpans) else encoded
 
     def fit(self, target: Any, example: Mapping[str, Any]) -> Any:
-        if self.spans is not None and target:
-            target = up_to(target, example["num_words"], self.index(OUTSIDE))
+        if isinstance(target, FromSpans):
+            target = up_to(target, example["num_words"], self.index(bio.OUTSIDE))
         return super().fit(target, example)
 
     def count_irregular(self, target: Any) -> int:
         """Number of tags ``I-x`` that follow no tag of type x; as in :class:`SpanCounts`, they start a span."""
-        assert self.labels is not None, "adapt() comes first"
-        count, previous = 0, "O"
-        for index in target if self.scheme == "bio" else ():
-            tag = "" if index == IGNORE else self.labels[index]
-            count += tag.startswith("I-") and previous != "" and previous[2:] != tag[2:]
-            previous = tag
-        return count
+        return bio.irregular(map(self.name_at, target)) if self.scheme == "bio" else 0
 
     def in_words(self, target: Tensor) -> list[str | None]:
         return list(map(self.name_at, target.tolist()))
@@ -149,8 +145,9 @@ class TokenClassification(LabelledTask):
     def relabel(self, value: Any, rename: Callable[[str], str]) -> Any:
         if self.is_missing(value):
             return None
-        renamed = self._each(value, lambda tag: self._rename(tag, rename))
-        return renamed if self.spans is None else Tags(renamed)
+        tags = self._tags(value)
+        found = self._each(tags, lambda tag: self._rename(tag, rename))
+        return FromSpans(found) if isinstance(tags, FromSpans) else found
 
     def check_names(self, names: Sequence[str]) -> None:
         super().check_names(names if self.scheme == "tags" else [n if n == "O" else f"B-{n}" for n in names])
@@ -159,17 +156,14 @@ class TokenClassification(LabelledTask):
         if self.scheme == "tags" or not isinstance(self.class_weights, Mapping):
             return super().ordered_weights()
         assert self.labels is not None
-        types = span_types(self.labels)
-        tags = {name: [f"B-{name}", f"I-{name}"] if name in types else [name] for name in self.class_weights}
-        weights = {tag: weight for name, weight in self.class_weights.items() for tag in tags[name]}
-        return in_order("class_weights", weights, self.labels)
+        return in_order("class_weights", bio.by_tag(self.class_weights, self.labels), self.labels)
 
     def build(self, features: int) -> None:
         super().build(features)
         if self.decoding == "crf":
             assert self.labels is not None
-            bio = (forbidden_steps(self.labels), begins(self.labels)) if self.scheme == "bio" else ()
-            self.head = ChainHead(features, self.num_outputs, *bio)
+            rules = (bio.forbidden_steps(self.labels), bio.begins(self.labels)) if self.scheme == "bio" else ()
+            self.head = ChainHead(features, self.num_outputs, *rules)
 
     @property
     def chain(self) -> ChainHead | None:
@@ -200,14 +194,16 @@ class TokenClassification(LabelledTask):
 
     def metrics(self) -> MetricCollection:
         assert self.labels is not None, "adapt() comes first"
-        bio, average = self.scheme == "bio", self._scoring.average
-        tags = class_metrics(self.labels, average or "macro", None if bio else self.chosen(self.labels))
-        spans = span_metrics(self.labels, average or "micro", self.chosen(span_types(self.labels))) if bio else {}
-        catalogue = {"accuracy": tags["accuracy"], **spans} if bio else tags
-        usual = ["accuracy", *(SPAN_RATIOS if bio else ["f1"])]
+        of_spans, average = self.scheme == "bio", self._scoring.average
+        tags = class_metrics(self.labels, average or "macro", None if of_spans else self.chosen(self.labels))
+        spans = (
+            span_metrics(self.labels, average or "micro", self.chosen(bio.span_types(self.labels))) if of_spans else {}
+        )
+        catalogue = {"accuracy": tags["accuracy"], **spans} if of_spans else tags
+        usual = ["accuracy", *(SPAN_RATIOS if of_spans else ["f1"])]
         chosen = choose(catalogue, usual, self._scoring.names, self.main_metric)
-        check_effect(self._scoring, list(chosen), SPAN_RATIOS if bio else list(RATIOS))
-        chosen["label_counts"] = SpanCounts(self.labels) if bio else LabelCounts(len(self.labels))
+        check_effect(self._scoring, list(chosen), SPAN_RATIOS if of_spans else list(RATIOS))
+        chosen["label_counts"] = SpanCounts(self.labels) if of_spans else LabelCounts(len(self.labels))
         return MetricCollection(dict(chosen), compute_groups=False)
 
     def update(self, metrics: MetricCollection, logits: Tensor, targets: Tensor) -> None:
@@ -228,7 +224,7 @@ class TokenClassification(LabelledTask):
         decoded = []
         for tags, probabilities, length in zip(index.tolist(), probability.tolist(), mask.sum(1).tolist(), strict=True):
             names, scores = [self.labels[tag] for tag in tags[:length]], probabilities[:length]
-            spans = {"spans": spans_of(names, scores)} if self.scheme == "bio" else {}
+            spans = {"spans": bio.spans_of(names, scores)} if self.scheme == "bio" else {}
             decoded.append({"labels": names, "probabilities": scores, **spans})
         return decoded
 
@@ -247,16 +243,11 @@ class TokenClassification(LabelledTask):
         if self.scheme == "tags":
             return super().report(counts)
         assert self.labels is not None
-        return per_label(span_types(self.labels), LabelScores.from_counts(*counts))
+        return per_label(bio.span_types(self.labels), LabelScores.from_counts(*counts))
 
     def _regular(self, targets: Tensor) -> Tensor:
         """Targets as the decoding can give them: a CRF starts spans by ``B-x`` alone."""
         return targets if self.chain is None else self.chain.regular(targets)
-
-    def _check_plain_loss(self) -> None:
-        for key in ("class_weights", "focal_gamma", "label_smoothing"):
-            if getattr(self, key):
-                raise UserError(f"`{key}` is of the loss of single words, but `decoding: crf` has none; take one out")
 
     def _check_spans(self) -> None:
         if self.scheme != "bio":
@@ -271,24 +262,25 @@ class TokenClassification(LabelledTask):
         """Something for each tag of a raw label."""
         if self.is_missing(value):
             return []
-        if self.spans is not None and not isinstance(value, Tags):
-            value = tags_of(value, self.spans, lambda label: None if self.is_missing(label) else tidy(name_of(label)))
-        return each_word(value, convert, "tags")
+        return each_word(self._tags(value), convert, "tags")
+
+    def _tags(self, value: Any) -> Any:
+        """A raw label as one that lists tags, if it lists spans."""
+        if self.spans is None or isinstance(value, FromSpans) or not holds_spans(value):
+            return value
+        return tags_of(value, self.spans, lambda label: None if self.is_missing(label) else tidy(name_of(label)))
 
     def _name(self, tag: Any) -> str | None:
         """The name of a tag; None if it is missing."""
         if self.is_missing(tag):
             return None
+        if isinstance(tag, Mapping | list):
+            raise UserError(f"expected a tag, found {shown(tag)}; if these are spans, set `spans: exclusive`")
         if self.scheme == "bio":
-            check_bio([name := tidy(name_of(tag))])
+            bio.check_bio([name := tidy(name_of(tag))])
             return name
         return name_of(tag)
 
     def _rename(self, tag: Any, rename: Callable[[str], str]) -> str | None:
         name = self._name(tag)
-        if name is None or (self.scheme == "bio" and name == "O"):
-            return name
-        if self.scheme == "tags":
-            return rename(name)
-        mapped = rename(name[2:])
-        return mapped if mapped == "O" else f"{name[:2]}{mapped}"
+        return name if name is None else rename(name) if self.scheme == "tags" else bio.renamed(name, rename)

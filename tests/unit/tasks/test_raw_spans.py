@@ -79,8 +79,8 @@ def test_a_label_map_renames_spans() -> None:
         ([[-1, 1, "a"]], "span 1: `start` must be at least 0, found -1"),
         ([[0, 1.5, "a"]], "span 1: expected the position of a word as `end`, found 1.5"),
         ([{"start": 0, "label": "a"}], "span 1: expected the position of a word as `end`, found None"),
-        (["O", "B-a"], r"span 1: expected `start`, `end` and `label` \(or `type`\), found 'O'; tags.* need no `spans`"),
-        ("a city", "expected a list of spans"),
+        ([[1, 2]], r"span 1: expected `start`, `end` and `label` \(or `type`\), found \[1, 2\]"),
+        ("a city", "expected a list of tags, one a word, found 'a city'"),
         ([[1, 2, "c"]], "word 2: label 'B-c' is not among the task's 5 labels"),
         ([[1, 2, {"x": 1}]], "expected the name of a label"),
     ],
@@ -89,6 +89,18 @@ def test_a_label_map_renames_spans() -> None:
 def test_what_is_no_span_is_refused(value: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         spans_task(labels=LABELS).encode(value)
+
+
+def test_another_data_set_may_give_tags() -> None:
+    task = spans_task(labels=LABELS)
+    assert tags(task, ["O", "B-a", None], 3) == ["O", "B-a", None]
+    with pytest.raises(UserError, match="2 tags for 3 words"):
+        tags(task, ["O", "B-a"], 3)
+
+
+def test_spans_that_are_not_expected_are_named() -> None:
+    with pytest.raises(UserError, match=r"word 1: expected a tag, found .* spans, set `spans: exclusive`"):
+        TokenClassification("bio", LABELS).encode([{"start": 0, "end": 1, "label": "a"}])
 
 
 @pytest.mark.parametrize(
