@@ -10,6 +10,7 @@ from datasets import Dataset, IterableDataset
 
 from mtl_lightning.data.readers.bad_rows import OnBadRow
 from mtl_lightning.data.readers.columns import Inputs, Labels
+from mtl_lightning.data.readers.constants import with_constants
 from mtl_lightning.data.readers.nested import with_nested
 from mtl_lightning.data.readers.parquet import parquet_rows, parquet_table
 from mtl_lightning.data.readers.text_format import CONLL, CSV, JSON, JSON_LINES, TSV, TextFormat
@@ -68,6 +69,7 @@ class FileSource(DataSource):
         decimal: What stands before the decimals of numbers in CSV and TSV; null: a point. With ``","``, points group
             thousands: ``1.234,5``.
         written_by: Command that writes the files; the error names it where their folder is not there.
+        constants: Columns that have one value in all rows, say ``{topic: politics}`` for files about one topic.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class FileSource(DataSource):
         format: Format | None = None,
         written_by: str = "",
         decimal: Literal[".", ","] | None = None,
+        constants: dict[str, str | int | float] | None = None,
     ) -> None:
         root = expanded(root, "root")
         if isinstance(files, PathLike):
@@ -115,6 +118,7 @@ class FileSource(DataSource):
         self.split = split
         self.format = format
         self.written_by = written_by
+        self.constants = dict(constants or {})
         self.form = TextFormat(tuple(columns or ()), delimiter, quotes, header, encoding, field, decimal=decimal)
         if all(kinds := {self._kind(file) for file in self.files.values()}):
             self.form.check_kinds({str(kind) for kind in kinds})
@@ -128,6 +132,7 @@ class FileSource(DataSource):
             name: self._read(file, stream=name == "train" and self.streaming is not None)
             for name, file in self.files.items()
         }
+        tables = {name: with_constants(table, self.constants, self.files[name]) for name, table in tables.items()}
         return self.split.divide(tables[""]) if self.split is not None else tables
 
     def describe(self, split: str, row: int, line: int | None = None, word: int | None = None) -> str:

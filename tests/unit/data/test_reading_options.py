@@ -358,6 +358,17 @@ def test_streams_read_alike(tmp_path: Path) -> None:
     assert [row["doc.text"] for row in stream] == [row["text"] for row in ROWS]
 
 
+@pytest.mark.parametrize("streaming", [None, Streaming(2)], ids=["whole", "streamed"])
+def test_constants_are_columns_of_one_value(tmp_path: Path, streaming: Streaming | None) -> None:
+    options = {"constants": {"topic": "politics", "year": 1999}, "streaming": streaming}
+    data = source(tmp_path / "a.csv", "text\none\ntwo\n", **options)
+    wanted = [{"text": text, "topic": "politics", "year": 1999} for text in ("one", "two")]
+    assert [{name: row[name] for name in wanted[0]} for row in data.load()["train"]] == wanted
+    taken = source(tmp_path / "b.csv", "text,topic\none,x\n", **options)
+    with pytest.raises(UserError, match=r"`constants.topic`: .*b.csv has a column of this name; choose another"):
+        list(taken.load()["train"])
+
+
 def test_a_table_to_predict_on_is_read_as_the_training_data(tmp_path: Path) -> None:
     options = {"delimiter": ";", "encoding": "latin-1", "inputs": {"features": ["a", "b"]}}
     data = source(tmp_path / "a.csv", "a;b;topic\n1;2;x\n", **options)
