@@ -4,6 +4,7 @@ import os
 import signal
 from itertools import count
 
+import garbage
 from patience import PATIENCE
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -68,6 +69,13 @@ def pytest_configure():
         real_data.folder()
     except NotADirectoryError as error:
         raise pytest.UsageError(str(error)) from error
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    found = yield
+    garbage.resume()
+    return found
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -13,8 +13,9 @@ from mtl_lightning.stopping import held_back, released
 _PRELOADED = [
     "mtl_lightning.cli.command",
     "mtl_lightning.compare.running.run.recorder",
-    "sklearn.datasets",
-]  # the last one: the demo
+    "sklearn.datasets",  # the demo
+    "wandb.sdk.launch.inputs.internal",  # a run of Weights & Biases imports it when it begins
+]
 
 
 def prepare_processes(settings: Settings) -> None:
