@@ -44,17 +44,27 @@ class Encoding:
             if given not in processor.inputs:
                 hint = did_you_mean(given, processor.inputs)
                 raise UserError(f"data.datasets.{name}.inputs: the encoder has no input '{given}'; {hint}")
+        try:
+            processor.check(source.inputs)
+        except UserError as error:
+            raise UserError(f"data.datasets.{name}.inputs: {error}") from error
         for task, encoder in tasks.items():
-            of_words = encoder.level == "tokens" and not encoder.required_inputs
-            needed = ["tokens"] if of_words else [each for each in encoder.required_inputs if each not in source.inputs]
-            if missing := [each for each in needed if each not in source.inputs]:
-                what = "labels words" if of_words else f"reads {' and '.join(encoder.required_inputs)}"
-                raise UserError(
-                    f"data.datasets.{name}.inputs: task '{task}' {what}, so the data set must map a column to "
-                    f"the input `{missing[0]}`; it maps {', '.join(source.inputs)}"
-                )
+            self._check_inputs(task, encoder)
         if isinstance(words := source.inputs.get("tokens"), list):
             raise UserError(f"data.datasets.{name}.inputs.tokens: words stand in one column, found {', '.join(words)}")
+
+    def _check_inputs(self, task: str, encoder: LabelEncoder) -> None:
+        """Refuses a data set without the inputs that a task reads."""
+        given = self.source.inputs
+        of_words = encoder.level == "tokens" and not encoder.required_inputs
+        needed = ["tokens"] if of_words else encoder.required_inputs
+        if missing := [each for each in needed if not set(each.split("|")) & set(given)]:
+            names = " or ".join(f"`{name}`" for name in missing[0].split("|"))
+            what = "labels words" if of_words else f"reads {' and '.join(needed).replace('|', ' or ')}"
+            raise UserError(
+                f"data.datasets.{self.name}.inputs: task '{task}' {what}, so the data set must map a column to "
+                f"the input {names}; it maps {', '.join(given)}"
+            )
 
     def __call__(self, table: Dataset, split: str, labelled: bool = True) -> Dataset:
         """Encodes a table; the result is cached by content.

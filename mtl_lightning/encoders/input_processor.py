@@ -1,7 +1,7 @@
 """What turns raw columns into the inputs of an encoder."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,11 +21,18 @@ class InputProcessor(ABC):
 
     Attributes:
         inputs: The names that a data set may map columns to.
-        for_heads: Names of what ``collate`` returns for the heads alone; the encoder passes over it.
+        for_heads: Names of what ``collate`` returns for the heads alone, of any shape; the encoder passes over it.
     """
 
     inputs: tuple[str, ...]
     for_heads: frozenset[str] = frozenset({"sequences"})
+
+    def check(self, inputs: Collection[str]) -> None:  # noqa: B027 - most take any
+        """Raises :class:`mtl_lightning.errors.UserError` if a data set cannot have these inputs together.
+
+        Args:
+            inputs: Names that the data set maps columns to, each known.
+        """
 
     @abstractmethod
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:

@@ -5,6 +5,19 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from mtl_lightning.encoders.base import State
+
+
+def pooled_over(inputs: dict[str, Tensor]) -> Tensor:
+    """Which tokens are pooled: all real ones, or those of the prompt, where there is one; 1 or 0 [B, L]."""
+    mask, prompt = inputs["attention_mask"], inputs.get("prompt_length")
+    return mask if prompt is None else mask * (torch.arange(mask.shape[1], device=mask.device) < prompt)
+
+
+def over(inputs: dict[str, Tensor], state: State) -> State:
+    """The state of a cut transformer, which knows the tokens that are pooled."""
+    return state._replace(context=state.context._replace(mask=pooled_over(inputs)))
+
 
 def first(hidden: Tensor, mask: Tensor) -> Tensor:
     """The first token, real or not."""

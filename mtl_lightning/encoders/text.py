@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from hashlib import sha256
 from itertools import chain
 from typing import Any, Literal
@@ -13,6 +13,7 @@ from torch.nn import functional
 from transformers import PreTrainedTokenizerBase
 
 from mtl_lightning.encoders.beginnings import Beginnings
+from mtl_lightning.encoders.conversations import INPUTS, NOTHING, Conversations, TrainOn
 from mtl_lightning.encoders.input_processor import InputProcessor
 from mtl_lightning.encoders.raw_texts import one_text, one_word, sides_of
 from mtl_lightning.encoders.several import NUM_SEQUENCES, SEQUENCES, flat, nested, num_tokens
@@ -44,15 +45,23 @@ class TextProcessor(InputProcessor):
     word, that is empty or white space is refused. Of a long text only the beginning is tokenised, where that is sure to
     give the same tokens.
 
+    ``prompt`` with ``completion``, or ``messages``, are what a language model learns to write; see
+    :class:`.Conversations`. Their label positions are those before each token of the answers (``answer`` [B, T]), and
+    the one behind the prompt where there is no answer; ``answers_at`` [N] says which of the B·T are real. Pooled
+    features are of the prompt alone (``prompt_length`` [B, 1]).
+
     Args:
         tokenizer: A fast tokenizer of transformers.
         max_length: Longest sequence in tokens, special ones included.
         split: How a string given for ``tokens`` becomes words.
         sub_word: Where the label of a word is read.
         spaces: Read words of a list with the spaces between them, where these are part of the words' tokens.
+        chat_template: How ``messages`` become text, see :class:`.ChatTemplate`.
+        train_on: Which answers in ``messages`` are trained on.
     """
 
-    inputs = ("text", "text_pair", "tokens", "choices", "texts")
+    inputs = ("text", "text_pair", "tokens", "choices", "texts", *INPUTS)
+    for_heads = frozenset({SEQUENCES, "answer", "answers_at"})
 
     def __init__(
         self,
@@ -61,6 +70,8 @@ class TextProcessor(InputProcessor):
         split: Literal["whitespace", "characters"] = "whitespace",
         sub_word: Literal["first", "last"] = "first",
         spaces: bool = False,
+        chat_template: str | None = None,
+        train_on: TrainOn = "all",
     ) -> None:
         if not tokenizer.is_fast:
             raise UserError(f"{type(tokenizer).__name__} is a slow tokenizer; words are aligned by fast ones only")
@@ -71,9 +82,16 @@ class TextProcessor(InputProcessor):
         self.split = split
         self.sub_word = sub_word
         self.spaces = spaces and split == "whitespace" and loses_spaces(tokenizer)
+        self.conversations = Conversations(tokenizer, max_length, chat_template, train_on)
         self._beginnings = Beginnings(tokenizer)
 
+    def check(self, inputs: Collection[str]) -> None:
+        if not set(inputs).isdisjoint(INPUTS):
+            self.conversations.check(inputs)
+
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+        if not set(columns).isdisjoint(INPUTS):
+            return self.conversations.encode(columns)
         if set(columns) not in _TOGETHER:
             ways = "`tokens`, `text` with or without `text_pair`, `choices` with or without `text`, or `texts`"
             raise UserError(f"give {ways}; found {', '.join(columns)}")
@@ -88,7 +106,10 @@ class TextProcessor(InputProcessor):
             parts, sequences = flat(examples)
             return {**self.collate(parts), SEQUENCES: sequences}
         names = [name for name in examples[0] if name not in ("num_words", "lost")]
-        return {name: pad([example[name] for example in examples], self._padding(name)) for name in names}
+        inputs = {name: pad([example[name] for example in examples], self._padding(name)) for name in names}
+        if "answer" in inputs:
+            inputs["answers_at"] = torch.ge(inputs["word_starts"], 0).flatten().nonzero()[:, 0]
+        return inputs
 
     def can_join(self, batches: Sequence[Mapping[str, Tensor]]) -> bool:
         """Whether they have the same inputs, and padding them all to the longest adds less than a tenth."""
@@ -100,7 +121,7 @@ class TextProcessor(InputProcessor):
 
     def join(self, batches: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
         joined = {}
-        for name in batches[0]:
+        for name in batches[0].keys() - self.for_heads:
             longest = max(inputs[name].shape[1] for inputs in batches)
             rows = [
                 functional.pad(t, (0, longest - t.shape[1]), value=self._padding(name))
@@ -113,7 +134,7 @@ class TextProcessor(InputProcessor):
         return inputs["word_starts"].shape[1] if "word_starts" in inputs else None
 
     def _padding(self, name: str) -> int:
-        return {"input_ids": self.tokenizer.pad_token_id or 0, "word_starts": -1}.get(name, 0)
+        return {"input_ids": self.tokenizer.pad_token_id or 0, "word_starts": -1, "answer": NOTHING}.get(name, 0)
 
     def length(self, example: Mapping[str, Any]) -> int:
         return num_tokens(example)
@@ -132,6 +153,8 @@ class TextProcessor(InputProcessor):
         return Tokens(name, pieces_of(self.tokenizer, ids, present, starts, parts, ends))
 
     def cut_off(self, values: Mapping[str, Any]) -> str:
+        if not set(values).isdisjoint(INPUTS):
+            return self.conversations.cut_off(values)
         if "tokens" not in values:
             sides, _ = sides_of({name: [value] for name, value in values.items()})
             rests = (cut_off(self.tokenizer, self.max_length, texts) for texts in zip(*sides, strict=True))
@@ -144,7 +167,8 @@ class TextProcessor(InputProcessor):
         tokenizer.update(truncation=None, padding=None)  # `encode` sets them, from `max_length`
         found = [sha256(json.dumps(tokenizer).encode()).hexdigest(), self.max_length, self.split]
         found += [] if self.sub_word == "first" else [self.sub_word]
-        return [*found, "spaces"] if self.spaces else found
+        found += ["spaces"] if self.spaces else []
+        return found + self.conversations.signature()
 
     def _spaced(self, words: list[str]) -> list[str]:
         return [words[0], *(f" {word}" for word in words[1:])] if self.spaces else words

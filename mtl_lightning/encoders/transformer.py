@@ -15,7 +15,7 @@ from mtl_lightning.encoders.cut_transformers import Cut, find_cut
 from mtl_lightning.encoders.language_model import generator, head_class, is_causal, is_linear, new_output, tied
 from mtl_lightning.encoders.layers import freeze, layers_by_depth, num_positions
 from mtl_lightning.encoders.lora import Lora, renamed
-from mtl_lightning.encoders.pooling import POOLINGS
+from mtl_lightning.encoders.pooling import POOLINGS, over, pooled_over
 from mtl_lightning.encoders.pretrained import GENERATION, load_backbone, load_config, load_generation, load_tokenizer
 from mtl_lightning.encoders.staged import StagedEncoder
 from mtl_lightning.encoders.text import TextProcessor
@@ -51,6 +51,9 @@ class TransformerEncoder(StagedEncoder):
         frozen_layers: Number of layers, from the bottom, that stay as they are; -1: all of them.
         gradient_checkpointing: Recompute activations in the backward pass, to save memory.
         dropout: Replaces every dropout probability of the architecture.
+        chat_template: How ``messages`` become text: ``chatml``, ``plain``, the name of one of the tokenizer's own, or a
+            Jinja template; null: the tokenizer's own.
+        train_on: Which of the assistant's answers in ``messages`` are trained on: ``all``, or the ``last``.
         attention: Implementation of attention, see ``attn_implementation`` of transformers; null: its choice.
     """
 
@@ -73,6 +76,8 @@ class TransformerEncoder(StagedEncoder):
         gradient_checkpointing: bool = False,
         dropout: float | None = None,
         attention: str | None = None,
+        chat_template: str | None = None,
+        train_on: Literal["all", "last"] = "all",
     ) -> None:
         super().__init__()
         model, tokenizer = (None if each is None else fspath(each) for each in (model, tokenizer))
@@ -102,7 +107,7 @@ class TransformerEncoder(StagedEncoder):
         if length > _LONGEST:
             raise UserError("neither model nor tokenizer limits the length of a text; set `max_length`")
         sub_word = sub_word or ("last" if self.is_causal else "first")
-        self.processor = TextProcessor(words, length, split, sub_word, spaces=self.is_causal)
+        self.processor = TextProcessor(words, length, split, sub_word, self.is_causal, chat_template, train_on)
         if lora is not None and frozen_layers:
             raise UserError("`lora` freezes all layers; say which it adapts by `lora.layers_to_transform`")
         self._lora = None if lora is None else Lora(self.backbone, lora)
@@ -112,7 +117,7 @@ class TransformerEncoder(StagedEncoder):
 
     def forward(self, inputs: dict[str, Tensor]) -> Representation:
         arguments, starts = self._split(inputs)
-        return self._read(self.backbone(**arguments).last_hidden_state, inputs["attention_mask"], starts)
+        return self._read(self.backbone(**arguments).last_hidden_state, pooled_over(inputs), starts)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         nn.Module.compile(self, *args, **kwargs)  # the model is run whole, also one that cannot be cut
@@ -165,7 +170,7 @@ class TransformerEncoder(StagedEncoder):
     # -- stages ------------------------------------------------------------------------------------------------------
     def begin(self, inputs: dict[str, Tensor]) -> State:
         arguments, starts = self._split(inputs)
-        return self._cut.begin(self.backbone, arguments, starts)
+        return over(inputs, self._cut.begin(self.backbone, arguments, starts))
 
     @cached_property
     def stages(self) -> list[nn.Module]:
@@ -208,8 +213,8 @@ class TransformerEncoder(StagedEncoder):
         words = self.backbone.get_input_embeddings()(arguments.pop("input_ids"))
         arguments = {name: torch.cat([value[:, :1], value], 1) for name, value in arguments.items()}
         first = vector.to(words).expand(len(words), 1, -1)
-        state = self._cut.begin(self.backbone, {**arguments, "inputs_embeds": torch.cat([first, words], 1)}, starts)
-        return state._replace(context=state.context._replace(mask=inputs["attention_mask"]))
+        embedded = {**arguments, "inputs_embeds": torch.cat([first, words], 1)}
+        return over(inputs, self._cut.begin(self.backbone, embedded, starts))
 
     @cached_property
     def _cut(self) -> Cut:
@@ -221,7 +226,7 @@ class TransformerEncoder(StagedEncoder):
 
     def _split(self, inputs: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor | None]:
         """What the model is called with, and where words start."""
-        others = {"word_starts", *self.processor.for_heads}
+        others = {"word_starts", "prompt_length", *self.processor.for_heads}
         return {name: value for name, value in inputs.items() if name not in others}, inputs.get("word_starts")
 
     def _read(self, hidden: Tensor, mask: Tensor, starts: Tensor | None) -> Representation:
@@ -280,7 +285,7 @@ class TransformerEncoder(StagedEncoder):
         fixed: dict[str, Any] = {"model": "{folder}", "config": None, "pretrained": False, "tokenizer": None}
         fixed |= {"gguf_file": None, "lora": None if self._lora is None else self._lora.options}
         read = {"max_length": self.processor.max_length, "sub_word": self.processor.sub_word}
-        return Assets(files, {**fixed, **read})
+        return Assets(files, {**fixed, **read, **self.processor.conversations.named})
 
     def layers_by_depth(self) -> list[list[nn.Parameter]]:
         """Embeddings and all that comes before the first layer, then each layer."""

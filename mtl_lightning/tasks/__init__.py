@@ -1,6 +1,7 @@
 """Tasks: head, loss, metrics and decoding of one prediction problem, one file a type."""
 
 from mtl_lightning.tasks.base import IGNORE, LOSS, LabelScores, Task
+from mtl_lightning.tasks.causal_lm import CausalLM
 from mtl_lightning.tasks.contracts import Features
 from mtl_lightning.tasks.dependency_parsing import DependencyParsing
 from mtl_lightning.tasks.multi_label_classification import MultiLabelClassification
@@ -13,6 +14,7 @@ from mtl_lightning.tasks.token_multi_label_classification import TokenMultiLabel
 __all__ = [
     "IGNORE",
     "LOSS",
+    "CausalLM",
     "DependencyParsing",
     "Features",
     "LabelScores",

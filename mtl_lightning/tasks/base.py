@@ -56,7 +56,8 @@ class Task(InWords, nn.Module, ABC):
         by_sequence: Whether it tells the sequences of an example apart, such as the choices of a question: it reads
             ``pooled`` [B, N, D], ``tokens`` [B, N, L, D] and ``mask`` [B, N, L], with the number of each sequence, or
             -1, in ``given["sequences"]`` [B, N]. Otherwise it reads the mean of their ``pooled``.
-        required_inputs: The encoder's inputs that a data set must have, beside ``tokens`` where words are labelled.
+        required_inputs: The encoder's inputs that a data set must have, instead of ``tokens`` where words are labelled;
+            ``a|b`` is either.
         missing: The encoded value of a missing label, ``IGNORE`` or NaN.
         rounding: Encoded labels that differ by no more are equal but for rounding (that of float32 is known anyway).
         lower_is_better: Names of the metrics that are better when lower; the loss is one anyway.
@@ -184,10 +185,14 @@ class Task(InWords, nn.Module, ABC):
 
     def build(self, features: int) -> None:
         """Creates the head for features of width D."""
+        self.check_metrics()
+        self.head = nn.Linear(features, self.num_outputs)
+
+    def check_metrics(self) -> None:
+        """Raises :class:`UserError` if the main metric is none of those that there are."""
         names = [LOSS, *(str(name) for name in self.metrics() if name != "label_counts")]
         if self.main_metric not in names:
             raise UserError(f"`main_metric`: unknown metric '{self.main_metric}'; choose from {', '.join(names)}")
-        self.head = nn.Linear(features, self.num_outputs)
 
     def can_read(self, features: Features) -> bool:
         """Whether these features hold what the head reads."""

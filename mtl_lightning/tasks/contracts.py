@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Features(Protocol):
@@ -35,3 +35,14 @@ class InputWords(Protocol):
     def text(self) -> str | None: ...
 
     def excerpt(self, first: int, last: int) -> dict[str, Any]: ...
+
+
+class LanguageModel(Protocol):
+    """An encoder whose backbone is a language model; :class:`mtl_lightning.encoders.TransformerEncoder` may be one."""
+
+    @property
+    def processor(self) -> Any: ...
+
+    def output_embedding(self) -> nn.Linear: ...
+
+    def generator(self, output: nn.Linear) -> Any: ...

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from mtl_lightning.data.collation import stack
-from mtl_lightning.encoders import Representation
+from mtl_lightning.encoders import Encoder, Representation
 from mtl_lightning.tasks import LOSS, Task
 from mtl_lightning.testing.common import checkpointed, pickled, seeded, survives_json
 
@@ -25,6 +25,7 @@ def check_task(
     features: int = 16,
     examples: Sequence[Mapping[str, Any]] | None = None,
     given: Mapping[str, Tensor] | None = None,
+    encoder: Encoder | None = None,
 ) -> None:
     """Checks a task from raw labels to predictions, and back through a checkpoint.
 
@@ -36,6 +37,7 @@ def check_task(
         examples: The encoded input of each of them, as ``InputProcessor.encode`` gives it; null: where words are
             labelled, one word a label.
         given: What the head reads beside features, collated, such as ``sequences`` [B, N].
+        encoder: What the task meets, and whose parameters its loss may train; null: it needs none.
 
     Raises:
         AssertionError: If a rule is broken.
@@ -45,6 +47,8 @@ def check_task(
     """
     with seeded():
         adapted, twin = _check_adaptation(task, labels)
+        for each in (adapted, twin) if encoder is not None else ():
+            each.meet(encoder)
         targets, counts, mask = _encode_labels(adapted, labels, examples)
         _check_words(adapted, targets, counts)
         again, _, _ = _encode_labels(twin, labels, examples)
@@ -55,7 +59,7 @@ def check_task(
         assert adapted.can_read(representation), "can_read() must be true of the features that the head reads"
         logits = adapted(representation)
         _check_shapes(adapted, logits, mask)
-        _check_loss(adapted, logits, targets, counts)
+        _check_loss(adapted, logits, targets, counts, encoder)
         logits = _each(logits, Tensor.detach)
         _check_metrics(adapted, logits, targets)
         _check_decoding(adapted, logits, targets, mask)
@@ -148,11 +152,12 @@ def _check_shapes(task: Task, logits: Any, mask: Tensor) -> None:
         assert found == positions, f"logits must begin with {list(positions)}, found {list(tensor.shape)}"
 
 
-def _check_loss(task: Task, logits: Any, targets: Tensor, counts: Sequence[int]) -> None:
+def _check_loss(task: Task, logits: Any, targets: Tensor, counts: Sequence[int], encoder: Encoder | None) -> None:
     loss = task.loss(logits, targets)
     _check_is_loss(loss, "float32 logits")
     _check_is_loss(task.loss(_each(logits, _low), targets), "bfloat16 logits")
-    gradients = torch.autograd.grad(loss, list(task.parameters()), retain_graph=True, allow_unused=True)
+    trained = list(task.parameters()) or list(encoder.parameters() if encoder is not None else ())
+    gradients = torch.autograd.grad(loss, trained, retain_graph=True, allow_unused=True)
     reached = [gradient for gradient in gradients if gradient is not None]
     assert all(g.isfinite().all() for g in reached), "the loss must have a finite gradient"
     assert any(g.any() for g in reached), "the loss must have a gradient that is not zero"

@@ -54,7 +54,7 @@ def decodable(
     readable = {n for n, made in representations.items() if tasks[n].can_read(made)}
     for name in wanted or ():
         if missing := [other for other in chain.read_by([name]) if other not in readable]:
-            needed = " and ".join(f"`{each}`" for each in tasks[missing[0]].required_inputs)
+            needed = " and ".join(f"`{each}`" for each in tasks[missing[0]].required_inputs).replace("|", "` or `")
             words = f"reads more than these inputs have; give the input {needed}"
             if not needed:
                 words = "labels words, which these inputs do not have; give the input `tokens`"

@@ -10,11 +10,14 @@ from typing import Any
 from datasets import Dataset
 
 from mtl_lightning.data.readers.bad_rows import BAD, LINE, REMEDY, BadLine, visible
-from mtl_lightning.data.readers.columns import Inputs
+from mtl_lightning.data.readers.columns import Inputs, pairs_of
 from mtl_lightning.data.readers.lines import bounded, flaw, read_lines
 from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.data.sources.files import file_like
 from mtl_lightning.errors import UserError, shown
+
+_OF_LINES = ("tokens", "text", "prompt")
+"""Inputs that a line of a text may be, in this order."""
 
 
 class _PredictSource(DataSource):
@@ -45,7 +48,7 @@ def read_inputs(path: str, datasets: Mapping[str, DataSource]) -> tuple[DataSour
 
     A table (``.jsonl``, ``.json``, ``.csv``, ``.tsv``, ``.parquet``, also ``.gz``) is mapped as the first data set that
     has its input columns. Any other file holds texts, one a line; they go to the input ``tokens`` if a data set maps it
-    (the encoder splits them into words), else to ``text``.
+    (the encoder splits them into words), else to ``text``, or to ``prompt``.
 
     Args:
         path: A file, or ``-`` for texts on standard input.
@@ -66,13 +69,13 @@ def read_inputs(path: str, datasets: Mapping[str, DataSource]) -> tuple[DataSour
     if path != "-" and ending in (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet"):
         return _read_table(path, list(datasets.values()))
     names = {name for inputs in mappings for name in inputs}
-    if not names & {"text", "tokens"}:
+    if not (of_lines := [name for name in _OF_LINES if name in names]):
         raise UserError(f"--input: the model reads {', '.join(sorted(names))}, not lines of text; give a table")
     origin = "standard input" if path == "-" else path
     table = _text_table(_standard_input() if path == "-" else read_lines(path))
     if len(table) == 0:
         raise UserError(f"--input: {origin} holds no text")
-    return _PredictSource({"tokens" if "tokens" in names else "text": "text"}, table, origin), table
+    return _PredictSource({of_lines[0]: "text"}, table, origin), table
 
 
 def _read_table(path: str, sources: Sequence[DataSource]) -> tuple[DataSource, Dataset]:
@@ -83,11 +86,17 @@ def _read_table(path: str, sources: Sequence[DataSource]) -> tuple[DataSource, D
         except UserError as error:
             raise UserError(f"--input: {str(error).replace(REMEDY, _PredictSource.remedy)}") from error
         assert isinstance(table, Dataset), "no stream"
-        if set(source.input_columns) <= set(columns := visible(table)):
-            return _PredictSource(source.inputs, table, path), table
-    wanted = " or ".join(", ".join(source.input_columns) for source in sources)
+        given = _without_answers(source.inputs)
+        if {column for _, column in pairs_of(given)} <= set(columns := visible(table)):
+            return _PredictSource(given, table, path), table
+    wanted = " or ".join(", ".join(column for _, column in pairs_of(_without_answers(s.inputs))) for s in sources)
     found = shown(", ".join(columns), 400)[1:-1]
     raise UserError(f"{path} has the columns {found}; the model reads {wanted}")
+
+
+def _without_answers(inputs: Inputs) -> Inputs:
+    """Without the completions of prompts, which are what is to be written."""
+    return {name: columns for name, columns in inputs.items() if name != "completion" or "prompt" not in inputs}
 
 
 def _text_table(lines: Iterable[str]) -> Dataset:

@@ -18,6 +18,7 @@ from mtl_lightning.data import schedules
 from mtl_lightning.data.schedules import Moment, Schedule
 from mtl_lightning.encoders import ConvolutionalEncoder, Encoder, PerceptronEncoder, Representation, TransformerEncoder
 from mtl_lightning.tasks import (
+    CausalLM,
     DependencyParsing,
     MultiLabelClassification,
     Regression,
@@ -44,6 +45,7 @@ BERT = {
     "intermediate_size": 64,
     "max_position_embeddings": 64,
 }
+LLAMA = {**BERT, "model_type": "llama", "hidden_size": 16}
 CLASSES = ["yes", None, "no", "", "yes", "no"]
 TAGS = [["a", None, "b"], None, ["c"], ["b", "a", "", "c"]]
 SPANS = [["O", "B-x", "I-x"], None, ["I-y", "O", None, "B-x"], ["B-y"]]
@@ -55,12 +57,17 @@ TREES = [
 ]
 TEXTS = ["C=O", "a much longer text, some words of which are cut off", "N"]
 WORDS = [["one", "two"], ["a", "much", "longer", "sentence,", "of", "which", "words", "are", "cut", "off"], ["x"]]
+CHATS = [[{"role": "user", "content": "a"}, {"role": "assistant", "content": text}] for text in "bcd"]
 IMAGES = torch.rand(3, 1, 6, 6, generator=torch.Generator().manual_seed(0)).tolist()
 VECTORS = torch.rand(3, 5, generator=torch.Generator().manual_seed(0)).tolist()
 
 
 def bert(**changes: Any) -> TransformerEncoder:
     return TransformerEncoder(config=BERT, tokenizer="characters:ascii", max_length=32, **changes)
+
+
+def llama(**changes: Any) -> TransformerEncoder:
+    return TransformerEncoder(config=LLAMA, tokenizer="characters:ascii", max_length=32, **changes)
 
 
 def halves(names: Sequence[str]) -> Weighting:
@@ -105,6 +112,8 @@ ENCODERS: dict[str, tuple[Callable[[], Encoder], dict[str, Sequence[Any]]]] = {
     "transformer-words": (bert, {"tokens": WORDS}),
     "transformer-characters": (lambda: bert(split="characters"), {"tokens": TEXTS}),
     "transformer-cls": (lambda: bert(pooling="cls"), {"text": TEXTS}),
+    "language-model-completions": (llama, {"prompt": CLASSES[:1] * 2, "completion": ["x", None]}),
+    "language-model-conversations": (lambda: llama(chat_template="plain", pooling="last"), {"messages": CHATS}),
     "transformer-frozen-below": (lambda: bert(freeze_embeddings=True, frozen_layers=1), {"text": TEXTS}),
     "transformer-frozen": (lambda: bert(freeze_embeddings=True, frozen_layers=-1), {"text": TEXTS}),
     "convolutional": (lambda: ConvolutionalEncoder(channels=[2, 3], features=16), {"image": IMAGES}),
@@ -143,6 +152,14 @@ def test_task(make: Callable[[], Task], labels: list[Any]) -> None:
     check_task(make(), labels)
 
 
+def test_causal_lm() -> None:
+    encoder = llama()
+    columns = {"prompt": ["a", "bc", "de"], "completion": ["xyz", None, "y"]}
+    encoded = encoder.processor.encode(columns)
+    examples = [dict(zip(encoded, row, strict=True)) for row in zip(*encoded.values(), strict=True)]
+    check_task(CausalLM(), columns["completion"], 16, examples, encoder.processor.collate(examples), encoder)
+
+
 @pytest.mark.parametrize(("make", "columns"), ENCODERS.values(), ids=ENCODERS)
 def test_encoder(make: Callable[[], Encoder], columns: dict[str, Sequence[Any]]) -> None:
     check_encoder(make(), columns)
@@ -162,7 +179,7 @@ def test_schedule(schedule: Schedule) -> None:
 @pytest.mark.parametrize(
     ("package", "base", "made"),
     [
-        (tasks, Task, lambda: [make() for make, _ in TASKS.values()]),
+        (tasks, Task, lambda: [*(make() for make, _ in TASKS.values()), CausalLM()]),
         (encoders, Encoder, lambda: [make() for make, _ in ENCODERS.values()]),
         (weighting, Weighting, lambda: [factory(["a", "b"]) for factory in WEIGHTINGS.values()]),
         (schedules, Schedule, lambda: SCHEDULES.values()),

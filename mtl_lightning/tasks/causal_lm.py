@@ -1,0 +1,182 @@
+"""Text that a language model writes, token by token."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from torch.utils.checkpoint import checkpoint
+from torchmetrics import MetricCollection
+
+from mtl_lightning.errors import UserError, shown
+from mtl_lightning.tasks.base import IGNORE, Task, full_precision
+from mtl_lightning.tasks.contracts import Features, LanguageModel
+from mtl_lightning.tasks.scoring import choose
+from mtl_lightning.tasks.token_scores import TokenMean
+
+_POSITIONS = 1024
+"""How many positions have logits at once."""
+
+
+class Scored(NamedTuple):
+    """What the model says of the answers.
+
+    Attributes:
+        losses: Negative logarithm of the probability of each of their tokens, given those before it [B, T].
+        best: The most probable token in its place [B, T].
+        right: Whether that is the token itself [B, T].
+    """
+
+    losses: Tensor
+    best: Tensor
+    right: Tensor
+
+
+class CausalLM(Task):
+    """Writes what follows a prompt: next-token prediction on the answers of the inputs ``completion`` or ``messages``.
+
+    The output layer is the encoder's own language-model head, tied to its embeddings where they are; the task has no
+    parameters. Its labels are the tokens of the answers, so that the loss is a mean over tokens: over all of a step, in
+    whatever batches and processes they come. The data set names the task under ``labels`` with the column of the
+    completion (``labels: {writing: completion}``) or of the messages; where it is null, the task has no label.
+
+    Logits exist at the positions of the answers alone, 1,024 at a time; more are computed again in the backward pass.
+
+    Metrics, each with the right tokens before it given: ``perplexity`` and ``token_accuracy``.
+
+    Args:
+        main_metric: The metric that stands for the task; ``loss`` is one.
+        metrics: What to report; null: both.
+    """
+
+    level = "tokens"
+    required_inputs = ("completion|messages",)
+    lower_is_better = frozenset({"perplexity"})
+
+    def __init__(self, main_metric: str = "token_accuracy", metrics: list[str] | None = None) -> None:
+        super().__init__(main_metric, dropout=0.0)
+        self._metric_names = metrics
+        self._encoder: tuple[LanguageModel, ...] = ()  # in a tuple: it is no part of the task
+        self._output: tuple[torch.nn.Linear, ...] = ()
+
+    # -- labels ------------------------------------------------------------------------------------------------------
+    def adapt(self, values: Iterable[Any]) -> None:
+        """There is nothing to learn."""
+
+    def adapted(self) -> dict[str, Any]:
+        return {"main_metric": self.main_metric}
+
+    def encode(self, value: Any) -> int:
+        """1, or ``IGNORE`` where there is no answer; the tokens are known where the inputs are encoded."""
+        if value is None:
+            return IGNORE
+        self.check(value)
+        return 1
+
+    def check(self, value: Any) -> None:
+        if isinstance(value, list | tuple) and value and isinstance(value[0], Mapping):
+            _check_answers(value)
+        elif value is not None and not (isinstance(value, str) and value.strip()):
+            raise UserError(f"expected a text to write, found {shown(value)}; an answer that is not known is null")
+
+    def fit(self, target: int, example: Mapping[str, Any]) -> list[int]:
+        """The tokens of the answers [T], of which none is a label where the answer is not known."""
+        answer = list(example["answer"])
+        if target == IGNORE:
+            return [IGNORE] * len(answer)
+        if answer == [IGNORE]:
+            raise UserError(
+                "the example has no answer to train on; map the column to the input `completion` too, or let the "
+                "assistant answer in `messages`"
+            )
+        return answer
+
+    # -- model -------------------------------------------------------------------------------------------------------
+    @property
+    def num_outputs(self) -> int:
+        return self._output[0].out_features
+
+    def meet(self, encoder: Any) -> None:
+        if not hasattr(encoder, "output_embedding"):
+            raise UserError(
+                f"{type(encoder).__name__} is no language model; choose TransformerEncoder with a decoder-only model"
+            )
+        self._encoder, self._output = (encoder,), (encoder.output_embedding(),)
+
+    def build(self, features: int) -> None:
+        """There is nothing to create; the features must be as wide as the language model's own."""
+        assert self._output, "meet() comes first"
+        self.check_metrics()
+        if features != (width := self._output[0].in_features):
+            raise UserError(
+                f"the language-model head reads {width} features, but here are {features}; choose a sharing that "
+                "leaves the encoder's as they are, such as HardSharing"
+            )
+        self.head = torch.nn.Identity()
+
+    def can_read(self, features: Features) -> bool:
+        return features.tokens is not None and "answer" in (features.given or {})
+
+    def forward(self, features: Features) -> Any:
+        """What the model says of the answers, :class:`Scored`."""
+        tokens, given = features.tokens, features.given
+        if tokens is None or given is None or "answer" not in given:
+            raise UserError("CausalLM reads the inputs `prompt` and `completion`, or `messages`")
+        places, shape = given["answers_at"], given["answer"].shape
+        hidden, truth = tokens.flatten(0, 1).index_select(0, places), given["answer"].flatten()[places]
+        losses, best = self._scored(hidden, truth)
+
+        def placed(values: Tensor) -> Tensor:
+            return values.new_zeros(shape.numel()).index_copy(0, places, values).view(shape)
+
+        return Scored(placed(losses), placed(best), placed(torch.eq(best, truth).to(losses.dtype)))
+
+    def _scored(self, hidden: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        """Losses in float32 and most probable tokens, each [N], of hidden states [N, D] and the right tokens [N]."""
+        pairs = list(zip(torch.split(hidden, _POSITIONS), torch.split(truth, _POSITIONS), strict=True))
+        again = len(pairs) > 1 and torch.is_grad_enabled()
+        parts = [checkpoint(self._score, *p, use_reentrant=False) if again else self._score(*p) for p in pairs]
+        losses, best = zip(*parts, strict=True)
+        return torch.cat(losses), torch.cat(best)
+
+    def _score(self, hidden: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self._output[0](hidden)
+        losses = cross_entropy(full_precision(logits), truth, reduction="none", ignore_index=IGNORE)
+        return losses, logits.detach().argmax(-1)
+
+    def loss(self, logits: Any, targets: Tensor) -> Tensor:
+        present = torch.ne(targets, IGNORE)
+        losses = torch.where(present, full_precision(logits[0]), 0.0)
+        return losses.sum() / present.sum().clamp(min=1)
+
+    # -- evaluation --------------------------------------------------------------------------------------------------
+    def metrics(self) -> MetricCollection:
+        catalogue = {"perplexity": lambda: TokenMean("losses"), "token_accuracy": lambda: TokenMean("right")}
+        chosen = choose(catalogue, list(catalogue), self._metric_names, self.main_metric)
+        return MetricCollection(dict(chosen), compute_groups=False)
+
+    def update(self, metrics: MetricCollection, logits: Any, targets: Tensor) -> None:
+        scored = Scored(*logits)
+        metrics.update(full_precision(scored.losses), full_precision(scored.right), torch.ne(targets, IGNORE))
+
+    def decode(self, logits: Any, mask: Tensor | None) -> list[dict[str, Any]]:
+        """The most probable tokens in the places of the answers; behind a prompt alone, that is the first token."""
+        assert mask is not None, "label positions are known"
+        rows = [best[real].tolist() for best, real in zip(Scored(*logits).best, mask, strict=True)]
+        return [{"text": self._encoder[0].processor.tokenizer.decode(row)} for row in rows]
+
+    def correct(self, logits: Any, targets: Tensor) -> Tensor:
+        """Whether each token of the answers is the most probable one: whether greedy decoding would write them."""
+        missing = torch.eq(targets, IGNORE)
+        right = ((Scored(*logits).right > 0) | missing).all(1).float()
+        return torch.where(missing.all(1), torch.nan, right)
+
+
+def _check_answers(messages: Sequence[Mapping[str, Any]]) -> None:
+    answers = [message for message in messages if message.get("role") == "assistant"]
+    if not answers:
+        raise UserError("the conversation has no message whose role is 'assistant', which the model could learn from")
+    for answer in answers:
+        if not answer.get("content") and not answer.get("tool_calls"):
+            raise UserError("an answer of the assistant is empty; take the message out, or fill it in")

@@ -1,0 +1,49 @@
+"""Means over tokens."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+
+class TokenMean(Metric):
+    """The mean over tokens of one of two things that are known of each, or its exponential.
+
+    Args:
+        of: ``losses``, the negative logarithms of probabilities, of whose mean the exponential is the perplexity; or
+            ``right``, whether the most probable token is the right one.
+
+    >>> losses, right = torch.tensor([0.0, 1.0, 9.0]), torch.tensor([1.0, 0.0, 0.0])
+    >>> metric = TokenMean("losses")
+    >>> metric.update(losses, right, torch.tensor([True, True, False]))
+    >>> round(float(metric.compute()), 3)
+    1.649
+    """
+
+    full_state_update = False
+    total: Tensor
+    number: Tensor
+
+    def __init__(self, of: Literal["losses", "right"]) -> None:
+        super().__init__()
+        self.of = of
+        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("number", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, losses: Tensor, right: Tensor, present: Tensor) -> None:
+        """Takes some tokens.
+
+        Args:
+            losses: Of each, of any shape.
+            right: 1 or 0, of the same shape.
+            present: Which of them count, of the same shape.
+        """
+        values = losses if self.of == "losses" else right
+        self.total += torch.where(present, values, 0.0).sum(dtype=torch.float64)
+        self.number += present.sum()
+
+    def compute(self) -> Tensor:
+        """A scalar; NaN where there was no token."""
+        mean = self.total / self.number
+        return (mean.exp() if self.of == "losses" else mean).float()
