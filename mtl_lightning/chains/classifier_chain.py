@@ -46,6 +46,8 @@ class ClassifierChain(Link):
         super().__init__(after, detach)
 
     def build(self, name: str, tasks: Mapping[str, Task]) -> None:
+        if tasks[name].by_sequence:
+            raise UserError(f"widens features of whole examples and of words, but '{name}' reads several texts apart")
         self._level = tasks[name].level
         self._kinds = {other: (_outputs_of(other, tasks[other]), tasks[other].level) for other in self.after}
         self.width = sum(tasks[other].num_outputs for other in self.after)

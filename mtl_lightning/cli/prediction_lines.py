@@ -10,6 +10,7 @@ from mtl_lightning.data import MultiTaskDataModule
 from mtl_lightning.data.readers.bad_rows import visible
 from mtl_lightning.data.readers.tables import decoded, exact
 from mtl_lightning.encoders.words import Words
+from mtl_lightning.tasks import Task
 from mtl_lightning.terminal import printable_json
 from mtl_lightning.training.module import MultiTaskModule
 from mtl_lightning.training.prediction import placed
@@ -31,11 +32,11 @@ class PredictionLines:
         self.reasons = data.refused
         self.num_inputs = len(table)
         self._raw, self._json_columns = exact(table.select_columns(visible(table)))
-        tokens = source.inputs.get("tokens")
         self._tasks = {name: model.tasks[name] for name in model.asked or model.tasks}
-        of_words = any(task.level == "tokens" for task in self._tasks.values())
-        self._tokens = tokens if of_words and isinstance(tokens, str) else None  # words stand in one column
         self._processor = model.encoder.processor
+        places = any(type(task).place is not Task.place for task in self._tasks.values())
+        named = [source.inputs[name] for name in self._processor.placed_in if name in source.inputs]
+        self._placed_in = named[0] if places and named else None
         self._warned = False
         for name in {"predictions", "reason"} & set(self._raw.column_names):
             _LOG.warning(f"the output has a '{name}' of its own, which replaces the input's column of that name")
@@ -65,7 +66,11 @@ class PredictionLines:
         return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
     def _words(self, found: Mapping[str, Any]) -> Words | None:
-        return None if self._tokens is None else self._processor.words(found[self._tokens])
+        columns = self._placed_in
+        if columns is None:
+            return None
+        value = found[columns] if isinstance(columns, str) else tuple(found[column] for column in columns)
+        return self._processor.words(value)
 
     def _line(self, row: int, found: dict[str, Any], predicted: dict[str, Any]) -> str:
         if not (self._warned or _is_finite(predicted)):

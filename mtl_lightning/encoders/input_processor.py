@@ -21,10 +21,12 @@ class InputProcessor(ABC):
 
     Attributes:
         inputs: The names that a data set may map columns to.
+        placed_in: The inputs whose parts, words or choices, predictions are placed in; an example has one at most.
         for_heads: Names of what ``collate`` returns for the heads alone, of any shape; the encoder passes over it.
     """
 
     inputs: tuple[str, ...]
+    placed_in: tuple[str, ...] = ("tokens",)
     for_heads: frozenset[str] = frozenset({"sequences"})
 
     def check(self, inputs: Collection[str]) -> None:  # noqa: B027 - most take any
@@ -83,7 +85,7 @@ class InputProcessor(ABC):
         """The label positions of one raw input that was encoded, and where they stand in it. None: there are none.
 
         Args:
-            value: Of the input ``tokens``.
+            value: Of an input of ``placed_in``.
         """
         return None
 

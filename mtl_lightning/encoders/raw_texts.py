@@ -67,7 +67,7 @@ def _all_texts(name: str, values: Sequence[Any]) -> list[str]:
 
 
 def _several_texts(name: str, value: Any) -> list[str]:
-    """The texts of one example, at least one: those of a list, or of several columns, of which the last may be empty.
+    """The texts of one example, at least one: those of a list, or of columns; the last ``choices`` may be empty.
 
     Args:
         name: Of the input, for messages.
@@ -80,7 +80,7 @@ def _several_texts(name: str, value: Any) -> list[str]:
         columns = f"or name the column of each in the data set's `inputs`, `{name}: [first, second]`"
         raise UserError(f"input '{name}': expected a list of texts, found {shown(value)}; give one, {columns}")
     texts = list(value)
-    while isinstance(value, tuple) and texts and _is_blank(texts[-1]):
+    while name == "choices" and isinstance(value, tuple) and texts and _is_blank(texts[-1]):
         texts.pop()
     if not texts:
         raise UserError(f"input '{name}': expected at least one text, found {shown(value)}")

@@ -36,9 +36,9 @@ _PADDING = 0.1  # what joined batches may be padded by, relative to their size a
 class TextProcessor(InputProcessor):
     """Tokenises ``text`` (with ``text_pair``), ``tokens`` where heads label words, or several texts of an example.
 
-    ``choices`` and ``texts`` are lists of texts, or a column each, of which the last may be empty: examples may differ
-    in their number. Each text is a sequence of its own; where there is a ``text`` too, a question say, each of
-    ``choices`` stands behind it as ``text_pair`` would.
+    ``choices`` and ``texts`` are lists of texts, or a column each; examples may differ in their number, and of the
+    columns of ``choices`` the last may be empty. Each text is a sequence of its own; where there is a ``text`` too, a
+    question say, each of ``choices`` stands behind it as ``text_pair`` would.
 
     ``tokens`` is a list of words; a string is split into words first. One sub-word of each word, the first or the last,
     is where its label is read (``word_starts``); words that do not fit into ``max_length`` are cut off. A text, or a
@@ -61,6 +61,7 @@ class TextProcessor(InputProcessor):
     """
 
     inputs = ("text", "text_pair", "tokens", "choices", "texts", *INPUTS)
+    placed_in = ("tokens", "choices")
     for_heads = frozenset({SEQUENCES, "answer", "answers_at"})
 
     def __init__(

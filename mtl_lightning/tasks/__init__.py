@@ -5,8 +5,11 @@ from mtl_lightning.tasks.causal_lm import CausalLM
 from mtl_lightning.tasks.contracts import Features
 from mtl_lightning.tasks.dependency_parsing import DependencyParsing
 from mtl_lightning.tasks.multi_label_classification import MultiLabelClassification
+from mtl_lightning.tasks.multiple_choice import MultipleChoice
+from mtl_lightning.tasks.ranking import Ranking
 from mtl_lightning.tasks.regression import Regression
 from mtl_lightning.tasks.sequence_classification import SequenceClassification
+from mtl_lightning.tasks.similarity_regression import SimilarityRegression
 from mtl_lightning.tasks.span_f1 import SpanCounts, SpanScore
 from mtl_lightning.tasks.token_classification import TokenClassification
 from mtl_lightning.tasks.token_multi_label_classification import TokenMultiLabelClassification
@@ -19,8 +22,11 @@ __all__ = [
     "Features",
     "LabelScores",
     "MultiLabelClassification",
+    "MultipleChoice",
+    "Ranking",
     "Regression",
     "SequenceClassification",
+    "SimilarityRegression",
     "SpanCounts",
     "SpanScore",
     "Task",

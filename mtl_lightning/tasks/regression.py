@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 from torch.nn.functional import mse_loss
@@ -39,6 +39,7 @@ class Regression(Task):
 
     missing = math.nan
     lower_is_better = frozenset({"rmse", "mse", "mae"})
+    usual_metrics: ClassVar[tuple[str, ...]] = ("pearson", "rmse", "mae")
 
     def __init__(
         self,
@@ -109,8 +110,7 @@ class Regression(Task):
 
     def metrics(self) -> MetricCollection:
         assert self.std is not None, "adapt() comes first"
-        usual = ["pearson", "rmse", "mae"]
-        chosen = choose(number_metrics(self.std), usual, self._metric_names, self.main_metric)
+        chosen = choose(number_metrics(self.std), self.usual_metrics, self._metric_names, self.main_metric)
         return MetricCollection(dict(chosen), compute_groups=False)
 
     def update(self, metrics: MetricCollection, logits: Tensor, targets: Tensor) -> None:

@@ -83,11 +83,11 @@ def placed(tasks: Mapping[str, Task], predicted: Mapping[str, Any], words: Words
     Args:
         tasks: By name.
         predicted: Decoded prediction of one example, by task.
-        words: Of the example; null: it has no label positions.
+        words: Of the example, or its choices; null: it has none.
     """
     if words is None:
         return dict(predicted)
-    return {n: tasks[n].place(p, words) if tasks[n].level == "tokens" else p for n, p in predicted.items()}
+    return {n: tasks[n].place(p, words) for n, p in predicted.items()}
 
 
 def raw_batches(
@@ -110,8 +110,9 @@ def raw_batches(
     encoded = processor.encode(columns)
     examples = [dict(zip(encoded, values, strict=True)) for values in zip(*encoded.values(), strict=True)]
     words: list[Words | None] = [None] * len(examples)
-    if "tokens" in columns:
-        words = [processor.words(value) for value in columns["tokens"]]
+    for name in processor.placed_in:
+        if name in columns:
+            words = [processor.words(value) for value in columns[name]]
     for first in range(0, len(examples), batch_size):
         part = slice(first, first + batch_size)
         yield processor.collate(examples[part]), words[part]

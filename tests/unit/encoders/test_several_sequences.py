@@ -104,7 +104,7 @@ def test_sequences_come_back_from_a_table_and_from_a_stream(rows: list[list[str]
         assert [PROCESSOR.length(example) for example in examples] == [sum(len(t) + 2 for t in row) for row in rows]
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @given(st.lists(st.lists(st.integers(), min_size=1), min_size=1))
 def test_flat_undoes_nested(rows: list[list[int]]) -> None:
     encodings = nested({"ids": [[item] for row in rows for item in row]}, [len(row) for row in rows])

@@ -21,8 +21,11 @@ from mtl_lightning.tasks import (
     CausalLM,
     DependencyParsing,
     MultiLabelClassification,
+    MultipleChoice,
+    Ranking,
     Regression,
     SequenceClassification,
+    SimilarityRegression,
     Task,
     TokenClassification,
     TokenMultiLabelClassification,
@@ -104,11 +107,25 @@ TASKS: dict[str, tuple[Callable[[], Task], list[Any]]] = {
     "regression-with-missing-number": (lambda: Regression(missing=-2), [1.5, None, -2, "7", 3.0]),
     "regression-configured-mean": (lambda: Regression(mean=10.0, main_metric="rmse"), [1.5, None, -2, "7", 3.0]),
 }
+SEQUENCES = torch.tensor([[0, 1, 2], [3, 4, -1], [5, 6, -1], [7, 8, 9], [10, -1, -1]])
+TWO = torch.arange(10).view(5, 2)
+BY_SEQUENCE: dict[str, tuple[Callable[[], Task], list[Any], Tensor]] = {
+    "choices": (MultipleChoice, [2, "1", None, 0, None], SEQUENCES),
+    "choices-smoothed": (lambda: MultipleChoice("A", "mrr", label_smoothing=0.1), ["C", "A", "", "B", None], SEQUENCES),
+    **{
+        f"ranking-{each}": (partial(Ranking, each), [[2, 0, 1], None, [0, 1], [None, 1, 3], [1]], SEQUENCES)
+        for each in ("softmax", "listnet", "ranknet")
+    },
+    **{
+        f"similarity-{each}": (partial(SimilarityRegression, each), [1.5, None, -2, "7", 3.0], TWO)
+        for each in ("cosine", "euclidean", "difference")
+    },
+}
 ENCODERS: dict[str, tuple[Callable[[], Encoder], dict[str, Sequence[Any]]]] = {
     "transformer-text": (bert, {"text": TEXTS}),
     "transformer-pairs": (bert, {"text": TEXTS, "text_pair": TEXTS[::-1]}),
     "transformer-choices": (bert, {"text": TEXTS, "choices": [TEXTS[:2], TEXTS, TEXTS[:1]]}),
-    "transformer-several-texts": (bert, {"texts": [(TEXTS[0], TEXTS[1]), (TEXTS[2], None)]}),
+    "transformer-several-texts": (bert, {"texts": [(TEXTS[0], TEXTS[1]), [TEXTS[2]]]}),
     "transformer-words": (bert, {"tokens": WORDS}),
     "transformer-characters": (lambda: bert(split="characters"), {"tokens": TEXTS}),
     "transformer-cls": (lambda: bert(pooling="cls"), {"text": TEXTS}),
@@ -160,6 +177,12 @@ def test_causal_lm() -> None:
     check_task(CausalLM(), columns["completion"], 16, examples, encoder.processor.collate(examples), encoder)
 
 
+@pytest.mark.parametrize(("make", "labels", "sequences"), BY_SEQUENCE.values(), ids=BY_SEQUENCE)
+def test_task_that_reads_sequences(make: Callable[[], Task], labels: list[Any], sequences: Tensor) -> None:
+    examples = [{"num_sequences": int(number)} for number in (sequences >= 0).sum(1)]
+    check_task(make(), labels, examples=examples, given={"sequences": sequences})
+
+
 @pytest.mark.parametrize(("make", "columns"), ENCODERS.values(), ids=ENCODERS)
 def test_encoder(make: Callable[[], Encoder], columns: dict[str, Sequence[Any]]) -> None:
     check_encoder(make(), columns)
@@ -179,7 +202,7 @@ def test_schedule(schedule: Schedule) -> None:
 @pytest.mark.parametrize(
     ("package", "base", "made"),
     [
-        (tasks, Task, lambda: [*(make() for make, _ in TASKS.values()), CausalLM()]),
+        (tasks, Task, lambda: [*(make() for make, *_ in (*TASKS.values(), *BY_SEQUENCE.values())), CausalLM()]),
         (encoders, Encoder, lambda: [make() for make, _ in ENCODERS.values()]),
         (weighting, Weighting, lambda: [factory(["a", "b"]) for factory in WEIGHTINGS.values()]),
         (schedules, Schedule, lambda: SCHEDULES.values()),
