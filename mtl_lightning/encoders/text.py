@@ -16,10 +16,10 @@ from mtl_lightning.encoders.beginnings import Beginnings
 from mtl_lightning.encoders.conversations import INPUTS, NOTHING, Conversations, TrainOn
 from mtl_lightning.encoders.input_processor import InputProcessor
 from mtl_lightning.encoders.raw_texts import one_text, one_word, sides_of
+from mtl_lightning.encoders.running_text import RunningText
 from mtl_lightning.encoders.several import NUM_SEQUENCES, SEQUENCES, flat, nested, num_tokens
 from mtl_lightning.encoders.shown import Shown, Tokens
 from mtl_lightning.encoders.shown_text import cut_off, part_of_each, pieces_of
-from mtl_lightning.encoders.spaces import loses_spaces
 from mtl_lightning.encoders.words import Words, listed_words, split_words
 from mtl_lightning.errors import UserError
 from mtl_lightning.padding import pad
@@ -55,7 +55,7 @@ class TextProcessor(InputProcessor):
         max_length: Longest sequence in tokens, special ones included.
         split: How a string given for ``tokens`` becomes words.
         sub_word: Where the label of a word is read.
-        spaces: Read words of a list with the spaces between them, where these are part of the words' tokens.
+        running: Makes running text of words of a list and of pairs; null: they are as the tokenizer has them.
         chat_template: How ``messages`` become text, see :class:`.ChatTemplate`.
         train_on: Which answers in ``messages`` are trained on.
     """
@@ -70,7 +70,7 @@ class TextProcessor(InputProcessor):
         max_length: int,
         split: Literal["whitespace", "characters"] = "whitespace",
         sub_word: Literal["first", "last"] = "first",
-        spaces: bool = False,
+        running: RunningText | None = None,
         chat_template: str | None = None,
         train_on: TrainOn = "all",
     ) -> None:
@@ -82,7 +82,7 @@ class TextProcessor(InputProcessor):
         self.max_length = max_length
         self.split = split
         self.sub_word = sub_word
-        self.spaces = spaces and split == "whitespace" and loses_spaces(tokenizer)
+        self.running = running
         self.conversations = Conversations(tokenizer, max_length, chat_template, train_on)
         self._beginnings = Beginnings(tokenizer)
 
@@ -97,9 +97,9 @@ class TextProcessor(InputProcessor):
             ways = "`tokens`, `text` with or without `text_pair`, `choices` with or without `text`, or `texts`"
             raise UserError(f"give {ways}; found {', '.join(columns)}")
         if "tokens" in columns:
-            return self._encode_words([self._spaced(self._words(value)) for value in columns["tokens"]])
+            return self._encode_words([self._words(value) for value in columns["tokens"]])
         sides, counts = sides_of(columns)
-        encoded = self._encode_texts(*sides)
+        encoded = self._encode_texts(*(sides if self.running is None else self.running.sides(sides)))
         return encoded if counts is None else nested(encoded, counts)
 
     def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
@@ -168,11 +168,8 @@ class TextProcessor(InputProcessor):
         tokenizer.update(truncation=None, padding=None)  # `encode` sets them, from `max_length`
         found = [sha256(json.dumps(tokenizer).encode()).hexdigest(), self.max_length, self.split]
         found += [] if self.sub_word == "first" else [self.sub_word]
-        found += ["spaces"] if self.spaces else []
+        found += [] if self.running is None else self.running.signature
         return found + self.conversations.signature()
-
-    def _spaced(self, words: list[str]) -> list[str]:
-        return [words[0], *(f" {word}" for word in words[1:])] if self.spaces else words
 
     def _words(self, value: Any) -> list[str]:
         if isinstance(value, list | tuple):
@@ -182,7 +179,7 @@ class TextProcessor(InputProcessor):
             words = text.split() if self.split == "whitespace" else [char for char in text if not char.isspace()]
         if not words:
             raise UserError("the list of words is empty")
-        return words
+        return words if self.running is None else self.running.words(words)
 
     def _encode_texts(self, *sides: list[str]) -> dict[str, list[Any]]:
         texts = list(zip(*sides, strict=True))

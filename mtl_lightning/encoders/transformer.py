@@ -17,6 +17,7 @@ from mtl_lightning.encoders.layers import freeze, layers_by_depth, num_positions
 from mtl_lightning.encoders.lora import Lora, renamed
 from mtl_lightning.encoders.pooling import POOLINGS, over, pooled_over
 from mtl_lightning.encoders.pretrained import GENERATION, load_backbone, load_config, load_generation, load_tokenizer
+from mtl_lightning.encoders.running_text import RunningText
 from mtl_lightning.encoders.staged import StagedEncoder
 from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.errors import UserError
@@ -107,7 +108,8 @@ class TransformerEncoder(StagedEncoder):
         if length > _LONGEST:
             raise UserError("neither model nor tokenizer limits the length of a text; set `max_length`")
         sub_word = sub_word or ("last" if self.is_causal else "first")
-        self.processor = TextProcessor(words, length, split, sub_word, self.is_causal, chat_template, train_on)
+        running = RunningText(words, split) if self.is_causal else None
+        self.processor = TextProcessor(words, length, split, sub_word, running, chat_template, train_on)
         if lora is not None and frozen_layers:
             raise UserError("`lora` freezes all layers; say which it adapts by `lora.layers_to_transform`")
         self._lora = None if lora is None else Lora(self.backbone, lora)

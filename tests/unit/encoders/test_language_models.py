@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from mtl_lightning.encoders import TextProcessor, TransformerEncoder, character_tokenizer
+from mtl_lightning.encoders.running_text import RunningText
 from mtl_lightning.errors import UserError
 
 LLAMA = {
@@ -110,15 +111,31 @@ def test_a_word_that_is_cut_is_read_where_it_was_cut() -> None:
     ids=["byte level", "encoder", "characters", "spaces anyway", "sentencepiece"],
 )
 def test_words_of_a_list_have_the_tokens_of_a_text(marks: Any, causal: bool, split: Any, wanted: list[str]) -> None:
-    vocabulary = ["a", "b", "Ġ", "▁", "Ġa", "Ġb", "▁a", "▁b"]
+    tokenizer = byte_pairs(marks)
+    processor = TextProcessor(tokenizer, 9, split, "last", RunningText(tokenizer, split) if causal else None)
+    encoded = processor.encode({"tokens": [["ba", "ba", "a"]]})
+    assert tokenizer.convert_ids_to_tokens(encoded["input_ids"][0]) == wanted
+    assert encoded["word_starts"] == [[1, 3, 4]]
+    assert ("spaces" in processor.signature()) is ("Ġb" in wanted and wanted[0] == "b")
+
+
+def byte_pairs(marks: Any) -> PreTrainedTokenizerFast:
+    """A tokenizer of a few letters, in which a space is part of the letter behind it."""
+    vocabulary = ["a", "b", "Ġ", "▁", "Ġa", "Ġb", "▁a", "▁b", "Ċ"]
     merges = [("Ġ", "a"), ("Ġ", "b"), ("▁", "a"), ("▁", "b")]
     made = Tokenizer(BPE({token: number for number, token in enumerate(vocabulary)}, merges))
     made.pre_tokenizer = marks
-    processor = TextProcessor(PreTrainedTokenizerFast(tokenizer_object=made), 9, split, "last", spaces=causal)
-    encoded = processor.encode({"tokens": [["ba", "ba", "a"]]})
-    assert [vocabulary[number] for number in encoded["input_ids"][0]] == wanted
-    assert encoded["word_starts"] == [[1, 3, 4]]
-    assert ("spaces" in processor.signature()) is ("Ġb" in wanted and wanted[0] == "b")
+    return PreTrainedTokenizerFast(tokenizer_object=made)
+
+
+def test_two_texts_are_told_apart_where_no_token_does_it() -> None:
+    tokenizer, pair = byte_pairs(ByteLevel(add_prefix_space=False)), {"text": ["b a"], "text_pair": ["a"]}
+    running = TextProcessor(tokenizer, 9, running=RunningText(tokenizer, "whitespace"))
+    assert tokenizer.convert_ids_to_tokens(running.encode(pair)["input_ids"][0]) == ["b", "Ġa", "Ċ", "a"]
+    assert tokenizer.convert_ids_to_tokens(running.encode({"text": ["b a"]})["input_ids"][0]) == ["b", "Ġa"]
+    assert "breaks" in running.signature()
+    separated = character_tokenizer("ascii")
+    assert RunningText(separated, "whitespace").signature == []
 
 
 def test_finding_out_changes_nothing() -> None:
