@@ -26,6 +26,12 @@ INTENTS = {
     "SearchScreeningEvent": "when is */B-movie_name on at the cinema/B-location_name next door/B-spatial_relation",
 }
 """Intent → words, each with its slot (none: O); ``*`` is the example's own word."""
+REQUESTS = (  # text, intent, domain
+    ("what is my balance at", "balance", "banking"),
+    ("transfer ten dollars to", "transfer", "banking"),
+    ("book a flight to", "book_flight", "travel"),
+    ("how tall is", "oos", "oos"),
+)
 GENRES = ("answers", "email", "newsgroup", "reviews", "weblog")
 WORDS = (  # form, upos, xpos, feats, ner
     ("The", "DET", "DT", "Definite=Def|PronType=Art", "O"),
@@ -68,6 +74,13 @@ def _request(number: int) -> dict[str, object]:
     words = [word.partition("/") for word in INTENTS[intent].split()]
     tokens = [NAMES[number] if token == "*" else token for token, _, _ in words]
     return {"tokens": tokens, "slots": [slot or "O" for _, _, slot in words], "intent": intent}
+
+
+def clinc150(folder: Path) -> None:
+    """Requests with their intent and its domain, some of them out of scope."""
+    for split, numbers in SPLITS.items():
+        rows = [(f"{REQUESTS[n % 4][0]} {NAMES[n]}", *REQUESTS[n % 4][1:]) for n in numbers]
+        _write(folder / f"{split}.tsv", _table(("text", "intent", "domain"), rows))
 
 
 def ud_ewt(folder: Path) -> None:
@@ -117,8 +130,27 @@ def tox21(folder: Path) -> None:
     _write(folder / "all.tsv.gz", _table(("smiles", *ASSAYS), ([cell.strip() for cell in row] for row in rows)))
 
 
+def crossre(folder: Path) -> None:
+    """Sentences of four domains with their entities, and what relates those."""
+    for domain in ("ai", "news", "politics", "science"):
+        for split, numbers in SPLITS.items():
+            path = folder / f"{domain}-{split}.jsonl.gz"
+            _write(path, (json.dumps(_related(domain, number)) + "\n" for number in numbers[::8]))
+
+
+def _related(domain: str, number: int) -> dict[str, object]:
+    tokens = ["Ada", "Lovelace", "of", NAMES[number], "met", "Paris", "."]
+    entities = [{"start": 0, "end": 1, "type": "person"}, *({"start": n, "end": n, "type": "country"} for n in (3, 5))]
+    relations = [
+        {"head": [0, 1], "tail": [3, 3], "type": "origin"},
+        {"head": [0, 1], "tail": [5, 5], "type": "physical"},
+        *([{"head": [0, 1], "tail": [5, 5], "type": "topic"}] if number % 3 else []),
+    ]
+    return {"doc_key": f"{domain}-{number}", "tokens": tokens, "entities": entities, "relations": relations}
+
+
 MAKERS: Mapping[str, Callable[[Path], None]] = {
-    make.__name__: make for make in (snips, ud_ewt, vader, goemotions, tox21)
+    make.__name__: make for make in (snips, clinc150, ud_ewt, vader, goemotions, tox21, crossre)
 }
 
 

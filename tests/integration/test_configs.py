@@ -30,6 +30,8 @@ FLAGS = {
 FLAGS_ON_REAL_DATA = {
     "tox21": ["--trainer.limit_val_batches=1.0"],  # a batch may lack the active molecules of an assay
     "goemotions": [*LARGE, "--data.datasets.goemotions.files={train: test.tsv.gz, val: dev.tsv.gz}"],
+    "ewt": [*LARGE, "--data.datasets.ewt.files={train: test.conll.gz, val: dev.conll.gz}"],
+    "news": [*LARGE, "--data.datasets.ewt.files={train: test.conll.gz, val: dev.conll.gz}"],
 }
 PRETRAINED = ("ewt", "miniature")
 """The one that starts from MiniLM; others that name a pretrained model start from a smaller one."""
