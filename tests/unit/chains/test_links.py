@@ -254,6 +254,10 @@ def test_a_joint_output_trains_its_tasks_only_if_it_is_told_to() -> None:
         ({"buy": Mean(["price"])}, "model.chain.buy: needs tasks of one class, but 'buy' is a Seq.*'price' a Regr"),
         ({"buy": Mean(["stars"])}, "model.chain.buy: needs tasks with the same labels; those of 'stars' are not"),
         ({"tags": Mean(["buy"])}, "model.chain.tags: takes the mean of classifications or regressions, but 'tags'"),
+        (
+            {"words": Mean(["path"])},
+            "model.chain.words: needs probabilities of single words; 'path' has `decoding: crf`",
+        ),
         ({"buy": Formula("stars * 2")}, "model.chain.buy: needs two-label tasks, but 'stars' has 3 labels"),
         ({"buy": Formula("clock * 2")}, "model.chain.buy: unknown task 'clock'; did you mean 'click'"),
         ({"buy": ClassifierChain("own")}, "model.chain.buy: reads classifications and regressions, but 'own' is a Own"),
@@ -262,6 +266,8 @@ def test_a_joint_output_trains_its_tasks_only_if_it_is_told_to() -> None:
 def test_what_does_not_fit_is_refused_in_one_line(chain: dict[str, Link], message: str) -> None:
     tasks: dict[str, Task] = {**funnel("cart", "buy"), "price": number()}
     tasks |= {"stars": SequenceClassification(["1", "2", "3"]), "tags": MultiLabelClassification(["a", "b"])}
+    tasks["words"] = TokenClassification(labels=["a", "b"])
+    tasks["path"] = TokenClassification(labels=["a", "b"], decoding="crf")
     stubs = {name: lambda *_: {"loss": None} for name in Task.__abstractmethods__}
     tasks["own"] = type("Own", (Task,), {**stubs, "num_outputs": 1})("loss")
     with pytest.raises(UserError, match=message) as raised:
