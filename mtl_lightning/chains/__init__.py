@@ -8,6 +8,18 @@ from mtl_lightning.chains.esmm import ESMM
 from mtl_lightning.chains.formula import Formula
 from mtl_lightning.chains.fusion import Fusion
 from mtl_lightning.chains.mean import Mean
+from mtl_lightning.chains.predicted_spans import PredictedSpans
 from mtl_lightning.chains.product import Product
 
-__all__ = ["ESMM", "Calibrator", "Chain", "ClassifierChain", "Formula", "Fusion", "Link", "Mean", "Product"]
+__all__ = [
+    "ESMM",
+    "Calibrator",
+    "Chain",
+    "ClassifierChain",
+    "Formula",
+    "Fusion",
+    "Link",
+    "Mean",
+    "PredictedSpans",
+    "Product",
+]

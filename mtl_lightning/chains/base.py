@@ -54,6 +54,15 @@ class Link(nn.Module):
         """
         return self.join(task(self.read(features, earlier)), earlier)
 
+    def can_read(self, task: Task, features: Features) -> bool:
+        """Whether these features hold what the task's head reads; it says so itself by default.
+
+        Args:
+            task: Whose head reads them.
+            features: What the sharing made for the task.
+        """
+        return task.can_read(features)
+
     def read(self, features: Features, earlier: Mapping[str, Tensor]) -> Features:
         """What the task's head reads; the features as they are by default.
 

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
 from itertools import chain
 from typing import Any, Literal
@@ -15,21 +15,31 @@ from transformers import PreTrainedTokenizerBase
 from mtl_lightning.encoders.beginnings import Beginnings
 from mtl_lightning.encoders.conversations import INPUTS, NOTHING, Conversations, TrainOn
 from mtl_lightning.encoders.input_processor import InputProcessor
+from mtl_lightning.encoders.portions import columns_of, joined, portions, size
 from mtl_lightning.encoders.raw_texts import one_text, one_word, sides_of
 from mtl_lightning.encoders.running_text import RunningText
 from mtl_lightning.encoders.several import NUM_SEQUENCES, SEQUENCES, flat, nested, num_tokens
 from mtl_lightning.encoders.shown import Shown, Tokens
 from mtl_lightning.encoders.shown_text import cut_off, part_of_each, pieces_of
+from mtl_lightning.encoders.spans import collate_spans, encode_spans
 from mtl_lightning.encoders.words import Words, listed_words, split_words
 from mtl_lightning.errors import UserError
 from mtl_lightning.padding import pad
+from mtl_lightning.raw_labels.spans import Ends
 
 _CHARACTERS = 100  # more than a token has
 _COUNTED = (
     100_000  # characters of a text up to which the tokens that are cut off are counted, beyond they are estimated
 )
-_PORTION = 1_000_000  # characters that are tokenised at once, which takes some 400 MB
-_TOGETHER = ({"tokens"}, {"text"}, {"text", "text_pair"}, {"choices"}, {"text", "choices"}, {"texts"})
+_TOGETHER = (
+    {"tokens"},
+    {"tokens", "spans"},
+    {"text"},
+    {"text", "text_pair"},
+    {"choices"},
+    {"text", "choices"},
+    {"texts"},
+)
 _PADDING = 0.1  # what joined batches may be padded by, relative to their size apart
 
 
@@ -43,7 +53,7 @@ class TextProcessor(InputProcessor):
     ``tokens`` is a list of words; a string is split into words first. One sub-word of each word, the first or the last,
     is where its label is read (``word_starts``); words that do not fit into ``max_length`` are cut off. A text, or a
     word, that is empty or white space is refused. Of a long text only the beginning is tokenised, where that is sure to
-    give the same tokens.
+    give the same tokens. Beside ``tokens``, ``spans`` are spans of words, such as entities, for heads that read them.
 
     ``prompt`` with ``completion``, or ``messages``, are what a language model learns to write; see
     :class:`.Conversations`. Their label positions are those before each token of the answers (``answer`` [B, T]), and
@@ -58,11 +68,12 @@ class TextProcessor(InputProcessor):
         running: Makes running text of words of a list and of pairs; null: they are as the tokenizer has them.
         chat_template: How ``messages`` become text, see :class:`.ChatTemplate`.
         train_on: Which answers in ``messages`` are trained on.
+        spans: What the ends of ``spans`` mean.
     """
 
-    inputs = ("text", "text_pair", "tokens", "choices", "texts", *INPUTS)
+    inputs = ("text", "text_pair", "tokens", "spans", "choices", "texts", *INPUTS)
     placed_in = ("tokens", "choices")
-    for_heads = frozenset({SEQUENCES, "answer", "answers_at"})
+    for_heads = frozenset({SEQUENCES, "spans", "answer", "answers_at"})
 
     def __init__(
         self,
@@ -73,6 +84,7 @@ class TextProcessor(InputProcessor):
         running: RunningText | None = None,
         chat_template: str | None = None,
         train_on: TrainOn = "all",
+        spans: Ends = "exclusive",
     ) -> None:
         if not tokenizer.is_fast:
             raise UserError(f"{type(tokenizer).__name__} is a slow tokenizer; words are aligned by fast ones only")
@@ -84,6 +96,7 @@ class TextProcessor(InputProcessor):
         self.sub_word = sub_word
         self.running = running
         self.conversations = Conversations(tokenizer, max_length, chat_template, train_on)
+        self.spans = spans
         self._beginnings = Beginnings(tokenizer)
 
     def check(self, inputs: Collection[str]) -> None:
@@ -94,10 +107,12 @@ class TextProcessor(InputProcessor):
         if not set(columns).isdisjoint(INPUTS):
             return self.conversations.encode(columns)
         if set(columns) not in _TOGETHER:
-            ways = "`tokens`, `text` with or without `text_pair`, `choices` with or without `text`, or `texts`"
+            words, texts = "`tokens` with or without `spans`", "`text` with or without `text_pair`"
+            ways = f"{words}, {texts}, `choices` with or without `text`, or `texts`"
             raise UserError(f"give {ways}; found {', '.join(columns)}")
         if "tokens" in columns:
-            return self._encode_words([self._words(value) for value in columns["tokens"]])
+            encoded = self._encode_words([self._words(value) for value in columns["tokens"]])
+            return encoded | self._encode_spans(columns["spans"], encoded) if "spans" in columns else encoded
         sides, counts = sides_of(columns)
         encoded = self._encode_texts(*(sides if self.running is None else self.running.sides(sides)))
         return encoded if counts is None else nested(encoded, counts)
@@ -107,7 +122,9 @@ class TextProcessor(InputProcessor):
             parts, sequences = flat(examples)
             return {**self.collate(parts), SEQUENCES: sequences}
         names = [name for name in examples[0] if name not in ("num_words", "lost")]
-        inputs = {name: pad([example[name] for example in examples], self._padding(name)) for name in names}
+        columns = {name: [example[name] for example in examples] for name in names}
+        inputs = {"spans": collate_spans(columns.pop("spans"))} if "spans" in columns else {}
+        inputs |= {name: pad(values, self._padding(name)) for name, values in columns.items()}
         if "answer" in inputs:
             inputs["answers_at"] = torch.ge(inputs["word_starts"], 0).flatten().nonzero()[:, 0]
         return inputs
@@ -169,6 +186,7 @@ class TextProcessor(InputProcessor):
         found = [sha256(json.dumps(tokenizer).encode()).hexdigest(), self.max_length, self.split]
         found += [] if self.sub_word == "first" else [self.sub_word]
         found += [] if self.running is None else self.running.signature
+        found += [] if self.spans == "exclusive" else [("spans", self.spans)]
         return found + self.conversations.signature()
 
     def _words(self, value: Any) -> list[str]:
@@ -184,18 +202,18 @@ class TextProcessor(InputProcessor):
     def _encode_texts(self, *sides: list[str]) -> dict[str, list[Any]]:
         texts = list(zip(*sides, strict=True))
         short = [self._shortened(pair) for pair in texts]
-        return _joined(self._encode_some(texts[part], short[part]) for part in _portions(short))
+        return joined(self._encode_some(texts[part], short[part]) for part in portions(short))
 
     def _encode_some(self, texts: list[tuple[str, ...]], short: list[tuple[str, ...]]) -> dict[str, list[Any]]:
-        encoded = self.tokenizer(*_columns(short), truncation=True, max_length=self.max_length)
+        encoded = self.tokenizer(*columns_of(short), truncation=True, max_length=self.max_length)
         lost = [0] * len(texts)
         cut = [i for i, encoding in enumerate(encoded.encodings) if encoding.overflowing]
-        counted = [texts[i] if _size(texts[i]) <= _COUNTED else short[i] for i in cut]
-        for part in _portions(counted):
-            whole = self.tokenizer(*_columns(counted[part]), verbose=False)
+        counted = [texts[i] if size(texts[i]) <= _COUNTED else short[i] for i in cut]
+        for part in portions(counted):
+            whole = self.tokenizer(*columns_of(counted[part]), verbose=False)
             for i, known, tokens in zip(cut[part], counted[part], whole["input_ids"], strict=True):
                 special = self.tokenizer.num_special_tokens_to_add(pair=len(known) > 1)
-                number = (len(tokens) - special) * _size(texts[i]) / _size(known)
+                number = (len(tokens) - special) * size(texts[i]) / size(known)
                 lost[i] = round(number) + special - self.max_length
         return {**encoded.data, "lost": lost}
 
@@ -227,7 +245,11 @@ class TextProcessor(InputProcessor):
     def _encode_words(self, words: list[list[str]]) -> dict[str, list[Any]]:
         counts = [len(sentence) for sentence in words]
         short = [self._first_words(sentence) for sentence in words]
-        return _joined(self._encode_some_words(short[part], counts[part]) for part in _portions(short))
+        return joined(self._encode_some_words(short[part], counts[part]) for part in portions(short))
+
+    def _encode_spans(self, values: Sequence[Any], words: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+        sizes = zip(words["num_words"], map(len, words["word_starts"]), strict=True)
+        return {"spans": [encode_spans(value, self.spans, *size) for value, size in zip(values, sizes, strict=True)]}
 
     def _first_words(self, words: list[str]) -> list[str]:
         """The words whose tokens may be kept; each gives its own, whatever comes after it."""
@@ -264,31 +286,3 @@ class TextProcessor(InputProcessor):
         for word in reversed(range(kept)):
             following = starts[word] = found.get(word, following)
         return starts
-
-
-def _size(texts: Sequence[str]) -> int:
-    return sum(map(len, texts))
-
-
-def _columns(rows: Sequence[Sequence[str]]) -> Iterator[list[str]]:
-    return (list(column) for column in zip(*rows, strict=True))
-
-
-def _portions(rows: Sequence[Sequence[str]]) -> Iterator[slice]:
-    """Stretches of rows that are tokenised at once: all but the first one of each within the number of characters."""
-    start, size = 0, 0
-    for i, texts in enumerate(rows):
-        size += _size(texts)
-        if size > _PORTION and i > start:
-            yield slice(start, i)
-            start, size = i, _size(texts)
-    if start < len(rows):
-        yield slice(start, len(rows))
-
-
-def _joined(portions: Iterator[dict[str, list[Any]]]) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = {}
-    for portion in portions:
-        for name, values in portion.items():
-            found.setdefault(name, []).extend(values)
-    return found

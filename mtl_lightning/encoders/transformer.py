@@ -21,6 +21,7 @@ from mtl_lightning.encoders.running_text import RunningText
 from mtl_lightning.encoders.staged import StagedEncoder
 from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.errors import UserError
+from mtl_lightning.raw_labels.spans import Ends
 from mtl_lightning.writing import temporary_folder, writing
 
 _LONGEST = 1_000_000  # tokenizers that know no limit say a very large number
@@ -48,6 +49,8 @@ class TransformerEncoder(StagedEncoder):
             they are made whole. Needs the extra ``gguf``.
         lora: Options of ``peft.LoraConfig``, such as ``{r: 8, lora_alpha: 16, target_modules: [q_proj, v_proj]}``: the
             model's own parameters stay as they are, and one adapter for all tasks trains. Needs the extra ``lora``.
+        spans: Whether the ``end`` of a span, where a data set maps a column to ``spans``, is the position behind its
+            last word (``exclusive``) or that of its last word (``inclusive``).
         freeze_embeddings: Keep the embeddings as they are.
         frozen_layers: Number of layers, from the bottom, that stay as they are; -1: all of them.
         gradient_checkpointing: Recompute activations in the backward pass, to save memory.
@@ -72,6 +75,7 @@ class TransformerEncoder(StagedEncoder):
         sub_word: Literal["first", "last"] | None = None,
         gguf_file: str | None = None,
         lora: dict[str, Any] | None = None,
+        spans: Ends = "exclusive",
         freeze_embeddings: bool = False,
         frozen_layers: int = 0,
         gradient_checkpointing: bool = False,
@@ -109,7 +113,7 @@ class TransformerEncoder(StagedEncoder):
             raise UserError("neither model nor tokenizer limits the length of a text; set `max_length`")
         sub_word = sub_word or ("last" if self.is_causal else "first")
         running = RunningText(words, split) if self.is_causal else None
-        self.processor = TextProcessor(words, length, split, sub_word, running, chat_template, train_on)
+        self.processor = TextProcessor(words, length, split, sub_word, running, chat_template, train_on, spans)
         if lora is not None and frozen_layers:
             raise UserError("`lora` freezes all layers; say which it adapts by `lora.layers_to_transform`")
         self._lora = None if lora is None else Lora(self.backbone, lora)

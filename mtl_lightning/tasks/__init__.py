@@ -8,6 +8,7 @@ from mtl_lightning.tasks.multi_label_classification import MultiLabelClassificat
 from mtl_lightning.tasks.multiple_choice import MultipleChoice
 from mtl_lightning.tasks.ranking import Ranking
 from mtl_lightning.tasks.regression import Regression
+from mtl_lightning.tasks.relation_classification import RelationClassification
 from mtl_lightning.tasks.sequence_classification import SequenceClassification
 from mtl_lightning.tasks.similarity_regression import SimilarityRegression
 from mtl_lightning.tasks.span_f1 import SpanCounts, SpanScore
@@ -25,6 +26,7 @@ __all__ = [
     "MultipleChoice",
     "Ranking",
     "Regression",
+    "RelationClassification",
     "SequenceClassification",
     "SimilarityRegression",
     "SpanCounts",

@@ -82,3 +82,15 @@ def _checked(what: str, weight: float) -> float:
 
 def _few(names: Sequence[str]) -> str:
     return ", ".join(f"'{name}'" for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def positive_weights(weights: Weights | float, labels: Sequence[str]) -> list[float] | None:
+    """The weights of the examples to which each label applies, in the order of the labels; null: there are none.
+
+    Args:
+        weights: By label, or one for all.
+        labels: Of the task.
+    """
+    if isinstance(weights, Mapping):
+        return in_order("pos_weight", weights, labels)
+    return [weights] * len(labels) if isinstance(weights, int | float) else None

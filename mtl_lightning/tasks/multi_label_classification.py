@@ -1,7 +1,7 @@
 """Any number of labels for each example."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from numbers import Number
 from typing import Any, Literal, TypeVar
@@ -13,7 +13,7 @@ from torchmetrics.classification import MultilabelExactMatch
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.raw_labels import Counted, Missing, missing_words, tidy
 from mtl_lightning.tasks.base import full_precision
-from mtl_lightning.tasks.class_weights import in_order
+from mtl_lightning.tasks.class_weights import positive_weights
 from mtl_lightning.tasks.curves import CURVES, CurveScore, curve_metrics
 from mtl_lightning.tasks.in_words import Worded
 from mtl_lightning.tasks.label_counts import MultiLabelCounts
@@ -171,9 +171,7 @@ class MultiLabelClassification(LabelledTask):
         return vector
 
     def ordered_weights(self) -> list[float] | None:
-        if isinstance(self.pos_weight, Mapping):
-            return in_order("pos_weight", self.pos_weight, self.labels or [])
-        return [self.pos_weight] * self.num_outputs if isinstance(self.pos_weight, int | float) else None
+        return positive_weights(self.pos_weight, self.labels or [])
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         return mean_binary_cross_entropy(logits, targets, self.label_weights, self.focal_gamma)

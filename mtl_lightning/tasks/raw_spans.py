@@ -2,40 +2,18 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from mtl_lightning.errors import UserError, shown
+from mtl_lightning.raw_labels.spans import KEYS, Ends, Span, span_of
 from mtl_lightning.tasks.bio import OUTSIDE
 from mtl_lightning.tasks.lists import listed
 
 T = TypeVar("T")
 
-Ends = Literal["exclusive", "inclusive"]
-"""Whether ``end`` is the position behind a span's last word, or that of its last word."""
-
-_KEYS = "`start`, `end` and `label` (or `type`)"
-
 
 class FromSpans(list[T]):
     """Tags, by name or encoded, that were made of spans: as far as the last span; of no spans a single ``O``."""
-
-
-class Span(NamedTuple):
-    """A span of words.
-
-    Attributes:
-        start: Position of its first word.
-        end: The position behind its last one.
-        label: Its type as it stands in the data.
-    """
-
-    start: int
-    end: int
-    label: Any
-
-    def __str__(self) -> str:
-        words = f"word {self.end}" if self.end == self.start + 1 else f"words {self.start + 1} to {self.end}"
-        return f"{shown(self.label, 40)} ({words})"
 
 
 def tags_of(value: Any, ends: Ends, name: Callable[[Any], str | None]) -> FromSpans[str | None]:
@@ -101,22 +79,9 @@ def _read(value: Any, ends: Ends) -> list[Span]:
 
 
 def _span(number: int, item: Any, ends: Ends) -> Span:
-    if isinstance(item, Mapping):
-        label = item.get("label") if item.get("label") is not None else item.get("type")
-        item = (item.get("start"), item.get("end"), label)
-    if not isinstance(item, list | tuple) or len(item) != 3:
-        raise UserError(f"span {number}: expected {_KEYS}, found {shown(item)}")
-    start, end = _position(number, "start", item[0]), _position(number, "end", item[1])
-    end += ends == "inclusive"
-    if start >= end:
-        hint = "; if `end` is its last word, set `spans: inclusive`" if start == end and ends == "exclusive" else ""
-        raise UserError(f"span {number}: it starts at {item[0]} and ends at {item[1]}, so it has no words{hint}")
-    return Span(start, end, item[2])
-
-
-def _position(number: int, key: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not float(value).is_integer():
-        raise UserError(f"span {number}: expected the position of a word as `{key}`, found {shown(value)}")
-    if value < 0:
-        raise UserError(f"span {number}: `{key}` must be at least 0, found {value}")
-    return int(value)
+    try:
+        if isinstance(item, list | tuple) and len(item) != 3:
+            raise UserError(f"expected {KEYS}, found {shown(item)}")
+        return span_of(item, ends)
+    except UserError as error:
+        raise UserError(f"span {number}: {error}") from error

@@ -9,6 +9,7 @@ from torchmetrics import MetricCollection
 
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.raw_labels import Missing, missing_words, tidy
+from mtl_lightning.raw_labels.spans import Ends
 from mtl_lightning.tasks import bio
 from mtl_lightning.tasks.base import IGNORE, LabelScores, full_precision
 from mtl_lightning.tasks.class_catalogue import class_metrics
@@ -20,7 +21,7 @@ from mtl_lightning.tasks.label_scores import AGREEMENTS, FOUND, RATIOS, with_ave
 from mtl_lightning.tasks.labelled import LabelledTask, fill_missing, per_label
 from mtl_lightning.tasks.linear_chain import ChainHead, check_plain, without_words
 from mtl_lightning.tasks.losses import check_fraction, check_gamma, mean_cross_entropy
-from mtl_lightning.tasks.raw_spans import Ends, FromSpans, holds_spans, tags_of, up_to
+from mtl_lightning.tasks.raw_spans import FromSpans, holds_spans, tags_of, up_to
 from mtl_lightning.tasks.scoring import Scoring, check_effect, choose
 from mtl_lightning.tasks.span_f1 import SPAN_RATIOS, SpanCounts, span_metrics
 from mtl_lightning.tasks.words import T, beside_words, each_word

@@ -51,7 +51,7 @@ def decodable(
     Raises:
         UserError: If a task that is wanted cannot be predicted on these inputs.
     """
-    readable = {n for n, made in representations.items() if tasks[n].can_read(made)}
+    readable = {n for n, made in representations.items() if chain.link(n).can_read(tasks[n], made)}
     for name in wanted or ():
         if missing := [other for other in chain.read_by([name]) if other not in readable]:
             needed = " and ".join(f"`{each}`" for each in tasks[missing[0]].required_inputs).replace("|", "` or `")

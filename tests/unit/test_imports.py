@@ -31,7 +31,7 @@ OF_ITSELF = {
 """What each part may import of this package."""
 for part in ("encoders", "data"):
     OF_ITSELF[part] |= {"padding", "writing"}
-for part in ("tasks", "data"):
+for part in ("tasks", "data", "encoders", "chains"):
     OF_ITSELF[part].add("raw_labels")
 OF_ITSELF["chains"].add("tasks")
 OF_ITSELF["data"] |= {"names", "paths", "small_files", "stopping", "terminal", "yaml_limits"}

@@ -198,5 +198,5 @@ def test_what_is_cut_off_is_counted() -> None:
 def test_many_texts_are_not_tokenised_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["".join(random.Random(i).choices("ab ", k=9)) + "c" for i in range(7)]
     together = TextProcessor(character_tokenizer(), 10).encode({"text": texts})
-    monkeypatch.setattr("mtl_lightning.encoders.text._PORTION", 20)
+    monkeypatch.setattr("mtl_lightning.encoders.portions._PORTION", 20)
     assert TextProcessor(character_tokenizer(), 10).encode({"text": texts}) == together

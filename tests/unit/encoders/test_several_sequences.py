@@ -77,7 +77,7 @@ def test_what_is_shown_are_the_sequences_of_an_example() -> None:
         ({"text": [None], "choices": [["x"]]}, "input 'text': expected a text, found None", None),
         (
             {"texts": [["x"]], "choices": [["x"]]},
-            "give `tokens`, .*; found texts, choices",
+            "give `tokens` .*; found texts, choices",
             None,
         ),
     ],

@@ -17,6 +17,7 @@ from mtl_lightning import encoders, tasks, weighting
 from mtl_lightning.data import schedules
 from mtl_lightning.data.schedules import Moment, Schedule
 from mtl_lightning.encoders import ConvolutionalEncoder, Encoder, PerceptronEncoder, Representation, TransformerEncoder
+from mtl_lightning.encoders.spans import collate_spans, encode_spans
 from mtl_lightning.tasks import (
     CausalLM,
     DependencyParsing,
@@ -24,6 +25,7 @@ from mtl_lightning.tasks import (
     MultipleChoice,
     Ranking,
     Regression,
+    RelationClassification,
     SequenceClassification,
     SimilarityRegression,
     Task,
@@ -103,6 +105,10 @@ TASKS: dict[str, tuple[Callable[[], Task], list[Any]]] = {
     "multi-label-word-vectors": (TokenMultiLabelClassification, [[[1, 0], [0, 1]], None, [[1, None], None]]),
     "trees": (DependencyParsing, TREES[:3]),
     "trees-with-missing-words": (lambda: DependencyParsing(missing="_", main_metric="uas", arc_size=5), TREES),
+    "relations": (
+        lambda: RelationClassification(hidden=8),
+        [[{"head": 0, "tail": 1, "type": "x"}], None, [], [[[1, 2], [0, 1], "y"], [0, 1, "x"]]],
+    ),
     "regression": (Regression, [1.5, None, -2, "7", 3.0]),
     "regression-with-missing-number": (lambda: Regression(missing=-2), [1.5, None, -2, "7", 3.0]),
     "regression-configured-mean": (lambda: Regression(mean=10.0, main_metric="rmse"), [1.5, None, -2, "7", 3.0]),
@@ -121,12 +127,21 @@ BY_SEQUENCE: dict[str, tuple[Callable[[], Task], list[Any], Tensor]] = {
         for each in ("cosine", "euclidean", "difference")
     },
 }
+RELATED = [[[0, 1], [2, 4]], [[0, 1]], [[0, 2]], [[1, 2], [0, 1]]]
+GIVEN: dict[str, tuple[list[Any], dict[str, Tensor]]] = {
+    "relations": (
+        [{"spans": encode_spans(each, "exclusive", 4, 4), "word_starts": [*range(4)]} for each in RELATED],
+        {"spans": collate_spans([encode_spans(each, "exclusive", 4, 4) for each in RELATED])},
+    ),
+}
+"""What a task reads beside features, with the encoded inputs of its examples."""
 ENCODERS: dict[str, tuple[Callable[[], Encoder], dict[str, Sequence[Any]]]] = {
     "transformer-text": (bert, {"text": TEXTS}),
     "transformer-pairs": (bert, {"text": TEXTS, "text_pair": TEXTS[::-1]}),
     "transformer-choices": (bert, {"text": TEXTS, "choices": [TEXTS[:2], TEXTS, TEXTS[:1]]}),
     "transformer-several-texts": (bert, {"texts": [(TEXTS[0], TEXTS[1]), [TEXTS[2]]]}),
     "transformer-words": (bert, {"tokens": WORDS}),
+    "transformer-spans": (bert, {"tokens": WORDS, "spans": [[[0, 1], [1, 2]], [], [[0, 1, "x"]]]}),
     "transformer-characters": (lambda: bert(split="characters"), {"tokens": TEXTS}),
     "transformer-cls": (lambda: bert(pooling="cls"), {"text": TEXTS}),
     "language-model-completions": (llama, {"prompt": CLASSES[:1] * 2, "completion": ["x", None]}),
@@ -164,9 +179,11 @@ def _seed() -> None:
     torch.manual_seed(0)
 
 
-@pytest.mark.parametrize(("make", "labels"), TASKS.values(), ids=TASKS)
-def test_task(make: Callable[[], Task], labels: list[Any]) -> None:
-    check_task(make(), labels)
+@pytest.mark.parametrize("name", TASKS)
+def test_task(name: str) -> None:
+    make, labels = TASKS[name]
+    examples, given = GIVEN.get(name, (None, None))
+    check_task(make(), labels, examples=examples, given=given)
 
 
 def test_causal_lm() -> None:
