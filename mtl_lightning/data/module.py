@@ -43,8 +43,8 @@ class MultiTaskDataModule(LightningDataModule):
         batch_size: Examples a step and process: one number, or one for each data set.
         eval_batch_size: The same for evaluation and prediction; null: twice ``batch_size``.
         schedule: Which data sets appear in which step, and how long an epoch is.
-        max_tokens: Largest size of a training batch of one data set and process, padding included; it then has
-            ``batch_size`` examples or fewer. Null: any.
+        max_tokens: Largest size of a training batch of one data set and process, padding included where the encoder
+            does not pack; it then has ``batch_size`` examples or fewer. Null: any.
         num_workers: Processes that prepare batches, 0: the training process does; null: 0 on a CPU, up to 4 of a
             training process's cores beside an accelerator.
         seed: Of shuffling.
@@ -147,6 +147,7 @@ class MultiTaskDataModule(LightningDataModule):
             num_replicas=self._trainer.world_size,
             max_tokens=self.max_tokens,
             drop_last=self.drop_last,
+            packed=self._trainer.lightning_module.encoder.processor.packs,
             streams={name: self._stream(name) for name in self.datasets if self._is_stream(name)},
         )
         if empty := [name for name, number in sampler.num_batches.items() if number == 0]:

@@ -42,6 +42,7 @@ class Passes:
         bucket: Number of batches to sort together.
         max_tokens: Largest padded size of what a process gets of a batch; null: any.
         drop_last: Leave out a last batch that is not full, other rows in each pass.
+        packed: Whether ``max_tokens`` is of the sum of lengths, since batches are packed and not padded.
 
     Attributes:
         sizes: Number of rows of each batch of a pass, of all processes.
@@ -56,7 +57,9 @@ class Passes:
         bucket: int,
         max_tokens: int | None,
         drop_last: bool = False,
+        packed: bool = False,
     ) -> None:
+        self.packed = packed
         self.num_replicas = num_replicas
         self.batch_size = batch_size
         self.stretch = batch_size * num_replicas * bucket
@@ -137,14 +140,21 @@ class Passes:
         """Cut from the longest to the shortest, so that the sizes fit as well where rows are left out."""
         longest_first, sizes, start = np.sort(self.lengths)[::-1], [], 0
         while (left := len(longest_first) - start) >= self.num_replicas:
-            size = batch_size
-            if self.max_tokens is not None:
-                size = min(batch_size, self.max_tokens // max(int(longest_first[start]), 1))
+            size = self._most(longest_first[start : start + batch_size * self.num_replicas], batch_size)
             if drop_last and left < size * self.num_replicas:
                 break
             sizes.append(min(size * self.num_replicas, left))
             start += sizes[-1]
         return np.array(sizes, dtype=np.int64)
+
+    def _most(self, lengths: np.ndarray, batch_size: int) -> int:
+        """How many of some rows, the longest first, a process may get in a batch; the first one gets the longest."""
+        if self.max_tokens is None:
+            return batch_size
+        if self.packed:
+            fit = np.cumsum(lengths[:: self.num_replicas]) <= self.max_tokens
+            return batch_size if fit.all() else int(fit.sum())
+        return min(batch_size, self.max_tokens // max(int(lengths[0]), 1))
 
 
 class _Course:

@@ -65,6 +65,7 @@ class StepSampler(DistributedSampler[Plan]):
             of about n times the size.
         streams: Data sets that are read as they come, by name.
         drop_last: Leave out the last batch of a pass where it is smaller than the others.
+        packed: Whether ``max_tokens`` is of the sum of lengths, since batches are packed and not padded.
 
     Attributes:
         start: Epoch and number of its first steps to leave out, for a run that goes on in mid-epoch; later epochs are
@@ -90,10 +91,12 @@ class StepSampler(DistributedSampler[Plan]):
         max_tokens: int | None = None,
         streams: Mapping[str, StreamPasses] | None = None,
         drop_last: bool = False,
+        packed: bool = False,
     ) -> None:
         self.streams = streams = streams or {}
         self.max_tokens = max_tokens
         self.drop_last = drop_last
+        self.packed = packed
         schedule.check({**counts, **{name: stream.encode.tasks for name, stream in streams.items()}})
         if max_tokens is not None:
             _check_lengths(lengths, max_tokens)
@@ -117,7 +120,7 @@ class StepSampler(DistributedSampler[Plan]):
     def _cut(self, stretch: Stretch) -> dict[str, Passes | StreamPasses]:
         sizes, num_replicas = stretch.batch_sizes, stretch.num_replicas
         passes: dict[str, Passes | StreamPasses] = {
-            name: Passes(length, sizes[name], num_replicas, self.bucket, self.max_tokens, self.drop_last)
+            name: Passes(length, sizes[name], num_replicas, self.bucket, self.max_tokens, self.drop_last, self.packed)
             for name, length in self.lengths.items()
         }
         for name, each in self.streams.items():

@@ -22,12 +22,14 @@ class InputProcessor(ABC):
     Attributes:
         inputs: The names that a data set may map columns to.
         placed_in: The inputs whose parts, words or choices, predictions are placed in; an example has one at most.
-        for_heads: Names of what ``collate`` returns for the heads alone, of any shape; the encoder passes over it.
+        of_batch: Names of what ``collate`` returns of the batch as a whole, which begins with no B.
+        for_heads: Names of what ``collate`` returns for the heads alone; the encoder passes over it.
     """
 
     inputs: tuple[str, ...]
     placed_in: tuple[str, ...] = ("tokens",)
     for_heads: frozenset[str] = frozenset({"sequences"})
+    of_batch: frozenset[str] = frozenset()
 
     def check(self, inputs: Collection[str]) -> None:  # noqa: B027 - most take any
         """Raises :class:`mtl_lightning.errors.UserError` if a data set cannot have these inputs together.
@@ -57,6 +59,11 @@ class InputProcessor(ABC):
     @abstractmethod
     def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """Pads and stacks encoded examples into tensors whose first dimension is B."""
+
+    @property
+    def packs(self) -> bool:
+        """Whether a batch costs what its examples are long together, rather than what they are padded to."""
+        return False
 
     def can_join(self, batches: Sequence[Mapping[str, Tensor]]) -> bool:
         """Whether collated inputs of several batches can be joined in one, and had better be: by default, if they

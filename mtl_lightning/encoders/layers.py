@@ -9,6 +9,8 @@ from torch import nn
 
 from mtl_lightning.errors import UserError
 
+_LONGEST = 1_000_000  # tokenizers that know no limit say a very large number
+
 
 def layers_by_depth(backbone: Any) -> list[list[nn.Parameter]]:
     """Parameters of the embeddings and of all that comes before the first layer, then those of each layer.
@@ -61,3 +63,23 @@ def num_positions(backbone: Any) -> int:
 def _stacks(backbone: Any) -> Iterator[nn.ModuleList]:
     depth = getattr(backbone.config, "num_hidden_layers", None)
     return (m for m in backbone.modules() if isinstance(m, nn.ModuleList) and len(m) == depth)
+
+
+def longest_text(backbone: nn.Module, of_tokenizer: int, max_length: int | None) -> int:
+    """Longest sequence in tokens.
+
+    Args:
+        backbone: The model.
+        of_tokenizer: What the tokenizer says; a very large number if it knows no limit.
+        max_length: What the configuration says.
+
+    Raises:
+        UserError: If that is more than the model has positions for, or nobody says it.
+    """
+    longest = num_positions(backbone)
+    if max_length is not None and max_length > longest:
+        raise UserError(f"`max_length` is {max_length}, but the model has positions for {longest} tokens")
+    length = max_length or min(longest, of_tokenizer)
+    if length > _LONGEST:
+        raise UserError("neither model nor tokenizer limits the length of a text; set `max_length`")
+    return length

@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerBase
 from mtl_lightning.encoders.beginnings import Beginnings
 from mtl_lightning.encoders.conversations import INPUTS, NOTHING, Conversations, TrainOn
 from mtl_lightning.encoders.input_processor import InputProcessor
+from mtl_lightning.encoders.packing import PACKED, layout
 from mtl_lightning.encoders.portions import columns_of, joined, portions, size
 from mtl_lightning.encoders.raw_texts import one_text, one_word, sides_of
 from mtl_lightning.encoders.running_text import RunningText
@@ -69,11 +70,13 @@ class TextProcessor(InputProcessor):
         chat_template: How ``messages`` become text, see :class:`.ChatTemplate`.
         train_on: Which answers in ``messages`` are trained on.
         spans: What the ends of ``spans`` mean.
+        packing: Longest row in tokens that batches are to be packed into, see :mod:`.packing`; null: they are not.
     """
 
     inputs = ("text", "text_pair", "tokens", "spans", "choices", "texts", *INPUTS)
     placed_in = ("tokens", "choices")
     for_heads = frozenset({SEQUENCES, "spans", "answer", "answers_at"})
+    of_batch = frozenset({"answers_at", PACKED})
 
     def __init__(
         self,
@@ -85,6 +88,7 @@ class TextProcessor(InputProcessor):
         chat_template: str | None = None,
         train_on: TrainOn = "all",
         spans: Ends = "exclusive",
+        packing: int | None = None,
     ) -> None:
         if not tokenizer.is_fast:
             raise UserError(f"{type(tokenizer).__name__} is a slow tokenizer; words are aligned by fast ones only")
@@ -97,6 +101,7 @@ class TextProcessor(InputProcessor):
         self.running = running
         self.conversations = Conversations(tokenizer, max_length, chat_template, train_on)
         self.spans = spans
+        self.packing = packing
         self._beginnings = Beginnings(tokenizer)
 
     def check(self, inputs: Collection[str]) -> None:
@@ -127,11 +132,17 @@ class TextProcessor(InputProcessor):
         inputs |= {name: pad(values, self._padding(name)) for name, values in columns.items()}
         if "answer" in inputs:
             inputs["answers_at"] = torch.ge(inputs["word_starts"], 0).flatten().nonzero()[:, 0]
+        if self.packing is not None:
+            inputs |= layout([len(example["input_ids"]) for example in examples], self.packing)
         return inputs
+
+    @property
+    def packs(self) -> bool:
+        return self.packing is not None
 
     def can_join(self, batches: Sequence[Mapping[str, Tensor]]) -> bool:
         """Whether they have the same inputs, and padding them all to the longest adds less than a tenth."""
-        if any(inputs.keys() != batches[0].keys() or "sequences" in inputs for inputs in batches):
+        if any(inputs.keys() != batches[0].keys() or {SEQUENCES, PACKED} & inputs.keys() for inputs in batches):
             return False
         shapes = [inputs["input_ids"].shape for inputs in batches]
         number, longest = sum(rows for rows, _ in shapes), max(length for _, length in shapes)
@@ -139,7 +150,7 @@ class TextProcessor(InputProcessor):
 
     def join(self, batches: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
         joined = {}
-        for name in batches[0].keys() - self.for_heads:
+        for name in (name for name in batches[0] if name not in self.for_heads):
             longest = max(inputs[name].shape[1] for inputs in batches)
             rows = [
                 functional.pad(t, (0, longest - t.shape[1]), value=self._padding(name))

@@ -13,8 +13,9 @@ from transformers import GenerationMixin
 from mtl_lightning.encoders.base import Assets, Contexts, Representation, State
 from mtl_lightning.encoders.cut_transformers import Cut, find_cut
 from mtl_lightning.encoders.language_model import generator, head_class, is_causal, is_linear, new_output, tied
-from mtl_lightning.encoders.layers import freeze, layers_by_depth, num_positions
+from mtl_lightning.encoders.layers import freeze, layers_by_depth, longest_text, num_positions
 from mtl_lightning.encoders.lora import Lora, renamed
+from mtl_lightning.encoders.packing import PACKED, UNPACKED, row_length, run
 from mtl_lightning.encoders.pooling import POOLINGS, over, pooled_over
 from mtl_lightning.encoders.pretrained import GENERATION, load_backbone, load_config, load_generation, load_tokenizer
 from mtl_lightning.encoders.running_text import RunningText
@@ -23,8 +24,6 @@ from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.errors import UserError
 from mtl_lightning.raw_labels.spans import Ends
 from mtl_lightning.writing import temporary_folder, writing
-
-_LONGEST = 1_000_000  # tokenizers that know no limit say a very large number
 
 
 class TransformerEncoder(StagedEncoder):
@@ -58,6 +57,8 @@ class TransformerEncoder(StagedEncoder):
         chat_template: How ``messages`` become text: ``chatml``, ``plain``, the name of one of the tokenizer's own, or a
             Jinja template; null: the tokenizer's own.
         train_on: Which of the assistant's answers in ``messages`` are trained on: ``all``, or the ``last``.
+        packing: Put the sequences of a batch one behind the other into rows of up to ``max_length`` tokens, each with
+            attention and positions of its own: less padding, the same results.
         attention: Implementation of attention, see ``attn_implementation`` of transformers; null: its choice.
     """
 
@@ -83,6 +84,7 @@ class TransformerEncoder(StagedEncoder):
         attention: str | None = None,
         chat_template: str | None = None,
         train_on: Literal["all", "last"] = "all",
+        packing: bool = False,
     ) -> None:
         super().__init__()
         model, tokenizer = (None if each is None else fspath(each) for each in (model, tokenizer))
@@ -105,15 +107,11 @@ class TransformerEncoder(StagedEncoder):
         self._loaded_output = (loaded.output,)  # in a tuple: it is part of the model from when it is asked for
         self.features = architecture.hidden_size
         self.pooling = pooling
-        longest = num_positions(self.backbone)
-        if max_length is not None and max_length > longest:
-            raise UserError(f"`max_length` is {max_length}, but the model has positions for {longest} tokens")
-        length = max_length or min(longest, words.model_max_length)
-        if length > _LONGEST:
-            raise UserError("neither model nor tokenizer limits the length of a text; set `max_length`")
+        length = longest_text(self.backbone, words.model_max_length, max_length)
         sub_word = sub_word or ("last" if self.is_causal else "first")
         running = RunningText(words, split) if self.is_causal else None
-        self.processor = TextProcessor(words, length, split, sub_word, running, chat_template, train_on, spans)
+        rows = row_length(self.backbone, length) if packing else None
+        self.processor = TextProcessor(words, length, split, sub_word, running, chat_template, train_on, spans, rows)
         if lora is not None and frozen_layers:
             raise UserError("`lora` freezes all layers; say which it adapts by `lora.layers_to_transform`")
         self._lora = None if lora is None else Lora(self.backbone, lora)
@@ -123,7 +121,7 @@ class TransformerEncoder(StagedEncoder):
 
     def forward(self, inputs: dict[str, Tensor]) -> Representation:
         arguments, starts = self._split(inputs)
-        return self._read(self.backbone(**arguments).last_hidden_state, pooled_over(inputs), starts)
+        return self._read(run(self.backbone, arguments, inputs), pooled_over(inputs), starts)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         nn.Module.compile(self, *args, **kwargs)  # the model is run whole, also one that cannot be cut
@@ -224,6 +222,8 @@ class TransformerEncoder(StagedEncoder):
 
     @cached_property
     def _cut(self) -> Cut:
+        if self.processor.packs:
+            raise UserError("model.sharing: an encoder that is cut into stages packs no batches; leave `packing` out")
         texts, device = ["a b c", "a", "b a"], next(self.backbone.parameters()).device
         encoded = self.processor.encode({"text": texts})
         examples = [{name: values[i] for name, values in encoded.items()} for i in range(len(texts))]
@@ -232,7 +232,7 @@ class TransformerEncoder(StagedEncoder):
 
     def _split(self, inputs: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor | None]:
         """What the model is called with, and where words start."""
-        others = {"word_starts", "prompt_length", *self.processor.for_heads}
+        others = {"word_starts", "prompt_length", PACKED, UNPACKED, *self.processor.for_heads}
         return {name: value for name, value in inputs.items() if name not in others}, inputs.get("word_starts")
 
     def _read(self, hidden: Tensor, mask: Tensor, starts: Tensor | None) -> Representation:

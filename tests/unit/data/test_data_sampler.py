@@ -27,6 +27,7 @@ from mtl_lightning.data import (
     Uniform,
     ValidationDriven,
 )
+from mtl_lightning.data.passes import Passes
 from mtl_lightning.data.sampler import Plan, Rows, SequentialSampler, StepSampler
 from mtl_lightning.data.stretches import Stretch
 from mtl_lightning.errors import UserError
@@ -621,3 +622,15 @@ def test_lightning_keeps_the_sampler_of_an_evaluation() -> None:
     trainer = Trainer(accelerator="cpu", **QUIET)
     trainer.test(model, model.train_dataloader())
     assert model.evaluated == [{"a": Rows([4, 3], {})}, {"a": Rows([2, 1], {})}, {"a": Rows([0], {})}]
+
+
+@pytest.mark.parametrize("num_replicas", [1, 2])
+def test_packed_batches_hold_the_tokens_that_fit(num_replicas: int) -> None:
+    lengths = np.random.default_rng(0).integers(1, 40, 300)
+    padded, packed = (Passes(lengths, 50, num_replicas, 100, 128, packed=each) for each in (False, True))
+    assert packed.sizes.sum() == padded.sizes.sum() == 300
+    assert len(packed.sizes) < len(padded.sizes)
+    rows, starts = packed.shuffled(np.random.default_rng(1))
+    for start, stop in pairwise(starts):
+        for rank in range(num_replicas):
+            assert lengths[rows[start:stop][rank::num_replicas]].sum() <= 128

@@ -145,6 +145,7 @@ ENCODERS: dict[str, tuple[Callable[[], Encoder], dict[str, Sequence[Any]]]] = {
     "transformer-characters": (lambda: bert(split="characters"), {"tokens": TEXTS}),
     "transformer-cls": (lambda: bert(pooling="cls"), {"text": TEXTS}),
     "language-model-completions": (llama, {"prompt": CLASSES[:1] * 2, "completion": ["x", None]}),
+    "language-model-packed": (lambda: llama(packing=True), {"prompt": CLASSES[:1] * 2, "completion": ["x", None]}),
     "language-model-conversations": (lambda: llama(chat_template="plain", pooling="last"), {"messages": CHATS}),
     "transformer-frozen-below": (lambda: bert(freeze_embeddings=True, frozen_layers=1), {"text": TEXTS}),
     "transformer-frozen": (lambda: bert(freeze_embeddings=True, frozen_layers=-1), {"text": TEXTS}),
