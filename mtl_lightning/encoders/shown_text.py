@@ -1,14 +1,37 @@
 """Token ids as the pieces of text that they stand for."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from mtl_lightning.encoders.shown import Mark, Piece
+from mtl_lightning.encoders.shown import Mark, Piece, Tokens
 
 _BLANK = "▁"
 _CONTINUES = "##"
+
+
+def shown_row(
+    tokenizer: PreTrainedTokenizerBase, inputs: Mapping[str, Tensor], row: int, sub_word: Literal["first", "last"]
+) -> Tokens:
+    """A row of what :class:`.TextProcessor` has collated.
+
+    A token that is learnt is shown as the label position at which it is predicted: that of the token before.
+
+    Args:
+        tokenizer: Made the tokens.
+        inputs: Collated, each [R, S].
+        row: Which one.
+        sub_word: The token at which a word of a list is read.
+    """
+    ids, present = inputs["input_ids"][row].tolist(), inputs["attention_mask"][row].tolist()
+    starts = inputs["word_starts"][row].tolist() if "word_starts" in inputs else ()
+    if "answer" in inputs:
+        starts = [min(start + 1, len(ids) - 1) if start >= 0 else -1 for start in starts]
+    read_at = sub_word if starts and "answer" not in inputs else None
+    name = "text" if read_at is None else "tokens"
+    return Tokens(name, pieces_of(tokenizer, ids, present, starts, part_of_each(inputs, row), read_at))
 
 
 def pieces_of(
@@ -17,7 +40,7 @@ def pieces_of(
     present: Sequence[int] | None = None,
     starts: Sequence[int] | None = None,
     parts: Sequence[int] | None = None,
-    ends: bool = False,
+    read_at: Literal["first", "last"] | None = None,
 ) -> list[Piece]:
     """The tokens of one row.
 
@@ -28,15 +51,15 @@ def pieces_of(
         starts: Of each label position, the token at which it is read [L], negative where there is none; null: each
             token is a label position of its own.
         parts: Number of the text that each token belongs to [S]; null: there is one.
-        ends: Whether label positions are words that are read at their last tokens, rather than at their first.
+        read_at: Which token of a word label positions are, where they are words; null: they are tokens.
     """
     positions = {i: (i,) for i in range(len(ids))} if starts is None else _positions(starts)
-    begins = None if starts is None else {place + 1 for place in positions} if ends else set(positions)
+    begins = {place + (read_at == "last") for place in positions}
     special = set(tokenizer.all_special_ids)
     found: list[Piece] = []
     for place, index in enumerate(ids):
         text, after = token_text(tokenizer, index), found[-1].mark if found else Mark.SPECIAL
-        continues = text.startswith(_CONTINUES) if begins is None else place not in begins and after is not Mark.SPECIAL
+        continues = text.startswith(_CONTINUES) if read_at is None else place not in begins and after != Mark.SPECIAL
         mark = Mark.SPECIAL if index in special else Mark.CONTINUED if continues else Mark.TEXT
         if present is not None and not present[place]:
             mark = Mark.PADDING

@@ -20,8 +20,8 @@ from mtl_lightning.encoders.portions import columns_of, joined, portions, size
 from mtl_lightning.encoders.raw_texts import one_text, one_word, sides_of
 from mtl_lightning.encoders.running_text import RunningText
 from mtl_lightning.encoders.several import NUM_SEQUENCES, SEQUENCES, flat, nested, num_tokens
-from mtl_lightning.encoders.shown import Shown, Tokens
-from mtl_lightning.encoders.shown_text import cut_off, part_of_each, pieces_of
+from mtl_lightning.encoders.shown import Shown
+from mtl_lightning.encoders.shown_text import cut_off, shown_row
 from mtl_lightning.encoders.spans import collate_spans, encode_spans
 from mtl_lightning.encoders.words import Words, listed_words, split_words
 from mtl_lightning.errors import UserError
@@ -172,14 +172,7 @@ class TextProcessor(InputProcessor):
         return listed_words(value) if isinstance(value, list | tuple) else split_words(value, self.split)
 
     def shown(self, inputs: Mapping[str, Tensor], example: int) -> Sequence[Shown]:
-        return [self._shown(inputs, row) for row in self.rows_of(inputs, example)]
-
-    def _shown(self, inputs: Mapping[str, Tensor], row: int) -> Tokens:
-        ids, present = inputs["input_ids"][row].tolist(), inputs["attention_mask"][row].tolist()
-        starts = inputs["word_starts"][row].tolist() if "word_starts" in inputs else None
-        parts, ends = part_of_each(inputs, row), self.sub_word == "last"
-        name = "text" if starts is None else "tokens"
-        return Tokens(name, pieces_of(self.tokenizer, ids, present, starts, parts, ends))
+        return [shown_row(self.tokenizer, inputs, row, self.sub_word) for row in self.rows_of(inputs, example)]
 
     def cut_off(self, values: Mapping[str, Any]) -> str:
         if not set(values).isdisjoint(INPUTS):

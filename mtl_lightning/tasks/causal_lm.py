@@ -92,6 +92,10 @@ class CausalLM(Task):
             )
         return answer
 
+    def in_words(self, target: Tensor) -> list[str | None]:
+        """Which of the tokens are labels; what they say stands in the input."""
+        return ["" if label else None for label in torch.ne(target, IGNORE).tolist()]
+
     # -- model -------------------------------------------------------------------------------------------------------
     @property
     def num_outputs(self) -> int:

@@ -92,6 +92,10 @@ class DependencyParsing(LabelledTask):
     def count(self, target: list[list[int]]) -> int:
         return sum(head != IGNORE for head, _ in target)
 
+    def in_words(self, target: Tensor) -> list[str | None]:
+        """Relation and number of the head of each word."""
+        return [None if head == IGNORE else f"{self.name_at(relation)}→{head}" for head, relation in target.tolist()]
+
     def relabel(self, value: Any, rename: Callable[[str], str]) -> Any:
         arcs = self._arcs(value)
         heads = [None if arc is None else arc[0] for arc in arcs]

@@ -85,12 +85,12 @@ def test_bytes_are_said_as_characters() -> None:
 def test_pieces_know_words_special_tokens_and_padding() -> None:
     words = character_tokenizer()
     encoded = words(["ab", "c"], is_split_into_words=True)["input_ids"]
-    found = pieces_of(words, [*encoded, 0], present=[1] * 5 + [0], starts=[1, 3, -1])
+    found = pieces_of(words, [*encoded, 0], present=[1] * 5 + [0], starts=[1, 3, -1], read_at="first")
     assert [piece.text for piece in found] == ["[CLS]", "a", "b", "c", "[SEP]", "[PAD]"]
     marks = [Mark.SPECIAL, Mark.TEXT, Mark.CONTINUED, Mark.TEXT, Mark.SPECIAL, Mark.PADDING]
     assert [piece.mark for piece in found] == marks
     assert [piece.positions for piece in found] == [(), (0,), (), (1,), (), ()]
-    at_their_ends = pieces_of(words, encoded, starts=[2, 3], ends=True)
+    at_their_ends = pieces_of(words, encoded, starts=[2, 3], read_at="last")
     assert [piece.mark for piece in at_their_ends] == marks[:5]
     assert [piece.positions for piece in at_their_ends] == [(), (), (0,), (1,), ()]
 
