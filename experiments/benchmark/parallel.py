@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from experiments.benchmark.contestants import EQUAL, GRAMIAN_METHODS, MakeLoop
 from experiments.benchmark.loops import BareLoop, ExecutorLoop, Loop
 from experiments.benchmark.workloads import Batches, Workload
+from mtl_lightning.backward.processes import adds_up_parts_sooner
 from mtl_lightning.communication import volumes
 from mtl_lightning.communication.volumes import Size, Volume
 from mtl_lightning.data import Batch
@@ -99,7 +100,6 @@ STRATEGIES: Mapping[str, Mapping[str, MakeLoop]] = {
 _VOLUMES: Mapping[str, Callable[[Size], Volume]] = {
     PLAIN: volumes.distributed_data_parallel,
     EQUAL: volumes.plain,
-    **dict.fromkeys(METHODS, volumes.rows),
 }
 _VOLUMES_OF_ONE_PASS: Mapping[str, Callable[[Size], Volume]] = {
     **dict.fromkeys((SHARDED, EQUAL_SHARDED), volumes.sharded_plain),
@@ -116,7 +116,8 @@ def sent_by_model(plain: Loop, passes: int, num_processes: int) -> dict[str, flo
         num_processes: How many.
     """
     size = size_of(plain)
-    known = {**_VOLUMES, **(_VOLUMES_OF_ONE_PASS if passes == 1 else {})}
+    rows = volumes.scattered_rows if adds_up_parts_sooner(size.row, torch.device(plain.device)) else volumes.rows
+    known = {**_VOLUMES, **dict.fromkeys(METHODS, rows), **(_VOLUMES_OF_ONE_PASS if passes == 1 else {})}
     return {name: volume(size).sent(num_processes) for name, volume in known.items()}
 
 

@@ -15,33 +15,35 @@ _COLLECTIVES: Mapping[str, tuple[Kind, int]] = {
     "c10d::_reduce_scatter_base_": ("reduce_scatter", 1),
 }
 """Operator → what it is, and which of its arguments is all of the data."""
-_ENDS = ("barrier", "wait_tensor")
+_SENDS, _SENDS_NOTHING = "c10d::send", ("barrier", "wait_tensor", "recv_")
 
 
 class Sent(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """As a context: looks at every collective operation that comes through torch's dispatcher.
+    """As a context: looks at every message and collective operation that comes through torch's dispatcher.
 
     Args:
         num_processes: Of the group.
 
     Attributes:
         bytes: What a process sends, in the mean over processes; see :meth:`.Exchange.sent`.
-        exchanges: Number of collective operations.
     """
 
     def __init__(self, num_processes: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.num_processes = num_processes
-        self.bytes, self.exchanges = 0.0, 0
+        self.bytes = 0.0
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         name = func._schema.name
-        if "c10d" in func.namespace and not name.endswith(_ENDS):
+        if name == _SENDS:
+            self.bytes += _size(args[0])
+        elif "c10d" in func.namespace and not name.endswith(_SENDS_NOTHING):
             kind, position = _COLLECTIVES[name]
-            data = args[position]
-            size = sum(tensor.nbytes for tensor in ([data] if isinstance(data, Tensor) else data))
-            self.bytes += Exchange(kind, size).sent(self.num_processes)
-            self.exchanges += 1
+            self.bytes += Exchange(kind, _size(args[position])).sent(self.num_processes)
         return func(*args, **(kwargs or {}))
+
+
+def _size(data: Tensor | Sequence[Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in ([data] if isinstance(data, Tensor) else data))

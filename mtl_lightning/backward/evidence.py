@@ -24,7 +24,8 @@ def new_rows(setup: Setup) -> Compared:
     keep = not isinstance(setup.weighting, LossWeighting)  # which looks at the tasks' gradients only now and then
     if any(map(is_sharded, setup.evidence)):
         return ShardedRows(setup.evidence, num_tasks, keep)
-    whole = isinstance(setup.weighting, JacobianWeighting) or not adds_up_parts_sooner(4 * num_values(setup.evidence))
+    size, device = 4 * num_values(setup.evidence), setup.like.device
+    whole = isinstance(setup.weighting, JacobianWeighting) or not adds_up_parts_sooner(size, device)
     return (WholeRows if whole else ScatteredRows)(setup.evidence, num_tasks, keep)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -15,6 +16,9 @@ from mtl_lightning.backward.sparse import SparseGradients
 from mtl_lightning.errors import UserError
 
 Gradients = Sequence[Tensor | None]
+
+_LONG = 1 << 18
+"""Values of a gradient that is sent rather than copied."""
 
 
 class Writer:
@@ -203,6 +207,23 @@ def flatten(gradients: Gradients, sources: Sequence[Tensor], out: Tensor | None 
     if not pieces:
         return torch.zeros(0) if out is None else out
     return torch.cat(pieces) if out is None else torch.cat(pieces, out=out)
+
+
+def joined(gradients: Gradients, sources: Sequence[Tensor]) -> list[Tensor]:
+    """The same in pieces, whose lengths follow from the sources: long gradients are not copied, short neighbours join.
+
+    Args:
+        gradients: One for each of ``sources``; none: zeros.
+        sources: What they are gradients of.
+    """
+    pieces: list[Tensor] = []
+    pairs = zip(gradients, sources, strict=True)
+    for is_long, run in groupby(pairs, key=lambda pair: pair[1].numel() >= _LONG):
+        if is_long:
+            pieces += [s.new_zeros(s.numel()) if g is None else g.flatten() for g, s in run]
+        else:
+            pieces.append(flatten(*zip(*run, strict=True)))
+    return pieces
 
 
 def _means(parameters: Sequence[Tensor], gradients: Gradients) -> Gradients:

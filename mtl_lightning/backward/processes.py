@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 from torch.nn.parallel import DistributedDataParallel
 
+from mtl_lightning.backward.messages import PartOfSum, gather
 from mtl_lightning.backward.shards import is_sharded
 from mtl_lightning.backward.traffic import TRAFFIC
 
-_LEAST_PART = 1 << 17
-"""Bytes: what a fast network sends in the time that a message without content takes."""
-
 _FAKE = "fake"
+_LEAST_PART = {"nccl": 1 << 17, _FAKE: 1 << 17, "gloo": 1 << 21}
+"""Bytes that are worth a message of their own, by backend: as many as are sent in the time that an empty one takes."""
+
 _reduce_scatter = getattr(dist, "reduce_scatter_single", None) or dist.reduce_scatter_tensor
 _all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
 """Their names since torch 2.13."""
@@ -52,21 +53,31 @@ def summed(values: Tensor) -> Tensor:
 
 def gathered(part: Tensor) -> Tensor:
     """All processes' parts [P / N], the first one's first [P]."""
-    values = part.new_empty(len(part) * num_processes())
-    TRAFFIC.count("all_gather", values.nbytes, num_processes())
-    _all_gather(values, part)
+    number = num_processes()
+    values = part.new_empty(number * len(part))
+    TRAFFIC.count("all_gather", values.nbytes, number)
+    if takes_pieces():
+        gather(part, torch.split(values, len(part)))
+    else:
+        _all_gather(values, part)
     return values
 
 
-def adds_up_parts_sooner(bytes_in_all: int) -> bool:
+def adds_up_parts_sooner(bytes_in_all: int, device: torch.device) -> bool:
     """Whether it pays to leave each process a part of a sum over processes, and to gather what is made of the parts.
 
-    With NCCL that sends about half as many bytes. It goes around a ring of all processes, though, where a whole sum
-    climbs a tree, so that parts have to be of some size. gloo adds up the whole in either case.
+    That sends about half as many bytes. It takes as many messages as there are other processes, though, where a whole
+    sum takes few, so that parts have to be of some size. gloo sends messages between hosts alone.
     """
     number = num_processes()
-    fast = number > 1 and dist.get_backend() in ("nccl", _FAKE)
-    return fast and bytes_in_all / number >= _LEAST_PART
+    if number == 1 or (backend := dist.get_backend()) not in _LEAST_PART:
+        return False
+    return bytes_in_all / number >= _LEAST_PART[backend] and (device.type == "cpu" or not takes_pieces())
+
+
+def takes_pieces() -> bool:
+    """Whether parts are exchanged in messages, so that what is sent may lie in pieces; see ``messages``."""
+    return bool(dist.get_backend() == "gloo")
 
 
 @contextmanager
@@ -85,7 +96,7 @@ class Sums:
     """Sums over all processes that are on their way while this process computes."""
 
     def __init__(self) -> None:
-        self._works: list[dist.Work] = []
+        self._works: list[dist.Work | PartOfSum] = []
 
     def start(self, *values: Tensor) -> None:
         """Begins to write the sums over all processes into ``values``, which must be left alone until ``wait``."""
@@ -96,9 +107,19 @@ class Sums:
                 assert work is not None, "this process belongs to the group"
                 self._works.append(work)
 
-    def start_parts(self, values: Tensor, part: Tensor) -> None:
-        """Begins to write this process's part [P / N] of the sums over N processes of ``values`` [P] into ``part``."""
-        TRAFFIC.count("reduce_scatter", values.nbytes, num_processes())
+    def start_parts(self, pieces: Sequence[Tensor], part: Tensor) -> None:
+        """Begins to write this process's part [P / N] of the sums over N processes of a vector into ``part``.
+
+        Args:
+            pieces: The vector [P], one piece after the other; more than one where ``takes_pieces``.
+            part: Where to write.
+        """
+        TRAFFIC.count("reduce_scatter", sum(piece.nbytes for piece in pieces), num_processes())
+        if takes_pieces():
+            self.wait()  # messages follow each other anyway; this way, those of one vector at most take memory
+            self._works.append(PartOfSum(pieces, part))
+            return
+        (values,) = pieces
         work = _reduce_scatter(part, values, async_op=True)
         assert work is not None, "this process belongs to the group"
         self._works.append(work)
@@ -202,7 +223,7 @@ class Board:
 
 _PREFIX = "mtl_lightning/"
 
-WAITS_IN = ("torch.distributed", __name__)
+WAITS_IN = ("torch.distributed", __name__, PartOfSum.__module__)
 """Modules whose functions wait for other processes."""
 
 

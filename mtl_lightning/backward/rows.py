@@ -77,11 +77,9 @@ class Rows(Compared):
             self._memory()[place, : self.num_parameters] += flatten(gradients, sources)
             return
         self._filled.add(task)
-        if place - 1 not in self._waiting:
+        if place - 1 not in self._waiting or len(self._waiting) * self.num_parameters >= _LONG:
             self._write()
         self._waiting[place] = gradients
-        if len(self._waiting) * self.num_parameters >= _LONG:
-            self._write()
 
     def end_batch(self) -> None:
         self._write()
@@ -101,25 +99,30 @@ class Rows(Compared):
     def send(self, task: str) -> None:
         self._complete.append(task)
         if self._is_long:
-            self._write()
             self._send_complete()
 
     def _send_complete(self) -> None:
         for task in self._complete:
-            place = self.places[task]
             if task not in self._filled:
-                self._memory()[place].zero_()
-            self._send_row(place)
+                self.add(task, [None] * len(self.parameters), self.parameters)
+            self._send_row(self.places[task])
             self._sent.add(task)
         self._complete = []
 
     def _send_row(self, place: int) -> None:
         """Starts to add up a row over processes."""
-        self._sums.start(self._memory()[place])
+        self._sums.start(self._written(place))
+
+    def _written(self, place: int) -> Tensor:
+        """A row of the buffer, when it is there."""
+        if place in self._waiting:
+            self._write()
+        return self._memory()[place]
 
     def gather(self, device: torch.device) -> None:
         self._complete = [task for task in self.places if task not in self._sent]
         self._send_complete()
+        self._write()
         self._sums.wait()
 
     def gramian(self) -> Tensor:

@@ -5,7 +5,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mtl_lightning.backward.processes import gathered, num_processes, summed
+from mtl_lightning.backward.gradients import Gradients, joined, split
+from mtl_lightning.backward.processes import gathered, num_processes, summed, takes_pieces
 from mtl_lightning.backward.rows import Rows
 
 
@@ -47,10 +48,19 @@ class ScatteredRows(Rows):
         self._parts = self._parts if self.keep else None
 
     def _send_row(self, place: int) -> None:
-        row = self._memory()[place]
-        if self._parts is None or self._parts.dtype != row.dtype or self._parts.device != row.device:
+        pieces = self._pieces(place) if self._is_long and takes_pieces() else [self._written(place)]
+        if self._parts is None or self._parts.dtype != pieces[0].dtype or self._parts.device != pieces[0].device:
             self._parts = self._new_buffer(self._width // self._num_processes)
-        self._sums.start_parts(row, self._parts[place])
+        self._sums.start_parts(pieces, self._parts[place])
+
+    def _pieces(self, place: int) -> list[Tensor]:
+        """A row in pieces, the same ones on every process; what comes from a single batch is not copied first."""
+        sources = [*self._sources, *self._padding]
+        if place in self._waiting:
+            gradients: Gradients = [*self._waiting.pop(place), *[None] * len(self._padding)]
+        else:
+            gradients = split(self._memory()[place], sources)
+        return [piece.to(self._dtype) for piece in joined(gradients, sources)]
 
     def gramian(self) -> Tensor:
         return summed(super().gramian())

@@ -40,7 +40,7 @@ class ShardedRows(Rows):
 
     def _send_row(self, place: int) -> None:
         if self._num_whole:
-            self._sums.start(self._memory()[place, : self._num_whole])
+            self._sums.start(self._written(place)[: self._num_whole])
 
     def gramian(self) -> Tensor:
         return self._products(gramian_on_device)

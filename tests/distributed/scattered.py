@@ -1,11 +1,12 @@
 """Trains Gramian methods with whole and with scattered rows; run as ``python scattered.py FOLDER`` by each process.
 
-gloo adds up parts as well as NCCL does, if told to. What each kind ends with is written to
-``FOLDER/<number of processes>/<rank>.pt``, by case.
+gloo's own ways to add up and gather parts, which are too slow to be used, stand for NCCL's. What each kind ends with is
+written to ``FOLDER/<number of processes>/<rank>.pt``, by case.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from os import environ
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import torch.distributed as dist
 from methods import METHODS
 from torch import nn
 
-from mtl_lightning.backward import Executor, evidence
+from mtl_lightning.backward import Executor, evidence, gradients, processes, rows, scattered_rows
 from mtl_lightning.backward.rows import WholeRows
 from mtl_lightning.backward.scattered_rows import ScatteredRows
 from mtl_lightning.backward.traffic import TRAFFIC
@@ -28,7 +29,7 @@ SHARED = 57
 """Parameters; neither 2 nor 4 divides it."""
 LONG = 3 * 4096 - 1
 """Parameters, more than are multiplied exactly in any case; a quarter of them would be."""
-KINDS = {"whole": WholeRows, "scattered": ScatteredRows}
+KINDS = {"whole": WholeRows, "scattered": ScatteredRows, "scattered by the library": ScatteredRows}
 CASES: dict[str, tuple[Callable[..., Weighting], dict[str, Any]]] = {
     **{name: (cls, {}) for name, cls in METHODS.items() if issubclass(cls, GramianWeighting)},
     "weights kept for 2 steps": (METHODS["UPGrad"], {"refresh_every": 2}),
@@ -85,6 +86,16 @@ def nearly_parallel(rank: int) -> dict[str, Any]:
     return {"gradients": gradients, "accurate": accurate, "exact": rows.exact_gramian()}
 
 
+@contextmanager
+def scattered(kind: str) -> Iterator[None]:
+    """Where rows are of a kind."""
+    with ExitStack() as patches:
+        patches.enter_context(patch.object(evidence, "adds_up_parts_sooner", return_value=kind != "whole"))
+        for module in (processes, scattered_rows) if kind == "scattered by the library" else ():
+            patches.enter_context(patch.object(module, "takes_pieces", return_value=False))
+        yield
+
+
 def main(folder: Path) -> None:
     """Trains all cases, one kind after the other."""
     world, rank = int(environ["WORLD_SIZE"]), int(environ["RANK"])
@@ -92,8 +103,11 @@ def main(folder: Path) -> None:
     dist.init_process_group("gloo", rank=rank, world_size=world)
     found: dict[str, Any] = {"nearly parallel": nearly_parallel(rank)}
     for kind in KINDS:
-        with patch.object(evidence, "adds_up_parts_sooner", return_value=kind == "scattered"):
+        with scattered(kind):
             found[kind] = {case: train(case, rank) for case in (CASES if world == 2 else ON_FOUR)}
+    for kind in ("whole", "scattered"):
+        with scattered(kind), patch.object(rows, "_LONG", 1), patch.object(gradients, "_LONG", 7):
+            found[f"{kind}, long"] = {case: train(case, rank) for case in ON_FOUR}
     torch.save(found, folder / str(world) / f"{rank}.pt")
     dist.destroy_process_group()
 

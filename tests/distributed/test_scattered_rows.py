@@ -27,11 +27,25 @@ def test_scattered_rows_train_as_whole_ones(found: Found, case: str, world: int)
     for kind, cls in KINDS.items():
         assert found[world][0][kind][case]["rows"] == cls.__name__
     for rank in found[world]:
-        whole, scattered = rank["whole"][case], rank["scattered"][case]
-        assert_same(scattered["state"], whole["state"], 1e-10)
-        assert_same(scattered["gramians"], whole["gramians"], 1e-10)
+        whole = rank["whole"][case]
         assert whole["gramians"]
-        assert_same(scattered["state"], found[world][0]["scattered"][case]["state"])
+        for kind in [*KINDS][1:]:
+            assert_trains_alike(rank[kind][case], whole)
+            assert_same(rank[kind][case]["state"], found[world][0][kind][case]["state"])
+
+
+def assert_trains_alike(scattered: dict[str, Any], whole: dict[str, Any]) -> None:
+    assert_same(scattered["state"], whole["state"], 1e-10)
+    assert_same(scattered["gramians"], whole["gramians"], 1e-10)
+
+
+@pytest.mark.parametrize("case", ON_FOUR)
+@pytest.mark.parametrize("world", WORLDS)
+def test_long_rows_train_as_short_ones_whether_whole_or_sent_in_pieces(found: Found, case: str, world: int) -> None:
+    for rank in found[world]:
+        for kind in ("whole", "scattered"):
+            assert_trains_alike(rank[f"{kind}, long"][case], rank["whole"][case])
+        assert rank["scattered, long"][case]["sent"] == rank["scattered"][case]["sent"]
 
 
 @pytest.mark.parametrize("world", WORLDS)

@@ -130,6 +130,7 @@ def test_only_the_executor_calls_other_processes() -> None:
         if any(is_under(name, "torch.distributed") for name in imported(path) | attributes(path))
     ]
     assert relative(calling) == [
+        "backward/messages.py",
         "backward/processes.py",
         "backward/shards.py",  # what sharded tensors are
         "checkpoints/joining_parts.py",

@@ -1,4 +1,4 @@
-"""When rows are kept in parts: with NCCL, where the parts are of some size, unless a Jacobian method sees them."""
+"""When rows are kept in parts: where the parts are of some size, unless a Jacobian method sees them."""
 
 import pytest
 import torch
@@ -14,19 +14,24 @@ ONE_MEGABYTE = 1 << 20
 
 
 @pytest.mark.parametrize(
-    ("backend", "number", "size", "expected"),
+    ("backend", "device", "number", "size", "expected"),
     [
-        ("nccl", 8, ONE_MEGABYTE, True),
-        ("nccl", 8, ONE_MEGABYTE - 8, False),
-        ("nccl", 1, ONE_MEGABYTE, False),
-        ("gloo", 8, ONE_MEGABYTE, False),
+        ("nccl", "cuda", 8, ONE_MEGABYTE, True),
+        ("nccl", "cuda", 8, ONE_MEGABYTE - 8, False),
+        ("nccl", "cuda", 1, ONE_MEGABYTE, False),
+        ("gloo", "cpu", 8, 16 * ONE_MEGABYTE, True),
+        ("gloo", "cpu", 8, 16 * ONE_MEGABYTE - 8, False),
+        ("gloo", "cuda", 8, 16 * ONE_MEGABYTE, False),
+        ("mpi", "cpu", 8, 16 * ONE_MEGABYTE, False),
     ],
-    ids=["large", "small parts", "one process", "gloo"],
+    ids=["large", "small parts", "one process", "gloo", "gloo, small parts", "gloo on GPUs", "another backend"],
 )
-def test_parts_pay(monkeypatch: pytest.MonkeyPatch, backend: str, number: int, size: int, expected: bool) -> None:
+def test_parts_pay(
+    monkeypatch: pytest.MonkeyPatch, backend: str, device: str, number: int, size: int, expected: bool
+) -> None:
     monkeypatch.setattr(processes, "num_processes", lambda: number)
     monkeypatch.setattr("torch.distributed.get_backend", lambda: backend)
-    assert processes.adds_up_parts_sooner(size) is expected
+    assert processes.adds_up_parts_sooner(size, torch.device(device)) is expected
 
 
 @pytest.mark.parametrize(("weighting", "kind"), [(UPGrad, ScatteredRows), (DWA, ScatteredRows), (MoCo, WholeRows)])
@@ -37,7 +42,7 @@ def test_the_rows_of_a_jacobian_method_are_whole(
     executor = Executor(weighting(["a", "b"]), shared.parameters(), heads)
     assert type(executor._rows) is WholeRows
     asked: list[int] = []
-    monkeypatch.setattr(evidence, "adds_up_parts_sooner", lambda size: bool(asked.append(size)) or True)
+    monkeypatch.setattr(evidence, "adds_up_parts_sooner", lambda size, device: bool(asked.append(size)) or True)
     executor.discard()  # as when training starts, and the other processes are there
     assert type(executor._rows) is kind
     assert asked == ([] if kind is WholeRows else [4 * 8])
@@ -78,7 +83,7 @@ class PartOfRows(Rows):
         return [self.parameters[0][:1]]
 
     def _send_row(self, place: int) -> None:
-        self.sent.append(float(self._memory()[place]))
+        self.sent.append(float(self._written(place)))
 
 
 def test_processes_that_hold_little_of_a_long_row_send_it_as_early_as_others() -> None:
@@ -87,9 +92,23 @@ def test_processes_that_hold_little_of_a_long_row_send_it_as_early_as_others() -
     for task, value in (("a", 5.0), ("b", 7.0)):
         rows.add(task, [torch.tensor([value])], rows._sources)
         rows.send(task)
-        assert rows.sent[-1] == value, "written before it is sent, and sent before the next one comes"
+        assert rows.sent[-1] == value, "sent before the next one comes"
     rows.end_batch()
     assert rows.sent == [5.0, 7.0]
+
+
+def test_rows_of_which_nothing_is_sent_are_zero_where_a_task_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Rows, "_send_row", lambda rows, place: None)  # as of parameters that are all sharded
+    parameters = [nn.Parameter(torch.zeros(1 << 18))]
+    rows = WholeRows(parameters, num_tasks=3)
+    rows._memory().fill_(torch.nan)
+    rows.start_batch("abc")
+    rows.add("b", [torch.ones(1 << 18)], parameters)
+    for task in "abc":
+        rows.send(task)
+    rows.end_batch()
+    rows.gather(torch.device("cpu"))
+    assert rows.values[:, 0].tolist() == [0.0, 1.0, 0.0]
 
 
 def test_no_process_holds_the_jacobian_of_scattered_rows() -> None:
