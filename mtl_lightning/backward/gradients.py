@@ -218,11 +218,12 @@ def joined(gradients: Gradients, sources: Sequence[Tensor]) -> list[Tensor]:
     """
     pieces: list[Tensor] = []
     pairs = zip(gradients, sources, strict=True)
-    for is_long, run in groupby(pairs, key=lambda pair: pair[1].numel() >= _LONG):
+    for is_long, group in groupby(pairs, key=lambda pair: pair[1].numel() >= _LONG):
+        run = list(group)
         if is_long:
             pieces += [s.new_zeros(s.numel()) if g is None else g.flatten() for g, s in run]
         else:
-            pieces.append(flatten(*zip(*run, strict=True)))
+            pieces.append(flatten([gradient for gradient, _ in run], [source for _, source in run]))
     return pieces
 
 

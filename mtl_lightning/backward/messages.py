@@ -9,12 +9,16 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+_UNDER_WAY: set["Messages"] = set()
+"""Kept until they have arrived: one that is let go of, with a step that is discarded, breaks the connection."""
+
 
 class Messages:
     """What this process and others send to each other, on its way."""
 
     def __init__(self) -> None:
         self._works: list[dist.Work | None] = []
+        _UNDER_WAY.add(self)
 
     def exchange(self, other: int, sent: Iterable[Tensor], received: Iterable[Tensor]) -> None:
         """Begins to send to another process, and to write what it sends.
@@ -32,7 +36,7 @@ class Messages:
         for work in self._works:
             assert work is not None, "this process belongs to the group"
             work.wait()
-        self._works.clear()
+        _UNDER_WAY.discard(self)
 
 
 class PartOfSum:

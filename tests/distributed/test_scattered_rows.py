@@ -65,3 +65,8 @@ def test_products_of_parts_are_judged_as_those_of_whole_rows(found: Found, world
     for rank in ranks:
         torch.testing.assert_close(rank["exact"], rows @ rows.T, rtol=1e-6, atol=0)
         assert_same(rank["exact"], ranks[0]["exact"])
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_a_step_that_is_discarded_leaves_the_connection_in_order(found: Found, world: int) -> None:
+    assert [rank["sums"] for rank in found[world]] == [[sum(range(1, world + 1))]] * world
