@@ -44,6 +44,18 @@ WORDS = (  # form, upos, xpos, feats, ner
     ("Paris", "PROPN", "NNP", "Number=Sing", "B-LOC"),
     (".", "PUNCT", ".", "_", "O"),
 )
+ARCS = (
+    (3, "det"),
+    (3, "amod"),
+    (4, "nsubj"),
+    (0, "root"),
+    (4, "obj"),
+    (5, "flat"),
+    (8, "case"),
+    (4, "obl"),
+    (4, "punct"),
+)
+"""Head and relation of each of these words; a preposition that ends a sentence hangs on its verb."""
 DOMAINS = ("tweets", "movie", "amazon", "nyt")
 EKMAN = {
     "anger": ["anger", "annoyance", "disapproval"],
@@ -93,6 +105,21 @@ def _sentence(number: int) -> str:
     genre = GENRES[number % len(GENRES)]
     words = [(form.replace("*", NAMES[number]), *tags) for form, *tags in WORDS[: 4 + number % 6]]
     lines = [f"# sent_id = {genre}-{number:04}", f"# genre = {genre}", *("\t".join(word) for word in words)]
+    return "\n".join(lines) + "\n\n"
+
+
+def ud_ewt_dep(folder: Path) -> None:
+    """The same sentences with the head and the relation of each word."""
+    for split, numbers in SPLITS.items():
+        _write(folder / f"{split}.conll.gz", (_parsed(number) for number in numbers))
+
+
+def _parsed(number: int) -> str:
+    words = WORDS[: 4 + number % 6]
+    lines = [f"# sent_id = {GENRES[number % len(GENRES)]}-{number:04}"]
+    for (form, upos, *_), (head, relation) in zip(words, ARCS, strict=False):
+        head = head if head <= len(words) else 4
+        lines.append(f"{form.replace('*', NAMES[number])}\t{upos}\t{head}\t{relation}")
     return "\n".join(lines) + "\n\n"
 
 
@@ -150,7 +177,7 @@ def _related(domain: str, number: int) -> dict[str, object]:
 
 
 MAKERS: Mapping[str, Callable[[Path], None]] = {
-    make.__name__: make for make in (snips, clinc150, ud_ewt, vader, goemotions, tox21, crossre)
+    make.__name__: make for make in (snips, clinc150, ud_ewt, ud_ewt_dep, vader, goemotions, tox21, crossre)
 }
 
 

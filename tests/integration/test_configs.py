@@ -27,8 +27,10 @@ FLAGS = {
     "chinese": ["--data.datasets.reviews.limit=300", "--data.datasets.news.limit=300"],
     "experiments/multimnist": [f"--data.datasets.multimnist.{split}=100" for split in ("train", "val", "test")],
 }
+PARSED = ("trees", "entities")
 FLAGS_ON_REAL_DATA = {
     "tox21": ["--trainer.limit_val_batches=1.0"],  # a batch may lack the active molecules of an assay
+    "parsing": [*LARGE, *(f"--data.datasets.{d}.files={{train: dev.conll.gz, val: dev.conll.gz}}" for d in PARSED)],
     "goemotions": [*LARGE, "--data.datasets.goemotions.files={train: test.tsv.gz, val: dev.tsv.gz}"],
     "ewt": [*LARGE, "--data.datasets.ewt.files={train: test.conll.gz, val: dev.conll.gz}"],
     "news": [*LARGE, "--data.datasets.ewt.files={train: test.conll.gz, val: dev.conll.gz}"],

@@ -1,16 +1,21 @@
 """Reads CoNLL columns: one word a line, sentences apart by an empty line."""
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import islice
 
 from mtl_lightning.data.readers.bad_rows import BadLine
 from mtl_lightning.data.readers.lines import LONGEST, Example, Rows, flaw, read_lines, too_long
 from mtl_lightning.data.readers.text_format import TextFormat
 
 _BLANK = " \t\r\n"
+_NO_WORD = re.compile(r"\d+(-\d+|\.\d+)")
+"""What stands in the first column of CoNLL-U where a line is no word: a range of words that are written as one token
+(``1-2``), or a node that is not written (``1.1``)."""
 
 
-def read_conll(path: str, form: TextFormat) -> Rows:
+def read_conll(path: str, form: TextFormat, numbered: bool = False) -> Rows:
     """Yields the sentences of a file: for each column a list of values, and a text for each comment.
 
     Comment lines ``# name = value`` before a sentence become columns of single values; other comments are passed over.
@@ -20,11 +25,13 @@ def read_conll(path: str, form: TextFormat) -> Rows:
     Args:
         path: A text file, plain or gzipped.
         form: Its columns and encoding; values are separated by a tab or, where a line has none, by spaces.
+        numbered: Whether the first column is that of CoNLL-U, which numbers the words of a sentence from 1; tokens of
+            several words (``1-2``) and empty nodes (``1.1``) are left out.
 
     Raises:
         UserError: If the file cannot be read.
     """
-    sentence = _Sentence(path, form)
+    sentence = _Sentence(path, form, numbered)
     for number, line in enumerate(read_lines(path, form.encoding), 1):
         if line.strip(_BLANK):
             sentence.add(number, line)
@@ -33,11 +40,26 @@ def read_conll(path: str, form: TextFormat) -> Rows:
     yield from sentence.finish()
 
 
+def line_of_word(path: str, encoding: str | None, first: int, word: int) -> int:
+    """The line of a word of a sentence whose words are numbered.
+
+    Args:
+        path: The file.
+        encoding: Of its text.
+        first: Line of the sentence's first word.
+        word: Its position in the sentence.
+    """
+    lines = islice(enumerate(read_lines(path, encoding), 1), first - 1, None)
+    words = (number for number, line in lines if not _NO_WORD.match(line))
+    return next(islice(words, word, None))
+
+
 class _Sentence:
     """The lines of a sentence; ``finish`` begins the next one."""
 
-    def __init__(self, path: str, form: TextFormat) -> None:
+    def __init__(self, path: str, form: TextFormat, numbered: bool) -> None:
         self.path = path
+        self.numbered = numbered
         self.encoding = form.encoding
         self.columns = form.columns
         self._begin()
@@ -67,9 +89,11 @@ class _Sentence:
                 self.comments[name.strip()] = value.strip()
         elif reason is None and len(values) != len(self.columns):
             reason = f"expected {len(self.columns)} columns ({', '.join(self.columns)}), found {len(values)}"
-        else:
+        elif reason is None and not (self.numbered and _NO_WORD.fullmatch(values[0])):
             self.first = self.first or number
             self.words.append(values)
+            if self.numbered and values[0] != str(len(self.words)):
+                reason = f"expected the number {len(self.words)} of the word in its first column, found {values[0]!r}"
         if reason is not None and self.problem is None:
             self.problem = (number, reason)
 

@@ -8,18 +8,29 @@ from encodings.aliases import aliases
 
 from mtl_lightning.errors import UserError, did_you_mean
 
-CSV, TSV, JSON, JSON_LINES, CONLL = "csv", "tsv", "json", "jsonl", "conll"
+CSV, TSV, JSON, JSON_LINES, CONLL, CONLLU = "csv", "tsv", "json", "jsonl", "conll", "conllu"
+
+CONLLU_COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
+"""Those of CoNLL-U, the format of Universal Dependencies."""
 
 _BY_WORD = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
-_NAMES = {CSV: "CSV", TSV: "TSV", JSON: "JSON", JSON_LINES: "JSON Lines", CONLL: "CoNLL", "parquet": "Parquet"}
+_NAMES = {
+    CSV: "CSV",
+    TSV: "TSV",
+    JSON: "JSON",
+    JSON_LINES: "JSON Lines",
+    CONLL: "CoNLL",
+    CONLLU: "CoNLL-U",
+    "parquet": "Parquet",
+}
 _KINDS = {
     "delimiter": (CSV, TSV),
     "quotes": (CSV, TSV),
     "header": (CSV, TSV),
     "decimal": (CSV, TSV),
-    "columns": (CONLL, CSV, TSV),
+    "columns": (CONLL, CONLLU, CSV, TSV),
     "field": (JSON, JSON_LINES),
-    "encoding": (CSV, TSV, JSON, JSON_LINES, CONLL),
+    "encoding": (CSV, TSV, JSON, JSON_LINES, CONLL, CONLLU),
 }
 """Which kinds of files an option is for."""
 
@@ -108,7 +119,7 @@ class TextFormat:
             if not set(_KINDS[name]) & set(kinds):
                 known, found = (", ".join(sorted(_NAMES.get(k, k) for k in of)) for of in (_KINDS[name], kinds))
                 raise UserError(f"`{name}` is for {known}; the files are {found}: leave it out")
-        if self.columns and self.header and CONLL not in kinds:
+        if self.columns and self.header and not {CONLL, CONLLU} & set(kinds):
             raise UserError("`columns` names the columns of files without a header row: set `header: false`, too")
 
 

@@ -18,7 +18,7 @@ from mtl_lightning.data.readers.json_types import Kind, features_of, join, kind_
 from mtl_lightning.data.readers.lines import Example, Rows, check_names
 from mtl_lightning.data.readers.nested import add_nested
 from mtl_lightning.data.readers.tables import cached
-from mtl_lightning.data.readers.text_format import CONLL, CSV, JSON, JSON_LINES, TSV, TextFormat
+from mtl_lightning.data.readers.text_format import CONLL, CONLLU, CSV, JSON, JSON_LINES, TSV, TextFormat
 from mtl_lightning.errors import UserError, shown
 
 _MOST_ROWS = 1000
@@ -31,7 +31,7 @@ def text_table(path: str, kind: str, form: TextFormat, on_bad_row: OnBadRow) -> 
 
     Args:
         path: The file, plain or gzipped.
-        kind: ``jsonl``, ``json``, ``csv``, ``tsv`` or ``conll``.
+        kind: ``jsonl``, ``json``, ``csv``, ``tsv``, ``conll`` or ``conllu``.
         form: How its text is read.
         on_bad_row: ``skip``: a line that is no example becomes a row without values, with why in ``__bad_row__``.
 
@@ -61,6 +61,7 @@ def _read(path: str, kind: str, form: TextFormat) -> Rows:
         CSV: lambda: read_delimited(path, form, CSV),
         TSV: lambda: read_delimited(path, form, TSV),
         CONLL: lambda: read_conll(path, form),
+        CONLLU: lambda: read_conll(path, form, numbered=True),
     }
     rows = readers[kind]()
     return (_with_nested(row, form.nested) for row in rows) if form.nested else rows

@@ -10,10 +10,20 @@ from datasets import Dataset, IterableDataset
 
 from mtl_lightning.data.readers.bad_rows import OnBadRow
 from mtl_lightning.data.readers.columns import Inputs, Labels
+from mtl_lightning.data.readers.conll import line_of_word
 from mtl_lightning.data.readers.constants import with_constants
 from mtl_lightning.data.readers.nested import with_nested
 from mtl_lightning.data.readers.parquet import parquet_rows, parquet_table
-from mtl_lightning.data.readers.text_format import CONLL, CSV, JSON, JSON_LINES, TSV, TextFormat
+from mtl_lightning.data.readers.text_format import (
+    CONLL,
+    CONLLU,
+    CONLLU_COLUMNS,
+    CSV,
+    JSON,
+    JSON_LINES,
+    TSV,
+    TextFormat,
+)
 from mtl_lightning.data.readers.text_tables import text_rows, text_table
 from mtl_lightning.data.sources.base import SPLITS, DataSource
 from mtl_lightning.data.sources.paths import existing_file
@@ -31,14 +41,14 @@ _FORMATS = {
     ".tsv": TSV,
     ".parquet": _PARQUET,
     ".conll": CONLL,
-    ".conllu": CONLL,
+    ".conllu": CONLLU,
     ".bio": CONLL,
 }
 
 _SHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 """Endings of files that other programs make tables of."""
 
-Format = Literal["jsonl", "json", "csv", "tsv", "parquet", "conll"]
+Format = Literal["jsonl", "json", "csv", "tsv", "parquet", "conll", "conllu"]
 """What a file may be."""
 
 
@@ -47,7 +57,9 @@ class FileSource(DataSource):
 
     Splits are files of their own (``{train: …, val: …, test: …}``), or ``split`` makes them out of a single file. All
     values of CSV and TSV are texts, of which inputs and tasks read numbers; TSV knows no quotes. A JSON file holds JSON
-    Lines or one array of objects. Every value is what stands in the file, and messages name its line.
+    Lines or one array of objects. A ``.conllu`` file of Universal Dependencies has that format's ten columns, of words
+    alone: tokens that are several words, and empty nodes, are left out. Every value is what stands in the file, and
+    messages name its line.
 
     Args:
         files: Path of each split's file, or of the single file.
@@ -55,7 +67,8 @@ class FileSource(DataSource):
         labels: See :class:`DataSource`.
         root: Folder that paths start from.
         split: How to divide a single file: :class:`ColumnSplit`, :class:`FractionSplit` or :class:`FoldSplit`.
-        columns: Names of the columns, in order: of CoNLL files, and of CSV and TSV with ``header: false``.
+        columns: Names of the columns, in order: of CoNLL files, and of CSV and TSV with ``header: false``. Of CoNLL-U,
+            null: the format's own; others whose first one is not ``id`` are read as plain CoNLL.
         label_maps: See :class:`DataSource`; paths start from ``root``.
         on_bad_row: See :class:`DataSource`.
         streaming: Read the training file as it comes, see :class:`Streaming`; null: it is read before training starts,
@@ -142,6 +155,8 @@ class FileSource(DataSource):
         kind = self._kind(file)
         if kind == CONLL:
             line += word or 0
+        if kind == CONLLU:
+            line = line_of_word(str(Path(self.root, file)), self.form.encoding, line, word or 0)
         return f"{Path(self.root, file)}, {'row' if kind == _PARQUET else 'line'} {line}"
 
     def hint(self, column: str, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -161,7 +176,10 @@ class FileSource(DataSource):
             raise UserError(f"cannot tell the format of {path} by its ending; name it, say `format: csv`; {known}")
         if kind == CONLL and not self.form.columns:
             raise UserError(f"`columns` is missing: name the columns of {path}, in order")
-        form = replace(self.form, nested=self._nested(self.split.columns if self.split is not None else ()))
+        columns = self.form.columns or (CONLLU_COLUMNS if kind == CONLLU else ())
+        form = replace(
+            self.form, columns=columns, nested=self._nested(self.split.columns if self.split is not None else ())
+        )
         if stream:
             of_texts = {"path": path, "kind": kind, "form": form}
             read, arguments = (parquet_rows, {"path": path}) if kind == _PARQUET else (text_rows, of_texts)
@@ -174,7 +192,9 @@ class FileSource(DataSource):
     def _kind(self, file: str) -> str | None:
         """The format of a file; None: it is not known."""
         endings = [suffix.lower() for suffix in Path(file).suffixes if suffix.lower() != ".gz"]
-        return self.format or (_FORMATS.get(endings[-1]) if endings else None)
+        kind = self.format or (_FORMATS.get(endings[-1]) if endings else None)
+        numbered = not self.form.columns or self.form.columns[0] == CONLLU_COLUMNS[0]
+        return CONLL if kind == CONLLU and not numbered else kind
 
 
 def file_like(source: DataSource, path: str) -> FileSource:

@@ -48,7 +48,7 @@ def write(path: Path, content: str | bytes) -> str:
 
 
 def read(path: Path, content: str | bytes | None, columns: list[str] | None = None) -> list[dict[str, Any]]:
-    of_conll = columns if {".conll", ".bio"} & set(path.suffixes) else None
+    of_conll = columns if {".conll", ".conllu", ".bio"} & set(path.suffixes) else None
     file = str(path) if content is None else write(path, content)
     source = FileSource({"train": file}, INPUTS, LABELS, columns=of_conll)
     return plain(source.load()["train"])
@@ -199,6 +199,46 @@ def test_conll_comment_with_the_name_of_a_column(tmp_path: Path) -> None:
 def test_conll_needs_column_names(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="`columns` is missing"):
         read(tmp_path / "data.conll", "a O\n")
+
+
+TREEBANK = """\
+# sent_id = a
+# text = Don't go
+1-2\tDon't\t_\t_\t_\t_\t_\t_\t_\t_
+1\tDo\tdo\tAUX\tVB\t_\t3\taux\t3:aux\t_
+2\tn't\tnot\tPART\tRB\t_\t3\tadvmod\t3:advmod\t_
+3\tgo\tgo\tVERB\tVB\t_\t0\troot\t0:root\t_
+
+# sent_id = b
+1\tRain\train\tNOUN\tNN\t_\t0\troot\t0:root\t_
+1.1\tfalls\tfall\tVERB\tVBZ\t_\t_\t_\t0:root\t_
+2\t3.5\t3.5\tNUM\tCD\t_\t1\tdep\t1:dep\t_
+"""
+
+
+@pytest.mark.parametrize("columns", [None, ["id", "form", *"abcd", "head", "deprel", *"ef"]])
+def test_conllu_has_ten_columns_of_words_alone(tmp_path: Path, columns: list[str] | None) -> None:
+    (tmp_path / "a.conllu").write_text(TREEBANK)
+    inputs, labels = {"tokens": "form"}, {"tree": ["head", "deprel"]}
+    source = FileSource({"train": "a.conllu"}, inputs, labels, root=str(tmp_path), columns=columns)
+    table = source.load()["train"]
+    assert isinstance(table, Dataset)
+    assert table["form"][:] == [["Do", "n't", "go"], ["Rain", "3.5"]]
+    assert table["head"][:] == [["3", "3", "0"], ["0", "1"]]
+    assert table["sent_id"][:] == ["a", "b"]
+    found = [source.where(table, "train", row, word) for row, word in ((0, 0), (0, 2), (1, 0), (1, 1), (1, None))]
+    assert [place.partition(", line ")[2] for place in found] == ["4", "6", "9", "11", "9"]
+
+
+def test_conllu_with_columns_of_its_own_is_plain_conll(tmp_path: Path) -> None:
+    rows = read(tmp_path / "a.conllu", "3.5 NUM\n1-2 NUM\n", ["form", "upos"])
+    assert rows[0]["form"] == ["3.5", "1-2"]
+
+
+def test_conllu_whose_words_are_not_counted_from_1_is_refused(tmp_path: Path) -> None:
+    lines = TREEBANK.replace("\n3\tgo", "\n4\tgo")
+    with pytest.raises(UserError, match=r"line 6: expected the number 3 of the word in its first column, found '4'"):
+        read(tmp_path / "a.conllu", lines)
 
 
 # -- files and splits --------------------------------------------------------------------------------------------------

@@ -83,9 +83,17 @@ def test_rows_come_back_as_they_stand(tmp_path: Path, name: str, content: Any, o
         ("a.csv", {"header": False}, "`header` is false, so `columns` must name the columns"),
         ("a.csv", {"columns": ["a"]}, "`columns` names the columns of files without a header row: set `header: false`"),
         ("a.jsonl", {"delimiter": ";"}, "`delimiter` is for CSV, TSV; the files are JSON Lines: leave it out"),
-        ("a.parquet", {"encoding": "latin-1"}, "`encoding` is for CSV, CoNLL, JSON, JSON Lines, TSV; the files are "),
+        (
+            "a.parquet",
+            {"encoding": "latin-1"},
+            "`encoding` is for CSV, CoNLL, CoNLL-U, JSON, JSON Lines, TSV; the files are ",
+        ),
         ("a.csv", {"field": "data"}, "`field` is for JSON, JSON Lines; the files are CSV: leave it out"),
-        ("a.jsonl", {"header": False, "columns": ["a"]}, "`columns` is for CSV, CoNLL, TSV; the files are JSON Lines"),
+        (
+            "a.jsonl",
+            {"header": False, "columns": ["a"]},
+            "`columns` is for CSV, CoNLL, CoNLL-U, TSV; the files are JSON Lines",
+        ),
     ],
 )
 def test_options_that_cannot_be(tmp_path: Path, name: str, options: dict[str, Any], message: str) -> None:
