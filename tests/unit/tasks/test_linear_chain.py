@@ -169,6 +169,17 @@ def test_half_precision_is_summed_in_float32(dtype: torch.dtype) -> None:
     assert found.dtype == torch.float32 and torch.equal(found, wanted)
 
 
+@pytest.mark.parametrize("scale", [10, 1e4])
+def test_large_logits_have_a_finite_loss_and_gradient(scale: float) -> None:
+    task, targets = crf(), torch.tensor([0, 1, 2, 2, IGNORE, 0, 3, 4]).expand(4, 8)
+    logits = (scale * torch.randn(4, 8, 5)).requires_grad_()
+    exact = task.loss(logits.double(), targets).item()
+    loss = task.float().loss(logits, targets)
+    gradients = torch.autograd.grad(loss, [logits, chain_of(task).transitions])
+    assert all(gradient.isfinite().all() and gradient.any() for gradient in gradients)
+    assert scale > 10 or loss.item() == pytest.approx(exact, rel=1e-5)
+
+
 def test_a_chain_learns_what_words_do_not_say() -> None:
     """Tags alternate, and only the first word tells which comes first."""
     torch.manual_seed(0)
