@@ -99,7 +99,7 @@ FLAGS = {
     "a number for a class": (["--data.schedule=5"], "; choose from Alternating, Annealed, "),
     "a class of another kind": (["--model.weighting=Quadratic"], "flag --model.weighting: no class 'Quadratic' for 'model.weighting'; choose from AlignedMTL, "),
     "a long list": (["--data.batch_size", str(list(range(999)))], "flag --data.batch_size: expected int or dict, found [0, 1, 2,"),
-    "many labels": (["--model.tasks.x.labels", str(["a", *range(999), "a"])], "`labels` names a label twice, 'a': ['a', '0', '1',"),
+    "many labels": (["--model.tasks.x.labels", str(["a", *range(99), "a"])], "`labels` names a label twice, 'a': ['a', '0', '1',"),
     "stray word": (["stray"], "unexpected argument 'stray'"),
     "checkpoint": (["--ckpt_path=none.ckpt"], "ckpt_path: no file or folder none.ckpt"),
 }  # fmt: skip

@@ -3,11 +3,11 @@
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from patience import PATIENCE, until
+from forked import Forked
+from patience import until
 
 import mtl_lightning
 from mtl_lightning.__main__ import main
@@ -82,12 +82,11 @@ def test_an_array_that_waits_is_in_the_queue_too(place, capsys):
 
 
 def test_two_at_once_submit_once(place):
-    line = [sys.executable, "-m", "mtl_lightning", "submit", "fit", "--sbatch=--begin=now+1hour", *TINY]
-    both = [subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [process.communicate(timeout=4 * PATIENCE) for process in both]
-    assert sorted(process.returncode for process in both) == [0, 2], said
-    number = submitted("".join(out for out, _ in said))
-    assert any(f"already has job {number}, PENDING: nothing is submitted twice" in errors for _, errors in said)
+    line = ["submit", "fit", "--sbatch=--begin=now+1hour", *TINY]
+    both = [process.finish() for process in [Forked(*line, cwd=place) for _ in range(2)]]
+    assert sorted(ended.returncode for ended in both) == [0, 2], both
+    number = submitted("".join(ended.stdout for ended in both))
+    assert any(f"already has job {number}, PENDING: nothing is submitted twice" in ended.stderr for ended in both)
     assert [path.name for path in Path("runs", "tiny").rglob("job.json")] == ["job.json"]
     assert not [*Path("runs").rglob(".submitting")]
     subprocess.run(["scancel", number], check=True)

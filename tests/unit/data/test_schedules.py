@@ -1,6 +1,5 @@
 """Schedules: shares, apportionment, lengths of epochs, purity, and what the user reads when an argument is wrong."""
 
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -10,6 +9,7 @@ from math import ceil, inf, nan
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -392,9 +392,9 @@ def test_flags(
     assert expected.items() <= found["init_args"].items()
 
 
-def test_flags_in_a_shell() -> None:
+def test_flags_of_a_process() -> None:
     flags = ["--data.schedule=Temperature", "--data.schedule.alpha=0.5", "--data.schedule.epoch_length=200"]
-    command = [sys.executable, "-m", "mtl_lightning", "fit", *flags, "--print_config"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = forked.run("fit", *flags, "--print_config")
+    assert done.returncode == 0, done.stderr
     found = yaml.safe_load(done.stdout)["data"]["schedule"]["init_args"]
     assert found == {"alpha": 0.5, "batches_per_step": 1, "epoch_length": 200}
