@@ -276,7 +276,8 @@ class TokenClassification(LabelledTask):
         if self.is_missing(tag):
             return None
         if isinstance(tag, Mapping | list):
-            raise UserError(f"expected a tag, found {shown(tag)}; if these are spans, set `spans: exclusive`")
+            settings = f"{'' if self.scheme == 'bio' else '`scheme: bio` and '}`spans: exclusive`"
+            raise UserError(f"expected a tag, found {shown(tag)}; if these are spans, set {settings}")
         if self.scheme == "bio":
             bio.check_bio([name := tidy(name_of(tag))])
             return name

@@ -170,6 +170,14 @@ def test_features_of_a_conll_file(tmp_path: Path) -> None:
     assert task.loss(task(Representation(tokens=torch.randn(2, 2, 4))), targets).isfinite()
 
 
+def test_a_word_may_say_that_an_example_has_no_label() -> None:
+    task = MultiLabelClassification(LABELS, empty=["none", 0])
+    assert task.encode("none") == task.encode(0) == task.encode([]) == [0, 0, 0]
+    task = MultiLabelClassification(empty="none")
+    task.adapt(["p,q", "none", None, "q"])
+    assert task.labels == ["p", "q"]
+
+
 @pytest.mark.parametrize("task", [MultiLabelClassification, TokenMultiLabelClassification])
 def test_a_word_is_either_missing_or_empty(task: type[MultiLabelClassification]) -> None:
     with pytest.raises(UserError, match="`empty` and `missing` both name '_'"):
