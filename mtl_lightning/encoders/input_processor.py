@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mtl_lightning.encoders.shown import Shown, picture_or_numbers
+from mtl_lightning.encoders.shown import PackedRow, Shown, picture_or_numbers
 from mtl_lightning.encoders.words import Words
 
 
@@ -116,6 +116,10 @@ class InputProcessor(ABC):
         if "sequences" not in inputs:
             return [example]
         return [row for row in inputs["sequences"][example].tolist() if row >= 0]
+
+    def packed_rows(self, inputs: Mapping[str, Tensor]) -> Sequence[PackedRow]:
+        """The rows in which the model reads the sequences of collated inputs; none, as by default: each in its own."""
+        return ()
 
     def cut_off(self, values: Mapping[str, Any]) -> str:
         """What of the raw inputs of one example is beyond the encoder's limit; empty by default.

@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from mtl_lightning.encoders.modes import in_evaluation
+from mtl_lightning.encoders.shown import PackedRow
 from mtl_lightning.errors import UserError
 
 PACKED = "packed"
@@ -71,6 +72,23 @@ def layout(lengths: Sequence[int], capacity: int) -> dict[str, Tensor]:
             unpacked[i, : lengths[i]] = number * width + start + places
             start += lengths[i]
     return {PACKED: torch.from_numpy(packed), UNPACKED: torch.from_numpy(unpacked)}
+
+
+def rows_of(packed: Tensor, longest: int) -> list[PackedRow]:
+    """What stands in packed rows.
+
+    Args:
+        packed: See ``PACKED``.
+        longest: L.
+
+    >>> [row.sequences for row in rows_of(layout([2, 7, 3, 2], 8)[PACKED], 7)]
+    [[1], [2, 0, 3]]
+    """
+    found = []
+    for row in packed.tolist():
+        numbers = dict.fromkeys(place // longest for place in row if place >= 0)
+        found.append(PackedRow(list(numbers), len(row), sum(place < 0 for place in row)))
+    return found
 
 
 def pack(inputs: Mapping[str, Tensor], packed: Tensor) -> dict[str, Tensor]:

@@ -77,6 +77,20 @@ Shown = Tokens | Numbers | Picture
 """One input of one example."""
 
 
+class PackedRow(NamedTuple):
+    """A row in which a model reads several sequences of a batch, one behind the other.
+
+    Attributes:
+        sequences: Their numbers in the batch, in their order.
+        size: Number of tokens of the row, padding included.
+        num_padding: Number of tokens of padding.
+    """
+
+    sequences: Sequence[int]
+    size: int
+    num_padding: int
+
+
 def picture_or_numbers(name: str, values: Tensor) -> Picture | Numbers:
     """An image of one or three channels [C, H, W] as a picture, anything else as numbers.
 

@@ -15,12 +15,12 @@ from transformers import PreTrainedTokenizerBase
 from mtl_lightning.encoders.beginnings import Beginnings
 from mtl_lightning.encoders.conversations import INPUTS, NOTHING, Conversations, TrainOn
 from mtl_lightning.encoders.input_processor import InputProcessor
-from mtl_lightning.encoders.packing import PACKED, layout
+from mtl_lightning.encoders.packing import PACKED, layout, rows_of
 from mtl_lightning.encoders.portions import columns_of, joined, portions, size
 from mtl_lightning.encoders.raw_texts import one_text, one_word, sides_of
 from mtl_lightning.encoders.running_text import RunningText
 from mtl_lightning.encoders.several import NUM_SEQUENCES, SEQUENCES, flat, nested, num_tokens
-from mtl_lightning.encoders.shown import Shown
+from mtl_lightning.encoders.shown import PackedRow, Shown
 from mtl_lightning.encoders.shown_text import cut_off, shown_row
 from mtl_lightning.encoders.spans import collate_spans, encode_spans
 from mtl_lightning.encoders.words import Words, listed_words, split_words
@@ -173,6 +173,9 @@ class TextProcessor(InputProcessor):
 
     def shown(self, inputs: Mapping[str, Tensor], example: int) -> Sequence[Shown]:
         return [shown_row(self.tokenizer, inputs, row, self.sub_word) for row in self.rows_of(inputs, example)]
+
+    def packed_rows(self, inputs: Mapping[str, Tensor]) -> Sequence[PackedRow]:
+        return rows_of(inputs[PACKED], inputs["input_ids"].shape[1]) if PACKED in inputs else ()
 
     def cut_off(self, values: Mapping[str, Any]) -> str:
         if not set(values).isdisjoint(INPUTS):

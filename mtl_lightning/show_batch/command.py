@@ -21,7 +21,8 @@ from mtl_lightning.sharing import HardSharing
 from mtl_lightning.show_batch.options import HELP, Options, parsed
 from mtl_lightning.show_batch.page import page
 from mtl_lightning.show_batch.screen import print_step
-from mtl_lightning.show_batch.view import StepView, refuse_unknown, view
+from mtl_lightning.show_batch.view import StepView
+from mtl_lightning.show_batch.viewing import refuse_unknown, view
 from mtl_lightning.terminal import say
 from mtl_lightning.terminal.commands import run_command
 from mtl_lightning.training.heads import build_heads

@@ -1,13 +1,13 @@
 """A step as one page that needs nothing but itself."""
 
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
 import numpy as np
 
-from mtl_lightning.encoders.shown import Numbers, Picture, Piece, Shown, Tokens
+from mtl_lightning.encoders.shown import Numbers, Picture, Shown, Tokens
 from mtl_lightning.show_batch.forms import bytes_of, columns_of, numbers, png
 from mtl_lightning.show_batch.view import NO_LABEL, ExampleView, PartView, StepView
 from mtl_lightning.terminal import printable
@@ -51,6 +51,7 @@ def _part(part: PartView) -> Iterator[str]:
         numbers_of = "".join(f'<td class="number">{each}</td>' for each in (f"{task.num_labels:,}", *task.cells()))
         yield f"<tr><td>{_text(task.name)}</td><td>{_text(task.kind)}</td>{numbers_of}</tr>"
     yield "</table>"
+    yield from (f'<p class="row">{_text(row)}</p>' for row in part.rows())
     for example in part.examples:
         yield from _example(example, part)
     yield "</section>"
@@ -71,21 +72,21 @@ def _example(example: ExampleView, part: PartView) -> Iterator[str]:
 
 def _input(shown: Shown, example: ExampleView, part: PartView) -> str:
     match shown:
-        case Tokens(_, pieces):
-            return _gloss(pieces, example)
+        case Tokens():
+            return _gloss(shown, example)
         case Numbers(name, values):
             return _text(numbers(values, part.columns.get(name, ())))
         case Picture(name, pixels):
             return _picture(name, pixels)
 
 
-def _gloss(pieces: Sequence[Piece], example: ExampleView) -> str:
+def _gloss(tokens: Tokens, example: ExampleView) -> str:
     """Tokens in columns, each with the labels beside it."""
-    trained = [example.is_trained(place) for place in range(len(pieces))]
-    head = "".join(f"<span>{_text(task)}</span>" for task in example.beside)
+    rows, trained = example.columns_of(tokens)
+    head = "".join(f"<span>{_text(task)}</span>" for task in rows)
     found = [f'<span class="column head"><span>&nbsp;</span>{head}</span>'] if head else []
     part = 0
-    for piece, below, is_trained in columns_of(pieces, list(example.beside.values()), trained):
+    for piece, below, is_trained in columns_of(tokens.pieces, list(rows.values()), trained):
         starts = " starts" if piece.part > part else ""
         part = max(part, piece.part)
         kind = "trained" if is_trained else piece.mark.value

@@ -8,7 +8,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from mtl_lightning.encoders.shown import Mark, Numbers, Picture, Piece, Shown, Tokens
+from mtl_lightning.encoders.shown import Mark, Numbers, Picture, Shown, Tokens
 from mtl_lightning.show_batch.forms import bytes_of, columns_of, numbers, smaller
 from mtl_lightning.show_batch.view import NO_LABEL, TRAINED, ExampleView, PartView, StepView
 from mtl_lightning.terminal import printable
@@ -45,6 +45,8 @@ def _print_part(console: Console, part: PartView) -> None:
     for task in part.tasks:
         table.add_row(task.name, task.kind, f"{task.num_labels:,}", *task.cells())
     console.print(table)
+    for row in part.rows():
+        console.print(f"{' ' * _MARGIN}{row}")
     for example in part.examples:
         console.print()
         console.print(f"{' ' * _MARGIN}{example.number}. {example.origin.where}", style="underline", soft_wrap=True)
@@ -53,7 +55,7 @@ def _print_part(console: Console, part: PartView) -> None:
 
 
 def _example(example: ExampleView, part: PartView, width: int) -> Iterator[Text]:
-    names = [*(shown.name for shown in example.inputs), *example.beside, *example.targets, "cut off"]
+    names = [*(shown.name for shown in example.inputs), *example.rows, *example.targets, "cut off"]
     indent = 2 * _MARGIN + max(map(cell_len, names)) + 2
     for shown in example.inputs:
         for lines in _input(shown, example, part, width - indent):
@@ -74,8 +76,8 @@ Lines = list[tuple[str, Text]]
 
 def _input(shown: Shown, example: ExampleView, part: PartView, width: int) -> Iterator[Lines]:
     match shown:
-        case Tokens(name, pieces):
-            yield from _gloss(name, pieces, example, width)
+        case Tokens():
+            yield from _gloss(shown, example, width)
         case Numbers(name, values):
             yield [(name, Text(numbers(values, part.columns.get(name, ()))))]
         case Picture(name, pixels):
@@ -83,17 +85,17 @@ def _input(shown: Shown, example: ExampleView, part: PartView, width: int) -> It
             yield [(name, Text(size)), *(("", line) for line in _drawn(pixels))]
 
 
-def _gloss(name: str, pieces: Sequence[Piece], example: ExampleView, width: int) -> Iterator[Lines]:
+def _gloss(tokens: Tokens, example: ExampleView, width: int) -> Iterator[Lines]:
     """Tokens with labels below them, as many in a line as fit."""
-    trained = [example.is_trained(place) for place in range(len(pieces))]
+    rows, trained = example.columns_of(tokens)
     lines: Lines = []
     used, part = 0, 0
-    for piece, below, is_trained in columns_of(pieces, list(example.beside.values()), trained):
+    for piece, below, is_trained in columns_of(tokens.pieces, list(rows.values()), trained):
         cells = [printable(text).replace("\n", "⏎").replace("\t", "⇥") for text in (piece.text, *below)]
         size = max(map(cell_len, cells)) + 1
         if not lines or used + size > width:
             yield lines
-            lines, used = [(label, Text()) for label in (name, *example.beside)], 0
+            lines, used = [(label, Text()) for label in (tokens.name, *rows)], 0
         if piece.part != part and piece.mark is not Mark.PADDING:
             _put(lines, [_BETWEEN] * len(lines), [None] * len(lines), 2)
             used, part = used + 2, piece.part

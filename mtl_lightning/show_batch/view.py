@@ -2,16 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from mtl_lightning.data import MultiTaskDataModule
-from mtl_lightning.data.one_step import OneStep, Origin, Part
-from mtl_lightning.encoders.shown import Mark, Numbers, Piece, Shown, Tokens
-from mtl_lightning.errors import UserError, did_you_mean
-from mtl_lightning.show_batch.options import Options
-from mtl_lightning.tasks import Task
-from mtl_lightning.tasks.in_words import Worded
-from mtl_lightning.training.module import MultiTaskModule
+from mtl_lightning.data.one_step import Origin
+from mtl_lightning.encoders.shown import PackedRow, Shown, Tokens
 
 NO_LABEL = "·"
 """Stands at a position whose label is missing."""
@@ -53,6 +47,7 @@ class ExampleView:
         inputs: What the model gets.
         beside: Labels that stand beside tokens, one a piece of the first input of tokens, by task; null: nothing.
         targets: Other labels, by task; null where they are missing.
+        words: Numbers of the words that are read at each piece; nothing where no label names them.
     """
 
     number: int
@@ -60,6 +55,18 @@ class ExampleView:
     inputs: Sequence[Shown]
     beside: Mapping[str, Sequence[str | None]]
     targets: Mapping[str, str | None]
+    words: Sequence[str | None] = ()
+
+    @property
+    def rows(self) -> Mapping[str, Sequence[str | None]]:
+        """What stands below the pieces of the first input of tokens, a row each."""
+        return {**({"word": self.words} if self.words else {}), **self.beside}
+
+    def columns_of(self, tokens: Tokens) -> tuple[Mapping[str, Sequence[str | None]], Sequence[bool]]:
+        """What stands below the pieces of an input, and whether each is trained on."""
+        if tokens is not next(shown for shown in self.inputs if isinstance(shown, Tokens)):
+            return {}, [False] * len(tokens.pieces)
+        return self.rows, [self.is_trained(place) for place in range(len(tokens.pieces))]
 
     def is_trained(self, piece: int) -> bool:
         """Whether the label of any task at a token is trained on."""
@@ -80,6 +87,7 @@ class PartView:
         tasks: That it labels.
         examples: Some of its examples.
         columns: Of an input of numbers, the name of each.
+        packed: Rows in which the model reads several sequences; none: each has its own.
     """
 
     name: str
@@ -91,15 +99,26 @@ class PartView:
     tasks: Sequence[TaskView]
     examples: Sequence[ExampleView]
     columns: Mapping[str, Sequence[str]]
+    packed: Sequence[PackedRow] = ()
+
+    def rows(self) -> list[str]:
+        """What stands in packed rows, a line each."""
+        return [
+            f"row {number}: {count(row.size, 'token')}, example{'s' * (len(row.sequences) > 1)} "
+            + " │ ".join(str(sequence + 1) for sequence in row.sequences)
+            + (f", padding {row.num_padding:,}" if row.num_padding else "")
+            for number, row in enumerate(self.packed, start=1)
+        ]
 
     def facts(self) -> str:
         """The size of the batch in words."""
-        found = [_count(self.num_examples, "example")]
+        found = [count(self.num_examples, "example")]
         if self.step_size > self.num_examples:
             found[0] += f" of {self.step_size:,} on all processes"
         if self.num_tokens is not None:
             padding = self.num_padding / max(self.num_tokens + self.num_padding, 1)
-            found += [f"{_count(self.num_tokens, 'token')} and {padding:.0%} padding"]
+            packed = f" in {count(len(self.packed), 'packed row')}" if self.packed else ""
+            found += [f"{count(self.num_tokens, 'token')} and {padding:.0%} padding{packed}"]
         if self.num_cut:
             found.append(f"{self.num_cut:,} cut off")
         return ", ".join(found)
@@ -125,108 +144,10 @@ class StepView:
         return any(example.beside for part in self.parts for example in part.examples)
 
 
-def refuse_unknown(names: Sequence[str] | None, datasets: Sequence[str]) -> None:
-    """Raises :class:`UserError` if a data set is asked for that there is not."""
-    for name in names or ():
-        if name not in datasets:
-            raise UserError(f"--datasets: unknown data set '{name}'; {did_you_mean(name, datasets)}")
+def count(number: int, of: str) -> str:
+    """A number of things.
 
-
-def view(step: OneStep, model: MultiTaskModule, data: MultiTaskDataModule, options: Options) -> StepView:
-    """What to show of a step.
-
-    Raises:
-        UserError: If the step does not draw a data set that is asked for.
+    >>> count(1, "token"), count(1200, "token")
+    ('1 token', '1,200 tokens')
     """
-    names = options.datasets or list(step.parts)
-    for name in names:
-        if name not in step.parts:
-            drawn = ", ".join(step.parts)
-            raise UserError(f"--datasets: step {options.step} does not draw '{name}'; it draws {drawn}")
-    parts = [_part(name, step.parts[name], model, data, options.examples) for name in names]
-    return StepView(_title(step, options.step), _notes(step, model, data), parts)
-
-
-def _title(step: OneStep, number: int) -> str:
-    return f"Step {number:,}: the {_ordinal(step.place + 1)} of {step.length:,} in epoch {step.epoch}"
-
-
-def _notes(step: OneStep, model: MultiTaskModule, data: MultiTaskDataModule) -> list[str]:
-    notes = [
-        f"{type(data.schedule).__name__} draws {', '.join(step.parts)}",
-        f"{type(model.weighting).__name__} balances the losses of {', '.join(model.trained_tasks)}",
-    ]
-    if (number := data.trainer.world_size) > 1:  # type: ignore[union-attr]
-        notes.append(f"this is what the first of {number} processes sees")
-    if (window := data.trainer.accumulate_grad_batches) > 1:  # type: ignore[union-attr]
-        notes.append(f"{window} such steps make one step of the optimizer")
-    return notes
-
-
-def _part(name: str, part: Part, model: MultiTaskModule, data: MultiTaskDataModule, most: int) -> PartView:
-    batch, processor, weights = part.batch, model.encoder.processor, model.weighting.constant_weights or {}
-    inputs = [processor.shown(batch.inputs, example) for example in range(len(batch.examples))]
-    pieces = [piece for each in inputs for shown in each if isinstance(shown, Tokens) for piece in shown.pieces]
-    return PartView(
-        name,
-        len(batch.examples),
-        batch.step_size,
-        batch.num_tokens if pieces else None,
-        sum(piece.mark is Mark.PADDING for piece in pieces),
-        sum(origin.num_lost > 0 for origin in part.origins),
-        [
-            TaskView(task, type(model.tasks[task]).__name__, number, batch.shares.get(task), weights.get(task))
-            for task, number in batch.counts.items()
-        ],
-        [_example(number, part, inputs[number], model.tasks) for number in range(min(most, len(inputs)))],
-        _columns(data.datasets[name].inputs, inputs[0]),
-    )
-
-
-def _example(number: int, part: Part, inputs: Sequence[Shown], tasks: Mapping[str, Task]) -> ExampleView:
-    words = {task: tasks[task].in_words(target[number]) for task, target in part.batch.targets.items()}
-    pieces = next((shown.pieces for shown in inputs if isinstance(shown, Tokens)), ())
-    beside = {task: _beside(labels, pieces) for task, labels in words.items() if isinstance(labels, list) and pieces}
-    targets = {task: _in_a_line(labels) for task, labels in words.items() if task not in beside}
-    return ExampleView(number + 1, part.origins[number], inputs, beside, targets)
-
-
-def _beside(labels: Sequence[str | None], pieces: Sequence[Piece]) -> list[str | None]:
-    """The labels at each token, those of all words that are read at it."""
-    found: list[str | None] = []
-    for piece in pieces:
-        texts = [labels[place] for place in piece.positions if place < len(labels)]
-        known = [text or TRAINED for text in texts if text is not None]
-        found.append(" ".join(known) if known else NO_LABEL if texts and piece.mark is not Mark.PADDING else None)
-    return found
-
-
-def _in_a_line(label: Worded) -> str | None:
-    if not isinstance(label, list):
-        return label
-    return " ".join(NO_LABEL if each is None else each or TRAINED for each in label)
-
-
-def _columns(inputs: Mapping[str, Any], shown: Sequence[Shown]) -> dict[str, Sequence[str]]:
-    """The columns of the data by the input that they make, where each gives it one number."""
-    return {
-        each.name: columns
-        for each in shown
-        if isinstance(each, Numbers)
-        and isinstance(columns := inputs.get(each.name), list)
-        and each.values.shape == (len(columns),)
-    }
-
-
-def _count(number: int, of: str) -> str:
     return f"{number:,} {of}{'s' if number != 1 else ''}"
-
-
-def _ordinal(number: int) -> str:
-    """A number in a row.
-
-    >>> _ordinal(1), _ordinal(12), _ordinal(23)
-    ('1st', '12th', '23rd')
-    """
-    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number:,}{ending}"

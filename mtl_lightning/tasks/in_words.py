@@ -13,10 +13,12 @@ class InWords:
 
     Attributes:
         missing: The encoded value of a missing label.
+        says_numbers: Whether what it says names words by their numbers, from 1; these are then shown, too.
     """
 
     missing: ClassVar[float]
     level: ClassVar[Any]
+    says_numbers: ClassVar[bool] = False
 
     def in_words(self, target: Tensor) -> Worded:
         """One encoded label as a person reads it; by default, the numbers that it consists of.

@@ -76,6 +76,7 @@ class RelationClassification(LabelledTask):
     """
 
     level = "tokens"
+    says_numbers = True
     required_inputs = ("tokens", "spans")
     counted = False
     averaged = RELATION_RATIOS

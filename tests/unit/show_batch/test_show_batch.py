@@ -271,3 +271,15 @@ def _seed() -> Iterator[None]:
     state = torch.random.get_rng_state()
     yield
     torch.random.set_rng_state(state)
+
+
+def test_rows_are_shown_that_hold_several_examples(shown: Callable[..., str]) -> None:
+    llama = {key: tiny.BERT[key] for key in tiny.BERT if key != "model_type"} | {"model_type": "llama"}
+    options = ("--model.encoder.packing=true", "--datasets=texts", "--data.batch_size=7")
+    printed = shown(f"--model.encoder.config={json.dumps(llama)}", *options)
+    assert re.search(r"texts: 7 examples, \d+ tokens and \d+% padding in 6 packed rows", printed)
+    rows = re.findall(r"  row \d: (\d+) tokens?, examples? ([\d │]+?)(?:, padding (\d+))?\n", printed)
+    assert sorted(number for _, numbers, _ in rows for number in numbers.split(" │ ")) == list("1234567")
+    tokens = printed_tokens(printed)["texts"]
+    assert sum(int(size) - int(padding or 0) for size, _, padding in rows) == sum(map(len, tokens))
+    assert "[PAD]" not in printed

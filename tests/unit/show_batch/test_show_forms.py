@@ -217,3 +217,22 @@ def test_an_image_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     for pixels, image in zip(drawn, images, strict=True):
         assert np.abs(pixels / 255 - image[0] / image.max()).max() < 1 / 255
     assert "tokens" not in printed.partition("task")[0]
+
+
+def test_words_have_numbers_where_labels_name_them(capsys: pytest.CaptureFixture[str]) -> None:
+    pieces = [Piece("a", positions=(0,)), Piece("##b"), Piece("c", positions=(1,))]
+    example = ExampleView(1, Origin("x"), [Tokens("tokens", pieces)], {}, {"r": "words 1 to 2"}, ["1", None, "2"])
+    print_step(step_of(example))
+    rows = capsys.readouterr().out.splitlines()
+    (tokens,) = (row for row in rows if row.startswith("    tokens"))
+    (numbers,) = (row for row in rows if row.startswith("    word "))
+    assert numbers.split() == ["word", "1", "2"]
+    assert [numbers.index(each) for each in "12"] == [tokens.index(" a") + 1, tokens.index(" c") + 1]
+    assert "<span>2</span>" in page(step_of(example))
+
+
+def test_what_stands_below_tokens_is_that_of_the_first_text(capsys: pytest.CaptureFixture[str]) -> None:
+    texts = [Tokens("text", [Piece("a", positions=(0,)), Piece("b")]), Tokens("text", [Piece("c", positions=(0,))])]
+    print_step(step_of(ExampleView(1, Origin("x"), texts, {"t": ["T", None]}, {})))
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert rows.index(["text", "c"]) == rows.index(["t", "T"]) + 1

@@ -11,7 +11,7 @@ from mtl_lightning.data.collation import stack
 from mtl_lightning.encoders import Tokens
 from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.text import TextProcessor
-from mtl_lightning.show_batch.view import _beside
+from mtl_lightning.show_batch.viewing import _beside
 from mtl_lightning.tasks import CausalLM, DependencyParsing, Task
 
 PROMPTS = {"prompt": ["who?", "a"], "completion": ["me", None]}
