@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from copy import deepcopy
 from dataclasses import fields
 from pathlib import Path
@@ -16,6 +16,7 @@ from mtl_lightning.writing import replacing, writing
 
 _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _NAME, _START = "default", "base_model.model."
+_DOWN, _WRAPPED = ".lora_A.", ".base_layer."
 _ELSEWHERE = {"task_type", "peft_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision"}
 _ELSEWHERE |= {"inference_mode", "runtime_config", "layer_replication"}
 _BASE_AS_IT_IS = (True, False, "gaussian", "orthogonal")
@@ -113,14 +114,22 @@ class Lora:
         return found
 
 
-def renamed(state: Mapping[str, Any], own: Iterable[str]) -> dict[str, Any]:
-    """The state of a backbone without adapters under the names that it has with them.
+def renamed(state: Mapping[str, Any], own: Collection[str]) -> dict[str, Any]:
+    """The state of a trained encoder under the names that another one has, which may have an adapter beside.
 
     Args:
         state: By name.
-        own: The names with adapters.
+        own: The names of the other one.
+
+    Raises:
+        UserError: If the trained one alone has an adapter, without which it computes something else.
     """
-    wrapped = {name.replace(".base_layer.", "."): name for name in own if ".base_layer." in name}
+    if any(_DOWN in name for name in state) and not any(_DOWN in name for name in own):
+        raise UserError(
+            "init_from: that run trained an adapter; set the same `model.encoder.lora` here, or start from one that "
+            "it is merged into: `mtl_lightning.load(RUN).merge(TASK).save(FILE)`"
+        )
+    wrapped = {name.replace(_WRAPPED, "."): name for name in own if _WRAPPED in name}
     return {wrapped.get(name, name): value for name, value in state.items()}
 
 

@@ -267,7 +267,7 @@ class TransformerEncoder(StagedEncoder):
             self.backbone, self._lora = self._lora.merge(), None
 
     def renamed(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
-        return state if self._lora is None else renamed(state, self.state_dict())
+        return renamed(state, self.state_dict())
 
     def save_pretrained(self, folder: Path) -> None:
         model: Any = self.generator(self.output_embedding()) if self._generates else self.backbone

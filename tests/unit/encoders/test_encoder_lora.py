@@ -145,6 +145,8 @@ def test_weights_without_an_adapter_are_found_by_one_with_it(base: str) -> None:
     found = encoder.renamed(plain.state_dict())
     assert found.keys() <= encoder.state_dict().keys()
     assert plain.renamed(plain.state_dict()).keys() == plain.state_dict().keys()
+    with pytest.raises(UserError, match=r"init_from: that run trained an adapter; set the same `model.encoder.lora`"):
+        plain.renamed(encoder.state_dict())
 
 
 def test_without_weights_an_encoder_says_the_same_of_itself(base: str) -> None:

@@ -15,13 +15,13 @@ import yaml
 from peft import PeftModel
 from test_training_options import fit
 from torch.optim import SGD
-from transformers import AutoModel
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
 import mtl_lightning
 from mtl_lightning.__main__ import main
 from mtl_lightning.data import Batch
-from mtl_lightning.encoders import TransformerEncoder
-from mtl_lightning.tasks import Regression
+from mtl_lightning.encoders import TransformerEncoder, character_tokenizer
+from mtl_lightning.tasks import CausalLM, Regression
 from mtl_lightning.training.module import MultiTaskModule
 from mtl_lightning.weighting.base import JacobianWeighting
 
@@ -141,6 +141,34 @@ def test_adapter_and_merged_model_read_the_same() -> None:
     backbone = mtl_lightning.load("whole/checkpoints/best.ckpt").encoder
     backbone.load_adapters(Path("adapter"))
     assert PeftModel.from_pretrained(plain, "adapter").peft_config["default"].r == 2
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft 0.21 on transformers 5
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_model_that_writes_is_left_as_a_whole_language_model(tied: bool, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    tokenizer = character_tokenizer("ascii")
+    architecture = AutoConfig.for_model(**LLAMA, vocab_size=len(tokenizer), tie_word_embeddings=tied)
+    AutoModelForCausalLM.from_config(architecture).save_pretrained(tmp_path / "base")
+    tokenizer.save_pretrained(tmp_path / "base")
+    tasks: Any = {"writing": CausalLM(), "size": Regression(0.0, 1.0)}
+    model = MultiTaskModule(TransformerEncoder(str(tmp_path / "base"), lora={"r": 2}), tasks)
+    model.build()
+    for parameter in model.encoder.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, std=0.3)
+    model.eval()
+    inputs = {"input_ids": torch.tensor([[5, 9, 12]]), "attention_mask": torch.ones(1, 3, dtype=torch.long)}
+    language: Any = model.encoder.generator(model.encoder.output_embedding())
+    wanted = language(**inputs).logits
+    model.save_pretrained(tmp_path / "whole", "writing")
+    torch.testing.assert_close(AutoModelForCausalLM.from_pretrained(tmp_path / "whole")(**inputs).logits, wanted)
+    model.save_adapters(tmp_path / "adapter")
+    adapted = AutoModelForCausalLM.from_pretrained(tmp_path / "base")
+    adapted = PeftModel.from_pretrained(adapted, str(tmp_path / "adapter")).eval()
+    torch.testing.assert_close(adapted(**inputs).logits, wanted)
+    merged: Any = model.merge("writing").encoder
+    torch.testing.assert_close(merged.generator(merged.output_embedding())(**inputs).logits, wanted)
 
 
 def test_an_adapter_starts_from_a_model_that_trained_without_one(capsys: Any) -> None:
