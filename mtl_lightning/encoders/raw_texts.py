@@ -6,6 +6,9 @@ from typing import Any
 
 from mtl_lightning.errors import UserError, shown
 
+SEVERAL = frozenset({"choices", "texts"})
+"""The inputs that are several texts an example."""
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -18,9 +21,10 @@ def sides_of(columns: Mapping[str, Sequence[Any]]) -> tuple[list[list[str]], lis
     Returns:
         Sides, each with the texts of all R sequences; and how many sequences each example has, null: one.
     """
-    several = next((name for name in ("choices", "texts") if name in columns), None)
-    if several is None:
+    named = list(SEVERAL.intersection(columns))
+    if not named:
         return [_all_texts(name, columns[name]) for name in ("text", "text_pair") if name in columns], None
+    (several,) = named
     rows = [_several_texts(several, value) for value in columns[several]]
     counts = [len(row) for row in rows]
     sides = [[text for row in rows for text in row]]

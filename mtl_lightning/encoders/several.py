@@ -1,12 +1,14 @@
 """Examples of several sequences: nested where they are encoded, flat where they are collated.
 
 An encoded value of such an example is a list of its sequences' values, and ``num_sequences`` says how many there are.
+So does a value of the name of the input that they come from, which tells heads what the sequences are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mtl_lightning.padding import pad
@@ -18,45 +20,53 @@ SEQUENCES = "sequences"
 """Collated: the numbers of each example's sequences [B, N], -1 where it has fewer than N."""
 
 
-def nested(encoded: Mapping[str, Sequence[Any]], counts: Sequence[int]) -> dict[str, list[Any]]:
+def nested(encoded: Mapping[str, Sequence[Any]], counts: Sequence[int], of: Iterable[str] = ()) -> dict[str, list[Any]]:
     """Encoded sequences by example.
 
     Args:
         encoded: Values of all R sequences, by name, each [R]; those of one example follow each other.
         counts: How many sequences each of the N examples has, R together.
+        of: Names of the inputs that they come from.
 
     Returns:
         By name, lists of each example's [N]; of ``lost`` their sums [N].
 
-    >>> nested({"input_ids": [[5], [6, 7], [8]], "lost": [0, 1, 2]}, [1, 2])
-    {'input_ids': [[[5]], [[6, 7], [8]]], 'lost': [0, 3], 'num_sequences': [1, 2]}
+    >>> nested({"input_ids": [[5], [6, 7], [8]], "lost": [0, 1, 2]}, [1, 2], ["choices"])
+    {'input_ids': [[[5]], [[6, 7], [8]]], 'lost': [0, 3], 'num_sequences': [1, 2], 'choices': [1, 2]}
     """
     parts = [slice(*ends) for ends in pairwise(accumulate(counts, initial=0))]
     found: dict[str, list[Any]] = {name: [list(values[part]) for part in parts] for name, values in encoded.items()}
     if "lost" in found:
         found["lost"] = [sum(each) for each in found["lost"]]
-    return {**found, NUM_SEQUENCES: list(counts)}
+    return {**found, **{name: list(counts) for name in (NUM_SEQUENCES, *of)}}
 
 
-def flat(examples: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], Tensor]:
-    """The sequences of some examples, and ``sequences``.
+def flat(examples: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:
+    """The sequences of some examples, and what belongs to the examples.
 
     Args:
-        examples: Nested, B of them; values that are no lists, such as ``lost``, are left out.
+        examples: Nested, B of them; ``lost`` is left out.
 
     Returns:
-        The encoded values of each of the R sequences, and the numbers [B, N] of those of each example.
+        The encoded values of each of the R sequences; and ``sequences`` [B, N], the numbers of those of each example,
+        with what else is one number an example [B].
 
-    >>> flat([{"input_ids": [[5]], "num_sequences": 1}, {"input_ids": [[6], [8]], "num_sequences": 2}])
-    ([{'input_ids': [5]}, {'input_ids': [6]}, {'input_ids': [8]}], tensor([[ 0, -1],
-            [ 1,  2]]))
+    >>> flat([{"ids": [[5]], "num_sequences": 1, "texts": 1}, {"ids": [[6], [8]], "num_sequences": 2, "texts": 2}])
+    ([{'ids': [5]}, {'ids': [6]}, {'ids': [8]}], {'texts': tensor([1, 2]), 'sequences': tensor([[ 0, -1],
+            [ 1,  2]])})
     """
-    names = [name for name, value in examples[0].items() if hasattr(value, "__len__")]
+    numbers = [name for name, value in examples[0].items() if not hasattr(value, "__len__")]
+    names = [name for name in examples[0] if name not in numbers]
+    counts = [int(example[NUM_SEQUENCES]) for example in examples]
     sequences = [
-        {name: example[name][i] for name in names} for example in examples for i in range(example[NUM_SEQUENCES])
+        {name: example[name][i] for name in names}
+        for example, count in zip(examples, counts, strict=True)
+        for i in range(count)
     ]
-    ends = accumulate((int(example[NUM_SEQUENCES]) for example in examples), initial=0)
-    return sequences, pad([range(*each) for each in pairwise(ends)], -1)
+    found = {name: torch.tensor([int(example[name]) for example in examples]) for name in numbers}
+    ends = pairwise(accumulate(counts, initial=0))
+    kept = {name: value for name, value in found.items() if name not in (NUM_SEQUENCES, "lost")}
+    return sequences, {**kept, SEQUENCES: pad([range(*each) for each in ends], -1)}
 
 
 def num_tokens(example: Mapping[str, Any]) -> int:

@@ -17,7 +17,7 @@ from mtl_lightning.encoders.conversations import INPUTS, NOTHING, Conversations,
 from mtl_lightning.encoders.input_processor import InputProcessor
 from mtl_lightning.encoders.packing import PACKED, layout, rows_of
 from mtl_lightning.encoders.portions import columns_of, joined, portions, size
-from mtl_lightning.encoders.raw_texts import one_text, one_word, sides_of
+from mtl_lightning.encoders.raw_texts import SEVERAL, one_text, one_word, sides_of
 from mtl_lightning.encoders.running_text import RunningText
 from mtl_lightning.encoders.several import NUM_SEQUENCES, SEQUENCES, flat, nested, num_tokens
 from mtl_lightning.encoders.shown import PackedRow, Shown
@@ -75,7 +75,7 @@ class TextProcessor(InputProcessor):
 
     inputs = ("text", "text_pair", "tokens", "spans", "choices", "texts", *INPUTS)
     placed_in = ("tokens", "choices")
-    for_heads = frozenset({SEQUENCES, "spans", "answer", "answers_at"})
+    for_heads = frozenset({SEQUENCES, *SEVERAL, "spans", "answer", "answers_at"})
     of_batch = frozenset({"answers_at", PACKED})
 
     def __init__(
@@ -120,12 +120,12 @@ class TextProcessor(InputProcessor):
             return encoded | self._encode_spans(columns["spans"], encoded) if "spans" in columns else encoded
         sides, counts = sides_of(columns)
         encoded = self._encode_texts(*(sides if self.running is None else self.running.sides(sides)))
-        return encoded if counts is None else nested(encoded, counts)
+        return encoded if counts is None else nested(encoded, counts, SEVERAL.intersection(columns))
 
     def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         if NUM_SEQUENCES in examples[0]:
-            parts, sequences = flat(examples)
-            return {**self.collate(parts), SEQUENCES: sequences}
+            parts, of_examples = flat(examples)
+            return {**self.collate(parts), **of_examples}
         names = [name for name in examples[0] if name not in ("num_words", "lost")]
         columns = {name: [example[name] for example in examples] for name in names}
         inputs = {"spans": collate_spans(columns.pop("spans"))} if "spans" in columns else {}

@@ -25,6 +25,10 @@ class ScoredSequences(Task):
     def num_outputs(self) -> int:
         return 1
 
+    def can_read(self, features: Features) -> bool:
+        """Whether each choice was read by itself."""
+        return super().can_read(features) and "choices" in (features.given or {})
+
     def forward(self, features: Features) -> Tensor:
         """Scores [B, N]."""
         assert features.given is not None, "can_read() says so"

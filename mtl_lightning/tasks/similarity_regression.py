@@ -66,6 +66,10 @@ class SimilarityRegression(Regression):
         starts = {"cosine": (4.0, -2.0), "euclidean": (1.0, 0.0)}  # a cosine from 0 to 1: two deviations each way
         self.head = _Scaled(*starts[self.score]) if self.score in starts else nn.Linear(2 * features, 1)
 
+    def can_read(self, features: Features) -> bool:
+        """Whether each text was read by itself."""
+        return super().can_read(features) and "texts" in (features.given or {})
+
     def forward(self, features: Features) -> Tensor:
         """Standardised numbers [B, 1]."""
         assert self.head is not None and features.given is not None and features.pooled is not None

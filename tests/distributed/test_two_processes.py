@@ -29,6 +29,9 @@ model:
     path: {class_path: TokenClassification, init_args: {scheme: bio, dropout: 0.0, decoding: crf}}
     marks: {class_path: TokenMultiLabelClassification, init_args: {dropout: 0.0, metrics: [auroc]}}
     tree: {class_path: DependencyParsing, init_args: {dropout: 0.0, arc_size: 8, relation_size: 4}}
+    choice: {class_path: MultipleChoice, init_args: {dropout: 0.0, label_smoothing: 0.1, metrics: [mrr]}}
+    order: {class_path: Ranking, init_args: {dropout: 0.0, objective: listnet, metrics: [ndcg_at_2]}}
+    alike: {class_path: SimilarityRegression, init_args: {metrics: [spearman, rmse]}}
     score: {class_path: Regression, init_args: {dropout: 0.0, metrics: [pearson, rmse, mae, r2]}}
     flags:
       class_path: MultiLabelClassification
@@ -53,6 +56,18 @@ data:
         files: {train: third.jsonl, val: single.jsonl}
         inputs: {tokens: words}
         labels: {topic: topic, spans: spans}
+    fourth:   # examples of several texts
+      class_path: FileSource
+      init_args:
+        files: {train: fourth.jsonl, val: fourth.jsonl}
+        inputs: {text: topic, choices: words}
+        labels: {choice: choice, order: order}
+    fifth:
+      class_path: FileSource
+      init_args:
+        files: {train: fourth.jsonl, val: fourth.jsonl}
+        inputs: {texts: [topic, name]}
+        labels: {alike: score}
 trainer:
   precision: 64-true
   accelerator: cpu
@@ -72,7 +87,10 @@ class NormalisedGradients(GramianWeighting):
 """
 FIXED = """{
     "class_path": "FixedWeighting",
-    "init_args": {"weights": {"topic": 1, "spans": 2, "path": 1, "marks": 1, "tree": 1, "score": 0.5, "flags": 1}}
+    "init_args": {"weights": {
+        "topic": 1, "spans": 2, "path": 1, "marks": 1, "tree": 1, "score": 0.5, "flags": 1,
+        "choice": 1, "order": 0.5, "alike": 1
+    }}
 }"""
 CHAIN = """{
     "spans": {"class_path": "ClassifierChain", "init_args": {"after": "topic"}},
@@ -102,6 +120,8 @@ def folder(tmp_path_factory):
     for name, size in (("first", 37), ("second", 21), ("third", 12)):  # no last batch of one in either
         rows = [_row(draw) for _ in range(size)]
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = [_asked(draw) for _ in range(12)]
+    (folder / "fourth.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked))
     single = {**_row(draw), "topic": "p"}
     single["spans"] = ["O"] * len(single["words"])
     (folder / "single.jsonl").write_text(json.dumps(single) + "\n")
@@ -122,6 +142,19 @@ def _row(draw):
         "relations": [word[0] for word in words] if parsed else None,
         "score": None if missing() < 0.3 else draw.gauss(3, 2),
         "flags": None if missing() < 0.3 else draw.choice(["u", "v", "u,v"]),
+    }
+
+
+def _asked(draw):
+    row = _row(draw)
+    words = [*row["words"], "e"]
+    return {
+        **row,
+        "words": words,
+        "topic": draw.choice("pqr"),
+        "name": words[0],
+        "choice": None if draw.random() < 0.3 else draw.randrange(len(words)),
+        "order": None if draw.random() < 0.3 else [word.count("a") for word in words],
     }
 
 
@@ -159,7 +192,8 @@ def test_two_processes_equal_one(folder, weighting, flags, starter, request):
             torch.testing.assert_close(
                 two["state_dict"][key], value, rtol=0, atol=1e-10, msg=lambda m, k=key: f"{k}: {m}"
             )
-    assert set(one_metrics) == {"topic", "spans", "path", "marks", "tree", "score", "flags", "joint", "average"}
+    of_words, of_texts = {"spans", "path", "marks", "tree"}, {"topic", "score", "flags", "choice", "order", "alike"}
+    assert set(one_metrics) == {*of_words, *of_texts, "joint", "average"}
     for task, metrics in one_metrics.items():
         assert two_metrics[task] == pytest.approx(metrics, abs=1e-6), task
 

@@ -40,7 +40,7 @@ def read(inputs: Mapping[str, Tensor]) -> list[list[str]]:
 def test_each_choice_stands_behind_the_question() -> None:
     inputs = PROCESSOR.collate(encoded({"text": ["a?", "b?"], "choices": [["x", "yy", "z"], ["no"]]}))
     assert read(inputs) == [["a?|x|", "a?|yy|", "a?|z|"], ["b?|no|"]]
-    assert inputs["sequences"].tolist() == [[0, 1, 2], [3, -1, -1]]
+    assert inputs["sequences"].tolist() == [[0, 1, 2], [3, -1, -1]] and inputs["choices"].tolist() == [3, 1]
 
 
 @pytest.mark.parametrize("name", ["choices", "texts"])
@@ -109,8 +109,8 @@ def test_sequences_come_back_from_a_table_and_from_a_stream(rows: list[list[str]
 def test_flat_undoes_nested(rows: list[list[int]]) -> None:
     encodings = nested({"ids": [[item] for row in rows for item in row]}, [len(row) for row in rows])
     examples = [dict(zip(encodings, values, strict=True)) for values in zip(*encodings.values(), strict=True)]
-    parts, sequences = flat(examples)
-    assert [[parts[i]["ids"][0] for i in row if i >= 0] for row in sequences.tolist()] == rows
+    parts, of_examples = flat(examples)
+    assert [[parts[i]["ids"][0] for i in row if i >= 0] for row in of_examples["sequences"].tolist()] == rows
 
 
 def test_errors_name_the_column_of_the_choice() -> None:

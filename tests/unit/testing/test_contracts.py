@@ -198,7 +198,7 @@ def test_causal_lm() -> None:
 @pytest.mark.parametrize(("make", "labels", "sequences"), BY_SEQUENCE.values(), ids=BY_SEQUENCE)
 def test_task_that_reads_sequences(make: Callable[[], Task], labels: list[Any], sequences: Tensor) -> None:
     examples = [{"num_sequences": int(number)} for number in (sequences >= 0).sum(1)]
-    check_task(make(), labels, examples=examples, given={"sequences": sequences})
+    check_task(make(), labels, examples=examples, given=dict.fromkeys(("sequences", "choices", "texts"), sequences))
 
 
 @pytest.mark.parametrize(("make", "columns"), ENCODERS.values(), ids=ENCODERS)
