@@ -69,6 +69,7 @@ EKMAN = {
     "surprise": ["surprise", "realization", "confusion", "curiosity"],
     "neutral": ["neutral"],
 }
+ENTAILMENT = ("NEUTRAL", "ENTAILMENT", "CONTRADICTION")
 ASSAYS = (
     *("NR-AR", "NR-AR-LBD", "NR-AhR", "NR-Aromatase", "NR-ER", "NR-ER-LBD", "NR-PPAR-gamma"),
     *("SR-ARE", "SR-ATAD5", "SR-HSE", "SR-MMP", "SR-p53"),
@@ -176,8 +177,42 @@ def _related(domain: str, number: int) -> dict[str, object]:
     return {"doc_key": f"{domain}-{number}", "tokens": tokens, "entities": entities, "relations": relations}
 
 
+def sick(folder: Path) -> None:
+    """Pairs of sentences, how related they are from 1 to 5, and whether the first entails the second."""
+    for split, numbers in SPLITS.items():
+        rows = [
+            (
+                n,
+                f"A {NAMES[n]} is red",
+                f"A {NAMES[n + n % 3]} is {'not ' * (n % 2)}red",
+                1 + n % 9 / 2,
+                ENTAILMENT[n % 3],
+            )
+            for n in numbers
+        ]
+        _write(
+            folder / f"{split}.tsv", _table(("pair_id", "sentence_a", "sentence_b", "relatedness", "entailment"), rows)
+        )
+
+
+def codah(folder: Path) -> None:
+    """Sentences with four endings, the number of the right one, and a fold."""
+    rows = [
+        {
+            "id": n,
+            "fold": n % 5,
+            "prompt": f"The {NAMES[n]} is thirsty. It",
+            "choices": [f"{verb} the {NAMES[n + i]}." for i, verb in enumerate(("drinks", "reads", "rides", "sells"))],
+            "label": n % 4,
+        }
+        for n in range(120)
+    ]
+    _write(folder / "all.jsonl", (json.dumps(row) + "\n" for row in rows))
+
+
 MAKERS: Mapping[str, Callable[[Path], None]] = {
-    make.__name__: make for make in (snips, clinc150, ud_ewt, ud_ewt_dep, vader, goemotions, tox21, crossre)
+    make.__name__: make
+    for make in (snips, clinc150, ud_ewt, ud_ewt_dep, vader, goemotions, tox21, crossre, sick, codah)
 }
 
 

@@ -17,13 +17,14 @@ class InputProcessor(ABC):
     A processor is small and picklable (it travels to the workers of a data loader) and holds no weights.
 
     An example may be several sequences, say one a choice of a question. What ``collate`` returns begins with all R of
-    them then, and ``sequences`` [B, N] has the numbers of each example's, with -1 where it has fewer than N.
+    them then, and ``sequences`` [B, N] has the numbers of each example's, with -1 where it has fewer than N. How many
+    each example has [B] stands there under the name of the input that they come from, so that heads know what they are.
 
     Attributes:
         inputs: The names that a data set may map columns to.
         placed_in: The inputs whose parts, words or choices, predictions are placed in; an example has one at most.
         of_batch: Names of what ``collate`` returns of the batch as a whole, which begins with no B.
-        for_heads: Names of what ``collate`` returns for the heads alone; the encoder passes over it.
+        for_heads: Names of what ``collate`` returns for the heads alone, which begins with B; the encoder passes over it.
     """
 
     inputs: tuple[str, ...]

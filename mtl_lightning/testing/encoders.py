@@ -62,16 +62,16 @@ def _check_processor(processor: InputProcessor, columns: Mapping[str, Sequence[A
         )
         assert processor.length(example) > 0, f"length() must be positive, found {processor.length(example)}"
     collated = processor.collate(examples)
-    _check_collated(collated, count, processor.of_batch)
+    _check_collated(collated, count, processor)
     for position in range(count):
         _check_shown(processor.shown(collated, position), examples[position])
     return examples
 
 
-def _check_collated(inputs: Mapping[str, Tensor], count: int, of_batch: frozenset[str]) -> None:
+def _check_collated(inputs: Mapping[str, Tensor], count: int, processor: InputProcessor) -> None:
     rows = sum(map(len, _owners(inputs, count)))
-    for name, tensor in ((name, inputs[name]) for name in inputs if name not in of_batch):
-        expected = count if name == "sequences" else rows
+    for name, tensor in ((name, inputs[name]) for name in inputs if name not in processor.of_batch):
+        expected = count if name in processor.for_heads else rows
         assert len(tensor) == expected, f"collate() must give '{name}' as [{expected}, ...], found {list(tensor.shape)}"
 
 
