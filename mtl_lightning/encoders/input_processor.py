@@ -24,7 +24,7 @@ class InputProcessor(ABC):
         inputs: The names that a data set may map columns to.
         placed_in: The inputs whose parts, words or choices, predictions are placed in; an example has one at most.
         of_batch: Names of what ``collate`` returns of the batch as a whole, which begins with no B.
-        for_heads: Names of what ``collate`` returns for the heads alone, which begins with B; the encoder passes over it.
+        for_heads: Names of what ``collate`` returns for heads alone, which begins with B; the encoder passes over it.
     """
 
     inputs: tuple[str, ...]
