@@ -14,7 +14,6 @@ from mtl_lightning.backward.loop import Loop, Losses
 from mtl_lightning.backward.misuse import all_or_nothing, check_losses, check_total, factor_of
 from mtl_lightning.backward.options import check_options, check_tasks
 from mtl_lightning.backward.parameters import Candidates
-from mtl_lightning.backward.processes import num_processes
 from mtl_lightning.backward.step import Setup, Step
 from mtl_lightning.backward.window import OptimizerStep, Window
 from mtl_lightning.errors import UserError
@@ -170,7 +169,7 @@ class Executor(Loop):
         """
         self._refuse_unwritten()
         window, sources = self._window, tensors(features) if self.setup.evidence is None else ()
-        most, shares = (1, dict.fromkeys(losses, 1.0)) if shares is None else (num_processes(), shares)
+        most, shares = (1, dict.fromkeys(losses, 1.0)) if shares is None else (self.setup.most_share, shares)
         if not (self.is_sharded or self._inspection.knows(losses)):
             self._inspection.look(self.setup, self._candidates.known, losses, shares, sources)
         if window.shares:

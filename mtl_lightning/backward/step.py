@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mtl_lightning.backward.gradients import Gradients, Writer, differentiate, differentiate_sharded
 from mtl_lightning.backward.lengths import Lengths
 from mtl_lightning.backward.parameters import Trained, same_parameters
+from mtl_lightning.backward.processes import num_processes
 from mtl_lightning.backward.shards import is_sharded, local
 from mtl_lightning.weighting import Weighting
 
@@ -63,6 +64,7 @@ class Setup:
         weighted_heads: Whether heads receive their loss's gradient times the task's weight.
         scaler: The gradient scaler of fp16 training, if there is one.
         writer: What writes gradients.
+        num_accumulated: How many steps make one of the optimizer, in whose mean ``shares`` are.
     """
 
     weighting: Weighting
@@ -72,6 +74,7 @@ class Setup:
     weighted_heads: bool
     scaler: Any = None
     writer: Writer = field(default_factory=Writer)
+    num_accumulated: int = 1
     _indices: dict[tuple[torch.device, Tasks], Tensor] = field(default_factory=dict)
     _lengths: dict[tuple[bool, Tasks], Lengths] = field(default_factory=dict)
     _like: Tensor | None = None
@@ -100,6 +103,11 @@ class Setup:
             shared = [] if of_heads else self.shared
             self._lengths[key] = Lengths([*shared, *(p for task in tasks for p in self.own[task])])
         return self._lengths[key]
+
+    @property
+    def most_share(self) -> int:
+        """What the shares of a task may sum to in a step on one process."""
+        return num_processes() * self.num_accumulated
 
     @property
     def compares(self) -> bool:

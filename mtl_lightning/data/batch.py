@@ -13,8 +13,9 @@ class Batch(NamedTuple):
         inputs: The encoder's inputs, each [B, ...].
         targets: Encoded labels by task, each [B, ...]; only the tasks that this data set labels.
         counts: Number of labels present in this batch, by task.
-        shares: By task, the weight of this batch's mean loss in the mean over all labels of the step: its labels
-            divided by the step's, times the number of processes, over which gradients are averaged.
+        shares: By task, the weight of this batch's mean loss in the mean over all labels of the optimizer's step: its
+            labels divided by the step's, times the number of processes, over which gradients are averaged, and of the
+            batches of an accumulation in which the task appears.
         examples: Row numbers of the examples in their data set, B of them.
         num_tokens: Size of the inputs in the encoder's unit, without padding.
         step_size: Number of examples of this data set in the step, on all processes; 0: not known, as in an evaluation.

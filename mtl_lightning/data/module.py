@@ -147,6 +147,7 @@ class MultiTaskDataModule(LightningDataModule):
             num_replicas=self._trainer.world_size,
             max_tokens=self.max_tokens,
             drop_last=self.drop_last,
+            window=lambda: int(self._trainer.accumulate_grad_batches),
             packed=self._trainer.lightning_module.encoder.processor.packs,
             streams={name: self._stream(name) for name in self.datasets if self._is_stream(name)},
         )

@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import zip_longest
+from fractions import Fraction
+from itertools import islice, zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +39,9 @@ class Rows(NamedTuple):
 Plan = dict[str, Rows]
 """The rows of one step, by data set."""
 
+Step = Mapping[str, np.ndarray | Examples]
+"""What all processes read in one step, by data set."""
+
 Counts = Mapping[str, Mapping[str, np.ndarray]]
 """Number of labels of each example [N], by data set and task."""
 
@@ -66,6 +70,7 @@ class StepSampler(DistributedSampler[Plan]):
         streams: Data sets that are read as they come, by name.
         drop_last: Leave out the last batch of a pass where it is smaller than the others.
         packed: Whether ``max_tokens`` is of the sum of lengths, since batches are packed and not padded.
+        window: Asked at the start of an epoch: how many steps accumulate gradients for one step of the optimizer.
 
     Attributes:
         start: Epoch and number of its first steps to leave out, for a run that goes on in mid-epoch; later epochs are
@@ -92,11 +97,13 @@ class StepSampler(DistributedSampler[Plan]):
         streams: Mapping[str, StreamPasses] | None = None,
         drop_last: bool = False,
         packed: bool = False,
+        window: Callable[[], int] = lambda: 1,
     ) -> None:
         self.streams = streams = streams or {}
         self.max_tokens = max_tokens
         self.drop_last = drop_last
         self.packed = packed
+        self.window = window
         schedule.check({**counts, **{name: stream.encode.tasks for name, stream in streams.items()}})
         if max_tokens is not None:
             _check_lengths(lengths, max_tokens)
@@ -165,20 +172,40 @@ class StepSampler(DistributedSampler[Plan]):
                 passes = self._cut(now)
             start, skip = now.start, self.start[1] - now.start
             rests = rests_of(before, self._cut, self.schedule, moment)
-        yield from map(self._plan, Steps(self.schedule, passes, moment, start).drawn(skip, rests))
+        size = self.window()
+        late = (start + skip) % size  # the steps of a window whose first ones are left out, count all the same
+        again = min(late, skip)
+        steps = Steps(self.schedule, passes, moment, start).drawn(skip - again, rests)
+        plans = (plan for window in _windows(steps, size, size - late + again) for plan in self._plans(window))
+        yield from islice(plans, again, None)
 
-    def _plan(self, step: Mapping[str, np.ndarray | Examples]) -> Plan:
-        counts = {name: self._label_counts(name, drawn) for name, drawn in step.items()}
-        totals: Counter[str] = Counter()
-        for found in counts.values():
-            totals.update({task: int(numbers.sum()) for task, numbers in found.items()})
+    def _plans(self, window: Sequence[Step]) -> Iterator[Plan]:
+        """The steps that make one step of the optimizer; their shares are in the mean over all of its labels, a mean
+        over the steps in which a task appears.
+        """
+        counts = [{name: self._label_counts(name, drawn) for name, drawn in step.items()} for step in window]
+        totals = [_totals(found) for found in counts]
+        whole = sum(totals, Counter())
+        appearances = Counter(task for found in totals for task in found)
+        for step, found, present in zip(window, counts, totals, strict=True):
+            parts = {task: Fraction(self.num_replicas * appearances[task], whole[task]) for task in present}
+            yield self._plan(step, found, parts)
+
+    def _plan(self, step: Step, counts: Mapping[str, Mapping[str, np.ndarray]], parts: Mapping[str, Fraction]) -> Plan:
+        """What this process reads of a step.
+
+        Args:
+            step: What all processes read.
+            counts: Number of labels of each example, by data set and task.
+            parts: Share of a label, by task that has any.
+        """
         part = slice(self.rank, None, self.num_replicas)
         plan = {}
         for name, drawn in step.items():
             shares = {
-                task: int(numbers[part].sum()) * self.num_replicas / totals[task]
+                task: float(int(numbers[part].sum()) * parts[task])
                 for task, numbers in counts[name].items()
-                if totals[task]
+                if task in parts
             }
             local = drawn[part]
             if isinstance(local, Examples):
@@ -192,6 +219,21 @@ class StepSampler(DistributedSampler[Plan]):
         if isinstance(drawn, Examples):
             return with_prefix("counts/", drawn.columns)
         return {task: counts[drawn] for task, counts in self.counts[name].items()}
+
+
+def _totals(counts: Mapping[str, Mapping[str, np.ndarray]]) -> Counter[str]:
+    """Number of labels by task, of those that have any."""
+    totals: Counter[str] = Counter()
+    for of_tasks in counts.values():
+        totals.update({task: int(numbers.sum()) for task, numbers in of_tasks.items()})
+    return +totals
+
+
+def _windows(steps: Iterator[Step], size: int, first: int) -> Iterator[list[Step]]:
+    """Steps in lists of ``size``; of ``first`` in the first one, and of what is left in the last."""
+    while window := list(islice(steps, first)):
+        yield window
+        first = size
 
 
 class SequentialSampler(DistributedSampler[Plan]):

@@ -206,6 +206,7 @@ class MultiTaskModule(AdaptedModule):
         """Lets go of the last step's gradients before the forward pass, not after it as Lightning does."""
         assert self._seed is not None, "on_fit_start comes first"
         seed_batch(self._seed, self.current_epoch, batch_idx, self.global_rank, self.device)
+        self.executor.setup.num_accumulated = self.trainer.accumulate_grad_batches
         if batch_idx % self.trainer.accumulate_grad_batches == 0:
             parameters, buffers = parameters_and_buffers(self, apart=self.weighting)
             forget(parameters)

@@ -446,7 +446,7 @@ def test_an_epoch_that_is_cut_anew_shows_what_it_has_not_shown(case: Case, epoch
 def test_steps_that_are_left_out_are_not_planned(monkeypatch: pytest.MonkeyPatch) -> None:
     sampler = lengths_case(Uniform(batches_per_step=2, epoch_length=500)).sampler()
     planned: list[Any] = []
-    monkeypatch.setattr(sampler, "_plan", planned.append)
+    monkeypatch.setattr(sampler, "_plan", lambda step, *_: planned.append(step))
     shuffled: list[Any] = []
     passes = sampler.passes["a"]
     whole_pass = passes.shuffled
@@ -634,3 +634,24 @@ def test_packed_batches_hold_the_tokens_that_fit(num_replicas: int) -> None:
     for start, stop in pairwise(starts):
         for rank in range(num_replicas):
             assert lengths[rows[start:stop][rank::num_replicas]].sum() <= 128
+
+
+@given(cases(), st.integers(2, 4), st.integers(0, 9))
+@settings(deadline=None, max_examples=30)
+def test_shares_make_the_mean_of_accumulated_steps(case: Case, window: int, resumed: int) -> None:
+    """A mean over the steps of a window in which a task appears; the same where a run resumes within one."""
+    ranks = [list(case.sampler(rank, window=lambda: window)) for rank in range(case.world)]
+    for start in range(0, len(ranks[0]), window):
+        sums: Counter[str] = Counter()
+        appearances: Counter[str] = Counter()
+        for step in zip(*(plans[start : start + window] for plans in ranks), strict=True):
+            rows = [rows for plan in step for rows in plan.values()]
+            sums.update({task: 0 for each in rows for task in each.shares})
+            for each in rows:
+                sums.update(each.shares)
+            appearances.update({task for each in rows for task in each.shares})
+        for task, number in appearances.items():
+            assert sums[task] == pytest.approx(case.world * number)
+    again = case.sampler(0, window=lambda: window)
+    again.start = (0, min(resumed, len(ranks[0])))
+    assert list(again) == ranks[0][again.start[1] :]

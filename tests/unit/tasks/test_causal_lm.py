@@ -1,0 +1,185 @@
+"""What a language model writes: its loss, where it computes logits, and what it refuses."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+from torch.nn.functional import cross_entropy
+
+from mtl_lightning.data.encoding import Encoding
+from mtl_lightning.data.sources.base import DataSource
+from mtl_lightning.encoders import PerceptronEncoder, TransformerEncoder
+from mtl_lightning.errors import UserError
+from mtl_lightning.tasks import CausalLM, causal_lm
+from mtl_lightning.training.module import MultiTaskModule
+
+LLAMA: dict[str, Any] = {
+    "model_type": "llama",
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "max_position_embeddings": 40,
+}
+BERT = {**LLAMA, "model_type": "bert"}
+PROMPTS, COMPLETIONS = ["ab", "c", "defg"], ["xyz", "y", None]
+USER, ASSISTANT = {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+def encoder(tie: bool = False, **settings: Any) -> TransformerEncoder:
+    config = {**LLAMA, "tie_word_embeddings": tie}
+    return TransformerEncoder(**{"config": config, "tokenizer": "characters:ascii", "max_length": 32, **settings})
+
+
+def made(of: TransformerEncoder) -> tuple[CausalLM, Any, torch.Tensor, dict[str, torch.Tensor]]:
+    """A task, what it reads, its targets, and the batch."""
+    task = CausalLM()
+    task.meet(of)
+    task.build(of.features)
+    encoded = of.processor.encode({"prompt": PROMPTS, "completion": COMPLETIONS})
+    rows = [dict(zip(encoded, row, strict=True)) for row in zip(*encoded.values(), strict=True)]
+    batch = of.processor.collate(rows)
+    targets = [task.fit(task.encode(c), row) for c, row in zip(COMPLETIONS, rows, strict=True)]
+    longest = max(map(len, targets))
+    padded = torch.tensor([[*each, *[-100] * (longest - len(each))] for each in targets])
+    return task, of(batch)._replace(given=batch), padded, batch
+
+
+@pytest.mark.parametrize("tie", [True, False], ids=["tied", "apart"])
+def test_the_loss_is_that_of_the_whole_language_model(tie: bool) -> None:
+    of = encoder(tie).double()
+    task, features, targets, batch = made(of)
+    found = task.loss(task(features), targets)
+    model: Any = of.generator(of.output_embedding())
+    logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    labels = torch.full_like(batch["input_ids"], -100)
+    for row, completion in enumerate(COMPLETIONS):
+        start = int(batch["prompt_length"][row])
+        stop = start + len(completion) + 1 if completion else start
+        labels[row, start:stop] = batch["input_ids"][row, start:stop]
+    expected = cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
+    torch.testing.assert_close(found, expected)
+    parameters = list(of.parameters())
+    for one, other in zip(*(torch.autograd.grad(loss, parameters) for loss in (found, expected)), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_logits_of_trained_positions_alone_and_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    of = encoder()
+    task, features, targets, _ = made(of)
+    seen: list[int] = []
+    of.output_embedding().register_forward_hook(lambda module, args, logits: seen.append(len(logits)))
+    whole = task.loss(task(features), targets)
+    assert seen == [4 + 2 + 1], "two completions with their ends, and the position behind the prompt that has none"
+    first = torch.autograd.grad(whole, list(of.parameters()), retain_graph=True)
+    monkeypatch.setattr(causal_lm, "_POSITIONS", 3)
+    parts = task.loss(task(features), targets)
+    assert seen[1:] == [3, 3, 1]
+    torch.testing.assert_close(parts, whole)
+    for one, other in zip(first, torch.autograd.grad(parts, list(of.parameters())), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_metrics_are_of_tokens() -> None:
+    task, features, targets, _ = made(encoder())
+    metrics, scored = task.metrics(), task(features)
+    task.update(metrics, scored, targets)
+    found = metrics.compute()
+    assert found["perplexity"].item() == pytest.approx(math.exp(task.loss(scored, targets).item()), rel=1e-5)
+    present = targets != -100
+    assert found["token_accuracy"].item() == pytest.approx((scored.best == targets)[present].double().mean().item())
+    right = task.correct(scored, targets)
+    assert right.isnan().tolist() == [False, False, True]
+
+
+def test_with_lora_the_output_is_frozen() -> None:
+    of = encoder(lora={"r": 2, "target_modules": ["q_proj"]})
+    task, features, targets, _ = made(of)
+    assert not of.output_embedding().weight.requires_grad
+    trained = {name: p for name, p in of.named_parameters() if p.requires_grad}
+    assert all("lora" in name for name in trained)
+    gradients = torch.autograd.grad(task.loss(task(features), targets), list(trained.values()))
+    assert any(gradient.any() for gradient in gradients)
+
+
+@pytest.mark.parametrize(
+    ("of", "message"),
+    [
+        (lambda: PerceptronEncoder(in_features=3), r"model.tasks.w: PerceptronEncoder is no language model; choose Tr"),
+        (
+            lambda: TransformerEncoder(config=BERT, tokenizer="characters:ascii"),
+            r"model.tasks.w: BertModel reads texts as a whole and generates none",
+        ),
+    ],
+)
+def test_an_encoder_that_writes_nothing_is_refused(of: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        MultiTaskModule(of(), {"w": CausalLM()})
+
+
+# -- bad input ---------------------------------------------------------------------------------------------------------
+class Rows(DataSource):
+    """Rows in memory."""
+
+    def load(self) -> dict[str, Dataset]:
+        raise NotImplementedError
+
+    def describe(self, split: str, row: int, line: int | None = None, word: int | None = None) -> str:
+        return f"a.jsonl, line {row + 1}"
+
+
+def encoding(inputs: dict[str, Any], label: str, on_bad_row: Any = "error") -> Encoding:
+    task = CausalLM()
+    return Encoding(
+        "d", Rows(inputs, {"w": label}, on_bad_row=on_bad_row), encoder(chat_template="plain").processor, {"w": task}
+    )
+
+
+BAD = {
+    "empty completion": ("c", [{"p": "a", "c": "b"}, {"p": "a", "c": ""}], "column 'c' .*expected a text to write, fo"),
+    "long prompt": ("c", [{"p": "a", "c": "b"}, {"p": "a" * 40, "c": "b"}], "columns 'p', 'c': the prompt has 41 tok"),
+    "no assistant": ("m", [{"m": [USER, ASSISTANT]}, {"m": [USER]}], "'m' .*has no message whose role is 'assistant'"),
+    "no answer": ("m", [{"m": [USER, ASSISTANT]}, {"m": [USER, {**ASSISTANT, "content": ""}]}], "the assistant is emp"),
+    "no role": (
+        "m",
+        [{"m": [USER, ASSISTANT]}, {"m": [{"content": "a"}, ASSISTANT]}],
+        "message 1: expected `role` and",
+    ),
+}
+
+
+@pytest.mark.parametrize(("label", "rows", "message"), BAD.values(), ids=BAD)
+def test_a_bad_row_is_named_or_skipped(label: str, rows: list[dict[str, Any]], message: str) -> None:
+    inputs = {"messages": "m"} if label == "m" else {"prompt": "p", "completion": "c"}
+    table = Dataset.from_list(rows)
+    with pytest.raises(UserError, match=rf"data set 'd', a\.jsonl, line 2, .*{message}.*skip"):
+        encoding(inputs, label)(table, "train")
+    skipping = encoding(inputs, label, "skip")
+    encoded = skipping(table, "train")
+    assert encoded["row"][:].tolist() == [0]
+    assert [bad.where for bad in skipping.skipped(table, encoded, "train")] == ["a.jsonl, line 2"]
+
+
+def test_a_null_completion_is_no_label() -> None:
+    table = Dataset.from_list([{"p": "a", "c": "b"}, {"p": "a", "c": None}])
+    encoded = encoding({"prompt": "p", "completion": "c"}, "c")(table, "train")
+    assert encoded["counts/w"][:].tolist() == [2, 0]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"text": "t"}, "task 'w' reads completion or messages, so the data set must map a column to the input `compl"),
+        ({"messages": "m", "prompt": "p"}, "give `prompt` and `completion`, or `messages` alone; found messages, prom"),
+    ],
+)
+def test_inputs_that_do_not_do(inputs: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=rf"data\.datasets\.d\.inputs: .*{message}"):
+        encoding(inputs, "c")
