@@ -128,5 +128,7 @@ def _unfinished(backbone: PreTrainedModel) -> Any:
     """The language model without any weights: all are on the meta device."""
     config = deepcopy(backbone.config)
     config.use_cache = True
+    if backbone.device.type == "meta":
+        config._attn_implementation = None  # it is not run, and its kernels need not be here
     with torch.device("meta"):
         return AutoModelForCausalLM.from_config(config, attn_implementation=config._attn_implementation)

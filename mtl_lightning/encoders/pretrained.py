@@ -127,7 +127,9 @@ def load_backbone(
     """
     if _WITHOUT_WEIGHTS.get():
         with torch.device("meta"):
-            return Loaded(AutoModel.from_config(architecture, **_OWN_CODE))
+            body = AutoModel.from_config(architecture, **_OWN_CODE)
+        body.config._attn_implementation = attention or body.config._attn_implementation  # which need not be here
+        return Loaded(body)
     options = {"attn_implementation": attention, "dtype": torch.get_default_dtype()}
     if model is None:
         return Loaded(AutoModel.from_config(architecture, **options, **_OWN_CODE))

@@ -59,9 +59,10 @@ def _example(example: ExampleView, part: PartView, width: int) -> Iterator[Text]
     indent = 2 * _MARGIN + max(map(cell_len, names)) + 2
     for shown in example.inputs:
         for lines in _input(shown, example, part, width - indent):
-            for label, line in lines:
+            for number, (label, line) in enumerate(lines):
                 line.rstrip()
-                yield _labelled(label, indent, line)
+                if line or number == 0 or not label:  # no row of labels without any
+                    yield _labelled(label, indent, line)
     if example.origin.num_lost:
         rest = f"{example.origin.num_lost:,} more: {' '.join(example.origin.cut_off.split())}"
         yield _labelled("cut off", indent, Text(printable(rest)[: 3 * width], Style(color="red")))

@@ -283,3 +283,7 @@ def test_rows_are_shown_that_hold_several_examples(shown: Callable[..., str]) ->
     tokens = printed_tokens(printed)["texts"]
     assert sum(int(size) - int(padding or 0) for size, _, padding in rows) == sum(map(len, tokens))
     assert "[PAD]" not in printed
+    unlimited = shown(
+        f"--model.encoder.config={json.dumps(llama)}", *options, "--model.encoder.attention=flash_attention_2"
+    )
+    assert "in 1 packed row\n" in unlimited  # whether or not its kernels are here
