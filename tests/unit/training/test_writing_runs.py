@@ -1,0 +1,106 @@
+"""Whole runs of language models that write beside a classification: training, resuming, evaluation, prediction."""
+
+import csv
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import torch
+import yaml
+
+import mtl_lightning
+from mtl_lightning.__main__ import main
+
+LLAMA: dict[str, Any] = {
+    "model_type": "llama",
+    "hidden_size": 8,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 12,
+    "max_position_embeddings": 40,
+    "tie_word_embeddings": True,
+}
+
+
+def config() -> dict[str, Any]:
+    made = json.loads(json.dumps(tiny.CONFIG))
+    options = {"packing": True, "pooling": "last", "chat_template": "plain"}
+    encoder = {"tokenizer": "characters:ascii", "max_length": 40, "config": LLAMA, **options}
+    made["model"]["encoder"] = {"class_path": "TransformerEncoder", "init_args": encoder}
+    made["model"]["tasks"] = {"reverse": "CausalLM", "chat": "CausalLM", "kind": "SequenceClassification"}
+    made["model"]["weighting"] = "CoBa"
+    prompts = {"inputs": {"prompt": "p", "completion": "c"}, "labels": {"reverse": "c", "kind": "k"}}
+    made["data"]["datasets"] = {
+        "prompts": _files(prompts),
+        "chats": _files({"inputs": {"messages": "m"}, "labels": {"chat": "m"}}),
+    }
+    made["trainer"]["max_epochs"] = 3
+    return made
+
+
+def _files(columns: dict[str, Any]) -> dict[str, Any]:
+    files = {"train": "train.jsonl", "val": "val.jsonl"}
+    return {"class_path": "FileSource", "init_args": {"files": files, **columns}}
+
+
+def example(draw: random.Random) -> dict[str, Any]:
+    word = "".join(draw.choices("abc", k=draw.randint(2, 8)))
+    asked, answer = {"role": "user", "content": word}, {"role": "assistant", "content": word[::-1]}
+    completion = None if draw.random() < 0.2 else word[::-1]
+    return {"p": word, "c": completion, "k": "long" if len(word) > 4 else "short", "m": [asked, answer]}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    made = tmp_path_factory.mktemp("writing")
+    draw = random.Random(0)
+    for split, size in (("train", 20), ("val", 9)):
+        (made / f"{split}.jsonl").write_text("".join(json.dumps(example(draw)) + "\n" for _ in range(size)))
+    (made / "config.yaml").write_text(yaml.safe_dump(config(), sort_keys=False))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(made)
+        assert tiny.fit("whole") == 0
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def inside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+
+
+def test_all_tasks_are_evaluated_and_weighted() -> None:
+    with open("whole/metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = {name for row in rows for name, value in row.items() if value}
+    assert {"val/reverse/perplexity", "val/chat/token_accuracy", "val/kind/accuracy", "val/joint/prompts"} <= names
+    weights = {row["train/weight/chat"] for row in rows if row.get("train/weight/chat")}
+    assert len(weights) > 1, "CoBa weighs by the losses of two validations"
+
+
+def test_a_resumed_run_is_bitwise_an_uninterrupted_one() -> None:
+    assert tiny.fit("part", "--trainer.max_epochs=1") == 0
+    assert tiny.fit("part", "--ckpt_path=part") == 0
+    part, whole = (
+        torch.load(f"{run}/checkpoints/last.ckpt", weights_only=False)["state_dict"] for run in ("part", "whole")
+    )
+    tensors = [name for name, value in whole.items() if isinstance(value, torch.Tensor)]
+    assert tensors and part.keys() == whole.keys()
+    assert all(torch.equal(part[name], whole[name]) for name in tensors)
+
+
+def test_prompts_are_enough_to_predict_from_the_checkpoint_alone() -> None:
+    Path("prompts.jsonl").write_text('{"p": "abc"}\n{"p": "ca"}\n{"p": ""}\n')
+    assert main(["predict", "--ckpt_path=whole", "--input=prompts.jsonl", "--output=predicted.jsonl"]) == 0
+    first, second, bad = (json.loads(line) for line in Path("predicted.jsonl").read_text().splitlines())
+    assert set(first["predictions"]) == {"reverse", "chat", "kind"}
+    assert bad["predictions"] is None and "the text is empty" in bad["reason"]
+    model = mtl_lightning.load("whole/checkpoints/best.ckpt")
+    alone = model.predict({"prompt": ["abc", "ca"]}, tasks=["kind"])
+    answered = model.predict({"prompt": ["abc", "ca"], "completion": ["cba", "ac"]}, tasks=["kind"])
+    for line, one, other in zip((first, second), alone, answered, strict=True):
+        assert line["predictions"]["kind"]["label"] == one["kind"]["label"] == other["kind"]["label"]
+        assert one["kind"]["probability"] == pytest.approx(other["kind"]["probability"], abs=1e-6)
