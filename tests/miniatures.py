@@ -210,9 +210,23 @@ def codah(folder: Path) -> None:
     _write(folder / "all.jsonl", (json.dumps(row) + "\n" for row in rows))
 
 
+def policyqa(folder: Path) -> None:
+    """Questions on privacy policies: answers that stand in a context, and what practice is asked about."""
+    for split, numbers in SPLITS.items():
+        _write(folder / f"{split}.jsonl.gz", (json.dumps(_asked(number)) + "\n" for number in numbers))
+
+
+def _asked(number: int) -> dict[str, object]:
+    practice = ("First Party Collection/Use", "Data Retention", "Policy Change")[number % 3]
+    said = f"Your {NAMES[number]} is kept for {number % 9 + 1} days."
+    context = f"This policy is of {NAMES[number]}. {said} Write to us."
+    answers = [{"start": context.index(said), "text": said}] if number % 7 else []
+    return {"question": f"What about {practice.lower()}?", "context": context, "answers": answers, "practice": practice}
+
+
 MAKERS: Mapping[str, Callable[[Path], None]] = {
     make.__name__: make
-    for make in (snips, clinc150, ud_ewt, ud_ewt_dep, vader, goemotions, tox21, crossre, sick, codah)
+    for make in (snips, clinc150, ud_ewt, ud_ewt_dep, vader, goemotions, tox21, crossre, sick, codah, policyqa)
 }
 
 

@@ -1,7 +1,7 @@
 """The layers of a model of the transformers library: their order, which of them are frozen, and what they reach."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import takewhile
 from typing import Any
 
@@ -83,3 +83,23 @@ def longest_text(backbone: nn.Module, of_tokenizer: int, max_length: int | None)
     if length > _LONGEST:
         raise UserError("neither model nor tokenizer limits the length of a text; set `max_length`")
     return length
+
+
+def as_encoder(backbone: Any) -> Any:
+    """The model, in training mode and without what an encoder has no use for."""
+    backbone.train()  # from_pretrained leaves it in evaluation mode, without dropout
+    backbone.pooler = None  # unused, and its parameters would be part of the shared ones
+    if getattr(backbone.config, "use_cache", False):
+        backbone.config.use_cache = False  # keys and values are of use to generate text alone
+    return backbone
+
+
+def recompute(backbone: Any, options: Mapping[str, Any]) -> None:
+    """Has activations computed again in the backward pass.
+
+    Args:
+        backbone: The model.
+        options: Of ``torch.utils.checkpoint``.
+    """
+    enable = getattr(backbone, "activation_checkpointing_enable", None)  # its name in new transformers
+    (enable or backbone.gradient_checkpointing_enable)({"use_reentrant": False, **options})

@@ -16,6 +16,9 @@ from mtl_lightning.padding import pad
 NUM_SEQUENCES = "num_sequences"
 """Encoded value that marks examples of several sequences: their number."""
 
+WHOLE = "context"
+"""Encoded value that all sequences of an example have in common."""
+
 SEQUENCES = "sequences"
 """Collated: the numbers of each example's sequences [B, N], -1 where it has fewer than N."""
 
@@ -56,7 +59,7 @@ def flat(examples: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], d
             [ 1,  2]])})
     """
     numbers = [name for name, value in examples[0].items() if not hasattr(value, "__len__")]
-    names = [name for name in examples[0] if name not in numbers]
+    names = [name for name in examples[0] if name not in (*numbers, WHOLE)]
     counts = [int(example[NUM_SEQUENCES]) for example in examples]
     sequences = [
         {name: example[name][i] for name in names}

@@ -23,7 +23,8 @@ from mtl_lightning.encoders.several import NUM_SEQUENCES, SEQUENCES, flat, neste
 from mtl_lightning.encoders.shown import PackedRow, Shown
 from mtl_lightning.encoders.shown_text import cut_off, shown_row
 from mtl_lightning.encoders.spans import collate_spans, encode_spans
-from mtl_lightning.encoders.words import Words, listed_words, split_words
+from mtl_lightning.encoders.windows import CHARACTERS, CONTEXT, Windows
+from mtl_lightning.encoders.words import Words, listed_words, split_words, word_starts
 from mtl_lightning.errors import UserError
 from mtl_lightning.padding import pad
 from mtl_lightning.raw_labels.spans import Ends
@@ -56,6 +57,8 @@ class TextProcessor(InputProcessor):
     word, that is empty or white space is refused. Of a long text only the beginning is tokenised, where that is sure to
     give the same tokens. Beside ``tokens``, ``spans`` are spans of words, such as entities, for heads that read them.
 
+    ``context`` is read with the question in ``text``, in windows where it is long; see :class:`.Windows`.
+
     ``prompt`` with ``completion``, or ``messages``, are what a language model learns to write; see
     :class:`.Conversations`. Their label positions are those before each token of the answers (``answer`` [B, T]), and
     the one behind the prompt where there is no answer; ``answers_at`` [N] says which of the B·T are real. Pooled
@@ -71,11 +74,12 @@ class TextProcessor(InputProcessor):
         train_on: Which answers in ``messages`` are trained on.
         spans: What the ends of ``spans`` mean.
         packing: Longest row in tokens that batches are to be packed into, see :mod:`.packing`; null: they are not.
+        overlap: Tokens that two windows of a ``context`` have in common; null: a quarter of ``max_length``.
     """
 
-    inputs = ("text", "text_pair", "tokens", "spans", "choices", "texts", *INPUTS)
+    inputs = ("text", "text_pair", "tokens", "spans", "choices", "texts", CONTEXT, *INPUTS)
     placed_in = ("tokens", "choices")
-    for_heads = frozenset({SEQUENCES, *SEVERAL, "spans", "answer", "answers_at"})
+    for_heads = frozenset({SEQUENCES, *SEVERAL, "spans", CONTEXT, *CHARACTERS, "answer", "answers_at"})
     of_batch = frozenset({"answers_at", PACKED})
 
     def __init__(
@@ -89,6 +93,7 @@ class TextProcessor(InputProcessor):
         train_on: TrainOn = "all",
         spans: Ends = "exclusive",
         packing: int | None = None,
+        overlap: int | None = None,
     ) -> None:
         if not tokenizer.is_fast:
             raise UserError(f"{type(tokenizer).__name__} is a slow tokenizer; words are aligned by fast ones only")
@@ -102,6 +107,7 @@ class TextProcessor(InputProcessor):
         self.conversations = Conversations(tokenizer, max_length, chat_template, train_on)
         self.spans = spans
         self.packing = packing
+        self.windows = Windows(tokenizer, max_length, overlap, "\n" if running is not None and running.breaks else "")
         self._beginnings = Beginnings(tokenizer)
 
     def check(self, inputs: Collection[str]) -> None:
@@ -111,9 +117,11 @@ class TextProcessor(InputProcessor):
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
         if not set(columns).isdisjoint(INPUTS):
             return self.conversations.encode(columns)
+        if CONTEXT in columns:
+            return self.windows.encode(columns)
         if set(columns) not in _TOGETHER:
             words, texts = "`tokens` with or without `spans`", "`text` with or without `text_pair`"
-            ways = f"{words}, {texts}, `choices` with or without `text`, or `texts`"
+            ways = f"{words}, {texts}, `choices` with or without `text`, `texts`, or `context` with `text`"
             raise UserError(f"give {ways}; found {', '.join(columns)}")
         if "tokens" in columns:
             encoded = self._encode_words([self._words(value) for value in columns["tokens"]])
@@ -125,7 +133,8 @@ class TextProcessor(InputProcessor):
     def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         if NUM_SEQUENCES in examples[0]:
             parts, of_examples = flat(examples)
-            return {**self.collate(parts), **of_examples}
+            whole = {CONTEXT: pad([each[CONTEXT] for each in examples], 0)} if CONTEXT in examples[0] else {}
+            return {**self.collate(parts), **of_examples, **whole}
         names = [name for name in examples[0] if name not in ("num_words", "lost")]
         columns = {name: [example[name] for example in examples] for name in names}
         inputs = {"spans": collate_spans(columns.pop("spans"))} if "spans" in columns else {}
@@ -194,6 +203,7 @@ class TextProcessor(InputProcessor):
         found += [] if self.sub_word == "first" else [self.sub_word]
         found += [] if self.running is None else self.running.signature
         found += [] if self.spans == "exclusive" else [("spans", self.spans)]
+        found += self.windows.signature
         return found + self.conversations.signature()
 
     def _words(self, value: Any) -> list[str]:
@@ -272,24 +282,8 @@ class TextProcessor(InputProcessor):
     def _encode_some_words(self, words: list[list[str]], counts: list[int]) -> dict[str, list[Any]]:
         encoded = self.tokenizer(words, is_split_into_words=True, truncation=True, max_length=self.max_length)
         starts = [
-            self._word_starts(encoded.word_ids(i), count, truncated=bool(encoded.encodings[i].overflowing))
+            word_starts(encoded.word_ids(i), count, bool(encoded.encodings[i].overflowing), self.sub_word == "last")
             for i, count in enumerate(counts)
         ]
         lost = [count - len(kept) for count, kept in zip(counts, starts, strict=True)]
         return {**encoded.data, "word_starts": starts, "num_words": counts, "lost": lost}
-
-    def _word_starts(self, word_ids: Sequence[int | None], num_words: int, truncated: bool) -> list[int]:
-        """Position of the first sub-word of each word that was kept, or of the last.
-
-        A word that the tokenizer makes nothing of (a lone zero-width space, say) reads at the next word's position, so
-        that the number of positions equals the number of words kept.
-        """
-        found: dict[int, int] = {}
-        for position, word in enumerate(word_ids):
-            if word is not None and (self.sub_word == "last" or word not in found):
-                found[word] = position
-        kept = max(found, default=-1) + 1 if truncated else num_words
-        starts, following = [0] * kept, len(word_ids) - 1
-        for word in reversed(range(kept)):
-            following = starts[word] = found.get(word, following)
-        return starts

@@ -13,7 +13,7 @@ from transformers import GenerationMixin
 from mtl_lightning.encoders.base import Assets, Contexts, Representation, State
 from mtl_lightning.encoders.cut_transformers import Cut, find_cut
 from mtl_lightning.encoders.language_model import generator, head_class, is_causal, is_linear, new_output, tied
-from mtl_lightning.encoders.layers import freeze, layers_by_depth, longest_text, num_positions
+from mtl_lightning.encoders.layers import as_encoder, freeze, layers_by_depth, longest_text, num_positions, recompute
 from mtl_lightning.encoders.lora import Lora, renamed
 from mtl_lightning.encoders.packing import PACKED, UNPACKED, row_length, run
 from mtl_lightning.encoders.pooling import POOLINGS, over, pooled_over
@@ -50,6 +50,7 @@ class TransformerEncoder(StagedEncoder):
             model's own parameters stay as they are, and one adapter for all tasks trains. Needs the extra ``lora``.
         spans: Whether the ``end`` of a span, where a data set maps a column to ``spans``, is the position behind its
             last word (``exclusive``) or that of its last word (``inclusive``).
+        overlap: Tokens that two windows of a long ``context`` have in common; null: a quarter of ``max_length``.
         freeze_embeddings: Keep the embeddings as they are.
         frozen_layers: Number of layers, from the bottom, that stay as they are; -1: all of them.
         gradient_checkpointing: Recompute activations in the backward pass, to save memory.
@@ -77,6 +78,7 @@ class TransformerEncoder(StagedEncoder):
         gguf_file: str | None = None,
         lora: dict[str, Any] | None = None,
         spans: Ends = "exclusive",
+        overlap: int | None = None,
         freeze_embeddings: bool = False,
         frozen_layers: int = 0,
         gradient_checkpointing: bool = False,
@@ -95,11 +97,7 @@ class TransformerEncoder(StagedEncoder):
         architecture = load_config(model, config, words, dropout, gguf_file)
         self.pretrained = model is not None and pretrained
         loaded = load_backbone(model if pretrained else None, architecture, attention, gguf_file)
-        self.backbone: Any = loaded.body
-        self.backbone.train()  # from_pretrained leaves it in evaluation mode, without dropout
-        self.backbone.pooler = None  # unused, and its parameters would be part of the shared ones
-        if getattr(self.backbone.config, "use_cache", False):
-            self.backbone.config.use_cache = False  # keys and values are of use to generate text alone
+        self.backbone: Any = as_encoder(loaded.body)
         self.is_causal = is_causal(self.backbone)
         self.generation = loaded.generation or (load_generation(model) if self.is_causal and model else None)
         self.output: nn.Linear | None = None
@@ -111,7 +109,9 @@ class TransformerEncoder(StagedEncoder):
         sub_word = sub_word or ("last" if self.is_causal else "first")
         running = RunningText(words, split) if self.is_causal else None
         rows = row_length(self.backbone, length) if packing else None
-        self.processor = TextProcessor(words, length, split, sub_word, running, chat_template, train_on, spans, rows)
+        self.processor = TextProcessor(
+            words, length, split, sub_word, running, chat_template, train_on, spans, rows, overlap
+        )
         if lora is not None and frozen_layers:
             raise UserError("`lora` freezes all layers; say which it adapts by `lora.layers_to_transform`")
         self._lora = None if lora is None else Lora(self.backbone, lora)
@@ -248,9 +248,7 @@ class TransformerEncoder(StagedEncoder):
 
     def recompute_in(self, contexts: Contexts | None) -> None:
         if self._gradient_checkpointing:
-            enable = getattr(self.backbone, "activation_checkpointing_enable", None)  # its name in new transformers
-            options = {"use_reentrant": False} | ({} if contexts is None else {"context_fn": contexts})
-            (enable or self.backbone.gradient_checkpointing_enable)(options)
+            recompute(self.backbone, {} if contexts is None else {"context_fn": contexts})
 
     # -- checkpoints and learning rates ------------------------------------------------------------------------------
     def save_adapters(self, folder: Path) -> None:

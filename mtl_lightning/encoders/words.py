@@ -45,3 +45,26 @@ def split_words(text: str, split: str) -> Words:
     """
     found = list(re.finditer(r"\S+" if split == "whitespace" else r"\S", text))
     return Words([match[0] for match in found], [match.span() for match in found], text)
+
+
+def word_starts(word_ids: Sequence[int | None], num_words: int, truncated: bool, last: bool) -> list[int]:
+    """Position of the first sub-word of each word that was kept, or of the last.
+
+    A word that the tokenizer makes nothing of (a lone zero-width space, say) reads at the next word's position, so that
+    the number of positions equals the number of words kept.
+
+    Args:
+        word_ids: Number of each token's word, null: it is of none.
+        num_words: Of the example.
+        truncated: Whether words were cut off.
+        last: Whether it is the last sub-word.
+    """
+    found: dict[int, int] = {}
+    for position, word in enumerate(word_ids):
+        if word is not None and (last or word not in found):
+            found[word] = position
+    kept = max(found, default=-1) + 1 if truncated else num_words
+    starts, following = [0] * kept, len(word_ids) - 1
+    for word in reversed(range(kept)):
+        following = starts[word] = found.get(word, following)
+    return starts

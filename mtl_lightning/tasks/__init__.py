@@ -12,6 +12,7 @@ from mtl_lightning.tasks.relation_classification import RelationClassification
 from mtl_lightning.tasks.sequence_classification import SequenceClassification
 from mtl_lightning.tasks.similarity_regression import SimilarityRegression
 from mtl_lightning.tasks.span_f1 import SpanCounts, SpanScore
+from mtl_lightning.tasks.span_question_answering import SpanQuestionAnswering
 from mtl_lightning.tasks.token_classification import TokenClassification
 from mtl_lightning.tasks.token_multi_label_classification import TokenMultiLabelClassification
 
@@ -30,6 +31,7 @@ __all__ = [
     "SequenceClassification",
     "SimilarityRegression",
     "SpanCounts",
+    "SpanQuestionAnswering",
     "SpanScore",
     "Task",
     "TokenClassification",

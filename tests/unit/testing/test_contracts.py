@@ -17,7 +17,9 @@ from mtl_lightning import encoders, tasks, weighting
 from mtl_lightning.data import schedules
 from mtl_lightning.data.schedules import Moment, Schedule
 from mtl_lightning.encoders import ConvolutionalEncoder, Encoder, PerceptronEncoder, Representation, TransformerEncoder
+from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.spans import collate_spans, encode_spans
+from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.tasks import (
     CausalLM,
     DependencyParsing,
@@ -28,6 +30,7 @@ from mtl_lightning.tasks import (
     RelationClassification,
     SequenceClassification,
     SimilarityRegression,
+    SpanQuestionAnswering,
     Task,
     TokenClassification,
     TokenMultiLabelClassification,
@@ -65,6 +68,10 @@ WORDS = [["one", "two"], ["a", "much", "longer", "sentence,", "of", "which", "wo
 CHATS = [[{"role": "user", "content": "a"}, {"role": "assistant", "content": text}] for text in "bcd"]
 IMAGES = torch.rand(3, 1, 6, 6, generator=torch.Generator().manual_seed(0)).tolist()
 VECTORS = torch.rand(3, 5, generator=torch.Generator().manual_seed(0)).tolist()
+
+
+def examples_of(encoded: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    return [dict(zip(encoded, values, strict=True)) for values in zip(*encoded.values(), strict=True)]
 
 
 def bert(**changes: Any) -> TransformerEncoder:
@@ -105,6 +112,7 @@ TASKS: dict[str, tuple[Callable[[], Task], list[Any]]] = {
     "multi-label-word-vectors": (TokenMultiLabelClassification, [[[1, 0], [0, 1]], None, [[1, None], None]]),
     "trees": (DependencyParsing, TREES[:3]),
     "trees-with-missing-words": (lambda: DependencyParsing(missing="_", main_metric="uas", arc_size=5), TREES),
+    "answers": (SpanQuestionAnswering, [["b c"], None, [], {"text": ["c d", "a"], "answer_start": [4, 0]}]),
     "relations": (
         lambda: RelationClassification(hidden=8),
         [[{"head": 0, "tail": 1, "type": "x"}], None, [], [[[1, 2], [0, 1], "y"], [0, 1, "x"]]],
@@ -128,7 +136,12 @@ BY_SEQUENCE: dict[str, tuple[Callable[[], Task], list[Any], Tensor]] = {
     },
 }
 RELATED = [[[0, 1], [2, 4]], [[0, 1]], [[0, 2]], [[1, 2], [0, 1]]]
+QUESTION_READER = TextProcessor(character_tokenizer("ascii"), 16, overlap=3)
+QUESTIONS = examples_of(QUESTION_READER.encode({"text": ["x", "y?", "zz", "?"], "context": ["a b c d"] * 4}))
+READ = QUESTION_READER.collate(QUESTIONS)
+LONGEST = READ["char_starts"].shape[1]
 GIVEN: dict[str, tuple[list[Any], dict[str, Tensor]]] = {
+    "answers": ([{**each, "word_starts": [0] * LONGEST} for each in QUESTIONS], READ),
     "relations": (
         [{"spans": encode_spans(each, "exclusive", 4, 4), "word_starts": [*range(4)]} for each in RELATED],
         {"spans": collate_spans([encode_spans(each, "exclusive", 4, 4) for each in RELATED])},
@@ -141,6 +154,7 @@ ENCODERS: dict[str, tuple[Callable[[], Encoder], dict[str, Sequence[Any]]]] = {
     "transformer-choices": (bert, {"text": TEXTS, "choices": [TEXTS[:2], TEXTS, TEXTS[:1]]}),
     "transformer-several-texts": (bert, {"texts": [(TEXTS[0], TEXTS[1]), [TEXTS[2]]]}),
     "transformer-words": (bert, {"tokens": WORDS}),
+    "transformer-windows": (lambda: bert(overlap=3), {"text": ["x", "y?"], "context": [TEXTS[1], "a"]}),
     "transformer-spans": (bert, {"tokens": WORDS, "spans": [[[0, 1], [1, 2]], [], [[0, 1, "x"]]]}),
     "transformer-characters": (lambda: bert(split="characters"), {"tokens": TEXTS}),
     "transformer-cls": (lambda: bert(pooling="cls"), {"text": TEXTS}),
