@@ -1,8 +1,11 @@
 """How the site is built: ``make docs``; what our own extensions do stands in ``_extensions``."""
 
+import gc
 import os
 import sys
 from pathlib import Path
+
+gc.disable()  # it would take a third of the build's time; without it, the build takes 1.6 GB of memory instead of 0.8
 
 DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS / "_extensions"), str(DOCS.parent)]

@@ -20,6 +20,7 @@ import pytest
 import real_data
 import torch
 from hypothesis import HealthCheck, settings
+from order import arranged
 
 settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any speed")
@@ -76,6 +77,10 @@ def pytest_collection():
     found = yield
     garbage.resume()
     return found
+
+
+def pytest_collection_modifyitems(items):
+    items[:] = arranged(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
 
 
 def pytest_terminal_summary(terminalreporter):
