@@ -1,10 +1,13 @@
 """A single step of a run, with where each of its examples comes from."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
+from datasets import Dataset
+
 from mtl_lightning.data.batch import Batch
+from mtl_lightning.data.encoding import Encoding
 from mtl_lightning.data.module import MultiTaskDataModule
 from mtl_lightning.data.sampler import Plan, Rows, StepSampler
 from mtl_lightning.errors import UserError
@@ -29,10 +32,12 @@ class Part(NamedTuple):
 
     Attributes:
         batch: As the model gets it.
-        origins: Of its examples [B].
+        num_lost: Of each of its examples, the number of words or tokens beyond the encoder's limit [B].
+        origins: Of the first of its examples.
     """
 
     batch: Batch
+    num_lost: Sequence[int]
     origins: Sequence[Origin]
 
 
@@ -52,12 +57,13 @@ class OneStep(NamedTuple):
     parts: Mapping[str, Part]
 
 
-def one_step(data: MultiTaskDataModule, number: int) -> OneStep:
+def one_step(data: MultiTaskDataModule, number: int, most: int) -> OneStep:
     """The step of a number, as a run that starts now would read it: by the same sampler and loader.
 
     Args:
         data: Set up to train; the heads of its model are built.
         number: Of the step, from 1, over all epochs.
+        most: Of how many examples of each data set to say where they come from.
 
     Raises:
         UserError: If the run ends before.
@@ -73,8 +79,7 @@ def one_step(data: MultiTaskDataModule, number: int) -> OneStep:
     _refuse_beyond(number, length, _num_steps(length, trainer))
     plan = _plan(sampler, epoch, place)
     found = loader.dataset[plan]
-    parts = {name: Part(found[name], _origins(data, name, rows, loader)) for name, rows in plan.items()}
-    return OneStep(epoch, place, length, parts)
+    return OneStep(epoch, place, length, {name: _part(data, name, plan[name], found[name], most) for name in plan})
 
 
 def _plan(sampler: StepSampler, epoch: int, place: int) -> Plan:
@@ -87,19 +92,21 @@ def _plan(sampler: StepSampler, epoch: int, place: int) -> Plan:
     return next(islice(sampler, place, None))
 
 
-def _origins(data: MultiTaskDataModule, name: str, rows: Rows, loader: Any) -> list[Origin]:
+def _part(data: MultiTaskDataModule, name: str, rows: Rows, batch: Batch, most: int) -> Part:
     encoding = data._encoding(name)
     if rows.examples is not None:
-        return [Origin(encoding.source.describe("train", row)) for row in rows.indices]
+        origins = [Origin(encoding.source.describe("train", row)) for row in rows.indices[:most]]
+        return Part(batch, [0] * len(rows.indices), origins)
     table = data._table(name, "train")
-    encoded = encoding(table, "train").select_columns(["row", "lost"])[rows.indices]
-    return list(_of_rows(encoding, table, encoded["row"].tolist(), encoded["lost"].tolist()))
+    lost = encoding(table, "train").select_columns(["lost"])[rows.indices]["lost"].tolist()
+    return Part(
+        batch, lost, [_origin(encoding, table, *each) for each in zip(batch.examples[:most], lost, strict=False)]
+    )
 
 
-def _of_rows(encoding: Any, table: Any, rows: Sequence[int], lost: Sequence[int]) -> Iterator[Origin]:
-    for row, number in zip(rows, lost, strict=True):
-        rest = encoding.processor.cut_off(encoding.raw_inputs(table, row)) if number else ""
-        yield Origin(encoding.source.where(table, "train", row), rest, number)
+def _origin(encoding: Encoding, table: Dataset, row: int, num_lost: int) -> Origin:
+    rest = encoding.processor.cut_off(encoding.raw_inputs(table, row)) if num_lost else ""
+    return Origin(encoding.source.where(table, "train", row), rest, num_lost)
 
 
 def _length(length: int, limit: float | int) -> int:

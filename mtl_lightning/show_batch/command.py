@@ -113,4 +113,4 @@ def step_view(trainer: Any, model: MultiTaskModule, data: MultiTaskDataModule, o
     model.trainer = data.trainer = trainer
     data.setup("fit")
     build_heads(model.tasks, model.sharing.features, data.training_labels, model.chain)
-    return view(one_step(data, options.step), model, data, options)
+    return view(one_step(data, options.step, options.examples), model, data, options)

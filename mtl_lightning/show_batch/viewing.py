@@ -64,7 +64,7 @@ def _part(name: str, part: Part, model: MultiTaskModule, data: MultiTaskDataModu
         batch.step_size,
         batch.num_tokens if pieces else None,
         sum(piece.mark is Mark.PADDING for piece in pieces) + sum(row.num_padding for row in packed),
-        sum(origin.num_lost > 0 for origin in part.origins),
+        sum(number > 0 for number in part.num_lost),
         [
             TaskView(task, type(model.tasks[task]).__name__, number, batch.shares.get(task), weights.get(task))
             for task, number in batch.counts.items()

@@ -167,6 +167,16 @@ def test_padding_and_what_is_cut_off_are_shown(shown: Callable[..., str]) -> Non
     assert "cut off 1 more: kl" in example(printed.partition("words:")[2], 5)
 
 
+def test_rows_that_are_skipped_do_not_shift_the_others(folder: Path, shown: Callable[..., str]) -> None:
+    rows = (folder / "texts.jsonl").read_text().splitlines()
+    (folder / "texts.jsonl").write_text("\n".join([rows[0], "no JSON", json.dumps({"t": 1}), *rows[1:]]))
+    options = ("--data.datasets.texts.on_bad_row=skip", "--data.batch_size=7", "--data.datasets.words=null")
+    printed = shown(*options, "--model.tasks.tags=null")
+    assert "texts: 7 examples, " in printed
+    for number, text in zip([1, *range(4, 10)], TEXTS, strict=True):
+        assert example(printed, number)[0].startswith(f"text [CLS] {' '.join(text.replace(' ', ''))} [SEP]")
+
+
 def test_weights_are_not_loaded_and_nothing_is_left(folder: Path, shown: Callable[..., str]) -> None:
     encoder = TransformerEncoder(config=tiny.BERT, tokenizer="characters:ascii")
     encoder.backbone.save_pretrained("backbone")
