@@ -21,6 +21,7 @@ from mtl_lightning.weighting import EqualWeighting, UPGrad
 
 PLAIN, SILENT = "DistributedDataParallel", "DistributedDataParallel without its all-reduce"
 SHARDED, EQUAL_SHARDED, UPGRAD_SHARDED = "FSDP2", "EqualWeighting on FSDP2", "UPGrad on FSDP2"
+UPGRAD_GATHERED = "UPGrad on FSDP2, gather_once"
 METHODS = ("UPGrad", "NashMTL")
 
 
@@ -61,6 +62,18 @@ class ShardedExecutorLoop(ExecutorLoop):
         fsdp2.shard(self.encoder, mesh, torch.device(self.device))
 
 
+class GatheredOnceLoop(ShardedExecutorLoop):
+    """The same with the strategy's option ``gather_once``."""
+
+    def arrange(self) -> None:
+        super().arrange()
+        fsdp2.keep_gathered(self.encoder)
+
+    def differentiate(self, batch: dict[str, Batch]) -> None:
+        super().differentiate(batch)
+        fsdp2.let_go(self.encoder)
+
+
 def shard(model: nn.Module, encoder: nn.Module, device: str) -> nn.Module:
     """Divides the parameters of a model among all processes; those of a layer of its encoder are gathered together."""
     mesh = init_device_mesh(device, (torch.distributed.get_world_size(),))
@@ -93,6 +106,7 @@ STRATEGIES: Mapping[str, Mapping[str, MakeLoop]] = {
         SHARDED: ShardedLoop,
         EQUAL_SHARDED: partial(ShardedExecutorLoop, weighting=EqualWeighting),
         UPGRAD_SHARDED: partial(ShardedExecutorLoop, weighting=UPGrad),
+        UPGRAD_GATHERED: partial(GatheredOnceLoop, weighting=UPGrad),
     },
 }
 """Who is compared with ``PLAIN``, by the name of the trainer's strategy."""
@@ -100,6 +114,7 @@ STRATEGIES: Mapping[str, Mapping[str, MakeLoop]] = {
 _VOLUMES: Mapping[str, Callable[[Size], Volume]] = {
     PLAIN: volumes.distributed_data_parallel,
     EQUAL: volumes.plain,
+    UPGRAD_GATHERED: volumes.sharded_rows_gathered_once,
 }
 _VOLUMES_OF_ONE_PASS: Mapping[str, Callable[[Size], Volume]] = {
     **dict.fromkeys((SHARDED, EQUAL_SHARDED), volumes.sharded_plain),

@@ -164,6 +164,11 @@ def sharded_rows(size: Size, work: Work) -> Step:
     return Step(work.by_layer(_LAYERS, size.tasks), volumes.sharded_rows(size, _LAYERS))
 
 
+def sharded_rows_gathered_once(size: Size, work: Work) -> Step:
+    """The same where what is gathered is kept until the optimizer steps."""
+    return Step(work.by_layer(_LAYERS, size.tasks), volumes.sharded_rows_gathered_once(size, _LAYERS))
+
+
 def refreshed(asked: StepTime, between: StepTime, every: int) -> StepTime:
     """The mean of steps of which every n-th asks the method, as of ``refresh_every``.
 

@@ -113,6 +113,14 @@ def sharded_rows(size: Size, layers: int = 1) -> Volume:
     return Volume(_sharded(size, layers, size.tasks), [*_losses(size), *_length(size), _gramian(size), *_heads(size)])
 
 
+def sharded_rows_gathered_once(size: Size, layers: int = 1) -> Volume:
+    """The same where what is gathered is kept until the optimizer steps: (K+1)Pb(N-1)/N, and the Gramian."""
+    layer = size.gradient / layers
+    gathered, scattered = [[Exchange(kind, layer)] * layers for kind in ("all_gather", "reduce_scatter")]
+    early = [[each] for each in gathered + scattered * size.tasks]
+    return Volume(early, [*_losses(size), *_length(size), _gramian(size), *_heads(size)])
+
+
 def _sharded(size: Size, layers: int, passes: int) -> list[list[Exchange]]:
     """Layer by layer, parameters are gathered and, in backward passes, gradients are scattered."""
     layer = size.gradient / layers

@@ -1,7 +1,7 @@
 """A strategy that shards the encoder by FSDP2: each process holds a part of its parameters, gradients and optimizer."""
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,8 @@ class FSDP2Strategy(ModelParallelStrategy):
             then. All nodes must write to the same file system.
         process_group_backend: Through what processes talk; null: NCCL on GPUs, gloo else.
         timeout: How long one waits for the others in an exchange.
+        gather_once: Whether each process keeps what it has gathered until the optimizer steps, instead of gathering it
+            anew in each pass. It sends less, and each process then has memory for the whole encoder's parameters.
     """
 
     names = ("fsdp2", "fsdp2_in_parts")
@@ -56,8 +58,10 @@ class FSDP2Strategy(ModelParallelStrategy):
         save_distributed_checkpoint: bool = False,
         process_group_backend: str | None = None,
         timeout: timedelta | None = _TIMEOUT,
+        gather_once: bool = False,
     ) -> None:
         super().__init__(1, 1, save_distributed_checkpoint, process_group_backend, timeout)
+        self._gather_once = gather_once
 
     def setup_environment(self) -> None:
         """Spreads the parameters over all processes of all nodes."""
@@ -74,6 +78,8 @@ class FSDP2Strategy(ModelParallelStrategy):
         if not isinstance(module.encoder, FSDPModule):
             half = trainer.precision == "bf16-mixed"
             shard(module.encoder, self.device_mesh["data_parallel"], self.root_device, half)
+        if self._gather_once:
+            keep_gathered(module.encoder)
         self.model_to_device()
         synchronise_parameters(module.parameters())
         synchronise_buffers([module])
@@ -83,6 +89,18 @@ class FSDP2Strategy(ModelParallelStrategy):
         self.setup_precision_plugin()
         if trainer.state.fn == TrainerFn.FITTING:
             _optimizers_to_device(self.optimizers, self.root_device)
+
+    def optimizer_step(
+        self, optimizer: Optimizer, closure: Callable[[], Any], model: Any | None = None, **kwargs: Any
+    ) -> Any:
+        """Lets go of the other processes' parts once gradients are there, before the optimizer changes any part."""
+
+        def differentiate() -> Any:
+            found = closure()
+            let_go(self._encoder)
+            return found
+
+        return super().optimizer_step(optimizer, differentiate if self._gather_once else closure, model, **kwargs)
 
     # -- checkpoints --------------------------------------------------------------------------------------------------
     @property
@@ -188,9 +206,8 @@ class FSDP2Strategy(ModelParallelStrategy):
                 unit.unshard()
 
     def _let_go(self) -> None:
-        self._encoder.set_reshard_after_forward(True)
-        for unit in units(self._encoder):
-            unit.reshard()
+        self._encoder.set_reshard_after_forward(not self._gather_once)
+        let_go(self._encoder)
 
     @property
     def _encoder(self) -> FSDPModule:
@@ -229,6 +246,19 @@ def shard(encoder: nn.Module, mesh: Any, device: torch.device, half: bool = Fals
         setattr(type(encoder), name, getattr(kind, name))
     for method in _METHODS:
         register_fsdp_forward_method(encoder, method)
+
+
+def keep_gathered(encoder: nn.Module | FSDPModule) -> None:
+    """Makes a sharded encoder keep what it gathers in any pass, until ``let_go``."""
+    for unit in units(encoder):
+        unit.set_reshard_after_forward(False)
+        unit.set_reshard_after_backward(False)
+
+
+def let_go(encoder: nn.Module | FSDPModule) -> None:
+    """Lets go of the other processes' parts."""
+    for unit in units(encoder):
+        unit.reshard()
 
 
 def members(module: nn.Module) -> list[nn.Module]:

@@ -29,7 +29,7 @@ from mtl_lightning.backward import Executor, forget
 from mtl_lightning.checkpoints import AtomicCheckpointIO
 from mtl_lightning.data import Batch
 from mtl_lightning.encoders import PerceptronEncoder
-from mtl_lightning.training.fsdp2 import shard
+from mtl_lightning.training.fsdp2 import FSDP2Strategy, shard
 from mtl_lightning.weighting import JacobianWeighting
 
 NAMES = [name for name, cls in METHODS.items() if not issubclass(cls, JacobianWeighting)]
@@ -42,6 +42,7 @@ TRAINED: dict[str, tuple[str, dict[str, Any]]] = {
 }
 MORE = "uncertainty"
 """The case that is resumed with other strategies, and saved in parts."""
+StrategyRegistry.register("gathered once", FSDP2Strategy, gather_once=True)
 OFTEN = "weights kept for 2 steps, stages of groups"
 """The case that is evaluated before training, after each epoch and from its last checkpoint; others are in the end."""
 EPOCHS, SAVED = 2, 0
@@ -178,6 +179,8 @@ def trained(case: str, rank: int, folder: Path) -> dict[str, Any]:
             ("ddp from fsdp2", "ddp", "fsdp2"),
             ("ddp from parts", "ddp", "parts"),
         ]
+    if case == OFTEN:
+        runs += [("gathered once", "gathered once", None)]
     for name, strategy, start in runs:
         module = model(make, options)
         checkpoint = None if start is None else folder / start / f"epoch={SAVED}.ckpt"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from launch import assert_same, run
 from methods import METHODS
-from sharded import MORE, NAMES, TRAINED, TYPES
+from sharded import MORE, NAMES, OFTEN, TRAINED, TYPES
 
 from mtl_lightning.weighting import GramianWeighting
 
@@ -65,6 +65,11 @@ def test_trained_resumed_and_saved_as_by_ddp(runs: Path, name: str) -> None:
     assert sum(sharded["held"]) <= 0.6 * sum(expected["held"])
     assert_same({**sharded, "held": None}, {**expected, "held": None}, 1e-10)
     assert_same({**resumed, "held": None}, {**sharded, "held": None}, 0)
+
+
+def test_what_is_gathered_once_trains_alike(runs: Path) -> None:
+    found = load(runs, OFTEN)
+    assert_same(found["gathered once"], found["fsdp2"], 0)
 
 
 @pytest.mark.parametrize("name", ["parts", "parts from parts", "fsdp2 from ddp", "ddp from fsdp2", "ddp from parts"])

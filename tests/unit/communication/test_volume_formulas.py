@@ -17,6 +17,7 @@ SENT = {
     "known_weights": 2 * ROW + LOSSES,
     "sharded_plain": 3 * ROW + LOSSES,
     "sharded_rows": (2 * 5 + 1) * ROW + GRAMIAN + LOSSES + LENGTH,
+    "sharded_rows_gathered_once": (5 + 1) * ROW + GRAMIAN + LOSSES + LENGTH,
 }
 
 

@@ -34,6 +34,7 @@ ON_PROCESSES = [
     "FSDP2",
     "EqualWeighting on FSDP2",
     "UPGrad on FSDP2",
+    "UPGrad on FSDP2, gather_once",
 ]
 PADDING = ["tokens of a batch", "padding in training", "padding in evaluation"]
 WAITING = ["a training step", "waiting, 0 workers", "waiting, 2 workers"]
