@@ -16,6 +16,7 @@ from transformers import AutoModel, AutoModelForCausalLM
 from mtl_lightning.encoders import TransformerEncoder
 from mtl_lightning.encoders.pretrained import without_weights
 from mtl_lightning.errors import UserError
+from mtl_lightning.testing import check_encoder
 
 OPTIONS = {"r": 2, "lora_alpha": 8, "target_modules": ["q_proj", "down_proj"]}
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft 0.21
@@ -77,6 +78,13 @@ def test_an_untrained_adapter_changes_nothing(base: str) -> None:
     torch.testing.assert_close(
         pooled(TransformerEncoder(base, lora=dict(OPTIONS)).eval()), pooled(TransformerEncoder(base).eval())
     )
+
+
+@pytest.mark.parametrize(
+    "columns", [{"text": ["a", "bcd e"]}, {"tokens": [["ab"], ["c", "def"]]}], ids=["text", "words"]
+)
+def test_it_keeps_the_contract_of_encoders(columns: dict[str, list[Any]], base: str) -> None:
+    check_encoder(adapted(base, pooling="last"), columns)
 
 
 def test_layers_are_stages_with_their_adapters(base: str) -> None:
