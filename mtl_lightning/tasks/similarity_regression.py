@@ -56,6 +56,16 @@ class SimilarityRegression(Regression):
             raise UserError(f"`score` is the unknown '{score}'; {did_you_mean(score, _SCORES)}")
         self.score = score
 
+    def adapted(self) -> dict[str, Any]:
+        adapted = super().adapted()
+        return {"score": self.score, **adapted} if adapted else {}
+
+    def inherited(self, state: Mapping[str, Tensor], adapted: Mapping[str, Any]) -> tuple[dict[str, Tensor], str]:
+        """As of a regression; nothing of another score, whose scale is not comparable."""
+        if adapted["score"] != self.score:
+            return {}, f"fresh, it was trained with the score '{adapted['score']}'"
+        return super().inherited(state, adapted)
+
     def fit(self, target: float, example: Mapping[str, Any]) -> float:
         if (number := example["num_sequences"]) != 2:
             raise UserError(_TWO.format(number))

@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from mtl_lightning.sharing.observing import Part
 from mtl_lightning.training.network import Network
 from mtl_lightning.training.prediction import decodable, evaluating
+from mtl_lightning.training.reading import read_by_heads
 
 Inputs = Mapping[str, Tensor]
 """An encoder's inputs, each [B, ...]."""
@@ -120,8 +121,10 @@ def _cost(model: Network, inputs: Inputs, tasks: Sequence[str]) -> float | None:
     """Operations an example; null where the inputs suffice for none of the tasks."""
     counter = FlopCounterMode(display=False)
     with counter:
-        representations = model.sharing(inputs, model.chain.read_by(tasks))
+        made = model.sharing(inputs, model.chain.read_by(tasks))
+        representations = read_by_heads(made, model.tasks, inputs)
         found = decodable(model.tasks, representations, model.chain)
         readable = [task for task in tasks if task in found]
         model.chain(model.tasks, representations, readable)
-    return counter.get_total_flops() / len(next(iter(inputs.values()))) if readable else None
+    number = len(inputs.get("sequences", next(iter(inputs.values()))))
+    return counter.get_total_flops() / number if readable else None

@@ -258,6 +258,15 @@ def test_correlations_are_scipys() -> None:
     assert float(found["spearman"]) == pytest.approx(spearmanr(logits[:, 0], targets)[0], abs=1e-5)
 
 
+def test_similarity_takes_over_what_was_trained_with_its_score() -> None:
+    trained, same, other = (SimilarityRegression(each, 1.0, 2.0) for each in ("cosine", "cosine", "euclidean"))
+    for task in (trained, same, other):
+        task.build(4)
+    assert same.inherited(trained.state_dict(), trained.adapted())[1] == "taken"
+    taken, said = other.inherited(trained.state_dict(), trained.adapted())
+    assert taken == {} and said == "fresh, it was trained with the score 'cosine'"
+
+
 def test_similarity_compares_two_texts() -> None:
     task = SimilarityRegression(mean=0.0, std=1.0)
     with pytest.raises(UserError, match="compares two texts, found 3; map two columns to the input `texts`"):

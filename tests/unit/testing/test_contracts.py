@@ -365,6 +365,18 @@ class ShiftsTheMask(TransformerEncoder):
         return representation._replace(mask=representation.mask.roll(1, dims=1))
 
 
+class NamesASequenceTwice(TransformerEncoder):
+    def __init__(self) -> None:
+        super().__init__(config=BERT, tokenizer="characters:ascii", max_length=32)
+        self.processor = TwiceTheFirst(self.processor.tokenizer, 32)
+
+
+class TwiceTheFirst(TextProcessor):
+    def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        inputs = super().collate(examples)
+        return {name: tensor.clamp(max=0) if name == "sequences" else tensor for name, tensor in inputs.items()}
+
+
 class WrongWidth(PerceptronEncoder):
     def __init__(self) -> None:
         super().__init__(in_features=5, hidden=[4])
@@ -396,11 +408,12 @@ def broken_bert(broken: type[TransformerEncoder]) -> Callable[[], Encoder]:
         (broken_bert(MeanOverPadding), {"text": TEXTS}, "pooled features of example 0 change"),
         (broken_bert(AttentionToPadding), {"text": TEXTS}, "pooled features of example 0 change"),
         (broken_bert(ShiftsTheMask), {"tokens": WORDS}, "real positions must come before padding"),
+        (NamesASequenceTwice, {"texts": [TEXTS, TEXTS[:1]]}, "`sequences` must name each sequence once"),
         (WrongWidth, {"features": VECTORS}, r"pooled must be \[3, 5\], found \[3, 4\]"),
         (UnusedParameter, {"features": VECTORS}, "spare"),
         (UnpicklableProcessor, {"features": VECTORS}, "TensorProcessor must be picklable"),
     ],
-    ids=["mean-over-padding", "attention-to-padding", "mask", "width", "unused-parameter", "unpicklable"],
+    ids=["mean-over-padding", "attention-to-padding", "mask", "sequences", "width", "unused-parameter", "unpicklable"],
 )
 def test_check_encoder_catches(make: Callable[[], Encoder], columns: dict[str, Sequence[Any]], message: str) -> None:
     with pytest.raises(AssertionError, match=message):

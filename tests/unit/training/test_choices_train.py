@@ -16,6 +16,7 @@ import mtl_lightning
 from mtl_lightning.__main__ import main
 from mtl_lightning.encoders import TransformerEncoder
 from mtl_lightning.tasks import MultipleChoice, Regression, SequenceClassification
+from mtl_lightning.training.composition import forward_cost
 from mtl_lightning.training.module import MultiTaskModule
 
 
@@ -168,6 +169,19 @@ def test_other_heads_read_the_mean_and_word_labels_are_refused(capsys: Any) -> N
     assert set(model.predict({"text": ["a"]})[0]) == {"kind", "mean"}
     with pytest.raises(ValueError, match="task 'answer' reads more than these inputs have; give the input `choices`"):
         model.predict({"text": ["a"]}, tasks=["answer"])
+
+
+def test_the_cost_of_an_example_is_that_of_all_its_texts() -> None:
+    encoder = TransformerEncoder(config=tiny.BERT, tokenizer="characters:ascii", max_length=12)
+    model = MultiTaskModule(encoder, {"kind": SequenceClassification(["few", "many"]), "answer": MultipleChoice()})
+    model.build()
+    encoded = encoder.processor.encode({"choices": [["abc", "bca", "cab"]]})
+    apart = encoder.processor.collate([{name: values[0] for name, values in encoded.items()}])
+    encoded = encoder.processor.encode({"text": ["abc"]})
+    alone = encoder.processor.collate([{name: values[0] for name, values in encoded.items()}])
+    costs, of_one = forward_cost(model, [apart]), forward_cost(model, [alone])
+    assert set(costs.alone) == {"kind", "answer"} and set(of_one.alone) == {"kind"}
+    assert costs.alone["kind"] == pytest.approx(3 * of_one.alone["kind"], rel=0.01)
 
 
 def test_a_task_that_reads_choices_reads_no_others(capsys: Any) -> None:
