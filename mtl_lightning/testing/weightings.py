@@ -39,6 +39,7 @@ def check_weighting(factory: Callable[[Sequence[str]], Weighting], num_tasks: in
         _check_evidence(prepared, names)
         _check_evidence(prepared, names[:1])
         _check_losses(prepared, names)
+        _check_constant(prepared(names), names)
         _check_weighting_state(prepared, names)
 
 
@@ -78,6 +79,20 @@ def _check_losses(factory: Callable[[Sequence[str]], Weighting], names: Sequence
     if weighting.needs_losses_after:
         weighting.on_step_end(torch.full((len(names),), torch.nan), torch.tensor(everyone))
     _ask(weighting, _random_jacobian(everyone), everyone, "a loss after the step before that is not a number")
+
+
+def _check_constant(weighting: Weighting, names: Sequence[str]) -> None:
+    """Weights that are said to be constant are what the objective multiplies each loss by, now and later."""
+    if (said := weighting.constant_weights) is None:
+        return
+    assert isinstance(weighting, LossWeighting), "`constant_weights` are those of an objective, of a LossWeighting"
+    assert list(said) == list(names), f"`constant_weights` must be of {list(names)}, found {said}"
+    everyone = list(range(len(names)))
+    for _ in range(2):
+        losses = _random_losses(everyone).requires_grad_()
+        (found,) = torch.autograd.grad(weighting(losses, torch.tensor(everyone)), losses)
+        assert torch.allclose(found, torch.tensor(list(said.values()))), f"the weights are {found}, said to be {said}"
+        _live(weighting, everyone, _random_losses(everyone))
 
 
 def _ask_or_skip(weighting: Weighting, present: Sequence[int], losses: Tensor, case: str) -> None:

@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from mtl_lightning.cli.devices import processes_to_use
+from mtl_lightning.cli.devices import num_processes, processes_to_use
 from mtl_lightning.cli.world import STARTED_BY, complete, is_first, of_nodes, unstarted_tasks, world
 from mtl_lightning.errors import UserError
 
@@ -21,6 +21,16 @@ SRUN = {
 }
 SCRIPT = {"WORLD_SIZE": "2", "LOCAL_RANK": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
 NOTHING = {"devices": "auto", "num_nodes": 1, "accelerator": "cpu"}
+
+
+@pytest.mark.parametrize(
+    ("devices", "nodes", "gpus", "number"),
+    [(1, 1, 0, 1), (2, 3, 0, 6), ("4", 1, 0, 4), ("0,2", 1, 8, 2), ([3], 2, 8, 2), ("auto", 2, 8, 16), (-1, 1, 0, 1)],
+    ids=str,
+)
+def test_the_processes_of_a_run_are_counted_without_starting_it(monkeypatch, devices, nodes, gpus, number):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    assert num_processes({"devices": devices, "num_nodes": nodes, "accelerator": "auto"}) == number
 
 
 def chosen(environ, **trainer):

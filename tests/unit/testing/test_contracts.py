@@ -460,6 +460,15 @@ class WeighsByNegativeLosses(LossWeighting):
         return losses.sqrt().sum()
 
 
+class SaysToBeConstant(LossWeighting):
+    @property
+    def constant_weights(self) -> dict[str, float]:
+        return dict.fromkeys(self.tasks, 2.0)
+
+    def forward(self, losses: Tensor, tasks: Tensor) -> Tensor:
+        return losses.square().sum()
+
+
 class FiniteWhereUndefined(EqualWeighting):
     domain = "positive losses"
 
@@ -512,6 +521,7 @@ class ChangesTheGramian(GramianWeighting):
         (DividesByNorm, r"must be finite, found .* gradient zero"),
         (SinglePrecisionSquares, r"must be finite, found .* scale 1"),
         (WeighsByNegativeLosses, r"must be finite, found .* a loss of -1.0"),
+        (SaysToBeConstant, r"the weights are .*, said to be"),
         (FiniteWhereUndefined, "must not be finite with a loss of -1.0"),
         (NamesNoDomain, "`domain` must say what is needed"),
         (PoisonedByTheNextLosses, "must be finite, found .* a loss after the step before that is not a number"),
