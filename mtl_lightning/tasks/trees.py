@@ -1,6 +1,7 @@
 """Dependency trees: whether the heads of a sentence's words make one, and the best one under scores."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import product
 
 import networkx as nx
 import torch
@@ -57,7 +58,9 @@ def best_trees(scores: Tensor, mask: Tensor) -> Tensor:
 def spanning_tree(scores: Sequence[Sequence[float]]) -> list[int]:
     """The heads of n words that make the best tree with one root, by Edmonds' algorithm (networkx).
 
-    Each arc from the root costs more than all others can be worth, so that the best tree has one.
+    Arcs that are worse than the best of their word by more than a tree at hand loses are in no best tree; few others
+    are left to search. If the best tree has several roots, each arc from the root is then made to cost more than all
+    others can be worth, so that it has one.
 
     Args:
         scores: Of each of the heads 0, …, n for each word [n, n + 1], finite; that of a word for itself is not read.
@@ -69,14 +72,49 @@ def spanning_tree(scores: Sequence[Sequence[float]]) -> list[int]:
     [2, 0]
     """
     arcs = [{h: score for h, score in enumerate(row) if h != word} for word, row in enumerate(scores, 1)]
-    cost = 1 + sum(max(row.values()) - min(row.values()) for row in arcs)
+    losses = [{h: score - max(row.values()) for h, score in row.items()} for row in arcs]
+    at_hand = _some_tree(losses)
+    most = 1.0001 * sum(row[head] for row, head in zip(losses, at_hand, strict=True)) - 1e-9  # rounded down
+    kept = [{h: loss for h, loss in row.items() if loss >= most} for row in losses]
+    heads = _arborescence(kept)
+    if heads.count(ROOT) == 1:
+        return heads
+    cost = 1 - sum(min(row.values()) for row in kept)
+    return _arborescence([{h: loss - (cost if h == ROOT else 0) for h, loss in row.items()} for row in kept])
+
+
+def _some_tree(scores: Sequence[Mapping[int, float]]) -> list[int]:
+    """A good tree with one root: the best heads, but of each cycle the word that loses least hangs on the tree."""
+    root = max(range(len(scores)), key=lambda word: scores[word][ROOT])
+    heads = [max(row.keys() - {ROOT}, key=row.__getitem__, default=ROOT) for row in scores]
+    heads[root] = ROOT
+    while cycle := _cycle(heads):
+        arcs = product(cycle, _connected(heads))
+        word, head = max(arcs, key=lambda arc: scores[arc[0] - 1][arc[1]])
+        heads[word - 1] = head
+    return heads
+
+
+def _connected(heads: Sequence[int]) -> list[int]:
+    """The words from which heads lead to the root."""
+    found = {ROOT}
+    for start in range(1, len(heads) + 1):
+        path, word = set[int](), start
+        while word not in found and word not in path:
+            path.add(word)
+            word = heads[word - 1]
+        if word in found:
+            found |= path
+    return sorted(found - {ROOT})
+
+
+def _arborescence(arcs: Sequence[Mapping[int, float]]) -> list[int]:
+    """The heads of n words that make the best tree, with any number of roots; given scores of heads for each word."""
     graph = nx.DiGraph()
     for word, row in enumerate(arcs, 1):
-        best = max(row.values())
-        graph.add_weighted_edges_from((h, word, s - best - (cost if h == ROOT else 0)) for h, s in row.items())
-    tree = nx.maximum_spanning_arborescence(graph)
-    heads = {word: head for head, word in tree.edges}
-    return [heads[word] for word in range(1, len(scores) + 1)]
+        graph.add_weighted_edges_from((head, word, score) for head, score in row.items())
+    heads = {word: head for head, word in nx.maximum_spanning_arborescence(graph).edges}
+    return [heads[word] for word in range(1, len(arcs) + 1)]
 
 
 def _are_trees(heads: Tensor, mask: Tensor) -> Tensor:

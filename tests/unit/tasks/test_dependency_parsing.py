@@ -3,6 +3,7 @@
 from itertools import product
 from typing import Any
 
+import networkx as nx
 import pytest
 import torch
 from hypothesis import given, settings
@@ -107,6 +108,18 @@ def test_the_spanning_tree_is_the_best_of_all_with_one_root(scores: list[list[fl
     trees = (heads for heads in product(range(number + 1), repeat=number) if is_tree(list(heads)))
     assert is_tree(found)
     assert score(scores, found) == pytest.approx(max(score(scores, heads) for heads in trees))
+
+
+@pytest.mark.parametrize("gain", [0.0, 2.0])
+def test_arcs_that_are_left_out_of_the_search_are_in_no_best_tree(gain: float) -> None:
+    chain = gain * torch.eye(12, 13, dtype=torch.float64)
+    for _ in range(10):
+        scores = (torch.randn(12, 13, dtype=torch.float64) + chain).tolist()
+        graph = nx.DiGraph()
+        for word, row in enumerate(scores, 1):
+            graph.add_weighted_edges_from((h, word, s - 1e3 * (h == 0)) for h, s in enumerate(row) if h != word)
+        best = nx.maximum_spanning_arborescence(graph).size("weight") + 1e3
+        assert score(scores, spanning_tree(scores)) == pytest.approx(best)
 
 
 def test_the_best_trees_of_padded_sentences_are_those_of_each_alone() -> None:
