@@ -9,7 +9,10 @@ from torch import Tensor
 
 from mtl_lightning.encoders.input_processor import InputProcessor
 from mtl_lightning.encoders.numbers import numbers
-from mtl_lightning.errors import UserError
+from mtl_lightning.encoders.several import NUM_SEQUENCES, SEQUENCES, flat, nested
+from mtl_lightning.errors import UserError, shown
+
+_CHOICES = "choices"
 
 
 class TensorProcessor(InputProcessor):
@@ -18,6 +21,8 @@ class TensorProcessor(InputProcessor):
     What has a dimension less than ``ndim`` is one item of the first: a number is a vector of one, an image without
     channels has one. Of several columns, the items follow each other.
 
+    ``choices`` are lists of such arrays, at least one, in any number: an example is several then.
+
     Args:
         name: The input's name, say ``image``.
         ndim: Number of dimensions of one example.
@@ -25,25 +30,40 @@ class TensorProcessor(InputProcessor):
         setting: The encoder's argument that says ``first``, for messages.
     """
 
+    for_heads = frozenset({SEQUENCES, _CHOICES})
+
     def __init__(self, name: str, ndim: int, first: int | None = None, setting: str | None = None) -> None:
-        self.inputs = (name,)
+        self.name = name
+        self.inputs = (name, _CHOICES)
         self.ndim = ndim
         self.first = first
         self.setting = setting
 
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-        (name,) = self.inputs
-        arrays = [self._array(name, value) for value in columns[name]]
+        if len(columns) > 1:
+            raise UserError(f"give one of {', '.join(f'`{name}`' for name in self.inputs)}; found {', '.join(columns)}")
+        ((name, values),) = columns.items()
+        if name != _CHOICES:
+            return {name: self._arrays(name, values)}
+        rows = [_listed(value) for value in values]
+        arrays = self._arrays(name, [item for row in rows for item in row])
+        return nested({self.name: arrays}, [len(row) for row in rows], [name])
+
+    def _arrays(self, name: str, values: Sequence[Any]) -> list[np.ndarray]:
+        arrays = [self._array(name, value) for value in values]
         for array in arrays:
             if array.shape[1:] != arrays[0].shape[1:] or (self.first is None and array.shape != arrays[0].shape):
                 raise UserError(
                     f"input '{name}' must have one shape for all examples, "
                     f"found {list(array.shape)} beside {list(arrays[0].shape)}"
                 )
-        return {name: arrays}
+        return arrays
 
     def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        (name,) = self.inputs
+        if NUM_SEQUENCES in examples[0]:
+            parts, of_examples = flat(examples)
+            return {**self.collate(parts), **of_examples}
+        name = self.name
         arrays = [np.asarray(example[name], dtype=np.float32) for example in examples]
         if len(shapes := {array.shape for array in arrays}) > 1:
             found = " and ".join(str(list(shape)) for shape in sorted(shapes)[:2])
@@ -51,10 +71,10 @@ class TensorProcessor(InputProcessor):
         return {name: torch.from_numpy(np.stack(arrays))}
 
     def length(self, example: Mapping[str, Any]) -> int:
-        return 1
+        return int(example.get(NUM_SEQUENCES, 1))
 
     def signature(self) -> Any:
-        return [self.inputs, self.ndim, self.first]
+        return [(self.name,), self.ndim, self.first]
 
     def _array(self, name: str, value: Any) -> np.ndarray:
         """An example, of ``ndim`` dimensions and the right size in the first of them."""
@@ -88,3 +108,19 @@ class TensorProcessor(InputProcessor):
             return f"input '{name}' must begin with {self.first or 'some'} values, found {found}"
         of = f" in its {num_columns} columns" if num_columns > 1 else ""
         return f"`{self.setting}` is {self.first}, but input '{name}' has {found} {unit}{'s' * (found > 1)}{of}"
+
+
+def _listed(value: Any) -> list[Any]:
+    """The choices of one example: those of a list, or of several columns, of which the last may be empty."""
+    if not isinstance(value, list | tuple | np.ndarray):
+        raise UserError(f"input '{_CHOICES}': expected a list of choices, found {shown(value)}")
+    choices = list(value)
+    while isinstance(value, tuple) and choices and _is_blank(choices[-1]):
+        choices.pop()
+    if not choices:
+        raise UserError(f"input '{_CHOICES}': expected at least one choice, found {shown(value)}")
+    return choices
+
+
+def _is_blank(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())

@@ -14,10 +14,12 @@ from mtl_lightning.data.columns import read_rows
 from mtl_lightning.data.examples import ExampleEncoder
 from mtl_lightning.data.sources.files import FileSource
 from mtl_lightning.data.streams.passes import _array
-from mtl_lightning.encoders import TextProcessor, character_tokenizer
+from mtl_lightning.encoders import PerceptronEncoder, TensorProcessor, TextProcessor, character_tokenizer
 from mtl_lightning.encoders.several import flat, nested
 from mtl_lightning.encoders.shown import Tokens
 from mtl_lightning.errors import UserError
+from mtl_lightning.tasks import Ranking
+from mtl_lightning.training.module import MultiTaskModule
 
 PROCESSOR = TextProcessor(character_tokenizer("ascii"), 12)
 
@@ -119,3 +121,42 @@ def test_errors_name_the_column_of_the_choice() -> None:
         ExampleEncoder(source, PROCESSOR, {})({"a": ["x"], "b": [None], "c": ["z"]})
     encodings = ExampleEncoder(source, PROCESSOR, {})({"a": ["x"], "b": ["y"], "c": [None]})
     assert encodings["length"] == [6] and encodings["inputs/num_sequences"] == [2]
+
+
+@pytest.mark.parametrize("ndim", [1, 3])
+def test_choices_may_be_vectors_or_images(ndim: int) -> None:
+    processor = TensorProcessor("x", ndim)
+    arrays = torch.arange(2.0 * 3**ndim).reshape(2, *[3] * ndim).tolist()
+    rows = [[arrays[0]], arrays, (arrays[1], None)]
+    table = Dataset.from_dict(processor.encode({"choices": rows})).with_format("arrow")
+    columns = read_rows(table, range(3))
+    examples = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    inputs = processor.collate(examples)
+    assert inputs["x"].tolist() == [arrays[0], *arrays, arrays[1]]
+    assert inputs["sequences"].tolist() == [[0, -1], [1, 2], [3, -1]] and inputs["choices"].tolist() == [1, 2, 1]
+    assert [processor.length(example) for example in examples] == [1, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"choices": ["1 2"]}, "input 'choices': expected a list of choices, found '1 2'"),
+        ({"choices": [[]]}, "input 'choices': expected at least one choice"),
+        ({"choices": [[[1.0], ["x"]]]}, "input 'choices' must be numbers"),
+        ({"choices": [[[1.0], [1.0, 2.0]]]}, "input 'choices' must have one shape for all examples"),
+        ({"x": [[1.0]], "choices": [[[1.0]]]}, "give one of `x`, `choices`; found x, choices"),
+    ],
+)
+def test_what_are_no_choices_of_numbers(columns: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        TensorProcessor("x", 1).encode(columns)
+
+
+def test_candidates_of_numbers_are_ranked() -> None:
+    torch.manual_seed(0)
+    model = MultiTaskModule(PerceptronEncoder(2, [32]), {"order": Ranking()})
+    model.build()
+    vectors = [[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
+    (whole,) = model.predict({"choices": [vectors]})
+    (other,) = model.predict({"choices": [vectors[::-1]]})
+    assert [2 - place for place in other["order"]["ranking"]] == whole["order"]["ranking"]

@@ -165,6 +165,11 @@ ENCODERS: dict[str, tuple[Callable[[], Encoder], dict[str, Sequence[Any]]]] = {
     "transformer-frozen": (lambda: bert(freeze_embeddings=True, frozen_layers=-1), {"text": TEXTS}),
     "convolutional": (lambda: ConvolutionalEncoder(channels=[2, 3], features=16), {"image": IMAGES}),
     "convolutional-batch-norm": (lambda: ConvolutionalEncoder(channels=[2], batch_norm=True), {"image": IMAGES}),
+    "perceptron-choices": (lambda: PerceptronEncoder(5, [32]), {"choices": [VECTORS[:1], tuple(VECTORS)]}),
+    "convolutional-choices": (
+        lambda: ConvolutionalEncoder(channels=[2], features=16),
+        {"choices": [IMAGES[:2], IMAGES]},
+    ),
     "perceptron": (lambda: PerceptronEncoder(in_features=5, hidden=[32, 16], dropout=0.5), {"features": VECTORS}),
 }
 ADAPTED = {"TorchJDAggregator": "UPGrad", "TorchJDScalarizer": "GeometricMean", "TorchJDWeighting": "UPGradWeighting"}
