@@ -24,33 +24,53 @@ PACKED = "packed"
 UNPACKED = "unpacked"
 """The places in [R·M] of what stands in a batch [B, L]; any where nothing does."""
 
+ONE_ROW = sys.maxsize
+"""Capacity of a row that is the only one."""
+
+_FULL = 0.95
 _CLOSE = 1e-4  # relative to the hidden states
 
 
 def plan(lengths: Sequence[int], capacity: int) -> list[list[int]]:
-    """Sequences by row: as few rows as will do, about equally long.
+    """Sequences by row: rows that are at least 95 % full, if there are such, and as short as that allows.
 
-    The longest first, each goes to the row that is shortest so far; if one becomes too long, there is one row more.
+    Attention costs the square of a row's length, masked or not: short rows are better than long ones.
 
     Args:
         lengths: Of the sequences, each at most ``capacity``.
-        capacity: Of a row.
+        capacity: Of a row; ``ONE_ROW``: there is a single one.
 
     >>> plan([2, 7, 3, 2], 8)
     [[1], [2, 0, 3]]
     """
-    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
-    number = max(-(-sum(lengths) // capacity), 1)
-    while True:
-        rows: list[list[int]] = [[] for _ in range(number)]
-        sizes = [(0, row) for row in range(number)]
-        for i in order:
-            size, row = sizes[0]
-            rows[row].append(i)
-            heapq.heapreplace(sizes, (size + lengths[i], row))
-        if max(size for size, _ in sizes) <= capacity:
+    total, longest = sum(lengths), max(lengths)
+    if capacity == ONE_ROW:
+        return [list(range(len(lengths)))]
+    fewest = -(-total // capacity)
+    most = max(min(int(total / (_FULL * longest)), len(lengths)), fewest)
+    for number in range(most, fewest - 1, -1):
+        rows = _shared_out(lengths, number)
+        width = _width(rows, lengths)
+        if width <= capacity and _FULL * width * number <= total:
             return rows
-        number += 1
+    while _width(rows := _shared_out(lengths, fewest), lengths) > capacity:
+        fewest += 1
+    return rows
+
+
+def _shared_out(lengths: Sequence[int], number: int) -> list[list[int]]:
+    """Sequences in so many rows: the longest first, each goes to the row that is shortest so far."""
+    rows: list[list[int]] = [[] for _ in range(number)]
+    sizes = [(0, row) for row in range(number)]
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        size, row = sizes[0]
+        rows[row].append(i)
+        heapq.heapreplace(sizes, (size + lengths[i], row))
+    return rows
+
+
+def _width(rows: Sequence[Sequence[int]], lengths: Sequence[int]) -> int:
+    return max(sum(lengths[i] for i in row) for row in rows)
 
 
 def layout(lengths: Sequence[int], capacity: int) -> dict[str, Tensor]:
@@ -61,7 +81,7 @@ def layout(lengths: Sequence[int], capacity: int) -> dict[str, Tensor]:
         capacity: Of a row.
     """
     rows, longest = plan(lengths, capacity), max(lengths)
-    width = max(sum(lengths[i] for i in row) for row in rows)
+    width = _width(rows, lengths)
     packed = np.full((len(rows), width), -1)
     unpacked = np.zeros((len(lengths), longest), dtype=np.int64)
     for number, row in enumerate(rows):
@@ -134,7 +154,7 @@ def row_length(backbone: PreTrainedModel, max_length: int) -> int:
         UserError: If the model does not keep packed sequences apart; where it can be run, it is tried.
     """
     if str(backbone.config._attn_implementation).startswith("flash"):
-        return sys.maxsize
+        return ONE_ROW
     if backbone.device.type != "meta":
         _check(backbone)
     return max_length

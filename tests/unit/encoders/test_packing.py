@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtl_lightning.encoders import TransformerEncoder
-from mtl_lightning.encoders.packing import PACKED, UNPACKED, layout, plan
+from mtl_lightning.encoders.packing import ONE_ROW, PACKED, UNPACKED, layout, plan
 from mtl_lightning.errors import UserError
 from mtl_lightning.tasks import CausalLM
 
@@ -104,8 +104,10 @@ def test_a_cut_model_packs_nothing() -> None:
 def test_each_sequence_stands_in_one_row(lengths: list[int]) -> None:
     rows = plan(lengths, 32)
     assert sorted(i for row in rows for i in row) == list(range(len(lengths)))
-    assert max(sum(lengths[i] for i in row) for row in rows) <= 32
-    assert len(rows) <= max(2 * sum(lengths) // 32 + 1, 1)
+    width = max(sum(lengths[i] for i in row) for row in rows)
+    assert max(lengths) <= width <= 32
+    assert len(rows) <= len(lengths)
+    assert plan(lengths, ONE_ROW) == [list(range(len(lengths)))]
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=20))
@@ -122,4 +124,6 @@ def test_rows_of_a_skewed_mix_are_full() -> None:
     lengths = (8 * torch.exp(1.2 * torch.randn(64, generator=draw))).long().clamp(4, 512).tolist()
     where = layout(lengths, 512)[PACKED]
     assert (where >= 0).double().mean() >= 0.95
+    assert where.shape[1] <= 1.05 * max(lengths), "rows are no longer than they must be"
     assert sum(lengths) / (len(lengths) * max(lengths)) < 0.5
+    assert layout([20] * 8 + [19], 512)[PACKED].shape == (9, 20), "sequences of one length need no packing"
