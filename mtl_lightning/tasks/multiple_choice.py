@@ -152,12 +152,10 @@ def _place_of(answer: Any, *choices: Any) -> int:
         choices: A list of texts, or texts.
     """
     texts = list(choices[0]) if len(choices) == 1 and isinstance(choices[0], list | tuple) else list(choices)
-    places = [
-        place for place, text in enumerate(texts) if isinstance(text, str) and text.strip() == str(answer).strip()
-    ]
+    named = {place: text.strip() for place, text in enumerate(texts) if isinstance(text, str) and text.strip()}
+    places = [place for place, text in named.items() if text == str(answer).strip()]
     if len(places) == 1:
         return places[0]
     if places:
         raise UserError(f"{shown(answer)} is choice {places[0] + 1} and {places[1] + 1}; take one of them out")
-    hint = did_you_mean(str(answer), [text for text in texts if isinstance(text, str)])
-    raise UserError(f"{shown(answer)} is none of the {len(texts)} choices; {hint}")
+    raise UserError(f"{shown(answer)} is none of the {len(named)} choices; {did_you_mean(str(answer), named.values())}")

@@ -42,7 +42,7 @@ class Ranking(ScoredSequences):
     """
 
     missing = math.nan
-    irregular = "queries whose candidates are all equally relevant, which say nothing about their order"
+    irregular = "queries have candidates that are all equally relevant; these do not count"
     beside_labels = ScoredSequences.beside_labels | {"objective"}
 
     def __init__(

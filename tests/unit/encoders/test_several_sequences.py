@@ -18,7 +18,7 @@ from mtl_lightning.encoders import PerceptronEncoder, TensorProcessor, TextProce
 from mtl_lightning.encoders.several import flat, nested
 from mtl_lightning.encoders.shown import Tokens
 from mtl_lightning.errors import UserError
-from mtl_lightning.tasks import Ranking
+from mtl_lightning.tasks import IGNORE, MultipleChoice, Ranking
 from mtl_lightning.training.module import MultiTaskModule
 
 PROCESSOR = TextProcessor(character_tokenizer("ascii"), 12)
@@ -113,6 +113,23 @@ def test_flat_undoes_nested(rows: list[list[int]]) -> None:
     examples = [dict(zip(encodings, values, strict=True)) for values in zip(*encodings.values(), strict=True)]
     parts, of_examples = flat(examples)
     assert [[parts[i]["ids"][0] for i in row if i >= 0] for row in of_examples["sequences"].tolist()] == rows
+
+
+@pytest.mark.parametrize(
+    ("inputs", "label", "columns"),
+    [
+        ("answers", ["right", "answers"], {"answers": [["x", "y"], ["y", "z"]]}),
+        (["a", "b", "c"], ["right", "a", "b", "c"], {"a": ["x", "w"], "b": ["y", "z"], "c": [None, None]}),
+    ],
+    ids=["list", "columns"],
+)
+def test_a_label_may_be_the_text_of_a_choice(inputs: Any, label: list[str], columns: dict[str, Any]) -> None:
+    source = FileSource({"train": "x.jsonl"}, {"choices": inputs}, {"answer": label})
+    encode = ExampleEncoder(source, PROCESSOR, {"answer": MultipleChoice()})
+    found = encode({**columns, "right": ["y", None]})
+    assert found["targets/answer"] == [1, IGNORE] and found["counts/answer"] == [1, 0]
+    with pytest.raises(UserError, match=r"columns 'right', .* \(task 'answer'\): 'q' is none of the 2 choices"):
+        encode({**columns, "right": ["x", "q"]})
 
 
 def test_errors_name_the_column_of_the_choice() -> None:
