@@ -58,6 +58,7 @@ class Task(InWords, nn.Module, ABC):
             -1, in ``given["sequences"]`` [B, N]. Otherwise it reads the mean of their ``pooled``.
         required_inputs: The encoder's inputs that a data set must have, instead of ``tokens`` where words are labelled;
             ``a|b`` is either.
+        uses_encoder: Whether it computes with parameters of the encoder, which are none of its own.
         missing: The encoded value of a missing label, ``IGNORE`` or NaN.
         rounding: Encoded labels that differ by no more are equal but for rounding (that of float32 is known anyway).
         lower_is_better: Names of the metrics that are better when lower; the loss is one anyway.
@@ -73,6 +74,7 @@ class Task(InWords, nn.Module, ABC):
     level: ClassVar[Literal["pooled", "tokens"]] = "pooled"
     by_sequence: ClassVar[bool] = False
     required_inputs: ClassVar[tuple[str, ...]] = ()
+    uses_encoder: ClassVar[bool] = False
     missing: ClassVar[float] = IGNORE
     rounding: float = 0.0
     lower_is_better: ClassVar[frozenset[str]] = frozenset()

@@ -52,6 +52,7 @@ class CausalLM(Task):
 
     level = "tokens"
     required_inputs = ("completion|messages",)
+    uses_encoder = True
     lower_is_better = frozenset({"perplexity"})
 
     def __init__(self, main_metric: str = "token_accuracy", metrics: list[str] | None = None) -> None:

@@ -21,9 +21,14 @@ from mtl_lightning.training.strategies import refuse_strategy_name
 from mtl_lightning.weighting import MoCo, UPGrad
 
 
+class UsesEncoder(Regression):
+    uses_encoder = True
+
+
 def checked(strategy: Any = None, precision: str = "32-true", callbacks: tuple[Any, ...] = (), **options: Any) -> None:
     options = {"encoder": PerceptronEncoder(3, [4]), "weighting": UPGrad, **options}
-    module = MultiTaskModule(tasks={"a": Regression(), "b": Regression()}, **options)
+    task = options.pop("task", Regression)
+    module = MultiTaskModule(tasks={"a": task(), "b": task()}, **options)
     trainer = SimpleNamespace(strategy=strategy or FSDP2Strategy(), precision=precision, callbacks=callbacks)
     check_strategy(SimpleNamespace(**{**vars(module), **module._modules}, trainer=trainer))
 
@@ -39,6 +44,7 @@ def test_what_works_is_not_refused() -> None:
         ({"weighting": MoCo}, "MoCo, which needs the tasks' whole gradients"),
         ({"precision": "16-mixed"}, "`trainer.precision: 16-mixed`; use `bf16-mixed`"),
         ({"compile_encoder": True}, "compile_encoder"),
+        ({"task": UsesEncoder}, "UsesEncoder, whose output layer is the encoder's; use `ddp`"),
         ({"sharing": SoftSharing}, "SoftSharing, which compares the encoder's parameters"),
         ({"callbacks": (EMAWeightAveraging(),)}, "EMAWeightAveraging"),
         ({"strategy": ModelParallelStrategy()}, "ModelParallelStrategy shards or splits the model; use `ddp`, one"),
