@@ -84,7 +84,7 @@ def _outputs_of(name: str, task: Task) -> str:
     """
     if isinstance(task, Regression):
         return "numbers"
-    if not isinstance(task, LabelledTask):
+    if not isinstance(task, LabelledTask) or not task.scores_labels:
         found = type(task).__name__
         raise UserError(f"reads classifications and regressions, but '{name}' is a {found}; derive it from one of them")
     return "any of" if isinstance(task, MultiLabelClassification) else "one of"

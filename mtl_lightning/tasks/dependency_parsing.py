@@ -55,6 +55,7 @@ class DependencyParsing(LabelledTask):
     """
 
     level = "tokens"
+    scores_labels = False
     says_numbers = True
     several = "a word has one relation to its head; fix the data, or join them by `label_maps`"
     head: BiaffineHead | None

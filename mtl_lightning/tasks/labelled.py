@@ -37,6 +37,7 @@ class LabelledTask(Task):
         averaged: Plain names of the metrics that are averaged over labels.
         label_weights: ``class_weights`` or ``pos_weight`` as a tensor [C], once built; null: there are none.
         several: What to do where a label looks like several joined by ``{}``.
+        scores_labels: Whether logits are one tensor with a score for each label [..., C], which other tasks can read.
         none: What else a word that may mean "no label" may mean, and the setting for it.
     """
 
@@ -44,6 +45,7 @@ class LabelledTask(Task):
     none: ClassVar[str] = ""
     several: ClassVar[str] = "for several labels an example, use `MultiLabelClassification` with `separator: '{}'`"
 
+    scores_labels: ClassVar[bool] = True
     beside_labels = Task.beside_labels | {"class_weights", "pos_weight", "positive", "label_smoothing", "focal_gamma"}
     averaged: ClassVar[tuple[str, ...]] = tuple(RATIOS)
     label_weights: Tensor | None

@@ -76,6 +76,7 @@ class RelationClassification(LabelledTask):
     """
 
     level = "tokens"
+    scores_labels = False
     says_numbers = True
     required_inputs = ("tokens", "spans")
     counted = False

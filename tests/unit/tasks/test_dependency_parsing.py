@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import leaky_relu
 
+from mtl_lightning.chains import ClassifierChain
 from mtl_lightning.data.collation import stack
+from mtl_lightning.encoders import Representation
 from mtl_lightning.encoders.words import listed_words, split_words
 from mtl_lightning.errors import UserError
-from mtl_lightning.tasks import IGNORE, DependencyParsing
+from mtl_lightning.tasks import IGNORE, DependencyParsing, Task, TokenClassification
 from mtl_lightning.tasks.biaffine import Arcs, BiaffineHead
 from mtl_lightning.tasks.trees import best_trees, check_tree, spanning_tree
 
@@ -290,6 +292,21 @@ def test_relations_that_both_know_keep_their_weights() -> None:
     new.load_state_dict({**new.state_dict(), **taken})
     assert said.startswith("2 of 3 labels") and torch.equal(new.head.as_head.weight, old.head.as_head.weight)
     assert torch.equal(new.head.relation.weight[[1, 2]], old.head.relation.weight[[1, 3]])
+
+
+def test_no_other_task_reads_a_tree_but_a_tree_may_read_another_task() -> None:
+    tasks: dict[str, Task] = {
+        "tree": DependencyParsing(RELATIONS),
+        "upos": TokenClassification(labels=["NOUN", "VERB"]),
+    }
+    with pytest.raises(UserError, match="reads classifications and regressions, but 'tree' is a DependencyParsing"):
+        ClassifierChain("tree").build("upos", tasks)
+    link = ClassifierChain("upos")
+    link.build("tree", tasks)
+    features = Representation(tokens=torch.randn(2, 3, 4), mask=mask_of([3, 2]))
+    tasks["tree"].build(4 + link.width)
+    arcs: Any = tasks["tree"](link.read(features, {"upos": torch.randn(2, 3, 2)}))
+    assert arcs.scores.shape == (2, 3, 4)
 
 
 def test_sizes_of_nothing_are_refused() -> None:
