@@ -1,0 +1,1 @@
+"""What weightings cost where an adapter alone trains."""
