@@ -175,7 +175,7 @@ QUERIES = st.lists(
 ).filter(lambda rows: all(len({y for _, y in row}) > 1 for row in rows))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(QUERIES, st.integers(1, 5))
 def test_metrics_agree_with_torchmetrics_and_scikit_learn(rows: list[list[tuple[int, int]]], top: int) -> None:
     width = max(map(len, rows))

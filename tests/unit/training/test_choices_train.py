@@ -143,8 +143,6 @@ def test_columns_of_choices_and_bad_rows_are_predicted_too() -> None:
             "column 'right' (task 'answer'): the label is C, but the 2 choices are",
         ),
         ({"answers": "a b"}, "columns 'question', 'answers': input 'choices': expected a list of texts, found 'a b'"),
-        ({"relevance": [1]}, "column 'relevance' (task 'order'): 1 relevances for 2 candidates; give one each"),
-        ({"answers": ["a"], "relevance": None}, "column 'right' (task 'answer'): there is a single choice"),
     ],
 )
 def test_what_cannot_be_is_refused_by_file_and_line(line: dict[str, Any], message: str, capsys: Any) -> None:
