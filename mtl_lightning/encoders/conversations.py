@@ -49,6 +49,7 @@ class Conversations:
         train_on: Which of the assistant's answers are trained on.
 
     Attributes:
+        end: Number of the end-of-sequence token; null: the tokenizer has none.
         named: The template as an argument, where one is named: a checkpoint needs no tokenizer that knows the name.
     """
 
@@ -64,7 +65,7 @@ class Conversations:
         self.template = ChatTemplate(tokenizer, chat_template)
         self.named = {} if chat_template is None else {"chat_template": self.template.source}
         self.train_on = train_on
-        self._end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
+        self.end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
 
     def check(self, inputs: Collection[str]) -> None:
         """Raises :class:`UserError` if a data set cannot have these inputs together, or the tokenizer lacks a part."""
@@ -72,7 +73,7 @@ class Conversations:
             raise UserError(f"give `prompt` and `completion`, or `messages` alone; found {', '.join(inputs)}")
         if "messages" in inputs and self.template.source is None:
             raise UserError("the tokenizer has no chat template; set the encoder's `chat_template`, say to `chatml`")
-        if self._end is None:
+        if self.end is None:
             raise UserError("the tokenizer has no end-of-sequence token, so that no answer would end; choose another")
 
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
@@ -115,13 +116,13 @@ class Conversations:
         found, answers, final = list(start), list[range](), bool(pieces) and pieces[-1].is_answer
         for piece, part in zip(pieces, tokens, strict=True):
             if piece.is_answer:
-                said = part.index(self._end) + 1 if self._end in part else len(part)
+                said = part.index(self.end) + 1 if self.end in part else len(part)
                 answers.append(range(len(found), len(found) + said))
             found += part
         prompt = answers[-1].start if final else len(found)
         if final:
             end = answers[-1].stop
-            found = found[:end] if found[end - 1] == self._end else [*found, self._end]
+            found = found[:end] if found[end - 1] == self.end else [*found, self.end]
             answers[-1] = range(prompt, len(found))
         trained = answers if self.train_on == "all" else answers[-1:]
         return _Written(found, [place for answer in trained for place in answer], prompt)

@@ -12,6 +12,7 @@ from transformers import GenerationMixin
 
 from mtl_lightning.encoders.base import Assets, Contexts, Representation, State
 from mtl_lightning.encoders.cut_transformers import Cut, find_cut
+from mtl_lightning.encoders.generation import Writer
 from mtl_lightning.encoders.language_model import generator, head_class, is_causal, is_linear, new_output, tied
 from mtl_lightning.encoders.layers import as_encoder, freeze, layers_by_depth, longest_text, num_positions, recompute
 from mtl_lightning.encoders.lora import Lora, renamed
@@ -160,6 +161,10 @@ class TransformerEncoder(StagedEncoder):
         """
         return generator(self.backbone, output, self.generation)
 
+    def writer(self, options: Mapping[str, Any]) -> Writer:
+        """What writes behind prompts with options of ``transformers.GenerationConfig``."""
+        return Writer(self, options)
+
     def _own_output(self) -> nn.Linear:
         (output,) = self._loaded_output
         self._loaded_output = (None,)
@@ -192,7 +197,7 @@ class TransformerEncoder(StagedEncoder):
     def pool(self, state: State) -> Tensor:
         """One vector an example of the state of any stage [B, D], made as the representation's is."""
         mask = state.context.mask
-        return self._pooled(state.hidden[:, -mask.shape[1] :], mask)
+        return POOLINGS[self.pooling](state.hidden[:, -mask.shape[1] :], mask)
 
     def end(self, state: State) -> Representation:
         return self._read(state.hidden, state.context.mask, state.context.word_starts)
@@ -237,14 +242,11 @@ class TransformerEncoder(StagedEncoder):
 
     def _read(self, hidden: Tensor, mask: Tensor, starts: Tensor | None) -> Representation:
         hidden = hidden[:, -mask.shape[1] :]  # without what was prepended
-        pooled = self._pooled(hidden, mask)
+        pooled = POOLINGS[self.pooling](hidden, mask)
         if starts is None:
             return Representation(pooled=pooled)
         index = starts.clamp(min=0).unsqueeze(-1).expand(-1, -1, hidden.shape[-1])
         return Representation(pooled, hidden.gather(1, index), starts >= 0)
-
-    def _pooled(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        return POOLINGS[self.pooling](hidden, mask)
 
     def recompute_in(self, contexts: Contexts | None) -> None:
         if self._gradient_checkpointing:

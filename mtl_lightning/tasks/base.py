@@ -69,6 +69,7 @@ class Task(InWords, nn.Module, ABC):
         main_metric: Name of the metric that stands for the task in averages and in the choice of checkpoints; ``loss``
             is one.
         head: Features → logits; there after ``build``.
+        is_predicting: Whether what ``forward`` returns is for ``decode`` alone.
     """
 
     level: ClassVar[Literal["pooled", "tokens"]] = "pooled"
@@ -79,7 +80,7 @@ class Task(InWords, nn.Module, ABC):
     rounding: float = 0.0
     lower_is_better: ClassVar[frozenset[str]] = frozenset()
     counted: ClassVar[bool] = False
-    beside_labels: ClassVar[frozenset[str]] = frozenset({"main_metric", "rounding"})
+    beside_labels: ClassVar[frozenset[str]] = frozenset({"main_metric", "rounding", "is_predicting"})
     irregular: ClassVar[str] = "labels"
 
     def __init__(self, main_metric: str, dropout: float = 0.1, missing: Missing = None) -> None:
@@ -92,6 +93,7 @@ class Task(InWords, nn.Module, ABC):
         self._remarks: list[str] = []
         self.dropout = nn.Dropout(dropout)
         self.head: nn.Module | None = None
+        self.is_predicting = False
 
     # -- labels ------------------------------------------------------------------------------------------------------
     @abstractmethod

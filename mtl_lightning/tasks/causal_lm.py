@@ -1,6 +1,6 @@
 """Text that a language model writes, token by token."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -13,6 +13,7 @@ from mtl_lightning.errors import UserError, shown
 from mtl_lightning.tasks.base import IGNORE, Task, full_precision
 from mtl_lightning.tasks.contracts import Features, LanguageModel
 from mtl_lightning.tasks.scoring import choose
+from mtl_lightning.tasks.text_scores import TEXT_METRICS
 from mtl_lightning.tasks.token_scores import TokenMean
 
 _POSITIONS = 1024
@@ -26,11 +27,15 @@ class Scored(NamedTuple):
         losses: Negative logarithm of the probability of each of their tokens, given those before it [B, T].
         best: The most probable token in its place [B, T].
         right: Whether that is the token itself [B, T].
+        written: Tokens that the model writes behind the prompt [B, M]; null: it was not asked to.
+        last: Which of the tokens are those of the last answer, which follows the prompt [B, T]; null: as ``written``.
     """
 
     losses: Tensor
     best: Tensor
     right: Tensor
+    written: Tensor | None = None
+    last: Tensor | None = None
 
 
 class CausalLM(Task):
@@ -43,11 +48,17 @@ class CausalLM(Task):
 
     Logits exist at the positions of the answers alone, 1,024 at a time; more are computed again in the backward pass.
 
-    Metrics, each with the right tokens before it given: ``perplexity`` and ``token_accuracy``.
+    Metrics, each token with the right ones before it given: ``perplexity`` and ``token_accuracy``. Of what the model
+    writes by itself behind the prompt, which takes much longer: ``bleu`` (corpus BLEU-4, as ``sacrebleu`` counts it),
+    ``rouge_l`` and ``exact_match``, in [0, 1]. They compare it with the last answer.
+
+    A prediction has the ``text`` that the model writes.
 
     Args:
         main_metric: The metric that stands for the task; ``loss`` is one.
-        metrics: What to report; null: both.
+        metrics: What to report; null: ``perplexity`` and ``token_accuracy``. The main metric is always reported.
+        generation: How the model writes: options of ``transformers.GenerationConfig``, such as ``{max_new_tokens: 64,
+            do_sample: true, temperature: 0.7}``; by default at most 64 tokens, each the most probable one.
     """
 
     level = "tokens"
@@ -55,9 +66,18 @@ class CausalLM(Task):
     uses_encoder = True
     lower_is_better = frozenset({"perplexity"})
 
-    def __init__(self, main_metric: str = "token_accuracy", metrics: list[str] | None = None) -> None:
+    beside_labels = Task.beside_labels | {"generation", "is_predicting"}
+
+    def __init__(
+        self,
+        main_metric: str = "token_accuracy",
+        metrics: list[str] | None = None,
+        generation: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__(main_metric, dropout=0.0)
         self._metric_names = metrics
+        self.generation = generation or {}
+        self._write: Callable[[Mapping[str, Tensor]], Tensor] | None = None
         self._encoder: tuple[LanguageModel, ...] = ()  # in a tuple: it is no part of the task
         self._output: tuple[torch.nn.Linear, ...] = ()
 
@@ -108,6 +128,7 @@ class CausalLM(Task):
                 f"{type(encoder).__name__} is no language model; choose TransformerEncoder with a decoder-only model"
             )
         self._encoder, self._output = (encoder,), (encoder.output_embedding(),)
+        self._write = encoder.writer(self.generation)
 
     def build(self, features: int) -> None:
         """There is nothing to create; the features must be as wide as the language model's own."""
@@ -135,7 +156,16 @@ class CausalLM(Task):
         def placed(values: Tensor) -> Tensor:
             return values.new_zeros(shape.numel()).index_copy(0, places, values).view(shape)
 
-        return Scored(placed(losses), placed(best), placed(torch.eq(best, truth).to(losses.dtype)))
+        scored = Scored(placed(losses), placed(best), placed(torch.eq(best, truth).to(losses.dtype)))
+        if self.training or not (self.is_predicting or self._reports_texts):
+            return scored
+        last = given["word_starts"] + 1 >= given["prompt_length"]
+        assert self._write is not None, "meet() comes first"
+        return scored._replace(written=self._write(given), last=last)
+
+    @property
+    def _reports_texts(self) -> bool:
+        return not set(TEXT_METRICS).isdisjoint({self.main_metric, *(self._metric_names or ())})
 
     def _scored(self, hidden: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
         """Losses in float32 and most probable tokens, each [N], of hidden states [N, D] and the right tokens [N]."""
@@ -157,17 +187,38 @@ class CausalLM(Task):
 
     # -- evaluation --------------------------------------------------------------------------------------------------
     def metrics(self) -> MetricCollection:
-        catalogue = {"perplexity": lambda: TokenMean("losses"), "token_accuracy": lambda: TokenMean("right")}
-        chosen = choose(catalogue, list(catalogue), self._metric_names, self.main_metric)
+        of_tokens = {"perplexity": lambda: TokenMean("losses"), "token_accuracy": lambda: TokenMean("right")}
+        chosen = choose({**of_tokens, **TEXT_METRICS}, list(of_tokens), self._metric_names, self.main_metric)
         return MetricCollection(dict(chosen), compute_groups=False)
 
     def update(self, metrics: MetricCollection, logits: Any, targets: Tensor) -> None:
-        scored = Scored(*logits)
-        metrics.update(full_precision(scored.losses), full_precision(scored.right), torch.ne(targets, IGNORE))
+        scored, present = Scored(*logits), torch.ne(targets, IGNORE)
+        pairs = self._texts(scored, targets) if scored.written is not None else ()
+        for metric in metrics.values():
+            if isinstance(metric, TokenMean):
+                metric.update(full_precision(scored.losses), full_precision(scored.right), present)
+            elif pairs:
+                metric.update(*map(list, zip(*pairs, strict=True)))
+
+    def _texts(self, scored: Scored, targets: Tensor) -> list[tuple[str, list[str]]]:
+        """What was written and the references, of the examples that have one."""
+        assert scored.written is not None and scored.last is not None
+        answered = torch.ne(targets, IGNORE) & scored.last
+        written = self._decoded(scored.written)
+        right = [self._decode(row[real].tolist()) for row, real in zip(targets, answered, strict=True)]
+        return [(text, [other]) for text, other, real in zip(written, right, answered.any(1), strict=True) if real]
+
+    def _decoded(self, written: Tensor) -> list[str]:
+        return [self._decode(row) for row in written.tolist()]
+
+    def _decode(self, tokens: Sequence[int]) -> str:
+        return str(self._encoder[0].processor.tokenizer.decode(tokens, skip_special_tokens=True))
 
     def decode(self, logits: Any, mask: Tensor | None) -> list[dict[str, Any]]:
-        """The most probable tokens in the places of the answers; behind a prompt alone, that is the first token."""
+        """What the model writes; without that, the most probable tokens in the places of the answers."""
         assert mask is not None, "label positions are known"
+        if (written := Scored(*logits).written) is not None:
+            return [{"text": text} for text in self._decoded(written)]
         rows = [best[real].tolist() for best, real in zip(Scored(*logits).best, mask, strict=True)]
         return [{"text": self._encoder[0].processor.tokenizer.decode(row)} for row in rows]
 

@@ -1,6 +1,6 @@
 """What a task needs of an encoder and of its inputs, in words of torch alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -46,3 +46,5 @@ class LanguageModel(Protocol):
     def output_embedding(self) -> nn.Linear: ...
 
     def generator(self, output: nn.Linear) -> Any: ...
+
+    def writer(self, options: Mapping[str, Any]) -> Callable[[Mapping[str, Tensor]], Tensor]: ...

@@ -15,7 +15,15 @@ from mtl_lightning.sharing import Sharing
 from mtl_lightning.tasks import Task
 from mtl_lightning.training.joint_pass import Parts, shortened, split
 from mtl_lightning.training.losses import Losses, merged, zero_of
-from mtl_lightning.training.prediction import decodable, decode, evaluating, names_asked, placed, raw_batches
+from mtl_lightning.training.prediction import (
+    decodable,
+    decode,
+    evaluating,
+    names_asked,
+    placed,
+    predicting,
+    raw_batches,
+)
 from mtl_lightning.training.reading import read_by_heads
 from mtl_lightning.training.restorable import RestorableModule
 
@@ -143,7 +151,8 @@ class Network(RestorableModule):
         representations = self._made(inputs, self.chain.readers if tasks is None else self.chain.read_by(tasks))
         of_tasks = decodable(self.tasks, representations, self.chain, tasks)
         masks = {name: representations[self.chain.read_by([name])[-1]].mask for name in of_tasks}
-        return decode(of_tasks, self._logits(representations, of_tasks), masks)
+        with predicting(self.tasks.values()):
+            return decode(of_tasks, self._logits(representations, of_tasks), masks)
 
     def _made(self, inputs: dict[str, Tensor], tasks: Sequence[str]) -> dict[str, Any]:
         return read_by_heads(self.sharing(inputs, tasks), self.tasks, inputs)

@@ -1,6 +1,6 @@
 """From logits to what is predicted, and from raw inputs to logits."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -142,3 +142,16 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+@contextmanager
+def predicting(tasks: Iterable[Task]) -> Iterator[None]:
+    """Tells tasks that what their heads return is for ``decode`` alone."""
+    held = list(tasks)
+    for task in held:
+        task.is_predicting = True
+    try:
+        yield
+    finally:
+        for task in held:
+            task.is_predicting = False

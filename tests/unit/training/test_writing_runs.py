@@ -97,6 +97,7 @@ def test_prompts_are_enough_to_predict_from_the_checkpoint_alone() -> None:
     assert main(["predict", "--ckpt_path=whole", "--input=prompts.jsonl", "--output=predicted.jsonl"]) == 0
     first, second, bad = (json.loads(line) for line in Path("predicted.jsonl").read_text().splitlines())
     assert set(first["predictions"]) == {"reverse", "chat", "kind"}
+    assert isinstance(first["predictions"]["reverse"]["text"], str)
     assert bad["predictions"] is None and "the text is empty" in bad["reason"]
     model = mtl_lightning.load("whole/checkpoints/best.ckpt")
     alone = model.predict({"prompt": ["abc", "ca"]}, tasks=["kind"])

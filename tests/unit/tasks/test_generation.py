@@ -1,0 +1,148 @@
+"""What a language model writes: the same with and without a cache, its options, and how texts are scored."""
+
+from typing import Any
+
+import pytest
+import sacrebleu
+import torch
+
+from mtl_lightning.encoders import TransformerEncoder
+from mtl_lightning.encoders.generation import prompts_of
+from mtl_lightning.errors import UserError
+from mtl_lightning.sharing import MMoE
+from mtl_lightning.tasks import CausalLM
+from mtl_lightning.tasks.text_scores import TEXT_METRICS
+from mtl_lightning.training.module import MultiTaskModule
+
+LLAMA: dict[str, Any] = {
+    "model_type": "llama",
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "max_position_embeddings": 40,
+}
+GPT2: dict[str, Any] = {"model_type": "gpt2", "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 40}
+PROMPTS = ["ab", "c", "defg"]
+TEXTS = [("the old cat sat on the mat", "the cat sat on the mat"), ("a b c d e", "a b c d e"), ("x y", "z")]
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+def encoder(config: dict[str, Any] = LLAMA, **settings: Any) -> TransformerEncoder:
+    options = {"config": config, "tokenizer": "characters:ascii", "max_length": 16, **settings}
+    return TransformerEncoder(**options).eval()
+
+
+def batch(of: TransformerEncoder, **columns: Any) -> dict[str, torch.Tensor]:
+    encoded = of.processor.encode({"prompt": PROMPTS, **columns})
+    return of.processor.collate([dict(zip(encoded, row, strict=True)) for row in zip(*encoded.values(), strict=True)])
+
+
+def alone(of: TransformerEncoder, prompt: list[int], number: int) -> list[int]:
+    """The most probable tokens behind a single prompt, up to the end, each found without a cache."""
+    ids, end = list(prompt), of.processor.conversations.end
+    while len(ids) < len(prompt) + number and end not in ids[len(prompt) :]:
+        hidden = of.backbone(input_ids=torch.tensor([ids])).last_hidden_state[0, -1]
+        ids.append(int(of.output_embedding()(hidden).argmax()))
+    return ids[len(prompt) :]
+
+
+@pytest.mark.parametrize("settings", [{}, {"packing": True}, {"config": GPT2}], ids=["llama", "packed", "gpt2"])
+@pytest.mark.parametrize("completions", [None, ["xyz", "y", None]], ids=["prompts", "answered"])
+def test_batches_with_a_cache_write_what_each_prompt_alone_does(settings: Any, completions: Any) -> None:
+    of = encoder(**settings)
+    inputs = batch(of, **({} if completions is None else {"completion": completions}))
+    found = of.writer({"max_new_tokens": 7})(inputs).tolist()
+    for i, length in enumerate(inputs["prompt_length"][:, 0].tolist()):
+        wanted = alone(of, inputs["input_ids"][i, :length].tolist(), 7)
+        assert found[i][: len(wanted)] == wanted
+        assert set(found[i][len(wanted) :]) <= {of.processor.conversations.end}
+
+
+def test_prompts_end_together() -> None:
+    inputs = {"input_ids": torch.tensor([[5, 6, 7, 0], [8, 9, 0, 0]]), "prompt_length": torch.tensor([[3], [1]])}
+    ids, real = prompts_of(inputs)
+    assert ids.tolist() == [[5, 6, 7], [0, 0, 8]] and real.tolist() == [[True] * 3, [False, False, True]]
+
+
+def test_sampling_depends_on_the_seed_alone() -> None:
+    of = encoder()
+    of.output_embedding()
+    state = torch.get_rng_state()
+    sample = of.writer({"max_new_tokens": 8, "do_sample": True, "temperature": 2.0})
+    first = sample(batch(of))
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.rand(3)
+    assert torch.equal(sample(batch(of)), first)
+    torch.manual_seed(1)
+    assert not torch.equal(sample(batch(of)), first)
+
+
+def test_no_more_is_written_than_the_model_has_positions_for() -> None:
+    of = encoder(max_length=40)
+    assert of.writer({"max_new_tokens": 99})(batch(of)).shape[1] <= 40 - 4
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"max_tokens": 3}, "unknown option 'max_tokens'"),
+        ({"eos_token_id": 3}, "unknown option 'eos_token_id'"),
+        ({"max_new_tokens": 0}, "`generation.max_new_tokens` must be a number from 1 on, found 0"),
+    ],
+)
+def test_options_that_are_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        CausalLM(generation=options).meet(encoder())
+
+
+def test_a_sharing_that_changes_features_is_refused() -> None:
+    tasks: Any = {"a": CausalLM(), "b": CausalLM()}
+    with pytest.raises(UserError, match=r"model\.sharing: task 'a' writes with the encoder as it is"):
+        MultiTaskModule(encoder(), tasks, sharing=MMoE).build()
+
+
+# -- evaluation --------------------------------------------------------------------------------------------------------
+def made(**arguments: Any) -> tuple[CausalLM, Any, torch.Tensor]:
+    of = encoder()
+    task = CausalLM(**arguments)
+    task.meet(of)
+    task.build(of.features)
+    task.eval()
+    inputs = batch(of, completion=["xyz", "y", None])
+    targets = torch.where(inputs["answer"] > 0, inputs["answer"], -100)
+    return task, of(inputs)._replace(given=inputs), targets
+
+
+def test_texts_are_written_where_they_are_asked_for() -> None:
+    task, features, targets = made()
+    assert task(features).written is None
+    task.is_predicting = True
+    rows = task.decode(task(features), features.mask)
+    assert [set(row) for row in rows] == [{"text"}] * 3
+    task, features, targets = made(metrics=["bleu", "exact_match", "perplexity"])
+    logits, metrics = task(features), task.metrics()
+    right = targets.clone().clamp(min=3)
+    task.update(metrics, logits._replace(written=right), targets)
+    values = metrics.compute()
+    assert values["exact_match"] == 1 and values["perplexity"] > 1
+    task.train()
+    assert task(features).written is None
+
+
+def test_scores_are_those_of_sacrebleu() -> None:
+    metrics = {name: make() for name, make in TEXT_METRICS.items()}
+    for part in (TEXTS[:1], TEXTS[1:]):
+        for metric in metrics.values():
+            metric.update([text for text, _ in part], [[reference] for _, reference in part])
+    theirs = sacrebleu.corpus_bleu([text for text, _ in TEXTS], [[reference for _, reference in TEXTS]], force=True)
+    assert metrics["bleu"].compute().item() * 100 == pytest.approx(theirs.score, abs=1e-3)
+    assert metrics["exact_match"].compute().item() == pytest.approx(1 / 3)
+    assert metrics["rouge_l"].compute().item() == pytest.approx((12 / 13 + 1) / 3, abs=1e-6)
+    several = TEXT_METRICS["exact_match"]()
+    several.update(["a"], [["b", " a"]])
+    assert several.compute() == 1
