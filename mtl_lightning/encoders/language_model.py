@@ -52,11 +52,19 @@ def is_causal(backbone: PreTrainedModel) -> bool:
 def new_output(backbone: PreTrainedModel) -> nn.Linear:
     """The linear map from hidden states to logits, as the architecture has it: with random weights, or with those of
     the input embeddings where it is tied to them.
+
+    Raises:
+        UserError: If it is tied to embeddings that have an adapter, which it would not share.
     """
     model = _unfinished(backbone)
     output: nn.Linear = model.get_output_embeddings()
     table = backbone.get_input_embeddings().weight
     if tied(backbone):
+        if hasattr(backbone.get_input_embeddings(), "base_layer"):
+            raise UserError(
+                "`lora.target_modules` adapts the input embeddings, to which the output ones are tied; leave them "
+                "out, or train them whole by `lora.modules_to_save`"
+            )
         output.weight = table
     else:
         output.to_empty(device=table.device).to(table.dtype)

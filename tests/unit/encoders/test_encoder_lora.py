@@ -193,6 +193,17 @@ def test_frozen_layers_and_lora_exclude_each_other(base: str) -> None:
         TransformerEncoder(base, lora=dict(OPTIONS), frozen_layers=1)
 
 
+def test_tied_embeddings_are_adapted_whole_or_not_at_all(tmp_path: Path) -> None:
+    saved(tmp_path, {**LLAMA, "tie_word_embeddings": True})
+    with pytest.raises(UserError, match=r"`lora.target_modules` adapts the input embeddings, to which the output"):
+        TransformerEncoder(str(tmp_path), lora={"target_modules": ["embed_tokens"]}).output_embedding()
+    encoder = adapted(str(tmp_path), {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens"]})
+    hidden = encoder.backbone(**inputs(encoder)).last_hidden_state
+    logits = encoder.output_embedding()(hidden)
+    encoder.merge_adapters()
+    torch.testing.assert_close(encoder.output_embedding()(hidden), logits)
+
+
 def test_without_peft_there_is_one_line_of_what_to_install(base: str, monkeypatch: Any) -> None:
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(UserError, match=re.escape("pip install 'mtl-lightning[lora]'")):
