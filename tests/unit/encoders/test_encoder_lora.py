@@ -16,6 +16,7 @@ from transformers import AutoModel, AutoModelForCausalLM
 from mtl_lightning.encoders import TransformerEncoder
 from mtl_lightning.encoders.pretrained import without_weights
 from mtl_lightning.errors import UserError
+from mtl_lightning.sharing import LoRA
 from mtl_lightning.testing import check_encoder
 
 OPTIONS = {"r": 2, "lora_alpha": 8, "target_modules": ["q_proj", "down_proj"]}
@@ -202,6 +203,11 @@ def test_tied_embeddings_are_adapted_whole_or_not_at_all(tmp_path: Path) -> None
     logits = encoder.output_embedding()(hidden)
     encoder.merge_adapters()
     torch.testing.assert_close(encoder.output_embedding()(hidden), logits)
+
+
+def test_adapters_of_tasks_beside_it_are_refused(base: str) -> None:
+    with pytest.raises(UserError, match=r"this encoder has an adapter for all tasks; take `model.encoder.lora` out"):
+        LoRA(["a", "b"], adapted(base))
 
 
 def test_without_peft_there_is_one_line_of_what_to_install(base: str, monkeypatch: Any) -> None:
