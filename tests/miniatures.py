@@ -224,9 +224,25 @@ def _asked(number: int) -> dict[str, object]:
     return {"question": f"What about {practice.lower()}?", "context": context, "answers": answers, "practice": practice}
 
 
+def rnnlg(folder: Path) -> None:
+    """What to say in four domains, as meaning representations, and sentences that say it."""
+    for domain in ("restaurant", "hotel", "laptop", "tv"):
+        for split, numbers in SPLITS.items():
+            rows = (_said(domain, number) for number in numbers[::4])
+            _write(folder / f"{domain}-{split}.jsonl.gz", (json.dumps(row) + "\n" for row in rows))
+
+
+def _said(domain: str, number: int) -> dict[str, str]:
+    price, name = ("cheap", "dear")[number % 2], f"{NAMES[number]} {number % 9 + 1}"
+    if number % 5 == 0:
+        return {"mr": "?request(pricerange)", "act": "?request", "text": f"how much may the {domain} cost ?"}
+    mr = f"inform(name='{name}';type={domain};pricerange={price})"
+    return {"mr": mr, "act": "inform", "text": f"{name} is a {price} {domain}"}
+
+
 MAKERS: Mapping[str, Callable[[Path], None]] = {
     make.__name__: make
-    for make in (snips, clinc150, ud_ewt, ud_ewt_dep, vader, goemotions, tox21, crossre, sick, codah, policyqa)
+    for make in (snips, clinc150, ud_ewt, ud_ewt_dep, vader, goemotions, tox21, crossre, sick, codah, policyqa, rnnlg)
 }
 
 

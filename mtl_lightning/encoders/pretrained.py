@@ -43,7 +43,8 @@ def without_weights() -> Iterator[None]:
 
 
 def load_tokenizer(name: str, gguf_file: str | None = None) -> PreTrainedTokenizerBase:
-    """The tokenizer of that name, or in that folder; ``characters:ascii`` and ``characters:cjk`` need no file.
+    """The tokenizer of that name, or in that folder; ``characters:ascii``, ``characters:printable`` (with blanks)
+    and ``characters:cjk`` need no file.
 
     Raises:
         UserError: If there is none.

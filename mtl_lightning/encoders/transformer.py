@@ -37,8 +37,9 @@ class TransformerEncoder(StagedEncoder):
         config: Settings of the architecture, with its ``model_type``, for a model built from scratch; with ``model``,
             settings that replace the model's own.
         pretrained: Load the weights of ``model``. False: only its configuration and tokenizer.
-        tokenizer: Name or folder of the tokenizer, where it is not the model's; ``characters:ascii`` and
-            ``characters:cjk`` are character tokenizers that need no file.
+        tokenizer: Name or folder of the tokenizer, where it is not the model's; ``characters:ascii``,
+            ``characters:printable`` (keeps blanks, for models that write) and ``characters:cjk`` are character
+            tokenizers that need no file.
         pooling: ``mean`` over the tokens, the first token (``cls``), or the ``last`` one: in a decoder-only model, the
             only one that has read the whole text.
         max_length: Longest sequence in tokens; null: what the model and its tokenizer allow.

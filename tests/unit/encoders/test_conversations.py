@@ -160,3 +160,13 @@ def test_the_tokenizers_own_template_is_used() -> None:
     tokenizer.chat_template = {"default": "no", "mine": UNMARKED}
     assert said(of := TextProcessor(tokenizer, 200, chat_template="mine"), encoded(of, messages=[CHAT]))
     assert of.conversations.named == {"chat_template": UNMARKED}
+
+
+# -- characters --------------------------------------------------------------------------------------------------------
+def test_texts_of_printable_characters_come_back_as_they_are() -> None:
+    of = TextProcessor(character_tokenizer("printable"), 100)
+    said = "we 've  2 : a+ ,\n\nit isn't dear -s ."
+    example = encoded(of, prompt=["name='a b'"], completion=[said])
+    assert of.tokenizer.decode(example["answer"], skip_special_tokens=True) == said
+    assert example["prompt_length"] == [1 + len("name='a b'")]
+    assert of.tokenizer.convert_ids_to_tokens(encoded(of, prompt=["a\té"])["input_ids"])[2:] == ["[UNK]"] * 2
