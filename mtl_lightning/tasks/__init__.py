@@ -9,6 +9,7 @@ from mtl_lightning.tasks.multiple_choice import MultipleChoice
 from mtl_lightning.tasks.ranking import Ranking
 from mtl_lightning.tasks.regression import Regression
 from mtl_lightning.tasks.relation_classification import RelationClassification
+from mtl_lightning.tasks.seq2seq import Seq2Seq
 from mtl_lightning.tasks.sequence_classification import SequenceClassification
 from mtl_lightning.tasks.similarity_regression import SimilarityRegression
 from mtl_lightning.tasks.span_f1 import SpanCounts, SpanScore
@@ -28,6 +29,7 @@ __all__ = [
     "Ranking",
     "Regression",
     "RelationClassification",
+    "Seq2Seq",
     "SequenceClassification",
     "SimilarityRegression",
     "SpanCounts",

@@ -47,3 +47,32 @@ class TokenMean(Metric):
         """A scalar; NaN where there was no token."""
         mean = self.total / self.number
         return (mean.exp() if self.of == "losses" else mean).float()
+
+
+class ExactMatch(Metric):
+    """The part of the texts of which each token is the most probable one: those that greedy decoding writes.
+
+    >>> metric, right = ExactMatch(), torch.tensor([[1.0, 1.0], [1.0, 0.0]])
+    >>> metric.update(torch.zeros(2, 2), right, torch.tensor([[True, True], [True, True]]))
+    >>> float(metric.compute())
+    0.5
+    """
+
+    full_state_update = False
+    total: Tensor
+    number: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("number", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, losses: Tensor, right: Tensor, present: Tensor) -> None:
+        """Takes some texts; arguments as of :class:`TokenMean`, each [B, T]."""
+        there = present.any(1)
+        self.total += (((right > 0) | ~present).all(1) & there).sum()
+        self.number += there.sum()
+
+    def compute(self) -> Tensor:
+        """A scalar; NaN where there was no text."""
+        return (self.total / self.number).float()

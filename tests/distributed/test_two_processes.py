@@ -32,6 +32,7 @@ model:
     choice: {class_path: MultipleChoice, init_args: {dropout: 0.0, label_smoothing: 0.1, metrics: [mrr]}}
     order: {class_path: Ranking, init_args: {dropout: 0.0, objective: listnet, metrics: [ndcg_at_2]}}
     alike: {class_path: SimilarityRegression, init_args: {metrics: [spearman, rmse]}}
+    story: {class_path: Seq2Seq, init_args: {layers: 1, heads: 2, dropout: 0.0, max_target_length: 6}}
     score: {class_path: Regression, init_args: {dropout: 0.0, metrics: [pearson, rmse, mae, r2]}}
     flags:
       class_path: MultiLabelClassification
@@ -43,7 +44,8 @@ data:
       init_args:
         files: {train: first.jsonl, val: first.jsonl}
         inputs: {tokens: words}
-        labels: {topic: topic, spans: spans, path: spans, marks: marks, score: score, tree: [heads, relations]}
+        labels:
+          {topic: topic, story: topic, spans: spans, path: spans, marks: marks, score: score, tree: [heads, relations]}
     second:
       class_path: FileSource
       init_args:
@@ -88,7 +90,7 @@ class NormalisedGradients(GramianWeighting):
 FIXED = """{
     "class_path": "FixedWeighting",
     "init_args": {"weights": {
-        "topic": 1, "spans": 2, "path": 1, "marks": 1, "tree": 1, "score": 0.5, "flags": 1,
+        "topic": 1, "story": 1, "spans": 2, "path": 1, "marks": 1, "tree": 1, "score": 0.5, "flags": 1,
         "choice": 1, "order": 0.5, "alike": 1
     }}
 }"""
@@ -192,7 +194,10 @@ def test_two_processes_equal_one(folder, weighting, flags, starter, request):
             torch.testing.assert_close(
                 two["state_dict"][key], value, rtol=0, atol=1e-10, msg=lambda m, k=key: f"{k}: {m}"
             )
-    of_words, of_texts = {"spans", "path", "marks", "tree"}, {"topic", "score", "flags", "choice", "order", "alike"}
+    of_words, of_texts = (
+        {"spans", "path", "marks", "tree", "story"},
+        {"topic", "score", "flags", "choice", "order", "alike"},
+    )
     assert set(one_metrics) == {*of_words, *of_texts, "joint", "average"}
     for task, metrics in one_metrics.items():
         assert two_metrics[task] == pytest.approx(metrics, abs=1e-6), task

@@ -28,6 +28,7 @@ from mtl_lightning.tasks import (
     Ranking,
     Regression,
     RelationClassification,
+    Seq2Seq,
     SequenceClassification,
     SimilarityRegression,
     SpanQuestionAnswering,
@@ -206,6 +207,10 @@ def test_task(name: str) -> None:
     check_task(make(), labels, examples=examples, given=given)
 
 
+def test_seq2seq() -> None:
+    check_task(Seq2Seq(layers=1, max_target_length=5), ["ab", None, "", "cdefgh", "a"], encoder=bert())
+
+
 def test_causal_lm() -> None:
     encoder = llama()
     columns = {"prompt": ["a", "bc", "de"], "completion": ["xyz", None, "y"]}
@@ -239,7 +244,11 @@ def test_schedule(schedule: Schedule) -> None:
 @pytest.mark.parametrize(
     ("package", "base", "made"),
     [
-        (tasks, Task, lambda: [*(make() for make, *_ in (*TASKS.values(), *BY_SEQUENCE.values())), CausalLM()]),
+        (
+            tasks,
+            Task,
+            lambda: [*(make() for make, *_ in (*TASKS.values(), *BY_SEQUENCE.values())), CausalLM(), Seq2Seq()],
+        ),
         (encoders, Encoder, lambda: [make() for make, _ in ENCODERS.values()]),
         (weighting, Weighting, lambda: [factory(["a", "b"]) for factory in WEIGHTINGS.values()]),
         (schedules, Schedule, lambda: SCHEDULES.values()),
