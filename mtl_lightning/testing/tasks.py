@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from mtl_lightning.data.collation import stack
 from mtl_lightning.encoders import Encoder, Representation
@@ -137,7 +137,7 @@ def _random_representation(
 
 def _each(logits: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """Logits of which each tensor is changed."""
-    return tree_map(change, logits)
+    return tree_map_only(Tensor, change, logits)
 
 
 def _low(tensor: Tensor) -> Tensor:
@@ -147,7 +147,7 @@ def _low(tensor: Tensor) -> Tensor:
 def _check_shapes(task: Task, logits: Any, mask: Tensor) -> None:
     alone = isinstance(logits, Tensor) and task.level == "tokens" and not task.by_sequence
     positions = mask.shape if alone else mask.shape[:1]
-    for tensor in tree_leaves(logits):
+    for tensor in (leaf for leaf in tree_leaves(logits) if isinstance(leaf, Tensor)):
         found = tensor.shape[: len(positions)]
         assert found == positions, f"logits must begin with {list(positions)}, found {list(tensor.shape)}"
 
@@ -235,7 +235,8 @@ def _check_copies(task: Task, twin: Task, representation: Representation, target
 
 
 def _same(found: Any, expected: Any) -> bool:
-    return all(torch.equal(*pair) for pair in zip(tree_leaves(found), tree_leaves(expected), strict=True))
+    pairs = zip(tree_leaves(found), tree_leaves(expected), strict=True)
+    return all(torch.equal(*pair) if isinstance(pair[1], Tensor) else pair[0] == pair[1] for pair in pairs)
 
 
 def _decode(task: Task, logits: Any, mask: Tensor | None) -> list[dict[str, Any]]:

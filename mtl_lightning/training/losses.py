@@ -33,7 +33,8 @@ class Losses(NamedTuple):
 
 def zero_of(logits: Any) -> Tensor:
     """A loss of zero with a gradient of zero, whatever the logits are."""
-    parts = [leaf.flatten()[:0].sum() for leaf in tree_leaves(logits) if leaf.is_floating_point()]
+    tensors = [leaf for leaf in tree_leaves(logits) if isinstance(leaf, Tensor)]
+    parts = [tensor.flatten()[:0].sum() for tensor in tensors if tensor.is_floating_point()]
     return torch.stack(parts).sum()
 
 
