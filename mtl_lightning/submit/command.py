@@ -7,7 +7,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from mtl_lightning.cluster import Job, Queue, sbatch_script, skypilot_task, torchrun_lines
 from mtl_lightning.cluster.records import JobRecord
@@ -26,6 +26,8 @@ from mtl_lightning.terminal.commands import run_command
 from mtl_lightning.writing import writing
 
 _FOLDER = "trainer.default_root_dir"
+_PATIENCE = 300.0
+"""Seconds for another submission to a folder to end: it asks SLURM twice, which may take a minute each."""
 _WRITERS = {"sbatch": sbatch_script, "torchrun": torchrun_lines, "skypilot": skypilot_task}
 
 
@@ -77,13 +79,18 @@ def _alone(place: Path, parents: Sequence[Path]) -> Iterator[None]:
         parents: Above it, which are removed with it if they are empty in the end.
 
     Raises:
-        UserError: If it cannot be written.
+        UserError: If it cannot be written, or another submission does not end.
     """
     with writing(place, "" if parents else _FOLDER):
         place.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(place / ".submitting")
-    with suppress(OSError):
+    lock = FileLock(place / ".submitting", timeout=_PATIENCE)
+    try:
         lock.acquire()
+    except Timeout as error:
+        found = f"{place}: another `submit` has not ended there in {_PATIENCE:.0f} seconds"
+        raise UserError(f"{found}; try again when it has, or end the process that holds {lock.lock_file}") from error
+    except OSError:
+        pass
     try:
         yield
     finally:
