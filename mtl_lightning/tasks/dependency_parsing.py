@@ -56,6 +56,7 @@ class DependencyParsing(LabelledTask):
 
     level = "tokens"
     scores_labels = False
+    beside_labels = LabelledTask.beside_labels | {"arc_size", "relation_size"}
     says_numbers = True
     several = "a word has one relation to its head; fix the data, or join them by `label_maps`"
     head: BiaffineHead | None
