@@ -82,7 +82,7 @@ class BiaffineHead(nn.Module):
         chosen = _with_one(full_precision(arcs.heads.gather(1, places)))
         dependents = _with_one(full_precision(arcs.dependents))
         width = dependents.shape[-1]
-        weights = self.relation.weight.view(-1, width, width)
+        weights = full_precision(self.relation.weight).view(-1, width, width)
         return torch.einsum("blrd,bld->blr", torch.einsum("bld,rde->blre", dependents, weights), chosen)
 
     def _vectors(self, layer: nn.Module, words: Tensor) -> tuple[Tensor, Tensor]:

@@ -74,7 +74,7 @@ class SimilarityRegression(Regression):
     def build(self, features: int) -> None:
         super().build(features)
         starts = {"cosine": (4.0, -2.0), "euclidean": (1.0, 0.0)}  # a cosine from 0 to 1: two deviations each way
-        self.head = _Scaled(*starts[self.score]) if self.score in starts else nn.Linear(2 * features, 1)
+        self.head = _Scaled(*starts[self.score]) if self.score in starts else _Linear(2 * features, 1)
 
     def can_read(self, features: Features) -> bool:
         """Whether each text was read by itself."""
@@ -89,6 +89,13 @@ class SimilarityRegression(Regression):
         first, second = full_precision(self.dropout(features.pooled)).unbind(1)
         numbers: Tensor = self.head(_SCORES[self.score](first, second))
         return numbers
+
+
+class _Linear(nn.Linear):
+    """A linear map that reads numbers of any precision: those that it gets are of full precision, whatever its own."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.to(self.weight.dtype))
 
 
 class _Scaled(nn.Linear):

@@ -118,12 +118,12 @@ def _arborescence(arcs: Sequence[Mapping[int, float]]) -> list[int]:
 
 
 def _are_trees(heads: Tensor, mask: Tensor) -> Tensor:
-    """Whether the heads [B, L] make a tree with one root [B]."""
+    """Whether the heads [B, L] make a tree with one root [B]; those of no word do."""
     above = pad(heads, (1, 0))
     for _ in range(heads.shape[1].bit_length()):
         above = above.gather(1, above)  # twice as far up each time
     reach = (above[:, 1:] == ROOT).all(1)
-    return reach & (((heads == ROOT) & mask).sum(1) == 1)
+    return reach & (((heads == ROOT) & mask).sum(1) == mask.any(1))
 
 
 def _cycle(heads: Sequence[int | None]) -> list[int]:

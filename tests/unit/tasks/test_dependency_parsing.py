@@ -125,15 +125,18 @@ def test_arcs_that_are_left_out_of_the_search_are_in_no_best_tree(gain: float) -
 
 
 def test_the_best_trees_of_padded_sentences_are_those_of_each_alone() -> None:
-    lengths = [5, 1, 3, 2, 8]
+    lengths = [5, 1, 3, 2, 8, 0]
     mask = mask_of(lengths)
     head = BiaffineHead(3, 2, 4, 4, torch.nn.Identity())
-    scores = head(5 * torch.randn(5, 8, 3), mask).scores
+    scores = head(5 * torch.randn(6, 8, 3), mask).scores
     assert not torch.equal(scores.argmax(-1)[mask], best_trees(scores, mask)[mask]), "no search was needed"
     for row, length in enumerate(lengths):
         found = best_trees(scores, mask)[row].tolist()
         alone = scores[row, :length, : length + 1].nan_to_num().tolist()
-        assert is_tree(found[:length]) and not any(found[length:])
+        assert not any(found[length:])
+        if not length:
+            continue
+        assert is_tree(found[:length])
         assert score(alone, found[:length]) == pytest.approx(score(alone, spanning_tree(alone)))
 
 
@@ -192,6 +195,17 @@ def test_the_loss_is_the_mean_over_words_of_two_cross_entropies() -> None:
 
 
 # -- metrics and predictions -------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_parameters_of_half_precision_are_trained(dtype: torch.dtype) -> None:
+    task = task_of(RELATIONS, arc_size=4, relation_size=4)
+    task.build(3)
+    task.to(dtype)
+    arcs = task(Representation(torch.zeros(1, 3, dtype=dtype), torch.randn(1, 2, 3, dtype=dtype), mask_of([2])))
+    loss = task.loss(arcs, torch.tensor([[[0, 3], [1, 0]]]))
+    loss.backward()
+    assert loss.dtype == torch.float32 and all(p.grad is not None and p.grad.any() for p in task.parameters())
+
+
 def test_scores_are_those_of_the_conll_2018_script() -> None:
     """Of the same two files, conll18_ud_eval.py 1.2 finds UAS 13 of 15 words, LAS 12 of 15."""
     task = knowing(*GOLD, *FOUND, metrics=["uas", "las", "las_subtypes"])

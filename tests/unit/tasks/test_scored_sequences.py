@@ -239,6 +239,15 @@ def test_similarity_is_symmetric_and_differentiable_where_texts_are_equal(score:
     assert logits.shape == (3, 1) and gradient.isfinite().all() and gradient[0].any()
 
 
+@pytest.mark.parametrize("score", ["cosine", "euclidean", "difference"])
+def test_similarity_with_parameters_of_half_precision(score: Any) -> None:
+    task = SimilarityRegression(score, mean=3.0, std=2.0)
+    task.build(4)
+    logits = task.bfloat16()(features(numbers((3, 2, 4)).bfloat16(), torch.arange(6).view(3, 2)))
+    logits.sum().backward()
+    assert logits.isfinite().all() and all(p.grad is not None and p.grad.any() for p in task.parameters())
+
+
 def test_similarity_scores_before_training() -> None:
     pooled = torch.tensor([[[1.0, 0], [2, 0]], [[1, 0], [0, 3]], [[0, 4], [3, 0]]])
     expected = {"cosine": [2.0, -2.0, -2.0], "euclidean": [-1, -math.sqrt(10), -5]}
