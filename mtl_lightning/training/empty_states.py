@@ -37,6 +37,7 @@ def _empty_lists(metric: Metric) -> list[str]:
 
 def _example(task: Task) -> tuple[Tensor, Tensor]:
     """Logits and a target that is present, of one example with one position."""
-    missing = np.asarray(task.fit(task.encode(None), {"num_words": 1, "word_starts": [0]}))
+    example = {"num_words": 1, "word_starts": [0], "num_sequences": 2}
+    missing = np.asarray(task.fit(task.encode(None), example))
     positions = (1, 1) if task.level == "tokens" else (1,)
     return torch.zeros(*positions, task.num_outputs), torch.zeros_like(stack([missing], task.missing))

@@ -19,6 +19,7 @@ from mtl_lightning.errors import UserError
 from mtl_lightning.tasks import IGNORE, MultipleChoice, Ranking, SimilarityRegression
 from mtl_lightning.tasks.ranking_losses import RANKING_LOSSES
 from mtl_lightning.tasks.ranking_metrics import RankingScore, hit_rate, normalized_dcg, reciprocal_rank
+from mtl_lightning.training.empty_states import give_types
 
 SEQUENCES = torch.tensor([[0, 1, 2], [3, 4, -1]])
 THREE, TWO = {"num_sequences": 3}, {"num_sequences": 2}
@@ -265,6 +266,17 @@ def test_correlations_are_scipys() -> None:
     assert set(found) == {"pearson", "spearman", "rmse", "mae"}
     assert float(found["pearson"]) == pytest.approx(pearsonr(logits[:, 0], targets)[0], abs=1e-5)
     assert float(found["spearman"]) == pytest.approx(spearmanr(logits[:, 0], targets)[0], abs=1e-5)
+
+
+def test_a_process_without_labels_has_the_states_of_others() -> None:
+    task = SimilarityRegression(mean=1.0, std=2.0)
+    metrics, others = task.metrics(), task.metrics()
+    give_types(metrics, task)
+    task.update(others, numbers((3, 1)).float(), numbers((3,)).float())
+    states, expected = metrics["spearman"].metric_state, others["spearman"].metric_state
+    assert {name: (found[0].dtype, found[0].shape[1:]) for name, found in states.items()} == {
+        name: (found[0].dtype, found[0].shape[1:]) for name, found in expected.items()
+    }
 
 
 def test_similarity_takes_over_what_was_trained_with_its_score() -> None:
