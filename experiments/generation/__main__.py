@@ -39,11 +39,12 @@ def rows(folder: Path, domain: str, split: str) -> Rows:
 
 
 def train(output: Path, flags: Sequence[str]) -> Path:
-    """The checkpoint of a run of its own."""
+    """The checkpoint of a run of its own: the best one, or the last where validation was turned off."""
     command = [sys.executable, "-m", "mtl_lightning", "fit", "--config", str(CONFIG)]
     command += [f"--trainer.default_root_dir={output / 'run'}", f"--json={output / 'fit.json'}", *flags]
     subprocess.run(command, check=True)
-    return output / "run" / "checkpoints" / "best.ckpt"
+    best = output / "run" / "checkpoints" / "best.ckpt"
+    return best if best.exists() else best.with_name("last.ckpt")
 
 
 def write(checkpoint: Path, prompts: Mapping[str, Sequence[str]]) -> dict[str, dict[str, str]]:
@@ -60,12 +61,12 @@ def write(checkpoint: Path, prompts: Mapping[str, Sequence[str]]) -> dict[str, d
 
 
 def compare(folder: Path, truth: Mapping[str, Rows], written: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
-    """Scores of each domain: of what is written, and of nearest neighbours."""
+    """Scores of each domain: of what is written, and of nearest neighbours for the same examples."""
     found = {}
     for domain, examples in truth.items():
         known = rows(folder, domain, "train") + rows(folder, domain, "dev")
-        near = neighbours(known, [mr for mr, _ in examples])
-        by_model = [(mr, [written[domain][mr]]) for mr, _ in examples]
+        by_model = [(mr, [written[domain][mr]]) for mr, _ in examples if mr in written[domain]]
+        near = neighbours(known, [mr for mr, _ in by_model])
         found[domain] = {"model": scores(by_model, examples), "neighbours": scores(near, examples)}
     return found
 
@@ -84,16 +85,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Trains, writes, scores."""
     parser = argparse.ArgumentParser(prog="python -m experiments.generation", description=__doc__, allow_abbrev=False)
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="of a trained model; default: train one")
-    parser.add_argument("--limit", type=int, metavar="N", help="the first N test examples of each domain alone")
+    parser.add_argument(
+        "--limit",
+        type=int,
+        metavar="N",
+        help="the first N examples of each test split alone",
+    )
     parser.add_argument("--output", type=Path, default=Path("build/generation"), metavar="FOLDER", help="for all files")
     options, flags = parser.parse_known_args(arguments)
     if options.checkpoint and flags:
         parser.error(f"a checkpoint needs no training, so these flags say nothing: {' '.join(flags)}")
     folder = data_folder() / "rnnlg"
-    truth = {domain: rows(folder, domain, "test")[: options.limit] for domain in DOMAINS}
+    truth = {domain: rows(folder, domain, "test") for domain in DOMAINS}
     options.output.mkdir(parents=True, exist_ok=True)
     checkpoint = options.checkpoint or train(options.output, flags)
-    written = write(checkpoint, {domain: [mr for mr, _ in examples] for domain, examples in truth.items()})
+    written = write(checkpoint, {domain: [mr for mr, _ in found[: options.limit]] for domain, found in truth.items()})
     (options.output / "texts.json").write_text(json.dumps(written, indent=1) + "\n", "utf-8")
     found = compare(folder, truth, written)
     print(table(found))
