@@ -1,6 +1,6 @@
 """Text that a language model writes, token by token."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -10,8 +10,10 @@ from torch.utils.checkpoint import checkpoint
 from torchmetrics import MetricCollection
 
 from mtl_lightning.errors import UserError, shown
-from mtl_lightning.tasks.base import IGNORE, Task, full_precision
+from mtl_lightning.tasks.as_configured import AsConfigured
+from mtl_lightning.tasks.base import IGNORE, full_precision
 from mtl_lightning.tasks.contracts import Features, LanguageModel
+from mtl_lightning.tasks.labelled import fill_missing
 from mtl_lightning.tasks.scoring import choose
 from mtl_lightning.tasks.text_scores import TEXT_METRICS
 from mtl_lightning.tasks.token_scores import TokenMean
@@ -38,7 +40,7 @@ class Scored(NamedTuple):
     last: Tensor | None = None
 
 
-class CausalLM(Task):
+class CausalLM(AsConfigured):
     """Writes what follows a prompt: next-token prediction on the answers of the inputs ``completion`` or ``messages``.
 
     The output layer is the encoder's own language-model head, tied to its embeddings where they are; the task has no
@@ -66,7 +68,7 @@ class CausalLM(Task):
     uses_encoder = True
     lower_is_better = frozenset({"perplexity"})
 
-    beside_labels = Task.beside_labels | {"generation", "is_predicting"}
+    beside_labels = AsConfigured.beside_labels | {"generation"}
 
     def __init__(
         self,
@@ -82,9 +84,6 @@ class CausalLM(Task):
         self._output: tuple[torch.nn.Linear, ...] = ()
 
     # -- labels ------------------------------------------------------------------------------------------------------
-    def adapt(self, values: Iterable[Any]) -> None:
-        """There is nothing to learn."""
-
     def adapted(self) -> dict[str, Any]:
         return {"main_metric": self.main_metric}
 
@@ -225,8 +224,7 @@ class CausalLM(Task):
     def correct(self, logits: Any, targets: Tensor) -> Tensor:
         """Whether each token of the answers is the most probable one: whether greedy decoding would write them."""
         missing = torch.eq(targets, IGNORE)
-        right = ((Scored(*logits).right > 0) | missing).all(1).float()
-        return torch.where(missing.all(1), torch.nan, right)
+        return fill_missing(((Scored(*logits).right > 0) | missing).all(1), missing.all(1))
 
 
 def _check_answers(messages: Sequence[Mapping[str, Any]]) -> None:

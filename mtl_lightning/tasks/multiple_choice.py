@@ -1,6 +1,6 @@
 """One of several texts for each example: the answer to a question, the end of a story."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -57,9 +57,6 @@ class MultipleChoice(ScoredSequences):
         self._metric_names = metrics
 
     # -- labels ------------------------------------------------------------------------------------------------------
-    def adapt(self, values: Iterable[Any]) -> None:
-        """There is nothing to learn."""
-
     def adapted(self) -> dict[str, Any]:
         return {"first": self.first}
 

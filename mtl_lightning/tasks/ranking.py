@@ -1,7 +1,7 @@
 """An order of several texts for each example: the candidates of a query, by relevance."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -60,9 +60,6 @@ class Ranking(ScoredSequences):
         self._metric_names = metrics
 
     # -- labels ------------------------------------------------------------------------------------------------------
-    def adapt(self, values: Iterable[Any]) -> None:
-        """There is nothing to learn."""
-
     def adapted(self) -> dict[str, Any]:
         return {"missing": sorted(self.missing_words)}
 

@@ -81,6 +81,7 @@ class RelationClassification(LabelledTask):
     required_inputs = ("tokens", "spans")
     counted = False
     averaged = RELATION_RATIOS
+    beside_labels = LabelledTask.beside_labels | {"hidden", "kind_size", "threshold"}
 
     def __init__(
         self,

@@ -1,17 +1,13 @@
 """What tasks that score each sequence of an example have in common."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from mtl_lightning.tasks.base import Task
+from mtl_lightning.tasks.as_configured import AsConfigured
 from mtl_lightning.tasks.contracts import Features
-from mtl_lightning.tasks.inheriting import fitting
 
 
-class ScoredSequences(Task):
+class ScoredSequences(AsConfigured):
     """A task whose logits [B, N] are a score for each sequence of an example, minus infinity where it has fewer than N.
 
     Sequences are encoded each by itself and scored by one linear map, so that any number of them can be told apart, and
@@ -34,9 +30,6 @@ class ScoredSequences(Task):
         assert features.given is not None, "can_read() says so"
         scores = super().forward(features).squeeze(-1)
         return scores.masked_fill(features.given["sequences"] < 0, -torch.inf)
-
-    def inherited(self, state: Mapping[str, Tensor], adapted: Mapping[str, Any]) -> tuple[dict[str, Tensor], str]:
-        return fitting(state, self.state_dict()), "taken"
 
 
 def numbers_present(scores: Tensor) -> list[int]:

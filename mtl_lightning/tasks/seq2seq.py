@@ -1,6 +1,6 @@
 """A text that is written while another one is looked at."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -10,7 +10,9 @@ from torchmetrics import MetricCollection
 
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.raw_labels import Missing
-from mtl_lightning.tasks.base import IGNORE, Task, full_precision
+from mtl_lightning.tasks.as_configured import AsConfigured
+from mtl_lightning.tasks.base import IGNORE, full_precision
+from mtl_lightning.tasks.labelled import fill_missing
 from mtl_lightning.tasks.losses import mean_cross_entropy
 from mtl_lightning.tasks.scoring import choose
 from mtl_lightning.tasks.text_decoder import TextDecoder
@@ -29,7 +31,7 @@ class Seen(NamedTuple):
     mask: Tensor
 
 
-class Seq2Seq(Task):
+class Seq2Seq(AsConfigured):
     """Writes a text from the words of another: the head is a transformer decoder that looks at the encoder's vectors.
 
     It works on any encoder of texts that has a vector a word (input ``tokens``), one that reads texts as a whole too.
@@ -52,6 +54,7 @@ class Seq2Seq(Task):
 
     level = "tokens"
     lower_is_better = frozenset({"perplexity"})
+    beside_labels = AsConfigured.beside_labels | {"layers", "heads"}
 
     def __init__(
         self,
@@ -72,9 +75,6 @@ class Seq2Seq(Task):
         self._start = self._end = 0
 
     # -- labels ------------------------------------------------------------------------------------------------------
-    def adapt(self, values: Iterable[Any]) -> None:
-        """There is nothing to learn."""
-
     def adapted(self) -> dict[str, Any]:
         return {"main_metric": self.main_metric}
 
@@ -170,8 +170,8 @@ class Seq2Seq(Task):
 
     def correct(self, logits: Any, targets: Tensor) -> Tensor:
         missing = torch.eq(targets, IGNORE)
-        right = (torch.eq(self._given(logits, targets).argmax(-1), targets) | missing).all(1).float()
-        return torch.where(missing.all(1), torch.nan, right)
+        right = (torch.eq(self._given(logits, targets).argmax(-1), targets) | missing).all(1)
+        return fill_missing(right, missing.all(1))
 
 
 def _until(tokens: list[int], end: int) -> list[int]:

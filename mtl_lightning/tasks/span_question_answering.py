@@ -1,6 +1,6 @@
 """Answers to questions that stand in a context."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,8 @@ from mtl_lightning.errors import UserError
 from mtl_lightning.raw_labels import Missing
 from mtl_lightning.tasks.answer_scorer import AnswerLogits, AnswerScorer
 from mtl_lightning.tasks.answer_scores import AnswerScore, exact_match, token_f1
-from mtl_lightning.tasks.base import IGNORE, Task
+from mtl_lightning.tasks.as_configured import AsConfigured
+from mtl_lightning.tasks.base import IGNORE
 from mtl_lightning.tasks.contracts import Features
 from mtl_lightning.tasks.labelled import fill_missing
 from mtl_lightning.tasks.raw_answers import Answer, answers_of, found_in
@@ -24,7 +25,7 @@ NO_ANSWER = -1
 _METRICS = {"exact_match": partial(AnswerScore, exact_match), "f1": partial(AnswerScore, token_f1)}
 
 
-class SpanQuestionAnswering(Task):
+class SpanQuestionAnswering(AsConfigured):
     """Finds the answer to a question in a context, or that there is none.
 
     A data set maps columns to ``text``, the question, and ``context``. A context that is longer than the encoder reads
@@ -53,6 +54,7 @@ class SpanQuestionAnswering(Task):
     level = "tokens"
     by_sequence = True
     required_inputs = ("text", "context")
+    beside_labels = AsConfigured.beside_labels | {"max_answer"}
 
     def __init__(
         self,
@@ -69,9 +71,6 @@ class SpanQuestionAnswering(Task):
         self._metric_names = metrics
 
     # -- labels ------------------------------------------------------------------------------------------------------
-    def adapt(self, values: Iterable[Any]) -> None:
-        """There is nothing to learn."""
-
     def adapted(self) -> dict[str, Any]:
         return {"max_answer": self.max_answer}
 

@@ -66,6 +66,12 @@ def test_padding_changes_nothing() -> None:
     torch.testing.assert_close(task.loss(longer, targets), task.loss(seen, targets))
 
 
+def test_a_warm_start_takes_what_was_trained_for_another_metric() -> None:
+    (_, task, _, _), (_, other, _, _) = made(), made(main_metric="exact_match")
+    taken, said = other.inherited(task.state_dict(), task.adapted())
+    assert said == "taken" and taken.keys() == task.state_dict().keys() and taken
+
+
 def test_targets_are_tokens_with_an_end_and_cut() -> None:
     _, task, _, _ = made(max_target_length=3)
     tokenizer = task._tokenizer

@@ -115,6 +115,14 @@ def test_the_best_answer_lies_within_one_window() -> None:
     assert shorter["end"] - shorter["start"] <= 2
 
 
+def test_a_warm_start_takes_what_was_trained_for_shorter_answers() -> None:
+    task, other = SpanQuestionAnswering(max_answer=8), SpanQuestionAnswering(max_answer=16)
+    for each in (task, other):
+        each.build(6)
+    taken, said = other.inherited(task.state_dict(), task.adapted())
+    assert said == "taken" and taken.keys() == task.state_dict().keys() and taken
+
+
 TEXTS = st.sampled_from(["the cat", "The cat!", "a cat, sat", "sat", "on an old mat", "mat on", "x"])
 
 
