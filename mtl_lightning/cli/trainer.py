@@ -22,7 +22,7 @@ from mtl_lightning.cli.prediction_writer import PredictionWriter
 from mtl_lightning.cli.report import print_results, write_json
 from mtl_lightning.cli.run_log import RunLog
 from mtl_lightning.data import DataSource, MultiTaskDataModule
-from mtl_lightning.data.sources.prediction import read_inputs
+from mtl_lightning.data.sources.prediction import read_inputs, widest_first
 from mtl_lightning.errors import UserError
 from mtl_lightning.stopping import SIGNALS
 from mtl_lightning.terminal import quoted_path, say
@@ -206,13 +206,15 @@ def _noted(what: str, json: str | None) -> AbstractContextManager[None]:
 
 
 def _in_order_of(asked: Sequence[str] | None, datasets: Mapping[str, DataSource]) -> dict[str, DataSource]:
-    """The data sets, those first that label the tasks asked for, in the order of these: inputs are read as theirs."""
+    """The data sets, as the first of which inputs are read whose columns they have: those that label the tasks asked
+    for, in the order of these, and of two the one with all inputs of the other and more.
+    """
     tasks = asked or ()
 
     def place(item: tuple[str, DataSource]) -> int:
         return next((number for number, task in enumerate(tasks) if task in item[1].labels), len(tasks))
 
-    return dict(sorted(datasets.items(), key=place))
+    return dict(sorted(widest_first(datasets).items(), key=place))
 
 
 def _check_any(table: Dataset, refused: Mapping[int, str]) -> None:

@@ -78,6 +78,19 @@ def read_inputs(path: str, datasets: Mapping[str, DataSource]) -> tuple[DataSour
     return _PredictSource({of_lines[0]: "text"}, table, origin), table
 
 
+def widest_first(datasets: Mapping[str, DataSource]) -> dict[str, DataSource]:
+    """The data sets in their order, but each before those of which it has all inputs, and more: no column is ignored.
+
+    Args:
+        datasets: By name.
+    """
+    found: list[tuple[str, DataSource]] = []
+    for name, source in datasets.items():
+        narrower = (i for i, (_, other) in enumerate(found) if other.inputs.items() < source.inputs.items())
+        found.insert(next(narrower, len(found)), (name, source))
+    return dict(found)
+
+
 def _read_table(path: str, sources: Sequence[DataSource]) -> tuple[DataSource, Dataset]:
     """The file, with all its lines, as the first data set reads it whose columns it has."""
     for source in sources:

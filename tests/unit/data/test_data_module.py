@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mtl_lightning.data import Alternating, Batch, DataSource, MultiTaskDataModule, StepBatch
 from mtl_lightning.data.batch_sizes import shares
-from mtl_lightning.data.sources.prediction import read_inputs
+from mtl_lightning.data.sources.prediction import read_inputs, widest_first
 from mtl_lightning.encoders import TransformerEncoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.tasks import IGNORE, Regression, SequenceClassification, TokenClassification
@@ -390,6 +390,21 @@ def test_tables(tmp_path: Path, name: str, content: str, inputs: dict[str, str])
     assert source.inputs == inputs
     assert len(table) == 1
     assert source.load()["predict"] is table
+
+
+def test_a_table_is_read_with_all_its_columns_that_some_data_set_reads(tmp_path: Path) -> None:
+    mappings = {
+        "words": {"tokens": "words"},
+        "other": {"text": "text"},
+        "spans": {"tokens": "words", "spans": "spans"},
+        "columns": {"text": ["text", "more"]},
+    }
+    sources = widest_first({name: Memory(inputs, {}) for name, inputs in mappings.items()})
+    assert list(sources) == ["spans", "words", "other", "columns"]
+    (tmp_path / "in.jsonl").write_text('{"words": ["a"], "text": "a", "spans": []}\n')
+    (tmp_path / "words.jsonl").write_text('{"words": ["a"], "text": "a"}\n')
+    assert read_inputs(str(tmp_path / "in.jsonl"), sources)[0].inputs == mappings["spans"]
+    assert read_inputs(str(tmp_path / "words.jsonl"), sources)[0].inputs == mappings["words"]
 
 
 @pytest.mark.parametrize(
