@@ -200,8 +200,9 @@ class Task(InWords, nn.Module, ABC):
 
     def can_read(self, features: Features) -> bool:
         """Whether these features hold what the head reads."""
-        apart = not self.by_sequence or "sequences" in (features.given or {})
-        return apart and (self.level == "pooled" or features.tokens is not None)
+        given = features.given or {}
+        has_words = features.tokens is not None and "answer" not in given  # an answer's places are no words
+        return (not self.by_sequence or "sequences" in given) and (self.level == "pooled" or has_words)
 
     def forward(self, features: Features) -> Tensor:
         """Logits [B, ...] or [B, L, ...]."""

@@ -12,7 +12,7 @@ from mtl_lightning.data.encoding import Encoding
 from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.encoders import PerceptronEncoder, TransformerEncoder
 from mtl_lightning.errors import UserError
-from mtl_lightning.tasks import CausalLM, causal_lm
+from mtl_lightning.tasks import CausalLM, SequenceClassification, TokenClassification, causal_lm
 from mtl_lightning.training.module import MultiTaskModule
 
 LLAMA: dict[str, Any] = {
@@ -183,3 +183,13 @@ def test_a_null_completion_is_no_label() -> None:
 def test_inputs_that_do_not_do(inputs: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=rf"data\.datasets\.d\.inputs: .*{message}"):
         encoding(inputs, "c")
+
+
+def test_words_are_not_labelled_where_an_answer_is_to_be_written() -> None:
+    tasks = {"write": CausalLM(generation={"max_new_tokens": 1}), "tags": TokenClassification(labels=["x", "y"])}
+    model = MultiTaskModule(encoder(), {**tasks, "kind": SequenceClassification(["x", "y"])})
+    model.build()
+    assert set(model.predict({"prompt": ["ab"]})[0]) == {"write", "kind"}
+    assert set(model.predict({"tokens": [["ab", "c"]]})[0]) == {"tags", "kind"}
+    with pytest.raises(UserError, match="task 'tags' labels words, which these inputs do not have; give the input `t"):
+        model.predict({"prompt": ["ab"]}, tasks=["tags"])
