@@ -95,7 +95,7 @@ def layout(lengths: Sequence[int], capacity: int) -> dict[str, Tensor]:
 
 
 def rows_of(packed: Tensor, longest: int) -> list[PackedRow]:
-    """What stands in packed rows.
+    """What stands in packed rows, if each example is one sequence.
 
     Args:
         packed: See ``PACKED``.

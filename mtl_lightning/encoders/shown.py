@@ -81,7 +81,7 @@ class PackedRow(NamedTuple):
     """A row in which a model reads several sequences of a batch, one behind the other.
 
     Attributes:
-        sequences: Their numbers in the batch, in their order.
+        sequences: For each, in their order, the number in the batch of the example that it is of.
         size: Number of tokens of the row, padding included.
         num_padding: Number of tokens of padding.
     """

@@ -184,7 +184,13 @@ class TextProcessor(InputProcessor):
         return [shown_row(self.tokenizer, inputs, row, self.sub_word) for row in self.rows_of(inputs, example)]
 
     def packed_rows(self, inputs: Mapping[str, Tensor]) -> Sequence[PackedRow]:
-        return rows_of(inputs[PACKED], inputs["input_ids"].shape[1]) if PACKED in inputs else ()
+        if PACKED not in inputs:
+            return ()
+        rows = rows_of(inputs[PACKED], inputs["input_ids"].shape[1])
+        if SEQUENCES not in inputs:
+            return rows
+        examples = {row: i for i in range(len(inputs[SEQUENCES])) for row in self.rows_of(inputs, i)}
+        return [row._replace(sequences=[examples[sequence] for sequence in row.sequences]) for row in rows]
 
     def cut_off(self, values: Mapping[str, Any]) -> str:
         if not set(values).isdisjoint(INPUTS):

@@ -68,6 +68,14 @@ def test_what_is_shown_are_the_sequences_of_an_example() -> None:
     assert PROCESSOR.cut_off({name: values[1] for name, values in columns.items()}) == "y … zzz"
 
 
+def test_packed_rows_name_the_example_of_each_sequence() -> None:
+    packing = TextProcessor(character_tokenizer("ascii"), 12, packing=12)
+    inputs = packing.collate(encoded({"texts": [["aaaaaa", "b"], ["c"], ["dd", "e"]]}))
+    rows = [row.sequences for row in packing.packed_rows(inputs)]
+    assert sorted(number for row in rows for number in row) == [0, 0, 1, 2, 2]
+    assert any(len(row) > 1 for row in rows)
+
+
 @pytest.mark.parametrize(
     ("columns", "message", "part"),
     [
