@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 from transformers import PreTrainedTokenizerBase
 
 from mtl_lightning.encoders.chat_templates import ChatTemplate, Piece, checked_messages
-from mtl_lightning.encoders.raw_texts import one_text
+from mtl_lightning.encoders.raw_texts import all_texts
 from mtl_lightning.errors import UserError
 
 INPUTS = ("prompt", "completion", "messages")
@@ -148,17 +148,11 @@ class Conversations:
 def _pairs(columns: Mapping[str, Sequence[Any]]) -> list[list[Piece]]:
     """Prompts, each with its completion where there is one."""
     number = len(next(iter(columns.values())))
-    prompts = [Piece(_said("prompt", value), False) for value in columns["prompt"]] if "prompt" in columns else None
+    prompts = [Piece(text, False) for text in all_texts("prompt", columns["prompt"])] if "prompt" in columns else None
     answers = columns.get("completion", [None] * number)
     found: list[list[Piece]] = [[] if prompts is None else [prompts[i]] for i in range(number)]
     for row, answer in zip(found, answers, strict=True):
         if answer is not None and answer != "":
-            row.append(Piece(_said("completion", answer), True))
+            (text,) = all_texts("completion", [answer])
+            row.append(Piece(text, True))
     return found
-
-
-def _said(name: str, value: Any) -> str:
-    try:
-        return one_text(value)
-    except UserError as error:
-        raise UserError(f"input '{name}': {error}", part=error.part) from error

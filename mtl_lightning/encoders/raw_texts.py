@@ -1,7 +1,7 @@
 """Texts as they stand in a data set, before they are tokens."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mtl_lightning.errors import UserError, shown
@@ -23,13 +23,13 @@ def sides_of(columns: Mapping[str, Sequence[Any]]) -> tuple[list[list[str]], lis
     """
     named = list(SEVERAL.intersection(columns))
     if not named:
-        return [_all_texts(name, columns[name]) for name in ("text", "text_pair") if name in columns], None
+        return [all_texts(name, columns[name]) for name in ("text", "text_pair") if name in columns], None
     (several,) = named
     rows = [_several_texts(several, value) for value in columns[several]]
     counts = [len(row) for row in rows]
     sides = [[text for row in rows for text in row]]
     if "text" in columns:
-        first = _all_texts("text", columns["text"])
+        first = all_texts("text", columns["text"])
         sides.insert(0, [text for text, count in zip(first, counts, strict=True) for _ in range(count)])
     return sides, counts
 
@@ -58,7 +58,7 @@ def one_word(position: int, value: Any) -> str:
         raise UserError(f"word {position + 1}: {error}", position) from error
 
 
-def _all_texts(name: str, values: Sequence[Any]) -> list[str]:
+def all_texts(name: str, values: Sequence[Any]) -> list[str]:
     """The values of an input, each as :func:`one_text` reads it.
 
     Raises:
@@ -83,9 +83,7 @@ def _several_texts(name: str, value: Any) -> list[str]:
     if not isinstance(value, list | tuple):
         columns = f"or name the column of each in the data set's `inputs`, `{name}: [first, second]`"
         raise UserError(f"input '{name}': expected a list of texts, found {shown(value)}; give one, {columns}")
-    texts = list(value)
-    while name == "choices" and isinstance(value, tuple) and texts and _is_blank(texts[-1]):
-        texts.pop()
+    texts = filled(value) if name == "choices" else list(value)
     if not texts:
         raise UserError(f"input '{name}': expected at least one text, found {shown(value)}")
     for position, text in enumerate(texts):
@@ -95,6 +93,14 @@ def _several_texts(name: str, value: Any) -> list[str]:
             part = position if isinstance(value, tuple) else None
             raise UserError(f"input '{name}', text {position + 1}: {error}", part=part) from error
     return texts
+
+
+def filled(values: Iterable[Any]) -> list[Any]:
+    """The values of a list; those of several columns, a tuple, without the empty ones at their end."""
+    found = list(values)
+    while isinstance(values, tuple) and found and _is_blank(found[-1]):
+        found.pop()
+    return found
 
 
 def _is_blank(value: Any) -> bool:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mtl_lightning.encoders.input_processor import InputProcessor
 from mtl_lightning.encoders.numbers import numbers
+from mtl_lightning.encoders.raw_texts import filled
 from mtl_lightning.encoders.several import NUM_SEQUENCES, SEQUENCES, flat, nested
 from mtl_lightning.errors import UserError, shown
 
@@ -114,13 +115,6 @@ def _listed(value: Any) -> list[Any]:
     """The choices of one example: those of a list, or of several columns, of which the last may be empty."""
     if not isinstance(value, list | tuple | np.ndarray):
         raise UserError(f"input '{_CHOICES}': expected a list of choices, found {shown(value)}")
-    choices = list(value)
-    while isinstance(value, tuple) and choices and _is_blank(choices[-1]):
-        choices.pop()
-    if not choices:
+    if not (choices := filled(value)):
         raise UserError(f"input '{_CHOICES}': expected at least one choice, found {shown(value)}")
     return choices
-
-
-def _is_blank(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())

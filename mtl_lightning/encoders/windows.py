@@ -5,7 +5,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from mtl_lightning.encoders.raw_texts import one_text
+from mtl_lightning.encoders.raw_texts import all_texts
 from mtl_lightning.encoders.several import WHOLE, nested
 from mtl_lightning.errors import UserError
 
@@ -48,7 +48,7 @@ class Windows:
         """See :class:`.TextProcessor`."""
         if set(columns) != {"text", CONTEXT}:
             raise UserError(f"give `context` with the question in `text`; found {', '.join(columns)}")
-        questions, contexts = (_texts(name, columns[name]) for name in ("text", CONTEXT))
+        questions, contexts = (all_texts(name, columns[name]) for name in ("text", CONTEXT))
         self._check(questions)
         encoded = self.tokenizer(
             questions,
@@ -83,19 +83,3 @@ class Windows:
                     f"the question has {len(ids)} tokens, which leaves no room for a context among {self.max_length} "
                     f"(`max_length`), of which windows share {self.overlap} (`overlap`)"
                 )
-
-
-def text_of(codes: Sequence[int]) -> str:
-    """The context, from the numbers of its characters; what it was filled up with, 0, is left out.
-
-    >>> text_of([72, 105, 33, 0])
-    'Hi!'
-    """
-    return "".join(chr(code) for code in codes if code)
-
-
-def _texts(name: str, values: Sequence[Any]) -> list[str]:
-    try:
-        return [one_text(value) for value in values]
-    except UserError as error:
-        raise UserError(f"input '{name}': {error}", part=error.part) from error
