@@ -20,6 +20,7 @@ from mtl_lightning.tasks.lists import listed
 from mtl_lightning.tasks.losses import mean_cross_entropy
 from mtl_lightning.tasks.scoring import Catalogue, Scoring, choose
 from mtl_lightning.tasks.trees import best_trees, check_tree
+from mtl_lightning.tasks.words import beside_words
 
 Arc = tuple[int, str]
 """Number of a word's head, and its relation to it."""
@@ -185,11 +186,7 @@ class DependencyParsing(LabelledTask):
         ]
 
     def place(self, decoded: dict[str, Any], words: InputWords) -> dict[str, Any]:
-        cut = [None] * (len(words.words) - len(decoded["heads"]))
-        placed = {name: values + cut for name, values in decoded.items()}
-        if words.text is not None:
-            placed |= {"words": list(words.words), "offsets": [list(offset) for offset in words.offsets]}
-        return placed
+        return beside_words(decoded, words, list(decoded))
 
 
 def _list(value: Any) -> Sequence[Any]:

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 from torchmetrics.functional.retrieval import retrieval_normalized_dcg
 
+from mtl_lightning.tasks.means import MeanScore
 from mtl_lightning.tasks.scoring import Catalogue
 
 Score = Callable[[Tensor, Tensor, int | None], Tensor]
@@ -68,7 +68,7 @@ def normalized_dcg(scores: Tensor, relevances: Tensor, top: int | None = None) -
 _SCORES: dict[str, Score] = {"mrr": reciprocal_rank, "ndcg": normalized_dcg, "hit_rate": hit_rate}
 
 
-class RankingScore(Metric):
+class RankingScore(MeanScore):
     """Mean of a score over queries.
 
     Args:
@@ -81,26 +81,15 @@ class RankingScore(Metric):
     tensor(0.7500)
     """
 
-    full_state_update = False
-    total: Tensor
-    count: Tensor
-
     def __init__(self, score: Score, top: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.score = score
         self.top = top
-        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, scores: Tensor, relevances: Tensor) -> None:
         """Takes scores and relevances [B, N], of B queries; NaN where there is no candidate."""
         if len(scores):
-            self.total += self.score(scores, relevances, self.top).double().sum()
-            self.count += len(scores)
-
-    def compute(self) -> Tensor:
-        """The mean, a scalar in [0, 1]."""
-        return (self.total / self.count).float()
+            self.add(self.score(scores, relevances, self.top).double().sum(), len(scores))
 
 
 def ranking_metrics(names: Iterable[str]) -> Catalogue:

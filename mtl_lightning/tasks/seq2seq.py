@@ -14,7 +14,7 @@ from mtl_lightning.tasks.as_configured import AsConfigured
 from mtl_lightning.tasks.base import IGNORE, full_precision
 from mtl_lightning.tasks.labelled import fill_missing
 from mtl_lightning.tasks.losses import mean_cross_entropy
-from mtl_lightning.tasks.scoring import choose
+from mtl_lightning.tasks.scoring import Catalogue, choose
 from mtl_lightning.tasks.text_decoder import TextDecoder
 from mtl_lightning.tasks.token_scores import ExactMatch, TokenMean
 
@@ -143,7 +143,7 @@ class Seq2Seq(AsConfigured):
 
     # -- evaluation --------------------------------------------------------------------------------------------------
     def metrics(self) -> MetricCollection:
-        catalogue = {
+        catalogue: Catalogue = {
             "exact_match": ExactMatch,
             "token_accuracy": lambda: TokenMean("right"),
             "perplexity": lambda: TokenMean("losses"),

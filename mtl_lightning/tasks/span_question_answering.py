@@ -11,18 +11,19 @@ from torchmetrics import MetricCollection
 from mtl_lightning.errors import UserError
 from mtl_lightning.raw_labels import Missing
 from mtl_lightning.tasks.answer_scorer import AnswerLogits, AnswerScorer
-from mtl_lightning.tasks.answer_scores import AnswerScore, exact_match, token_f1
+from mtl_lightning.tasks.answer_scores import exact_match, token_f1
 from mtl_lightning.tasks.as_configured import AsConfigured
 from mtl_lightning.tasks.base import IGNORE
 from mtl_lightning.tasks.contracts import Features
 from mtl_lightning.tasks.labelled import fill_missing
 from mtl_lightning.tasks.raw_answers import Answer, answers_of, found_in
 from mtl_lightning.tasks.scoring import choose
+from mtl_lightning.tasks.text_scores import MeanOfTexts
 
 NO_ANSWER = -1
 """Start and end of an answer that a question has not."""
 
-_METRICS = {"exact_match": partial(AnswerScore, exact_match), "f1": partial(AnswerScore, token_f1)}
+_METRICS = {"exact_match": partial(MeanOfTexts, exact_match), "f1": partial(MeanOfTexts, token_f1)}
 
 
 class SpanQuestionAnswering(AsConfigured):

@@ -3,40 +3,28 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-import torch
-from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.functional.text import rouge_score
 from torchmetrics.text import SacreBLEUScore
 
+from mtl_lightning.tasks.means import MeanScore
 
-class MeanOfTexts(Metric):
+
+class MeanOfTexts(MeanScore):
     """Mean over examples of a score of two texts.
 
     Args:
-        score: Of what was written and a reference, in [0, 1].
+        score: Of what was written, or answered, and a reference, in [0, 1].
     """
-
-    full_state_update = False
-    higher_is_better = True
-    total: Tensor
-    number: Tensor
 
     def __init__(self, score: Callable[[str, str], float]) -> None:
         super().__init__()
         self.score = score
-        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("number", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, written: Sequence[str], references: Sequence[Sequence[str]]) -> None:
         """Takes some texts and the references of each, of which the one counts that is most like it."""
-        for text, those in zip(written, references, strict=True):
-            self.total += max(self.score(text, each) for each in those)
-        self.number += len(written)
-
-    def compute(self) -> Tensor:
-        """A scalar; NaN where there was no text."""
-        return (self.total / self.number).float()
+        pairs = zip(written, references, strict=True)
+        self.add(sum(max(self.score(text, each) for each in those) for text, those in pairs), len(written))
 
 
 def exact_match(written: str, reference: str) -> float:

@@ -4,10 +4,11 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
+
+from mtl_lightning.tasks.means import MeanScore
 
 
-class TokenMean(Metric):
+class TokenMean(MeanScore):
     """The mean over tokens of one of two things that are known of each, or its exponential.
 
     Args:
@@ -21,15 +22,9 @@ class TokenMean(Metric):
     1.649
     """
 
-    full_state_update = False
-    total: Tensor
-    number: Tensor
-
     def __init__(self, of: Literal["losses", "right"]) -> None:
         super().__init__()
         self.of = of
-        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("number", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, losses: Tensor, right: Tensor, present: Tensor) -> None:
         """Takes some tokens.
@@ -40,8 +35,7 @@ class TokenMean(Metric):
             present: Which of them count, of the same shape.
         """
         values = losses if self.of == "losses" else right
-        self.total += torch.where(present, values, 0.0).sum(dtype=torch.float64)
-        self.number += present.sum()
+        self.add(torch.where(present, values, 0.0).sum(dtype=torch.float64), present.sum())
 
     def compute(self) -> Tensor:
         """A scalar; NaN where there was no token."""
@@ -49,7 +43,7 @@ class TokenMean(Metric):
         return (mean.exp() if self.of == "losses" else mean).float()
 
 
-class ExactMatch(Metric):
+class ExactMatch(MeanScore):
     """The part of the texts of which each token is the most probable one: those that greedy decoding writes.
 
     >>> metric, right = ExactMatch(), torch.tensor([[1.0, 1.0], [1.0, 0.0]])
@@ -58,21 +52,7 @@ class ExactMatch(Metric):
     0.5
     """
 
-    full_state_update = False
-    total: Tensor
-    number: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("number", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-
     def update(self, losses: Tensor, right: Tensor, present: Tensor) -> None:
         """Takes some texts; arguments as of :class:`TokenMean`, each [B, T]."""
         there = present.any(1)
-        self.total += (((right > 0) | ~present).all(1) & there).sum()
-        self.number += there.sum()
-
-    def compute(self) -> Tensor:
-        """A scalar; NaN where there was no text."""
-        return (self.total / self.number).float()
+        self.add((((right > 0) | ~present).all(1) & there).sum(), there.sum())

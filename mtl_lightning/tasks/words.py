@@ -1,6 +1,6 @@
 """Labels of words: a value for each word of an example, and predictions beside the words."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from mtl_lightning.errors import UserError, shown
@@ -34,17 +34,19 @@ def each_word(value: Any, convert: Callable[[Any], T], what: str) -> list[T]:
     return converted
 
 
-def beside_words(decoded: dict[str, Any], words: InputWords) -> dict[str, Any]:
-    """A prediction of words beside its input: ``labels`` and ``probabilities`` are null for words that were cut off.
+def beside_words(
+    decoded: dict[str, Any], words: InputWords, keys: Sequence[str] = ("labels", "probabilities")
+) -> dict[str, Any]:
+    """A prediction of words beside its input: what it lists for each word is null for those that were cut off.
 
     Where the input is a text, ``words`` and their ``offsets`` in it follow.
 
     Args:
         decoded: What ``decode`` made of one example.
         words: All words of the input.
+        keys: Names of these lists.
     """
-    cut = [None] * (len(words.words) - len(decoded["labels"]))
-    placed = {**decoded, "labels": decoded["labels"] + cut, "probabilities": decoded["probabilities"] + cut}
+    placed = decoded | {key: decoded[key] + [None] * (len(words.words) - len(decoded[key])) for key in keys}
     if words.text is not None:
         placed |= {"words": list(words.words), "offsets": [list(offset) for offset in words.offsets]}
     return placed

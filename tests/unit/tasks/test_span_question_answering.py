@@ -17,7 +17,8 @@ from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.errors import UserError
 from mtl_lightning.tasks import IGNORE, SpanQuestionAnswering
 from mtl_lightning.tasks.answer_scorer import AnswerLogits
-from mtl_lightning.tasks.answer_scores import AnswerScore, exact_match, token_f1
+from mtl_lightning.tasks.answer_scores import exact_match, token_f1
+from mtl_lightning.tasks.text_scores import MeanOfTexts
 from mtl_lightning.testing import check_task
 from mtl_lightning.training.reading import read_by_heads
 
@@ -135,7 +136,7 @@ def test_scores_are_those_of_squads_script(pairs: list[tuple[str, list[str]]]) -
         [{"answers": {"text": each, "answer_start": [0] * len(each)}, "id": str(i)} for i, each in enumerate(right)],
     )
     for score, name in ((exact_match, "exact_match"), (token_f1, "f1")):
-        metric = AnswerScore(score)
+        metric = MeanOfTexts(score)
         metric.update(answers, right)
         assert metric.compute().item() * 100 == pytest.approx(theirs[name].item(), abs=1e-4)
 
