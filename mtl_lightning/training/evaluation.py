@@ -92,7 +92,7 @@ class Evaluation(nn.Module):
         counts: Mapping[str, int],
     ) -> None:
         """Feeds a batch of one data set; tasks without a label in it are passed over."""
-        right = []
+        right, joint = [], dataset in self.datasets
         for name in logits:
             if counts[name]:
                 task = tasks[name]
@@ -101,10 +101,10 @@ class Evaluation(nn.Module):
                 self.losses.update(self._place[name], loss * counts[name], counts[name])
                 self.extents.update(self._place[name], targets[name], task.missing)
                 task.update(self._of(name), logits[name], targets[name])
-            if (correct := tasks[name].correct(logits[name], targets[name])) is not None:
+            if joint and (correct := tasks[name].correct(logits[name], targets[name])) is not None:
                 check_correct(correct, name, len(targets[name]))
                 right.append(correct)
-        if len(right) > 1 and dataset in self.datasets:
+        if len(right) > 1:
             all_right = torch.stack(right).prod(0)
             self.joint.update(self.datasets.index(dataset), all_right.nansum(), (~all_right.isnan()).sum())
 

@@ -1,5 +1,6 @@
 """What tasks of one's own return in an evaluation is a number, or one line says what it is."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -41,9 +42,9 @@ class Own(Regression):
         return self.returned.get("correct")
 
 
-def evaluate(task: Own) -> float:
+def evaluate(task: Own, joint: Sequence[str] = ("d",)) -> float:
     tasks = {"a": task}
-    evaluation = Evaluation(tasks)
+    evaluation = Evaluation(tasks, joint)
     evaluation.update("d", tasks, {"a": torch.ones(3, 1)}, {"a": torch.arange(3.0)}, {"a": 3})
     return evaluation.compute(tasks).metrics["a"]["odd"]
 
@@ -79,6 +80,10 @@ def test_a_loss_that_is_none_is_said(loss: Any) -> None:
 def test_what_is_right_must_be_one_number_an_example(correct: Any) -> None:
     with pytest.raises(UserError, match=r"`correct` of task 'a' must return a tensor of the shape \[3\]"):
         evaluate(Own(correct=correct))
+
+
+def test_a_data_set_of_one_task_asks_for_nothing_that_is_right_for_all() -> None:
+    assert evaluate(Own(correct="not asked for"), joint=()) == 0.5
 
 
 def test_a_main_metric_that_is_no_name_is_said() -> None:
