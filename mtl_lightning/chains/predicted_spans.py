@@ -57,8 +57,7 @@ class PredictedSpans(Link):
 
 def _as_tensor(found: Sequence[Sequence[Mapping[str, Any]]]) -> Tensor:
     """Start, end and kind of each span [B, S, 3], filled up with -1."""
-    spans = torch.full((len(found), max(map(len, found), default=0), 3), -1)
-    for row, of in enumerate(found):
-        for place, span in enumerate(of):
-            spans[row, place] = torch.tensor([span["start_word"], span["end_word"], kind_of(span["label"])])
-    return spans
+    rows = [[[span["start_word"], span["end_word"], kind_of(span["label"])] for span in spans] for spans in found]
+    most = max(map(len, rows), default=0)
+    filled = [row + [[-1] * 3] * (most - len(row)) for row in rows]
+    return torch.tensor(filled, dtype=torch.int64).view(len(rows), most, 3)

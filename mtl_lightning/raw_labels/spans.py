@@ -9,6 +9,9 @@ from mtl_lightning.errors import UserError, shown
 Ends = Literal["exclusive", "inclusive"]
 """Whether ``end`` is the position behind a span's last word, or that of its last word."""
 
+_MOST = 1_000_000
+"""More words than an example has; what is beyond is some other number, and a list of as many tags takes all memory."""
+
 KEYS = "`start`, `end` and `label` (or `type`)"
 
 
@@ -62,10 +65,13 @@ def span_of(item: Any, ends: Ends) -> Span:
 
 
 def _position(key: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not float(value).is_integer():
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, bool) or not whole:
         raise UserError(f"expected the position of a word as `{key}`, found {shown(value)}")
     if value < 0:
         raise UserError(f"`{key}` must be at least 0, found {value}")
+    if value > _MOST:
+        raise UserError(f"`{key}` must be the position of a word, found {shown(value)}")
     return int(value)
 
 

@@ -178,7 +178,7 @@ class DependencyParsing(LabelledTask):
         assert self.head is not None and self.labels is not None, "build() comes first"
         heads = best_trees(logits.scores, logits.mask)
         of_heads = full_precision(logits.scores).softmax(-1).gather(-1, heads.unsqueeze(-1)).squeeze(-1)
-        of_relations, relations = self.head.relations(logits, heads).softmax(-1).max(-1)
+        of_relations, relations = full_precision(self.head.relations(logits, heads)).softmax(-1).max(-1)
         columns = (x.tolist() for x in (heads, relations, of_heads * of_relations, logits.mask.sum(1)))
         return [
             {"heads": h[:number], "relations": [self.labels[i] for i in r[:number]], "probabilities": p[:number]}

@@ -28,6 +28,9 @@ class MultipleChoice(ScoredSequences):
 
     Metrics: ``accuracy``; ``mrr``, the mean of 1 / the place of the right choice.
 
+    A prediction has the ``label`` of the best choice, as the data calls it, its ``text`` and ``probability``, and the
+    ``probabilities`` of all choices.
+
     Args:
         first: What the first choice is called in the data: 0, 1, or a letter, say ``A``; the others follow it.
         main_metric: The metric that stands for the task; ``loss`` is one.

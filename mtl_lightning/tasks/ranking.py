@@ -32,6 +32,9 @@ class Ranking(ScoredSequences):
     above 0. Both also of the first places alone, say ``ndcg_at_10``, and so ``hit_rate_at_1``: whether a relevant
     candidate is among them.
 
+    A prediction has the ``ranking``: numbers of the candidates, from 0, the best first; and their ``texts`` and
+    ``scores`` in this order. Scores compare candidates of one query, not of several.
+
     Args:
         objective: ``softmax``: cross entropy to the relevances divided by their sum; ``listnet``: to their softmax;
             ``ranknet``: logistic loss of pairs, of which one is more relevant.

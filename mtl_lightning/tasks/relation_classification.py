@@ -57,7 +57,8 @@ class RelationClassification(LabelledTask):
     Metrics: ``f1``, ``precision``, ``recall`` of relations, ``micro`` by default; ``f1_macro`` and so on name an
     average themselves. A relation is right if label, direction and both spans are.
 
-    A prediction has ``relations``, each with ``label``, ``probability``, ``head`` and ``tail``: spans of the input.
+    A prediction has ``relations``, each with ``label``, ``probability``, ``head`` and ``tail``. These are spans of the
+    input with ``word``, ``start``, ``end``, ``start_word`` and ``end_word``, as :class:`TokenClassification` has them.
 
     Args:
         labels: Label names, in the order of the outputs; null: those of the training split, sorted.

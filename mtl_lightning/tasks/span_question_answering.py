@@ -41,8 +41,8 @@ class SpanQuestionAnswering(AsConfigured):
     Metrics: ``exact_match`` and ``f1`` of words, as SQuAD's scripts count them, in [0, 1]; of several right answers the
     one counts that agrees most.
 
-    A prediction has ``answer``, its ``probability``, and ``start`` and ``end`` in the context; an empty answer and null
-    say that there is none, whose probability ``no_answer`` is.
+    A prediction has ``answer``, its ``probability``, and ``start`` and ``end`` in the context, in characters, the end
+    exclusive; an empty answer and null say that there is none, whose probability ``no_answer`` is.
 
     Args:
         main_metric: The metric that stands for the task; ``loss`` is one.

@@ -77,6 +77,8 @@ def test_a_label_map_renames_spans() -> None:
         ([[2, 2, "a"]], "span 1: it starts at 2 and ends at 2, so it has no words; .* set `spans: inclusive`"),
         ([[0, 1, "a"], [3, 1, "a"]], "span 2: it starts at 3 and ends at 1, so it has no words$"),
         ([[-1, 1, "a"]], "span 1: `start` must be at least 0, found -1"),
+        ([[1, 2, "a"], [3, 10**15, "a"]], "span 2: `end` must be the position of a word, found 10+"),
+        ([[1, 10**400, "a"]], "span 1: `end` must be the position of a word, found 10+"),
         ([[0, 1.5, "a"]], "span 1: expected the position of a word as `end`, found 1.5"),
         ([{"start": 0, "label": "a"}], "span 1: expected the position of a word as `end`, found None"),
         ([[1, 2]], r"span 1: expected `start`, `end` and `label` \(or `type`\), found \[1, 2\]"),
