@@ -46,7 +46,21 @@ _CONTRACTIONS = "'s|'t|'re|'ve|'m|'ll|'d"
 _SPACES = r"\s*[\r\n]+|\s+(?!\S)|\s+"
 _UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
 _REGEXES = {
-    *(".", r"\s", r"\s+", " +", " {2,}", r"\d", r"\d{1,3}", r"\p{N}", r"\p{N}{1,3}", "[0-9]", r"[^\s]+", r"\S+"),
+    *(
+        ".",
+        r"[\s\S]",
+        r"\s",
+        r"\s+",
+        " +",
+        " {2,}",
+        r"\d",
+        r"\d{1,3}",
+        r"\p{N}",
+        r"\p{N}{1,3}",
+        "[0-9]",
+        r"[^\s]+",
+        r"\S+",
+    ),
     rf"{_CONTRACTIONS}| ?\p{{L}}+| ?\p{{N}}+| ?[^\s\p{{L}}\p{{N}}]+|\s+(?!\S)|\s+",  # GPT-2
     *(
         rf"(?i:{_CONTRACTIONS})|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|{_SPACES}"

@@ -36,11 +36,13 @@ def character_tokenizer(alphabet: str = "ascii") -> PreTrainedTokenizerFast:
     ranges = _ALPHABETS[alphabet]
     tokens = [*_SPECIAL, *(chr(code) for start, stop in ranges for code in range(start, stop))]
     tokenizer = Tokenizer(models.WordLevel({token: i for i, token in enumerate(tokens)}, unk_token="[UNK]"))
-    single = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
     if alphabet == "printable":
-        tokenizer.pre_tokenizer, tokenizer.decoder = single, decoders.Fuse()
+        tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
+        tokenizer.decoder = decoders.Fuse()
     else:
-        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), single])
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex("."), behavior="isolated")]
+        )
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )

