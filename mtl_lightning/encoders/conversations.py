@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 from transformers import PreTrainedTokenizerBase
 
 from mtl_lightning.encoders.chat_templates import ChatTemplate, Piece, checked_messages
+from mtl_lightning.encoders.input_kinds import InputKind
 from mtl_lightning.encoders.raw_texts import all_texts
 from mtl_lightning.errors import UserError
 
@@ -34,7 +35,7 @@ class _Written(NamedTuple):
     prompt: int
 
 
-class Conversations:
+class Conversations(InputKind):
     """Tokenises ``prompt`` and ``completion``, or ``messages``.
 
     Prompt and answers are tokenised apart, so that a prompt has the same tokens whether an answer follows or not; what
@@ -53,6 +54,8 @@ class Conversations:
         named: The template as an argument, where one is named: a checkpoint needs no tokenizer that knows the name.
     """
 
+    marks = frozenset(INPUTS)
+
     def __init__(
         self,
         tokenizer: PreTrainedTokenizerBase,
@@ -65,10 +68,11 @@ class Conversations:
         self.template = ChatTemplate(tokenizer, chat_template)
         self.named = {} if chat_template is None else {"chat_template": self.template.source}
         self.train_on = train_on
+        given = [self.template.source, None if train_on == "all" else train_on]
+        self.signature = given if any(given) else []
         self.end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
 
     def check(self, inputs: Collection[str]) -> None:
-        """Raises :class:`UserError` if a data set cannot have these inputs together, or the tokenizer lacks a part."""
         if ("messages" in inputs and len(inputs) > 1) or not set(inputs) <= set(INPUTS):
             raise UserError(f"give `prompt` and `completion`, or `messages` alone; found {', '.join(inputs)}")
         if "messages" in inputs and self.template.source is None:
@@ -77,7 +81,6 @@ class Conversations:
             raise UserError("the tokenizer has no end-of-sequence token, so that no answer would end; choose another")
 
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-        """See :class:`.TextProcessor`."""
         self.check(columns)
         rows = [self._encoded(written) for written in self._written(columns)]
         return {name: [row[name] for row in rows] for name in rows[0]}
@@ -90,18 +93,8 @@ class Conversations:
         return [self._joined(start, row, [next(tokens) for _ in row]) for row in pieces]
 
     def cut_off(self, values: Mapping[str, Any]) -> str:
-        """The text of the tokens of one example that are beyond ``max_length``.
-
-        Args:
-            values: By input name.
-        """
         (written,) = self._written({name: [value] for name, value in values.items()})
         return str(self.tokenizer.decode(written.tokens[self.max_length :], skip_special_tokens=True))
-
-    def signature(self) -> list[Any]:
-        """What ``encode`` depends on beside the tokenizer's vocabulary and ``max_length``; empty: nothing."""
-        given = [self.template.source, None if self.train_on == "all" else self.train_on]
-        return given if any(given) else []
 
     def _conversations(self, columns: Mapping[str, Sequence[Any]]) -> list[list[Piece]]:
         return [self.template.pieces(checked_messages(value)) for value in columns["messages"]]

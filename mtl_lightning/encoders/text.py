@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
-from itertools import chain
 from typing import Any, Literal
 
 import torch
@@ -14,34 +13,23 @@ from transformers import PreTrainedTokenizerBase
 
 from mtl_lightning.encoders.beginnings import Beginnings
 from mtl_lightning.encoders.conversations import INPUTS, NOTHING, Conversations, TrainOn
+from mtl_lightning.encoders.input_kinds import kind_of
 from mtl_lightning.encoders.input_processor import InputProcessor
 from mtl_lightning.encoders.packing import PACKED, layout, rows_of
-from mtl_lightning.encoders.portions import columns_of, joined, portions, size
-from mtl_lightning.encoders.raw_texts import SEVERAL, one_text, one_word, sides_of
+from mtl_lightning.encoders.raw_texts import SEVERAL
 from mtl_lightning.encoders.running_text import RunningText
-from mtl_lightning.encoders.several import NUM_SEQUENCES, SEQUENCES, flat, nested, num_tokens
+from mtl_lightning.encoders.several import NUM_SEQUENCES, SEQUENCES, flat, num_tokens
 from mtl_lightning.encoders.shown import PackedRow, Shown
-from mtl_lightning.encoders.shown_text import cut_off, shown_row
-from mtl_lightning.encoders.spans import collate_spans, encode_spans
+from mtl_lightning.encoders.shown_text import shown_row
+from mtl_lightning.encoders.spans import collate_spans
+from mtl_lightning.encoders.texts import Texts
 from mtl_lightning.encoders.windows import CHARACTERS, CONTEXT, Windows
-from mtl_lightning.encoders.words import Words, listed_words, split_words, word_starts
+from mtl_lightning.encoders.word_lists import WordLists
+from mtl_lightning.encoders.words import Words, listed_words, split_words
 from mtl_lightning.errors import UserError
 from mtl_lightning.padding import pad
 from mtl_lightning.raw_labels.spans import Ends
 
-_CHARACTERS = 100  # more than a token has
-_COUNTED = (
-    100_000  # characters of a text up to which the tokens that are cut off are counted, beyond they are estimated
-)
-_TOGETHER = (
-    {"tokens"},
-    {"tokens", "spans"},
-    {"text"},
-    {"text", "text_pair"},
-    {"choices"},
-    {"text", "choices"},
-    {"texts"},
-)
 _PADDING = 0.1  # what joined batches may be padded by, relative to their size apart
 
 
@@ -108,27 +96,15 @@ class TextProcessor(InputProcessor):
         self.spans = spans
         self.packing = packing
         self.windows = Windows(tokenizer, max_length, overlap, "\n" if running is not None and running.breaks else "")
-        self._beginnings = Beginnings(tokenizer)
+        shared = (tokenizer, max_length, running, Beginnings(tokenizer))
+        words, texts = WordLists(*shared, split, sub_word, spans), Texts(*shared)
+        self._kinds = (self.conversations, self.windows, words, texts)
 
     def check(self, inputs: Collection[str]) -> None:
-        if not set(inputs).isdisjoint(INPUTS):
-            self.conversations.check(inputs)
+        kind_of(inputs, self._kinds).check(inputs)
 
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-        if not set(columns).isdisjoint(INPUTS):
-            return self.conversations.encode(columns)
-        if CONTEXT in columns:
-            return self.windows.encode(columns)
-        if set(columns) not in _TOGETHER:
-            words, texts = "`tokens` with or without `spans`", "`text` with or without `text_pair`"
-            ways = f"{words}, {texts}, `choices` with or without `text`, `texts`, or `context` with `text`"
-            raise UserError(f"give {ways}; found {', '.join(columns)}")
-        if "tokens" in columns:
-            encoded = self._encode_words([self._words(value) for value in columns["tokens"]])
-            return encoded | self._encode_spans(columns["spans"], encoded) if "spans" in columns else encoded
-        sides, counts = sides_of(columns)
-        encoded = self._encode_texts(*(sides if self.running is None else self.running.sides(sides)))
-        return encoded if counts is None else nested(encoded, counts, SEVERAL.intersection(columns))
+        return kind_of(columns, self._kinds).encode(columns)
 
     def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         if NUM_SEQUENCES in examples[0]:
@@ -193,14 +169,7 @@ class TextProcessor(InputProcessor):
         return [row._replace(sequences=[examples[sequence] for sequence in row.sequences]) for row in rows]
 
     def cut_off(self, values: Mapping[str, Any]) -> str:
-        if not set(values).isdisjoint(INPUTS):
-            return self.conversations.cut_off(values)
-        if "tokens" not in values:
-            sides, _ = sides_of({name: [value] for name, value in values.items()})
-            rests = (cut_off(self.tokenizer, self.max_length, texts) for texts in zip(*sides, strict=True))
-            return " … ".join(filter(None, chain.from_iterable(rests)))
-        kept = len(self._encode_words([words := self._words(values["tokens"])])["word_starts"][0])
-        return " ".join(words[kept:])
+        return kind_of(values, self._kinds).cut_off(values)
 
     def signature(self) -> Any:
         tokenizer = json.loads(self.tokenizer.backend_tokenizer.to_str())
@@ -208,88 +177,4 @@ class TextProcessor(InputProcessor):
         found = [sha256(json.dumps(tokenizer).encode()).hexdigest(), self.max_length, self.split]
         found += [] if self.sub_word == "first" else [self.sub_word]
         found += [] if self.running is None else self.running.signature
-        found += [] if self.spans == "exclusive" else [("spans", self.spans)]
-        found += self.windows.signature
-        return found + self.conversations.signature()
-
-    def _words(self, value: Any) -> list[str]:
-        if isinstance(value, list | tuple):
-            words = [one_word(position, word) for position, word in enumerate(value)]
-        else:
-            text = one_text(value)
-            words = text.split() if self.split == "whitespace" else [char for char in text if not char.isspace()]
-        if not words:
-            raise UserError("the list of words is empty")
-        return words if self.running is None else self.running.words(words)
-
-    def _encode_texts(self, *sides: list[str]) -> dict[str, list[Any]]:
-        texts = list(zip(*sides, strict=True))
-        short = [self._shortened(pair) for pair in texts]
-        return joined(self._encode_some(texts[part], short[part]) for part in portions(short))
-
-    def _encode_some(self, texts: list[tuple[str, ...]], short: list[tuple[str, ...]]) -> dict[str, list[Any]]:
-        encoded = self.tokenizer(*columns_of(short), truncation=True, max_length=self.max_length)
-        lost = [0] * len(texts)
-        cut = [i for i, encoding in enumerate(encoded.encodings) if encoding.overflowing]
-        counted = [texts[i] if size(texts[i]) <= _COUNTED else short[i] for i in cut]
-        for part in portions(counted):
-            whole = self.tokenizer(*columns_of(counted[part]), verbose=False)
-            for i, known, tokens in zip(cut[part], counted[part], whole["input_ids"], strict=True):
-                special = self.tokenizer.num_special_tokens_to_add(pair=len(known) > 1)
-                number = (len(tokens) - special) * size(texts[i]) / size(known)
-                lost[i] = round(number) + special - self.max_length
-        return {**encoded.data, "lost": lost}
-
-    def _shortened(self, texts: tuple[str, ...]) -> tuple[str, ...]:
-        """Beginnings that have the same tokens up to ``max_length``.
-
-        Of an odd number of tokens that two texts share, the one with more tokens keeps one more: where each of them
-        is too long alone, both are read to their ends to find out which it is.
-        """
-        short = tuple(self._beginnings.of(text, self.max_length) for text in texts)
-        if len(texts) == 1:
-            return short
-        room = self.max_length - self.tokenizer.num_special_tokens_to_add(pair=True)
-        if short != texts and room % 2 and all(self._num_tokens(text) > room for text in short):
-            first, second = map(self._num_tokens, texts)
-            return self._ordered(texts, short, longer=0 if first > second else 1)
-        # The tokenizer combines all parts of one that are cut off with all of the other.
-        return tuple(text[: _CHARACTERS * self.max_length] for text in short)
-
-    def _ordered(self, texts: tuple[str, ...], short: tuple[str, ...], longer: int) -> tuple[str, ...]:
-        """Beginnings of two texts, of which the longer one has more tokens as well."""
-        found = list(short)
-        found[longer] = self._beginnings.of(texts[longer], max(self.max_length, self._num_tokens(short[1 - longer])))
-        return tuple(found)
-
-    def _num_tokens(self, text: str) -> int:
-        return len(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
-
-    def _encode_words(self, words: list[list[str]]) -> dict[str, list[Any]]:
-        counts = [len(sentence) for sentence in words]
-        short = [self._first_words(sentence) for sentence in words]
-        return joined(self._encode_some_words(short[part], counts[part]) for part in portions(short))
-
-    def _encode_spans(self, values: Sequence[Any], words: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
-        sizes = zip(words["num_words"], map(len, words["word_starts"]), strict=True)
-        return {"spans": [encode_spans(value, self.spans, *size) for value, size in zip(values, sizes, strict=True)]}
-
-    def _first_words(self, words: list[str]) -> list[str]:
-        """The words whose tokens may be kept; each gives its own, whatever comes after it."""
-        number = self.max_length + 1
-        while number < len(words):
-            first = [self._beginnings.of(word, self.max_length) for word in words[:number]]
-            encoded = self.tokenizer(first, is_split_into_words=True, add_special_tokens=False, verbose=False)
-            if len(encoded["input_ids"]) > self.max_length:
-                return first
-            number *= 2
-        return [self._beginnings.of(word, self.max_length) for word in words]
-
-    def _encode_some_words(self, words: list[list[str]], counts: list[int]) -> dict[str, list[Any]]:
-        encoded = self.tokenizer(words, is_split_into_words=True, truncation=True, max_length=self.max_length)
-        starts = [
-            word_starts(encoded.word_ids(i), count, bool(encoded.encodings[i].overflowing), self.sub_word == "last")
-            for i, count in enumerate(counts)
-        ]
-        lost = [count - len(kept) for count, kept in zip(counts, starts, strict=True)]
-        return {**encoded.data, "word_starts": starts, "num_words": counts, "lost": lost}
+        return found + [part for kind in reversed(self._kinds) for part in kind.signature]

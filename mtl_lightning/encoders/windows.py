@@ -1,10 +1,11 @@
 """Questions on contexts that may be longer than a model reads at once: overlapping windows of the context."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from mtl_lightning.encoders.input_kinds import InputKind
 from mtl_lightning.encoders.raw_texts import all_texts
 from mtl_lightning.encoders.several import WHOLE, nested
 from mtl_lightning.errors import UserError
@@ -16,7 +17,7 @@ CHARACTERS = ("char_starts", "char_ends")
 """Where the tokens of the context begin and end in it, in characters; the end is exclusive."""
 
 
-class Windows:
+class Windows(InputKind):
     """Tokenises ``text``, a question, with ``context``.
 
     Each example is one or more sequences: the question with a window of the context. Label positions are the tokens of
@@ -28,10 +29,9 @@ class Windows:
         max_length: Longest sequence in tokens.
         overlap: Tokens that windows have in common; null: a quarter of ``max_length``.
         between: What stands between question and context, where the tokenizer puts nothing.
-
-    Attributes:
-        signature: What ``encode`` depends on beside ``max_length``; empty: nothing.
     """
+
+    marks = frozenset({CONTEXT})
 
     def __init__(
         self, tokenizer: PreTrainedTokenizerBase, max_length: int, overlap: int | None = None, between: str = ""
@@ -44,12 +44,14 @@ class Windows:
         self.signature = [] if overlap is None else [("overlap", overlap)]
         self.between = between
 
+    def check(self, inputs: Collection[str]) -> None:
+        if set(inputs) != {"text", CONTEXT}:
+            raise UserError(f"give `context` with the question in `text`; found {', '.join(inputs)}")
+
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-        """See :class:`.TextProcessor`."""
-        if set(columns) != {"text", CONTEXT}:
-            raise UserError(f"give `context` with the question in `text`; found {', '.join(columns)}")
+        self.check(columns)
         questions, contexts = (all_texts(name, columns[name]) for name in ("text", CONTEXT))
-        self._check(questions)
+        self._check_room(questions)
         encoded = self.tokenizer(
             questions,
             [self.between + context for context in contexts],
@@ -74,7 +76,7 @@ class Windows:
         """Positions of the context's tokens; without those of what stands before it."""
         return [i for i, side in enumerate(sides) if side == 1 and offsets[i][1] > len(self.between)]
 
-    def _check(self, questions: Sequence[str]) -> None:
+    def _check_room(self, questions: Sequence[str]) -> None:
         room = self.max_length - self.tokenizer.num_special_tokens_to_add(pair=True) - self.overlap
         tokens = self.tokenizer(questions, add_special_tokens=False, verbose=False)["input_ids"]
         for ids in tokens:
