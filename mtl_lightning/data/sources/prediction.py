@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ from mtl_lightning.errors import UserError, shown
 
 _OF_LINES = ("tokens", "text", "prompt")
 """Inputs that a line of a text may be, in this order."""
+
+_FOUND = "spans"
+"""The input that another task may find, so that a table need not have it."""
 
 
 class _PredictSource(DataSource):
@@ -99,17 +102,20 @@ def _read_table(path: str, sources: Sequence[DataSource]) -> tuple[DataSource, D
         except UserError as error:
             raise UserError(f"--input: {str(error).replace(REMEDY, _PredictSource.remedy)}") from error
         assert isinstance(table, Dataset), "no stream"
-        given = _without_answers(source.inputs)
-        if {column for _, column in pairs_of(given)} <= set(columns := visible(table)):
+        given = _to_predict_on(source.inputs, columns := visible(table))
+        if {column for _, column in pairs_of(given)} <= set(columns):
             return _PredictSource(given, table, path), table
-    wanted = " or ".join(", ".join(column for _, column in pairs_of(_without_answers(s.inputs))) for s in sources)
+    wanted = " or ".join(", ".join(column for _, column in pairs_of(_to_predict_on(s.inputs, ()))) for s in sources)
     found = shown(", ".join(columns), 400)[1:-1]
     raise UserError(f"{path} has the columns {found}; the model reads {wanted}")
 
 
-def _without_answers(inputs: Inputs) -> Inputs:
-    """Without the completions of prompts, which are what is to be written."""
-    return {name: columns for name, columns in inputs.items() if name != "completion" or "prompt" not in inputs}
+def _to_predict_on(inputs: Inputs, columns: Collection[str]) -> Inputs:
+    """The inputs without the completions of prompts, which are what is to be written, and spans that are not there."""
+    left_out = {"completion"} if "prompt" in inputs else set()
+    if not {column for name, column in pairs_of(inputs) if name == _FOUND}.issubset(columns):
+        left_out.add(_FOUND)
+    return {name: of for name, of in inputs.items() if name not in left_out}
 
 
 def _text_table(lines: Iterable[str]) -> Dataset:

@@ -407,6 +407,15 @@ def test_a_table_is_read_with_all_its_columns_that_some_data_set_reads(tmp_path:
     assert read_inputs(str(tmp_path / "words.jsonl"), sources)[0].inputs == mappings["words"]
 
 
+def test_a_table_need_not_have_the_spans_that_a_task_finds(tmp_path: Path) -> None:
+    source: dict[str, DataSource] = {"spans": Memory({"tokens": "words", "spans": "entities"}, {})}
+    (tmp_path / "in.jsonl").write_text('{"words": ["a"]}\n')
+    (tmp_path / "wrong.jsonl").write_text('{"entities": []}\n')
+    assert read_inputs(str(tmp_path / "in.jsonl"), source)[0].inputs == {"tokens": "words"}
+    with pytest.raises(UserError, match="has the columns entities; the model reads words"):
+        read_inputs(str(tmp_path / "wrong.jsonl"), source)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
