@@ -191,6 +191,18 @@ def test_unknown_names(arguments: dict[str, Any], message: str) -> None:
         encode(**arguments)
 
 
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"tokens": "words", "text": "words"}, "give `tokens` .*; found tokens, text"),
+        ({"context": "words"}, "give `context` with the question in `text`; found context"),
+    ],
+)
+def test_inputs_that_do_not_go_together_are_refused_before_any_row(inputs: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match=rf"^data\.datasets\.mine\.inputs: {message}"):
+        Encoding("mine", Memory(inputs, {}, []), text_processor(), {})
+
+
 def test_check_columns_passes_what_is_there() -> None:
     mapping = {"a": "text", "b": "text"}
     check_columns("here", mapping, Dataset.from_dict({"text": []}), FileSource({"train": "a.csv"}, mapping, {}))
