@@ -18,5 +18,9 @@ class AsConfigured(Task):
     def adapt(self, values: Iterable[Any]) -> None:
         """There is nothing to learn."""
 
+    def adapted(self) -> dict[str, Any]:
+        """Not empty, for there is nothing to wait for; nor anything that a checkpoint must agree with."""
+        return {"main_metric": self.main_metric}
+
     def inherited(self, state: Mapping[str, Tensor], adapted: Mapping[str, Any]) -> tuple[dict[str, Tensor], str]:
         return fitting(state, self.state_dict()), "taken"

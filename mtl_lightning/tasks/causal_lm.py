@@ -84,9 +84,6 @@ class CausalLM(AsConfigured):
         self._output: tuple[torch.nn.Linear, ...] = ()
 
     # -- labels ------------------------------------------------------------------------------------------------------
-    def adapted(self) -> dict[str, Any]:
-        return {"main_metric": self.main_metric}
-
     def encode(self, value: Any) -> int:
         """1, or ``IGNORE`` where there is no answer; the tokens are known where the inputs are encoded."""
         if value is None:

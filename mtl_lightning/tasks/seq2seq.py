@@ -75,9 +75,6 @@ class Seq2Seq(AsConfigured):
         self._start = self._end = 0
 
     # -- labels ------------------------------------------------------------------------------------------------------
-    def adapted(self) -> dict[str, Any]:
-        return {"main_metric": self.main_metric}
-
     def encode(self, value: Any) -> list[int]:
         """The tokens of the text and the end, or ``IGNORE`` alone."""
         self.check(value)

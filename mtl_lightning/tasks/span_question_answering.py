@@ -72,9 +72,6 @@ class SpanQuestionAnswering(AsConfigured):
         self._metric_names = metrics
 
     # -- labels ------------------------------------------------------------------------------------------------------
-    def adapted(self) -> dict[str, Any]:
-        return {"max_answer": self.max_answer}
-
     def meet(self, encoder: Any) -> None:
         if "context" not in encoder.processor.inputs:
             raise UserError(f"SpanQuestionAnswering reads a context, of which {type(encoder).__name__} has none")

@@ -44,7 +44,8 @@ def refuse_other_tasks(saved: Mapping[str, Any], tasks: Mapping[str, Task]) -> N
         )
     for name, task in tasks.items():
         was, now = saved[name], task.adapted()
-        if changed := [key for key in {**was, **now} if was.get(key) != now.get(key)]:
+        compared = [key for key in {**was, **now} if key not in Task.beside_labels]  # a metric may be another one
+        if changed := [key for key in compared if was.get(key) != now.get(key)]:
             key = changed[0]
             raise UserError(
                 f"model.tasks.{name}: the checkpoint was trained with `{key}` {shown(was.get(key))}, "

@@ -10,6 +10,7 @@ from mtl_lightning.data.collation import stack
 from mtl_lightning.encoders import PerceptronEncoder, TransformerEncoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.tasks import Seq2Seq
+from mtl_lightning.training.contents import refuse_other_tasks
 from mtl_lightning.training.module import MultiTaskModule
 
 BERT: dict[str, Any] = {
@@ -66,10 +67,11 @@ def test_padding_changes_nothing() -> None:
     torch.testing.assert_close(task.loss(longer, targets), task.loss(seen, targets))
 
 
-def test_a_warm_start_takes_what_was_trained_for_another_metric() -> None:
+def test_what_was_trained_for_another_metric_goes_on_with_this_one() -> None:
     (_, task, _, _), (_, other, _, _) = made(), made(main_metric="exact_match")
     taken, said = other.inherited(task.state_dict(), task.adapted())
     assert said == "taken" and taken.keys() == task.state_dict().keys() and taken
+    refuse_other_tasks({"w": task.adapted()}, {"w": other})
 
 
 def test_targets_are_tokens_with_an_end_and_cut() -> None:

@@ -20,6 +20,7 @@ from mtl_lightning.tasks.answer_scorer import AnswerLogits
 from mtl_lightning.tasks.answer_scores import exact_match, token_f1
 from mtl_lightning.tasks.text_scores import MeanOfTexts
 from mtl_lightning.testing import check_task
+from mtl_lightning.training.contents import refuse_other_tasks
 from mtl_lightning.training.reading import read_by_heads
 
 COLUMNS = {"text": ["who?", "where is it", "why"], "context": ["Ada met Alan", "In Oslo, as you know, it rains", "no"]}
@@ -116,12 +117,13 @@ def test_the_best_answer_lies_within_one_window() -> None:
     assert shorter["end"] - shorter["start"] <= 2
 
 
-def test_a_warm_start_takes_what_was_trained_for_shorter_answers() -> None:
+def test_what_was_trained_for_shorter_answers_gives_longer_ones() -> None:
     task, other = SpanQuestionAnswering(max_answer=8), SpanQuestionAnswering(max_answer=16)
     for each in (task, other):
         each.build(6)
     taken, said = other.inherited(task.state_dict(), task.adapted())
     assert said == "taken" and taken.keys() == task.state_dict().keys() and taken
+    refuse_other_tasks({"qa": task.adapted()}, {"qa": other})
 
 
 TEXTS = st.sampled_from(["the cat", "The cat!", "a cat, sat", "sat", "on an old mat", "mat on", "x"])
