@@ -1,6 +1,6 @@
 """What a language model is to write: prompts with their completions, and conversations."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import Any, Literal, NamedTuple
 
@@ -8,6 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from mtl_lightning.encoders.chat_templates import ChatTemplate, Piece, checked_messages
 from mtl_lightning.encoders.input_kinds import InputKind
+from mtl_lightning.encoders.portions import portions
 from mtl_lightning.encoders.raw_texts import all_texts
 from mtl_lightning.errors import UserError
 
@@ -88,9 +89,12 @@ class Conversations(InputKind):
     def _written(self, columns: Mapping[str, Sequence[Any]]) -> list[_Written]:
         pieces = self._conversations(columns) if "messages" in columns else _pairs(columns)
         start = [] if "messages" in columns else self._start()
-        texts = [piece.text for row in pieces for piece in row]
-        tokens = iter(self.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else [])
+        tokens = self._tokens([piece.text for row in pieces for piece in row])
         return [self._joined(start, row, [next(tokens) for _ in row]) for row in pieces]
+
+    def _tokens(self, texts: list[str]) -> Iterator[list[int]]:
+        for part in portions([(text,) for text in texts]):
+            yield from self.tokenizer(texts[part], add_special_tokens=False, verbose=False)["input_ids"]
 
     def cut_off(self, values: Mapping[str, Any]) -> str:
         (written,) = self._written({name: [value] for name, value in values.items()})

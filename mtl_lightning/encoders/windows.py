@@ -1,11 +1,13 @@
 """Questions on contexts that may be longer than a model reads at once: overlapping windows of the context."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from mtl_lightning.encoders.input_kinds import InputKind
+from mtl_lightning.encoders.portions import columns_of, joined, portions
 from mtl_lightning.encoders.raw_texts import all_texts
 from mtl_lightning.encoders.several import WHOLE, nested
 from mtl_lightning.errors import UserError
@@ -51,6 +53,10 @@ class Windows(InputKind):
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
         self.check(columns)
         questions, contexts = (all_texts(name, columns[name]) for name in ("text", CONTEXT))
+        pairs = list(zip(questions, contexts, strict=True))
+        return joined(self._encode_some(*columns_of(pairs[part])) for part in portions(pairs))
+
+    def _encode_some(self, questions: list[str], contexts: list[str]) -> dict[str, list[Any]]:
         self._check_room(questions)
         encoded = self.tokenizer(
             questions,
@@ -69,8 +75,7 @@ class Windows(InputKind):
                 [max(each[place][side] - len(self.between), 0) for place in at]
                 for each, at in zip(offsets, places, strict=True)
             ]
-        counts = [owners.count(number) for number in range(len(questions))]
-        return {**nested(found, counts), CONTEXT: [[*map(ord, context)] for context in contexts]}
+        return {**nested(found, [*Counter(owners).values()]), CONTEXT: [[*map(ord, context)] for context in contexts]}
 
     def _places(self, sides: Sequence[int | None], offsets: Sequence[tuple[int, int]]) -> list[int]:
         """Positions of the context's tokens; without those of what stands before it."""

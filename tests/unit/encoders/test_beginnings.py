@@ -196,8 +196,18 @@ def test_what_is_cut_off_is_counted() -> None:
     assert encode({"text": ["ab" * 5000, "a", "ab" * 100_000]})["lost"] == [9992, 0, 199_992]
 
 
-def test_many_texts_are_not_tokenised_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("inputs", [["text"], ["tokens"], ["text", "context"], ["prompt", "completion"]], ids=" ".join)
+def test_many_texts_are_not_tokenised_at_once(inputs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["".join(random.Random(i).choices("ab ", k=9)) + "c" for i in range(7)]
-    together = TextProcessor(character_tokenizer(), 10).encode({"text": texts})
+    tokenizer, numbers = character_tokenizer(), list[int]()
+    processor, call = TextProcessor(tokenizer, 20), type(tokenizer).__call__
+    together = processor.encode(dict.fromkeys(inputs, texts))
+
+    def counted(self: Any, text: Any, *others: Any, **options: Any) -> Any:
+        numbers.append(1 if isinstance(text, str) else len(text))
+        return call(self, text, *others, **options)
+
+    monkeypatch.setattr(type(tokenizer), "__call__", counted)
     monkeypatch.setattr("mtl_lightning.encoders.portions._PORTION", 20)
-    assert TextProcessor(character_tokenizer(), 10).encode({"text": texts}) == together
+    assert processor.encode(dict.fromkeys(inputs, texts)) == together
+    assert 1 <= max(numbers) <= 3
