@@ -16,7 +16,7 @@ from mtl_lightning.tasks.biaffine import Arcs, BiaffineHead
 from mtl_lightning.tasks.contracts import Features, InputWords
 from mtl_lightning.tasks.label_names import name_of
 from mtl_lightning.tasks.labelled import LabelledTask, fill_missing
-from mtl_lightning.tasks.lists import listed
+from mtl_lightning.tasks.lists import items_of
 from mtl_lightning.tasks.losses import mean_cross_entropy
 from mtl_lightning.tasks.scoring import Catalogue, Scoring, choose
 from mtl_lightning.tasks.trees import best_trees, check_tree
@@ -190,8 +190,7 @@ class DependencyParsing(LabelledTask):
 
 
 def _list(value: Any) -> Sequence[Any]:
-    if isinstance(value, str):
-        value = listed(value) or value
+    value = items_of(value)
     if not isinstance(value, list | tuple):
         raise UserError(f"expected a list of heads and one of relations, a value a word; found {shown(value)}")
     return value

@@ -45,6 +45,16 @@ def listed(text: str) -> tuple[Any, ...] | None:
     return tuple(found) if isinstance(found, list | tuple) else None
 
 
+def items_of(value: Any) -> Any:
+    """What a text lists, as CSV writes it; any other value as it is.
+
+    >>> items_of("[]"), items_of("a b"), items_of(["a"])
+    ((), 'a b', ['a'])
+    """
+    found = listed(value) if isinstance(value, str) else None
+    return value if found is None else found
+
+
 def _evaluated(read: Callable[[str], Any], text: str) -> Any:
     try:
         return read(text)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.raw_labels.spans import KEYS, Ends, Span, span_of
 from mtl_lightning.tasks.bio import OUTSIDE
-from mtl_lightning.tasks.lists import listed
+from mtl_lightning.tasks.lists import items_of
 
 T = TypeVar("T")
 
@@ -52,8 +52,7 @@ def holds_spans(value: Any) -> bool:
     >>> holds_spans([[0, 1, "x"]]), holds_spans([]), holds_spans(["O", None])
     (True, True, False)
     """
-    if isinstance(value, str):
-        value = listed(value)
+    value = items_of(value)
     return isinstance(value, list | tuple) and (not value or any(isinstance(each, Mapping | list) for each in value))
 
 
@@ -74,8 +73,7 @@ def up_to(tags: Sequence[int], number: int, outside: int) -> list[int]:
 
 
 def _read(value: Any, ends: Ends) -> list[Span]:
-    value = listed(value) if isinstance(value, str) else value
-    return [_span(number, item, ends) for number, item in enumerate(value, 1)]
+    return [_span(number, item, ends) for number, item in enumerate(items_of(value), 1)]
 
 
 def _span(number: int, item: Any, ends: Ends) -> Span:

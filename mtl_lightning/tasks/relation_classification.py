@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from mtl_lightning.errors import UserError
+from mtl_lightning.errors import UserError, shown
 from mtl_lightning.raw_labels import Missing
 from mtl_lightning.raw_labels.spans import Ends, Span
 from mtl_lightning.tasks.base import IGNORE, full_precision
@@ -133,7 +133,14 @@ class RelationClassification(LabelledTask):
     def _relations(self, value: Any) -> list[Relation] | None:
         if isinstance(value, _Read):
             return value
-        return None if self.is_missing(value) else relations_of(value, self.spans)
+        relations = None if self.is_missing(value) else relations_of(value, self.spans)
+        for number, relation in enumerate(relations or (), 1):
+            if self.is_missing(relation.label):
+                raise UserError(
+                    f"relation {number}: its label is missing, {shown(relation.label)}; take it out if there is no "
+                    "relation, or give null for the list if it is not known which there are"
+                )
+        return relations
 
     def fit(self, target: Encoded, example: Mapping[str, Any]) -> list[list[int]]:
         """Rows [R, 5]: numbers of pairs and of those that have a label, then start and end of the head, of the tail,

@@ -1,6 +1,7 @@
 """Any number of labels for each word."""
 
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any
 
 import torch
@@ -53,10 +54,8 @@ class TokenMultiLabelClassification(MultiLabelClassification):
 
     def decode(self, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
         assert mask is not None
-        lengths = mask.sum(1).tolist()
-        words = super().decode(logits[mask], None)  # of all examples, one after the other
-        firsts = [sum(lengths[:i]) for i in range(len(lengths))]
-        rows = [words[first : first + length] for first, length in zip(firsts, lengths, strict=True)]
+        words = iter(super().decode(logits[mask], None))  # of all examples, one after the other
+        rows = [[*islice(words, length)] for length in mask.sum(1).tolist()]
         return [{key: [word[key] for word in row] for key in ("labels", "probabilities")} for row in rows]
 
     def place(self, decoded: dict[str, Any], words: InputWords) -> dict[str, Any]:

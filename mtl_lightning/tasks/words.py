@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.tasks.contracts import InputWords
-from mtl_lightning.tasks.lists import listed
+from mtl_lightning.tasks.lists import items_of
 
 T = TypeVar("T")
 
@@ -21,8 +21,7 @@ def each_word(value: Any, convert: Callable[[Any], T], what: str) -> list[T]:
     Raises:
         UserError: If it is no list, or ``convert`` raises one; it then says which word.
     """
-    if isinstance(value, str):
-        value = listed(value) or value
+    value = items_of(value)
     if not isinstance(value, list | tuple):
         raise UserError(f"expected a list of {what}, one a word, found {shown(value)}")
     converted = []

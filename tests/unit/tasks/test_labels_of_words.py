@@ -18,7 +18,13 @@ from mtl_lightning.encoders import Representation
 from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.errors import UserError
-from mtl_lightning.tasks import MultiLabelClassification, TokenMultiLabelClassification
+from mtl_lightning.tasks import (
+    DependencyParsing,
+    MultiLabelClassification,
+    Task,
+    TokenClassification,
+    TokenMultiLabelClassification,
+)
 from mtl_lightning.training.empty_states import give_types
 
 LABELS = ["Case=Nom", "Number=Plur", "Number=Sing"]
@@ -135,6 +141,16 @@ def test_predictions_are_lists_of_each_word() -> None:
     rows = task.decode(logits, torch.tensor([[True, True], [True, False]]))
     assert [row["labels"] for row in rows] == [[["Case=Nom", "Number=Sing"], []], [["Number=Plur"]]]
     assert rows[0]["probabilities"][0] == pytest.approx([1, 1], abs=1e-3) and rows[0]["probabilities"][1] == []
+
+
+@pytest.mark.parametrize(
+    "task",
+    [features_task(labels=LABELS), TokenClassification(labels=["a", "b"]), DependencyParsing(["a", "b"])],
+    ids=lambda t: type(t).__name__,
+)
+def test_a_list_of_nothing_is_the_same_as_csv_writes_it(task: Task) -> None:
+    value = ([], []) if isinstance(task, DependencyParsing) else []
+    assert task.encode(("[]", "[]") if value else "[]") == task.encode(value) == []
 
 
 def test_a_process_without_labels_has_the_states_of_others() -> None:

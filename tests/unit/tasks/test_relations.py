@@ -139,11 +139,12 @@ def test_spans_beyond_the_words_kept_are_left_out() -> None:
         ([[[0, 1], [2, 5], "won"]], r"relation 1 \(won\) names words 3 to 5, which is no span of the input"),
         ([[0, 3, "won"]], r"relation 1 \(won\) names span 3, but there are 3, counted from 0"),
         ([[1, 1, "won"]], r"relation 1 \(won\) leads from a span to itself"),
+        ([[0, 1, "NA"]], "relation 1: its label is missing, 'NA'; take it out if there is no relation"),
         ([[0, 1, "lost"]], "label 'lost' is not among the task's 3 labels"),
     ],
 )
 def test_relations_that_are_refused(raw: Any, words: str) -> None:
-    task = relations()
+    task = relations(missing="NA")
     with pytest.raises(UserError, match=words):
         task.fit(task.encode(raw), EXAMPLES[0])
 
