@@ -134,8 +134,8 @@ class Network(RestorableModule):
             documentation.
 
         Raises:
-            UserError: If a value is no input of the encoder, a name is no task's, or the model has not been trained or
-                loaded.
+            UserError: If a value is no input of the encoder, a name is no task's, the inputs suffice for no task, or
+                the model has not been trained or loaded.
         """
         if not self.is_built:
             raise UserError("the model has no heads yet: train it, or load a trained one with `mtl_lightning.load`")
@@ -150,6 +150,8 @@ class Network(RestorableModule):
     def _decode(self, inputs: dict[str, Tensor], tasks: Sequence[str] | None) -> list[dict[str, Any]]:
         representations = self._made(inputs, self.chain.readers if tasks is None else self.chain.read_by(tasks))
         of_tasks = decodable(self.tasks, representations, self.chain, tasks)
+        if not of_tasks:  # says what the first of all tasks lacks
+            decodable(self.tasks, representations, self.chain, list(self.heads))
         masks = {name: representations[self.chain.read_by([name])[-1]].mask for name in of_tasks}
         with predicting(self.tasks.values()):
             return decode(of_tasks, self._logits(representations, of_tasks), masks)

@@ -17,7 +17,7 @@ from mtl_lightning.cli.lightning_cli import CLI
 from mtl_lightning.encoders import PerceptronEncoder, TransformerEncoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.sharing import SeparateEncoders, TopKRouting
-from mtl_lightning.tasks import Regression, SequenceClassification, TokenClassification
+from mtl_lightning.tasks import Regression, SequenceClassification, SpanQuestionAnswering, TokenClassification
 from mtl_lightning.training.module import MultiTaskModule
 
 BERT = {
@@ -72,6 +72,17 @@ def test_predictions_of_words_say_where_they_stand(speaker: MultiTaskModule) -> 
     assert text["slots"]["offsets"][2] == [11, 15]
     assert len(cut["slots"]["labels"]) == 40
     assert cut["slots"]["labels"][-1] is None
+
+
+def test_inputs_that_suffice_for_no_task_are_refused() -> None:
+    model = MultiTaskModule(
+        TransformerEncoder(config=BERT, tokenizer="characters:ascii", max_length=32),
+        {"answer": SpanQuestionAnswering(), "slots": TokenClassification("bio", labels=["O", "B-x", "I-x"])},
+    )
+    model.build()
+    assert set(model.predict({"text": ["who?"], "context": ["Ada"]})[0]) == {"answer"}
+    with pytest.raises(UserError, match="'answer' reads more than these inputs have; give the input `text` and `cont"):
+        model.predict({"text": ["who?"]})
 
 
 def test_dropout_is_off_and_every_module_is_left_in_its_mode(speaker: MultiTaskModule) -> None:
