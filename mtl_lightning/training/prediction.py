@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mtl_lightning.chains import Chain
 from mtl_lightning.encoders import InputProcessor
+from mtl_lightning.encoders.modes import in_evaluation
 from mtl_lightning.encoders.words import Words
 from mtl_lightning.errors import UserError, did_you_mean, shown
 from mtl_lightning.tasks import Task
@@ -134,14 +135,8 @@ def _check(processor: InputProcessor, columns: Mapping[str, Sequence[Any]], batc
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Turns dropout and the like off, without gradients; afterwards every module is in the mode that it was in."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with in_evaluation(model), torch.no_grad():
+        yield
 
 
 @contextmanager
