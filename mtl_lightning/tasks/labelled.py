@@ -153,7 +153,8 @@ class LabelledTask(Task):
         if not rows:
             return {}, "fresh, it has no label in common with the checkpoint's"
         own = self.state_dict()
-        outputs = [name for name in output_layer(self.head) if name in own and len(state.get(name, ())) == len(known)]
+        rest = {name: own[name].shape[1:] for name in output_layer(self.head) if name in own and name in state}
+        outputs = [name for name, shape in rest.items() if state[name].shape == (len(known), *shape)]
         taken = fitting({name: value for name, value in state.items() if name not in outputs}, own)
         for name in outputs:
             taken[name] = own[name].clone()

@@ -171,6 +171,15 @@ def test_options_that_are_refused() -> None:
     assert not relations().can_read(Representation(None, torch.zeros(1, 1, 2), torch.ones(1, 1, dtype=torch.bool)))
 
 
+def test_a_warm_start_of_another_width_and_other_labels_takes_what_fits() -> None:
+    trained, task = relations(), relations(labels=["in", "by"], hidden=6)
+    for each in (trained, task):
+        each.build(4)
+    taken, _ = task.inherited(trained.state_dict(), trained.adapted())
+    assert taken.keys() == {"head.kinds.weight", "head.output.bias"}
+    assert taken["head.output.bias"][0] == trained.state_dict()["head.output.bias"][0]
+
+
 def test_batches_with_spans_can_be_joined() -> None:
     processor = TextProcessor(character_tokenizer("ascii"), 16)
     columns = [{"tokens": [["a", "b"]], "spans": [[[0, 1], [1, 2]]]}, {"tokens": [["a", "c"]], "spans": [[]]}]
