@@ -41,7 +41,9 @@ configuration (flags win over environment variables, MTL_<COMMAND>__<KEY> with d
   --name NAME                       name of the run; its files are in runs/NAME/<time>
   --model.encoder CLASS             TransformerEncoder, ConvolutionalEncoder, PerceptronEncoder, or your.module.Class
   --model.tasks.NAME CLASS          SequenceClassification, MultiLabelClassification, TokenClassification,
-                                    TokenMultiLabelClassification, Regression
+                                    TokenMultiLabelClassification, RelationClassification, DependencyParsing,
+                                    SpanQuestionAnswering, MultipleChoice, Ranking, Regression, SimilarityRegression,
+                                    Seq2Seq, CausalLM
   --model.sharing CLASS             HardSharing (default), HybridSharing, MMoE, PLE, CrossStitch, TaskEmbedding, LoRA,
                                     ...; --model.sharing.help names all
   --model.weighting CLASS           EqualWeighting, FixedWeighting, UncertaintyWeighting, UPGrad, ... (31 in all)

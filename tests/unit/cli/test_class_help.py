@@ -7,6 +7,7 @@ import pytest
 
 from experiments.benchmark.sharings import exported
 from mtl_lightning import __main__ as front
+from mtl_lightning import tasks
 from mtl_lightning.cli.class_help import class_help, classes_for
 from mtl_lightning.errors import UserError
 
@@ -118,3 +119,8 @@ def test_what_cannot_be_helped(arguments: list[str], message: str) -> None:
 
 def test_other_commands_go_on() -> None:
     assert class_help(["fit", "--model.encoder", "PerceptronEncoder", "--help_all"]) is None
+
+
+def test_the_light_help_names_all_tasks() -> None:
+    known = {name for name, found in vars(tasks).items() if isinstance(found, type) and issubclass(found, tasks.Task)}
+    assert known - {"Task"} <= set(re.findall(r"\w+", front.command_help("fit")))
