@@ -224,8 +224,9 @@ class CausalLM(AsConfigured):
         return fill_missing(((Scored(*logits).right > 0) | missing).all(1), missing.all(1))
 
 
-def _check_answers(messages: Sequence[Mapping[str, Any]]) -> None:
-    answers = [message for message in messages if message.get("role") == "assistant"]
+def _check_answers(messages: Sequence[Any]) -> None:
+    """Raises :class:`UserError` if there is none to learn; what is no message, the input refuses."""
+    answers = [each for each in messages if isinstance(each, Mapping) and each.get("role") == "assistant"]
     if not answers:
         raise UserError("the conversation has no message whose role is 'assistant', which the model could learn from")
     for answer in answers:

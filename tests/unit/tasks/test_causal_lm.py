@@ -1,6 +1,8 @@
 """What a language model writes: its loss, where it computes logits, and what it refuses."""
 
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from mtl_lightning.data.encoding import Encoding
 from mtl_lightning.data.sources.base import DataSource
+from mtl_lightning.data.sources.files import FileSource
 from mtl_lightning.encoders import PerceptronEncoder, TransformerEncoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.tasks import CausalLM, SequenceClassification, TokenClassification, causal_lm
@@ -153,6 +156,16 @@ BAD = {
         "message 1: expected `role` and",
     ),
 }
+
+
+def test_what_is_no_message_is_named_in_a_file_too(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"m": [ASSISTANT, each]}) + "\n" for each in (USER, "b")))
+    source = FileSource({"train": str(tmp_path / "a.jsonl")}, {"messages": "m"}, {"w": "m"})
+    refuse = Encoding("d", source, encoder(chat_template="plain").processor, {"w": CausalLM()})
+    with pytest.raises(
+        UserError, match=r"a\.jsonl, line 2, column 'm': message 2: expected `role` and `content`, found"
+    ):
+        refuse(source.load()["train"], "train")
 
 
 @pytest.mark.parametrize(("label", "rows", "message"), BAD.values(), ids=BAD)
