@@ -33,7 +33,10 @@ def answers_of(value: Any) -> list[Answer]:
     [Answer(text='Paris', start=10)]
     """
     if isinstance(value, Mapping) and isinstance(texts := value.get("text"), list):
-        starts = value.get("answer_start") or value.get("start") or [None] * len(texts)
+        given = _start_of(value)
+        starts = [None] * len(texts) if given in (None, []) else given
+        if not isinstance(starts, list):
+            raise UserError(f"`text` is a list of answers, so their places must be one too, found {shown(starts)}")
         if len(starts) != len(texts):
             raise UserError(f"there are {len(texts)} answers, but {len(starts)} places where they start")
         value = [{"text": text, "start": start} for text, start in zip(texts, starts, strict=True)]
@@ -59,10 +62,14 @@ def _answer(item: Any) -> Answer:
     if isinstance(item, str):
         return _stripped(item, None)
     if isinstance(item, Mapping) and isinstance(item.get("text"), str):
-        start = item.get("start") if item.get("start") is not None else item.get("answer_start")
+        start = _start_of(item)
         if start is None or (type(start) is int and start >= 0):
             return _stripped(item["text"], start)
     raise UserError(f"expected answers with `text` and `start`, the character where it begins, found {shown(item)}")
+
+
+def _start_of(item: Mapping[str, Any]) -> Any:
+    return item.get("start") if item.get("start") is not None else item.get("answer_start")
 
 
 def _stripped(text: str, start: int | None) -> Answer:
