@@ -97,8 +97,8 @@ class TextProcessor(InputProcessor):
         self.packing = packing
         self.windows = Windows(tokenizer, max_length, overlap, "\n" if running is not None and running.breaks else "")
         shared = (tokenizer, max_length, running, Beginnings(tokenizer))
-        words, texts = WordLists(*shared, split, sub_word, spans), Texts(*shared)
-        self._kinds = (self.conversations, self.windows, words, texts)
+        self.word_lists = WordLists(*shared, split, sub_word, spans)
+        self._kinds = (self.conversations, self.windows, self.word_lists, Texts(*shared))
 
     def check(self, inputs: Collection[str]) -> None:
         kind_of(inputs, self._kinds).check(inputs)

@@ -57,14 +57,19 @@ class WordLists(InputKind):
 
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
         self.check(columns)
-        encoded = self._encode_words([self._words(value) for value in columns["tokens"]])
+        encoded = self._encode_words([self.words_of(value) for value in columns["tokens"]])
         return encoded | self._encode_spans(columns["spans"], encoded) if "spans" in columns else encoded
 
     def cut_off(self, values: Mapping[str, Any]) -> str:
-        kept = len(self._encode_words([words := self._words(values["tokens"])])["word_starts"][0])
+        kept = len(self._encode_words([words := self.words_of(values["tokens"])])["word_starts"][0])
         return " ".join(words[kept:])
 
-    def _words(self, value: Any) -> list[str]:
+    def words_of(self, value: Any) -> list[str]:
+        """The words of a list, or of a string, that are tokenised.
+
+        Raises:
+            UserError: If there is none, or one is empty.
+        """
         if isinstance(value, list | tuple):
             words = [one_word(position, word) for position, word in enumerate(value)]
         else:
