@@ -22,7 +22,7 @@ def numbers(values: np.ndarray, names: Sequence[str] = ()) -> str:
     >>> numbers(np.array([0.25, 3.0]), ["area", "rooms"])
     'area 0.25, rooms 3'
     >>> numbers(np.zeros((20, 4)))[-38:]
-    '0 … (80 numbers of shape 20 by 4, from 0 to 0)'[-38:]
+    'numbers of shape 20 by 4, from 0 to 0)'
     """
     flat = values.ravel()[:_MOST_VALUES].tolist()
     said = [f"{value:.4g}" for value in flat]
