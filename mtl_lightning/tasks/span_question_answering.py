@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from torchmetrics import MetricCollection
 
 from mtl_lightning.errors import UserError
@@ -166,10 +167,11 @@ class SpanQuestionAnswering(AsConfigured):
         starts, ends = logits.logs(logits.starts), logits.logs(logits.ends)
         none = (starts[:, -1] + ends[:, -1]).exp().tolist()
         size, length = logits.starts.shape, logits.starts.shape[-1]
-        pairs = starts[:, :-1].view(size).unsqueeze(-1) + ends[:, :-1].view(size).unsqueeze(-2)
-        allowed = torch.ones(length, length, dtype=torch.bool, device=pairs.device).triu().tril(self.max_answer - 1)
-        places = pairs.masked_fill(~allowed, -torch.inf).flatten(1).argmax(1)
-        windows, first, last = places // length**2, places // length % length, places % length
+        longest = min(self.max_answer, length)
+        behind = pad(ends[:, :-1].view(size), (0, longest - 1), value=-torch.inf).unfold(-1, longest, 1)
+        places = (starts[:, :-1].view(size).unsqueeze(-1) + behind).flatten(1).argmax(1)
+        windows, first = places // (length * longest), places // longest % length
+        last = first + places % longest
         rows = torch.arange(len(places), device=places.device)
         begin, end = logits.char_starts[rows, windows, first], logits.char_ends[rows, windows, last]
         probabilities = _at(starts, logits.char_starts, begin) * _at(ends, logits.char_ends, end)

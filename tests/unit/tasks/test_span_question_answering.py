@@ -126,6 +126,24 @@ def test_what_was_trained_for_shorter_answers_gives_longer_ones() -> None:
     refuse_other_tasks({"qa": task.adapted()}, {"qa": other})
 
 
+@pytest.mark.parametrize("longest", [1, 3, 64])
+def test_no_span_of_a_window_is_better(longest: int) -> None:
+    task, inputs, _ = batch()
+    found = AnswerLogits(*(each.detach() for each in logits(task, inputs)))._replace(none=torch.full((3,), -60.0))
+    task.max_answer = longest
+    starts, ends = found.logs(found.starts), found.logs(found.ends)
+    number, length = found.starts.shape[1:]
+    for row, decoded in enumerate(task.decode(found, None)):
+        spans = [
+            (float(starts[row, n * length + i] + ends[row, n * length + j]), n, i, j)
+            for n in range(number)
+            for i in range(length)
+            for j in range(i, min(i + longest, length))
+        ]
+        _, n, i, j = max(spans)
+        assert (decoded["start"], decoded["end"]) == (found.char_starts[row, n, i], found.char_ends[row, n, j])
+
+
 TEXTS = st.sampled_from(["the cat", "The cat!", "a cat, sat", "sat", "on an old mat", "mat on", "x"])
 
 
