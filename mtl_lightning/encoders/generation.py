@@ -1,6 +1,7 @@
 """What a language model writes behind prompts."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -50,8 +51,7 @@ class Writer:
         """
         prompts, real = prompts_of(inputs)
         output = self._encoder.output_embedding()
-        devices = [prompts.device] if prompts.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
+        with _own_draws(prompts.device):
             model: Any = self._encoder.generator(output)
             torch.manual_seed((torch.initial_seed() + int(prompts.sum())) % 2**63)
             config = self._config(room=num_positions(self._encoder.backbone) - prompts.shape[1])
@@ -62,6 +62,13 @@ class Writer:
         fixed = {"eos_token_id": self._end, "pad_token_id": self._end, "bos_token_id": None, "use_cache": True}
         longest = min(self._options["max_new_tokens"], max(room, 1))
         return GenerationConfig(**{**self._options, **fixed, "max_new_tokens": longest})
+
+
+def _own_draws(device: torch.device) -> AbstractContextManager[None]:
+    """What is drawn inside, on the host and on a device, changes nothing outside."""
+    if device.type == "cpu":
+        return torch.random.fork_rng(devices=[])
+    return torch.random.fork_rng(devices=[device], device_type=device.type)
 
 
 def prompts_of(inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
