@@ -34,9 +34,11 @@ class Sharing(nn.Module, ABC):
         features: D, the width of what the heads read; the encoder's unless a sharing says otherwise.
         reads_parameters: Whether it computes with the encoder's parameters other than by running its modules, so that
             these must be whole on each process.
+        is_plain: Whether every head reads what the encoder makes of the inputs, as it is.
     """
 
     reads_parameters: bool = False
+    is_plain: bool = False
 
     def __init__(self, tasks: Sequence[str], encoder: Encoder) -> None:
         super().__init__()

@@ -22,6 +22,8 @@ class HardSharing(Sharing):
         encoder: The model's.
     """
 
+    is_plain = True
+
     def share(self, encoded: Representation, tasks: Sequence[str]) -> dict[str, Representation]:
         return dict.fromkeys(tasks, encoded)
 

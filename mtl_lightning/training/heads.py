@@ -12,8 +12,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from mtl_lightning.chains import Chain
 from mtl_lightning.encoders import Encoder
 from mtl_lightning.errors import UserError
-from mtl_lightning.sharing import HardSharing, Sharing
-from mtl_lightning.tasks import CausalLM, Task
+from mtl_lightning.sharing import Sharing
+from mtl_lightning.tasks import Task
 
 _warn = rank_zero_only(logging.getLogger(__name__).warning)
 
@@ -60,10 +60,10 @@ def meet(tasks: Mapping[str, Task], encoder: Encoder) -> None:
             task.meet(encoder)
 
 
-def check_generation(tasks: Mapping[str, Task], sharing: Sharing) -> None:
-    """Raises :class:`UserError` if a task writes with the encoder as it is, where its head reads something else."""
+def check_encoder_alone(tasks: Mapping[str, Task], sharing: Sharing) -> None:
+    """Raises :class:`UserError` if a task computes with the encoder as it is, where its head reads something else."""
     for name, task in tasks.items():
-        if isinstance(task, CausalLM) and not isinstance(sharing, HardSharing):
+        if task.uses_encoder and not sharing.is_plain:
             raise UserError(
                 f"model.sharing: task '{name}' writes with the encoder as it is; choose HardSharing, and "
                 "`model.encoder.lora` if you want an adapter"

@@ -29,7 +29,7 @@ from mtl_lightning.training.adapted import AdaptedModule
 from mtl_lightning.training.compilation import compile_encoder
 from mtl_lightning.training.contents import model_contents, refuse_other_tasks, refuse_parameters_alone
 from mtl_lightning.training.factories import refuse_instances
-from mtl_lightning.training.heads import TrainingLabels, build_heads, check_generation, meet
+from mtl_lightning.training.heads import TrainingLabels, build_heads, check_encoder_alone, meet
 from mtl_lightning.training.joint_pass import Parts, apart, passes
 from mtl_lightning.training.model_first import ModelFirst
 from mtl_lightning.training.monitors import check_monitors
@@ -168,7 +168,7 @@ class MultiTaskModule(AdaptedModule):
         Raises:
             UserError: If a task lacks label names and there is no training data to take them from.
         """
-        check_generation(self.tasks, self.sharing)
+        check_encoder_alone(self.tasks, self.sharing)
         build_heads(self.tasks, self.sharing.features, training_labels, self.chain)
         if self._init_from is not None:
             take_over(self, self._init_from)
