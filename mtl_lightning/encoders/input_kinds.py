@@ -4,6 +4,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from transformers import PreTrainedTokenizerBase
+
+from mtl_lightning.encoders.beginnings import Beginnings
+from mtl_lightning.encoders.running_text import RunningText
 from mtl_lightning.errors import UserError
 
 
@@ -37,6 +41,25 @@ class InputKind(ABC):
             values: By input name.
         """
         return ""
+
+
+class Tokenised(InputKind):
+    """A kind of which a tokenizer reads no more than is kept.
+
+    Args:
+        tokenizer: A fast tokenizer of transformers.
+        max_length: Longest sequence in tokens.
+        running: See :class:`.TextProcessor`.
+        beginnings: Of long texts, by the same tokenizer.
+    """
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, max_length: int, running: RunningText | None, beginnings: Beginnings
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+        self.running = running
+        self._beginnings = beginnings
 
 
 def kind_of(inputs: Collection[str], kinds: Sequence[InputKind]) -> InputKind:

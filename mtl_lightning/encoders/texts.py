@@ -4,13 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from transformers import PreTrainedTokenizerBase
-
-from mtl_lightning.encoders.beginnings import Beginnings
-from mtl_lightning.encoders.input_kinds import InputKind, refuse_unless
+from mtl_lightning.encoders.input_kinds import Tokenised, refuse_unless
 from mtl_lightning.encoders.portions import columns_of, joined, portions, size
 from mtl_lightning.encoders.raw_texts import SEVERAL, sides_of
-from mtl_lightning.encoders.running_text import RunningText
 from mtl_lightning.encoders.several import nested
 from mtl_lightning.encoders.shown_text import cut_off
 
@@ -21,25 +17,13 @@ _COUNTED = (
 _TOGETHER = ({"text"}, {"text", "text_pair"}, {"choices"}, {"text", "choices"}, {"texts"})
 
 
-class Texts(InputKind):
+class Texts(Tokenised):
     """Tokenises ``text`` with or without ``text_pair``, ``choices`` with or without ``text``, or ``texts``.
 
-    Args:
-        tokenizer: A fast tokenizer of transformers.
-        max_length: Longest sequence in tokens.
-        running: See :class:`.TextProcessor`.
-        beginnings: Of long texts, by the same tokenizer.
+    Arguments are those of :class:`Tokenised`.
     """
 
     marks = frozenset({"text", "text_pair", *SEVERAL})
-
-    def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, max_length: int, running: RunningText | None, beginnings: Beginnings
-    ) -> None:
-        self.tokenizer = tokenizer
-        self.max_length = max_length
-        self.running = running
-        self._beginnings = beginnings
 
     def check(self, inputs: Collection[str]) -> None:
         refuse_unless(_TOGETHER, inputs)

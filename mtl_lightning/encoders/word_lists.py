@@ -6,7 +6,7 @@ from typing import Any, Literal
 from transformers import PreTrainedTokenizerBase
 
 from mtl_lightning.encoders.beginnings import Beginnings
-from mtl_lightning.encoders.input_kinds import InputKind, refuse_unless
+from mtl_lightning.encoders.input_kinds import Tokenised, refuse_unless
 from mtl_lightning.encoders.portions import joined, portions
 from mtl_lightning.encoders.raw_texts import one_text, one_word
 from mtl_lightning.encoders.running_text import RunningText
@@ -18,14 +18,14 @@ from mtl_lightning.raw_labels.spans import Ends
 _TOGETHER = ({"tokens"}, {"tokens", "spans"})
 
 
-class WordLists(InputKind):
+class WordLists(Tokenised):
     """Tokenises ``tokens`` with or without ``spans``.
 
     Args:
-        tokenizer: A fast tokenizer of transformers.
-        max_length: Longest sequence in tokens.
-        running: See :class:`.TextProcessor`.
-        beginnings: Of long texts, by the same tokenizer.
+        tokenizer: See :class:`Tokenised`, as for the next three.
+        max_length: See there.
+        running: See there.
+        beginnings: See there.
         split: How a string becomes words.
         sub_word: Where the label of a word is read.
         spans: What the ends of ``spans`` mean.
@@ -43,10 +43,7 @@ class WordLists(InputKind):
         sub_word: Literal["first", "last"],
         spans: Ends,
     ) -> None:
-        self.tokenizer = tokenizer
-        self.max_length = max_length
-        self.running = running
-        self._beginnings = beginnings
+        super().__init__(tokenizer, max_length, running, beginnings)
         self.split = split
         self.sub_word = sub_word
         self.spans = spans
