@@ -1,10 +1,15 @@
 """A run that takes a fraction of a second: a perceptron, a classification and a regression on three numbers."""
 
+import csv
 import json
 import random
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+import torch
 import yaml
 
 from mtl_lightning.__main__ import main
@@ -48,6 +53,15 @@ BERT: dict[str, Any] = {
     "max_position_embeddings": 12,
 }
 """The configuration of a transformer whose step takes milliseconds."""
+LLAMA: dict[str, Any] = {
+    "model_type": "llama",
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "max_position_embeddings": 40,
+}
+"""The same of a language model."""
 
 
 def write(folder: Path, chance: bool = False) -> None:
@@ -60,13 +74,56 @@ def write(folder: Path, chance: bool = False) -> None:
     draw = random.Random(1)
     for split, size in (("train", 20), ("val", 12)):
         rows = [_row(draw, chance and split == "train") for _ in range(size)]
-        (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        write_rows(folder / f"{split}.jsonl", rows)
     (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG, sort_keys=False))
 
 
 def fit(folder: str, *options: str) -> int:
     """``fit`` with that configuration, into a folder."""
     return main(["fit", "--config", "config.yaml", f"--trainer.default_root_dir={folder}", *options])
+
+
+@contextmanager
+def whole_run(folder: Path, config: Mapping[str, Any], *options: str) -> Iterator[Path]:
+    """A run into ``whole`` in a folder with its data, which tests then look at from inside; yields the folder."""
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert fit("whole", *options) == 0
+        yield folder
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes JSON Lines."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def logged(run: str) -> set[str]:
+    """What a run has written a number of into its log."""
+    with open(f"{run}/metrics.csv", newline="") as file:
+        return {name for found in csv.DictReader(file) for name, value in found.items() if value}
+
+
+def interrupted(*options: str) -> None:
+    """The same run into ``part``, interrupted after the first epoch and resumed."""
+    assert fit("part", "--trainer.max_epochs=1", *options) == 0
+    assert fit("part", "--ckpt_path=part", *options) == 0
+
+
+def check_same_states(folder: str | Path = ".") -> list[str]:
+    """The runs ``part`` and ``whole`` in a folder must have ended alike, to the bit.
+
+    Returns:
+        The names of their tensors.
+    """
+    part, whole = (
+        torch.load(Path(folder, run, "checkpoints", "last.ckpt"), weights_only=True)["state_dict"]
+        for run in ("part", "whole")
+    )
+    tensors = [name for name, value in whole.items() if isinstance(value, torch.Tensor)]
+    assert tensors and part.keys() == whole.keys()
+    assert all(torch.equal(part[name], whole[name]) for name in tensors)
+    return tensors
 
 
 def _row(draw: random.Random, chance: bool) -> dict[str, Any]:

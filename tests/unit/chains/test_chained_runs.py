@@ -1,6 +1,5 @@
 """Whole runs of models whose tasks read each other: training, evaluation, prediction, checkpoints, resuming."""
 
-import csv
 import json
 import random
 from collections.abc import Iterator
@@ -10,7 +9,6 @@ from typing import Any
 import pytest
 import tiny
 import torch
-import yaml
 from funnels import batch_of, binary, model_of, random_labels
 
 import mtl_lightning
@@ -64,11 +62,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     made = tmp_path_factory.mktemp("funnel")
     draw = random.Random(3)
     for split, size in (("train", 60), ("val", 24)):
-        (made / f"{split}.jsonl").write_text("".join(json.dumps(row(draw)) + "\n" for _ in range(size)))
-    (made / "config.yaml").write_text(yaml.safe_dump(config(), sort_keys=False))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(made)
-        assert tiny.fit("whole") == 0
+        tiny.write_rows(made / f"{split}.jsonl", [row(draw) for _ in range(size)])
+    with tiny.whole_run(made, config()):
         yield made
 
 
@@ -77,13 +72,8 @@ def inside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
 
 
-def logged(run: str) -> set[str]:
-    with open(f"{run}/metrics.csv", newline="") as file:
-        return {name for found in csv.DictReader(file) for name, value in found.items() if value}
-
-
 def test_a_joint_output_has_metrics_where_it_is_labelled_and_no_loss_in_training() -> None:
-    names = logged("whole")
+    names = tiny.logged("whole")
     assert {"val/buy/auroc", "val/conversion/auroc", "val/conversion/loss", "val/joint/d", "train/loss/buy"} <= names
     assert not {"val/either/auroc", "val/either/loss", "train/loss/conversion", "train/weight/conversion"} & names
 
@@ -109,13 +99,8 @@ def test_predictions_are_those_of_the_formulas(capsys: Any) -> None:
 
 
 def test_a_resumed_run_is_bitwise_an_uninterrupted_one() -> None:
-    assert tiny.fit("part", "--trainer.max_epochs=1") == 0
-    assert tiny.fit("part", "--ckpt_path=part") == 0
-    states = [torch.load(f"{run}/checkpoints/last.ckpt", weights_only=False)["state_dict"] for run in ("part", "whole")]
-    assert states[0].keys() == states[1].keys()
-    tensors = [name for name, value in states[0].items() if isinstance(value, torch.Tensor)]
-    assert tensors
-    assert all(torch.equal(states[0][name], states[1][name]) for name in tensors)
+    tiny.interrupted()
+    tiny.check_same_states()
 
 
 def test_words_and_texts_read_each_other_and_are_left_out_where_there_are_no_words() -> None:
@@ -145,7 +130,7 @@ def test_words_and_texts_read_each_other_and_are_left_out_where_there_are_no_wor
 def test_aitm_with_its_calibrator_trains_and_predicts() -> None:
     options = ["--model.sharing=AITM", "--model.sharing.order=[click,buy]", "--trainer.max_epochs=1"]
     assert tiny.fit("aitm", *options, "--model.chain.buy=Calibrator", "--model.chain.buy.after=click") == 0
-    assert "train/term/calibrator/buy" in logged("aitm")
+    assert "train/term/calibrator/buy" in tiny.logged("aitm")
     model = mtl_lightning.load("aitm/checkpoints/best.ckpt")
     assert model.sharing.tasks == ("buy", "click", "rating")
     assert list(model.predict({"features": [[1.0, 0.0, 0.0]]}, tasks=["buy"])[0]) == ["buy"]

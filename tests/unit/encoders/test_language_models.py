@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny import LLAMA
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel, Metaspace
@@ -15,14 +16,6 @@ from mtl_lightning.encoders import TextProcessor, TransformerEncoder, character_
 from mtl_lightning.encoders.running_text import RunningText
 from mtl_lightning.errors import UserError
 
-LLAMA = {
-    "model_type": "llama",
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 24,
-    "max_position_embeddings": 40,
-}
 GPT2 = {"model_type": "gpt2", "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 40}
 MODELS: dict[str, dict[str, Any]] = {
     "llama": LLAMA,

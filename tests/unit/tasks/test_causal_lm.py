@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
+from tiny import LLAMA
 from torch.nn.functional import cross_entropy
 
 from mtl_lightning.data.encoding import Encoding
@@ -18,14 +19,6 @@ from mtl_lightning.errors import UserError
 from mtl_lightning.tasks import CausalLM, SequenceClassification, TokenClassification, causal_lm
 from mtl_lightning.training.module import MultiTaskModule
 
-LLAMA: dict[str, Any] = {
-    "model_type": "llama",
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 24,
-    "max_position_embeddings": 40,
-}
 BERT = {**LLAMA, "model_type": "bert"}
 PROMPTS, COMPLETIONS = ["ab", "c", "defg"], ["xyz", "y", None]
 USER, ASSISTANT = {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}

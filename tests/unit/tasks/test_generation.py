@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import sacrebleu
 import torch
+from tiny import LLAMA
 
 from mtl_lightning.encoders import TransformerEncoder
 from mtl_lightning.encoders.generation import prompts_of
@@ -14,14 +15,6 @@ from mtl_lightning.tasks import CausalLM
 from mtl_lightning.tasks.text_scores import TEXT_METRICS
 from mtl_lightning.training.module import MultiTaskModule
 
-LLAMA: dict[str, Any] = {
-    "model_type": "llama",
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 24,
-    "max_position_embeddings": 40,
-}
 GPT2: dict[str, Any] = {"model_type": "gpt2", "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 40}
 PROMPTS = ["ab", "c", "defg"]
 TEXTS = [("the old cat sat on the mat", "the cat sat on the mat"), ("a b c d e", "a b c d e"), ("x y", "z")]

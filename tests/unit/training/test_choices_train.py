@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import tiny
 import torch
-import yaml
 
 import mtl_lightning
 from mtl_lightning.__main__ import main
@@ -68,16 +67,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     made = tmp_path_factory.mktemp("choices")
     draw = random.Random(0)
     for split, size in (("", 24), ("_val", 9)):
-        rows = [question(draw) for _ in range(size)]
-        (made / f"asked{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        tiny.write_rows(made / f"asked{split}.jsonl", [question(draw) for _ in range(size)])
         with open(made / f"pairs{split}.csv", "w", newline="") as file:
             writer = csv.DictWriter(file, ["a", "b", "score"])
             writer.writeheader()
             writer.writerows(pair(draw) for _ in range(size))
-    (made / "config.yaml").write_text(yaml.safe_dump(config(), sort_keys=False))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(made)
-        assert tiny.fit("whole") == 0
+    with tiny.whole_run(made, config()):
         yield made
 
 
@@ -92,21 +87,14 @@ def predicted(*options: str) -> list[dict[str, Any]]:
 
 
 def test_all_tasks_are_evaluated() -> None:
-    with open("whole/metrics.csv", newline="") as file:
-        names = {name for row in csv.DictReader(file) for name, value in row.items() if value}
+    names = tiny.logged("whole")
     assert {"val/answer/accuracy", "val/order/ndcg", "val/order/ndcg_at_2", "val/alike/spearman"} <= names
     assert {"val/joint/asked", "train/loss/order", "train/loss/answer", "train/loss/alike"} <= names
 
 
 def test_a_resumed_run_is_bitwise_an_uninterrupted_one() -> None:
-    assert tiny.fit("part", "--trainer.max_epochs=1") == 0
-    assert tiny.fit("part", "--ckpt_path=part") == 0
-    part, whole = (
-        torch.load(f"{run}/checkpoints/last.ckpt", weights_only=False)["state_dict"] for run in ("part", "whole")
-    )
-    tensors = [name for name, value in whole.items() if isinstance(value, torch.Tensor)]
-    assert tensors and part.keys() == whole.keys()
-    assert all(torch.equal(part[name], whole[name]) for name in tensors)
+    tiny.interrupted()
+    tiny.check_same_states()
 
 
 def test_choices_are_predicted_from_the_checkpoint_alone() -> None:

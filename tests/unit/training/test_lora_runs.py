@@ -1,6 +1,5 @@
 """Runs in which one adapter of the encoder trains for all tasks: weightings, resuming, prediction, what is left."""
 
-import json
 import random
 from collections.abc import Iterator
 from copy import deepcopy
@@ -11,7 +10,6 @@ from typing import Any
 import pytest
 import tiny
 import torch
-import yaml
 from peft import PeftModel
 from test_training_options import fit
 from torch.optim import SGD
@@ -59,11 +57,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     for split, size in (("train", 20), ("val", 8)):
         words = [[draw.choice(("red", "blue")) for _ in range(draw.randint(1, 3))] for _ in range(size)]
         rows = [{"t": " ".join(each), "c": each[-1], "n": float(len(each))} for each in words]
-        (made / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (made / "config.yaml").write_text(yaml.safe_dump(config(), sort_keys=False))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(made)
-        assert tiny.fit("whole", "--evaluate=none") == 0
+        tiny.write_rows(made / f"{split}.jsonl", rows)
+    with tiny.whole_run(made, config(), "--evaluate=none"):
         yield made
 
 
@@ -77,12 +72,8 @@ def state(run: str) -> dict[str, Any]:
 
 
 def test_a_resumed_run_is_bitwise_an_uninterrupted_one() -> None:
-    assert tiny.fit("part", "--trainer.max_epochs=1", "--evaluate=none") == 0
-    assert tiny.fit("part", "--ckpt_path=part", "--evaluate=none") == 0
-    one, other = (state(run)["state_dict"] for run in ("part", "whole"))
-    assert one.keys() == other.keys()
-    tensors = [name for name, value in one.items() if isinstance(value, torch.Tensor)]
-    assert all(torch.equal(one[name], other[name]) for name in tensors)
+    tiny.interrupted("--evaluate=none")
+    tiny.check_same_states()
 
 
 def test_the_optimizer_has_the_adapter_and_the_heads_alone() -> None:

@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 import tiny
-import torch
-import yaml
 
 from mtl_lightning.__main__ import main
 
@@ -41,17 +39,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where a whole run lies, and the checkpoint of one that was interrupted; the data is gone."""
     made, draw = tmp_path_factory.mktemp("words"), Random(2)
     for split, size in (("train", 20), ("val", 12)):
-        (made / f"{split}.jsonl").write_text("".join(json.dumps(row(draw)) + "\n" for _ in range(size)))
+        tiny.write_rows(made / f"{split}.jsonl", [row(draw) for _ in range(size)])
     config = json.loads(json.dumps(tiny.CONFIG))
     config["model"] |= {"encoder": ENCODER, "tasks": TASKS}
     labels = {"path": "tags", "entities": "entities", "features": "features"}
     config["data"]["datasets"]["d"]["init_args"] |= {"inputs": {"tokens": "words"}, "labels": labels}
-    (made / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(made)
-        assert tiny.fit("whole", "--json=metrics.json") == 0
-        assert tiny.fit("part", "--trainer.max_epochs=1") == 0
-        assert tiny.fit("part", "--ckpt_path=part") == 0
+    with tiny.whole_run(made, config, "--json=metrics.json"):
+        tiny.interrupted()
         for path in (*made.glob("*.jsonl"), made / "config.yaml"):
             path.unlink()
         yield made
@@ -64,14 +58,8 @@ def test_all_are_evaluated(folder: Path) -> None:
 
 
 def test_a_resumed_run_is_bitwise_an_uninterrupted_one(folder: Path) -> None:
-    states = [
-        torch.load(folder / run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-        for run in ("part", "whole")
-    ]
-    tensors = [name for name, value in states[0].items() if isinstance(value, torch.Tensor)]
-    assert states[0].keys() == states[1].keys()
+    tensors = tiny.check_same_states(folder)
     assert {"heads.path.head.transitions", "heads.features.head.weight"} <= set(tensors)
-    assert all(torch.equal(states[0][name], states[1][name]) for name in tensors)
 
 
 def test_a_checkpoint_alone_predicts_them(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

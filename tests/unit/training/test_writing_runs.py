@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 import tiny
-import torch
-import yaml
 
 import mtl_lightning
 from mtl_lightning.__main__ import main
@@ -59,11 +57,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     made = tmp_path_factory.mktemp("writing")
     draw = random.Random(0)
     for split, size in (("train", 20), ("val", 9)):
-        (made / f"{split}.jsonl").write_text("".join(json.dumps(example(draw)) + "\n" for _ in range(size)))
-    (made / "config.yaml").write_text(yaml.safe_dump(config(), sort_keys=False))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(made)
-        assert tiny.fit("whole") == 0
+        tiny.write_rows(made / f"{split}.jsonl", [example(draw) for _ in range(size)])
+    with tiny.whole_run(made, config()):
         yield made
 
 
@@ -82,14 +77,8 @@ def test_all_tasks_are_evaluated_and_weighted() -> None:
 
 
 def test_a_resumed_run_is_bitwise_an_uninterrupted_one() -> None:
-    assert tiny.fit("part", "--trainer.max_epochs=1") == 0
-    assert tiny.fit("part", "--ckpt_path=part") == 0
-    part, whole = (
-        torch.load(f"{run}/checkpoints/last.ckpt", weights_only=False)["state_dict"] for run in ("part", "whole")
-    )
-    tensors = [name for name, value in whole.items() if isinstance(value, torch.Tensor)]
-    assert tensors and part.keys() == whole.keys()
-    assert all(torch.equal(part[name], whole[name]) for name in tensors)
+    tiny.interrupted()
+    tiny.check_same_states()
 
 
 def test_prompts_are_enough_to_predict_from_the_checkpoint_alone() -> None:
