@@ -1,5 +1,6 @@
 """What the processes of a run tell each other while they train, so that none waits for one that is gone."""
 
+import gc
 import json
 import os
 import socket
@@ -165,12 +166,26 @@ class Pulse:
         return Beat(self.rank, socket.gethostname(), os.getpid(), count, *self._where())
 
 
+_LISTING = threading.Lock()
+"""Held by the thread that has the garbage collector rest."""
+
 _GONE = "the process through which the processes of this run meet is gone; what it printed says why"
 
 
 def main_frame() -> Any:
-    """Where the main thread is."""
-    return sys._current_frames().get(threading.main_thread().ident or 0)
+    """Where the main thread is.
+
+    The garbage collector rests meanwhile: in Python 3.11, what it removes may wait for a lock that is held while frames
+    are listed, and the process stands still for ever (https://github.com/python/cpython/issues/106883).
+    """
+    with _LISTING:
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return sys._current_frames().get(threading.main_thread().ident or 0)
+        finally:
+            if collects:
+                gc.enable()
 
 
 def place(waits_in: Sequence[str]) -> tuple[str, bool]:

@@ -1,5 +1,7 @@
 """Who the others wait for, and what processes tell each other, without any process but this one."""
 
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -152,3 +154,36 @@ def test_a_consequence_is_told_from_a_failure():
     closed.__cause__ = PeerFailedError("process 1 on host has failed: ValueError: x", said=False)
     assert death(closed) == "process 1 on host has failed: ValueError: x"
     assert peer_failure(closed) is closed.__cause__ and peer_failure(late) is None
+
+
+STARTS_AND_REMOVALS = """
+import gc, threading, time
+from mtl_lightning.stopping.pulse import main_frame
+
+class Ring:
+    def __del__(self):
+        time.sleep(0.0001)
+
+def start_threads():
+    while True:
+        thread = threading.Thread(target=int)
+        thread.start()
+        thread.join()
+
+for _ in range(3):
+    threading.Thread(target=start_threads, daemon=True).start()
+gc.set_threshold(1)
+for _ in range(200):
+    gc.disable()
+    for _ in range(5):
+        ring = Ring()
+        ring.itself = ring
+    gc.enable()
+    assert main_frame() is not None and gc.isenabled()
+"""
+
+
+def test_looking_for_the_main_thread_stands_still_for_no_garbage_and_no_new_thread() -> None:
+    subprocess.run(
+        [sys.executable, "-c", STARTS_AND_REMOVALS + "\nimport os\nos._exit(0)"], check=True, timeout=PATIENCE
+    )
