@@ -51,6 +51,23 @@ def datasets_cache(caches, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", next(caches))
 
 
+@pytest.fixture
+def kept_environ():
+    """The environment, put back afterwards. It stays the same object, which libraries keep, rich for one."""
+    kept = dict(os.environ)
+    yield os.environ
+    os.environ.clear()
+    os.environ.update(kept)
+
+
+@pytest.fixture
+def no_job(kept_environ):
+    """The environment of a process that no SLURM job started."""
+    for name in [name for name in kept_environ if name.startswith("SLURM_")]:
+        del kept_environ[name]
+    return kept_environ
+
+
 @pytest.fixture(autouse=True, scope="session")
 def users_folder(tmp_path_factory):
     """The secret that signs the checkpoints of tests is not the user's."""

@@ -14,11 +14,10 @@ VARIABLES = ("LOCAL_RANK", "RANK", "SLURM_PROCID", "SLURM_JOB_ID", "SLURM_RESTAR
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch, kept_environ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "environ", dict(os.environ))
     for name in (*VARIABLES, RUN_DIR_VARIABLE):
-        os.environ.pop(name, None)
+        kept_environ.pop(name, None)
     tiny.write(tmp_path)
     return tmp_path
 

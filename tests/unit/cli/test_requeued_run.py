@@ -19,15 +19,14 @@ WARNED = '--trainer.callbacks+={"class_path": "preempting.Warned", "init_args": 
 
 
 @pytest.fixture(autouse=True)
-def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_job: os._Environ[str]) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "environ", {k: v for k, v in os.environ.items() if not k.startswith("SLURM_")})
-    os.environ.pop(RUN_DIR_VARIABLE, None)
+    no_job.pop(RUN_DIR_VARIABLE, None)
     tiny.write(tmp_path)
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "scontrol").write_text(SCRIPT)
     (tmp_path / "bin" / "scontrol").chmod(0o755)
-    os.environ |= {"SLURM_JOB_ID": "7", "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+    no_job |= {"SLURM_JOB_ID": "7", "PATH": f"{tmp_path}/bin:{no_job['PATH']}"}
 
 
 def test_a_warned_job_is_requeued_when_all_else_is_done_and_resumes(capsys: pytest.CaptureFixture[str]) -> None:

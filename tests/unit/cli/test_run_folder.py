@@ -16,12 +16,11 @@ from mtl_lightning.names import checked_path
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch, kept_environ):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(run_folder.time, "strftime", lambda form: "now")
-    monkeypatch.setattr(os, "environ", dict(os.environ))
     for name in ("LOCAL_RANK", "RANK", "SLURM_PROCID", "SLURM_JOB_ID", RUN_DIR_VARIABLE):
-        os.environ.pop(name, None)
+        kept_environ.pop(name, None)
     return tmp_path
 
 

@@ -25,9 +25,8 @@ class Scontrol:
 
 
 @pytest.fixture(autouse=True)
-def job(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "environ", {k: v for k, v in os.environ.items() if not k.startswith("SLURM_")})
-    os.environ["SLURM_JOB_ID"] = "7"
+def job(no_job: os._Environ[str]) -> None:
+    no_job["SLURM_JOB_ID"] = "7"
 
 
 @pytest.mark.parametrize(
