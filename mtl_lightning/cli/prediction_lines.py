@@ -10,7 +10,6 @@ from mtl_lightning.data import MultiTaskDataModule
 from mtl_lightning.data.readers.bad_rows import visible
 from mtl_lightning.data.readers.tables import decoded, exact
 from mtl_lightning.encoders.words import Words
-from mtl_lightning.tasks import Task
 from mtl_lightning.terminal import printable_json
 from mtl_lightning.training.module import MultiTaskModule
 from mtl_lightning.training.prediction import placed
@@ -34,7 +33,7 @@ class PredictionLines:
         self._raw, self._json_columns = exact(table.select_columns(visible(table)))
         self._tasks = {name: model.tasks[name] for name in model.asked or model.tasks}
         self._processor = model.encoder.processor
-        places = any(type(task).place is not Task.place for task in self._tasks.values())
+        places = any(task.places for task in self._tasks.values())
         named = [source.inputs[name] for name in self._processor.placed_in if name in source.inputs]
         self._placed_in = named[0] if places and named else None
         self._warned = False

@@ -12,7 +12,8 @@ from torchmetrics import MetricCollection
 
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.raw_labels import Missing, is_missing, missing_words, tidy
-from mtl_lightning.tasks.contracts import Features, InputWords
+from mtl_lightning.tasks.contracts import Features
+from mtl_lightning.tasks.decoded import Decoded
 from mtl_lightning.tasks.in_words import InWords
 from mtl_lightning.tasks.inheriting import fitting
 
@@ -41,7 +42,7 @@ class LabelScores(dict[str, Tensor]):
         )
 
 
-class Task(InWords, nn.Module, ABC):
+class Task(InWords, Decoded, nn.Module, ABC):
     """One prediction problem.
 
     A task lives in three steps: it is configured (``__init__``), it learns from the training data what the config left
@@ -239,24 +240,6 @@ class Task(InWords, nn.Module, ABC):
     @abstractmethod
     def update(self, metrics: MetricCollection, logits: Tensor, targets: Tensor) -> None:
         """Feeds a batch to ``metrics``, without the labels that are missing."""
-
-    @abstractmethod
-    def decode(self, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
-        """Predictions of B examples, each a JSON-like dict with label(s) and probability.
-
-        Args:
-            logits: What ``forward`` returned.
-            mask: True at real positions [B, L], for tasks of the ``tokens`` level.
-        """
-
-    def place(self, decoded: dict[str, Any], words: InputWords) -> dict[str, Any]:
-        """One prediction beside its input, for tasks of the ``tokens`` level; as it is by default.
-
-        Args:
-            decoded: What ``decode`` made of one example.
-            words: All words of the input, also those that the encoder cut off.
-        """
-        return decoded
 
     def correct(self, logits: Tensor, targets: Tensor) -> Tensor | None:
         """Whether all labels of an example are right: 1 or 0 [B], NaN where a label is missing. None: not defined."""

@@ -2,16 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
-from statistics import fmean
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from mtl_lightning.decoding.spans import OUTSIDE
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.raw_labels import no_label
-
-OUTSIDE = "O"
 
 
 def check_bio(tags: Iterable[str]) -> None:
@@ -101,24 +98,3 @@ def renamed(tag: str, rename: Callable[[str], str]) -> str:
     """
     name = tag if tag == OUTSIDE else rename(tag[2:])
     return name if name == OUTSIDE else f"{tag[:2]}{name}"
-
-
-def spans_of(tags: Sequence[str], probabilities: Sequence[float]) -> list[dict[str, Any]]:
-    """Spans of words, end exclusive; an ``I-x`` that follows no tag of type x starts one, as in conlleval.
-
-    Args:
-        tags: One a word.
-        probabilities: Of the tags; the mean over its words is the score of a span.
-    """
-    spans: list[dict[str, Any]] = []
-    previous = OUTSIDE
-    for position, tag in enumerate(tags):
-        if tag != OUTSIDE:
-            if tag.startswith("B-") or previous[2:] != tag[2:]:
-                spans.append({"label": tag[2:], "start": position})
-            spans[-1]["end"] = position + 1
-        previous = tag
-    for span in spans:
-        first, last = span["start"], span["end"]
-        span.update(score=fmean(probabilities[first:last]), start_word=first, end_word=last)
-    return spans

@@ -1,6 +1,6 @@
 """What a task needs of an encoder and of its inputs, in words of torch alone."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -20,21 +20,6 @@ class Features(Protocol):
 
     @property
     def given(self) -> Mapping[str, Tensor] | None: ...
-
-
-class InputWords(Protocol):
-    """Where the words of an input stand in it; :class:`mtl_lightning.encoders.words.Words` says so."""
-
-    @property
-    def words(self) -> Sequence[str]: ...
-
-    @property
-    def offsets(self) -> Sequence[tuple[int, int]]: ...
-
-    @property
-    def text(self) -> str | None: ...
-
-    def excerpt(self, first: int, last: int) -> dict[str, Any]: ...
 
 
 class LanguageModel(Protocol):

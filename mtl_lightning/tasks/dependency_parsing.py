@@ -8,19 +8,20 @@ import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
+from mtl_lightning.decoding import InputWords
+from mtl_lightning.decoding.words import beside_words
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.raw_labels import Missing
 from mtl_lightning.tasks.attachment import AttachmentScore, RelationCounts, universal
 from mtl_lightning.tasks.base import IGNORE, full_precision
 from mtl_lightning.tasks.biaffine import Arcs, BiaffineHead
-from mtl_lightning.tasks.contracts import Features, InputWords
+from mtl_lightning.tasks.contracts import Features
 from mtl_lightning.tasks.label_names import name_of
 from mtl_lightning.tasks.labelled import LabelledTask, fill_missing
 from mtl_lightning.tasks.lists import items_of
 from mtl_lightning.tasks.losses import mean_cross_entropy
 from mtl_lightning.tasks.scoring import Catalogue, Scoring, choose
 from mtl_lightning.tasks.trees import best_trees, check_tree
-from mtl_lightning.tasks.words import beside_words
 
 Arc = tuple[int, str]
 """Number of a word's head, and its relation to it."""
@@ -174,7 +175,7 @@ class DependencyParsing(LabelledTask):
         heads = best_trees(logits.scores, logits.mask)
         return torch.stack([heads, self.head.relations(logits, heads).argmax(-1)], -1)
 
-    def decode(self, logits: Arcs, mask: Tensor | None) -> list[dict[str, Any]]:  # type: ignore[override]
+    def decode(self, logits: Arcs, mask: Tensor | None) -> list[dict[str, Any]]:
         assert self.head is not None and self.labels is not None, "build() comes first"
         heads = best_trees(logits.scores, logits.mask)
         of_heads = full_precision(logits.scores).softmax(-1).gather(-1, heads.unsqueeze(-1)).squeeze(-1)

@@ -52,9 +52,13 @@ class ChainHead(nn.Linear):
         self.register_buffer("forbidden", forbidden, persistent=False)
         self.register_buffer("begins", torch.tensor(begins or range(num_tags)), persistent=False)
 
+    def steps(self) -> Tensor:
+        """The scores of steps, without the forbidden ones [C + 1, C + 1], as ``transitions``."""
+        return self.transitions.masked_fill(self.forbidden, _IMPOSSIBLE)
+
     def chain(self, dtype: torch.dtype) -> "Chain":
-        """The scores of steps, without the forbidden ones."""
-        scores = self.transitions.to(dtype).masked_fill(self.forbidden, _IMPOSSIBLE)
+        """The same, apart."""
+        scores = self.steps().to(dtype)
         return Chain(scores[-1, :-1], scores[:-1, :-1], scores[:-1, -1])
 
     def regular(self, targets: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MultilabelExactMatch
 
+from mtl_lightning.decoding import Decoder, LabelSetDecoder
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.raw_labels import Counted, Missing, missing_words, tidy
 from mtl_lightning.tasks.base import full_precision
@@ -206,15 +207,10 @@ class MultiLabelClassification(LabelledTask):
     def undefined(self, constant: float) -> set[str]:
         return {"mcc", *(with_averages(FOUND) if constant == 0 else ())}
 
-    def decode(self, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
-        assert self.labels is not None
-        rows = full_precision(logits).sigmoid().tolist()
-        return [_chosen({n: p for n, p in zip(self.labels, row, strict=True) if p > self.threshold}) for row in rows]
+    def decoder(self) -> Decoder:
+        assert self.labels is not None, "adapt() comes first"
+        return LabelSetDecoder(tuple(self.labels), self.threshold)
 
     def correct(self, logits: Tensor, targets: Tensor) -> Tensor:
         right = ((full_precision(logits).sigmoid() > self.threshold) == targets.nan_to_num().bool()).all(-1)
         return fill_missing(right, targets.isnan().any(-1))
-
-
-def _chosen(probabilities: dict[str, float]) -> dict[str, Any]:
-    return {"labels": list(probabilities), "probabilities": list(probabilities.values())}

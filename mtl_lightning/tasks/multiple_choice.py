@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
+from mtl_lightning.decoding import InputWords
 from mtl_lightning.errors import UserError, did_you_mean, shown
 from mtl_lightning.raw_labels import Missing, no_label
 from mtl_lightning.tasks.base import IGNORE, full_precision
-from mtl_lightning.tasks.contracts import InputWords
 from mtl_lightning.tasks.labelled import fill_missing
 from mtl_lightning.tasks.losses import check_fraction
 from mtl_lightning.tasks.ranking_metrics import RankingScore, reciprocal_rank, top_is_right

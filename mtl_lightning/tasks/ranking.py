@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
+from mtl_lightning.decoding import InputWords
 from mtl_lightning.errors import UserError, did_you_mean, shown
 from mtl_lightning.raw_labels import Missing, no_label
 from mtl_lightning.tasks.base import full_precision
-from mtl_lightning.tasks.contracts import InputWords
 from mtl_lightning.tasks.in_words import in_numbers
 from mtl_lightning.tasks.ranking_losses import RANKING_LOSSES
 from mtl_lightning.tasks.ranking_metrics import ranking_metrics

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, TypeVar
 
+from mtl_lightning.decoding.spans import OUTSIDE
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.raw_labels.spans import KEYS, Ends, Span, span_of
-from mtl_lightning.tasks.bio import OUTSIDE
 from mtl_lightning.tasks.lists import items_of
 
 T = TypeVar("T")

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 from torchmetrics import MetricCollection
 
+from mtl_lightning.decoding import Decoder, NumberDecoder
 from mtl_lightning.errors import UserError, hint_of_comma, shown
 from mtl_lightning.raw_labels import Missing, no_label
 from mtl_lightning.tasks.base import Task, full_precision
@@ -121,9 +122,12 @@ class Regression(Task):
     def undefined(self, constant: float) -> set[str]:
         return {"pearson", "spearman", "ccc", "r2", "explained_variance"}
 
-    def decode(self, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
+    def outputs(self, logits: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
+        return {"values": self._predict(logits)}
+
+    def decoder(self) -> Decoder:
         assert self.mean is not None and self.std is not None, "adapt() comes first"
-        return [{"value": value * self.std + self.mean} for value in self._predict(logits).tolist()]
+        return NumberDecoder(self.mean, self.std)
 
     def _predict(self, logits: Tensor) -> Tensor:
         """The standardised predictions [B]."""

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
+from mtl_lightning.decoding import InputWords
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.raw_labels import Missing
 from mtl_lightning.raw_labels.spans import Ends, Span
 from mtl_lightning.tasks.base import IGNORE, full_precision
 from mtl_lightning.tasks.class_weights import positive_weights
-from mtl_lightning.tasks.contracts import Features, InputWords
+from mtl_lightning.tasks.contracts import Features
 from mtl_lightning.tasks.label_counts import MultiLabelCounts
 from mtl_lightning.tasks.label_names import name_of
 from mtl_lightning.tasks.labelled import LabelledTask, fill_missing
@@ -246,7 +247,7 @@ class RelationClassification(LabelledTask):
         right = right & self._missed(logits, targets).isnan().flatten(1).all(1)
         return fill_missing(right, torch.eq(targets[:, 0, 0], IGNORE))
 
-    def decode(self, logits: RelationLogits, mask: Tensor | None) -> list[dict[str, Any]]:  # type: ignore[override]
+    def decode(self, logits: RelationLogits, mask: Tensor | None) -> list[dict[str, Any]]:
         chosen = self._chosen(logits.scores) & _pairs(logits.spans).unsqueeze(-1)
         decoded: list[dict[str, Any]] = [{"relations": []} for _ in range(len(logits.spans))]
         probabilities = full_precision(logits.scores).sigmoid()[chosen].tolist()

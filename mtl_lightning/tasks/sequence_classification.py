@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 from torchmetrics import MetricCollection
 
+from mtl_lightning.decoding import Decoder, LabelDecoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.raw_labels import Missing
 from mtl_lightning.tasks.base import IGNORE, full_precision
@@ -156,13 +157,9 @@ class SequenceClassification(LabelledTask):
         assert self.labels is not None
         return f"{metric} (of '{self.labels[positive]}')"
 
-    def decode(self, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
-        assert self.labels is not None
-        probability, index = full_precision(logits).softmax(-1).max(-1)
-        return [
-            {"label": self.labels[i], "probability": p}
-            for i, p in zip(index.tolist(), probability.tolist(), strict=True)
-        ]
+    def decoder(self) -> Decoder:
+        assert self.labels is not None, "adapt() comes first"
+        return LabelDecoder(tuple(self.labels))
 
     def correct(self, logits: Tensor, targets: Tensor) -> Tensor:
         return fill_missing(logits.argmax(-1) == targets, torch.eq(targets, IGNORE))

@@ -163,7 +163,7 @@ class SpanQuestionAnswering(AsConfigured):
         ]
         return answers, right
 
-    def decode(self, logits: AnswerLogits, mask: Tensor | None) -> list[dict[str, Any]]:  # type: ignore[override]
+    def decode(self, logits: AnswerLogits, mask: Tensor | None) -> list[dict[str, Any]]:
         starts, ends = logits.logs(logits.starts), logits.logs(logits.ends)
         none = (starts[:, -1] + ends[:, -1]).exp().tolist()
         size, length = logits.starts.shape, logits.starts.shape[-1]

@@ -7,14 +7,17 @@ import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
+from mtl_lightning.decoding import Decoder, TagDecoder
+from mtl_lightning.decoding.spans import OUTSIDE
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.raw_labels import Missing, missing_words, tidy
 from mtl_lightning.raw_labels.spans import Ends
 from mtl_lightning.tasks import bio
-from mtl_lightning.tasks.base import IGNORE, LabelScores, full_precision
+from mtl_lightning.tasks.base import IGNORE, LabelScores
 from mtl_lightning.tasks.class_catalogue import class_metrics
 from mtl_lightning.tasks.class_weights import BALANCED, in_order
-from mtl_lightning.tasks.contracts import Features, InputWords
+from mtl_lightning.tasks.contracts import Features
+from mtl_lightning.tasks.decoded import as_array
 from mtl_lightning.tasks.label_counts import LabelCounts
 from mtl_lightning.tasks.label_names import name_of
 from mtl_lightning.tasks.label_scores import AGREEMENTS, FOUND, RATIOS, with_averages
@@ -24,7 +27,7 @@ from mtl_lightning.tasks.losses import check_fraction, check_gamma, mean_cross_e
 from mtl_lightning.tasks.raw_spans import FromSpans, holds_spans, tags_of, up_to
 from mtl_lightning.tasks.scoring import Scoring, check_effect, choose
 from mtl_lightning.tasks.span_f1 import SPAN_RATIOS, SpanCounts, span_metrics
-from mtl_lightning.tasks.words import T, beside_words, each_word
+from mtl_lightning.tasks.words import T, each_word
 
 
 class TokenClassification(LabelledTask):
@@ -133,7 +136,7 @@ class TokenClassification(LabelledTask):
 
     def fit(self, target: Any, example: Mapping[str, Any]) -> Any:
         if isinstance(target, FromSpans):
-            target = up_to(target, example["num_words"], self.index(bio.OUTSIDE))
+            target = up_to(target, example["num_words"], self.index(OUTSIDE))
         return super().fit(target, example)
 
     def count_irregular(self, target: Any) -> int:
@@ -215,25 +218,9 @@ class TokenClassification(LabelledTask):
         outside = self.scheme == "bio" and self.labels[int(constant)] == "O"
         return set(with_averages(FOUND) if outside else AGREEMENTS)
 
-    def decode(self, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
-        assert mask is not None and self.labels is not None
-        if self.chain is None:
-            probability, index = full_precision(logits).softmax(-1).max(-1)
-        else:
-            index = self.chain.best(logits := without_words(logits, mask))
-            probability = self.chain.probabilities(logits).gather(-1, index[..., None]).squeeze(-1)
-        decoded = []
-        for tags, probabilities, length in zip(index.tolist(), probability.tolist(), mask.sum(1).tolist(), strict=True):
-            names, scores = [self.labels[tag] for tag in tags[:length]], probabilities[:length]
-            spans = {"spans": bio.spans_of(names, scores)} if self.scheme == "bio" else {}
-            decoded.append({"labels": names, "probabilities": scores, **spans})
-        return decoded
-
-    def place(self, decoded: dict[str, Any], words: InputWords) -> dict[str, Any]:
-        placed = beside_words(decoded, words)
-        if "spans" in decoded:
-            placed["spans"] = [{**span, **words.excerpt(span["start"], span["end"])} for span in decoded["spans"]]
-        return placed
+    def decoder(self) -> Decoder:
+        assert self.labels is not None, "adapt() comes first"
+        return TagDecoder(tuple(self.labels), self.scheme, None if self.chain is None else as_array(self.chain.steps()))
 
     def correct(self, logits: Tensor, targets: Tensor) -> Tensor:
         present = targets != IGNORE

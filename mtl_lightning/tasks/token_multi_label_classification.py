@@ -1,19 +1,18 @@
 """Any number of labels for each word."""
 
 from collections.abc import Callable, Mapping
-from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
+from mtl_lightning.decoding import Decoder, WordLabelSetDecoder
 from mtl_lightning.tasks.base import full_precision
-from mtl_lightning.tasks.contracts import InputWords
 from mtl_lightning.tasks.in_words import Worded
 from mtl_lightning.tasks.labelled import fill_missing
 from mtl_lightning.tasks.multi_label_classification import MultiLabelClassification, T
-from mtl_lightning.tasks.words import beside_words, each_word
+from mtl_lightning.tasks.words import each_word
 
 
 class TokenMultiLabelClassification(MultiLabelClassification):
@@ -52,14 +51,9 @@ class TokenMultiLabelClassification(MultiLabelClassification):
         labelled = ~targets.isnan().all(-1)
         super().update(metrics, logits[labelled], targets[labelled])
 
-    def decode(self, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
-        assert mask is not None
-        words = iter(super().decode(logits[mask], None))  # of all examples, one after the other
-        rows = [[*islice(words, length)] for length in mask.sum(1).tolist()]
-        return [{key: [word[key] for word in row] for key in ("labels", "probabilities")} for row in rows]
-
-    def place(self, decoded: dict[str, Any], words: InputWords) -> dict[str, Any]:
-        return beside_words(decoded, words)
+    def decoder(self) -> Decoder:
+        assert self.labels is not None, "adapt() comes first"
+        return WordLabelSetDecoder(tuple(self.labels), self.threshold)
 
     def correct(self, logits: Tensor, targets: Tensor) -> Tensor:
         known = ~targets.isnan()

@@ -1,10 +1,9 @@
-"""Labels of words: a value for each word of an example, and predictions beside the words."""
+"""Labels of words: a value for each word of an example."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from mtl_lightning.errors import UserError, shown
-from mtl_lightning.tasks.contracts import InputWords
 from mtl_lightning.tasks.lists import items_of
 
 T = TypeVar("T")
@@ -31,21 +30,3 @@ def each_word(value: Any, convert: Callable[[Any], T], what: str) -> list[T]:
         except UserError as error:
             raise UserError(f"word {position + 1}: {error}", position) from error
     return converted
-
-
-def beside_words(
-    decoded: dict[str, Any], words: InputWords, keys: Sequence[str] = ("labels", "probabilities")
-) -> dict[str, Any]:
-    """A prediction of words beside its input: what it lists for each word is null for those that were cut off.
-
-    Where the input is a text, ``words`` and their ``offsets`` in it follow.
-
-    Args:
-        decoded: What ``decode`` made of one example.
-        words: All words of the input.
-        keys: Names of these lists.
-    """
-    placed = decoded | {key: decoded[key] + [None] * (len(words.words) - len(decoded[key])) for key in keys}
-    if words.text is not None:
-        placed |= {"words": list(words.words), "offsets": [list(offset) for offset in words.offsets]}
-    return placed

@@ -11,8 +11,11 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from mtl_lightning.data.collation import stack
+from mtl_lightning.decoding import decoder_of
 from mtl_lightning.encoders import Encoder, Representation
+from mtl_lightning.errors import UserError
 from mtl_lightning.tasks import LOSS, Task
+from mtl_lightning.tasks.decoded import as_array
 from mtl_lightning.testing.common import checkpointed, pickled, seeded, survives_json
 
 _REPORT = "label_counts"
@@ -217,12 +220,27 @@ def _check_decoding(task: Task, logits: Any, targets: Tensor, mask: Tensor) -> N
         for row in rows:
             assert isinstance(row, dict), f"decode() must give dicts, found {row!r}"
             assert survives_json(row), f"decode() must give what JSON can hold, found {row!r}"
+        _check_decoder(task, given, mask, rows)
     right = task.correct(logits, targets)
     if right is not None:
         wanted = ((right == 0) | (right == 1) | right.isnan()) & (right.shape == targets.shape[:1])
         assert wanted.all(), f"correct() must be 1, 0 or NaN [{len(targets)}], found {right}"
         missing = _is_missing(task, targets).reshape(len(targets), -1).all(1)
         assert right[missing].isnan().all(), f"correct() must be NaN where the label is missing, found {right}"
+
+
+def _check_decoder(task: Task, logits: Any, mask: Tensor, rows: Sequence[Mapping[str, Any]]) -> None:
+    """What is exported of a task predicts as it does; a task that says how by itself is not exported."""
+    try:
+        state = task.portable_decoder().state()
+    except UserError:
+        return
+    assert survives_json(state), f"the state of decoder() must be what JSON can hold, found {state}"
+    outputs = task.outputs(logits, mask if task.level == "tokens" else None)
+    for name, tensor in outputs.items():
+        assert len(tensor) == len(rows), f"outputs() must begin with {len(rows)}, found {name} {list(tensor.shape)}"
+    found = decoder_of(state).decode({name: as_array(tensor) for name, tensor in outputs.items()})
+    assert found == rows, f"decode() gives {rows}, but its decoder, as JSON keeps it, {found}"
 
 
 def _check_copies(task: Task, twin: Task, representation: Representation, targets: Tensor) -> None:

@@ -26,7 +26,8 @@ HEAVY = {
 }
 
 OF_ITSELF = {
-    part: {part, "errors", "version"} for part in ("weighting", "sharing", "encoders", "tasks", "chains", "data")
+    part: {part, "errors", "version"}
+    for part in ("weighting", "sharing", "encoders", "tasks", "decoding", "chains", "data")
 }
 """What each part may import of this package."""
 for part in ("encoders", "data"):
@@ -34,9 +35,10 @@ for part in ("encoders", "data"):
 for part in ("tasks", "data", "encoders", "chains"):
     OF_ITSELF[part].add("raw_labels")
 OF_ITSELF["chains"].add("tasks")
+OF_ITSELF["tasks"].add("decoding")
 OF_ITSELF["data"] |= {"names", "paths", "small_files", "stopping", "terminal", "yaml_limits"}
 
-OF_OTHERS = {"weighting": {"torch", "numpy", "scipy", "torchjd"}, "sharing": {"torch"}}
+OF_OTHERS = {"weighting": {"torch", "numpy", "scipy", "torchjd"}, "sharing": {"torch"}, "decoding": {"numpy"}}
 """What some parts may import besides the standard library; other parts are held by NOT_OF_OTHERS."""
 
 NOT_OF_OTHERS = {part: {"lightning", "pytorch_lightning", "wandb"} for part in ("encoders", "tasks", "chains")}
@@ -111,7 +113,7 @@ def test_parts_of_the_package_know_only_themselves(part: str) -> None:
 
 
 @pytest.mark.parametrize("part", OF_OTHERS)
-def test_weighting_and_sharing_need_torch_alone(part: str) -> None:
+def test_what_some_parts_need_of_others(part: str) -> None:
     allowed = {*sys.stdlib_module_names, *OF_OTHERS[part], NAME}
     for path in files(part):
         assert {name.split(".")[0] for name in imported(path)} <= allowed, path
@@ -166,7 +168,7 @@ LAYERS = {
         "chains",
         "backward | data | encoders | optim | tasks",
         "sharing | weighting",
-        "padding | demo | duration | raw_labels | stopping | version | cluster | communication",
+        "padding | demo | duration | raw_labels | stopping | version | cluster | communication | decoding",
         "errors",
     ),
     "data": ("module", "sources", "streams", "readers"),

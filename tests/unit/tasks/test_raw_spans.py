@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from mtl_lightning.data import FileSource
 from mtl_lightning.data.encoding import Encoding
 from mtl_lightning.data.labels import understood_labels
+from mtl_lightning.decoding.spans import spans_of
 from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.errors import UserError
 from mtl_lightning.raw_labels.spans import Ends
 from mtl_lightning.tasks import IGNORE, TokenClassification
-from mtl_lightning.tasks.bio import spans_of
 
 LABELS = ["O", "B-a", "I-a", "B-b", "I-b"]
 
