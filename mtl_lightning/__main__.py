@@ -27,6 +27,7 @@ commands:
   submit     submit a training run, or several, to a SLURM cluster; or print a script for it, torchrun or SkyPilot
   show-batch print what a training step really sees: tokens, images, labels, weights; --html writes a page
   convert    make one file of a checkpoint whose parts several processes have written, or the other way round
+  export     write a trained model into a folder that other programs read
 
 COMMAND --help lists the options of a command; --version prints the version.
 """
@@ -167,10 +168,15 @@ def _run(arguments: list[str]) -> int:
         with SIGNALS.nothing_to_lose():
             from mtl_lightning.cli.convert import run as convert
         return convert(arguments[1:])
+    elif command == "export":
+        with SIGNALS.nothing_to_lose():
+            from mtl_lightning.export.command import run as export
+        _find_own_classes()
+        return export(arguments[1:])
     elif command not in _OPTIONS:
         from mtl_lightning.errors import did_you_mean
 
-        hint = did_you_mean(command, [*_OPTIONS, "compare", "submit", "show-batch", "convert"])
+        hint = did_you_mean(command, [*_OPTIONS, "compare", "submit", "show-batch", "convert", "export"])
         say(f"error: unknown command '{command}'; {hint}", error=True)
         return 2
     elif {"--help", "-h"} & set(arguments):

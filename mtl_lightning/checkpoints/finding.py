@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mtl_lightning.checkpoints.best import best_of
+from mtl_lightning.checkpoints.exported import weights_in
 from mtl_lightning.checkpoints.parts import owner_of
 from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.names import checked_path
@@ -18,7 +19,8 @@ def find_checkpoint(given: str, name: str, last: bool, key: str = "ckpt_path") -
     """The file that a ``--ckpt_path`` means.
 
     Args:
-        given: A file; the folder of a run; or ``best`` or ``last``, of the newest run called ``name``.
+        given: A file; the folder of a run, or of an exported model; or ``best`` or ``last``, of the newest run called
+            ``name``.
         name: Of the run.
         last: Whether a folder means its last checkpoint rather than its best.
         key: Of the configuration, for messages.
@@ -55,6 +57,8 @@ def _newest(found: Iterable[Path]) -> Path:
 
 
 def _in_folder(folder: Path, last: bool, key: str) -> Path:
+    if (exported := weights_in(folder)) is not None:
+        return exported
     newest = folder / "checkpoints" / "last.ckpt"
     if not last and (best := best_of(folder)) is not None:
         return best

@@ -11,6 +11,7 @@ from lightning.fabric.utilities.types import _PATH
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from mtl_lightning.checkpoints.archive import ArchiveError, check_archive
+from mtl_lightning.checkpoints.exported import WEIGHTS, read_exported
 from mtl_lightning.checkpoints.joining_parts import join_parts
 from mtl_lightning.checkpoints.parts import named, remove_parts
 from mtl_lightning.checkpoints.shapes import CHECKPOINT_KEY, check_shape
@@ -54,18 +55,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         Raises:
             UserError: If it is broken or foreign.
         """
-        try:
-            with _opened(path) as file:
-                check_archive(file)
-                file.seek(0)
-                checkpoint: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=weights_only)
-        except UserError:
-            raise
-        except Exception as error:  # of bytes that are no checkpoint, unpickling may raise anything
-            raise UserError(
-                f"{path} is not a readable checkpoint ({_reason(error)}); is it complete?{_others(path)}"
-            ) from error
-        join_parts(Path(path), checkpoint)
+        checkpoint = read_exported(Path(path)) if Path(path).name == WEIGHTS else _read(path, weights_only)
         try:
             check_shape(checkpoint)
         except UserError as error:
@@ -77,6 +67,23 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         super().remove_checkpoint(path)
         if "://" not in str(path):
             remove_parts(Path(path))
+
+
+def _read(path: _PATH, weights_only: bool | None) -> dict[str, Any]:
+    """What a file of torch holds, and what processes have written of it."""
+    try:
+        with _opened(path) as file:
+            check_archive(file)
+            file.seek(0)
+            checkpoint: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=weights_only)
+    except UserError:
+        raise
+    except Exception as error:  # of bytes that are no checkpoint, unpickling may raise anything
+        raise UserError(
+            f"{path} is not a readable checkpoint ({_reason(error)}); is it complete?{_others(path)}"
+        ) from error
+    join_parts(Path(path), checkpoint)
+    return checkpoint
 
 
 def _others(path: _PATH) -> str:

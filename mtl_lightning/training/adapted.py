@@ -1,5 +1,6 @@
-"""What becomes of a trained model: a plain one of one task, files of its adapters, a checkpoint."""
+"""What becomes of a trained model: a plain one of some tasks, files of its adapters, a checkpoint."""
 
+from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, Self
@@ -37,38 +38,45 @@ class AdaptedModule(EvaluatedModule):
         """
         if stage == "fit" and self.merged_from is not None:
             raise UserError(
-                f"this model was merged from {self.merged_from} and is a plain one of one task; train the model "
+                f"this model was merged from {self.merged_from} and is a plain one; train the model "
                 "that it comes from, or a new one that starts from the checkpoint of this: save() it, then --init_from"
             )
 
-    def merge(self, task: str) -> Self:
+    def merge(self, *tasks: str) -> Self:
         """A plain model of one task, a copy, that predicts the same: adapters have become part of its weights, and of
         several encoders or branches it has the task's.
 
         Args:
-            task: Its name.
+            tasks: Its name; several, or none for all, where they read the same features.
 
         Raises:
             UserError: If there is no such task, no plain model computes the same, or masks prune this one.
         """
         self._refuse_incomplete()
-        names_asked("`task`", [task], list(self.heads))
+        names = names_asked("`tasks`", tasks, list(self.heads)) if tasks else list(self.heads)
         if prune.is_pruned(self):
             raise UserError(
                 "this model has masks that prune it, which cannot be merged; make pruning permanent with "
                 "`torch.nn.utils.prune.remove`, as ModelPruning does by default"
             )
-        if len(needed := self.chain.needed([task])) > 1:
-            raise UserError(f"model.chain: '{task}' reads {needed[0]}, so that no model of one task computes it")
+        for name in names:
+            if len(needed := self.chain.needed([name])) > 1:
+                raise UserError(f"model.chain: '{name}' reads {needed[0]}, so that no plain model computes it")
+        if len(names) > 1 and not self.sharing.is_plain:
+            raise UserError(
+                f"model.sharing: under {type(self.sharing).__name__} each task reads features of its own, so that no "
+                "plain model computes several; take one task"
+            )
         made: Any = type(self)
-        encoder: Any = self.sharing.merge(task)
+        encoder: Any = self.sharing.merge(names[0])
         encoder.merge_adapters()
-        merged = made(encoder, {task: deepcopy(self.heads[task])})
+        merged = made(encoder, {name: deepcopy(self.heads[name]) for name in names})
         merged.build()
         merged.to(next(self.heads.parameters()).dtype)
-        merged.heads[task].load_state_dict(self.heads[task].state_dict())
+        for name in names:
+            merged.heads[name].load_state_dict(self.heads[name].state_dict())
         if self.config is not None:
-            merged.keep_config(_of_one_task(self.config, task), self.config_is_own)
+            merged.keep_config(_plain_config(self.config, names), self.config_is_own)
         merged.merged_from = type(self.sharing).__name__
         found: Self = merged.to(self.device).train(self.training)
         return found
@@ -82,10 +90,17 @@ class AdaptedModule(EvaluatedModule):
         Raises:
             UserError: If it cannot be written.
         """
+        AtomicCheckpointIO().save_checkpoint(self.contents(), Path(expanded(str(path))))
+
+    def contents(self) -> dict[str, Any]:
+        """What a checkpoint of the parameters holds.
+
+        Raises:
+            UserError: If the model is not whole.
+        """
         self._refuse_incomplete()
-        contents = {"state_dict": self.state_dict(), CHECKPOINT_KEY: model_contents(self)}
-        version = {"pytorch-lightning_version": lightning.__version__}
-        AtomicCheckpointIO().save_checkpoint({**contents, **version}, Path(expanded(str(path))))
+        ours = {"state_dict": self.state_dict(), CHECKPOINT_KEY: model_contents(self)}
+        return {**ours, "pytorch-lightning_version": lightning.__version__}
 
     def save_pretrained(self, folder: str | Path, task: str) -> None:
         """Writes what a task's head reads as a model of the transformers library, with its tokenizer: adapters have
@@ -155,11 +170,11 @@ class AdaptedModule(EvaluatedModule):
             raise UserError("the model is sharded: load a checkpoint of it with `mtl_lightning.load`, which is whole")
 
 
-def _of_one_task(config: dict[str, Any], task: str) -> dict[str, Any]:
-    """The configuration of a merged model: its encoder, its task alone, and the data sets that label it.
+def _plain_config(config: dict[str, Any], tasks: Sequence[str]) -> dict[str, Any]:
+    """The configuration of a merged model: its encoder, its tasks, and the data sets that label them.
 
     A schedule may name other data sets, and this model is not trained.
     """
     model, data = config["model"], {key: value for key, value in config["data"].items() if key != "schedule"}
-    kept = {"encoder": model["encoder"], "tasks": {task: model["tasks"][task]}}
-    return deepcopy({**config, "model": kept, "data": {**data, "tasks": [task]}})
+    kept = {"encoder": model["encoder"], "tasks": {task: model["tasks"][task] for task in tasks}}
+    return deepcopy({**config, "model": kept, "data": {**data, "tasks": list(tasks)}})

@@ -9,6 +9,7 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from mtl_lightning.checkpoints import CHECKPOINT_KEY, checkpoint_config, read_checkpoint
+from mtl_lightning.checkpoints.exported import weights_in
 from mtl_lightning.checkpoints.usable import usable
 from mtl_lightning.errors import UserError
 from mtl_lightning.paths import expanded
@@ -22,7 +23,7 @@ def load(path: str | Path, trust_classes: Collection[str] = ()) -> MultiTaskModu
     """A trained model from a checkpoint alone, ready to predict.
 
     Args:
-        path: A checkpoint that ``fit`` wrote.
+        path: A checkpoint that ``fit`` wrote, or the folder of one that ``export --format torch`` wrote.
         trust_classes: Classes of your own, or the modules that they are in, that may be imported where somebody else
             may have written the checkpoint; see SECURITY.md.
 
@@ -34,6 +35,7 @@ def load(path: str | Path, trust_classes: Collection[str] = ()) -> MultiTaskModu
     """
     assert PLUGINS, "short class names are looked up among what is imported"
     path = expanded(str(path))
+    path = str(weights_in(Path(path)) or path)
     with usable(Path(path)):
         with ExitStack() as stack:
             config, places = checkpoint_config(Path(path), stack)

@@ -161,14 +161,14 @@ def test_no_rooms_and_no_files_import_each_other_in_a_circle() -> None:
 LAYERS = {
     "package": (
         "__main__",
-        "compare | show_batch | submit | testing",
+        "compare | export | show_batch | submit | testing",
         "cli",
         "training",
         "callbacks | checkpoints | plugins",
         "chains",
         "backward | data | encoders | optim | tasks",
         "sharing | weighting",
-        "padding | demo | duration | raw_labels | stopping | version | cluster | communication | decoding",
+        "manifest | padding | demo | duration | raw_labels | stopping | version | cluster | communication | decoding",
         "errors",
     ),
     "data": ("module", "sources", "streams", "readers"),

@@ -129,7 +129,7 @@ def test_a_merged_model_is_not_trained(model: MultiTaskModule, run: Path, monkey
     trainer = Trainer(
         max_epochs=1, logger=False, enable_checkpointing=False, accelerator="cpu", enable_model_summary=False
     )
-    with pytest.raises(UserError, match="this model was merged from LoRA and is a plain one of one task; train the"):
+    with pytest.raises(UserError, match="this model was merged from LoRA and is a plain one; train the"):
         trainer.fit(merged, train_dataloaders=[0], val_dataloaders=[0])
     merged.save("reg.ckpt")
     capsys.readouterr()
@@ -159,7 +159,7 @@ def test_what_somebody_else_may_have_written_is_not_signed_anew(run: Path, tmp_p
 
 
 def test_what_cannot_be_merged_is_one_line(model: MultiTaskModule) -> None:
-    with pytest.raises(UserError, match="`task`: unknown task 'cl'; did you mean 'cls'"):
+    with pytest.raises(UserError, match="`tasks`: unknown task 'cl'; did you mean 'cls'"):
         model.merge("cl")
     with pytest.raises(UserError, match=r"model.sharing: BottleneckAdapters cannot be merged"):
         speaker(sharings.BottleneckAdapters).merge("mood")
@@ -168,7 +168,7 @@ def test_what_cannot_be_merged_is_one_line(model: MultiTaskModule) -> None:
     tasks: Any = {name: SequenceClassification(labels=["p", "q"]) for name in ("a", "b")}
     chained = MultiTaskModule(PerceptronEncoder(3), tasks, chain={"b": ClassifierChain(["a"])})
     chained.build()
-    with pytest.raises(UserError, match=r"model.chain: 'b' reads a, so that no model of one task computes it"):
+    with pytest.raises(UserError, match=r"model.chain: 'b' reads a, so that no plain model computes it"):
         chained.merge("b")
     assert list(chained.merge("a").tasks) == ["a"]
 

@@ -1,0 +1,1 @@
+"""``mtl-lightning export``: a trained model in a folder that other programs read."""
