@@ -3,9 +3,12 @@
 from collections import Counter
 from collections.abc import Sequence
 from itertools import zip_longest
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import torch
 from sacrebleu.metrics.bleu import BLEU
+from torch import Tensor
+from torchmetrics import Metric
 
 from experiments.generation.acts import SPECIAL, Act, parsed
 from experiments.generation.texts import by_features, delexicalised, lexicalised, mark, normalised
@@ -58,6 +61,34 @@ def slot_errors(act: Act, text: str) -> tuple[int, int]:
     wanted = Counter(slot for slot, value in act.slots if (slot in WORDS and value != "?") or value not in SPECIAL)
     slots = (told.keys() | wanted.keys()) - NOT_COUNTED
     return sum(wanted[slot] for slot in slots), sum(abs(wanted[slot] - told.get(slot, 0)) for slot in slots)
+
+
+class SlotError(Metric):
+    """Missing and redundant slots in what is written for meaning representations, relative to all slots.
+
+    It is a metric for ``own_metrics`` of a :class:`mtl_lightning.tasks.CausalLM` whose prompts are the representations.
+    """
+
+    higher_is_better = False
+    full_state_update = False
+    slots: Tensor
+    errors: Tensor
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        for name in ("slots", "errors"):
+            self.add_state(name, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, written: Sequence[str], references: Sequence[Sequence[str]], prompts: Sequence[str]) -> None:
+        """Counts the slots of some texts; references are not looked at."""
+        for text, act in zip(written, map(parsed, prompts), strict=True):
+            slots, errors = slot_errors(act, delexicalised(normalised(text), act))
+            self.slots += slots
+            self.errors += errors
+
+    def compute(self) -> Tensor:
+        """A scalar; 0 where no representation has a slot."""
+        return self.errors / self.slots.clamp(min=1)
 
 
 def bleu(texts: Sequence[str], references: Sequence[Sequence[str]]) -> float:

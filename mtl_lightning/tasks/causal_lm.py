@@ -1,22 +1,22 @@
 """Text that a language model writes, token by token."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 
 from mtl_lightning.errors import UserError, shown
-from mtl_lightning.tasks.as_configured import AsConfigured
 from mtl_lightning.tasks.base import IGNORE, full_precision
 from mtl_lightning.tasks.contracts import Features, LanguageModel
 from mtl_lightning.tasks.labelled import fill_missing
-from mtl_lightning.tasks.scoring import choose
-from mtl_lightning.tasks.text_scores import TEXT_METRICS
+from mtl_lightning.tasks.text_scores import TextScore
 from mtl_lightning.tasks.token_scores import TokenMean
+from mtl_lightning.tasks.writing_task import WritingTask
 
 _POSITIONS = 1024
 """How many positions have logits at once."""
@@ -31,6 +31,7 @@ class Scored(NamedTuple):
         right: Whether that is the token itself [B, T].
         written: Tokens that the model writes behind the prompt [B, M]; null: it was not asked to.
         last: Which of the tokens are those of the last answer, which follows the prompt [B, T]; null: as ``written``.
+        prompts: Tokens of the prompts, ``IGNORE`` behind them [B, P]; null: as ``written``.
     """
 
     losses: Tensor
@@ -38,9 +39,10 @@ class Scored(NamedTuple):
     right: Tensor
     written: Tensor | None = None
     last: Tensor | None = None
+    prompts: Tensor | None = None
 
 
-class CausalLM(AsConfigured):
+class CausalLM(WritingTask):
     """Writes what follows a prompt: next-token prediction on the answers of the inputs ``completion`` or ``messages``.
 
     The output layer is the encoder's own language-model head, tied to its embeddings where they are; the task has no
@@ -59,25 +61,28 @@ class CausalLM(AsConfigured):
     Args:
         main_metric: The metric that stands for the task; ``loss`` is one.
         metrics: What to report; null: ``perplexity`` and ``token_accuracy``. The main metric is always reported.
+        own_metrics: Metrics of your own of what the model writes, reported besides: classes and functions by their
+            import paths, each by its name in snake case. A class is a torchmetrics ``Metric`` whose
+            ``update(written, references)`` takes texts, and for each a list of references; with a third parameter
+            ``prompts``, these too. A function scores a text by a reference, and the mean is reported; with a third
+            parameter ``prompt``, it gets that too.
         generation: How the model writes: options of ``transformers.GenerationConfig``, such as ``{max_new_tokens: 64,
             do_sample: true, temperature: 0.7}``; by default at most 64 tokens, each the most probable one.
     """
 
-    level = "tokens"
     required_inputs = ("completion|messages",)
     uses_encoder = True
-    lower_is_better = frozenset({"perplexity"})
-
-    beside_labels = AsConfigured.beside_labels | {"generation"}
+    of_tokens: ClassVar = {"perplexity": partial(TokenMean, "losses"), "token_accuracy": partial(TokenMean, "right")}
+    beside_labels = WritingTask.beside_labels | {"generation"}
 
     def __init__(
         self,
         main_metric: str = "token_accuracy",
         metrics: list[str] | None = None,
         generation: dict[str, Any] | None = None,
+        own_metrics: list[TextScore | Metric] | None = None,
     ) -> None:
-        super().__init__(main_metric, dropout=0.0)
-        self._metric_names = metrics
+        super().__init__(main_metric, 0.0, None, metrics, own_metrics)
         self.generation = generation or {}
         self._write: Callable[[Mapping[str, Tensor]], Tensor] | None = None
         self._encoder: tuple[LanguageModel, ...] = ()  # in a tuple: it is no part of the task
@@ -153,15 +158,13 @@ class CausalLM(AsConfigured):
             return values.new_zeros(shape.numel()).index_copy(0, places, values).view(shape)
 
         scored = Scored(placed(losses), placed(best), placed(torch.eq(best, truth).to(losses.dtype)))
-        if self.training or not (self.is_predicting or self._reports_texts):
+        if self.training or not (self.is_predicting or self.reports_texts):
             return scored
         last = given["word_starts"] + 1 >= given["prompt_length"]
         assert self._write is not None, "meet() comes first"
-        return scored._replace(written=self._write(given), last=last)
-
-    @property
-    def _reports_texts(self) -> bool:
-        return not set(TEXT_METRICS).isdisjoint({self.main_metric, *(self._metric_names or ())})
+        places = torch.arange(given["input_ids"].shape[1], device=places.device)
+        prompts = torch.where(places < given["prompt_length"], given["input_ids"], IGNORE)
+        return scored._replace(written=self._write(given), last=last, prompts=prompts)
 
     def _scored(self, hidden: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
         """Losses in float32 and most probable tokens, each [N], of hidden states [N, D] and the right tokens [N]."""
@@ -182,30 +185,24 @@ class CausalLM(AsConfigured):
         return losses.sum() / present.sum().clamp(min=1)
 
     # -- evaluation --------------------------------------------------------------------------------------------------
-    def metrics(self) -> MetricCollection:
-        of_tokens = {"perplexity": lambda: TokenMean("losses"), "token_accuracy": lambda: TokenMean("right")}
-        chosen = choose({**of_tokens, **TEXT_METRICS}, list(of_tokens), self._metric_names, self.main_metric)
-        return MetricCollection(dict(chosen), compute_groups=False)
-
     def update(self, metrics: MetricCollection, logits: Any, targets: Tensor) -> None:
         scored, present = Scored(*logits), torch.ne(targets, IGNORE)
-        pairs = self._texts(scored, targets) if scored.written is not None else ()
-        for metric in metrics.values():
-            if isinstance(metric, TokenMean):
-                metric.update(full_precision(scored.losses), full_precision(scored.right), present)
-            elif pairs:
-                metric.update(*map(list, zip(*pairs, strict=True)))
+        for name in self.of_tokens:
+            if name in metrics:
+                metrics[name].update(full_precision(scored.losses), full_precision(scored.right), present)
+        if scored.written is not None:
+            self._feed_texts(metrics, self._texts(scored, targets))
 
-    def _texts(self, scored: Scored, targets: Tensor) -> list[tuple[str, list[str]]]:
-        """What was written and the references, of the examples that have one."""
-        assert scored.written is not None and scored.last is not None
+    def _texts(self, scored: Scored, targets: Tensor) -> list[tuple[str, list[str], str]]:
+        """What was written, the reference and the prompt, of the examples that have a label."""
+        assert scored.written is not None and scored.last is not None and scored.prompts is not None
         answered = torch.ne(targets, IGNORE) & scored.last
-        written = self._decoded(scored.written)
         right = [self._decode(row[real].tolist()) for row, real in zip(targets, answered, strict=True)]
-        return [(text, [other]) for text, other, real in zip(written, right, answered.any(1), strict=True) if real]
+        rows = zip(*map(self._decoded, (scored.written, scored.prompts)), right, answered.any(1), strict=True)
+        return [(text, [reference], prompt) for text, prompt, reference, real in rows if real]
 
-    def _decoded(self, written: Tensor) -> list[str]:
-        return [self._decode(row) for row in written.tolist()]
+    def _decoded(self, tokens: Tensor) -> list[str]:
+        return [self._decode([token for token in row if token != IGNORE]) for row in tokens.tolist()]
 
     def _decode(self, tokens: Sequence[int]) -> str:
         return str(self._encoder[0].processor.tokenizer.decode(tokens, skip_special_tokens=True))

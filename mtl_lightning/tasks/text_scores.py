@@ -1,30 +1,45 @@
 """How well texts that were written agree with references."""
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from inspect import signature
+from typing import Any
 
 from torchmetrics import Metric
 from torchmetrics.functional.text import rouge_score
 from torchmetrics.text import SacreBLEUScore
 
+from mtl_lightning.errors import UserError
 from mtl_lightning.tasks.means import MeanScore
+
+TextScore = Callable[..., float]
+"""A score of a text and a reference; of the prompt too, where it has a third parameter ``prompt``."""
 
 
 class MeanOfTexts(MeanScore):
     """Mean over examples of a score of two texts.
 
     Args:
-        score: Of what was written, or answered, and a reference, in [0, 1].
+        score: Of what was written, or answered, and a reference; higher is better.
     """
 
-    def __init__(self, score: Callable[[str, str], float]) -> None:
+    higher_is_better = True
+
+    def __init__(self, score: TextScore) -> None:
         super().__init__()
         self.score = score
+        self._reads_prompts = "prompt" in signature(score).parameters
 
-    def update(self, written: Sequence[str], references: Sequence[Sequence[str]]) -> None:
-        """Takes some texts and the references of each, of which the one counts that is most like it."""
-        pairs = zip(written, references, strict=True)
-        self.add(sum(max(self.score(text, each) for each in those) for text, those in pairs), len(written))
+    def update(
+        self, written: Sequence[str], references: Sequence[Sequence[str]], prompts: Sequence[str] | None = None
+    ) -> None:
+        """Takes some texts, the references of each, of which the one counts that gives the best score, and prompts."""
+        more = [{"prompt": prompt} for prompt in prompts or ()] if self._reads_prompts else [{}] * len(written)
+        rows = zip(written, references, more, strict=True)
+        self.add(
+            sum(max(self.score(text, each, **given) for each in those) for text, those, given in rows), len(written)
+        )
 
 
 def exact_match(written: str, reference: str) -> float:
@@ -47,3 +62,38 @@ TEXT_METRICS: Mapping[str, Callable[[], Metric]] = {
     "rouge_l": partial(MeanOfTexts, rouge_l),
 }
 """What makes each metric of written texts, by name; BLEU-4 is that of all texts together, as ``sacrebleu`` has it."""
+
+
+def named(own: Sequence[TextScore | Metric], taken: Collection[str]) -> dict[str, Metric]:
+    """Metrics of a user's own by the names that they have in the log: ``SlotError`` is ``slot_error``.
+
+    Args:
+        own: Metrics that are updated with written texts, lists of references and, if there is a parameter of that
+            name, ``prompts``; functions, whose mean is reported, see :class:`MeanOfTexts`.
+        taken: Names that others have.
+
+    Raises:
+        UserError: If two have one name.
+    """
+    found: dict[str, Metric] = {}
+    for each in own:
+        metric = each if isinstance(each, Metric) else MeanOfTexts(each)
+        name = _snake_case(type(each).__name__ if isinstance(each, Metric) else _name(each))
+        if name in found or name in taken:
+            raise UserError(f"`own_metrics`: two metrics are called '{name}'; give a class or function another name")
+        found[name] = metric
+    return found
+
+
+def feed(metric: Metric, written: Sequence[str], references: Sequence[Sequence[str]], prompts: Sequence[str]) -> None:
+    """Updates a metric of texts, with the prompts if it asks for them."""
+    more = {"prompts": prompts} if "prompts" in signature(metric.update).parameters else {}
+    metric.update(written, references, **more)
+
+
+def _name(score: Any) -> str:
+    return str(getattr(score, "__name__", type(score).__name__))
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

@@ -9,7 +9,7 @@ import pytest
 from experiments.generation import __main__ as command
 from experiments.generation.acts import parsed
 from experiments.generation.neighbours import neighbours
-from experiments.generation.scores import bleu, scores, slot_errors
+from experiments.generation.scores import SlotError, bleu, scores, slot_errors
 from experiments.generation.texts import by_features, delexicalised, lexicalised, normalised
 
 COMPARE = "?compare(name=a 1;battery=4 hour;name=b 22;battery=3.5 hour)"
@@ -69,6 +69,14 @@ def test_missing_and_redundant_slots_are_errors(mr: str, text: str, expected: tu
 
 def test_a_slot_that_is_said_twice_is_redundant() -> None:
     assert slot_errors(parsed("inform(name=a)"), "SLOT_NAME and SLOT_NAME and SLOT_FOOD") == (1, 2)
+
+
+def test_the_slot_error_is_a_metric_of_what_is_written_for_prompts() -> None:
+    metric = SlotError()
+    metric.update(["a serves pizza"], [["a serves thai"]], prompts=["inform(name=a;food=thai)"])
+    metric.update(["which one"], [["which one"]], prompts=["?select(food=thai;food=greek)"])
+    metric.update(["a with wifi"], [["a"]], prompts=["inform(name=a)"])
+    assert metric.compute() == pytest.approx(2 / 3) and metric.higher_is_better is False
 
 
 def test_bleu_in_closed_form() -> None:

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 import sacrebleu
 import torch
+from own_metrics import NotReversed, same_length, says_more
 from tiny import LLAMA
+from torchmetrics.text import CHRFScore
 
 from mtl_lightning.encoders import TransformerEncoder
 from mtl_lightning.encoders.generation import prompts_of
@@ -139,3 +141,33 @@ def test_scores_are_those_of_sacrebleu() -> None:
     several = TEXT_METRICS["exact_match"]()
     several.update(["a"], [["b", " a"]])
     assert several.compute() == 1
+
+
+# -- metrics of a user's own -------------------------------------------------------------------------------------------
+def test_own_metrics_get_texts_references_and_prompts_of_labelled_examples() -> None:
+    task, features, targets = made(own_metrics=[NotReversed(), same_length, says_more, CHRFScore()])
+    logits, metrics, of = task(features), task.metrics(), task._encoder[0]
+    assert logits.written is not None, "they are reason enough to write"
+    texts = of.processor.tokenizer(["bx", "cc", "defg"], add_special_tokens=False, padding=True, return_tensors="pt")
+    for _ in range(2):
+        task.update(metrics, logits._replace(written=texts["input_ids"]), targets)
+    found = metrics.compute()
+    assert set(found) == {"perplexity", "token_accuracy", "not_reversed", "same_length", "says_more", "chrf_score"}
+    assert found["not_reversed"] == 1 / 4, "the third prompt has no completion"
+    assert found["same_length"] == 0 and found["says_more"] == 1, "letters have blanks between them here"
+    theirs = CHRFScore()
+    theirs.update(["b x", "c c"] * 2, [["x y z"], ["y"]] * 2)
+    assert found["chrf_score"] == theirs.compute() > 0
+    assert not task._own["not_reversed"].update_called, "each evaluation has metrics of its own"
+
+
+def test_an_own_metric_says_which_way_it_is_better() -> None:
+    assert not CausalLM(own_metrics=[NotReversed()], main_metric="not_reversed").higher_is_better
+    assert CausalLM(own_metrics=[same_length], main_metric="same_length").higher_is_better
+    assert not CausalLM(own_metrics=[same_length], main_metric="perplexity").higher_is_better
+
+
+@pytest.mark.parametrize("own", [[same_length, same_length], [NotReversed(), NotReversed()]])
+def test_own_metrics_have_names_of_their_own(own: list[Any]) -> None:
+    with pytest.raises(UserError, match=r"`own_metrics`: two metrics are called '(same_length|not_reversed)'; give a"):
+        CausalLM(own_metrics=own)

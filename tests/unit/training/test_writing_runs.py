@@ -29,13 +29,17 @@ def config() -> dict[str, Any]:
     options = {"packing": True, "pooling": "last", "chat_template": "plain"}
     encoder = {"tokenizer": "characters:ascii", "max_length": 40, "config": LLAMA, **options}
     made["model"]["encoder"] = {"class_path": "TransformerEncoder", "init_args": encoder}
-    made["model"]["tasks"] = {"reverse": "CausalLM", "chat": "CausalLM", "kind": "SequenceClassification"}
+    writing = {"own_metrics": ["own_metrics.NotReversed", "own_metrics.same_length"]}
+    reverse = {"class_path": "CausalLM", "init_args": {**writing, "generation": {"max_new_tokens": 8}}}
+    made["model"]["tasks"] = {"reverse": reverse, "chat": "CausalLM", "kind": "SequenceClassification"}
     made["model"]["weighting"] = "CoBa"
     prompts = {"inputs": {"prompt": "p", "completion": "c"}, "labels": {"reverse": "c", "kind": "k"}}
     made["data"]["datasets"] = {
         "prompts": _files(prompts),
         "chats": _files({"inputs": {"messages": "m"}, "labels": {"chat": "m"}}),
     }
+    stopping = {"monitor": "val/reverse/not_reversed", "mode": "min", "patience": 9}
+    made["trainer"]["callbacks"] = [{"class_path": "EarlyStopping", "init_args": stopping}]
     made["trainer"]["max_epochs"] = 3
     return made
 
@@ -72,6 +76,7 @@ def test_all_tasks_are_evaluated_and_weighted() -> None:
         rows = list(csv.DictReader(file))
     names = {name for row in rows for name, value in row.items() if value}
     assert {"val/reverse/perplexity", "val/chat/token_accuracy", "val/kind/accuracy", "val/joint/prompts"} <= names
+    assert {"val/reverse/not_reversed", "val/reverse/same_length"} <= names
     weights = {row["train/weight/chat"] for row in rows if row.get("train/weight/chat")}
     assert len(weights) > 1, "CoBa weighs by the losses of two validations"
 
