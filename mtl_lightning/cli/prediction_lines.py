@@ -9,7 +9,7 @@ from typing import Any
 from mtl_lightning.data import MultiTaskDataModule
 from mtl_lightning.data.readers.bad_rows import visible
 from mtl_lightning.data.readers.tables import decoded, exact
-from mtl_lightning.encoders.words import Words
+from mtl_lightning.inputs.words import Words
 from mtl_lightning.terminal import printable_json
 from mtl_lightning.training.module import MultiTaskModule
 from mtl_lightning.training.prediction import placed

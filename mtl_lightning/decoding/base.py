@@ -16,7 +16,7 @@ Arrays = Mapping[str, Array]
 
 
 class InputWords(Protocol):
-    """Where the words of an input stand in it; :class:`mtl_lightning.encoders.words.Words` says so."""
+    """Where the words of an input stand in it; :class:`mtl_lightning.inputs.words.Words` says so."""
 
     @property
     def words(self) -> Sequence[str]: ...

@@ -7,10 +7,10 @@ from typing import Any, Literal, NamedTuple
 from transformers import PreTrainedTokenizerBase
 
 from mtl_lightning.encoders.chat_templates import ChatTemplate, Piece, checked_messages
-from mtl_lightning.encoders.input_kinds import InputKind
-from mtl_lightning.encoders.portions import portions
-from mtl_lightning.encoders.raw_texts import all_texts
 from mtl_lightning.errors import UserError
+from mtl_lightning.inputs.input_kinds import InputKind
+from mtl_lightning.inputs.portions import portions
+from mtl_lightning.inputs.raw_texts import all_texts
 
 INPUTS = ("prompt", "completion", "messages")
 """The inputs of which this makes tokens."""

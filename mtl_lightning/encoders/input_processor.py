@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from mtl_lightning.encoders.shown import PackedRow, Shown, picture_or_numbers
-from mtl_lightning.encoders.words import Words
+from mtl_lightning.inputs.base import Inputs
+from mtl_lightning.inputs.words import Words
 
 
 class InputProcessor(ABC):
@@ -22,12 +23,14 @@ class InputProcessor(ABC):
 
     Attributes:
         inputs: The names that a data set may map columns to.
+        plain: What does the same without torch, for models that are exported; null: they cannot be.
         placed_in: The inputs whose parts, words or choices, predictions are placed in; an example has one at most.
         of_batch: Names of what ``collate`` returns of the batch as a whole, which begins with no B.
         for_heads: Names of what ``collate`` returns for heads alone, which begins with B; the encoder passes over it.
     """
 
     inputs: tuple[str, ...]
+    plain: Inputs | None = None
     placed_in: tuple[str, ...] = ("tokens",)
     for_heads: frozenset[str] = frozenset({"sequences"})
     of_batch: frozenset[str] = frozenset()

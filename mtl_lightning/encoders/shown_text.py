@@ -1,6 +1,6 @@
 """Token ids as the pieces of text that they stand for."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from torch import Tensor
@@ -81,32 +81,6 @@ def token_text(tokenizer: PreTrainedTokenizerBase, index: int) -> str:
     if not text or "\N{REPLACEMENT CHARACTER}" in text:  # a part of a character
         return token
     return f"{_BLANK * (len(text) - len(text.lstrip(' ')))}{text.lstrip(' ')}"
-
-
-def cut_off(tokenizer: PreTrainedTokenizerBase, max_length: int, texts: Sequence[str]) -> list[str]:
-    """What of each of one or two texts does not fit.
-
-    Args:
-        tokenizer: A fast tokenizer.
-        max_length: Longest sequence in tokens.
-        texts: Of one example.
-    """
-    encoded = tokenizer(*texts, truncation=True, max_length=max_length, return_offsets_mapping=True)
-    sides, offsets = encoded.sequence_ids(0), encoded["offset_mapping"]
-    return list(_rests(texts, sides, offsets, left=tokenizer.truncation_side == "left"))
-
-
-def _rests(
-    texts: Sequence[str], sides: Sequence[int | None], offsets: Sequence[tuple[int, int]], left: bool
-) -> Iterator[str]:
-    for side, text in enumerate(texts):
-        kept = [offset for of, offset in zip(sides, offsets, strict=True) if of == side]
-        if not kept:
-            yield text
-        elif left:
-            yield text[: kept[0][0]]
-        else:
-            yield text[kept[-1][1] :]
 
 
 def part_of_each(inputs: Mapping[str, Tensor], example: int) -> list[int] | None:

@@ -11,23 +11,18 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedTokenizerBase
 
-from mtl_lightning.encoders.beginnings import Beginnings
-from mtl_lightning.encoders.conversations import INPUTS, NOTHING, Conversations, TrainOn
-from mtl_lightning.encoders.input_kinds import kind_of
+from mtl_lightning.encoders.conversations import INPUTS, Conversations, TrainOn
 from mtl_lightning.encoders.input_processor import InputProcessor
 from mtl_lightning.encoders.packing import PACKED, layout, rows_of
-from mtl_lightning.encoders.raw_texts import SEVERAL
-from mtl_lightning.encoders.running_text import RunningText
-from mtl_lightning.encoders.several import NUM_SEQUENCES, SEQUENCES, flat, num_tokens
 from mtl_lightning.encoders.shown import PackedRow, Shown
 from mtl_lightning.encoders.shown_text import shown_row
-from mtl_lightning.encoders.spans import collate_spans
-from mtl_lightning.encoders.texts import Texts
-from mtl_lightning.encoders.windows import CHARACTERS, CONTEXT, Windows
-from mtl_lightning.encoders.word_lists import WordLists
-from mtl_lightning.encoders.words import Words, listed_words, split_words
 from mtl_lightning.errors import UserError
-from mtl_lightning.padding import pad
+from mtl_lightning.inputs.input_kinds import kind_of
+from mtl_lightning.inputs.raw_texts import SEVERAL
+from mtl_lightning.inputs.several import NUM_SEQUENCES, SEQUENCES
+from mtl_lightning.inputs.text_inputs import TextInputs
+from mtl_lightning.inputs.windows import CHARACTERS, CONTEXT
+from mtl_lightning.inputs.words import Words
 from mtl_lightning.raw_labels.spans import Ends
 
 _PADDING = 0.1  # what joined batches may be padded by, relative to their size apart
@@ -57,7 +52,7 @@ class TextProcessor(InputProcessor):
         max_length: Longest sequence in tokens, special ones included.
         split: How a string given for ``tokens`` becomes words.
         sub_word: Where the label of a word is read.
-        running: Makes running text of words of a list and of pairs; null: they are as the tokenizer has them.
+        runs_on: Whether words of a list and pairs of texts become running text, see :class:`.RunningText`.
         chat_template: How ``messages`` become text, see :class:`.ChatTemplate`.
         train_on: Which answers in ``messages`` are trained on.
         spans: What the ends of ``spans`` mean.
@@ -65,6 +60,7 @@ class TextProcessor(InputProcessor):
         overlap: Tokens that two windows of a ``context`` have in common; null: a quarter of ``max_length``.
     """
 
+    plain: TextInputs
     inputs = ("text", "text_pair", "tokens", "spans", "choices", "texts", CONTEXT, *INPUTS)
     placed_in = ("tokens", "choices")
     for_heads = frozenset({SEQUENCES, *SEVERAL, "spans", CONTEXT, *CHARACTERS, "answer", "answers_at"})
@@ -76,7 +72,7 @@ class TextProcessor(InputProcessor):
         max_length: int,
         split: Literal["whitespace", "characters"] = "whitespace",
         sub_word: Literal["first", "last"] = "first",
-        running: RunningText | None = None,
+        runs_on: bool = False,
         chat_template: str | None = None,
         train_on: TrainOn = "all",
         spans: Ends = "exclusive",
@@ -89,36 +85,26 @@ class TextProcessor(InputProcessor):
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         self.tokenizer = tokenizer
         self.max_length = max_length
-        self.split = split
         self.sub_word = sub_word
-        self.running = running
         self.conversations = Conversations(tokenizer, max_length, chat_template, train_on)
         self.spans = spans
         self.packing = packing
-        self.windows = Windows(tokenizer, max_length, overlap, "\n" if running is not None and running.breaks else "")
-        shared = (tokenizer, max_length, running, Beginnings(tokenizer))
-        self.word_lists = WordLists(*shared, split, sub_word, spans)
-        self._kinds = (self.conversations, self.windows, self.word_lists, Texts(*shared))
+        self.plain = TextInputs(
+            tokenizer, max_length, split, sub_word, runs_on, spans, overlap, more=[self.conversations]
+        )
 
     def check(self, inputs: Collection[str]) -> None:
-        kind_of(inputs, self._kinds).check(inputs)
+        self.plain.check(inputs)
 
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-        return kind_of(columns, self._kinds).encode(columns)
+        return self.plain.encode(columns)
 
     def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        if NUM_SEQUENCES in examples[0]:
-            parts, of_examples = flat(examples)
-            whole = {CONTEXT: pad([each[CONTEXT] for each in examples], 0)} if CONTEXT in examples[0] else {}
-            return {**self.collate(parts), **of_examples, **whole}
-        names = [name for name in examples[0] if name not in ("num_words", "lost")]
-        columns = {name: [example[name] for example in examples] for name in names}
-        inputs = {"spans": collate_spans(columns.pop("spans"))} if "spans" in columns else {}
-        inputs |= {name: pad(values, self._padding(name)) for name, values in columns.items()}
+        inputs = {name: torch.from_numpy(array) for name, array in self.plain.collate(examples).items()}
         if "answer" in inputs:
             inputs["answers_at"] = torch.ge(inputs["word_starts"], 0).flatten().nonzero()[:, 0]
         if self.packing is not None:
-            inputs |= layout([len(example["input_ids"]) for example in examples], self.packing)
+            inputs |= layout(_lengths(examples), self.packing)
         return inputs
 
     @property
@@ -138,7 +124,7 @@ class TextProcessor(InputProcessor):
         for name in (name for name in batches[0] if name not in self.for_heads):
             longest = max(inputs[name].shape[1] for inputs in batches)
             rows = [
-                functional.pad(t, (0, longest - t.shape[1]), value=self._padding(name))
+                functional.pad(t, (0, longest - t.shape[1]), value=self.plain.padding(name))
                 for t in (b[name] for b in batches)
             ]
             joined[name] = torch.cat(rows)
@@ -147,14 +133,11 @@ class TextProcessor(InputProcessor):
     def num_positions(self, inputs: Mapping[str, Tensor]) -> int | None:
         return inputs["word_starts"].shape[1] if "word_starts" in inputs else None
 
-    def _padding(self, name: str) -> int:
-        return {"input_ids": self.tokenizer.pad_token_id or 0, "word_starts": -1, "answer": NOTHING}.get(name, 0)
-
     def length(self, example: Mapping[str, Any]) -> int:
-        return num_tokens(example)
+        return self.plain.length(example)
 
     def words(self, value: Any) -> Words:
-        return listed_words(value) if isinstance(value, list | tuple) else split_words(value, self.split)
+        return self.plain.words(value)
 
     def shown(self, inputs: Mapping[str, Tensor], example: int) -> Sequence[Shown]:
         return [shown_row(self.tokenizer, inputs, row, self.sub_word) for row in self.rows_of(inputs, example)]
@@ -169,12 +152,19 @@ class TextProcessor(InputProcessor):
         return [row._replace(sequences=[examples[sequence] for sequence in row.sequences]) for row in rows]
 
     def cut_off(self, values: Mapping[str, Any]) -> str:
-        return kind_of(values, self._kinds).cut_off(values)
+        return kind_of(values, self.plain.kinds).cut_off(values)
 
     def signature(self) -> Any:
         tokenizer = json.loads(self.tokenizer.backend_tokenizer.to_str())
         tokenizer.update(truncation=None, padding=None)  # `encode` sets them, from `max_length`
-        found = [sha256(json.dumps(tokenizer).encode()).hexdigest(), self.max_length, self.split]
+        plain = self.plain
+        found = [sha256(json.dumps(tokenizer).encode()).hexdigest(), self.max_length, plain.split]
         found += [] if self.sub_word == "first" else [self.sub_word]
-        found += [] if self.running is None else self.running.signature
-        return found + [part for kind in reversed(self._kinds) for part in kind.signature]
+        found += [] if plain.running is None else plain.running.signature
+        return found + [part for kind in reversed(plain.kinds) for part in kind.signature]
+
+
+def _lengths(examples: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Tokens of each sequence of some encoded examples."""
+    rows = [example["input_ids"] for example in examples]
+    return [len(ids) for nested in rows for ids in (nested if NUM_SEQUENCES in examples[0] else [nested])]

@@ -19,7 +19,6 @@ from mtl_lightning.encoders.lora import Lora, renamed
 from mtl_lightning.encoders.packing import PACKED, UNPACKED, row_length, run
 from mtl_lightning.encoders.pooling import POOLINGS, over, pooled_over
 from mtl_lightning.encoders.pretrained import GENERATION, load_backbone, load_config, load_generation, load_tokenizer
-from mtl_lightning.encoders.running_text import RunningText
 from mtl_lightning.encoders.staged import StagedEncoder
 from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.errors import UserError
@@ -109,10 +108,9 @@ class TransformerEncoder(StagedEncoder):
         self.pooling = pooling
         length = longest_text(self.backbone, words.model_max_length, max_length)
         sub_word = sub_word or ("last" if self.is_causal else "first")
-        running = RunningText(words, split) if self.is_causal else None
         rows = row_length(self.backbone, length) if packing else None
         self.processor = TextProcessor(
-            words, length, split, sub_word, running, chat_template, train_on, spans, rows, overlap
+            words, length, split, sub_word, self.is_causal, chat_template, train_on, spans, rows, overlap
         )
         if lora is not None and frozen_layers:
             raise UserError("`lora` freezes all layers; say which it adapts by `lora.layers_to_transform`")

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from mtl_lightning.chains import Chain
 from mtl_lightning.encoders import InputProcessor
 from mtl_lightning.encoders.modes import in_evaluation
-from mtl_lightning.encoders.words import Words
 from mtl_lightning.errors import UserError, did_you_mean, shown
+from mtl_lightning.inputs.words import Words
 from mtl_lightning.tasks import Task
 
 

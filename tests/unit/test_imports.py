@@ -27,18 +27,23 @@ HEAVY = {
 
 OF_ITSELF = {
     part: {part, "errors", "version"}
-    for part in ("weighting", "sharing", "encoders", "tasks", "decoding", "chains", "data")
+    for part in ("weighting", "sharing", "encoders", "tasks", "decoding", "chains", "data", "inputs")
 }
 """What each part may import of this package."""
 for part in ("encoders", "data"):
-    OF_ITSELF[part] |= {"padding", "writing"}
-for part in ("tasks", "data", "encoders", "chains"):
+    OF_ITSELF[part] |= {"inputs", "padding", "writing"}
+for part in ("tasks", "data", "encoders", "chains", "inputs"):
     OF_ITSELF[part].add("raw_labels")
 OF_ITSELF["chains"].add("tasks")
 OF_ITSELF["tasks"].add("decoding")
 OF_ITSELF["data"] |= {"names", "paths", "small_files", "stopping", "terminal", "yaml_limits"}
 
-OF_OTHERS = {"weighting": {"torch", "numpy", "scipy", "torchjd"}, "sharing": {"torch"}, "decoding": {"numpy"}}
+OF_OTHERS = {
+    "inputs": {"numpy", "tokenizers"},
+    "weighting": {"torch", "numpy", "scipy", "torchjd"},
+    "sharing": {"torch"},
+    "decoding": {"numpy"},
+}
 """What some parts may import besides the standard library; other parts are held by NOT_OF_OTHERS."""
 
 NOT_OF_OTHERS = {part: {"lightning", "pytorch_lightning", "wandb"} for part in ("encoders", "tasks", "chains")}
@@ -168,7 +173,9 @@ LAYERS = {
         "chains",
         "backward | data | encoders | optim | tasks",
         "sharing | weighting",
-        "manifest | padding | demo | duration | raw_labels | stopping | version | cluster | communication | decoding",
+        "padding",
+        "inputs",
+        "manifest | demo | duration | raw_labels | stopping | version | cluster | communication | decoding",
         "errors",
     ),
     "data": ("module", "sources", "streams", "readers"),

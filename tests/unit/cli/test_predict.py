@@ -222,7 +222,7 @@ def test_words_that_were_cut_off_have_no_tag(tmp_path: Path, caplog: pytest.LogC
 def test_words_are_those_that_are_encoded(split: str, text: str) -> None:
     processor = transformer(split=split).processor
     words = processor.words(text)
-    assert list(words.words) == processor.word_lists.words_of(text)
+    assert list(words.words) == processor.plain.word_lists.words_of(text)
     assert [text[start:end] for start, end in words.offsets] == words.words
 
 

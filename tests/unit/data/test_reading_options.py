@@ -15,11 +15,11 @@ from mtl_lightning.data.readers.nested import add_nested, with_nested
 from mtl_lightning.data.sources import hub
 from mtl_lightning.data.sources.prediction import read_inputs
 from mtl_lightning.encoders.characters import character_tokenizer
-from mtl_lightning.encoders.numbers import numbers
 from mtl_lightning.encoders.perceptron import PerceptronEncoder
 from mtl_lightning.encoders.tensors import TensorProcessor
 from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.errors import UserError
+from mtl_lightning.inputs.numbers import numbers
 from mtl_lightning.tasks import Regression, SequenceClassification
 
 ROWS = [{"text": "été; 7", "topic": "x"}, {"text": "two", "topic": "y"}]

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from mtl_lightning.encoders import TextProcessor, TransformerEncoder, character_tokenizer
-from mtl_lightning.encoders.running_text import RunningText
 from mtl_lightning.errors import UserError
+from mtl_lightning.inputs.running_text import RunningText
 
 GPT2 = {"model_type": "gpt2", "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 40}
 MODELS: dict[str, dict[str, Any]] = {
@@ -105,7 +105,7 @@ def test_a_word_that_is_cut_is_read_where_it_was_cut() -> None:
 )
 def test_words_of_a_list_have_the_tokens_of_a_text(marks: Any, causal: bool, split: Any, wanted: list[str]) -> None:
     tokenizer = byte_pairs(marks)
-    processor = TextProcessor(tokenizer, 9, split, "last", RunningText(tokenizer, split) if causal else None)
+    processor = TextProcessor(tokenizer, 9, split, "last", causal)
     encoded = processor.encode({"tokens": [["ba", "ba", "a"]]})
     assert tokenizer.convert_ids_to_tokens(encoded["input_ids"][0]) == wanted
     assert encoded["word_starts"] == [[1, 3, 4]]
@@ -123,7 +123,7 @@ def byte_pairs(marks: Any) -> PreTrainedTokenizerFast:
 
 def test_two_texts_are_told_apart_where_no_token_does_it() -> None:
     tokenizer, pair = byte_pairs(ByteLevel(add_prefix_space=False)), {"text": ["b a"], "text_pair": ["a"]}
-    running = TextProcessor(tokenizer, 9, running=RunningText(tokenizer, "whitespace"))
+    running = TextProcessor(tokenizer, 9, runs_on=True)
     assert tokenizer.convert_ids_to_tokens(running.encode(pair)["input_ids"][0]) == ["b", "Ġa", "Ċ", "a"]
     assert tokenizer.convert_ids_to_tokens(running.encode({"text": ["b a"]})["input_ids"][0]) == ["b", "Ġa"]
     assert "breaks" in running.signature()

@@ -15,9 +15,9 @@ from mtl_lightning.data.examples import ExampleEncoder
 from mtl_lightning.data.sources.files import FileSource
 from mtl_lightning.data.streams.passes import _array
 from mtl_lightning.encoders import PerceptronEncoder, TensorProcessor, TextProcessor, character_tokenizer
-from mtl_lightning.encoders.several import flat, nested
 from mtl_lightning.encoders.shown import Tokens
 from mtl_lightning.errors import UserError
+from mtl_lightning.inputs.several import flat, nested
 from mtl_lightning.tasks import IGNORE, MultipleChoice, Ranking
 from mtl_lightning.training.module import MultiTaskModule
 

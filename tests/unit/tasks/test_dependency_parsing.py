@@ -14,8 +14,8 @@ from torch.nn.functional import leaky_relu
 from mtl_lightning.chains import ClassifierChain
 from mtl_lightning.data.collation import stack
 from mtl_lightning.encoders import Representation
-from mtl_lightning.encoders.words import listed_words, split_words
 from mtl_lightning.errors import UserError
+from mtl_lightning.inputs.words import listed_words, split_words
 from mtl_lightning.tasks import IGNORE, DependencyParsing, Task, TokenClassification
 from mtl_lightning.tasks.biaffine import Arcs, BiaffineHead
 from mtl_lightning.tasks.trees import best_trees, check_tree, spanning_tree

@@ -13,10 +13,11 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from mtl_lightning.data.collation import stack
 from mtl_lightning.encoders import PerceptronEncoder, Representation
 from mtl_lightning.encoders.characters import character_tokenizer
-from mtl_lightning.encoders.spans import collate_spans, encode_spans
 from mtl_lightning.encoders.text import TextProcessor
-from mtl_lightning.encoders.words import listed_words
 from mtl_lightning.errors import UserError
+from mtl_lightning.inputs import spans as spans_of_words
+from mtl_lightning.inputs.spans import encode_spans
+from mtl_lightning.inputs.words import listed_words
 from mtl_lightning.raw_labels.spans import kind_of
 from mtl_lightning.tasks import IGNORE, RelationClassification
 from mtl_lightning.tasks.relation_classification import RelationLogits
@@ -31,6 +32,10 @@ RELATIONS = [
     [[[3, 4], [0, 2], "in"], [[3, 4], [0, 2], "won"]],
 ]
 LABELS = ["in", "of", "won"]
+
+
+def collate_spans(spans: Any) -> torch.Tensor:
+    return torch.from_numpy(spans_of_words.collate_spans(spans))
 
 
 def relations(**arguments: Any) -> RelationClassification:

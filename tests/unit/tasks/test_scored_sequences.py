@@ -14,8 +14,8 @@ from torch.nn.functional import cross_entropy
 from torchmetrics.retrieval import RetrievalHitRate, RetrievalMRR, RetrievalNormalizedDCG
 
 from mtl_lightning.encoders import Representation
-from mtl_lightning.encoders.words import listed_words
 from mtl_lightning.errors import UserError
+from mtl_lightning.inputs.words import listed_words
 from mtl_lightning.tasks import IGNORE, MultipleChoice, Ranking, SimilarityRegression
 from mtl_lightning.tasks.ranking_losses import RANKING_LOSSES
 from mtl_lightning.tasks.ranking_metrics import RankingScore, hit_rate, normalized_dcg, reciprocal_rank

@@ -201,4 +201,4 @@ def test_settings_and_inputs_that_are_refused() -> None:
         SpanQuestionAnswering(max_answer=0)
     with pytest.raises(UserError, match="of which PerceptronEncoder has none"):
         SpanQuestionAnswering().meet(PerceptronEncoder(2, [3]))
-    assert math.isfinite(processor(32, None).windows.overlap)
+    assert math.isfinite(processor(32, None).plain.windows.overlap)

@@ -18,8 +18,8 @@ from mtl_lightning.data import schedules
 from mtl_lightning.data.schedules import Moment, Schedule
 from mtl_lightning.encoders import ConvolutionalEncoder, Encoder, PerceptronEncoder, Representation, TransformerEncoder
 from mtl_lightning.encoders.characters import character_tokenizer
-from mtl_lightning.encoders.spans import collate_spans, encode_spans
 from mtl_lightning.encoders.text import TextProcessor
+from mtl_lightning.inputs.spans import collate_spans, encode_spans
 from mtl_lightning.tasks import (
     CausalLM,
     DependencyParsing,
@@ -145,7 +145,7 @@ GIVEN: dict[str, tuple[list[Any], dict[str, Tensor]]] = {
     "answers": ([{**each, "word_starts": [0] * LONGEST} for each in QUESTIONS], READ),
     "relations": (
         [{"spans": encode_spans(each, "exclusive", 4, 4), "word_starts": [*range(4)]} for each in RELATED],
-        {"spans": collate_spans([encode_spans(each, "exclusive", 4, 4) for each in RELATED])},
+        {"spans": torch.from_numpy(collate_spans([encode_spans(each, "exclusive", 4, 4) for each in RELATED]))},
     ),
 }
 """What a task reads beside features, with the encoded inputs of its examples."""

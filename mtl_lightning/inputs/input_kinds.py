@@ -4,11 +4,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from transformers import PreTrainedTokenizerBase
-
-from mtl_lightning.encoders.beginnings import Beginnings
-from mtl_lightning.encoders.running_text import RunningText
 from mtl_lightning.errors import UserError
+from mtl_lightning.inputs.beginnings import Beginnings
+from mtl_lightning.inputs.running_text import RunningText
+from mtl_lightning.inputs.tokenizers import FastTokenizer
 
 
 class InputKind(ABC):
@@ -54,7 +53,7 @@ class Tokenised(InputKind):
     """
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, max_length: int, running: RunningText | None, beginnings: Beginnings
+        self, tokenizer: FastTokenizer, max_length: int, running: RunningText | None, beginnings: Beginnings
     ) -> None:
         self.tokenizer = tokenizer
         self.max_length = max_length

@@ -4,11 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from mtl_lightning.encoders.input_kinds import Tokenised, refuse_unless
-from mtl_lightning.encoders.portions import columns_of, joined, portions, size
-from mtl_lightning.encoders.raw_texts import SEVERAL, sides_of
-from mtl_lightning.encoders.several import nested
-from mtl_lightning.encoders.shown_text import cut_off
+from mtl_lightning.inputs.cut_off import cut_off
+from mtl_lightning.inputs.input_kinds import Tokenised, refuse_unless
+from mtl_lightning.inputs.portions import columns_of, joined, portions, size
+from mtl_lightning.inputs.raw_texts import SEVERAL, sides_of
+from mtl_lightning.inputs.several import nested
 
 _CHARACTERS = 100  # more than a token has
 _COUNTED = (

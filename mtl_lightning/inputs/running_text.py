@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from transformers import PreTrainedTokenizerBase
+from mtl_lightning.inputs.tokenizers import FastTokenizer
 
 
 class RunningText:
@@ -19,7 +19,7 @@ class RunningText:
         breaks: Whether the second of two texts begins a line: no special token would tell it from the first.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, split: Literal["whitespace", "characters"]) -> None:
+    def __init__(self, tokenizer: FastTokenizer, split: Literal["whitespace", "characters"]) -> None:
         self.spaces = split == "whitespace" and _loses_spaces(tokenizer)
         alone, pair = (tokenizer.num_special_tokens_to_add(pair=pair) for pair in (False, True))
         self.breaks = pair == alone
@@ -39,13 +39,13 @@ class RunningText:
         return ["spaces"] * self.spaces + ["breaks"] * self.breaks
 
 
-def _loses_spaces(tokenizer: PreTrainedTokenizerBase) -> bool:
+def _loses_spaces(tokenizer: FastTokenizer) -> bool:
     """Whether words in a list have other tokens than the same words in a text, where their tokens hold the spaces."""
     text = tokenizer("a b", add_special_tokens=False)["input_ids"]
     listed, spaced = (_tokens(tokenizer, words) for words in (["a", "b"], ["a", " b"]))
     return listed != text == spaced and len(listed) == len(text)
 
 
-def _tokens(tokenizer: PreTrainedTokenizerBase, words: list[str]) -> list[int]:
+def _tokens(tokenizer: FastTokenizer, words: list[str]) -> list[int]:
     found: list[int] = tokenizer(words, is_split_into_words=True, add_special_tokens=False)["input_ids"]
     return found

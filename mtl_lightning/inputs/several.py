@@ -8,10 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from mtl_lightning.padding import pad
+from mtl_lightning.inputs.padding import padded
 
 NUM_SEQUENCES = "num_sequences"
 """Encoded value that marks examples of several sequences: their number."""
@@ -44,7 +43,7 @@ def nested(encoded: Mapping[str, Sequence[Any]], counts: Sequence[int], of: Iter
     return {**found, **{name: list(counts) for name in (NUM_SEQUENCES, *of)}}
 
 
-def flat(examples: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:
+def flat(examples: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
     """The sequences of some examples, and what belongs to the examples.
 
     Args:
@@ -55,8 +54,8 @@ def flat(examples: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], d
         with what else is one number an example [B].
 
     >>> flat([{"ids": [[5]], "num_sequences": 1, "texts": 1}, {"ids": [[6], [8]], "num_sequences": 2, "texts": 2}])
-    ([{'ids': [5]}, {'ids': [6]}, {'ids': [8]}], {'texts': tensor([1, 2]), 'sequences': tensor([[ 0, -1],
-            [ 1,  2]])})
+    ([{'ids': [5]}, {'ids': [6]}, {'ids': [8]}], {'texts': array([1, 2]), 'sequences': array([[ 0, -1],
+           [ 1,  2]])})
     """
     numbers = [name for name, value in examples[0].items() if not hasattr(value, "__len__")]
     names = [name for name in examples[0] if name not in (*numbers, WHOLE)]
@@ -66,10 +65,10 @@ def flat(examples: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], d
         for example, count in zip(examples, counts, strict=True)
         for i in range(count)
     ]
-    found = {name: torch.tensor([int(example[name]) for example in examples]) for name in numbers}
+    found = {name: np.array([int(example[name]) for example in examples]) for name in numbers}
     ends = pairwise(accumulate(counts, initial=0))
     kept = {name: value for name, value in found.items() if name not in (NUM_SEQUENCES, "lost")}
-    return sequences, {**kept, SEQUENCES: pad([range(*each) for each in ends], -1)}
+    return sequences, {**kept, SEQUENCES: padded([range(*each) for each in ends], -1)}
 
 
 def num_tokens(example: Mapping[str, Any]) -> int:

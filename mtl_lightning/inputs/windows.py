@@ -4,13 +4,12 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from transformers import PreTrainedTokenizerBase
-
-from mtl_lightning.encoders.input_kinds import InputKind
-from mtl_lightning.encoders.portions import columns_of, joined, portions
-from mtl_lightning.encoders.raw_texts import all_texts
-from mtl_lightning.encoders.several import WHOLE, nested
 from mtl_lightning.errors import UserError
+from mtl_lightning.inputs.input_kinds import InputKind
+from mtl_lightning.inputs.portions import columns_of, joined, portions
+from mtl_lightning.inputs.raw_texts import all_texts
+from mtl_lightning.inputs.several import WHOLE, nested
+from mtl_lightning.inputs.tokenizers import FastTokenizer
 
 CONTEXT = WHOLE
 """Name of the input, and of the numbers of its characters (Unicode) in the encoded one."""
@@ -36,7 +35,7 @@ class Windows(InputKind):
     marks = frozenset({CONTEXT})
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, max_length: int, overlap: int | None = None, between: str = ""
+        self, tokenizer: FastTokenizer, max_length: int, overlap: int | None = None, between: str = ""
     ) -> None:
         if overlap is not None and not 0 <= overlap < max_length:
             raise UserError(f"`overlap` must be at least 0 and less than `max_length` ({max_length}), found {overlap}")

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
-from transformers import PreTrainedTokenizerBase
+from mtl_lightning.inputs.tokenizers import FastTokenizer
 
 _CHARACTERS = 8
 """Characters a token, to begin with."""
@@ -79,7 +79,7 @@ class Beginnings:
         tokenizer: A fast tokenizer of transformers.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: FastTokenizer) -> None:
         self._tokenizer = tokenizer
 
     def of(self, text: str, num_tokens: int) -> str:

@@ -11,7 +11,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_to
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from mtl_lightning.encoders import TextProcessor, character_tokenizer
-from mtl_lightning.encoders.beginnings import _REGEXES, Beginnings
+from mtl_lightning.inputs.beginnings import _REGEXES, Beginnings
 
 LENGTH = 6
 PIECES = [
@@ -208,6 +208,6 @@ def test_many_texts_are_not_tokenised_at_once(inputs: list[str], monkeypatch: py
         return call(self, text, *others, **options)
 
     monkeypatch.setattr(type(tokenizer), "__call__", counted)
-    monkeypatch.setattr("mtl_lightning.encoders.portions._PORTION", 20)
+    monkeypatch.setattr("mtl_lightning.inputs.portions._PORTION", 20)
     assert processor.encode(dict.fromkeys(inputs, texts)) == together
     assert 1 <= max(numbers) <= 3

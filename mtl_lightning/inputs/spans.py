@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from mtl_lightning.errors import UserError, shown
-from mtl_lightning.padding import pad
+from mtl_lightning.inputs.padding import padded
 from mtl_lightning.raw_labels.spans import Ends, kind_of, span_of
 
 WIDTH = 3
@@ -37,9 +36,9 @@ def encode_spans(value: Any, ends: Ends, num_words: int, kept: int) -> list[list
     return [_encode(number, item, ends, num_words, kept) for number, item in enumerate(value, 1)]
 
 
-def collate_spans(examples: Sequence[Any]) -> Tensor:
+def collate_spans(examples: Sequence[Any]) -> np.ndarray:
     """Spans of B examples [B, S, 3], filled up with -1."""
-    return pad([np.reshape([*spans], (-1, WIDTH)) for spans in examples], CUT)
+    return padded([np.reshape([*spans], (-1, WIDTH)) for spans in examples], CUT)
 
 
 def _encode(number: int, item: Any, ends: Ends, num_words: int, kept: int) -> list[int]:

@@ -3,16 +3,15 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
-from transformers import PreTrainedTokenizerBase
-
-from mtl_lightning.encoders.beginnings import Beginnings
-from mtl_lightning.encoders.input_kinds import Tokenised, refuse_unless
-from mtl_lightning.encoders.portions import joined, portions
-from mtl_lightning.encoders.raw_texts import one_text, one_word
-from mtl_lightning.encoders.running_text import RunningText
-from mtl_lightning.encoders.spans import encode_spans
-from mtl_lightning.encoders.words import word_starts
 from mtl_lightning.errors import UserError
+from mtl_lightning.inputs.beginnings import Beginnings
+from mtl_lightning.inputs.input_kinds import Tokenised, refuse_unless
+from mtl_lightning.inputs.portions import joined, portions
+from mtl_lightning.inputs.raw_texts import one_text, one_word
+from mtl_lightning.inputs.running_text import RunningText
+from mtl_lightning.inputs.spans import encode_spans
+from mtl_lightning.inputs.tokenizers import FastTokenizer
+from mtl_lightning.inputs.words import word_starts
 from mtl_lightning.raw_labels.spans import Ends
 
 _TOGETHER = ({"tokens"}, {"tokens", "spans"})
@@ -35,7 +34,7 @@ class WordLists(Tokenised):
 
     def __init__(
         self,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: FastTokenizer,
         max_length: int,
         running: RunningText | None,
         beginnings: Beginnings,
