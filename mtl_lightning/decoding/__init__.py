@@ -1,19 +1,28 @@
 """Decoding: from the arrays that a model computed to predictions, with NumPy alone."""
 
+from mtl_lightning.decoding.answers import AnswerDecoder
 from mtl_lightning.decoding.base import Arrays, Decoder, InputWords
+from mtl_lightning.decoding.choices import ChoiceDecoder, RankingDecoder
 from mtl_lightning.decoding.labels import LabelDecoder, LabelSetDecoder
 from mtl_lightning.decoding.numbers import NumberDecoder
+from mtl_lightning.decoding.relations import RelationDecoder
 from mtl_lightning.decoding.tags import TagDecoder, WordLabelSetDecoder
+from mtl_lightning.decoding.trees import TreeDecoder
 from mtl_lightning.decoding.written import decoder_of
 
 __all__ = [
+    "AnswerDecoder",
     "Arrays",
+    "ChoiceDecoder",
     "Decoder",
     "InputWords",
     "LabelDecoder",
     "LabelSetDecoder",
     "NumberDecoder",
+    "RankingDecoder",
+    "RelationDecoder",
     "TagDecoder",
+    "TreeDecoder",
     "WordLabelSetDecoder",
     "decoder_of",
 ]

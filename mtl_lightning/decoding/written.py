@@ -8,15 +8,30 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from mtl_lightning.decoding.answers import AnswerDecoder
 from mtl_lightning.decoding.base import Decoder
+from mtl_lightning.decoding.choices import ChoiceDecoder, RankingDecoder
 from mtl_lightning.decoding.labels import LabelDecoder, LabelSetDecoder
 from mtl_lightning.decoding.numbers import NumberDecoder
+from mtl_lightning.decoding.relations import RelationDecoder
 from mtl_lightning.decoding.tags import TagDecoder, WordLabelSetDecoder
+from mtl_lightning.decoding.trees import TreeDecoder
 from mtl_lightning.errors import UserError, did_you_mean, shown
 
 DECODERS: dict[str, type[Decoder]] = {
     decoder.__name__: decoder
-    for decoder in (LabelDecoder, LabelSetDecoder, NumberDecoder, TagDecoder, WordLabelSetDecoder)
+    for decoder in (
+        AnswerDecoder,
+        ChoiceDecoder,
+        LabelDecoder,
+        LabelSetDecoder,
+        NumberDecoder,
+        RankingDecoder,
+        RelationDecoder,
+        TagDecoder,
+        TreeDecoder,
+        WordLabelSetDecoder,
+    )
 }
 
 

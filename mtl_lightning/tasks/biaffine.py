@@ -85,6 +85,27 @@ class BiaffineHead(nn.Module):
         weights = full_precision(self.relation.weight).view(-1, width, width)
         return torch.einsum("blrd,bld->blr", torch.einsum("bld,rde->blre", dependents, weights), chosen)
 
+    def best_relations(self, arcs: Arcs) -> tuple[Tensor, Tensor]:
+        """The most probable relation of each word to every head, its number and its probability [B, L, L + 1].
+
+        One relation after the other, so that memory does not grow with their number; that takes 1.2 times the time of
+        the scores for one head a word with 30 words, and twice with 100.
+
+        Args:
+            arcs: What ``forward`` returned.
+        """
+        dependents, heads = (_with_one(full_precision(each)) for each in (arcs.dependents, arcs.heads))
+        heads, width = heads.transpose(1, 2), dependents.shape[-1]
+        first, *others = full_precision(self.relation.weight).view(-1, width, width)
+        best = dependents @ first @ heads
+        total, found = torch.ones_like(best), torch.zeros_like(best, dtype=torch.int64)
+        for number, weights in enumerate(others, 1):
+            scores = dependents @ weights @ heads
+            found = torch.where(scores > best, number, found)
+            top = torch.maximum(best, scores)
+            total, best = total * (best - top).exp() + (scores - top).exp(), top
+        return found, 1 / total
+
     def _vectors(self, layer: nn.Module, words: Tensor) -> tuple[Tensor, Tensor]:
         arc, relation = self.dropout(leaky_relu(layer(words), 0.1)).split(self.sizes, -1)
         return arc, relation

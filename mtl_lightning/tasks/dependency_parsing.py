@@ -8,20 +8,21 @@ import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from mtl_lightning.decoding import InputWords
-from mtl_lightning.decoding.words import beside_words
+from mtl_lightning.decoding import Decoder, TreeDecoder
+from mtl_lightning.decoding.trees import best_trees
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.raw_labels import Missing
 from mtl_lightning.tasks.attachment import AttachmentScore, RelationCounts, universal
 from mtl_lightning.tasks.base import IGNORE, full_precision
 from mtl_lightning.tasks.biaffine import Arcs, BiaffineHead
 from mtl_lightning.tasks.contracts import Features
+from mtl_lightning.tasks.decoded import as_array
 from mtl_lightning.tasks.label_names import name_of
 from mtl_lightning.tasks.labelled import LabelledTask, fill_missing
 from mtl_lightning.tasks.lists import items_of
 from mtl_lightning.tasks.losses import mean_cross_entropy
 from mtl_lightning.tasks.scoring import Catalogue, Scoring, choose
-from mtl_lightning.tasks.trees import best_trees, check_tree
+from mtl_lightning.tasks.trees import check_tree
 
 Arc = tuple[int, str]
 """Number of a word's head, and its relation to it."""
@@ -172,22 +173,19 @@ class DependencyParsing(LabelledTask):
     def best(self, logits: Arcs) -> Tensor:
         """The head and the relation of each word that are predicted [B, L, 2]."""
         assert self.head is not None, "build() comes first"
-        heads = best_trees(logits.scores, logits.mask)
+        found = best_trees(as_array(full_precision(logits.scores)), as_array(logits.mask))
+        heads = torch.from_numpy(found).to(logits.scores.device)
         return torch.stack([heads, self.head.relations(logits, heads).argmax(-1)], -1)
 
-    def decode(self, logits: Arcs, mask: Tensor | None) -> list[dict[str, Any]]:
-        assert self.head is not None and self.labels is not None, "build() comes first"
-        heads = best_trees(logits.scores, logits.mask)
-        of_heads = full_precision(logits.scores).softmax(-1).gather(-1, heads.unsqueeze(-1)).squeeze(-1)
-        of_relations, relations = full_precision(self.head.relations(logits, heads)).softmax(-1).max(-1)
-        columns = (x.tolist() for x in (heads, relations, of_heads * of_relations, logits.mask.sum(1)))
-        return [
-            {"heads": h[:number], "relations": [self.labels[i] for i in r[:number]], "probabilities": p[:number]}
-            for h, r, p, number in zip(*columns, strict=True)
-        ]
+    def outputs(self, logits: Arcs, mask: Tensor | None) -> dict[str, Tensor]:
+        """``scores`` of all arcs, the number and the probability of the best relation of each; see ``Arcs``."""
+        assert self.head is not None, "build() comes first"
+        relations, probabilities = self.head.best_relations(logits)
+        return {"scores": logits.scores, "relations": relations, "probabilities": probabilities, "mask": logits.mask}
 
-    def place(self, decoded: dict[str, Any], words: InputWords) -> dict[str, Any]:
-        return beside_words(decoded, words, list(decoded))
+    def decoder(self) -> Decoder:
+        assert self.labels is not None, "adapt() comes first"
+        return TreeDecoder(tuple(self.labels))
 
 
 def _list(value: Any) -> Sequence[Any]:

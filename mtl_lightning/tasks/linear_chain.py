@@ -87,11 +87,6 @@ class ChainHead(nn.Linear):
         emissions, mask = _emissions(logits)
         return best_paths(emissions, mask, self.chain(emissions.dtype))
 
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """The probability of each tag, all other words considered, [B, L, C]; logits as for ``loss``."""
-        emissions, mask = _emissions(logits)
-        return marginals(emissions, mask, self.chain(emissions.dtype))
-
     def take(self, transitions: Tensor, places: Mapping[int, int]) -> Tensor:
         """A copy of ``transitions`` with what another head knows.
 
@@ -147,11 +142,6 @@ def log_likelihood(emissions: Tensor, targets: Tensor, mask: Tensor, chain: Chai
     return of_known - of_all
 
 
-def marginals(emissions: Tensor, mask: Tensor, chain: Chain) -> Tensor:
-    """Probability of each tag at each word [B, L, C], by the forward-backward algorithm; arguments as above."""
-    return (_forward(emissions, mask, chain) + _backward(emissions, mask, chain)).softmax(-1)
-
-
 def best_paths(emissions: Tensor, mask: Tensor, chain: Chain) -> Tensor:
     """The path with the highest score of each sentence [B, L], by Viterbi's algorithm; arguments as above.
 
@@ -177,15 +167,6 @@ def _forward(emissions: Tensor, mask: Tensor, chain: Chain) -> Tensor:
         found = steps.after(sums[-1]) + emissions[:, step]
         sums.append(torch.where(mask[:, step, None], found, sums[-1]))
     return torch.stack(sums, 1)
-
-
-def _backward(emissions: Tensor, mask: Tensor, chain: Chain) -> Tensor:
-    """Log of the weight of all ends of paths that follow each tag at each word [B, L, C]."""
-    sums, steps = [chain.last.expand(len(emissions), -1)], _Steps.of(chain.steps.T)
-    for step in range(emissions.shape[1] - 1, 0, -1):
-        found = steps.after(emissions[:, step] + sums[-1])
-        sums.append(torch.where(mask[:, step, None], found, sums[-1]))
-    return torch.stack(sums[::-1], 1)
 
 
 class _Steps(NamedTuple):

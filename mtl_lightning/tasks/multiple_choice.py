@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from mtl_lightning.decoding import InputWords
+from mtl_lightning.decoding import ChoiceDecoder
 from mtl_lightning.errors import UserError, did_you_mean, shown
 from mtl_lightning.raw_labels import Missing, no_label
 from mtl_lightning.tasks.base import IGNORE, full_precision
 from mtl_lightning.tasks.labelled import fill_missing
 from mtl_lightning.tasks.losses import check_fraction
 from mtl_lightning.tasks.ranking_metrics import RankingScore, reciprocal_rank, top_is_right
-from mtl_lightning.tasks.scored_sequences import ScoredSequences, numbers_present
+from mtl_lightning.tasks.scored_sequences import ScoredSequences
 from mtl_lightning.tasks.scoring import choose
 from mtl_lightning.tasks.targets import to_number
 
@@ -99,7 +99,7 @@ class MultipleChoice(ScoredSequences):
 
     def name_at(self, place: int) -> int | str:
         """What the data calls the choice at a place."""
-        return chr(ord(self.first) + place) if isinstance(self.first, str) else self.first + place
+        return self.decoder().name_at(place)
 
     def in_words(self, target: Tensor) -> str | None:
         place = int(target)
@@ -130,18 +130,8 @@ class MultipleChoice(ScoredSequences):
     def correct(self, logits: Tensor, targets: Tensor) -> Tensor:
         return fill_missing(logits.argmax(1) == targets, torch.eq(targets, IGNORE))
 
-    def decode(self, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
-        """``label``, its ``probability``, and the ``probabilities`` of all choices."""
-        rows = full_precision(logits).softmax(1).tolist()
-        numbers, places = numbers_present(logits), logits.argmax(1).tolist()
-        return [
-            {"label": self.name_at(place), "probability": row[place], "probabilities": row[:number]}
-            for row, number, place in zip(rows, numbers, places, strict=True)
-        ]
-
-    def place(self, decoded: dict[str, Any], words: InputWords) -> dict[str, Any]:
-        """With the ``text`` of the choice."""
-        return {**decoded, "text": words.words[self._place(decoded["label"])]}
+    def decoder(self) -> ChoiceDecoder:
+        return ChoiceDecoder(self.first)
 
 
 def _place_of(answer: Any, *choices: Any) -> int:

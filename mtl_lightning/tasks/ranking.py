@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from mtl_lightning.decoding import InputWords
+from mtl_lightning.decoding import Decoder, RankingDecoder
 from mtl_lightning.errors import UserError, did_you_mean, shown
 from mtl_lightning.raw_labels import Missing, no_label
 from mtl_lightning.tasks.base import full_precision
 from mtl_lightning.tasks.in_words import in_numbers
 from mtl_lightning.tasks.ranking_losses import RANKING_LOSSES
 from mtl_lightning.tasks.ranking_metrics import ranking_metrics
-from mtl_lightning.tasks.scored_sequences import ScoredSequences, numbers_present
+from mtl_lightning.tasks.scored_sequences import ScoredSequences
 from mtl_lightning.tasks.scoring import choose
 from mtl_lightning.tasks.targets import LARGEST, to_number
 
@@ -122,15 +122,8 @@ class Ranking(ScoredSequences):
         scores, relevances = full_precision(logits[says]), full_precision(targets[says])
         metrics.update(scores.masked_fill(relevances.isnan(), torch.nan), relevances)
 
-    def decode(self, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
-        """``ranking``: numbers of the candidates, from 0 on, the best first; and their ``scores`` in this order."""
-        order = full_precision(logits).sort(stable=True, dim=1, descending=True)
-        together = zip(order.indices.tolist(), order.values.tolist(), numbers_present(logits), strict=True)
-        return [{"ranking": places[:number], "scores": scores[:number]} for places, scores, number in together]
-
-    def place(self, decoded: dict[str, Any], words: InputWords) -> dict[str, Any]:
-        """With the ``texts`` of the candidates, in this order too."""
-        return {**decoded, "texts": [words.words[place] for place in decoded["ranking"]]}
+    def decoder(self) -> Decoder:
+        return RankingDecoder()
 
 
 def _says_something(targets: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from mtl_lightning.decoding import InputWords
+from mtl_lightning.decoding import Decoder, RelationDecoder
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.raw_labels import Missing
 from mtl_lightning.raw_labels.spans import Ends, Span
@@ -247,32 +247,13 @@ class RelationClassification(LabelledTask):
         right = right & self._missed(logits, targets).isnan().flatten(1).all(1)
         return fill_missing(right, torch.eq(targets[:, 0, 0], IGNORE))
 
-    def decode(self, logits: RelationLogits, mask: Tensor | None) -> list[dict[str, Any]]:
-        chosen = self._chosen(logits.scores) & _pairs(logits.spans).unsqueeze(-1)
-        decoded: list[dict[str, Any]] = [{"relations": []} for _ in range(len(logits.spans))]
-        probabilities = full_precision(logits.scores).sigmoid()[chosen].tolist()
-        spans = logits.spans.tolist()
-        for (b, head, tail, label), probability in zip(chosen.nonzero().tolist(), probabilities, strict=True):
-            ends = {"head": spans[b][head][:2], "tail": spans[b][tail][:2]}
-            found = {"label": (self.labels or [])[label], "probability": probability, **ends}
-            decoded[b]["relations"].append(found)
-        return decoded
-
-    def place(self, decoded: dict[str, Any], words: InputWords) -> dict[str, Any]:
-        return {"relations": [_placed(relation, words) for relation in decoded["relations"]]}
+    def decoder(self) -> Decoder:
+        assert self.labels is not None, "adapt() comes first"
+        return RelationDecoder(tuple(self.labels), self.threshold, self.pairs)
 
 
 class _Read(list[Relation]):
     """Relations that have been read."""
-
-
-def _placed(relation: Mapping[str, Any], words: InputWords) -> dict[str, Any]:
-    ends = {name: {**words.excerpt(*relation[name]), **_words(*relation[name])} for name in ("head", "tail")}
-    return {**relation, **ends}
-
-
-def _words(start: int, end: int) -> dict[str, int]:
-    return {"start_word": start, "end_word": end}
 
 
 def _same(spans: Tensor, places: Tensor) -> Tensor:

@@ -30,9 +30,3 @@ class ScoredSequences(AsConfigured):
         assert features.given is not None, "can_read() says so"
         scores = super().forward(features).squeeze(-1)
         return scores.masked_fill(features.given["sequences"] < 0, -torch.inf)
-
-
-def numbers_present(scores: Tensor) -> list[int]:
-    """How many sequences each example has [B], of scores [B, N]."""
-    found: list[int] = (~scores.isneginf()).sum(1).tolist()
-    return found

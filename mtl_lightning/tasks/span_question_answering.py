@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 from torchmetrics import MetricCollection
 
+from mtl_lightning.decoding import AnswerDecoder, Decoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.raw_labels import Missing
 from mtl_lightning.tasks.answer_scorer import AnswerLogits, AnswerScorer
@@ -163,38 +163,8 @@ class SpanQuestionAnswering(AsConfigured):
         ]
         return answers, right
 
-    def decode(self, logits: AnswerLogits, mask: Tensor | None) -> list[dict[str, Any]]:
-        starts, ends = logits.logs(logits.starts), logits.logs(logits.ends)
-        none = (starts[:, -1] + ends[:, -1]).exp().tolist()
-        size, length = logits.starts.shape, logits.starts.shape[-1]
-        longest = min(self.max_answer, length)
-        behind = pad(ends[:, :-1].view(size), (0, longest - 1), value=-torch.inf).unfold(-1, longest, 1)
-        places = (starts[:, :-1].view(size).unsqueeze(-1) + behind).flatten(1).argmax(1)
-        windows, first = places // (length * longest), places // longest % length
-        last = first + places % longest
-        rows = torch.arange(len(places), device=places.device)
-        begin, end = logits.char_starts[rows, windows, first], logits.char_ends[rows, windows, last]
-        probabilities = _at(starts, logits.char_starts, begin) * _at(ends, logits.char_ends, end)
-        found = zip(logits.context.tolist(), begin.tolist(), end.tolist(), probabilities.tolist(), none, strict=True)
-        return [_decoded(*each) for each in found]
-
-
-def _at(logs: Tensor, characters: Tensor, chosen: Tensor) -> Tensor:
-    """Probability of a character [B], in whatever window it stands.
-
-    Args:
-        logs: Log probabilities of tokens [B, N · L + 1].
-        characters: Those of the tokens [B, N, L].
-        chosen: The character [B].
-    """
-    return (logs[:, :-1].exp() * (characters.flatten(1) == chosen.unsqueeze(1))).sum(1)
-
-
-def _decoded(codes: Sequence[int], start: int, end: int, probability: float, none: float) -> dict[str, Any]:
-    if none > probability:
-        return {"answer": "", "probability": none, "start": None, "end": None, "no_answer": none}
-    text = "".join(map(chr, codes[start:end]))
-    return {"answer": text, "probability": probability, "start": start, "end": end, "no_answer": none}
+    def decoder(self) -> Decoder:
+        return AnswerDecoder(self.max_answer)
 
 
 def _check_tokens(answer: Answer, place: Sequence[int], example: Mapping[str, Any]) -> None:

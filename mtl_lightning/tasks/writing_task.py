@@ -26,6 +26,7 @@ class WritingTask(AsConfigured):
     """
 
     level = "tokens"
+    needs_torch = "writes a text token by token, which needs torch"
     lower_is_better = frozenset({"perplexity"})
     of_tokens: ClassVar[Mapping[str, Callable[[], Metric]]]
 

@@ -238,7 +238,9 @@ def _check_decoder(task: Task, logits: Any, mask: Tensor, rows: Sequence[Mapping
     assert survives_json(state), f"the state of decoder() must be what JSON can hold, found {state}"
     outputs = task.outputs(logits, mask if task.level == "tokens" else None)
     for name, tensor in outputs.items():
-        assert len(tensor) == len(rows), f"outputs() must begin with {len(rows)}, found {name} {list(tensor.shape)}"
+        assert tensor.shape[:1] == (len(rows),), (
+            f"outputs() must begin with {len(rows)}, found {name} {list(tensor.shape)}"
+        )
     found = decoder_of(state).decode({name: as_array(tensor) for name, tensor in outputs.items()})
     assert found == rows, f"decode() gives {rows}, but its decoder, as JSON keeps it, {found}"
 

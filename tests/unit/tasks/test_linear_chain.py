@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from mtl_lightning.decoding import chain as numpy_chain
 from mtl_lightning.encoders import Representation
 from mtl_lightning.errors import UserError
 from mtl_lightning.tasks import IGNORE, TokenClassification
 from mtl_lightning.tasks.bio import follows
-from mtl_lightning.tasks.linear_chain import ChainHead, without_words
+from mtl_lightning.tasks.linear_chain import ChainHead, best_paths, without_words
 
 BIO = ["O", "B-a", "I-a", "B-b", "I-b"]
 
@@ -97,17 +98,36 @@ def test_the_loss_is_that_of_all_paths(case: Case) -> None:
 @given(cases())
 def test_the_best_path_and_the_marginals_are_those_of_all_paths(case: Case) -> None:
     mask = torch.arange(case.logits.shape[1]) < torch.tensor(case.lengths)[:, None]
-    marginals, decoded = chain_of(case.task).probabilities(case.logits), case.task.decode(case.logits, mask)
+    decoded, found = case.task.decode(case.logits, mask), case.task.best(case.logits)
     for row, length in enumerate(case.lengths):
         scores = paths(case, row)
         best = max(scores, key=scores.__getitem__)
         assert decoded[row]["labels"] == [case.task.labels[tag] for tag in best]
+        assert found[row, :length].tolist() == list(best)
         total = sum(map(math.exp, scores.values()))
         for t in range(length):
-            for tag in range(case.logits.shape[-1]):
-                wanted = sum(math.exp(score) for path, score in scores.items() if path[t] == tag) / total
-                assert marginals[row, t, tag].item() == pytest.approx(wanted, abs=1e-9)
-            assert decoded[row]["probabilities"][t] == pytest.approx(marginals[row, t, best[t]].item())
+            wanted = sum(math.exp(score) for path, score in scores.items() if path[t] == best[t]) / total
+            assert decoded[row]["probabilities"][t] == pytest.approx(wanted, abs=1e-9)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**16), st.lists(st.integers(1, 12), min_size=1, max_size=4), st.sampled_from(["tags", "bio"]))
+def test_what_is_decoded_without_torch_is_what_the_loss_says(seed: int, lengths: list[int], scheme: str) -> None:
+    """Marginals are the gradient of the logarithm of the sum over all paths."""
+    torch.manual_seed(seed)
+    case = random_case(scheme, BIO, lengths)
+    task, logits = case.task, case.logits.requires_grad_()
+    mask, chain = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None], chain_of(task)
+    path = best_paths(logits.detach(), mask, chain.chain(torch.float64))
+    (gradient,) = torch.autograd.grad(task.loss(logits, path.masked_fill(~mask, IGNORE)) * sum(lengths), logits)
+    wanted = (torch.nn.functional.one_hot(path, len(BIO)) + gradient)[mask]
+    arrays = (
+        logits.detach().masked_fill(~mask[..., None], 0).numpy(),
+        mask.numpy(),
+        numpy_chain.Chain.of(chain.steps().detach().numpy()),
+    )
+    assert torch.equal(torch.from_numpy(numpy_chain.best_paths(*arrays))[mask], path[mask])
+    torch.testing.assert_close(torch.from_numpy(numpy_chain.marginals(*arrays))[mask], wanted, atol=1e-9, rtol=0)
 
 
 def test_words_are_independent_before_training() -> None:

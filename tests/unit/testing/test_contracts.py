@@ -318,6 +318,11 @@ class TooFewPredictions(SequenceClassification):
         return super().decode(logits, mask)[1:]
 
 
+class OutputsOfABatch(SequenceClassification):
+    def outputs(self, logits: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
+        return {"logits": logits, "mean": logits.mean()}
+
+
 class WrongWhereMissing(SequenceClassification):
     def correct(self, logits: Tensor, targets: Tensor) -> Tensor:
         return (logits.argmax(-1) == targets).float()
@@ -342,6 +347,7 @@ class StateOutsideTheState(SequenceClassification):
         (ForgetsLabels, r"adapted\(\) must not be empty"),
         (TensorsInPredictions, "what JSON can hold"),
         (TooFewPredictions, "must give 6 predictions, found 5"),
+        (OutputsOfABatch, r"outputs\(\) must begin with 6, found mean \[\]"),
         (WrongWhereMissing, "must be NaN where the label is missing"),
         (StateOutsideTheState, "a checkpoint changes the logits"),
     ],
