@@ -62,6 +62,7 @@ reference_modules = [
     "mtl_lightning.compare.statistics",
     "mtl_lightning.data",
     "mtl_lightning.data.schedules",
+    "mtl_lightning.decoding",
     "mtl_lightning.encoders",
     "mtl_lightning.optim",
     "mtl_lightning.sharing",

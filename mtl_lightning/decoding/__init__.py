@@ -1,7 +1,7 @@
 """Decoding: from the arrays that a model computed to predictions, with NumPy alone."""
 
 from mtl_lightning.decoding.answers import AnswerDecoder
-from mtl_lightning.decoding.base import Arrays, Decoder, InputWords
+from mtl_lightning.decoding.base import Decoder, InputWords
 from mtl_lightning.decoding.choices import ChoiceDecoder, RankingDecoder
 from mtl_lightning.decoding.labels import LabelDecoder, LabelSetDecoder
 from mtl_lightning.decoding.numbers import NumberDecoder
@@ -12,7 +12,6 @@ from mtl_lightning.decoding.written import decoder_of
 
 __all__ = [
     "AnswerDecoder",
-    "Arrays",
     "ChoiceDecoder",
     "Decoder",
     "InputWords",

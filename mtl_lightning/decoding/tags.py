@@ -22,8 +22,9 @@ class TagDecoder(Decoder):
     Attributes:
         labels: Names of the tags, C.
         scheme: ``tags``, or ``bio``: they mark spans.
-        transitions: Scores of steps from tag to tag [C + 1, C + 1], see :meth:`.Chain.of`, with which the best path is
-            found and probabilities are marginals; null: words are independent.
+        transitions: Scores of steps from tag to tag [C + 1, C + 1], of which the last row is from the start and the
+            last column to the end; the best path is predicted, and probabilities are marginals. Null: words are
+            independent.
     """
 
     labels: tuple[str, ...]
