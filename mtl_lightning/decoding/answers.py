@@ -50,8 +50,8 @@ class AnswerDecoder(Decoder):
 
 
 def _logs(side: Array, none: Array) -> Array:
-    """Log probabilities of all places, those of all windows and none at last [B, N · L + 1]."""
-    return log_softmax(np.concatenate([side.reshape(len(side), -1), none[:, None]], 1))
+    """Log probabilities of all places, those of all windows and none at last [B, N · L + 1]; two have a finite sum."""
+    return np.maximum(log_softmax(np.concatenate([side.reshape(len(side), -1), none[:, None]], 1)), -1e30)
 
 
 def _at(logs: Array, characters: Array, chosen: Array) -> Array:

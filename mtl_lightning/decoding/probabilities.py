@@ -13,14 +13,14 @@ def softmax(scores: Array) -> Array:
     >>> softmax(np.array([0.0, np.log(3)])).round(6).tolist()
     [0.25, 0.75]
     """
-    with np.errstate(invalid="ignore"):  # of a model that diverged
+    with np.errstate(invalid="ignore", over="ignore"):  # of a model that diverged
         weights = np.exp(scores - scores.max(-1, keepdims=True))
     return cast(Array, weights / weights.sum(-1, keepdims=True))
 
 
 def log_softmax(scores: Array) -> Array:
     """Logarithms of these."""
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         moved = scores - scores.max(-1, keepdims=True)
     return cast(Array, moved - np.log(np.exp(moved).sum(-1, keepdims=True)))
 
