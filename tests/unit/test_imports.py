@@ -27,7 +27,7 @@ HEAVY = {
 
 OF_ITSELF = {
     part: {part, "errors", "version"}
-    for part in ("weighting", "sharing", "encoders", "tasks", "decoding", "chains", "data", "inputs")
+    for part in ("weighting", "sharing", "encoders", "tasks", "decoding", "chains", "data", "inputs", "rows")
 }
 """What each part may import of this package."""
 for part in ("encoders", "data"):
@@ -36,10 +36,11 @@ for part in ("tasks", "data", "encoders", "chains", "inputs"):
     OF_ITSELF[part].add("raw_labels")
 OF_ITSELF["chains"].add("tasks")
 OF_ITSELF["tasks"].add("decoding")
-OF_ITSELF["data"] |= {"names", "paths", "small_files", "stopping", "terminal", "yaml_limits"}
+OF_ITSELF["data"] |= {"rows", "names", "paths", "small_files", "stopping", "terminal", "yaml_limits"}
 
 OF_OTHERS = {
     "inputs": {"numpy", "tokenizers"},
+    "rows": set(),
     "weighting": {"torch", "numpy", "scipy", "torchjd"},
     "sharing": {"torch"},
     "decoding": {"numpy"},
@@ -175,7 +176,7 @@ LAYERS = {
         "sharing | weighting",
         "padding",
         "inputs",
-        "manifest | demo | duration | raw_labels | stopping | version | cluster | communication | decoding",
+        "manifest | rows | demo | duration | raw_labels | stopping | version | cluster | communication | decoding",
         "errors",
     ),
     "data": ("module", "sources", "streams", "readers"),

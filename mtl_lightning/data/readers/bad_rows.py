@@ -9,36 +9,14 @@ from typing import Any, Literal, NamedTuple
 
 from datasets import Dataset
 
+from mtl_lightning.rows.bad_lines import BAD, LINE
 from mtl_lightning.terminal import printable_json
 from mtl_lightning.writing import replacing
-
-LINE = "__line__"
-"""Column with the number of the line, or row, of its file at which an example begins."""
-
-BAD = "__bad_row__"
-"""Column of a table that is read with ``on_bad_row: skip``: null, or a :class:`BadLine` as JSON."""
 
 OnBadRow = Literal["error", "skip"]
 """What happens to a row that cannot be understood."""
 
-BLANK = "the line is empty"
-"""Why an empty line is no example, where it is not passed over."""
-
 REMEDY = "fix it, or leave such rows out with `on_bad_row: skip`"
-
-
-class BadLine(NamedTuple):
-    """A line of a file that is no example.
-
-    Attributes:
-        line: Its number.
-        reason: What is wrong with it.
-        text: What stands there.
-    """
-
-    line: int
-    reason: str
-    text: str
 
 
 class BadRow(NamedTuple):

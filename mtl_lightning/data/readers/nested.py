@@ -1,6 +1,6 @@
 """Values inside objects, by dotted names: ``ann.label``, ``answers.0.text``, ``tokens.form`` of each of a list."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from datasets import Dataset, Features, IterableDataset, LargeList, List
@@ -50,17 +50,6 @@ def with_nested(table: Any, names: Sequence[str]) -> Any:
             kind = _type(table.features[root], path)
             types |= {} if kind is None else {name: kind}
     return _mapped(table, types) if types else table
-
-
-def leaves(value: Any, prefix: str = "", depth: int = 4) -> Iterator[str]:
-    """The dotted names inside a value, objects in lists among them."""
-    if isinstance(value, list):
-        value = next((item for item in value if isinstance(item, dict)), None)
-    if isinstance(value, dict) and depth:
-        for key, inner in value.items():
-            name = f"{prefix}.{key}" if prefix else str(key)
-            yield name
-            yield from leaves(inner, name, depth - 1)
 
 
 def _mapped(table: Dataset, types: Mapping[str, Any]) -> Dataset:

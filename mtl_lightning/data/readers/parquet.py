@@ -9,10 +9,10 @@ import pyarrow as pa
 from datasets import Dataset, Features
 from pyarrow import parquet
 
-from mtl_lightning.data.readers.bad_rows import LINE
-from mtl_lightning.data.readers.lines import LONGEST, check_names, open_binary
 from mtl_lightning.data.readers.tables import cached
 from mtl_lightning.errors import UserError
+from mtl_lightning.rows.bad_lines import LINE
+from mtl_lightning.rows.lines import LONGEST, check_names, open_binary
 
 _ROWS = 1000
 

@@ -10,16 +10,17 @@ import pyarrow as pa
 from datasets import Dataset, Features, Json, Value
 from datasets.utils import tqdm
 
-from mtl_lightning.data.readers.bad_rows import BAD, LINE, REMEDY, BadLine, OnBadRow
-from mtl_lightning.data.readers.conll import read_conll
-from mtl_lightning.data.readers.delimited import read_delimited
-from mtl_lightning.data.readers.json_lines import read_json
+from mtl_lightning.data.readers.bad_rows import REMEDY, OnBadRow
 from mtl_lightning.data.readers.json_types import Kind, features_of, join, kind_of
-from mtl_lightning.data.readers.lines import Example, Rows, check_names
 from mtl_lightning.data.readers.nested import add_nested
 from mtl_lightning.data.readers.tables import cached
-from mtl_lightning.data.readers.text_format import CONLL, CONLLU, CSV, JSON, JSON_LINES, TSV, TextFormat
 from mtl_lightning.errors import UserError, shown
+from mtl_lightning.rows.bad_lines import BAD, LINE, BadLine
+from mtl_lightning.rows.conll import read_conll
+from mtl_lightning.rows.delimited import read_delimited
+from mtl_lightning.rows.json_lines import read_json
+from mtl_lightning.rows.lines import Example, Rows, check_names
+from mtl_lightning.rows.text_format import CONLL, CONLLU, CSV, JSON, JSON_LINES, TSV, TextFormat
 
 _MOST_ROWS = 1000
 _MOST_CHARACTERS = 2**24

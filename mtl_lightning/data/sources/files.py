@@ -10,11 +10,18 @@ from datasets import Dataset, IterableDataset
 
 from mtl_lightning.data.readers.bad_rows import OnBadRow
 from mtl_lightning.data.readers.columns import Inputs, Labels
-from mtl_lightning.data.readers.conll import line_of_word
 from mtl_lightning.data.readers.constants import with_constants
 from mtl_lightning.data.readers.nested import with_nested
 from mtl_lightning.data.readers.parquet import parquet_rows, parquet_table
-from mtl_lightning.data.readers.text_format import (
+from mtl_lightning.data.readers.text_tables import text_rows, text_table
+from mtl_lightning.data.sources.base import SPLITS, DataSource
+from mtl_lightning.data.sources.paths import existing_file
+from mtl_lightning.data.sources.splits import Split
+from mtl_lightning.data.streams.settings import Streaming
+from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.paths import expanded
+from mtl_lightning.rows.conll import line_of_word
+from mtl_lightning.rows.text_format import (
     CONLL,
     CONLLU,
     CONLLU_COLUMNS,
@@ -24,13 +31,6 @@ from mtl_lightning.data.readers.text_format import (
     TSV,
     TextFormat,
 )
-from mtl_lightning.data.readers.text_tables import text_rows, text_table
-from mtl_lightning.data.sources.base import SPLITS, DataSource
-from mtl_lightning.data.sources.paths import existing_file
-from mtl_lightning.data.sources.splits import Split
-from mtl_lightning.data.streams.settings import Streaming
-from mtl_lightning.errors import UserError, did_you_mean
-from mtl_lightning.paths import expanded
 
 _PARQUET = "parquet"
 _FORMATS = {

@@ -9,12 +9,13 @@ from typing import Any
 
 from datasets import Dataset
 
-from mtl_lightning.data.readers.bad_rows import BAD, LINE, REMEDY, BadLine, visible
+from mtl_lightning.data.readers.bad_rows import REMEDY, visible
 from mtl_lightning.data.readers.columns import Inputs, pairs_of
-from mtl_lightning.data.readers.lines import bounded, flaw, read_lines
 from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.data.sources.files import file_like
 from mtl_lightning.errors import UserError, shown
+from mtl_lightning.rows.bad_lines import BAD, LINE, BadLine
+from mtl_lightning.rows.lines import bounded, flaw, read_lines
 
 _OF_LINES = ("tokens", "text", "prompt")
 """Inputs that a line of a text may be, in this order."""

@@ -11,9 +11,10 @@ import numpy as np
 from datasets import Dataset
 from lightning.pytorch.utilities import rank_zero_only
 
-from mtl_lightning.data.readers.bad_rows import BAD, visible
+from mtl_lightning.data.readers.bad_rows import visible
 from mtl_lightning.data.readers.tables import chunks
 from mtl_lightning.errors import UserError, did_you_mean, shown
+from mtl_lightning.rows.bad_lines import BAD
 
 Value = str | int | float
 """A value of a column, as a configuration gives it."""

@@ -9,8 +9,8 @@ import pytest
 from datasets import Dataset
 
 from mtl_lightning.data import ColumnSplit, FoldSplit
-from mtl_lightning.data.readers.bad_rows import BAD
 from mtl_lightning.errors import UserError
+from mtl_lightning.rows.bad_lines import BAD
 
 TABLE = Dataset.from_dict(
     {

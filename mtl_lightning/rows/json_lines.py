@@ -5,11 +5,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from mtl_lightning.data.readers.bad_rows import BLANK, BadLine
-from mtl_lightning.data.readers.json_field import find_array
-from mtl_lightning.data.readers.lines import LONGEST, Example, Rows, flaw, read_lines, too_long
-from mtl_lightning.data.readers.text_format import TextFormat
 from mtl_lightning.errors import UserError, shown
+from mtl_lightning.rows.bad_lines import BLANK, BadLine
+from mtl_lightning.rows.json_field import find_array
+from mtl_lightning.rows.lines import LONGEST, Example, Rows, flaw, read_lines, too_long
+from mtl_lightning.rows.text_format import TextFormat
 
 _BLANK = " \t\r\n"
 _SPACE = re.compile(f"[{_BLANK}]*")

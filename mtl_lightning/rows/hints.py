@@ -1,10 +1,9 @@
 """What to say of a column that is not there."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mtl_lightning.data.readers.nested import leaves
 from mtl_lightning.errors import did_you_mean
 
 _DELIMITERS = ";\t|,"
@@ -46,3 +45,14 @@ def _at(value: Any, name: str) -> Any:
     for part in name.split("."):
         value = value.get(part) if isinstance(value, dict) else None
     return value
+
+
+def leaves(value: Any, prefix: str = "", depth: int = 4) -> Iterator[str]:
+    """The dotted names inside a value, objects in lists among them."""
+    if isinstance(value, list):
+        value = next((item for item in value if isinstance(item, dict)), None)
+    if isinstance(value, dict) and depth:
+        for key, inner in value.items():
+            name = f"{prefix}.{key}" if prefix else str(key)
+            yield name
+            yield from leaves(inner, name, depth - 1)

@@ -4,11 +4,11 @@ import csv
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from mtl_lightning.data.readers.bad_rows import BLANK, BadLine
-from mtl_lightning.data.readers.hints import hint_of_delimiter
-from mtl_lightning.data.readers.lines import LONGEST, Example, Rows, check_names, flaw, read_lines, too_long
-from mtl_lightning.data.readers.text_format import TextFormat
 from mtl_lightning.errors import UserError, shown
+from mtl_lightning.rows.bad_lines import BLANK, BadLine
+from mtl_lightning.rows.hints import hint_of_delimiter
+from mtl_lightning.rows.lines import LONGEST, Example, Rows, check_names, flaw, read_lines, too_long
+from mtl_lightning.rows.text_format import TextFormat
 
 
 class _Record(NamedTuple):

@@ -9,8 +9,8 @@ from functools import partial
 from io import TextIOWrapper
 from typing import IO, Any, NamedTuple
 
-from mtl_lightning.data.readers.bad_rows import BAD, LINE, BadLine
 from mtl_lightning.errors import UserError, shown
+from mtl_lightning.rows.bad_lines import BAD, LINE, BadLine
 
 _INVALID = re.compile("[\udc80-\udcff]")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import islice
 
-from mtl_lightning.data.readers.bad_rows import BadLine
-from mtl_lightning.data.readers.lines import LONGEST, Example, Rows, flaw, read_lines, too_long
-from mtl_lightning.data.readers.text_format import TextFormat
+from mtl_lightning.rows.bad_lines import BadLine
+from mtl_lightning.rows.lines import LONGEST, Example, Rows, flaw, read_lines, too_long
+from mtl_lightning.rows.text_format import TextFormat
 
 _BLANK = " \t\r\n"
 _NO_WORD = re.compile(r"\d+(-\d+|\.\d+)")
