@@ -10,8 +10,11 @@ from torchmetrics import Metric
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 from torchmetrics.utilities import dim_zero_cat
 
-from mtl_lightning.tasks.label_scores import AVERAGES, Average
+from mtl_lightning.tasks.label_scores import Average
 from mtl_lightning.tasks.scoring import Catalogue, Scoring
+
+AVERAGES: tuple[Average, ...] = ("macro", "micro", "weighted")
+"""Of areas; ``macro`` is taken over the labels present, since others have none."""
 
 Curve = Literal["auroc", "average_precision"]
 CURVES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from mtl_lightning.tasks.label_counts import Counts
 
-Average = Literal["macro", "micro", "weighted"]
-AVERAGES: tuple[Average, ...] = ("macro", "micro", "weighted")
+Average = Literal["macro", "macro_present", "micro", "weighted"]
+AVERAGES: tuple[Average, ...] = ("macro", "macro_present", "micro", "weighted")
 
 
 AGREEMENTS = ("mcc", "kappa", "quadratic_kappa")
@@ -23,7 +23,7 @@ def with_averages(names: Sequence[str]) -> list[str]:
     """Names of scores, plain and with each average.
 
     >>> with_averages(["f1"])
-    ['f1', 'f1_macro', 'f1_micro', 'f1_weighted']
+    ['f1', 'f1_macro', 'f1_macro_present', 'f1_micro', 'f1_weighted']
     """
     return [f"{name}{how}" for name in names for how in ("", *(f"_{average}" for average in AVERAGES))]
 
@@ -55,14 +55,15 @@ def averaged(
     Args:
         counts: Of all labels.
         score: One of ``RATIOS``.
-        average: ``macro``: the mean over labels; ``weighted``: by how many examples have the label; ``micro``: of the
-            counts of all labels together.
+        average: ``macro``: the mean over labels, among them those that are predicted but that no example has, as 0;
+            ``macro_present``: over the labels that some example has; ``weighted``: by how many examples have the label;
+            ``micro``: of the counts of all labels together.
         over: Indices of the labels to average over; null: all.
         absent: Whether a label that no example has and no prediction either counts for ``macro``, as 0.
     """
     part, whole = RATIOS[score](counts)
-    occurs = (counts.predicted + counts.actual > 0) | absent
-    weights = counts.actual if average == "weighted" else occurs.double()
+    counted = (counts.actual > 0) if average == "macro_present" else (counts.predicted + counts.actual > 0) | absent
+    weights = counts.actual if average == "weighted" else counted.double()
     if over is not None:
         chosen = torch.tensor(over, device=part.device)
         part, whole, weights = part[chosen], whole[chosen], weights[chosen]

@@ -110,7 +110,7 @@ class LabelledTask(Task):
     def _balance(self, values: Sequence[Counted]) -> None:
         """Takes the weights from the training data."""
         assert self.labels is not None
-        found = Occurrences.of(self, values, self.labels)
+        found = self.occurrences(values)
         for key in ("class_weights", "pos_weight"):
             if getattr(self, key) == BALANCED:
                 self._remarks = [*self._remarks, *unseen(key, found.counts)]
@@ -118,6 +118,11 @@ class LabelledTask(Task):
             self.class_weights = balanced(found.counts)
         if self.pos_weight == BALANCED:
             self.pos_weight = self.balanced_positive(balanced_positive(found.counts, found.known))
+
+    def occurrences(self, values: Sequence[Counted]) -> Occurrences:
+        """How often each label occurs in the training data."""
+        assert self.labels is not None
+        return Occurrences.of(self, values, self.labels)
 
     def balanced_positive(self, weights: dict[str | int, float]) -> Weights | float:
         """What ``pos_weight: balanced`` stands for, given negatives / positives of each label."""

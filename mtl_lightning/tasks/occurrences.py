@@ -48,3 +48,18 @@ class Occurrences:
                 counts += times * (encoded == 1).sum(0)
                 known += times * (~np.isnan(encoded)).sum(0)
         return cls(*(dict(zip(labels, found.tolist(), strict=True)) for found in (counts, known)))
+
+    @classmethod
+    def of_related(cls, task: _Encoder, values: Iterable[Counted], labels: Sequence[str]) -> "Occurrences":
+        """From raw relations, of the pairs that have one. Lists that the task cannot encode are left out, as above."""
+        counts, pairs = dict.fromkeys(labels, 0), 0
+        for value, times in values:
+            try:
+                encoded = task.encode(value) or ()
+            except UserError:
+                continue
+            found = {(relation.head, relation.tail, label) for relation, label in encoded}
+            for _, _, label in found:
+                counts[labels[label]] += times
+            pairs += times * len({(head, tail) for head, tail, _ in found})
+        return cls(counts, dict.fromkeys(labels, pairs))

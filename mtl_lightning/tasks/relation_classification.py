@@ -12,15 +12,16 @@ from torchmetrics import MetricCollection
 
 from mtl_lightning.decoding import Decoder, RelationDecoder
 from mtl_lightning.errors import UserError, shown
-from mtl_lightning.raw_labels import Missing
+from mtl_lightning.raw_labels import Counted, Missing
 from mtl_lightning.raw_labels.spans import Ends, Span
 from mtl_lightning.tasks.base import IGNORE, full_precision
-from mtl_lightning.tasks.class_weights import positive_weights
+from mtl_lightning.tasks.class_weights import BALANCED, positive_weights
 from mtl_lightning.tasks.contracts import Features
 from mtl_lightning.tasks.label_counts import MultiLabelCounts
 from mtl_lightning.tasks.label_names import name_of
 from mtl_lightning.tasks.labelled import LabelledTask, fill_missing
 from mtl_lightning.tasks.losses import mean_binary_cross_entropy
+from mtl_lightning.tasks.occurrences import Occurrences
 from mtl_lightning.tasks.pair_scorer import PairScorer
 from mtl_lightning.tasks.raw_relations import Relation, place_of, relations_of
 from mtl_lightning.tasks.scoring import Scoring, check_effect, choose, ratio_scores
@@ -56,7 +57,8 @@ class RelationClassification(LabelledTask):
     that there are no relations.
 
     Metrics: ``f1``, ``precision``, ``recall`` of relations, ``micro`` by default; ``f1_macro`` and so on name an
-    average themselves. A relation is right if label, direction and both spans are.
+    average themselves, ``f1_macro_present`` that over the labels that occur. A relation is right if label, direction
+    and both spans are.
 
     A prediction has ``relations``, each with ``label``, ``probability``, ``head`` and ``tail``. These are spans of the
     input with ``word``, ``start``, ``end``, ``start_word`` and ``end_word``, as :class:`TokenClassification` has them.
@@ -74,7 +76,8 @@ class RelationClassification(LabelledTask):
         metrics: What to report; null: ``f1``, ``precision`` and ``recall``. The main metric is always reported.
         average: Of f1, precision and recall over the labels; null: ``micro``.
         average_over: Labels that these averages are taken over; null: all.
-        pos_weight: Weight in the loss of pairs to which a label applies: a number for all labels, or one for each.
+        pos_weight: Weight in the loss of pairs to which a label applies: a number for all labels, one for each, or, of
+            ``related`` pairs, ``balanced``: negatives / positives of each in the training split.
     """
 
     level = "tokens"
@@ -98,13 +101,15 @@ class RelationClassification(LabelledTask):
         metrics: list[str] | None = None,
         average: Literal["macro", "micro", "weighted"] | None = None,
         average_over: list[str | int] | None = None,
-        pos_weight: dict[str | int, float] | float | None = None,
+        pos_weight: dict[str | int, float] | float | str | None = None,
     ) -> None:
         scoring = Scoring(metrics, average, average_over)
         super().__init__(labels, main_metric, dropout, missing, scoring, pos_weight=pos_weight)
         for name, size, least in (("hidden", hidden, 1), ("kind_size", kind_size, 0)):
             if size < least:
                 raise UserError(f"`{name}` must be at least {least}, found {size}")
+        if pos_weight == BALANCED and pairs == "all":
+            raise UserError("`pos_weight: balanced` goes with `pairs: related`; give a number, or one for each label")
         self.pairs = pairs
         self.hidden = hidden
         self.kind_size = kind_size
@@ -119,6 +124,10 @@ class RelationClassification(LabelledTask):
 
     def names(self, value: Any) -> list[str]:
         return [name_of(relation.label) for relation in self._relations(value) or ()]
+
+    def occurrences(self, values: Sequence[Counted]) -> Occurrences:
+        assert self.labels is not None
+        return Occurrences.of_related(self, values, self.labels)
 
     def encode(self, value: Any) -> Encoded:
         relations = self._relations(value)

@@ -28,8 +28,9 @@ class SequenceClassification(LabelledTask):
     Metrics: ``accuracy``, ``balanced_accuracy``, ``precision``, ``recall``, ``f1``, ``specificity``, ``mcc``
     (Matthews), ``kappa`` (Cohen), ``quadratic_kappa``, ``auroc``, ``average_precision``. With two labels precision,
     recall, f1, specificity and the areas are those of the positive label; with more, or where ``average`` says so, they
-    are averaged over the labels (``macro`` by default). ``f1_macro``, ``f1_micro``, ``f1_weighted`` name an average
-    themselves, and so for the others. An area is NaN where all examples have the same label.
+    are averaged over the labels (``macro`` by default). ``f1_macro``, ``f1_macro_present`` (over the labels that some
+    example has), ``f1_micro``, ``f1_weighted`` name an average themselves, and so for the others. An area is NaN where
+    all examples have the same label.
 
     Args:
         labels: Label names, in the order of the outputs; null: those of the training split, sorted.

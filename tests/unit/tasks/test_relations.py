@@ -18,6 +18,7 @@ from mtl_lightning.errors import UserError
 from mtl_lightning.inputs import spans as spans_of_words
 from mtl_lightning.inputs.spans import encode_spans
 from mtl_lightning.inputs.words import listed_words
+from mtl_lightning.raw_labels import Counted
 from mtl_lightning.raw_labels.spans import kind_of
 from mtl_lightning.tasks import IGNORE, RelationClassification
 from mtl_lightning.tasks.relation_classification import RelationLogits
@@ -59,7 +60,10 @@ def truth(pairs: str = "all") -> dict[tuple[int, int, int], list[float]]:
     return {place: row for place, row in found.items() if pairs == "all" or any(row)}
 
 
-@pytest.mark.parametrize("arguments", [{}, {"pairs": "related"}, {"kind_size": 0, "pos_weight": 3.0}])
+CONTRACTS = [{}, {"pairs": "related", "pos_weight": "balanced"}, {"kind_size": 0, "pos_weight": 3.0}]
+
+
+@pytest.mark.parametrize("arguments", CONTRACTS)
 def test_contract(arguments: dict[str, Any]) -> None:
     check_task(RelationClassification(hidden=8, **arguments), RELATIONS, 16, EXAMPLES, {"spans": collate_spans(SPANS)})
 
@@ -74,10 +78,20 @@ def test_loss_is_the_mean_over_pairs_that_count(pairs: Any) -> None:
     assert [task.count(row.tolist()) for row in found] == ([6, 0, 0, 2] if pairs == "all" else [2, 0, 0, 1])
 
 
+def test_balanced_weights_are_negatives_by_positives_of_related_pairs() -> None:
+    task = relations(pairs="related", pos_weight="balanced", missing="NA")
+    twice = [[0, 1, "won"], [0, 1, "won"], [1, 0, "won"]]
+    task.adapt([*RELATIONS, twice, Counted([[1, 2, "won"]], 2), [[0, 1, "lost"]]])
+    assert task.pos_weight == {"in": 5 / 2, "of": 1.0, "won": 1 / 6}
+    assert "no example of the label 'of'" in task.remarks()[0] and task.adapted()["pos_weight"] == task.pos_weight
+    with pytest.raises(UserError, match="`pos_weight: balanced` goes with `pairs: related`"):
+        relations(pos_weight="balanced")
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 1000))
 def test_scores_are_those_of_scikit_learn(seed: int) -> None:
-    task, wanted = relations(metrics=["f1", "f1_macro", "f1_weighted"]), truth()
+    task, wanted = relations(metrics=["f1", "f1_macro", "f1_macro_present", "f1_weighted"]), truth()
     metrics, found = task.metrics(), logits(seed)
     task.update(metrics, found, targets(task))
     predicted = np.stack([(found.scores[place] > 0).numpy() for place in wanted])
@@ -87,6 +101,8 @@ def test_scores_are_those_of_scikit_learn(seed: int) -> None:
     for name, average in {"f1": "micro", "f1_macro": "macro", "f1_weighted": "weighted"}.items():
         expected = f1_score(actual, predicted, average=average, labels=present, zero_division=0)
         assert values[name].item() == pytest.approx(expected, abs=1e-6)
+    expected = f1_score(actual, predicted, average="macro", labels=[0, 2])  # no pair is labelled "of"
+    assert values["f1_macro_present"].item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_relations_of_spans_that_were_not_found_are_missed() -> None:
