@@ -10,7 +10,7 @@ from mtl_lightning.errors import UserError
 Columns = Mapping[str, Sequence[Any]]
 """Raw values by column, each a list of N."""
 
-FORMAT = 3
+FORMAT = 4
 """Number of the format of encoded tables; a cache keeps them, and the package's version changes with releases only.
 
 Raise it with every change after which :class:`ExampleEncoder` or :class:`.encoding.Encoding` makes other columns, or

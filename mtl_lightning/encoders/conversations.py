@@ -37,7 +37,7 @@ class _Written(NamedTuple):
 
 
 class Conversations(InputKind):
-    """Tokenises ``prompt`` and ``completion``, or ``messages``.
+    """Tokenises ``prompt`` and ``completion``, or ``messages``. Of a list of completions, the first one counts.
 
     Prompt and answers are tokenised apart, so that a prompt has the same tokens whether an answer follows or not; what
     the tokenizer puts before a text stands before a prompt, too. An answer ends with the end-of-sequence token. What is
@@ -149,6 +149,9 @@ def _pairs(columns: Mapping[str, Sequence[Any]]) -> list[list[Piece]]:
     answers = columns.get("completion", [None] * number)
     found: list[list[Piece]] = [[] if prompts is None else [prompts[i]] for i in range(number)]
     for row, answer in zip(found, answers, strict=True):
+        if answer == []:
+            raise UserError("input 'completion': the list of texts is empty; an answer that is not known is null")
+        answer = answer[0] if isinstance(answer, list) else answer
         if answer is not None and answer != "":
             (text,) = all_texts("completion", [answer])
             row.append(Piece(text, True))

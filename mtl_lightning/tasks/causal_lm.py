@@ -14,9 +14,17 @@ from mtl_lightning.errors import UserError, shown
 from mtl_lightning.tasks.base import IGNORE, full_precision
 from mtl_lightning.tasks.contracts import Features, LanguageModel
 from mtl_lightning.tasks.labelled import fill_missing
+from mtl_lightning.tasks.references import (
+    check_references,
+    is_list_of_texts,
+    learnt,
+    number_learnt,
+    references_in,
+    with_references,
+)
 from mtl_lightning.tasks.text_scores import TextScore
 from mtl_lightning.tasks.token_scores import TokenMean
-from mtl_lightning.tasks.writing_task import WritingTask
+from mtl_lightning.tasks.writing_task import WritingTask, Written
 
 _POSITIONS = 1024
 """How many positions have logits at once."""
@@ -48,7 +56,9 @@ class CausalLM(WritingTask):
     The output layer is the encoder's own language-model head, tied to its embeddings where they are; the task has no
     parameters. Its labels are the tokens of the answers, so that the loss is a mean over tokens: over all of a step, in
     whatever batches and processes they come. The data set names the task under ``labels`` with the column of the
-    completion (``labels: {writing: completion}``) or of the messages; where it is null, the task has no label.
+    completion (``labels: {writing: completion}``) or of the messages; where it is null, the task has no label. A list
+    of texts is that of all that would be right: the first one of ``completion`` is learnt, and what is written is
+    compared with all of the label.
 
     Logits exist at the positions of the answers alone, 1,024 at a time; more are computed again in the backward pass.
 
@@ -89,21 +99,28 @@ class CausalLM(WritingTask):
         self._output: tuple[torch.nn.Linear, ...] = ()
 
     # -- labels ------------------------------------------------------------------------------------------------------
-    def encode(self, value: Any) -> int:
-        """1, or ``IGNORE`` where there is no answer; the tokens are known where the inputs are encoded."""
+    def encode(self, value: Any) -> int | list[list[int]]:
+        """The tokens of each reference where there is a list of them; 1 for any other answer, whose tokens are known
+        where the inputs are encoded, and ``IGNORE`` where there is none.
+        """
         if value is None:
             return IGNORE
         self.check(value)
-        return 1
+        if not is_list_of_texts(value):
+            return 1
+        tokens: list[list[int]] = self._tokenizer(value, add_special_tokens=False, verbose=False)["input_ids"]
+        return tokens
 
     def check(self, value: Any) -> None:
-        if isinstance(value, list | tuple) and value and isinstance(value[0], Mapping):
+        if is_list_of_texts(value):
+            check_references(value)
+        elif isinstance(value, list):
             _check_answers(value)
         elif value is not None and not (isinstance(value, str) and value.strip()):
             raise UserError(f"expected a text to write, found {shown(value)}; an answer that is not known is null")
 
-    def fit(self, target: int, example: Mapping[str, Any]) -> list[int]:
-        """The tokens of the answers [T], of which none is a label where the answer is not known."""
+    def fit(self, target: int | list[list[int]], example: Mapping[str, Any]) -> list[int]:
+        """The tokens of the answers [T], of which none is a label where the answer is not known; and the references."""
         answer = list(example["answer"])
         if target == IGNORE:
             return [IGNORE] * len(answer)
@@ -112,11 +129,14 @@ class CausalLM(WritingTask):
                 "the example has no answer to train on; map the column to the input `completion` too, or let the "
                 "assistant answer in `messages`"
             )
-        return answer
+        return with_references(answer, target if isinstance(target, list) else [])
+
+    def count(self, target: Any) -> int:
+        return number_learnt(target)
 
     def in_words(self, target: Tensor) -> list[str | None]:
         """Which of the tokens are labels; what they say stands in the input."""
-        return ["" if label else None for label in torch.ne(target, IGNORE).tolist()]
+        return ["" if label else None for label in torch.ne(learnt(target, len(target)), IGNORE).tolist()]
 
     # -- model -------------------------------------------------------------------------------------------------------
     @property
@@ -180,32 +200,41 @@ class CausalLM(WritingTask):
         return losses, logits.detach().argmax(-1)
 
     def loss(self, logits: Any, targets: Tensor) -> Tensor:
-        present = torch.ne(targets, IGNORE)
-        losses = torch.where(present, full_precision(logits[0]), 0.0)
+        losses = full_precision(logits[0])
+        present = torch.ne(learnt(targets, losses.shape[1]), IGNORE)
+        losses = torch.where(present, losses, 0.0)
         return losses.sum() / present.sum().clamp(min=1)
 
     # -- evaluation --------------------------------------------------------------------------------------------------
     def update(self, metrics: MetricCollection, logits: Any, targets: Tensor) -> None:
-        scored, present = Scored(*logits), torch.ne(targets, IGNORE)
+        scored = Scored(*logits)
+        present = torch.ne(learnt(targets, scored.right.shape[1]), IGNORE)
         for name in self.of_tokens:
             if name in metrics:
                 metrics[name].update(full_precision(scored.losses), full_precision(scored.right), present)
         if scored.written is not None:
-            self._feed_texts(metrics, self._texts(scored, targets))
+            self._feed_texts(metrics, self.texts(scored, targets))
 
-    def _texts(self, scored: Scored, targets: Tensor) -> list[tuple[str, list[str], str]]:
-        """What was written, the reference and the prompt, of the examples that have a label."""
+    def texts(self, logits: Any, targets: Tensor) -> list[Written]:
+        scored = Scored(*logits)
         assert scored.written is not None and scored.last is not None and scored.prompts is not None
-        answered = torch.ne(targets, IGNORE) & scored.last
-        right = [self._decode(row[real].tolist()) for row, real in zip(targets, answered, strict=True)]
-        rows = zip(*map(self._decoded, (scored.written, scored.prompts)), right, answered.any(1), strict=True)
-        return [(text, [reference], prompt) for text, prompt, reference, real in rows if real]
+        answers = learnt(targets, scored.last.shape[1])
+        last = self._decoded(torch.where(scored.last, answers, IGNORE))
+        several = [[self._decode(tokens) for tokens in references_in(row)] for row in targets.tolist()]
+        labelled = (torch.ne(answers, IGNORE) & scored.last).any(1)
+        rows = zip(*map(self._decoded, (scored.written, scored.prompts)), several, last, labelled, strict=True)
+        return [Written(text, given or [answer], prompt) for text, prompt, given, answer, real in rows if real]
 
     def _decoded(self, tokens: Tensor) -> list[str]:
         return [self._decode([token for token in row if token != IGNORE]) for row in tokens.tolist()]
 
     def _decode(self, tokens: Sequence[int]) -> str:
-        return str(self._encoder[0].processor.tokenizer.decode(tokens, skip_special_tokens=True))
+        return str(self._tokenizer.decode(tokens, skip_special_tokens=True))
+
+    @property
+    def _tokenizer(self) -> Any:
+        assert self._encoder, "meet() comes first"
+        return self._encoder[0].processor.tokenizer
 
     def decode(self, logits: Any, mask: Tensor | None) -> list[dict[str, Any]]:
         """What the model writes; without that, the most probable tokens in the places of the answers."""
@@ -213,12 +242,13 @@ class CausalLM(WritingTask):
         if (written := Scored(*logits).written) is not None:
             return [{"text": text} for text in self._decoded(written)]
         rows = [best[real].tolist() for best, real in zip(Scored(*logits).best, mask, strict=True)]
-        return [{"text": self._encoder[0].processor.tokenizer.decode(row)} for row in rows]
+        return [{"text": self._tokenizer.decode(row)} for row in rows]
 
     def correct(self, logits: Any, targets: Tensor) -> Tensor:
         """Whether each token of the answers is the most probable one: whether greedy decoding would write them."""
-        missing = torch.eq(targets, IGNORE)
-        return fill_missing(((Scored(*logits).right > 0) | missing).all(1), missing.all(1))
+        right = Scored(*logits).right
+        missing = torch.eq(learnt(targets, right.shape[1]), IGNORE)
+        return fill_missing(((right > 0) | missing).all(1), missing.all(1))
 
 
 def _check_answers(messages: Sequence[Any]) -> None:

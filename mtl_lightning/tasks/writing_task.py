@@ -1,14 +1,30 @@
 """What tasks that write texts have in common."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
+from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
 from mtl_lightning.raw_labels import Missing
 from mtl_lightning.tasks.as_configured import AsConfigured
 from mtl_lightning.tasks.scoring import choose
 from mtl_lightning.tasks.text_scores import TEXT_METRICS, TextScore, feed, named
+
+
+class Written(NamedTuple):
+    """What a task writes for an example.
+
+    Attributes:
+        text: That.
+        references: The texts that would be right.
+        prompt: What it is written for.
+    """
+
+    text: str
+    references: Sequence[str]
+    prompt: str
 
 
 class WritingTask(AsConfigured):
@@ -59,15 +75,19 @@ class WritingTask(AsConfigured):
         """Whether a metric is of what the task writes."""
         return not {self.main_metric, *self._metric_names} <= {*self.of_tokens, "loss"}
 
-    def _feed_texts(self, metrics: MetricCollection, rows: Sequence[tuple[str, list[str], str]]) -> None:
-        """Updates the metrics of texts.
+    @abstractmethod
+    def texts(self, logits: Any, targets: Tensor) -> list[Written]:
+        """What is written for each example that has a label.
 
         Args:
-            metrics: All.
-            rows: What was written, the references and the prompt of each example that has a label.
+            logits: What ``forward`` returned.
+            targets: Labels [B, T].
         """
-        if rows:
-            written, references, prompts = map(list, zip(*rows, strict=True))
+
+    def _feed_texts(self, metrics: MetricCollection, texts: Sequence[Written]) -> None:
+        """Updates the metrics of texts with those of a batch."""
+        if texts:
+            written, references, prompts = map(list, zip(*texts, strict=True))
             for name, metric in metrics.items():
                 if name not in self.of_tokens:
                     feed(metric, written, references, prompts)

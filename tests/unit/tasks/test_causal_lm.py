@@ -132,13 +132,18 @@ class Rows(DataSource):
 
 
 def encoding(inputs: dict[str, Any], label: str, on_bad_row: Any = "error") -> Encoding:
-    task = CausalLM()
-    return Encoding(
-        "d", Rows(inputs, {"w": label}, on_bad_row=on_bad_row), encoder(chat_template="plain").processor, {"w": task}
-    )
+    task, of = CausalLM(), encoder(chat_template="plain")
+    task.meet(of)
+    return Encoding("d", Rows(inputs, {"w": label}, on_bad_row=on_bad_row), of.processor, {"w": task})
 
 
 BAD = {
+    "no reference": (
+        "c",
+        [{"p": "a", "c": ["b"]}, {"p": "a", "c": []}],
+        "column 'c' .*the list of references is empty",
+    ),
+    "empty reference": ("c", [{"p": "a", "c": ["b"]}, {"p": "a", "c": ["b", " "]}], "reference 2: expected a text to"),
     "empty completion": ("c", [{"p": "a", "c": "b"}, {"p": "a", "c": ""}], "column 'c' .*expected a text to write, fo"),
     "long prompt": ("c", [{"p": "a", "c": "b"}, {"p": "a" * 40, "c": "b"}], "columns 'p', 'c': the prompt has 41 tok"),
     "no assistant": ("m", [{"m": [USER, ASSISTANT]}, {"m": [USER]}], "'m' .*has no message whose role is 'assistant'"),
@@ -177,6 +182,36 @@ def test_a_null_completion_is_no_label() -> None:
     table = Dataset.from_list([{"p": "a", "c": "b"}, {"p": "a", "c": None}])
     encoded = encoding({"prompt": "p", "completion": "c"}, "c")(table, "train")
     assert encoded["counts/w"][:].tolist() == [2, 0]
+
+
+def test_of_several_references_the_first_is_learnt() -> None:
+    of, task = encoder(chat_template="plain"), CausalLM()
+    task.meet(of)
+    rows = [{"p": "a", "c": ["bc", "d", "bc"]}, {"p": "a", "c": ["bc"]}, {"p": "aa", "c": None}]
+    made = Encoding("d", Rows({"prompt": "p", "completion": "c"}, {"w": "c"}), of.processor, {"w": task})
+    encoded = made(Dataset.from_list(rows), "train")
+    assert encoded["counts/w"][:].tolist() == [3, 3, 0]
+    assert encoded["inputs/input_ids"][0].tolist() == encoded["inputs/input_ids"][1].tolist()
+    first, alone, missing = (row.tolist() for row in encoded["targets/w"])
+    answer, (d,) = alone[:3], of.processor.tokenizer("d", add_special_tokens=False)["input_ids"]
+    assert first == [*answer, -100, *answer[:2], -100, d, -100, *answer[:2]]
+    assert (alone, missing) == ([*answer, -100, *answer[:2]], [-100])
+    assert task.in_words(torch.tensor(first))[:4] == ["", "", "", None]
+    assert not any(word is not None for word in task.in_words(torch.tensor(first))[3:])
+
+
+def test_references_change_neither_loss_nor_metrics_of_tokens() -> None:
+    task, features, targets, _ = made(encoder())
+    several = torch.nn.functional.pad(targets, (0, 3), value=-100)
+    several[1, 3:] = 9
+    scored = task(features)
+    assert torch.equal(task.loss(scored, several), task.loss(scored, targets))
+    assert torch.equal(task.correct(scored, several).nan_to_num(9), task.correct(scored, targets).nan_to_num(9))
+    found = []
+    for each in (several, targets):
+        task.update(metrics := task.metrics(), scored, each)
+        found.append(metrics.compute())
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize(

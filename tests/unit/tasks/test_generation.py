@@ -1,5 +1,6 @@
 """What a language model writes: the same with and without a cache, its options, and how texts are scored."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,11 +10,13 @@ from own_metrics import NotReversed, same_length, says_more
 from tiny import LLAMA
 from torchmetrics.text import CHRFScore
 
+from mtl_lightning.data.collation import stack
 from mtl_lightning.encoders import TransformerEncoder
 from mtl_lightning.encoders.generation import prompts_of
 from mtl_lightning.errors import UserError
 from mtl_lightning.sharing import MMoE
 from mtl_lightning.tasks import CausalLM
+from mtl_lightning.tasks.references import with_references
 from mtl_lightning.tasks.text_scores import TEXT_METRICS
 from mtl_lightning.training.module import MultiTaskModule
 
@@ -141,6 +144,24 @@ def test_scores_are_those_of_sacrebleu() -> None:
     several = TEXT_METRICS["exact_match"]()
     several.update(["a"], [["b", " a"]])
     assert several.compute() == 1
+
+
+def test_all_references_count() -> None:
+    task, features, targets = made(metrics=["bleu", "exact_match", "rouge_l"])
+    tokens = [each["input_ids"] for each in map(plain(task), ("lmnopq", "lmnop", "abcdefg"))]
+    rows = [with_references(targets[0].tolist(), tokens), *targets[1:].tolist()]
+    written = [each["input_ids"] for each in map(plain(task), ("lmnop", "defg", "a"))]
+    logits, metrics = task(features)._replace(written=stack(written, 0)), task.metrics()
+    task.update(metrics, logits, stack(rows, task.missing))
+    found = metrics.compute()
+    references: Any = [["l m n o p q", "y"], ["l m n o p", None], ["a b c d e f g", None]]
+    theirs = sacrebleu.corpus_bleu(["l m n o p", "d e f g"], references, force=True)
+    assert found["bleu"].item() * 100 == pytest.approx(theirs.score, abs=1e-3)
+    assert found["exact_match"] == found["rouge_l"] == 0.5, "the other example has one reference, 'y'"
+
+
+def plain(task: CausalLM) -> Any:
+    return partial(task._tokenizer, add_special_tokens=False)
 
 
 # -- metrics of a user's own -------------------------------------------------------------------------------------------
