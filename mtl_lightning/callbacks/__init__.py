@@ -11,6 +11,7 @@ from mtl_lightning.callbacks.progress_lines import ProgressLines
 from mtl_lightning.callbacks.skipping import StopWhenNotFinite
 from mtl_lightning.callbacks.throughput import Throughput
 from mtl_lightning.callbacks.volumes import Volumes
+from mtl_lightning.callbacks.written_texts import WrittenTexts
 from mtl_lightning.stopping import Interrupted
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "TaskConflicts",
     "Throughput",
     "Volumes",
+    "WrittenTexts",
 ]

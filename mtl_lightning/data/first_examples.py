@@ -1,11 +1,15 @@
-"""A few examples of each data set, to try a model on before it trains."""
+"""A few examples of data sets, to try a model on."""
 
 from collections.abc import Mapping
 
+import numpy as np
 from torch import Tensor
 
-from mtl_lightning.data.columns import with_prefix
+from mtl_lightning.data.batch import Batch
+from mtl_lightning.data.collation import StepDataset
+from mtl_lightning.data.columns import integers, with_prefix
 from mtl_lightning.data.module import MultiTaskDataModule
+from mtl_lightning.data.sampler import Rows
 
 
 def first_inputs(data: MultiTaskDataModule, number: int = 1) -> list[Mapping[str, Tensor]]:
@@ -25,3 +29,24 @@ def first_inputs(data: MultiTaskDataModule, number: int = 1) -> list[Mapping[str
             if examples := [dict(zip(inputs, values, strict=True)) for values in zip(*inputs.values(), strict=True)]:
                 found.append(encoding.processor.collate(examples))
     return found
+
+
+def labelled_batch(data: MultiTaskDataModule, task: str, split: str, number: int) -> Batch | None:
+    """The first examples of a split that have a label of a task, of the first data set that has such; null: none has.
+
+    Args:
+        data: Set up.
+        task: Name of the task.
+        split: Name of the split, which is no stream.
+        number: Of examples, at most.
+    """
+    model = data._trainer.lightning_module
+    missing = {name: head.missing for name, head in model.tasks.items()}
+    for name in (name for name, source in data.datasets.items() if task in source.labels):
+        if split in data._tables[name]:
+            table = data._encoded(split, [name])[name]
+            (rows,) = np.nonzero(integers(table, [f"counts/{task}"])[f"counts/{task}"])
+            if len(rows):
+                plan = {name: Rows(rows[:number].tolist(), {})}
+                return StepDataset({name: table}, model.encoder.processor, missing)[plan][name]
+    return None

@@ -13,6 +13,7 @@ from mtl_lightning.encoders import Encoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.sharing import Sharing
 from mtl_lightning.tasks import Task
+from mtl_lightning.tasks.writing_task import WritingTask, Written
 from mtl_lightning.training.joint_pass import Parts, shortened, split
 from mtl_lightning.training.losses import Losses, merged, zero_of
 from mtl_lightning.training.prediction import (
@@ -116,6 +117,13 @@ class Network(RestorableModule):
     def decode(self, batch: Batch, tasks: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """Predictions of ``tasks`` (null: all that the inputs suffice for) on a batch."""
         return self._decode(batch.inputs, tasks)
+
+    def written(self, batch: Batch, task: str) -> list[Written]:
+        """What a task that writes makes of the examples of a batch that have a label of it; dropout is off."""
+        writing = self._head(task)
+        assert isinstance(writing, WritingTask)
+        with evaluating(self), predicting([writing]):
+            return writing.texts(self(batch.inputs, [task])[task], batch.targets[task])
 
     def predict(
         self, columns: Mapping[str, Sequence[Any]], batch_size: int = 64, tasks: Sequence[str] | None = None

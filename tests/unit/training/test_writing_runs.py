@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import tiny
+import wandb_log
 
 import mtl_lightning
 from mtl_lightning.__main__ import main
@@ -39,7 +40,10 @@ def config() -> dict[str, Any]:
         "chats": _files({"inputs": {"messages": "m"}, "labels": {"chat": "m"}}),
     }
     stopping = {"monitor": "val/reverse/not_reversed", "mode": "min", "patience": 9}
-    made["trainer"]["callbacks"] = [{"class_path": "EarlyStopping", "init_args": stopping}]
+    made["trainer"]["callbacks"] = [
+        {"class_path": "EarlyStopping", "init_args": stopping},
+        {"class_path": "WrittenTexts", "init_args": {"number": 2}},
+    ]
     made["trainer"]["max_epochs"] = 3
     return made
 
@@ -52,7 +56,7 @@ def _files(columns: dict[str, Any]) -> dict[str, Any]:
 def example(draw: random.Random) -> dict[str, Any]:
     word = "".join(draw.choices("abc", k=draw.randint(2, 8)))
     asked, answer = {"role": "user", "content": word}, {"role": "assistant", "content": word[::-1]}
-    completion = None if draw.random() < 0.2 else word[::-1]
+    completion = draw.choice([None, word[::-1], word[::-1], [word[::-1], "any", word]])
     return {"p": word, "c": completion, "k": "long" if len(word) > 4 else "short", "m": [asked, answer]}
 
 
@@ -62,7 +66,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     draw = random.Random(0)
     for split, size in (("train", 20), ("val", 9)):
         tiny.write_rows(made / f"{split}.jsonl", [example(draw) for _ in range(size)])
-    with tiny.whole_run(made, config()):
+    with tiny.whole_run(made, config(), "--wandb=offline"):
         yield made
 
 
@@ -81,13 +85,34 @@ def test_all_tasks_are_evaluated_and_weighted() -> None:
     assert len(weights) > 1, "CoBa weighs by the losses of two validations"
 
 
+def test_the_log_shows_what_is_written() -> None:
+    examples = [json.loads(line) for line in Path("val.jsonl").read_text().splitlines()]
+    labelled = [(row["p"], row["c"]) for row in examples if row["c"]][:2]
+    files = sorted(Path("whole/texts").iterdir(), key=lambda path: int(path.stem))
+    assert len(files) == 3, "one a validation"
+    rows = [json.loads(line) for line in files[-1].read_text().splitlines()]
+    assert [row["task"] for row in rows] == ["reverse", "reverse", "chat", "chat"]
+    for row, (prompt, right) in zip(rows, labelled, strict=False):
+        references = right if isinstance(right, list) else [right]
+        assert row["prompt"].replace(" ", "") == prompt
+        assert [each.replace(" ", "") for each in row["references"]] == references
+    assert rows[2]["prompt"].replace(" ", "").startswith("User:")
+
+    (log,) = Path("whole/wandb").glob("offline-run-*")
+    tables = [item for item in wandb_log.history(log) if "texts/reverse._type" in item]
+    assert [item["trainer/global_step"] for item in tables] == [int(path.stem) for path in files]
+    table = json.loads((log / "files" / tables[-1]["texts/reverse.path"]).read_text())
+    assert table["columns"] == ["prompt", "written", "references"]
+    assert table["data"] == [[row["prompt"], row["written"], "\n".join(row["references"])] for row in rows[:2]]
+
+
 def test_a_resumed_run_is_bitwise_an_uninterrupted_one() -> None:
     tiny.interrupted()
     tiny.check_same_states()
 
 
 def test_prompts_are_enough_to_predict_from_the_checkpoint_alone() -> None:
-    Path("prompts.jsonl").write_text('{"p": "abc"}\n{"p": "ca"}\n{"p": ""}\n')
+    Path("prompts.jsonl").write_text('{"p": "abc"}\n{"p": "ca", "c": ["ac", "any"]}\n{"p": ""}\n')
     assert main(["predict", "--ckpt_path=whole", "--input=prompts.jsonl", "--output=predicted.jsonl"]) == 0
     first, second, bad = (json.loads(line) for line in Path("predicted.jsonl").read_text().splitlines())
     assert set(first["predictions"]) == {"reverse", "chat", "kind"}
