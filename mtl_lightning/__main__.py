@@ -8,6 +8,7 @@ import select
 import sys
 from collections.abc import Sequence
 
+from mtl_lightning.importing import kept_imports
 from mtl_lightning.stopping import SIGNALS, Interrupted, name_of
 from mtl_lightning.terminal import say
 from mtl_lightning.version import __version__
@@ -150,7 +151,7 @@ def _run(arguments: list[str]) -> int:
     elif command == "--version":
         say(f"mtl-lightning {__version__}")
     elif command == "compare":
-        with SIGNALS.nothing_to_lose():
+        with SIGNALS.nothing_to_lose(), kept_imports():
             from mtl_lightning.compare.command import run as compare
         _find_own_classes()
         return compare(arguments[1:])
@@ -160,16 +161,16 @@ def _run(arguments: list[str]) -> int:
         _find_own_classes()
         return submit(arguments[1:])
     elif command == "show-batch":
-        with SIGNALS.nothing_to_lose():
+        with SIGNALS.nothing_to_lose(), kept_imports():
             from mtl_lightning.show_batch.command import run as show_batch
         _find_own_classes()
         return show_batch(arguments[1:])
     elif command == "convert":
-        with SIGNALS.nothing_to_lose():
+        with SIGNALS.nothing_to_lose(), kept_imports():
             from mtl_lightning.cli.convert import run as convert
         return convert(arguments[1:])
     elif command == "export":
-        with SIGNALS.nothing_to_lose():
+        with SIGNALS.nothing_to_lose(), kept_imports():
             from mtl_lightning.export.command import run as export
         _find_own_classes()
         return export(arguments[1:])
@@ -182,7 +183,7 @@ def _run(arguments: list[str]) -> int:
     elif {"--help", "-h"} & set(arguments):
         say(command_help(command))
     else:
-        with SIGNALS.nothing_to_lose():
+        with SIGNALS.nothing_to_lose(), kept_imports():
             from mtl_lightning.cli.command import run
         _find_own_classes()
         return run(arguments)

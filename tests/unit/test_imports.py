@@ -176,7 +176,8 @@ LAYERS = {
         "sharing | weighting",
         "padding",
         "inputs",
-        "manifest | rows | demo | duration | raw_labels | stopping | version | cluster | communication | decoding",
+        "manifest | rows | demo | duration | raw_labels | stopping | version | cluster | communication | decoding"
+        " | importing",
         "errors",
     ),
     "data": ("module", "sources", "streams", "readers"),

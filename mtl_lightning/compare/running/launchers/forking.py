@@ -10,12 +10,7 @@ from mtl_lightning.compare.planning.settings import Settings
 from mtl_lightning.compare.running.launchers.hardware import gpus
 from mtl_lightning.stopping import held_back, released
 
-_PRELOADED = [
-    "mtl_lightning.cli.command",
-    "mtl_lightning.compare.running.run.recorder",
-    "sklearn.datasets",  # the demo
-    "wandb.sdk.launch.inputs.internal",  # a run of Weights & Biases imports it when it begins
-]
+_PRELOADED = ["mtl_lightning.compare.running.launchers.preloaded"]
 
 
 def prepare_processes(settings: Settings) -> None:
