@@ -94,7 +94,6 @@ def _run(cli: Callable[..., Any], found: Given, help_all: bool, stack: ExitStack
         MultiTaskModule,
         MultiTaskDataModule,
         save_config_callback=SaveConfig,
-        save_config_kwargs={"overwrite": True},
         trainer_class=Trainer,
         seed_everything_default=0,
         parser_class=Parser,

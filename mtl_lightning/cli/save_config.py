@@ -1,10 +1,10 @@
 """The whole resolved configuration, kept beside all that a run writes."""
 
 from contextlib import suppress
-from copy import deepcopy
 from enum import Enum
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from jsonargparse import Namespace
@@ -25,8 +25,7 @@ class SaveConfig(SaveConfigCallback):
     def __init__(self, parser: LightningArgumentParser, config: Namespace, **settings: Any) -> None:
         config = _written(config.clone())
         config["ckpt_path"] = None
-        super().__init__(parser, config, **settings)
-        self._dumped: dict[str, Any] | None = None
+        super().__init__(parser, config, save_to_log_dir=False, **settings)  # Lightning would make the text once more
 
     def save_config(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Hands the configuration to the loggers."""
@@ -36,20 +35,28 @@ class SaveConfig(SaveConfigCallback):
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Hands the configuration to the model, whose checkpoints carry it (those of the parameters alone, too)."""
-        path = Path(trainer.default_root_dir, self.config_filename)
+        path = Path(trainer.log_dir, self.config_filename)  # which all processes ask for together
+        if trainer.is_global_zero and not self.already_saved:
+            self._write(path)
+        super().setup(trainer, pl_module, stage)
+        pl_module.keep_config(self._plain())
+
+    def _write(self, path: Path) -> None:
         try:
             with writing(path):
-                super().setup(trainer, pl_module, stage)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(self._text, "utf-8")
         except CannotWriteError:
             with suppress(OSError):
                 path.unlink()
             raise
-        pl_module.keep_config(self._plain())
+
+    @cached_property
+    def _text(self) -> str:
+        return cast(str, self.parser.dump(self.config, skip_none=False))
 
     def _plain(self) -> dict[str, Any]:
-        if self._dumped is None:
-            self._dumped = yaml.load(self.parser.dump(self.config, skip_none=False), _LOADER)
-        return deepcopy(self._dumped)
+        return cast(dict[str, Any], yaml.load(self._text, _LOADER))
 
 
 def _written(value: Any) -> Any:
