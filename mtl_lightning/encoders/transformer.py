@@ -144,7 +144,7 @@ class TransformerEncoder(StagedEncoder):
             output = new_output(self.backbone)
         else:
             output = self.output = self.output or self._own_output()
-        if not is_linear(self.backbone, output):
+        if not self._generates and not is_linear(self.backbone, output):
             raise UserError(f"{kind} scales or caps its logits, which no head does here; choose another model")
         self._generates = True
         return output

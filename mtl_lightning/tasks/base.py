@@ -233,6 +233,13 @@ class Task(InWords, Decoded, nn.Module, ABC):
         """Mean of the loss over the labels that are present, in float32; a scalar."""
 
     # -- evaluation --------------------------------------------------------------------------------------------------
+    @property
+    def writes_as(self) -> str | None:
+        """Says how a task without parameters of its own predicts: those of which it is equal predict the same, so that
+        one is asked for all. Null, as by default: it predicts what no other task does.
+        """
+        return None
+
     @abstractmethod
     def metrics(self) -> MetricCollection:
         """Fresh metrics by plain name; ``label_counts``, where there, feeds the per-label report and is not logged."""

@@ -1,5 +1,6 @@
 """Text that a language model writes, token by token."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
@@ -66,7 +67,8 @@ class CausalLM(WritingTask):
     writes by itself behind the prompt, which takes much longer: ``bleu`` (corpus BLEU-4, as ``sacrebleu`` counts it),
     ``rouge_l`` and ``exact_match``, in [0, 1]. They compare it with the last answer.
 
-    A prediction has the ``text`` that the model writes.
+    A prediction has the ``text`` that the model writes. Tasks with the same ``generation`` write the same, so it is
+    written once for all of them.
 
     Args:
         main_metric: The metric that stands for the task; ``loss`` is one.
@@ -185,6 +187,10 @@ class CausalLM(WritingTask):
         places = torch.arange(given["input_ids"].shape[1], device=places.device)
         prompts = torch.where(places < given["prompt_length"], given["input_ids"], IGNORE)
         return scored._replace(written=self._write(given), last=last, prompts=prompts)
+
+    @property
+    def writes_as(self) -> str:
+        return json.dumps(self.generation, sort_keys=True, default=repr)
 
     def _scored(self, hidden: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
         """Losses in float32 and most probable tokens, each [N], of hidden states [N, D] and the right tokens [N]."""

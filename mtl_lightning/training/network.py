@@ -20,6 +20,7 @@ from mtl_lightning.training.prediction import (
     decodable,
     decode,
     evaluating,
+    first_alike,
     names_asked,
     placed,
     predicting,
@@ -161,8 +162,11 @@ class Network(RestorableModule):
         if not of_tasks:  # says what the first of all tasks lacks
             decodable(self.tasks, representations, self.chain, list(self.heads))
         masks = {name: representations[self.chain.read_by([name])[-1]].mask for name in of_tasks}
+        firsts = first_alike(of_tasks)
+        asked = {name: task for name, task in of_tasks.items() if firsts[name] == name}
         with predicting(self.tasks.values()):
-            return decode(of_tasks, self._logits(representations, of_tasks), masks)
+            rows = decode(asked, self._logits(representations, asked), masks)
+        return [{name: dict(row[firsts[name]]) for name in of_tasks} for row in rows]
 
     def _made(self, inputs: dict[str, Tensor], tasks: Sequence[str]) -> dict[str, Any]:
         return read_by_heads(self.sharing(inputs, tasks), self.tasks, inputs)

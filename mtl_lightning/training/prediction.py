@@ -78,6 +78,15 @@ def decode(
     return [dict(zip(decoded, row, strict=True)) for row in zip(*decoded.values(), strict=True)]
 
 
+def first_alike(tasks: Mapping[str, Task]) -> dict[str, str]:
+    """For each task the first one that predicts the same, often itself; see :attr:`Task.writes_as`."""
+    firsts: dict[tuple[type, str], str] = {}
+    return {
+        name: name if (how := task.writes_as) is None else firsts.setdefault((type(task), how), name)
+        for name, task in tasks.items()
+    }
+
+
 def placed(tasks: Mapping[str, Task], predicted: Mapping[str, Any], words: Words | None) -> dict[str, Any]:
     """A prediction beside its input's words.
 

@@ -15,7 +15,7 @@ from mtl_lightning.encoders import TransformerEncoder
 from mtl_lightning.encoders.generation import prompts_of
 from mtl_lightning.errors import UserError
 from mtl_lightning.sharing import MMoE
-from mtl_lightning.tasks import CausalLM
+from mtl_lightning.tasks import CausalLM, SequenceClassification
 from mtl_lightning.tasks.references import with_references
 from mtl_lightning.tasks.text_scores import TEXT_METRICS
 from mtl_lightning.training.module import MultiTaskModule
@@ -102,6 +102,30 @@ def test_a_sharing_that_changes_features_is_refused() -> None:
     tasks: Any = {"a": CausalLM(), "b": CausalLM()}
     with pytest.raises(UserError, match=r"model\.sharing: task 'a' writes with the encoder as it is"):
         MultiTaskModule(encoder(), tasks, sharing=MMoE).build()
+
+
+def test_one_pass_serves_all_heads_and_one_text_all_tasks_that_write_alike() -> None:
+    def task(number: int) -> CausalLM:
+        return CausalLM(generation={"max_new_tokens": number, "min_new_tokens": number})
+
+    tasks: Any = {"a": task(3), "b": task(3), "other": task(5), "kind": SequenceClassification(["x", "y"])}
+    model = MultiTaskModule(encoder(), tasks)
+    model.build()
+    passes: list[int] = []
+    model.encoder.backbone.register_forward_hook(lambda *call: passes.append(1))
+
+    def counted(*names: str) -> tuple[int, Any]:
+        passes.clear()
+        (row,) = model.predict({"prompt": ["ab"]}, tasks=names or None)
+        return len(passes), row
+
+    assert counted("kind")[0] == 1
+    (number, alone), (both, row) = counted("a"), counted("a", "kind", "b")
+    assert number == both == 1 + 3, "the heads' pass, and one for each token that is written"
+    assert row["a"] == row["b"] == alone["a"] and set(row) == {"a", "b", "kind"}
+    number, row = counted()
+    assert number == 1 + 3 + 5 and set(row) == set(tasks)
+    assert row["other"] == counted("other")[1]["other"]
 
 
 # -- evaluation --------------------------------------------------------------------------------------------------------
