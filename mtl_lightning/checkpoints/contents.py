@@ -58,7 +58,7 @@ def run_config(path: Path) -> Found:
 def checkpoint_config(path: Path, stack: ExitStack) -> Found:
     """The configuration inside a checkpoint, with labels and tokenizer filled in, as far as a model predicts with it.
 
-    Optimizer and scheduler are left out: a model whose optimizer is not installed here predicts as well.
+    Optimizer, scheduler and teachers are left out: a model whose optimizer is not installed here predicts as well.
 
     Args:
         path: The checkpoint.
@@ -71,7 +71,7 @@ def checkpoint_config(path: Path, stack: ExitStack) -> Found:
     saved = read_checkpoint(path)[CHECKPOINT_KEY]
     places = own_places(saved)
     config = {key: saved["config"][key] for key in _TAKEN if key in saved["config"]}
-    for name in ("optimizer", "lr_scheduler"):
+    for name in ("optimizer", "lr_scheduler", "distil"):
         config["model"].pop(name, None)
     for name, adapted in saved["tasks"].items():
         config["model"]["tasks"][name].setdefault("init_args", {}).update(adapted)

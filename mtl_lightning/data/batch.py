@@ -18,6 +18,8 @@ class Batch(NamedTuple):
             batches of an accumulation in which the task appears.
         examples: Row numbers of the examples in their data set, B of them.
         num_tokens: Size of the inputs in the encoder's unit, without padding.
+        soft_shares: The same of the mean soft loss, over all places of the step, labelled or not; only the tasks that a
+            teacher teaches.
         step_size: Number of examples of this data set in the step, on all processes; 0: not known, as in an evaluation.
     """
 
@@ -28,6 +30,7 @@ class Batch(NamedTuple):
     examples: list[int]
     num_tokens: int
     step_size: int = 0
+    soft_shares: dict[str, float] = {}  # noqa: RUF012 - nobody changes it
 
 
 StepBatch = Mapping[str, Batch]

@@ -45,6 +45,7 @@ class StepDataset(TorchDataset[StepBatch]):
             examples=columns["row"].tolist(),
             num_tokens=int(columns["length"].sum()),
             step_size=rows.step_size,
+            soft_shares=rows.soft_shares,
         )
 
 

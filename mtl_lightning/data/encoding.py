@@ -78,7 +78,8 @@ class Encoding:
         Returns:
             Columns ``row`` (number of the example in ``table``), ``inputs/<name>``, ``length``, ``lost`` (words or
             tokens beyond the encoder's limit) and, if ``labelled``, for each task ``targets/<task>``,
-            ``counts/<task>`` (labels present) and ``irregular/<task>`` (labels that look like a mistake).
+            ``counts/<task>`` (labels present), ``irregular/<task>`` (labels that look like a mistake) and, of a task
+            that a teacher teaches, ``places/<task>`` (labels present or missing).
 
         Raises:
             UserError: For a column that is not there, or a value that cannot be understood; it names the row. Where

@@ -43,10 +43,12 @@ class LabelEncoder(Protocol):
     irregular: str
 
     required_inputs: tuple[str, ...]
+    is_taught: bool
 
     def encode(self, value: Any) -> Any: ...
     def fit(self, target: Any, example: Mapping[str, Any]) -> Any: ...
     def count(self, target: Any) -> int: ...
+    def num_places(self, target: Any) -> int: ...
     def check(self, value: Any) -> None: ...
     def relabel(self, value: Any, rename: Callable[[str], str]) -> Any: ...
     def check_names(self, names: Sequence[str]) -> None: ...
@@ -73,7 +75,8 @@ class ExampleEncoder:
 
         Returns:
             Columns ``inputs/<name>``, ``length``, ``lost`` (words or tokens beyond the encoder's limit) and, for each
-            task, ``targets/<task>``, ``counts/<task>`` and ``irregular/<task>``; see :class:`Encoding`.
+            task, ``targets/<task>``, ``counts/<task>`` and ``irregular/<task>``, and ``places/<task>`` of one that a
+            teacher teaches; see :class:`Encoding`.
 
         Raises:
             UserError: For a value that cannot be understood; it names the column.
@@ -90,6 +93,8 @@ class ExampleEncoder:
             encoded[f"targets/{task}"] = targets
             encoded[f"counts/{task}"] = [encoder.count(target) for target in targets]
             encoded[f"irregular/{task}"] = [encoder.count_irregular(target) for target in targets]
+            if encoder.is_taught:
+                encoded[f"places/{task}"] = [encoder.num_places(target) for target in targets]
         return encoded
 
     def _encode_inputs(self, columns: Columns) -> dict[str, list[Any]]:

@@ -139,7 +139,8 @@ class MultiTaskDataModule(LightningDataModule):
         tables = self._encoded("train", self.datasets)
         sampler = StepSampler(
             lengths=_lengths(tables),
-            counts={name: _counts(table) for name, table in tables.items()},
+            counts={name: _numbers("counts/", table) for name, table in tables.items()},
+            places={name: _numbers("places/", table) for name, table in tables.items()},
             batch_sizes=self.batch_sizes,
             schedule=self.schedule,
             moment=self.progress.moment,
@@ -288,5 +289,6 @@ def _lengths(tables: Mapping[str, Dataset]) -> dict[str, np.ndarray]:
     return {name: integers(table, ["length"])["length"] for name, table in tables.items()}
 
 
-def _counts(table: Dataset) -> dict[str, np.ndarray]:
-    return with_prefix("counts/", integers(table, [n for n in table.column_names if n.startswith("counts/")]))
+def _numbers(kind: str, table: Dataset) -> dict[str, np.ndarray]:
+    names = [name for name in table.column_names if name.startswith(kind)]
+    return with_prefix(kind, integers(table, names)) if names else {}

@@ -1,8 +1,6 @@
 """Which rows each step reads: a pure function of seed, epoch and rank."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from fractions import Fraction
 from itertools import islice, zip_longest
 from typing import NamedTuple
 
@@ -12,6 +10,7 @@ from torch.utils.data import DistributedSampler
 from mtl_lightning.data.columns import with_prefix
 from mtl_lightning.data.passes import Passes
 from mtl_lightning.data.schedules import Moment, Schedule
+from mtl_lightning.data.shares import Drawn, Numbers, shares_of
 from mtl_lightning.data.streams.passes import StreamPasses
 from mtl_lightning.data.streams.settings import Examples
 from mtl_lightning.data.stretches import Steps, Stretch, rests_of
@@ -27,6 +26,7 @@ class Rows(NamedTuple):
         indices: Row numbers.
         shares: See :class:`mtl_lightning.data.Batch`.
         step_size: See there.
+        soft_shares: See there.
         examples: What the rows of a stream hold; they cannot be looked up.
     """
 
@@ -34,6 +34,7 @@ class Rows(NamedTuple):
     shares: dict[str, float]
     step_size: int = 0
     examples: Examples | None = None
+    soft_shares: dict[str, float] = {}  # noqa: RUF012 - nobody changes it
 
 
 Plan = dict[str, Rows]
@@ -70,6 +71,7 @@ class StepSampler(DistributedSampler[Plan]):
         streams: Data sets that are read as they come, by name.
         drop_last: Leave out the last batch of a pass where it is smaller than the others.
         packed: Whether ``max_tokens`` is of the sum of lengths, since batches are packed and not padded.
+        places: The same as ``counts`` of labels present or missing, of tasks that a teacher teaches.
         window: Asked at the start of an epoch: how many steps accumulate gradients for one step of the optimizer.
 
     Attributes:
@@ -98,6 +100,7 @@ class StepSampler(DistributedSampler[Plan]):
         drop_last: bool = False,
         packed: bool = False,
         window: Callable[[], int] = lambda: 1,
+        places: Counts | None = None,
     ) -> None:
         self.streams = streams = streams or {}
         self.max_tokens = max_tokens
@@ -111,6 +114,7 @@ class StepSampler(DistributedSampler[Plan]):
                 raise UserError(f"data.max_tokens: '{next(iter(streams))}' is a stream, whose lengths nobody knows")
         self.lengths = lengths
         self.counts = counts
+        self.places = places or {}
         self.batch_sizes = dict(batch_sizes)
         self.global_batch_sizes = {name: size * num_replicas for name, size in batch_sizes.items()}
         self.schedule = schedule
@@ -180,53 +184,31 @@ class StepSampler(DistributedSampler[Plan]):
         yield from islice(plans, again, None)
 
     def _plans(self, window: Sequence[Step]) -> Iterator[Plan]:
-        """The steps that make one step of the optimizer; their shares are in the mean over all of its labels, a mean
-        over the steps in which a task appears.
-        """
-        counts = [{name: self._label_counts(name, drawn) for name, drawn in step.items()} for step in window]
-        totals = [_totals(found) for found in counts]
-        whole = sum(totals, Counter())
-        appearances = Counter(task for found in totals for task in found)
-        for step, found, present in zip(window, counts, totals, strict=True):
-            parts = {task: Fraction(self.num_replicas * appearances[task], whole[task]) for task in present}
-            yield self._plan(step, found, parts)
-
-    def _plan(self, step: Step, counts: Mapping[str, Mapping[str, np.ndarray]], parts: Mapping[str, Fraction]) -> Plan:
-        """What this process reads of a step.
-
-        Args:
-            step: What all processes read.
-            counts: Number of labels of each example, by data set and task.
-            parts: Share of a label, by task that has any.
-        """
+        """What this process reads in the steps that make one step of the optimizer."""
+        drawn = [Drawn(self._numbers("counts/", step), self._numbers("places/", step)) for step in window]
         part = slice(self.rank, None, self.num_replicas)
-        plan = {}
-        for name, drawn in step.items():
-            shares = {
-                task: float(int(numbers[part].sum()) * parts[task])
-                for task, numbers in counts[name].items()
-                if task in parts
+        for step, (shares, soft) in zip(window, shares_of(drawn, part, self.num_replicas), strict=True):
+            yield {
+                name: self._rows(examples[part])._replace(
+                    shares=shares[name], soft_shares=soft[name], step_size=len(examples)
+                )
+                for name, examples in step.items()
             }
-            local = drawn[part]
-            if isinstance(local, Examples):
-                plan[name] = Rows(local.columns["row"].tolist(), shares, len(drawn), local)
-            else:
-                plan[name] = Rows(local.tolist(), shares, len(drawn))
-        return plan
 
-    def _label_counts(self, name: str, drawn: np.ndarray | Examples) -> dict[str, np.ndarray]:
-        """Number of labels of each example drawn, by task."""
-        if isinstance(drawn, Examples):
-            return with_prefix("counts/", drawn.columns)
-        return {task: counts[drawn] for task, counts in self.counts[name].items()}
+    def _rows(self, local: np.ndarray | Examples) -> Rows:
+        if isinstance(local, Examples):
+            return Rows(local.columns["row"].tolist(), {}, examples=local)
+        return Rows(local.tolist(), {})
 
-
-def _totals(counts: Mapping[str, Mapping[str, np.ndarray]]) -> Counter[str]:
-    """Number of labels by task, of those that have any."""
-    totals: Counter[str] = Counter()
-    for of_tasks in counts.values():
-        totals.update({task: int(numbers.sum()) for task, numbers in of_tasks.items()})
-    return +totals
+    def _numbers(self, kind: str, step: Step) -> Numbers:
+        """Numbers of labels, or of places, of each example drawn, by data set and task."""
+        held = {"counts/": self.counts, "places/": self.places}[kind]
+        return {
+            name: with_prefix(kind, drawn.columns)
+            if isinstance(drawn, Examples)
+            else {task: numbers[drawn] for task, numbers in held.get(name, {}).items()}
+            for name, drawn in step.items()
+        }
 
 
 def _windows(steps: Iterator[Step], size: int, first: int) -> Iterator[list[Step]]:

@@ -16,6 +16,7 @@ from mtl_lightning.tasks.contracts import Features
 from mtl_lightning.tasks.decoded import Decoded
 from mtl_lightning.tasks.in_words import InWords
 from mtl_lightning.tasks.inheriting import fitting
+from mtl_lightning.tasks.taught import Taught
 
 IGNORE = -100
 """Stands for a missing integer label, as in torch's cross entropy; a missing float label is NaN."""
@@ -42,7 +43,7 @@ class LabelScores(dict[str, Tensor]):
         )
 
 
-class Task(InWords, Decoded, nn.Module, ABC):
+class Task(InWords, Decoded, Taught, nn.Module, ABC):
     """One prediction problem.
 
     A task lives in three steps: it is configured (``__init__``), it learns from the training data what the config left

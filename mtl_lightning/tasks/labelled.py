@@ -18,6 +18,8 @@ from mtl_lightning.tasks.label_scores import AVERAGES, RATIOS
 from mtl_lightning.tasks.label_set import counted, doubts, one_spelling
 from mtl_lightning.tasks.occurrences import Occurrences
 from mtl_lightning.tasks.scoring import Scoring
+from mtl_lightning.tasks.soft_losses import mean_divergence
+from mtl_lightning.tasks.taught import Reading, order_of, refuse_another_kind
 
 
 class LabelledTask(Task):
@@ -181,6 +183,27 @@ class LabelledTask(Task):
     def independent(self) -> bool:
         """Whether the softmax of its logits, or their sigmoid, is what it gives as probabilities."""
         return True
+
+    # -- learning from a teacher -------------------------------------------------------------------------------------
+    def read_teacher(self, teacher: Any) -> Reading:
+        """Labels are found by name."""
+        if not (self.scores_labels and self.independent):
+            return super().read_teacher(teacher)
+        refuse_another_kind(self, teacher)
+        order = order_of(self.labels or [], teacher.labels)
+
+        def read(logits: Tensor) -> Tensor:
+            scores: Tensor = teacher.teaching(logits)
+            return scores if order is None else scores[..., order.to(scores.device)]
+
+        return read
+
+    def teaching(self, logits: Tensor) -> Tensor:
+        """Logits [..., C] of the labels, each place by itself, as a student reads them."""
+        return logits
+
+    def soft_loss(self, logits: Tensor, taught: Tensor, mask: Tensor | None, temperature: float) -> Tensor:
+        return mean_divergence(logits, taught, temperature, mask)
 
     def names(self, value: Any) -> list[str]:
         """The label names in one raw value, none if it is missing.

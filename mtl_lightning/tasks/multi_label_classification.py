@@ -24,6 +24,7 @@ from mtl_lightning.tasks.labelled import LabelledTask, fill_missing
 from mtl_lightning.tasks.lists import listed
 from mtl_lightning.tasks.losses import check_gamma, mean_binary_cross_entropy
 from mtl_lightning.tasks.scoring import Catalogue, Scoring, check_effect, choose, ratio_scores
+from mtl_lightning.tasks.soft_losses import mean_binary_divergence
 from mtl_lightning.tasks.vectors import as_vector, common_length
 
 T = TypeVar("T")
@@ -176,6 +177,9 @@ class MultiLabelClassification(LabelledTask):
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         return mean_binary_cross_entropy(logits, targets, self.label_weights, self.focal_gamma)
+
+    def soft_loss(self, logits: Tensor, taught: Tensor, mask: Tensor | None, temperature: float) -> Tensor:
+        return mean_binary_divergence(logits, taught, temperature, mask)
 
     def metrics(self) -> MetricCollection:
         chosen = choose(self._catalogue(), ["f1", "f1_micro"], self._scoring.names, self.main_metric)

@@ -17,6 +17,7 @@ from mtl_lightning.tasks.inheriting import fitting, output_layer
 from mtl_lightning.tasks.number_metrics import number_metrics
 from mtl_lightning.tasks.scoring import choose
 from mtl_lightning.tasks.targets import LARGEST, ROUNDING, Spread, to_number
+from mtl_lightning.tasks.taught import Reading, refuse_another_kind
 
 
 class Regression(Task):
@@ -108,6 +109,17 @@ class Regression(Task):
         present = ~targets.isnan()
         errors = mse_loss(full_precision(logits[:, 0]), full_precision(targets.nan_to_num()), reduction="none")
         return (errors * present).sum() / present.sum().clamp(min=1)
+
+    def read_teacher(self, teacher: Any) -> Reading:
+        """Its numbers in this task's unit: each has standardised the target by its own mean and spread."""
+        refuse_another_kind(self, teacher)
+        assert self.mean is not None and self.std is not None, "adapt() comes first"
+        scale, shift = teacher.std / self.std, (teacher.mean - self.mean) / self.std
+        return lambda logits: full_precision(logits) * scale + shift
+
+    def soft_loss(self, logits: Tensor, taught: Tensor, mask: Tensor | None, temperature: float) -> Tensor:
+        """The squared error; numbers have no temperature."""
+        return mse_loss(full_precision(logits), taught)
 
     def metrics(self) -> MetricCollection:
         assert self.std is not None, "adapt() comes first"

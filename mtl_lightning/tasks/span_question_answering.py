@@ -19,6 +19,8 @@ from mtl_lightning.tasks.contracts import Features
 from mtl_lightning.tasks.labelled import fill_missing
 from mtl_lightning.tasks.raw_answers import Answer, answers_of, found_in
 from mtl_lightning.tasks.scoring import choose
+from mtl_lightning.tasks.soft_losses import mean_divergence
+from mtl_lightning.tasks.taught import Reading, read_as_it_is
 from mtl_lightning.tasks.text_scores import MeanOfTexts
 
 NO_ANSWER = -1
@@ -138,6 +140,18 @@ class SpanQuestionAnswering(AsConfigured):
         none = torch.eq(targets[:, 0, :1], NO_ANSWER)
         logs = logits.logs(logits[side])
         return -logs.masked_fill(~torch.cat([right, none], 1), torch.finfo(logs.dtype).min).logsumexp(1)
+
+    def read_teacher(self, teacher: Any) -> Reading:
+        return read_as_it_is(self, teacher)
+
+    def soft_loss(self, logits: AnswerLogits, taught: AnswerLogits, mask: Tensor | None, temperature: float) -> Tensor:
+        """Of where an answer starts, over all windows, and of where it ends, half of each."""
+        pairs = ((logits.logs(logits[side]), taught.logs(taught[side])) for side in (0, 1))
+        return torch.stack([mean_divergence(*pair, temperature) for pair in pairs]).mean()
+
+    def num_places(self, target: Any) -> int:
+        """1: an example has one question."""
+        return 1
 
     # -- evaluation --------------------------------------------------------------------------------------------------
     def metrics(self) -> MetricCollection:

@@ -19,7 +19,7 @@ from mtl_lightning.callbacks.exposure import Exposure
 from mtl_lightning.callbacks.skipping import StopWhenNotFinite
 from mtl_lightning.callbacks.volumes import Volumes
 from mtl_lightning.chains import Chain, Link
-from mtl_lightning.checkpoints.io import CHECKPOINT_KEY, AtomicCheckpointIO
+from mtl_lightning.checkpoints.io import AtomicCheckpointIO
 from mtl_lightning.data import StepBatch
 from mtl_lightning.encoders import Encoder
 from mtl_lightning.sharing import HardSharing, Sharing
@@ -27,7 +27,7 @@ from mtl_lightning.tasks import Task
 from mtl_lightning.training import randomness
 from mtl_lightning.training.adapted import AdaptedModule
 from mtl_lightning.training.compilation import compile_encoder
-from mtl_lightning.training.contents import model_contents, refuse_other_tasks, refuse_parameters_alone
+from mtl_lightning.training.distilling import Distillation, Distilled
 from mtl_lightning.training.factories import refuse_instances
 from mtl_lightning.training.heads import TrainingLabels, build_heads, check_encoder_alone, meet
 from mtl_lightning.training.joint_pass import Parts, apart, passes
@@ -37,12 +37,13 @@ from mtl_lightning.training.optimizers import configured
 from mtl_lightning.training.parameter_groups import Grouping
 from mtl_lightning.training.randomness import Buffers, RandomState, random_state, same_again, seed_batch
 from mtl_lightning.training.refused_callbacks import refuse_callbacks
-from mtl_lightning.training.restorable import choose_weights
+from mtl_lightning.training.run_state import add_run_state, take_up
 from mtl_lightning.training.sharded import check_strategy
 from mtl_lightning.training.shared_parameters import check_gradient_source, common_features, shared_parameters
 from mtl_lightning.training.single_examples import check_single_examples
 from mtl_lightning.training.starting import take_over
 from mtl_lightning.training.step_log import StepLog
+from mtl_lightning.training.supervision import Labels, Supervision
 from mtl_lightning.training.task_names import check_task_names
 from mtl_lightning.training.trained import TrainedParameters
 from mtl_lightning.training.walk import parameters_and_buffers
@@ -84,6 +85,7 @@ class MultiTaskModule(AdaptedModule):
         max_skipped: After how many optimizer steps in a row that are skipped because a number is not finite the run
             ends; null: do not look for such numbers where that would make the host wait for the device.
         compile_encoder: Whether to compile the encoder with ``torch.compile``.
+        distil: What trained models teach this one beside the labels, and how; see :class:`.Distillation`.
 
     Attributes:
         step: What the newest optimizer step found; see :class:`mtl_lightning.backward.Step`.
@@ -107,6 +109,7 @@ class MultiTaskModule(AdaptedModule):
         refresh_every: int | None = None,
         max_skipped: int | None = 10,
         compile_encoder: bool = False,
+        distil: Distillation | None = None,
     ) -> None:
         super().__init__()
         check_task_names(tasks)
@@ -126,6 +129,7 @@ class MultiTaskModule(AdaptedModule):
         self._refresh_every = refresh_every
         self._max_skipped = max_skipped
         self._compile_encoder = compile_encoder
+        self.supervision: Supervision = Labels() if distil is None else Distilled(distil, MultiTaskModule)
         self._executor: Executor | None = None
         self._log = StepLog()
         self._trained = TrainedParameters(gradient_of)
@@ -156,6 +160,8 @@ class MultiTaskModule(AdaptedModule):
             self.trainer.strategy.checkpoint_io = AtomicCheckpointIO()
         if self._executor is None:
             self.build(getattr(self.trainer.datamodule, "training_labels", None))  # type: ignore[attr-defined]
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            self.supervision.start(self)
         if isinstance(precision := self.trainer.precision_plugin, DoublePrecision | HalfPrecision):
             precision.convert_module(self)  # Lightning does so once a checkpoint has been rounded to float32
 
@@ -180,7 +186,7 @@ class MultiTaskModule(AdaptedModule):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The parameters that train now, as the optimizer is given them."""
-        behind, sharing = [self.heads, self.sharing, self.chain], self.sharing
+        behind, sharing = [self.heads, self.sharing, self.chain, *self.supervision.modules_of_its_own], self.sharing
         return self.grouping.groups(self.encoder, behind, self.weighting, sharing.copies(), sharing.lr_factors())
 
     def configure_callbacks(self) -> list[Callback]:
@@ -277,21 +283,9 @@ class MultiTaskModule(AdaptedModule):
 
     # -- checkpoints -------------------------------------------------------------------------------------------------
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what a checkpoint needs to suffice alone: what tasks learnt from the data, and the encoder's assets."""
-        held = {} if self._executor is None else {"executor": self._executor.state_dict()}
-        held |= {"seed": self._seed, "log": self._log.state_dict()} | self._trained.state_dict(self)
-        checkpoint.setdefault(CHECKPOINT_KEY, {}).update(model_contents(self) | held)
+        """Adds what a checkpoint needs to suffice alone."""
+        add_run_state(self, checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses a checkpoint of another model, and takes up where it stands."""
-        saved = checkpoint[CHECKPOINT_KEY]
-        refuse_other_tasks(saved["tasks"], self.tasks)
-        if self.trainer.state.fn == TrainerFn.FITTING:
-            refuse_parameters_alone(checkpoint)
-            self._trained.load_state_dict(self, saved)
-            choose_weights(checkpoint, self.trainer.callbacks)  # type: ignore[attr-defined]
-        if self._executor is not None and "executor" in saved:
-            self._executor.load_state_dict(saved["executor"])
-        self._seed = saved.get("seed")
-        self._log.load_state_dict(saved.get("log", {}))
-        self._metrics = dict(saved.get("metrics", {}))
+        take_up(self, checkpoint)

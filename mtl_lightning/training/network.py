@@ -28,6 +28,7 @@ from mtl_lightning.training.prediction import (
 )
 from mtl_lightning.training.reading import read_by_heads
 from mtl_lightning.training.restorable import RestorableModule
+from mtl_lightning.training.supervision import Supervision
 
 _warn = rank_zero_only(logging.getLogger(__name__).warning)
 
@@ -40,12 +41,14 @@ class Network(RestorableModule):
         sharing: What stands between inputs and heads; it runs the encoder.
         heads: The tasks, by name.
         chain: How tasks read others.
+        supervision: What they learn from.
     """
 
     encoder: Encoder
     sharing: Sharing
     heads: nn.ModuleDict
     chain: Chain
+    supervision: Supervision
 
     @property
     def tasks(self) -> dict[str, Task]:
@@ -76,8 +79,13 @@ class Network(RestorableModule):
             tasks: Names of the tasks wanted.
         """
         wanted = list(self.heads) if tasks is None else tasks
-        logits = self._logits(self._made(inputs, self.chain.read_by(wanted)), wanted)
-        return {task: logits[task] for task in wanted}
+        return self.outputs(inputs, wanted)[0]
+
+    def outputs(self, inputs: dict[str, Tensor], tasks: Sequence[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Logits of ``tasks``, and what their heads read; arguments as of ``forward``."""
+        made = self._made(inputs, self.chain.read_by(tasks))
+        logits = self._logits(made, tasks)
+        return {task: logits[task] for task in tasks}, made
 
     def losses(self, parts: Parts, of_all: bool = False) -> Losses:
         """The loss of each task that trains and has labels in some batches, which are encoded together.
@@ -96,7 +104,8 @@ class Network(RestorableModule):
         return merged([self._losses(*each) for each in zip(parts, pieces, lengths, strict=True)])
 
     def _losses(self, batch: Batch, encoded: Any, num_positions: int | None = None, of_all: bool = False) -> Losses:
-        shares = {task: share for task, share in batch.shares.items() if task in self.trained_tasks}
+        lesson = self.supervision.lesson(batch)
+        shares = {task: share for task, share in lesson.shares.items() if task in self.trained_tasks}
         present = [task for task, share in shares.items() if share > 0]
         trained = list(shares) if of_all else present
         wanted = [*trained, *(self.chain.with_terms if self.training else ())]
@@ -104,11 +113,14 @@ class Network(RestorableModule):
         representations = self.sharing.share(encoded, asked)
         if num_positions is not None:
             representations = shortened(representations, num_positions)
-        logits = self._logits(read_by_heads(representations, self.tasks, batch.inputs), wanted)
+        made = read_by_heads(representations, self.tasks, batch.inputs)
+        logits = self._logits(made, wanted)
         for line in self.chain.doubts(batch.targets) if self.training else ():
             _warn(line)
         losses = {
-            task: self._head(task).loss(logits[task], batch.targets[task]) if share > 0 else zero_of(logits[task])
+            task: lesson.loss(task, self._head(task), logits[task], made.get(task))
+            if share > 0
+            else zero_of(logits[task])
             for task, share in shares.items()
             if task in trained
         }

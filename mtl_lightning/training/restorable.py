@@ -35,6 +35,14 @@ class RestorableModule(ClippedModule):
         self.config: dict[str, Any] | None = None
         self.config_is_own = True
 
+    def build(self) -> None:
+        """Creates what configuration and training data leave open.
+
+        Raises:
+            UserError: If something is missing that only training data says.
+        """
+        raise NotImplementedError
+
     def keep_config(self, config: dict[str, Any], own: bool = True) -> None:
         """Takes the configuration that this model was made of, which its checkpoints then carry.
 
@@ -73,12 +81,18 @@ class RestorableModule(ClippedModule):
         prune_as(self, state_dict)
         take_forms(self, state_dict)
         own = self.state_dict()
+        state_dict = {name: value for name, value in state_dict.items() if name in own or not is_beside(name)}
         if strict and (difference := next(_differences(own, state_dict), None)):
             raise UserError(
                 f"the checkpoint does not fit the model: {difference}; set `model` (and callbacks that change its "
                 "parameters) as it was trained, or start anew with what fits: `--init_from` instead of `--ckpt_path`"
             )
         return super().load_state_dict(parts(state_dict, own), strict, assign)
+
+
+def is_beside(name: str) -> bool:
+    """Whether a parameter has trained beside a model and is no part of what it computes."""
+    return name.startswith("supervision.")
 
 
 def prune_as(model: nn.Module, state: Mapping[str, Any]) -> None:

@@ -14,6 +14,11 @@ _STATE = ("model.weighting", "model.lr_scheduler", "model.sharing", "model.chain
 _OPTIMIZER = ("model.optimizer", "model.head_lr_factor", "model.layer_decay", "model.no_decay")
 """What is compared with the optimizer itself."""
 
+_FIXED = ("model.encoder", "model.distil", "model.distil.features")
+"""What decides which parameters there are."""
+
+_MAPPINGS = ("model", "data", "model.distil")
+
 _ENTRIES = ("model.tasks", "data.datasets")
 
 
@@ -33,7 +38,7 @@ def _changes(key: str, was: Any, now: Any) -> Iterator[Change]:
             yield key, _name(was), _name(now)
         else:
             yield from _of_both(key, was.get("init_args") or {}, now.get("init_args") or {})
-    elif key in ("model", "data", *_ENTRIES) and isinstance(was, Mapping) and isinstance(now, Mapping):
+    elif key in (*_MAPPINGS, *_ENTRIES) and isinstance(was, Mapping) and isinstance(now, Mapping):
         yield from _of_both(key, was, now)
         if key in _ENTRIES:
             yield from ((f"{key}.{name}", None, _name(now[name])) for name in now if name not in was)
@@ -72,7 +77,7 @@ def resumed_with(was: Mapping[str, Any], now: Mapping[str, Any], optimizer_is_kn
     for key, before, value in changes(was, now):
         if _is_under(key, _OPTIMIZER) and optimizer_is_known:
             continue
-        if _is_under(key, (*_STATE, *_OPTIMIZER)) or key == "model.encoder":
+        if _is_under(key, (*_STATE, *_OPTIMIZER)) or key in _FIXED:
             raise UserError(
                 f"{key}: the run to resume has {_text(before)}, found {_text(value)}; set it back, or start anew with "
                 "the run's weights: `--init_from` instead of `--ckpt_path`"

@@ -22,7 +22,8 @@ def shared_parameters(encoder: nn.Module, sharing: Sharing) -> list[tuple[str, n
 
 
 def own_parameters(module: Any, task: str) -> list[nn.Parameter]:
-    """What a task's loss trains that not all tasks' losses do: its head, and those of earlier tasks that it reads.
+    """What a task's loss trains that not all tasks' losses do: its head, those of earlier tasks that it reads, and what
+    supervision has for it.
 
     What is in the lists of several tasks is shared by them.
 
@@ -34,7 +35,7 @@ def own_parameters(module: Any, task: str) -> list[nn.Parameter]:
     for name in module.chain.trained_by(task):
         found += [*module.tasks[name].parameters(), *module.chain.link(name).parameters()]
         found += module.sharing.own_parameters(name) if name in module.chain.readers else []
-    return found
+    return [*found, *module.supervision.own_parameters(task)]
 
 
 def gradient_source(gradient_of: str, shared: Named) -> Literal["shared", "features"] | list[nn.Parameter]:

@@ -105,6 +105,10 @@ def restricted(config: Mapping[str, Any], tasks: Collection[str]) -> Config:
     cut["model"]["tasks"] = {name: task for name, task in cut["model"]["tasks"].items() if name in tasks}
     cut["model"].pop("chain", None)
     _restrict_sharing(cut, tasks_of(config), tasks)
+    if isinstance(teachers := get_value(cut, "model.distil.teacher"), dict):
+        cut["model"]["distil"]["teacher"] = _less(teachers, tasks)
+        if not cut["model"]["distil"]["teacher"]:
+            del cut["model"]["distil"]
     cut["model"]["weighting"] = "EqualWeighting"
     cut["data"]["tasks"] = list(cut["model"]["tasks"])
     arguments = get_value(config, "data.schedule.init_args")

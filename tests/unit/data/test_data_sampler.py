@@ -27,8 +27,10 @@ from mtl_lightning.data import (
     Uniform,
     ValidationDriven,
 )
+from mtl_lightning.data import sampler as data_sampler
 from mtl_lightning.data.passes import Passes
 from mtl_lightning.data.sampler import Plan, Rows, SequentialSampler, StepSampler
+from mtl_lightning.data.shares import shares_of
 from mtl_lightning.data.stretches import Stretch
 from mtl_lightning.errors import UserError
 
@@ -446,7 +448,9 @@ def test_an_epoch_that_is_cut_anew_shows_what_it_has_not_shown(case: Case, epoch
 def test_steps_that_are_left_out_are_not_planned(monkeypatch: pytest.MonkeyPatch) -> None:
     sampler = lengths_case(Uniform(batches_per_step=2, epoch_length=500)).sampler()
     planned: list[Any] = []
-    monkeypatch.setattr(sampler, "_plan", lambda step, *_: planned.append(step))
+    monkeypatch.setattr(
+        data_sampler, "shares_of", lambda window, *rest: planned.extend(window) or shares_of(window, *rest)
+    )
     shuffled: list[Any] = []
     passes = sampler.passes["a"]
     whole_pass = passes.shuffled

@@ -1,0 +1,56 @@
+"""Makes a trained model of a checkpoint alone."""
+
+from argparse import ArgumentError
+from collections.abc import Collection
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TypeVar
+
+from jsonargparse import ArgumentParser
+
+from mtl_lightning.checkpoints import CHECKPOINT_KEY, checkpoint_config, read_checkpoint
+from mtl_lightning.checkpoints.usable import usable
+from mtl_lightning.errors import UserError
+from mtl_lightning.plugins import PLUGINS
+from mtl_lightning.training.restorable import RestorableModule
+from mtl_lightning.trust.imports import Imports
+from mtl_lightning.trust.parsing import guarded, refused
+
+Model = TypeVar("Model", bound=RestorableModule)
+
+
+def load_as(kind: type[Model], path: Path, trusted: Collection[str] = (), option: str = "") -> Model:
+    """A trained model from a checkpoint alone, in evaluation mode, on the CPU.
+
+    Args:
+        kind: Its class.
+        path: A checkpoint that ``fit`` wrote.
+        trusted: Classes or modules that may be imported where somebody else may have written the checkpoint.
+        option: How the user says that he trusts ``{}``.
+
+    Raises:
+        UserError: If the file is broken or foreign, or names a class that is not trusted.
+    """
+    assert PLUGINS, "short class names are looked up among what is imported"
+    with usable(path):
+        with ExitStack() as stack:
+            config, places = checkpoint_config(path, stack)
+            model = _made(kind, config["model"], path, Imports(str(path), places, trusted, option))
+        model.build()
+        checkpoint = read_checkpoint(path)
+        model.load_state_dict(checkpoint["state_dict"])
+        model.keep_config(checkpoint[CHECKPOINT_KEY]["config"], own=places is not None)
+    return model.eval()
+
+
+def _made(kind: type[Model], config: dict[str, Any], path: Path, imports: Imports) -> Model:
+    """The model that the configuration in a checkpoint describes."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(kind, "model")
+    with guarded(imports):
+        try:
+            model: Model = parser.instantiate(parser.parse_object({"model": config}))["model"]
+        except (ArgumentError, ValueError) as error:
+            said = refused(str(error)) or " ".join(str(error).split())[:400]
+            raise UserError(f"the configuration in {path}: {said}") from error
+    return model
