@@ -190,17 +190,10 @@ class LabelledTask(Task):
         if not (self.scores_labels and self.independent):
             return super().read_teacher(teacher)
         refuse_another_kind(self, teacher)
+        if not teacher.independent:
+            raise UserError("the teacher has no probabilities of single labels that can be learnt (`decoding: crf`)")
         order = order_of(self.labels or [], teacher.labels)
-
-        def read(logits: Tensor) -> Tensor:
-            scores: Tensor = teacher.teaching(logits)
-            return scores if order is None else scores[..., order.to(scores.device)]
-
-        return read
-
-    def teaching(self, logits: Tensor) -> Tensor:
-        """Logits [..., C] of the labels, each place by itself, as a student reads them."""
-        return logits
+        return lambda logits: logits if order is None else logits[..., order.to(logits.device)]
 
     def soft_loss(self, logits: Tensor, taught: Tensor, mask: Tensor | None, temperature: float) -> Tensor:
         return mean_divergence(logits, taught, temperature, mask)

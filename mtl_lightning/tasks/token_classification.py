@@ -196,9 +196,6 @@ class TokenClassification(LabelledTask):
         flat, wanted = logits.flatten(0, 1), targets.flatten()
         return mean_cross_entropy(flat, wanted, self.label_smoothing, self.label_weights, self.focal_gamma)
 
-    def teaching(self, logits: Tensor) -> Tensor:
-        return logits if self.chain is None else self.chain.probabilities(logits).clamp(min=1e-30).log()
-
     def metrics(self) -> MetricCollection:
         assert self.labels is not None, "adapt() comes first"
         of_spans, average = self.scheme == "bio", self._scoring.average
