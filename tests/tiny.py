@@ -62,6 +62,27 @@ LLAMA: dict[str, Any] = {
     "max_position_embeddings": 40,
 }
 """The same of a language model."""
+T5: dict[str, Any] = {
+    "model_type": "t5",
+    "d_model": 32,
+    "d_kv": 16,
+    "d_ff": 48,
+    "num_layers": 2,
+    "num_heads": 2,
+}
+"""The same of an encoder-decoder model, whose positions are relative and without limit."""
+BART: dict[str, Any] = {
+    "model_type": "bart",
+    "d_model": 32,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 48,
+    "decoder_ffn_dim": 48,
+    "max_position_embeddings": 40,
+}
+"""The same of one whose positions are learnt."""
 
 
 def write(folder: Path, chance: bool = False) -> None:

@@ -20,6 +20,7 @@ class Widened(NamedTuple):
     tokens: Tensor | None
     mask: Tensor | None
     given: Mapping[str, Tensor] | None
+    states: Tensor | None = None
 
 
 class ClassifierChain(Link):

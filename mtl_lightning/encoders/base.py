@@ -27,12 +27,15 @@ class Representation(NamedTuple):
         mask: True where ``tokens`` holds a real position [B, L].
         given: The encoder's inputs, by name, for heads that read more than features; no encoder sets it, see
             :func:`mtl_lightning.training.reading.read_by_heads`.
+        states: One vector a token that the model reads [B, S, D], where a decoder of the encoder's own looks at them;
+            ``attention_mask`` in ``given`` says which are real.
     """
 
     pooled: Tensor | None = None
     tokens: Tensor | None = None
     mask: Tensor | None = None
     given: Mapping[str, Tensor] | None = None
+    states: Tensor | None = None
 
 
 class State(NamedTuple):

@@ -1,48 +1,83 @@
-"""What a language model writes behind prompts."""
+"""What a model of the transformers library writes, behind prompts or while it looks at what an encoder has made."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import GenerationConfig
+from transformers.modeling_outputs import BaseModelOutput
 
 from mtl_lightning.encoders.layers import num_positions
+from mtl_lightning.encoders.modes import in_evaluation
 from mtl_lightning.errors import UserError, did_you_mean
 
 DEFAULTS: Mapping[str, Any] = {"max_new_tokens": 64, "do_sample": False, "num_beams": 1}
 """What holds where nothing is said, also where the model's own configuration says otherwise."""
 
-_NOT_OPTIONS = {"bos_token_id", "eos_token_id", "pad_token_id", "return_dict_in_generate", "use_cache", "max_length"}
+_NOT_OPTIONS = {"bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id"}
+_NOT_OPTIONS |= {"return_dict_in_generate", "use_cache", "max_length"}
 """Options that are set here."""
+
+
+class Generation:
+    """How texts are written.
+
+    Sampled tokens depend on the run's seed and what they are written for, not on what was drawn before.
+
+    Args:
+        options: Of ``transformers.GenerationConfig``; see ``DEFAULTS``.
+        fixed: Those that are no choice.
+
+    Raises:
+        UserError: If an option is unknown, or may not be set.
+    """
+
+    def __init__(self, options: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
+        known = sorted(set(GenerationConfig().to_dict()) - _NOT_OPTIONS)
+        for name in options:
+            if name not in known:
+                raise UserError(f"`generation` has the unknown option '{name}'; {did_you_mean(name, known)}")
+        self._options = {**DEFAULTS, **options, **fixed, "use_cache": True}
+        if type(number := self._options["max_new_tokens"]) is not int or number < 1:
+            raise UserError(f"`generation.max_new_tokens` must be a number from 1 on, found {number!r}")
+
+    @torch.no_grad()
+    def __call__(self, make: Callable[[], Any], source: Tensor, room: int, **inputs: Any) -> Tensor:
+        """What a model writes, with what it was given before it.
+
+        Args:
+            make: Makes the model.
+            source: The tokens [B, L] that it writes for.
+            room: How many tokens it has positions for.
+            inputs: Of its ``generate``.
+        """
+        with _own_draws(source.device):
+            model = make()
+            torch.manual_seed((torch.initial_seed() + int(source.sum())) % 2**63)
+            longest = min(self._options["max_new_tokens"], max(room, 1))
+            config = GenerationConfig(**{**self._options, "max_new_tokens": longest})
+            found: Tensor = model.generate(**inputs, generation_config=config)
+        return found
 
 
 class Writer:
     """Writes behind prompts.
 
-    Sampled tokens depend on the run's seed and the prompts, not on what was drawn before.
-
     Args:
         encoder: A TransformerEncoder whose model is a language model.
-        options: Of ``transformers.GenerationConfig``; see ``DEFAULTS``.
+        options: See :class:`Generation`.
 
     Raises:
         UserError: If an option is unknown, or may not be set.
     """
 
     def __init__(self, encoder: Any, options: Mapping[str, Any]) -> None:
-        known = sorted(set(GenerationConfig().to_dict()) - _NOT_OPTIONS)
-        for name in options:
-            if name not in known:
-                raise UserError(f"`generation` has the unknown option '{name}'; {did_you_mean(name, known)}")
+        end = encoder.processor.conversations.end
         self._encoder = encoder
-        self._options = {**DEFAULTS, **options}
-        if type(number := self._options["max_new_tokens"]) is not int or number < 1:
-            raise UserError(f"`generation.max_new_tokens` must be a number from 1 on, found {number!r}")
-        self._end = encoder.processor.conversations.end
+        self._generation = Generation(options, {"eos_token_id": end, "pad_token_id": end, "bos_token_id": None})
 
-    @torch.no_grad()
     def __call__(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """What the model writes behind each prompt [B, M], with end-of-sequence tokens behind it.
 
@@ -51,17 +86,44 @@ class Writer:
         """
         prompts, real = prompts_of(inputs)
         output = self._encoder.output_embedding()
-        with _own_draws(prompts.device):
-            model: Any = self._encoder.generator(output)
-            torch.manual_seed((torch.initial_seed() + int(prompts.sum())) % 2**63)
-            config = self._config(room=num_positions(self._encoder.backbone) - prompts.shape[1])
-            found: Tensor = model.generate(prompts, attention_mask=real.long(), generation_config=config)
+        room = num_positions(self._encoder.backbone) - prompts.shape[1]
+        found = self._generation(
+            lambda: self._encoder.generator(output), prompts, room, inputs=prompts, attention_mask=real.long()
+        )
         return found[:, prompts.shape[1] :]
 
-    def _config(self, room: int) -> GenerationConfig:
-        fixed = {"eos_token_id": self._end, "pad_token_id": self._end, "bos_token_id": None, "use_cache": True}
-        longest = min(self._options["max_new_tokens"], max(room, 1))
-        return GenerationConfig(**{**self._options, **fixed, "max_new_tokens": longest})
+
+class DecoderWriter:
+    """Writes while it looks at what an encoder has made.
+
+    Args:
+        decoder: An encoder-decoder model; its encoder is not run.
+        options: See :class:`Generation`.
+        start: The token that every text starts with.
+        end: The one that it ends with.
+        positions: How many tokens the decoder has positions for.
+
+    Raises:
+        UserError: If an option is unknown, or may not be set.
+    """
+
+    def __init__(self, decoder: Any, options: Mapping[str, Any], start: int, end: int, positions: int) -> None:
+        fixed = {"eos_token_id": end, "pad_token_id": end, "decoder_start_token_id": start}
+        self._decoder = decoder
+        self._generation = Generation(options, fixed)
+        self._room = positions
+
+    def __call__(self, seen: Any) -> Tensor:
+        """What is written [B, M], with end-of-sequence tokens behind it.
+
+        Args:
+            seen: What the encoder has made [B, S, D], where that is real [B, S], and of which tokens [B, S].
+        """
+        states, mask, source = seen
+        looked_at = {"encoder_outputs": BaseModelOutput(states.to(self._decoder.dtype)), "attention_mask": mask}
+        with in_evaluation(self._decoder):
+            found = self._generation(lambda: self._decoder, source, self._room, input_ids=source, **looked_at)
+        return found[:, 1:]
 
 
 def _own_draws(device: torch.device) -> AbstractContextManager[None]:

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator, Mapping
 from itertools import takewhile
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
@@ -54,15 +54,31 @@ def freeze(backbone: Any, embeddings: bool, layers: int) -> None:
 
 def num_positions(backbone: Any) -> int:
     """Longest sequence that the model has positions for; RoBERTa's begin behind that of the padding."""
-    positions = getattr(backbone.config, "max_position_embeddings", None) or sys.maxsize
+    positions = positions_of(backbone.config, "encoder")
     table = getattr(getattr(backbone, "embeddings", None), "position_embeddings", None)
     padding = getattr(table, "padding_idx", None)
-    return int(positions) if padding is None else int(positions) - padding - 1
+    return positions if padding is None else positions - padding - 1
+
+
+def positions_of(architecture: Any, part: Literal["encoder", "decoder"]) -> int:
+    """How many positions an architecture says that a model has; a very large number where there is no limit.
+
+    Args:
+        architecture: The configuration of the model, or of a part of it.
+        part: Which part of it is asked for, where the two have different numbers.
+    """
+    names = (f"max_{part}_position_embeddings", "max_position_embeddings")
+    found = (getattr(architecture, name, None) for name in names)
+    return int(next(filter(None, found), sys.maxsize))
 
 
 def _stacks(backbone: Any) -> Iterator[nn.ModuleList]:
-    depth = getattr(backbone.config, "num_hidden_layers", None)
-    return (m for m in backbone.modules() if isinstance(m, nn.ModuleList) and len(m) == depth)
+    """The lists of as many modules as there are layers, but for those inside of layers."""
+    depth, inside = getattr(backbone.config, "num_hidden_layers", None), set[nn.Module]()
+    for module in backbone.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == depth and module not in inside:
+            inside.update(module.modules())
+            yield module
 
 
 def longest_text(backbone: nn.Module, of_tokenizer: int, max_length: int | None) -> int:
@@ -89,7 +105,7 @@ def as_encoder(backbone: Any) -> Any:
     """The model, in training mode and without what an encoder has no use for."""
     backbone.train()  # from_pretrained leaves it in evaluation mode, without dropout
     backbone.pooler = None  # unused, and its parameters would be part of the shared ones
-    if getattr(backbone.config, "use_cache", False):
+    if getattr(backbone.config, "use_cache", False) and not backbone.config.is_encoder_decoder:
         backbone.config.use_cache = False  # keys and values are of use to generate text alone
     return backbone
 

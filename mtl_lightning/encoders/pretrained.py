@@ -1,6 +1,6 @@
 """Loads what a transformer is made of, from a folder or the Hugging Face hub: tokenizer, architecture and weights."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
     AutoTokenizer,
     GenerationConfig,
     PretrainedConfig,
@@ -21,6 +22,7 @@ from transformers import (
 )
 
 from mtl_lightning.encoders.characters import character_tokenizer
+from mtl_lightning.encoders.encoder_decoder import EncoderDecoder, is_encoder_decoder
 from mtl_lightning.encoders.gguf_files import dense_options, forget_file, gguf_options
 from mtl_lightning.encoders.quantised import refuse_quantised
 from mtl_lightning.errors import UserError, did_you_mean
@@ -84,13 +86,16 @@ def load_config(
         if kind not in CONFIG_MAPPING:
             raise UserError(f"`config.model_type` is the unknown '{kind}'; {did_you_mean(kind, CONFIG_MAPPING)}")
         config = AutoConfig.for_model(**{"vocab_size": len(words), **_special_tokens(words), **settings})
+        if is_encoder_decoder(config):
+            _say_what_starts(config, words, settings)
     else:
         raise UserError("`config` misses 'model_type' (say `bert`); give it, or name a `model`")
     refuse_quantised(config, settings)
     if dropout is not None:
-        for name, value in config.to_dict().items():
-            if ("dropout" in name or "pdrop" in name) and type(value) in (int, float):
-                setattr(config, name, dropout)
+        for part in (config, *(each for each in vars(config).values() if isinstance(each, PretrainedConfig))):
+            for name, value in part.to_dict().items():
+                if ("dropout" in name or "pdrop" in name) and type(value) in (int, float):
+                    setattr(part, name, dropout)
     return config
 
 
@@ -105,11 +110,13 @@ class Loaded(NamedTuple):
         body: The model without a head.
         output: From hidden states to logits, where it was saved as a causal language model.
         generation: How it generates, where its folder says so.
+        parts: Its encoder, which is the body, and the rest of it, where it is an encoder-decoder model.
     """
 
     body: PreTrainedModel
     output: nn.Linear | None = None
     generation: GenerationConfig | None = None
+    parts: EncoderDecoder | None = None
 
 
 def load_backbone(
@@ -126,6 +133,8 @@ def load_backbone(
     Raises:
         UserError: If there is no such model.
     """
+    if is_encoder_decoder(architecture):
+        return _load_both(model, architecture, attention, gguf_file)
     if _WITHOUT_WEIGHTS.get():
         with torch.device("meta"):
             body = AutoModel.from_config(architecture, **_OWN_CODE)
@@ -143,12 +152,46 @@ def load_backbone(
     return Loaded(whole.base_model, whole.get_output_embeddings(), whole.generation_config)
 
 
+def _load_both(
+    model: str | None, architecture: PretrainedConfig, attention: str | None, gguf_file: str | None
+) -> Loaded:
+    """Encoder and decoder; arguments as of :func:`load_backbone`."""
+    if gguf_file is not None:
+        raise UserError(
+            f"`gguf_file`: {architecture.model_type} is an encoder-decoder model, which is not read from GGUF here; "
+            "name a folder of transformers"
+        )
+    architecture.is_encoder_decoder = True  # a folder of the encoder alone denies it
+    options: dict[str, Any] = {"attn_implementation": attention, "dtype": torch.get_default_dtype(), **_OWN_CODE}
+    if _WITHOUT_WEIGHTS.get():
+        with torch.device("meta"):
+            whole = AutoModelForSeq2SeqLM.from_config(architecture, **_OWN_CODE)
+        parts = EncoderDecoder(whole)
+    elif model is None:
+        parts = EncoderDecoder(AutoModelForSeq2SeqLM.from_config(architecture, **options))
+    else:
+        options |= {"config": architecture, "output_loading_info": True}
+        whole, found = _guard(model, lambda: AutoModelForSeq2SeqLM.from_pretrained(model, **options))
+        parts = EncoderDecoder(whole, lacks=next(iter(sorted(found["missing_keys"])), None))
+    return Loaded(parts.encoder, generation=parts.decoder.generation_config, parts=parts)
+
+
 def load_generation(model: str) -> GenerationConfig | None:
     """How a language model generates, where its folder says so."""
     try:
         return GenerationConfig.from_pretrained(model, **_OWN_CODE)
     except OSError:
         return None
+
+
+def _say_what_starts(config: Any, words: PreTrainedTokenizerBase, settings: Mapping[str, Any]) -> None:
+    """The tokens that a text of a decoder starts and ends with, where the settings leave it open."""
+    special = _special_tokens(words)
+    start = next((special[name] for name in ("bos_token_id", "pad_token_id", "eos_token_id") if name in special), None)
+    said = {"decoder_start_token_id": start, "forced_eos_token_id": None}
+    for name, value in said.items():
+        if name not in settings:
+            setattr(config, name, value)
 
 
 def _was_language_model(architecture: PretrainedConfig) -> bool:

@@ -1,35 +1,29 @@
 """Any encoder of the transformers library."""
 
-from collections.abc import Mapping
 from functools import cached_property
 from os import fspath
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import GenerationMixin
 
-from mtl_lightning.encoders.base import Assets, Contexts, Representation, State
+from mtl_lightning.encoders.base import Representation, State
 from mtl_lightning.encoders.cut_transformers import Cut, find_cut
-from mtl_lightning.encoders.generation import Writer
-from mtl_lightning.encoders.language_model import generator, head_class, is_causal, is_linear, new_output, tied
-from mtl_lightning.encoders.layers import as_encoder, freeze, layers_by_depth, longest_text, num_positions, recompute
-from mtl_lightning.encoders.lora import Lora, renamed
+from mtl_lightning.encoders.layers import longest_text, num_positions
 from mtl_lightning.encoders.packing import PACKED, UNPACKED, row_length, run
 from mtl_lightning.encoders.pooling import POOLINGS, over, pooled_over
-from mtl_lightning.encoders.pretrained import GENERATION, load_backbone, load_config, load_generation, load_tokenizer
-from mtl_lightning.encoders.staged import StagedEncoder
+from mtl_lightning.encoders.pretrained import load_backbone, load_config, load_tokenizer
+from mtl_lightning.encoders.pretrained_transformer import PretrainedTransformer
 from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.errors import UserError
 from mtl_lightning.raw_labels.spans import Ends
-from mtl_lightning.writing import temporary_folder, writing
 
 
-class TransformerEncoder(StagedEncoder):
+class TransformerEncoder(PretrainedTransformer):
     """A transformer over sub-words; its representation is pooled [B, D] and, for ``tokens`` inputs, per word [B, L, D].
 
-    Its stages are its layers; whatever comes before the first one, such as embeddings, is not cut.
+    Its stages are its layers; whatever comes before the first one, such as embeddings, is not cut. Of an
+    encoder-decoder model, such as T5 or BART, it is the encoder; ``Seq2Seq`` tasks write with its decoder.
 
     Args:
         model: Name on the Hugging Face hub or local folder. Null: a model is built from ``config`` with random weights.
@@ -48,12 +42,14 @@ class TransformerEncoder(StagedEncoder):
         gguf_file: File in the folder ``model`` that has weights, tokenizer and architecture in GGUF, quantised or not;
             they are made whole. Needs the extra ``gguf``.
         lora: Options of ``peft.LoraConfig``, such as ``{r: 8, lora_alpha: 16, target_modules: [q_proj, v_proj]}``: the
-            model's own parameters stay as they are, and one adapter for all tasks trains. Needs the extra ``lora``.
+            model's own parameters stay as they are, and one adapter for all tasks trains, of a decoder that writes
+            too. Needs the extra ``lora``.
         spans: Whether the ``end`` of a span, where a data set maps a column to ``spans``, is the position behind its
             last word (``exclusive``) or that of its last word (``inclusive``).
         overlap: Tokens that two windows of a long ``context`` have in common; null: a quarter of ``max_length``.
-        freeze_embeddings: Keep the embeddings as they are.
-        frozen_layers: Number of layers, from the bottom, that stay as they are; -1: all of them.
+        freeze_embeddings: Keep the embeddings as they are, those of a decoder and its output layer too.
+        frozen_layers: Number of layers, from the bottom, that stay as they are; -1: all of them. A decoder has none of
+            them.
         gradient_checkpointing: Recompute activations in the backward pass, to save memory.
         dropout: Replaces every dropout probability of the architecture.
         chat_template: How ``messages`` become text: ``chatml``, ``plain``, the name of one of the tokenizer's own, or a
@@ -63,8 +59,6 @@ class TransformerEncoder(StagedEncoder):
             attention and positions of its own: less padding, the same results.
         attention: Implementation of attention, see ``attn_implementation`` of transformers; null: its choice.
     """
-
-    processor: TextProcessor
 
     def __init__(
         self,
@@ -96,15 +90,7 @@ class TransformerEncoder(StagedEncoder):
             raise UserError("`tokenizer` is missing: a model built from `config` needs one, say `characters:ascii`")
         words = load_tokenizer(name, None if tokenizer else gguf_file)
         architecture = load_config(model, config, words, dropout, gguf_file)
-        self.pretrained = model is not None and pretrained
-        loaded = load_backbone(model if pretrained else None, architecture, attention, gguf_file)
-        self.backbone: Any = as_encoder(loaded.body)
-        self.is_causal = is_causal(self.backbone)
-        self.generation = loaded.generation or (load_generation(model) if self.is_causal and model else None)
-        self.output: nn.Linear | None = None
-        self._generates = False
-        self._loaded_output = (loaded.output,)  # in a tuple: it is part of the model from when it is asked for
-        self.features = architecture.hidden_size
+        self._take(load_backbone(model if pretrained else None, architecture, attention, gguf_file), model, pretrained)
         self.pooling = pooling
         length = longest_text(self.backbone, words.model_max_length, max_length)
         sub_word = sub_word or ("last" if self.is_causal else "first")
@@ -114,8 +100,9 @@ class TransformerEncoder(StagedEncoder):
         )
         if lora is not None and frozen_layers:
             raise UserError("`lora` freezes all layers; say which it adapts by `lora.layers_to_transform`")
-        self._lora = None if lora is None else Lora(self.backbone, lora)
-        freeze(self.backbone, freeze_embeddings, frozen_layers)
+        if lora is not None:
+            self._adapt(lora)
+        self._freeze(freeze_embeddings, frozen_layers)
         self._gradient_checkpointing = gradient_checkpointing
         self.recompute_in(None)
 
@@ -125,55 +112,6 @@ class TransformerEncoder(StagedEncoder):
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         nn.Module.compile(self, *args, **kwargs)  # the model is run whole, also one that cannot be cut
-
-    # -- language models ---------------------------------------------------------------------------------------------
-    def output_embedding(self) -> nn.Linear:
-        """The model's own linear map from hidden states [..., D] to logits of the tokens [..., V].
-
-        Its weight is the input embeddings' where these are tied. Otherwise the map is part of this encoder from now on,
-        the same one whenever it is asked for; it trains if the input embeddings do.
-
-        Raises:
-            UserError: If the model is no causal language model, came without such a map, or does more than map
-                linearly.
-        """
-        kind = type(self.backbone).__name__
-        if not self.is_causal:
-            raise UserError(f"{kind} reads texts as a whole and generates none; give `model` a decoder-only model")
-        if tied(self.backbone):
-            output = new_output(self.backbone)
-        else:
-            output = self.output = self.output or self._own_output()
-        if not self._generates and not is_linear(self.backbone, output):
-            raise UserError(f"{kind} scales or caps its logits, which no head does here; choose another model")
-        self._generates = True
-        return output
-
-    def generator(self, output: nn.Linear) -> GenerationMixin:
-        """A causal language model around this backbone, which can ``generate``; nothing is copied.
-
-        Args:
-            output: From hidden states to logits, such as ``output_embedding``.
-
-        Raises:
-            UserError: If the architecture has more parts than these two.
-        """
-        return generator(self.backbone, output, self.generation)
-
-    def writer(self, options: Mapping[str, Any]) -> Writer:
-        """What writes behind prompts with options of ``transformers.GenerationConfig``."""
-        return Writer(self, options)
-
-    def _own_output(self) -> nn.Linear:
-        (output,) = self._loaded_output
-        self._loaded_output = (None,)
-        if output is None and self.pretrained and self.backbone.device.type != "meta":
-            raise UserError(
-                f"the weights of {type(self.backbone).__name__} come without those of its language-model head, and are "
-                "not tied to the embeddings; name a folder in which the whole language model was saved"
-            )
-        output = output or new_output(self.backbone)
-        return output.requires_grad_(self.backbone.get_input_embeddings().weight.requires_grad)
 
     # -- stages ------------------------------------------------------------------------------------------------------
     def begin(self, inputs: dict[str, Tensor]) -> State:
@@ -241,57 +179,9 @@ class TransformerEncoder(StagedEncoder):
 
     def _read(self, hidden: Tensor, mask: Tensor, starts: Tensor | None) -> Representation:
         hidden = hidden[:, -mask.shape[1] :]  # without what was prepended
-        pooled = POOLINGS[self.pooling](hidden, mask)
+        states = None if self.decoder is None else hidden
+        found = Representation(POOLINGS[self.pooling](hidden, mask), states=states)
         if starts is None:
-            return Representation(pooled=pooled)
+            return found
         index = starts.clamp(min=0).unsqueeze(-1).expand(-1, -1, hidden.shape[-1])
-        return Representation(pooled, hidden.gather(1, index), starts >= 0)
-
-    def recompute_in(self, contexts: Contexts | None) -> None:
-        if self._gradient_checkpointing:
-            recompute(self.backbone, {} if contexts is None else {"context_fn": contexts})
-
-    # -- checkpoints and learning rates ------------------------------------------------------------------------------
-    def save_adapters(self, folder: Path) -> None:
-        causal = head_class(self.backbone) if self._generates else None
-        prefix = "" if causal is None else f"{causal.base_model_prefix}."
-        self._adapter().save(folder, prefix, None if causal is None else "CAUSAL_LM")
-
-    def load_adapters(self, folder: Path) -> None:
-        causal = head_class(self.backbone)
-        self._adapter().load(folder, "" if causal is None else f"{causal.base_model_prefix}.")
-
-    def merge_adapters(self) -> None:
-        if self._lora is not None:
-            self.backbone, self._lora = self._lora.merge(), None
-
-    def renamed(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
-        return renamed(state, self.state_dict())
-
-    def save_pretrained(self, folder: Path) -> None:
-        model: Any = self.generator(self.output_embedding()) if self._generates else self.backbone
-        with writing(folder):
-            model.save_pretrained(folder)
-            self.processor.tokenizer.save_pretrained(folder)
-
-    def _adapter(self) -> Lora:
-        if self._lora is None:
-            raise UserError("the encoder has no adapter; give it one with `model.encoder.lora`, or tasks by LoRA")
-        return self._lora
-
-    def assets(self) -> Assets:
-        with temporary_folder() as folder:
-            with writing(folder, hint="set TMPDIR to a folder with some space"):
-                self.backbone.config.save_pretrained(folder)
-                self.processor.tokenizer.save_pretrained(folder)
-                if self.generation is not None:
-                    self.generation.to_json_file(folder / GENERATION)
-            files = {path.name: path.read_text("utf-8") for path in folder.iterdir() if path.is_file()}
-        fixed: dict[str, Any] = {"model": "{folder}", "config": None, "pretrained": False, "tokenizer": None}
-        fixed |= {"gguf_file": None, "lora": None if self._lora is None else self._lora.options}
-        read = {"max_length": self.processor.max_length, "sub_word": self.processor.sub_word}
-        return Assets(files, {**fixed, **read, **self.processor.conversations.named})
-
-    def layers_by_depth(self) -> list[list[nn.Parameter]]:
-        """Embeddings and all that comes before the first layer, then each layer."""
-        return layers_by_depth(self.backbone)
+        return found._replace(tokens=hidden.gather(1, index), mask=starts >= 0)

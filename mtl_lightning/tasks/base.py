@@ -74,10 +74,10 @@ class Task(InWords, Decoded, Taught, nn.Module, ABC):
         is_predicting: Whether what ``forward`` returns is for ``decode`` alone.
     """
 
-    level: ClassVar[Literal["pooled", "tokens"]] = "pooled"
+    level: Literal["pooled", "tokens"] = "pooled"
     by_sequence: ClassVar[bool] = False
-    required_inputs: ClassVar[tuple[str, ...]] = ()
-    uses_encoder: ClassVar[bool] = False
+    required_inputs: tuple[str, ...] = ()
+    uses_encoder: bool = False
     missing: ClassVar[float] = IGNORE
     rounding: float = 0.0
     lower_is_better: ClassVar[frozenset[str]] = frozenset()

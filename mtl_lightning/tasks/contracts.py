@@ -21,6 +21,9 @@ class Features(Protocol):
     @property
     def given(self) -> Mapping[str, Tensor] | None: ...
 
+    @property
+    def states(self) -> Tensor | None: ...
+
 
 class LanguageModel(Protocol):
     """An encoder whose backbone is a language model; :class:`mtl_lightning.encoders.TransformerEncoder` may be one."""

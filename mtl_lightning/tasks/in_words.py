@@ -17,7 +17,7 @@ class InWords:
     """
 
     missing: ClassVar[float]
-    level: ClassVar[Any]
+    level: Any
     says_numbers: ClassVar[bool] = False
 
     def in_words(self, target: Tensor) -> Worded:

@@ -1,7 +1,7 @@
 """A text that is written while another one is looked at."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -12,76 +12,77 @@ from mtl_lightning.errors import UserError, shown
 from mtl_lightning.raw_labels import Missing
 from mtl_lightning.tasks.as_configured import AsConfigured
 from mtl_lightning.tasks.base import IGNORE, full_precision
+from mtl_lightning.tasks.contracts import Features
 from mtl_lightning.tasks.labelled import fill_missing
 from mtl_lightning.tasks.losses import mean_cross_entropy
 from mtl_lightning.tasks.scoring import Catalogue, choose
-from mtl_lightning.tasks.text_decoder import TextDecoder
+from mtl_lightning.tasks.text_scores import TEXT_METRICS
+from mtl_lightning.tasks.text_writer import NewDecoder, Seen, TextWriter
 from mtl_lightning.tasks.token_scores import ExactMatch, TokenMean
 
-
-class Seen(NamedTuple):
-    """What the decoder looks at.
-
-    Attributes:
-        states: One vector a word [B, L, D].
-        mask: True at those that are real [B, L].
-    """
-
-    states: Tensor
-    mask: Tensor
+_OF_TOKENS: Catalogue = {"token_accuracy": lambda: TokenMean("right"), "perplexity": lambda: TokenMean("losses")}
 
 
 class Seq2Seq(AsConfigured):
-    """Writes a text from the words of another: the head is a transformer decoder that looks at the encoder's vectors.
+    """Writes a text from another one: a decoder that looks at what the encoder has made of it.
 
-    It works on any encoder of texts that has a vector a word (input ``tokens``), one that reads texts as a whole too.
-    The label is the text to be written, in the tokens of the encoder's tokenizer, with an end; what is longer than
-    ``max_target_length`` is cut at its end. The loss is the mean over these tokens of the cross entropy, each with the
-    right tokens before it given. Predictions are greedy, ``{"text": …}``.
+    The label is the text to be written. The loss is the mean over its tokens and an end of the cross entropy, each with
+    the right tokens before it given; what is longer than ``max_target_length`` is cut at its end. Predictions are
+    ``{"text": …}``.
 
-    Metrics: ``exact_match``, whether greedy decoding writes the text; ``token_accuracy`` and ``perplexity``, with the
-    right tokens before each one given.
+    Which decoder it is depends on the encoder's model. An encoder-decoder model, such as T5 or BART, writes with the
+    decoder and the output layer that it has, from any ``text`` or ``tokens``. All such tasks share them, as T5's do
+    (Raffel et al., "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer", JMLR 21, 2020):
+    they are part of the encoder, and count as shared parameters. On any other encoder of words, the task's head is a
+    small transformer decoder that is trained from scratch, looks at the vectors of ``tokens``, and writes the most
+    probable token each time.
+
+    Metrics: ``token_accuracy`` and ``perplexity``, with the right tokens before each one given. Of what is written:
+    ``exact_match``, ``bleu`` (corpus BLEU-4, as ``sacrebleu`` counts it) and ``rouge_l``, in [0, 1]. They take much
+    longer, since each text of the split is written; but whether a new decoder would write the text is known without.
 
     Args:
-        layers: Of the decoder.
-        heads: Attention heads of each layer; they divide the encoder's width.
+        layers: Of a new decoder; null: 2.
+        heads: Attention heads of each of them, which divide the encoder's width; null: 4.
         max_target_length: Longest text that is written, in tokens.
         main_metric: The metric that stands for the task; ``loss`` is one.
-        dropout: Of the vectors that the decoder looks at, and in its layers.
+        dropout: Of the vectors that a new decoder looks at, and in its layers; null: 0.1.
         missing: Words that mean "no label" in the data, one or a list.
-        metrics: What to report; null: all.
+        metrics: What to report; null: what is known without writing. The main metric is always reported.
+        decoder: ``pretrained``, the model's own, or ``new``; null: the model's own where it has one.
+        generation: How the model's own decoder writes: options of ``transformers.GenerationConfig``, such as
+            ``{num_beams: 4}``; by default the most probable token each time.
     """
 
-    level = "tokens"
     lower_is_better = frozenset({"perplexity"})
-    beside_labels = AsConfigured.beside_labels | {"layers", "heads"}
+    beside_labels = AsConfigured.beside_labels | {"layers", "heads", "generation"}
 
     def __init__(
         self,
-        layers: int = 2,
-        heads: int = 4,
+        layers: int | None = None,
+        heads: int | None = None,
         max_target_length: int = 64,
         main_metric: str = "token_accuracy",
-        dropout: float = 0.1,
+        dropout: float | None = None,
         missing: Missing = None,
         metrics: list[str] | None = None,
+        decoder: Literal["pretrained", "new"] | None = None,
+        generation: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(main_metric, dropout, missing)
-        if min(layers, heads, max_target_length) < 1:
+        super().__init__(main_metric, 0.1 if dropout is None else dropout, missing)
+        if min(layers or 1, heads or 1, max_target_length) < 1 or 0 in (layers, heads):
             raise UserError("`layers`, `heads` and `max_target_length` must be at least 1")
         self.layers, self.heads, self.max_target_length = layers, heads, max_target_length
+        self.decoder, self.generation = decoder, generation
+        self._of_new = {"layers": layers, "heads": heads, "dropout": dropout}
         self._metric_names = metrics
-        self._tokenizer: Any = None
-        self._start = self._end = 0
+        self._writer: TextWriter | None = None
 
     # -- labels ------------------------------------------------------------------------------------------------------
     def encode(self, value: Any) -> list[int]:
         """The tokens of the text and the end, or ``IGNORE`` alone."""
         self.check(value)
-        if self.is_missing(value):
-            return [IGNORE]
-        found: list[int] = self._tokenizer(value, add_special_tokens=False, verbose=False)["input_ids"]
-        return [*found, self._end][: self.max_target_length]
+        return [IGNORE] if self.is_missing(value) else self.writer.encode(value)[: self.max_target_length]
 
     def check(self, value: Any) -> None:
         if not self.is_missing(value) and not isinstance(value, str):
@@ -91,85 +92,108 @@ class Seq2Seq(AsConfigured):
         return target
 
     def in_words(self, target: Tensor) -> str | None:
-        """The text."""
+        """The tokens of the text."""
         present = [token for token in target.tolist() if token != IGNORE]
-        return str(self._tokenizer.decode(present)) if present else None
+        return self.writer.shown(present) if present else None
 
     # -- model -------------------------------------------------------------------------------------------------------
     @property
+    def writer(self) -> TextWriter:
+        """What writes; there is one once ``meet`` was called."""
+        assert self._writer is not None, "meet() comes first"
+        return self._writer
+
+    @property
     def num_outputs(self) -> int:
-        return len(self._tokenizer)
+        return self.writer.num_tokens
 
     def meet(self, encoder: Any) -> None:
+        has_decoder = getattr(encoder, "has_decoder", False)
+        self.uses_encoder = has_decoder if self.decoder is None else self.decoder == "pretrained"
+        self.level = "pooled" if self.uses_encoder else "tokens"
+        self.required_inputs = ("text|tokens",) if self.uses_encoder else ()
+        self._writer = self._own(encoder) if self.uses_encoder else self._new(encoder)
+
+    def _own(self, encoder: Any) -> TextWriter:
+        """The decoder of the model."""
+        if not hasattr(encoder, "own_decoder"):
+            raise UserError(f"{type(encoder).__name__} has no decoder; choose TransformerEncoder, or `decoder: new`")
+        if given := [name for name, value in self._of_new.items() if value is not None]:
+            raise UserError(f"`{given[0]}` is one of a new decoder; leave it out, or choose `decoder: new`")
+        options = {"max_new_tokens": self.max_target_length, **(self.generation or {})}
+        writer: TextWriter = encoder.own_decoder(options)
+        if self.max_target_length > writer.num_positions:
+            raise UserError(
+                f"`max_target_length` is {self.max_target_length:,}, but the model's decoder has positions for "
+                f"{writer.num_positions:,} tokens"
+            )
+        return writer
+
+    def _new(self, encoder: Any) -> TextWriter:
+        """A decoder of the task's own."""
         tokenizer = getattr(encoder.processor, "tokenizer", None)
         if tokenizer is None:
             raise UserError(f"{type(encoder).__name__} has no tokenizer to write with; choose TransformerEncoder")
-        first = (tokenizer.bos_token_id, tokenizer.cls_token_id, tokenizer.eos_token_id)
-        last = (tokenizer.eos_token_id, tokenizer.sep_token_id)
-        starts, ends = ([each for each in ids if each is not None] for ids in (first, last))
-        if not starts or not ends:
-            raise UserError("the tokenizer has no token to start or end a text with; choose another")
-        self._tokenizer, self._start, self._end = tokenizer, starts[0], ends[0]
+        if self.generation is not None:
+            raise UserError("`generation` says how the model's own decoder writes; leave it out of a new decoder")
+        return NewDecoder(tokenizer, self.layers or 2, self.heads or 4, self.max_target_length, self.dropout.p)
 
     def build(self, features: int) -> None:
         self.check_metrics()
-        if features % self.heads:
-            raise UserError(f"`heads` is {self.heads}, which does not divide the {features} features of the encoder")
-        longest, dropout = self.max_target_length, self.dropout.p
-        self.head = TextDecoder(self.num_outputs, features, self.layers, self.heads, longest, dropout)
+        self.head = self.writer.build(features)
+
+    def can_read(self, features: Features) -> bool:
+        if not self.uses_encoder:
+            return super().can_read(features)
+        return features.states is not None and "sequences" not in (features.given or {})
 
     def forward(self, features: Any) -> Any:
         """What the decoder looks at, :class:`Seen`; what it writes depends on the targets, too."""
-        if features.tokens is None:
-            raise UserError("Seq2Seq reads a vector a word, which this encoder or input lacks")
-        return Seen(self.dropout(features.tokens), features.mask)
+        if not self.can_read(features):
+            reads = "a single `text`, or `tokens`" if self.uses_encoder else "a vector a word"
+            raise UserError(f"Seq2Seq reads {reads}, which this encoder or input lacks")
+        if not self.uses_encoder:
+            return Seen(self.dropout(features.tokens), features.mask)
+        mask, source = features.given["attention_mask"], features.given["input_ids"]
+        return Seen(features.states[:, : mask.shape[1]], mask, source)  # joined with longer ones, there are more
 
     def loss(self, logits: Any, targets: Tensor) -> Tensor:
-        return mean_cross_entropy(self._given(logits, targets).flatten(0, 1), targets.flatten())
-
-    def _given(self, seen: Any, targets: Tensor) -> Tensor:
-        """Logits of the targets [B, T, V], each with those before it given."""
-        written = torch.cat([targets.new_full((len(targets), 1), self._start), targets[:, :-1].clamp(min=0)], 1)
-        return self._next(seen, written)
-
-    def _next(self, seen: Any, written: Tensor) -> Tensor:
-        assert self.head is not None, "build() comes first"
-        states = seen[0].to(next(self.head.parameters()).dtype)
-        logits: Tensor = self.head(written, states, seen[1])
-        return logits
+        return mean_cross_entropy(self.writer.logits(Seen(*logits), targets).flatten(0, 1), targets.flatten())
 
     # -- evaluation --------------------------------------------------------------------------------------------------
     def metrics(self) -> MetricCollection:
-        catalogue: Catalogue = {
-            "exact_match": ExactMatch,
-            "token_accuracy": lambda: TokenMean("right"),
-            "perplexity": lambda: TokenMean("losses"),
-        }
-        chosen = choose(catalogue, list(catalogue), self._metric_names, self.main_metric)
+        of_texts: Catalogue = {**TEXT_METRICS} if self.uses_encoder else {**TEXT_METRICS, "exact_match": ExactMatch}
+        known = [*_OF_TOKENS] if self.uses_encoder else ["exact_match", *_OF_TOKENS]
+        chosen = choose({**of_texts, **_OF_TOKENS}, known, self._metric_names, self.main_metric)
         return MetricCollection(dict(chosen), compute_groups=False)
 
     def update(self, metrics: MetricCollection, logits: Any, targets: Tensor) -> None:
-        given = full_precision(self._given(logits, targets))
+        seen, present = Seen(*logits), torch.ne(targets, IGNORE)
+        given = full_precision(self.writer.logits(seen, targets))
         losses = cross_entropy(given.transpose(1, 2), targets, ignore_index=IGNORE, reduction="none")
-        metrics.update(losses, torch.eq(given.argmax(-1), targets).to(losses.dtype), torch.ne(targets, IGNORE))
+        right = torch.eq(given.argmax(-1), targets).to(losses.dtype)
+        of_texts = []
+        for metric in metrics.values():
+            if isinstance(metric, TokenMean | ExactMatch):
+                metric.update(losses, right, present)
+            else:
+                of_texts.append(metric)
+        if of_texts and present.any():
+            texts = self._texts(seen, targets, present.any(1).tolist())
+            for metric in of_texts:
+                metric.update(*texts)
 
-    @torch.no_grad()
+    def _texts(self, seen: Seen, targets: Tensor, labelled: list[bool]) -> tuple[list[str], list[list[str]]]:
+        """What is written and the references, of the examples that have one."""
+        written = [row["text"] for row, real in zip(self.decode(seen, None), labelled, strict=True) if real]
+        rows = [row[torch.ne(row, IGNORE)].tolist() for row, real in zip(targets, labelled, strict=True) if real]
+        return written, [[self.writer.decode(row)] for row in rows]
+
     def decode(self, logits: Any, mask: Tensor | None) -> list[dict[str, Any]]:
-        written = torch.full_like(logits[1][:, :1], self._start, dtype=torch.int64)
-        ended = torch.zeros_like(written, dtype=torch.bool)
-        for _ in range(self.max_target_length):
-            best = self._next(logits, written)[:, -1:].argmax(-1)
-            written = torch.cat([written, torch.where(ended, self._end, best)], 1)
-            ended |= torch.eq(best, self._end)
-            if ended.all():
-                break
-        return [{"text": self._tokenizer.decode(_until(row, self._end))} for row in written[:, 1:].tolist()]
+        return [{"text": self.writer.decode(row)} for row in self.writer.write(Seen(*logits)).tolist()]
 
     def correct(self, logits: Any, targets: Tensor) -> Tensor:
+        """Whether each token is the most probable one, the right ones before it given."""
         missing = torch.eq(targets, IGNORE)
-        right = (torch.eq(self._given(logits, targets).argmax(-1), targets) | missing).all(1)
+        right = (torch.eq(self.writer.logits(Seen(*logits), targets).argmax(-1), targets) | missing).all(1)
         return fill_missing(right, missing.all(1))
-
-
-def _until(tokens: list[int], end: int) -> list[int]:
-    return tokens[: tokens.index(end)] if end in tokens else tokens

@@ -97,7 +97,7 @@ def _check_shown(inputs: Sequence[Shown], example: Mapping[str, Any]) -> None:
 
 
 def _check_representation(representation: Representation, count: int, features: int) -> None:
-    pooled, tokens, mask, _ = representation
+    pooled, tokens, mask = representation[:3]
     assert pooled is not None or tokens is not None, "the representation must have pooled features or tokens"
     if pooled is not None:
         assert pooled.shape == (count, features), f"pooled must be [{count}, {features}], found {list(pooled.shape)}"

@@ -39,7 +39,8 @@ def check_task(
         features: D, the width of the features that the head reads.
         examples: The encoded input of each of them, as ``InputProcessor.encode`` gives it; null: where words are
             labelled, one word a label.
-        given: What the head reads beside features, collated, such as ``sequences`` [B, N].
+        given: What the head reads beside features, collated, such as ``sequences`` [B, N], or the ``attention_mask``
+            [B, L] of as many tokens as there are words.
         encoder: What the task meets, and whose parameters its loss may train; null: it needs none.
 
     Raises:
@@ -135,7 +136,8 @@ def _random_representation(
     if by_sequence:
         present = (given or {})["sequences"] >= 0
         mask = mask.unsqueeze(1) & present.unsqueeze(-1)
-    return Representation(torch.randn(*mask.shape[:-1], features), torch.randn(*mask.shape, features), mask, given)
+    pooled, tokens = torch.randn(*mask.shape[:-1], features), torch.randn(*mask.shape, features)
+    return Representation(pooled, tokens, mask, given, states=torch.randn_like(tokens))
 
 
 def _each(logits: Any, change: Callable[[Tensor], Tensor]) -> Any:

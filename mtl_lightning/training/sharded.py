@@ -43,7 +43,7 @@ def _reasons(module: Any) -> Iterator[str]:
     if module.sharing.reads_parameters:
         yield f"model.sharing: {type(module.sharing).__name__}, which compares the encoder's parameters; use `ddp`"
     if (user := next((each for each in module.heads.values() if each.uses_encoder), None)) is not None:
-        yield f"{type(user).__name__}, whose output layer is the encoder's; use `ddp`"
+        yield f"{type(user).__name__}, which writes with layers of the encoder's; use `ddp`"
     if any(isinstance(each, nn.Embedding | nn.EmbeddingBag) and each.sparse for each in module.encoder.modules()):
         yield "embeddings of the encoder that have sparse gradients; set `sparse=False`"
     for callback in module.trainer.callbacks:

@@ -75,8 +75,8 @@ def test_what_was_trained_for_another_metric_goes_on_with_this_one() -> None:
 
 
 def test_targets_are_tokens_with_an_end_and_cut() -> None:
-    _, task, _, _ = made(max_target_length=3)
-    tokenizer = task._tokenizer
+    of, task, _, _ = made(max_target_length=3)
+    tokenizer = of.processor.tokenizer
     assert tokenizer.convert_ids_to_tokens(task.encode("ab")) == ["a", "b", "[SEP]"]
     assert tokenizer.convert_ids_to_tokens(task.encode("abcdef")) == ["a", "b", "c"]
     assert task.encode(None) == [-100] and task.count([-100]) == 0

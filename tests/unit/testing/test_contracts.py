@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny import BART, T5
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -81,6 +82,10 @@ def bert(**changes: Any) -> TransformerEncoder:
 
 def llama(**changes: Any) -> TransformerEncoder:
     return TransformerEncoder(config=LLAMA, tokenizer="characters:ascii", max_length=32, **changes)
+
+
+def encoder_decoder(config: dict[str, Any]) -> TransformerEncoder:
+    return TransformerEncoder(config=config, tokenizer="characters:printable", max_length=32)
 
 
 def halves(names: Sequence[str]) -> Weighting:
@@ -162,6 +167,8 @@ ENCODERS: dict[str, tuple[Callable[[], Encoder], dict[str, Sequence[Any]]]] = {
     "language-model-completions": (llama, {"prompt": CLASSES[:1] * 2, "completion": ["x", None]}),
     "language-model-packed": (lambda: llama(packing=True), {"prompt": CLASSES[:1] * 2, "completion": ["x", None]}),
     "language-model-conversations": (lambda: llama(chat_template="plain", pooling="last"), {"messages": CHATS}),
+    "encoder-of-t5": (partial(encoder_decoder, T5), {"text": TEXTS}),
+    "encoder-of-bart": (partial(encoder_decoder, BART), {"tokens": WORDS}),
     "transformer-frozen-below": (lambda: bert(freeze_embeddings=True, frozen_layers=1), {"text": TEXTS}),
     "transformer-frozen": (lambda: bert(freeze_embeddings=True, frozen_layers=-1), {"text": TEXTS}),
     "convolutional": (lambda: ConvolutionalEncoder(channels=[2, 3], features=16), {"image": IMAGES}),
@@ -209,6 +216,14 @@ def test_task(name: str) -> None:
 
 def test_seq2seq() -> None:
     check_task(Seq2Seq(layers=1, max_target_length=5), ["ab", None, "", "cdefgh", "a"], encoder=bert())
+
+
+@pytest.mark.parametrize("config", [T5, BART], ids=["t5", "bart"])
+@pytest.mark.parametrize("settings", [{}, {"metrics": ["bleu", "rouge_l"], "main_metric": "exact_match"}], ids=str)
+def test_seq2seq_with_the_decoder_of_the_model(config: dict[str, Any], settings: dict[str, Any]) -> None:
+    read = {"attention_mask": torch.tensor([[1, 1], [1, 0], [1, 1], [1, 1], [1, 0]]), "input_ids": torch.ones(5, 2)}
+    task, labels = Seq2Seq(max_target_length=5, **settings), ["ab", None, "", "cdefgh", "a"]
+    check_task(task, labels, 32, given=read, encoder=encoder_decoder(config).eval())
 
 
 def test_causal_lm() -> None:
