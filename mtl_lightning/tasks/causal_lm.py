@@ -3,7 +3,8 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -84,7 +85,9 @@ class CausalLM(WritingTask):
 
     required_inputs = ("completion|messages",)
     uses_encoder = True
-    of_tokens: ClassVar = {"perplexity": partial(TokenMean, "losses"), "token_accuracy": partial(TokenMean, "right")}
+    of_tokens: Mapping[str, Callable[[], Metric]] = MappingProxyType(
+        {"perplexity": partial(TokenMean, "losses"), "token_accuracy": partial(TokenMean, "right")}
+    )
     beside_labels = WritingTask.beside_labels | {"generation"}
 
     def __init__(

@@ -17,7 +17,7 @@ class Decoded:
         needs_torch: Why there is no decoder, for messages.
     """
 
-    level: ClassVar[Any]
+    level: Any
     needs_torch: ClassVar[str] = (
         "predicts by its own `{}`, which needs torch; return a decoder of `mtl_lightning.decoding` from `decoder`, and "
         "what that reads from `outputs`"

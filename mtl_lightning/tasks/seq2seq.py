@@ -1,29 +1,28 @@
 """A text that is written while another one is looked at."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.raw_labels import Missing
-from mtl_lightning.tasks.as_configured import AsConfigured
 from mtl_lightning.tasks.base import IGNORE, full_precision
 from mtl_lightning.tasks.contracts import Features
 from mtl_lightning.tasks.labelled import fill_missing
 from mtl_lightning.tasks.losses import mean_cross_entropy
-from mtl_lightning.tasks.scoring import Catalogue, choose
-from mtl_lightning.tasks.text_scores import TEXT_METRICS
+from mtl_lightning.tasks.text_scores import TextScore
 from mtl_lightning.tasks.text_writer import NewDecoder, Seen, TextWriter
 from mtl_lightning.tasks.token_scores import ExactMatch, TokenMean
+from mtl_lightning.tasks.writing_task import WritingTask, Written
 
-_OF_TOKENS: Catalogue = {"token_accuracy": lambda: TokenMean("right"), "perplexity": lambda: TokenMean("losses")}
 
-
-class Seq2Seq(AsConfigured):
+class Seq2Seq(WritingTask):
     """Writes a text from another one: a decoder that looks at what the encoder has made of it.
 
     The label is the text to be written. The loss is the mean over its tokens and an end of the cross entropy, each with
@@ -52,10 +51,13 @@ class Seq2Seq(AsConfigured):
         decoder: ``pretrained``, the model's own, or ``new``; null: the model's own where it has one.
         generation: How the model's own decoder writes: options of ``transformers.GenerationConfig``, such as
             ``{num_beams: 4}``; by default the most probable token each time.
+        own_metrics: Metrics of your own of what is written, as of :class:`.CausalLM`.
     """
 
-    lower_is_better = frozenset({"perplexity"})
-    beside_labels = AsConfigured.beside_labels | {"layers", "heads", "generation"}
+    of_tokens: Mapping[str, Callable[[], Metric]] = MappingProxyType(
+        {"token_accuracy": partial(TokenMean, "right"), "perplexity": partial(TokenMean, "losses")}
+    )
+    beside_labels = WritingTask.beside_labels | {"layers", "heads", "generation"}
 
     def __init__(
         self,
@@ -68,14 +70,16 @@ class Seq2Seq(AsConfigured):
         metrics: list[str] | None = None,
         decoder: Literal["pretrained", "new"] | None = None,
         generation: dict[str, Any] | None = None,
+        own_metrics: list[TextScore | Metric] | None = None,
     ) -> None:
-        super().__init__(main_metric, 0.1 if dropout is None else dropout, missing)
+        super().__init__(main_metric, 0.1 if dropout is None else dropout, missing, metrics, own_metrics)
         if min(layers or 1, heads or 1, max_target_length) < 1 or 0 in (layers, heads):
             raise UserError("`layers`, `heads` and `max_target_length` must be at least 1")
         self.layers, self.heads, self.max_target_length = layers, heads, max_target_length
-        self.decoder, self.generation = decoder, generation
+        self.generation = generation
+        self._chosen = decoder
         self._of_new = {"layers": layers, "heads": heads, "dropout": dropout}
-        self._metric_names = metrics
+        self._reports_all = metrics is None
         self._writer: TextWriter | None = None
 
     # -- labels ------------------------------------------------------------------------------------------------------
@@ -109,12 +113,12 @@ class Seq2Seq(AsConfigured):
 
     def meet(self, encoder: Any) -> None:
         has_decoder = getattr(encoder, "has_decoder", False)
-        self.uses_encoder = has_decoder if self.decoder is None else self.decoder == "pretrained"
+        self.uses_encoder = has_decoder if self._chosen is None else self._chosen == "pretrained"
         self.level = "pooled" if self.uses_encoder else "tokens"
         self.required_inputs = ("text|tokens",) if self.uses_encoder else ()
-        self._writer = self._own(encoder) if self.uses_encoder else self._new(encoder)
+        self._writer = self._pretrained(encoder) if self.uses_encoder else self._new(encoder)
 
-    def _own(self, encoder: Any) -> TextWriter:
+    def _pretrained(self, encoder: Any) -> TextWriter:
         """The decoder of the model."""
         if not hasattr(encoder, "own_decoder"):
             raise UserError(f"{type(encoder).__name__} has no decoder; choose TransformerEncoder, or `decoder: new`")
@@ -136,6 +140,9 @@ class Seq2Seq(AsConfigured):
             raise UserError(f"{type(encoder).__name__} has no tokenizer to write with; choose TransformerEncoder")
         if self.generation is not None:
             raise UserError("`generation` says how the model's own decoder writes; leave it out of a new decoder")
+        self.of_tokens = {"exact_match": ExactMatch, **self.of_tokens}
+        if self._reports_all:
+            self._metric_names = [*self.of_tokens, *self._own]
         return NewDecoder(tokenizer, self.layers or 2, self.heads or 4, self.max_target_length, self.dropout.p)
 
     def build(self, features: int) -> None:
@@ -161,33 +168,26 @@ class Seq2Seq(AsConfigured):
         return mean_cross_entropy(self.writer.logits(Seen(*logits), targets).flatten(0, 1), targets.flatten())
 
     # -- evaluation --------------------------------------------------------------------------------------------------
-    def metrics(self) -> MetricCollection:
-        of_texts: Catalogue = {**TEXT_METRICS} if self.uses_encoder else {**TEXT_METRICS, "exact_match": ExactMatch}
-        known = [*_OF_TOKENS] if self.uses_encoder else ["exact_match", *_OF_TOKENS]
-        chosen = choose({**of_texts, **_OF_TOKENS}, known, self._metric_names, self.main_metric)
-        return MetricCollection(dict(chosen), compute_groups=False)
-
     def update(self, metrics: MetricCollection, logits: Any, targets: Tensor) -> None:
-        seen, present = Seen(*logits), torch.ne(targets, IGNORE)
-        given = full_precision(self.writer.logits(seen, targets))
+        present = torch.ne(targets, IGNORE)
+        given = full_precision(self.writer.logits(Seen(*logits), targets))
         losses = cross_entropy(given.transpose(1, 2), targets, ignore_index=IGNORE, reduction="none")
         right = torch.eq(given.argmax(-1), targets).to(losses.dtype)
-        of_texts = []
-        for metric in metrics.values():
-            if isinstance(metric, TokenMean | ExactMatch):
-                metric.update(losses, right, present)
-            else:
-                of_texts.append(metric)
-        if of_texts and present.any():
-            texts = self._texts(seen, targets, present.any(1).tolist())
-            for metric in of_texts:
-                metric.update(*texts)
+        for name in self.of_tokens:
+            if name in metrics:
+                metrics[name].update(losses, right, present)
+        if self.reports_texts:
+            self._feed_texts(metrics, self.texts(logits, targets))
 
-    def _texts(self, seen: Seen, targets: Tensor, labelled: list[bool]) -> tuple[list[str], list[list[str]]]:
-        """What is written and the references, of the examples that have one."""
-        written = [row["text"] for row, real in zip(self.decode(seen, None), labelled, strict=True) if real]
-        rows = [row[torch.ne(row, IGNORE)].tolist() for row, real in zip(targets, labelled, strict=True) if real]
-        return written, [[self.writer.decode(row)] for row in rows]
+    def texts(self, logits: Any, targets: Tensor) -> list[Written]:
+        if not (present := torch.ne(targets, IGNORE)).any():
+            return []
+        seen, labelled = Seen(*logits), present.any(1).tolist()
+        texts = [row["text"] for row in self.decode(seen, None)]
+        references = [self.writer.decode(row[real].tolist()) for row, real in zip(targets, present, strict=True)]
+        prompts = [""] * len(texts) if seen.source is None else list(map(self.writer.decode, seen.source.tolist()))
+        rows = zip(texts, references, prompts, labelled, strict=True)
+        return [Written(text, [reference], prompt) for text, reference, prompt, real in rows if real]
 
     def decode(self, logits: Any, mask: Tensor | None) -> list[dict[str, Any]]:
         return [{"text": self.writer.decode(row)} for row in self.writer.write(Seen(*logits)).tolist()]

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
@@ -41,10 +41,10 @@ class WritingTask(AsConfigured):
         of_tokens: What makes each metric of tokens, with the right ones before them given, by name.
     """
 
-    level = "tokens"
+    level: Literal["pooled", "tokens"] = "tokens"
     needs_torch = "writes a text token by token, which needs torch"
     lower_is_better = frozenset({"perplexity"})
-    of_tokens: ClassVar[Mapping[str, Callable[[], Metric]]]
+    of_tokens: Mapping[str, Callable[[], Metric]]
 
     def __init__(
         self,
