@@ -221,7 +221,10 @@ def test_seq2seq() -> None:
 @pytest.mark.parametrize("config", [T5, BART], ids=["t5", "bart"])
 @pytest.mark.parametrize("settings", [{}, {"metrics": ["bleu", "rouge_l"], "main_metric": "exact_match"}], ids=str)
 def test_seq2seq_with_the_decoder_of_the_model(config: dict[str, Any], settings: dict[str, Any]) -> None:
-    read = {"attention_mask": torch.tensor([[1, 1], [1, 0], [1, 1], [1, 1], [1, 0]]), "input_ids": torch.ones(5, 2)}
+    read = {
+        "attention_mask": torch.tensor([[1, 1], [1, 0], [1, 1], [1, 1], [1, 0]]),
+        "input_ids": torch.full((5, 2), 7),
+    }
     task, labels = Seq2Seq(max_target_length=5, **settings), ["ab", None, "", "cdefgh", "a"]
     check_task(task, labels, 32, given=read, encoder=encoder_decoder(config).eval())
 
