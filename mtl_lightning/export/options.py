@@ -49,9 +49,9 @@ def parsed(arguments: Sequence[str]) -> Namespace:
         parser.add_argument(f"--{name}", required=True)
     for name in ("tasks", "name", "trust_classes"):
         parser.add_argument(f"--{name}")
-    for form in FORMATS.values():
-        for name, settings in form.options.items():
-            parser.add_argument(f"--{name}", **settings)
+    options = {name: settings for form in FORMATS.values() for name, settings in form.options.items()}
+    for name, settings in options.items():
+        parser.add_argument(f"--{name}", **{key: value for key, value in settings.items() if key != "default"})
     given = parser.parse_args(list(arguments))
     if given.format not in FORMATS:
         raise UserError(f"--format: unknown format '{given.format[:80]}'; {did_you_mean(given.format, FORMATS)}")

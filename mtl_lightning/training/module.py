@@ -17,6 +17,7 @@ from mtl_lightning.backward import Executor, Step, forget, synchronise_buffers, 
 from mtl_lightning.callbacks.expert_watch import ExpertWatch
 from mtl_lightning.callbacks.exposure import Exposure
 from mtl_lightning.callbacks.skipping import StopWhenNotFinite
+from mtl_lightning.callbacks.training_time import TrainingTime
 from mtl_lightning.callbacks.volumes import Volumes
 from mtl_lightning.chains import Chain, Link
 from mtl_lightning.checkpoints.io import AtomicCheckpointIO
@@ -196,7 +197,8 @@ class MultiTaskModule(AdaptedModule):
         if self.trainer.state.fn != TrainerFn.FITTING:
             return []
         check_strategy(self)
-        found: list[Callback] = [Exposure(), Volumes(), *([ExpertWatch()] if self.sharing.observe().use else [])]
+        found: list[Callback] = [Exposure(), TrainingTime(), Volumes()]
+        found += [ExpertWatch()] if self.sharing.observe().use else []
         return found if self._max_skipped is None else [*found, StopWhenNotFinite(self._max_skipped)]
 
     def on_fit_start(self) -> None:

@@ -1,0 +1,69 @@
+"""Compares a model that is written with the one that it was made of."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from mtl_lightning.encoders import TransformerEncoder
+from mtl_lightning.errors import UserError
+from mtl_lightning.tasks import Regression, Task
+from mtl_lightning.training.module import MultiTaskModule
+
+_CLOSE = 1e-4
+_LONGEST = 512  # words; a longer text takes too much memory where it tells nothing more
+
+
+@torch.no_grad()
+def check_equal(model: MultiTaskModule, written: PreTrainedModel) -> None:
+    """Compares all outputs on texts of one word, of a few, and of as many as the model reads.
+
+    Args:
+        model: In evaluation mode.
+        written: The model of transformers with the same tasks.
+
+    Raises:
+        UserError: If they differ by more than 1e-4 of the largest output, or of 1.
+    """
+    assert isinstance(model.encoder, TransformerEncoder)
+    processor = model.encoder.processor
+    longest = ["so", "it", "goes"] * (min(processor.max_length, _LONGEST) // 3 + 1)
+    for texts in ([["so"]], [["so"], longest[:5], longest]):
+        inputs = _collated(processor, texts)
+        names = set(processor.tokenizer.model_input_names) & inputs.keys()
+        found: Any = written(**{name: inputs[name] for name in names})
+        by_task = found if not hasattr(found, "logits") else dict.fromkeys(model.tasks, found.logits)
+        for name, expected in model(inputs).items():
+            task = model.tasks[name]
+            ours, theirs = _in_its_unit(task, expected), by_task[name]
+            if task.level == "tokens":
+                theirs = _at_words(theirs, inputs["word_starts"])
+                ours = ours[inputs["word_starts"] >= 0]
+            difference = float((ours - theirs).abs().max())
+            if not difference <= _CLOSE * max(1.0, float(ours.abs().max())):
+                raise UserError(
+                    f"task '{name}': {type(written).__name__} differs from the checkpoint by {difference:.1g}; "
+                    "choose another format"
+                )
+
+
+def _collated(processor: Any, texts: Sequence[Sequence[str]]) -> dict[str, Tensor]:
+    encoded = processor.encode({"tokens": texts})
+    examples = [{name: values[i] for name, values in encoded.items()} for i in range(len(texts))]
+    inputs: dict[str, Tensor] = processor.collate(examples)
+    return inputs
+
+
+def _in_its_unit(task: Task, logits: Tensor) -> Tensor:
+    if not isinstance(task, Regression):
+        return logits
+    assert task.mean is not None and task.std is not None, "it is built"
+    return (logits.double() * task.std + task.mean).float()
+
+
+def _at_words(logits: Tensor, starts: Tensor) -> Tensor:
+    """Logits of words [N, C] among those of sub-words [B, L, C]."""
+    index = starts.clamp(min=0).unsqueeze(-1).expand(-1, -1, logits.shape[-1])
+    return logits.gather(1, index)[starts >= 0]
