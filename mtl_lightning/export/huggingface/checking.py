@@ -12,7 +12,7 @@ from mtl_lightning.errors import UserError
 from mtl_lightning.tasks import Regression, Task
 from mtl_lightning.training.module import MultiTaskModule
 
-_CLOSE = 1e-4
+_CLOSE = 1e-5
 _LONGEST = 512  # words; a longer text takes too much memory where it tells nothing more
 
 
@@ -25,7 +25,7 @@ def check_equal(model: MultiTaskModule, written: PreTrainedModel) -> None:
         written: The model of transformers with the same tasks.
 
     Raises:
-        UserError: If they differ by more than 1e-4 of the largest output, or of 1.
+        UserError: If they differ by more than 1e-5 of the largest output, or of 1.
     """
     assert isinstance(model.encoder, TransformerEncoder)
     processor = model.encoder.processor
