@@ -136,7 +136,7 @@ class Card:
             "Who is in the data, and what biases follow from it: unknown.",
         ]
         if any("tokens" in inputs for inputs in self.facts.inputs.values()):
-            lines.append(f"Words of a text are those between {_BETWEEN[processor.split]}, as in training.")
+            lines.append(f"Words of a text are those between {_BETWEEN[processor.plain.split]}, as in training.")
         if any(head.level == "tokens" for head in self.heads.values()):
             lines.append(f"Outputs at other sub-words than the {processor.sub_word} of a word were not trained.")
         if self.facts.training["Sharing"] != "HardSharing":

@@ -1,7 +1,7 @@
 """A folder that transformers loads, with a model card."""
 
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -17,7 +17,7 @@ from mtl_lightning.export.huggingface.checking import check_equal
 from mtl_lightning.export.huggingface.comparison import read_comparison
 from mtl_lightning.export.huggingface.facts import facts_of
 from mtl_lightning.export.huggingface.heads import Head, head_of
-from mtl_lightning.export.huggingface.inputs import check_inputs
+from mtl_lightning.export.huggingface.inputs import check_inputs, inputs_of
 from mtl_lightning.export.huggingface.modeling_multi_task import MultiTaskPreTrainedModel
 from mtl_lightning.export.huggingface.models import model_of, write_code
 from mtl_lightning.export.huggingface.publishing import check_name, publish
@@ -60,6 +60,7 @@ options of --format huggingface:
         heads = {name: head_of(name, model.tasks[name]) for name in names}
         check_inputs(model.config, {name: head.level for name, head in heads.items()})
         _check_words(heads, model.encoder)
+        _check_pairs(model, names)
         plain: Any = model.merge(*names).eval()
         written = model_of(plain.encoder, heads)
         check_equal(plain, written)
@@ -90,6 +91,18 @@ def _check_words(heads: dict[str, Head], encoder: TransformerEncoder) -> None:
         if len(heads) == 1 and head.pipeline == "token-classification" and encoder.processor.sub_word != "first":
             raise UserError(
                 f"task '{name}' is read at the last sub-word of a word, and transformers' pipeline takes the first; "
+                "choose another format"
+            )
+
+
+def _check_pairs(model: MultiTaskModule, names: Sequence[str]) -> None:
+    """Raises :class:`UserError` of a task that reads pairs where something is put between the two texts."""
+    encoder: Any = model.encoder
+    running = encoder.processor.plain.running
+    for name in names:
+        if running is not None and running.breaks and "text_pair" in inputs_of(model.config, name):
+            raise UserError(
+                f"task '{name}' reads pairs of texts with a line break between them, which no tokenizer puts there; "
                 "choose another format"
             )
 

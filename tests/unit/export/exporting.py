@@ -12,7 +12,7 @@ from tiny import BERT
 import mtl_lightning
 from mtl_lightning.__main__ import main
 from mtl_lightning.checkpoints import AtomicCheckpointIO
-from mtl_lightning.training.loading import _made
+from mtl_lightning.training.from_checkpoint import _made
 from mtl_lightning.training.module import MultiTaskModule
 from mtl_lightning.trust.imports import Imports
 
@@ -50,7 +50,7 @@ def encoder(**settings: Any) -> dict[str, Any]:
 def checkpoint(path: Path, model: Mapping[str, Any], metrics: Mapping[str, float] | None = None) -> MultiTaskModule:
     """Writes a checkpoint of a model with random weights, as ``fit`` does; returns what it holds."""
     config = {"encoder": encoder(), "tasks": TASKS, **model}
-    made = _made(deepcopy(config), str(path), Imports(str(path), {}, (), ""))
+    made = _made(MultiTaskModule, deepcopy(config), path, Imports(str(path), {}, (), ""))
     torch.manual_seed(1)
     made.build()
     for parameter in made.parameters():
