@@ -87,6 +87,7 @@ _OPTIONS = {
   --input FILE                      texts, one per line, or a .jsonl, .json, .csv, .tsv or .parquet file (also .gz) with
                                     the columns of the training data; '-' (default) reads texts from standard input
   --output FILE                     where to write the JSON lines; '-' (default) is standard output
+  --model FOLDER                    instead of --ckpt_path: a model that `export --format onnx` wrote; needs no torch
   --tasks NAME[,NAME...]            predict these tasks alone, and compute nothing else (default: all)
 """,
 }
@@ -182,6 +183,10 @@ def _run(arguments: list[str]) -> int:
         return 2
     elif {"--help", "-h"} & set(arguments):
         say(command_help(command))
+    elif command == "predict" and any(word == "--model" or word.startswith("--model=") for word in arguments):
+        from mtl_lightning.exported.command import run as predict
+
+        return predict(arguments[1:])
     else:
         with SIGNALS.nothing_to_lose(), kept_imports():
             from mtl_lightning.cli.command import run

@@ -1,8 +1,6 @@
 """The lines that a prediction writes."""
 
-import json
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +8,7 @@ from mtl_lightning.data import MultiTaskDataModule
 from mtl_lightning.data.readers.bad_rows import visible
 from mtl_lightning.data.readers.tables import decoded, exact
 from mtl_lightning.inputs.words import Words
-from mtl_lightning.terminal import printable_json
+from mtl_lightning.strict_json import is_finite, to_json
 from mtl_lightning.training.module import MultiTaskModule
 from mtl_lightning.training.prediction import placed
 
@@ -72,41 +70,10 @@ class PredictionLines:
         return self._processor.words(value)
 
     def _line(self, row: int, found: dict[str, Any], predicted: dict[str, Any]) -> str:
-        if not (self._warned or _is_finite(predicted)):
+        if not (self._warned or is_finite(predicted)):
             self._warned = True
             _LOG.warning(
                 f"the prediction of input {row + 1} is not a finite number; `null` stands for it, here and below; "
                 "has the training diverged?"
             )
         return to_json({**found, "predictions": predicted})
-
-
-def to_json(value: Any) -> str:
-    """The value in JSON, which has neither NaN nor infinity: they are null.
-
-    >>> to_json({"a": [1.5, float("nan")]})
-    '{"a": [1.5, null]}'
-    """
-    try:
-        return _strict(value)
-    except ValueError:
-        return _strict(_finite(value))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _is_finite(value: Any) -> bool:
-    try:
-        return bool(_strict(value))
-    except ValueError:
-        return False
-
-
-def _strict(value: Any) -> str:
-    return printable_json(json.dumps(value, ensure_ascii=False, allow_nan=False, default=str))

@@ -1,6 +1,6 @@
 """What is asked of a tokenizer: the part of transformers' fast ones that reads texts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 
@@ -40,7 +40,8 @@ class FastTokenizer(Protocol):
 
     def num_special_tokens_to_add(self, pair: bool = False) -> int: ...
 
-    def __call__(self, text: Any, text_pair: Any = None, **options: Any) -> Any: ...
+    @property
+    def __call__(self) -> Callable[..., Any]: ...
 
 
 def described(tokenizer: FastTokenizer) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Makes a trained model of a checkpoint alone."""
+"""Makes a trained model, and its data, of a checkpoint alone."""
 
 from argparse import ArgumentError
 from collections.abc import Collection
@@ -10,6 +10,7 @@ from jsonargparse import ArgumentParser
 
 from mtl_lightning.checkpoints import CHECKPOINT_KEY, checkpoint_config, read_checkpoint
 from mtl_lightning.checkpoints.usable import usable
+from mtl_lightning.data import MultiTaskDataModule
 from mtl_lightning.errors import UserError
 from mtl_lightning.plugins import PLUGINS
 from mtl_lightning.training.restorable import RestorableModule
@@ -17,6 +18,7 @@ from mtl_lightning.trust.imports import Imports
 from mtl_lightning.trust.parsing import guarded, refused
 
 Model = TypeVar("Model", bound=RestorableModule)
+Made = TypeVar("Made")
 
 
 def load_as(kind: type[Model], path: Path, trusted: Collection[str] = (), option: str = "") -> Model:
@@ -43,14 +45,21 @@ def load_as(kind: type[Model], path: Path, trusted: Collection[str] = (), option
     return model.eval()
 
 
-def _made(kind: type[Model], config: dict[str, Any], path: Path, imports: Imports) -> Model:
-    """The model that the configuration in a checkpoint describes."""
+def data_of(path: Path, trusted: Collection[str] = (), option: str = "") -> MultiTaskDataModule:
+    """The data that a model was trained on; none of it is read yet. Arguments and errors are those of ``load_as``."""
+    with usable(path), ExitStack() as stack:
+        config, places = checkpoint_config(path, stack)
+        return _made(MultiTaskDataModule, config["data"], path, Imports(str(path), places, trusted, option))
+
+
+def _made(kind: type[Made], config: dict[str, Any], path: Path, imports: Imports) -> Made:
+    """What a part of the configuration in a checkpoint describes."""
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(kind, "model")
+    parser.add_class_arguments(kind, "it")
     with guarded(imports):
         try:
-            model: Model = parser.instantiate(parser.parse_object({"model": config}))["model"]
+            found: Made = parser.instantiate(parser.parse_object({"it": config}))["it"]
         except (ArgumentError, ValueError) as error:
             said = refused(str(error)) or " ".join(str(error).split())[:400]
             raise UserError(f"the configuration in {path}: {said}") from error
-    return model
+    return found

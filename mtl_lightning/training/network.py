@@ -168,6 +168,22 @@ class Network(RestorableModule):
                 found += [placed(self.tasks, row, of) for row, of in zip(decoded, words, strict=True)]
         return found
 
+    def outputs(self, inputs: dict[str, Tensor], tasks: Sequence[str]) -> dict[str, dict[str, Tensor]]:
+        """What the decoders of some tasks read, by task; see :meth:`.Task.outputs`.
+
+        Args:
+            inputs: The encoder's, each [B, ...].
+            tasks: Names of tasks that these inputs suffice for.
+        """
+        representations = self._made(inputs, self.chain.read_by(tasks))
+        logits = self._logits(representations, tasks)
+        masks = {name: representations[self.chain.read_by([name])[-1]].mask for name in tasks}
+        return {name: self.tasks[name].outputs(logits[name], masks[name]) for name in tasks}
+
+    def can_predict(self, inputs: dict[str, Tensor]) -> list[str]:
+        """The tasks that inputs suffice for, in their order."""
+        return list(decodable(self.tasks, self._made(inputs, self.chain.readers), self.chain))
+
     def _decode(self, inputs: dict[str, Tensor], tasks: Sequence[str] | None) -> list[dict[str, Any]]:
         representations = self._made(inputs, self.chain.readers if tasks is None else self.chain.read_by(tasks))
         of_tasks = decodable(self.tasks, representations, self.chain, tasks)

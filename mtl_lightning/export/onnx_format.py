@@ -1,0 +1,139 @@
+"""A folder that predicts without torch: ONNX Runtime, a tokenizer's file, and what becomes of the numbers."""
+
+import json
+import logging
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar
+
+from rich.table import Table
+
+from mtl_lightning.checkpoints.exported import weights_in
+from mtl_lightning.data.sources.prediction import widest_first
+from mtl_lightning.errors import UserError
+from mtl_lightning.export.format import Format
+from mtl_lightning.export.graphs import write_graph
+from mtl_lightning.export.quantisation import quantise
+from mtl_lightning.export.self_check import TOLERANCE, Check, check
+from mtl_lightning.exported.description import Columns, Description, Reading, write_description
+from mtl_lightning.terminal.console import Console
+from mtl_lightning.training.from_checkpoint import data_of
+from mtl_lightning.training.module import MultiTaskModule
+from mtl_lightning.writing import write_whole
+
+_LOG = logging.getLogger(__name__)
+_CHECKS = "check.json"
+_NEEDED = ("onnx", "onnxscript", "onnxruntime")
+
+
+class OnnxFormat(Format):
+    """Graphs of ONNX, one for each way in which the data sets give inputs, checked against the model."""
+
+    about = "for `predict --model` and `serve`, without torch; it is checked against the checkpoint"
+    options: ClassVar[Mapping[str, Mapping[str, Any]]] = {"int8": {"nargs": "?", "const": "true", "default": "false"}}
+    help = """\
+  --int8 true                       onnx: weights in 8 bits, per channel; activations are quantised as they come
+"""
+
+    def export(self, model: MultiTaskModule, folder: Path, given: Namespace) -> int:
+        """Writes the files, and says how they compare with the model.
+
+        Returns:
+            1 where a difference is larger than it may be.
+        """
+        _check_installed()
+        tasks = list(model.tasks) if given.tasks is None else given.tasks
+        plain = model if given.tasks is None else model.merge(*given.tasks)
+        checkpoint = weights_in(Path(given.checkpoint)) or Path(given.checkpoint)
+        datasets = data_of(checkpoint, given.trust_classes.split(","), "--trust_classes {}").datasets
+        columns = [source.inputs for source in widest_first(datasets).values()]
+        is_int8 = given.int8 == "true"
+        checks = export_onnx(plain, columns, tasks, folder, is_int8)
+        _print_checks(checks)
+        return 0 if is_int8 else _judged(checks)
+
+
+def export_onnx(
+    model: MultiTaskModule, columns: Sequence[Columns], tasks: Sequence[str], folder: Path, int8: bool = False
+) -> list[Check]:
+    """Writes a model into a folder.
+
+    Args:
+        model: Trained, on the CPU.
+        columns: The ways in which inputs are given: the column of each, by its name; wider ones first.
+        tasks: Names of those to export.
+        folder: It is there, and empty.
+        int8: Whether weights are to have 8 bits.
+
+    Returns:
+        What the files compute and cost beside the model.
+
+    Raises:
+        UserError: If this model cannot be written so.
+    """
+    inputs = model.encoder.processor.plain
+    if inputs is None:
+        raise UserError(
+            f"{type(model.encoder.processor).__name__} has no part that reads inputs without torch; give it the "
+            "attribute `plain`, see mtl_lightning.inputs.base"
+        )
+    decoders = {task: model.tasks[task].portable_decoder() for task in tasks}
+    readings = _readings(model.eval(), columns, tasks, folder)
+    if int8:
+        for name in {reading.graph for reading in readings}:
+            quantise(folder / name)
+    checks = [check(model, inputs, reading, folder) for reading in readings]
+    more = {"config": model.config, "versions": {name: version(name) for name in ("torch", *_NEEDED)}}
+    write_description(folder, Description(inputs, decoders, readings), more)
+    write_whole(folder / _CHECKS, json.dumps([each._asdict() for each in checks], indent=2) + "\n")
+    return checks
+
+
+def _readings(model: MultiTaskModule, columns: Sequence[Columns], tasks: Sequence[str], folder: Path) -> list[Reading]:
+    found: list[Reading] = []
+    for given in columns:
+        known = next((each for each in found if set(each.columns) == set(given)), None)
+        if known is not None and known.columns == given:
+            continue
+        reading = write_graph(model, given, tasks, folder) if known is None else known
+        if reading is not None:
+            found.append(reading._replace(columns=dict(given)))
+    if missing := [task for task in tasks if not any(task in reading.outputs for reading in found)]:
+        raise UserError(
+            f"no data set has inputs on which task '{missing[0]}' can be predicted; leave it out (--tasks)"
+        )
+    return found
+
+
+def _check_installed() -> None:
+    for name in _NEEDED:
+        try:
+            version(name)
+        except ModuleNotFoundError:
+            raise UserError(f"--format onnx needs {name}: pip install 'mtl-lightning[onnx]'") from None
+
+
+def _judged(checks: Sequence[Check]) -> int:
+    far = [(task, found) for each in checks for task, found in each.difference.items() if not found <= TOLERANCE]
+    for task, found in far:
+        _LOG.warning(f"task '{task}' differs from the checkpoint by {found:.2g}, more than {TOLERANCE:g}")
+    return 1 if far else 0
+
+
+def _print_checks(checks: Sequence[Check]) -> None:
+    table = Table()
+    for name in ("file", "task", "largest difference"):
+        table.add_column(name)
+    for name in ("MB", "of", "ms an example", "of"):
+        table.add_column(name, justify="right")
+    for each in checks:
+        (size, before), (eager, exported) = each.size, each.latency
+        for row, (task, found) in enumerate(each.difference.items()):
+            sizes = (f"{size / 1e6:.1f}", f"{before / 1e6:.1f}", f"{exported:.1f}", f"{eager:.1f}")
+            table.add_row(each.graph if row == 0 else "", task, f"{found:.2g}", *(sizes if row == 0 else ()))
+        table.add_section()
+    console = Console()
+    console.print("The files beside the model: its parameters, and its time", style="table.title", soft_wrap=True)
+    console.print(table)

@@ -1,0 +1,62 @@
+"""Made-up raw inputs of any kind and size, to try an exported model on."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import cycle, islice
+from typing import Any
+
+import numpy as np
+
+from mtl_lightning.errors import UserError
+from mtl_lightning.inputs.arrays import ArrayInputs
+from mtl_lightning.inputs.base import Inputs
+from mtl_lightning.inputs.text_inputs import TextInputs
+
+_WORDS = ("some", "words", "that", "follow", "each", "other", "3", ",", "unbelievably")
+_QUESTION = 4
+"""Words of a question, beside what it is of."""
+
+_SIDE = 28
+"""Pixels of an image whose size nothing says."""
+
+
+def samples(inputs: Inputs, names: Collection[str], sizes: Sequence[int]) -> dict[str, list[Any]]:
+    """Raw inputs by name.
+
+    Args:
+        inputs: What is to read them.
+        names: Of inputs that are given together.
+        sizes: How many words each example has, at least one.
+
+    Raises:
+        UserError: If nothing is known of such inputs.
+    """
+    if isinstance(inputs, ArrayInputs):
+        shape = (inputs.first or _SIDE, *[_SIDE] * (inputs.ndim - 1))
+        made = np.random.default_rng(0).normal(size=(len(sizes), 2, *shape)).astype(np.float32)
+        return {name: [each if name == "choices" else each[0] for each in made.tolist()] for name in names}
+    if not isinstance(inputs, TextInputs) or not set(names) <= set(_MAKERS):
+        raise UserError(f"a model that reads {', '.join(names)} cannot be exported as onnx")
+    question = {"context", "choices"}.intersection(names)
+    return {
+        name: [_MAKERS[name](min(size, _QUESTION) if question and name == "text" else size) for size in sizes]
+        for name in names
+    }
+
+
+def _words(size: int) -> list[str]:
+    return list(islice(cycle(_WORDS), size))
+
+
+def _text(size: int) -> str:
+    return " ".join(_words(size))
+
+
+_MAKERS: Mapping[str, Callable[[int], Any]] = {
+    "text": _text,
+    "text_pair": _text,
+    "tokens": _words,
+    "spans": lambda size: [[0, 1], [size - 1, size]][: min(size, 2)],
+    "choices": lambda size: [_text(size), _text(max(size // 2, 1)), "other"],
+    "texts": lambda size: [_text(size), _text(max(size // 2, 1))],
+    "context": _text,
+}

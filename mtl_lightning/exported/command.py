@@ -1,0 +1,128 @@
+"""``python -m mtl_lightning predict --model FOLDER``: predictions of an exported model, without torch."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mtl_lightning.cli.outputs import Output, check_output
+from mtl_lightning.errors import UserError
+from mtl_lightning.exported.description import Columns
+from mtl_lightning.exported.model import ExportedModel
+from mtl_lightning.exported.rows import Row, read
+from mtl_lightning.strict_json import to_json
+from mtl_lightning.terminal.commands import run_command
+
+_HELP = """\
+usage: mtl-lightning predict --model FOLDER [--input FILE] [--output FILE] [--tasks NAME[,NAME...]]
+
+Predicts with a model that `export --format onnx` wrote; torch is not needed. The lines are those of the checkpoint.
+
+options:
+  --model FOLDER            the exported model
+  --input FILE              texts, one per line, or a .jsonl, .json, .csv or .tsv file (also .gz) with the columns
+                            of the training data; '-' (default) reads texts from standard input
+  --output FILE             where to write the JSON lines; '-' (default) is standard output
+  --tasks NAME[,NAME...]    predict these tasks alone (default: all)
+  --batch_size N            examples that are computed at once (default: 64)
+  --threads N               that compute (default: as many as there are cores)
+"""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs ``predict --model`` and prints a mistake in the input as one line.
+
+    Args:
+        arguments: After ``predict``.
+
+    Returns:
+        The exit status.
+    """
+    return run_command(arguments, _HELP, partial(_predict, arguments))
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        """Raises what is wrong as :class:`UserError`."""
+        raise UserError(f"predict --model: {message}")
+
+
+def _predict(arguments: Sequence[str]) -> int:
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--model", required=True)
+    for name in ("input", "output"):
+        parser.add_argument(f"--{name}", default="-")
+    parser.add_argument("--tasks")
+    parser.add_argument("--batch_size", type=int, default=64)
+    parser.add_argument("--threads", type=int)
+    given = parser.parse_args(list(arguments))
+    model = ExportedModel(given.model, given.threads)
+    tasks = None if given.tasks is None else [name.strip() for name in given.tasks.split(",")]
+    if given.output != "-":
+        if Path(given.output).is_file() and Path(given.input).is_file() and Path(given.input).samefile(given.output):
+            raise UserError(f"--output: {given.output} is the input, which would be overwritten; name another file")
+        check_output(given.output)
+    rows, columns = read(given.input, model.readings)
+    model.reading_of(columns, tasks)
+    output = None if given.output == "-" else Output(given.output, "--output")
+    file = sys.stdout if output is None else output.file
+    for first in range(0, len(rows), max(given.batch_size, 1)):
+        for line in lines(model, rows[first : first + given.batch_size], columns, tasks):
+            file.write(line + "\n")
+        file.flush()
+    if output is not None:
+        output.finish()
+    return 0
+
+
+def lines(model: ExportedModel, rows: Sequence[Row], columns: Columns, tasks: Sequence[str] | None) -> Iterator[str]:
+    """A line of JSON for each row, as ``predict`` writes it.
+
+    Args:
+        model: What predicts.
+        rows: One batch.
+        columns: Which of their columns are which inputs.
+        tasks: Names of those to predict; null: all.
+    """
+    good = [number for number, row in enumerate(rows) if row.reason is None]
+    found = dict(_sifted(model, rows, good, columns, tasks))
+    for number, row in enumerate(rows):
+        predicted = found.get(number, row.reason)
+        if isinstance(predicted, Mapping):
+            yield to_json({**row.values, "predictions": predicted})
+        else:
+            yield to_json({**row.values, "predictions": None, "reason": predicted})
+
+
+def _sifted(
+    model: ExportedModel, rows: Sequence[Row], numbers: Sequence[int], columns: Columns, tasks: Sequence[str] | None
+) -> Iterator[tuple[int, Any]]:
+    """Predictions of the rows of some numbers, or why there is none; where they cannot be had at once, each half by
+    itself.
+    """
+    if not numbers:
+        return
+    raw = {name: [_value(rows[number], of) for number in numbers] for name, of in columns.items()}
+    try:
+        yield from zip(numbers, model.predict(raw, len(numbers), tasks), strict=True)
+    except UserError as error:
+        if len(numbers) == 1:
+            yield numbers[0], f"{_called(columns, error)}: {error}"
+            return
+        middle = len(numbers) // 2
+        for half in (numbers[:middle], numbers[middle:]):
+            yield from _sifted(model, rows, half, columns, tasks)
+
+
+def _value(row: Row, of: str | list[str]) -> Any:
+    return row.values[of] if isinstance(of, str) else tuple(row.values[name] for name in of)
+
+
+def _called(columns: Columns, error: UserError) -> str:
+    names = [name for of in columns.values() for name in ([of] if isinstance(of, str) else of)]
+    several = [of for of in columns.values() if isinstance(of, list)]
+    if error.part is not None and len(several) == 1:
+        names = several[0][error.part : error.part + 1]
+    return f"{'column' if len(names) == 1 else 'columns'} {', '.join(map(repr, names))}"

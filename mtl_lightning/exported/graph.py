@@ -1,0 +1,46 @@
+"""A model in a file that ONNX Runtime runs."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mtl_lightning.errors import UserError
+
+
+class Graph:
+    """Runs a file; it is read when it is first needed.
+
+    Args:
+        path: Of the file.
+        threads: How many compute; null: as many as there are cores.
+    """
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        self._path = path
+        self._threads = threads
+
+    def run(self, arrays: Mapping[str, np.ndarray], outputs: Sequence[str]) -> dict[str, np.ndarray]:
+        """Some of what it computes, by name.
+
+        Args:
+            arrays: Its inputs by name; others are left alone.
+            outputs: Names of what is wanted.
+        """
+        session = self._session
+        given = {each.name: np.ascontiguousarray(arrays[each.name]) for each in session.get_inputs()}
+        return dict(zip(outputs, session.run(list(outputs), given), strict=True))
+
+    @cached_property
+    def _session(self) -> Any:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise UserError("exported models need onnxruntime: pip install 'mtl-lightning[serve]'") from error
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        if self._threads is not None:
+            options.intra_op_num_threads = self._threads
+        return onnxruntime.InferenceSession(self._path, options, providers=["CPUExecutionProvider"])
