@@ -27,7 +27,7 @@ class _Outputs(nn.Module):
         self.model, self.inputs, self.tasks = model, inputs, tasks
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        found = self.model.outputs(dict(zip(self.inputs, tensors, strict=True)), self.tasks)
+        found = self.model.read_by_decoders(dict(zip(self.inputs, tensors, strict=True)), self.tasks)
         return tuple(tensor for outputs in found.values() for tensor in outputs.values())
 
 
@@ -50,7 +50,7 @@ def write_graph(model: MultiTaskModule, columns: Columns, tasks: Sequence[str] |
     if not wanted:
         return None
     with torch.no_grad():
-        found = model.outputs(inputs, wanted)
+        found = model.read_by_decoders(inputs, wanted)
     outputs = {task: {name: f"{task}/{name}" for name in of_task} for task, of_task in found.items()}
     path = folder / f"{'-'.join(columns)}.onnx"
     traced = _Outputs(model, list(inputs), wanted).eval()

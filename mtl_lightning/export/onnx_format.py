@@ -101,9 +101,7 @@ def _readings(model: MultiTaskModule, columns: Sequence[Columns], tasks: Sequenc
         if reading is not None:
             found.append(reading._replace(columns=dict(given)))
     if missing := [task for task in tasks if not any(task in reading.outputs for reading in found)]:
-        raise UserError(
-            f"no data set has inputs on which task '{missing[0]}' can be predicted; leave it out (--tasks)"
-        )
+        raise UserError(f"no data set has inputs on which task '{missing[0]}' can be predicted; leave it out (--tasks)")
     return found
 
 

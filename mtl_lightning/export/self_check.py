@@ -63,7 +63,7 @@ def _differences(
 ) -> dict[str, float]:
     tensors = tensors_of(model, raw)
     with torch.no_grad():
-        wanted = model.outputs(tensors, list(reading.outputs))
+        wanted = model.read_by_decoders(tensors, list(reading.outputs))
     names = [name for of_task in reading.outputs.values() for name in of_task.values()]
     found = graph.run({name: tensor.numpy() for name, tensor in tensors.items()}, names)
     return {
@@ -96,7 +96,7 @@ def _latencies(
 
     def eager() -> None:
         with torch.no_grad():
-            model.outputs(tensors, tasks)
+            model.read_by_decoders(tensors, tasks)
 
     def exported() -> None:
         graph.run(arrays, names)

@@ -168,7 +168,7 @@ class Network(RestorableModule):
                 found += [placed(self.tasks, row, of) for row, of in zip(decoded, words, strict=True)]
         return found
 
-    def outputs(self, inputs: dict[str, Tensor], tasks: Sequence[str]) -> dict[str, dict[str, Tensor]]:
+    def read_by_decoders(self, inputs: dict[str, Tensor], tasks: Sequence[str]) -> dict[str, dict[str, Tensor]]:
         """What the decoders of some tasks read, by task; see :meth:`.Task.outputs`.
 
         Args:
