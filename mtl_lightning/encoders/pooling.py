@@ -27,7 +27,7 @@ def first(hidden: Tensor, mask: Tensor) -> Tensor:
 def last(hidden: Tensor, mask: Tensor) -> Tensor:
     """The last real token, on whichever side the padding is."""
     position = (mask * torch.arange(mask.shape[1], device=mask.device)).argmax(1)
-    return hidden[torch.arange(len(hidden), device=hidden.device), position]
+    return hidden[torch.arange(hidden.shape[0], device=hidden.device), position]
 
 
 def mean(hidden: Tensor, mask: Tensor) -> Tensor:

@@ -31,7 +31,11 @@ class Graph:
         """
         session = self._session
         given = {each.name: np.ascontiguousarray(arrays[each.name]) for each in session.get_inputs()}
-        return dict(zip(outputs, session.run(list(outputs), given), strict=True))
+        try:
+            return dict(zip(outputs, session.run(list(outputs), given), strict=True))
+        except Exception as error:  # onnxruntime has a class of its own for each status
+            said = str(error).split("Status Message: ")[-1]
+            raise UserError(f"{self._path.name} cannot be computed on these inputs: {said[:300]}") from error
 
     @cached_property
     def _session(self) -> Any:

@@ -64,7 +64,7 @@ class BiaffineHead(nn.Module):
             words: Features [B, L, D].
             mask: True where there is a word [B, L].
         """
-        root = self.root.to(words.dtype).expand(len(words), 1, -1)
+        root = self.root.to(words.dtype).expand(words.shape[0], 1, -1)
         words = self.dropout(words)
         arc_dependents, dependents = self._vectors(self.as_dependent, words)
         arc_heads, heads = self._vectors(self.as_head, torch.cat([root, words], 1))
@@ -115,7 +115,7 @@ def _possible(mask: Tensor) -> Tensor:
     """Which heads a word may have [B, L, L + 1]: the root, and every other word."""
     length = mask.shape[1]
     others = ~torch.eye(length, dtype=torch.bool, device=mask.device)
-    root = mask.new_ones(len(mask), length, 1)
+    root = mask.new_ones(mask.shape[0], length, 1)
     return torch.cat([root, mask.unsqueeze(1) & others], 2)
 
 

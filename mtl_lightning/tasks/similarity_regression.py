@@ -84,7 +84,8 @@ class SimilarityRegression(Regression):
         """Standardised numbers [B, 1]."""
         assert self.head is not None and features.given is not None and features.pooled is not None
         number = features.pooled.shape[1]
-        if number != 2 or (not self.training and bool((features.given["sequences"] < 0).any())):
+        looks = not (self.training or torch.compiler.is_exporting())
+        if number != 2 or (looks and bool((features.given["sequences"] < 0).any())):
             raise UserError(_TWO.format("fewer" if number == 2 else number))
         first, second = full_precision(self.dropout(features.pooled)).unbind(1)
         numbers: Tensor = self.head(_SCORES[self.score](first, second))
