@@ -48,7 +48,7 @@ OF_OTHERS = {
 """What some parts may import besides the standard library; other parts are held by NOT_OF_OTHERS."""
 
 NOT_OF_OTHERS = {part: {"lightning", "pytorch_lightning", "wandb"} for part in ("encoders", "tasks", "chains")}
-NOT_OF_OTHERS["cluster"] = NOT_OF_OTHERS["communication"] = HEAVY
+NOT_OF_OTHERS["cluster"] = NOT_OF_OTHERS["communication"] = NOT_OF_OTHERS["exported"] = HEAVY
 
 
 def files(part: str) -> list[Path]:
@@ -168,6 +168,7 @@ LAYERS = {
     "package": (
         "__main__",
         "compare | export | show_batch | submit | testing",
+        "exported",
         "cli",
         "training",
         "callbacks | checkpoints | plugins",

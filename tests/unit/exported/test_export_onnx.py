@@ -1,0 +1,36 @@
+"""``export --format onnx`` and ``predict --model`` on a run: the lines of the checkpoint."""
+
+import json
+from pathlib import Path
+
+import pytest
+import tiny
+
+from mtl_lightning.__main__ import main
+
+
+def lines(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, object]]:
+    capsys.readouterr()
+    assert main(["predict", *arguments, "--input", "in.csv"]) == 0
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_both_predict_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny.write(tmp_path)
+    assert tiny.fit("run", "--evaluate=none") == 0
+    checkpoint = str(Path("run", "checkpoints", "last.ckpt"))
+    assert main(["export", "--ckpt_path", checkpoint, "--format", "onnx", "--output", "out"]) == 0
+    printed = capsys.readouterr().out
+    assert "features.onnx" in printed and "cls" in printed and "reg" in printed
+    (check,) = json.loads(Path("out", "check.json").read_text())
+    assert 0 <= check["difference"]["cls"] < 1e-5
+    Path("in.csv").write_text('f\n"1 2 3"\n"1 2"\n"4 5 6"\n')
+    found, wanted = lines(capsys, "--model", "out"), lines(capsys, "--ckpt_path", checkpoint)
+    assert [row["f"] for row in found] == [row["f"] for row in wanted]
+    assert found[1]["reason"] == wanted[1]["reason"] and found[1]["predictions"] is None
+    assert found[2]["predictions"]["reg"]["value"] == pytest.approx(wanted[2]["predictions"]["reg"]["value"], abs=1e-5)  # type: ignore[index]
+    assert main(["predict", "--model", "run", "--input", "in.csv"]) == 2
+    assert "is no exported model" in capsys.readouterr().err

@@ -1,0 +1,190 @@
+"""Exported models predict what they were exported from, without torch; folders that are not whole are refused."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import torch
+
+from mtl_lightning import manifest
+from mtl_lightning.encoders import TransformerEncoder
+from mtl_lightning.errors import UserError
+from mtl_lightning.export.onnx_format import export_onnx
+from mtl_lightning.export.samples import samples
+from mtl_lightning.exported import ExportedModel
+from mtl_lightning.tasks import (
+    DependencyParsing,
+    MultiLabelClassification,
+    MultipleChoice,
+    Ranking,
+    Regression,
+    RelationClassification,
+    SequenceClassification,
+    SimilarityRegression,
+    SpanQuestionAnswering,
+    Task,
+    TokenClassification,
+    TokenMultiLabelClassification,
+)
+from mtl_lightning.training.module import MultiTaskModule
+
+LABELS = ["a", "b", "c"]
+BIO = ["O", "B-x", "I-x"]
+
+
+def of_words() -> dict[str, Task]:
+    return {
+        "kind": SequenceClassification(labels=LABELS),
+        "kinds": MultiLabelClassification(labels=LABELS),
+        "number": Regression(mean=1.0, std=2.0),
+        "tags": TokenClassification(labels=BIO, scheme="bio"),
+        "chained": TokenClassification(labels=BIO, scheme="bio", decoding="crf"),
+        "features": TokenMultiLabelClassification(labels=LABELS),
+        "tree": DependencyParsing(labels=LABELS, arc_size=4, relation_size=3),
+        "relations": RelationClassification(labels=LABELS, hidden=4),
+    }
+
+
+MODELS: dict[str, tuple[Any, dict[str, str | list[str]]]] = {
+    "words": (of_words, {"tokens": "words", "spans": "entities"}),
+    "choices": (lambda: {"choice": MultipleChoice(), "order": Ranking()}, {"text": "q", "choices": "c"}),
+    "windows": (lambda: {"answer": SpanQuestionAnswering()}, {"text": "q", "context": "c"}),
+    "texts": (lambda: {"like": SimilarityRegression(mean=0.0, std=1.0)}, {"texts": ["a", "b"]}),
+}
+
+
+def made(name: str) -> MultiTaskModule:
+    torch.manual_seed(0)
+    config = {**tiny.BERT, "max_position_embeddings": 40, "num_hidden_layers": 1}
+    model = MultiTaskModule(TransformerEncoder(config=config, tokenizer="characters:ascii"), MODELS[name][0]())
+    model.build()
+    return model.eval()
+
+
+def close(found: Any, wanted: Any) -> bool:
+    if isinstance(wanted, float):
+        return bool(found == pytest.approx(wanted, abs=1e-5))
+    if isinstance(wanted, Mapping):
+        return list(found) == list(wanted) and all(close(found[key], wanted[key]) for key in wanted)
+    if isinstance(wanted, list | tuple):
+        return len(found) == len(wanted) and all(map(close, found, wanted))
+    return bool(found == wanted)
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, MultiTaskModule]:
+    """A folder, and the model that it was exported from."""
+    folder, model = tmp_path_factory.mktemp("words"), made("words")
+    (found,) = export_onnx(model, [MODELS["words"][1]], list(model.tasks), folder)
+    assert max(found.difference.values()) < 1e-4 and set(found.difference) == set(model.tasks)
+    manifest.seal(folder, "onnx")
+    return folder, model
+
+
+def compare(folder: Path, model: MultiTaskModule, names: Mapping[str, Any]) -> None:
+    plain = model.encoder.processor.plain
+    assert plain is not None
+    raw = samples(plain, names, (3, 1, 6))
+    assert close(ExportedModel(folder, 1).predict(raw, batch_size=2), model.predict(raw))
+
+
+def test_all_heads_of_words_predict_alike(words: tuple[Path, MultiTaskModule]) -> None:
+    compare(*words, MODELS["words"][1])
+
+
+@pytest.mark.parametrize("name", ["choices", "windows", "texts"])
+def test_heads_of_several_texts_predict_alike(name: str, tmp_path: Path) -> None:
+    model = made(name)
+    export_onnx(model, [MODELS[name][1]], list(model.tasks), tmp_path)
+    manifest.seal(tmp_path, "onnx")
+    compare(tmp_path, model, MODELS[name][1])
+
+
+PREDICT = """
+import sys
+for name in ("torch", "transformers", "datasets", "lightning", "pyarrow", "pandas", "scipy", "sklearn"):
+    sys.modules[name] = None
+from mtl_lightning.__main__ import main
+sys.exit(main(["predict", "--model", *sys.argv[1:]]))
+"""
+
+
+def test_the_command_needs_no_torch_and_says_why_a_row_is_none(
+    words: tuple[Path, MultiTaskModule], tmp_path: Path
+) -> None:
+    rows = [{"words": ["a", "b"], "entities": [[0, 1]]}, {"words": [], "entities": []}]
+    (tmp_path / "in.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows) + "{broken\n")
+    command = [sys.executable, "-c", PREDICT, str(words[0]), "--input", "in.jsonl", "--tasks", "kind,tree"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    first, second, third = map(json.loads, done.stdout.splitlines())
+    wanted = words[1].predict({"tokens": [["a", "b"]], "spans": [[[0, 1]]]}, tasks=["kind", "tree"])
+    assert close(first, {**rows[0], "predictions": wanted[0]})
+    assert second == {**rows[1], "predictions": None, "reason": second["reason"]}
+    assert "the list of words is empty" in second["reason"] and third["predictions"] is None
+
+
+def test_what_cannot_be_asked_is_said(words: tuple[Path, MultiTaskModule]) -> None:
+    model = ExportedModel(words[0])
+    with pytest.raises(UserError, match=r"unknown task 'kin'.*'kind'"):
+        model.predict({"tokens": [["a"]], "spans": [[]]}, tasks=["kin"])
+    with pytest.raises(UserError, match="the model reads tokens, spans; found text"):
+        model.predict({"text": ["a"]})
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("tokens-spans.onnx", lambda path: path.write_bytes(path.read_bytes()[:-1]), "its checksum differs"),
+        ("tokenizer.json", Path.unlink, "lacks tokenizer.json"),
+        ("export.json", Path.unlink, "is no exported model"),
+    ],
+)
+def test_a_folder_that_is_not_whole_is_refused(
+    words: tuple[Path, MultiTaskModule], tmp_path: Path, name: str, change: Any, said: str
+) -> None:
+    shutil.copytree(words[0], tmp_path, dirs_exist_ok=True)
+    change(tmp_path / name)
+    with pytest.raises(UserError, match=said):
+        ExportedModel(tmp_path)
+
+
+def test_a_folder_of_another_version_is_refused_by_name(words: tuple[Path, MultiTaskModule], tmp_path: Path) -> None:
+    shutil.copytree(words[0], tmp_path, dirs_exist_ok=True)
+    known = json.loads((tmp_path / "model.json").read_text())
+    (tmp_path / "model.json").write_text(json.dumps({**known, "version": 0}))
+    (tmp_path / "export.json").unlink()
+    manifest.seal(tmp_path, "onnx")
+    with pytest.raises(UserError, match="in version 0 of its format; this one reads version 1: export the model again"):
+        ExportedModel(tmp_path)
+
+
+def test_weights_of_8_bits_predict_much_the_same(words: tuple[Path, MultiTaskModule], tmp_path: Path) -> None:
+    from mtl_lightning.export.quantisation import quantise
+
+    path = tmp_path / "small.onnx"
+    path.write_bytes((words[0] / "tokens-spans.onnx").read_bytes())
+    quantise(path)
+    for name in ("tokenizer.json", "model.json"):
+        (tmp_path / name).write_bytes((words[0] / name).read_bytes())
+    path.replace(tmp_path / "tokens-spans.onnx")
+    manifest.seal(tmp_path, "onnx")
+    raw = {"tokens": [["a", "b"]], "spans": [[[0, 1]]]}
+    found, wanted = (ExportedModel(folder).predict(raw)[0] for folder in (tmp_path, words[0]))
+    assert found["kind"]["probability"] == pytest.approx(wanted["kind"]["probability"], abs=0.05)
+    assert found != wanted
+
+
+def test_a_model_that_writes_is_refused(tmp_path: Path) -> None:
+    from mtl_lightning.tasks import CausalLM
+
+    encoder = TransformerEncoder(config=tiny.LLAMA, tokenizer="characters:printable", pooling="last")
+    model = MultiTaskModule(encoder, {"answer": CausalLM()})
+    model.build()
+    with pytest.raises(UserError, match="torch"):
+        export_onnx(model, [{"prompt": "p", "completion": "c"}], ["answer"], tmp_path)
