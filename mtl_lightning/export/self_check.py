@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from mtl_lightning.errors import UserError
 from mtl_lightning.export.graphs import tensors_of
 from mtl_lightning.export.samples import samples
 from mtl_lightning.exported.description import Reading
@@ -48,6 +49,13 @@ def check(model: MultiTaskModule, inputs: Inputs, reading: Reading, folder: Path
         folder: Of the file.
     """
     graph = Graph(folder / reading.graph, threads=torch.get_num_threads())
+    try:
+        return _checked(model, inputs, reading, graph, folder)
+    except UserError as error:
+        raise UserError(f"this model cannot be exported as onnx: {error}") from error
+
+
+def _checked(model: MultiTaskModule, inputs: Inputs, reading: Reading, graph: Graph, folder: Path) -> Check:
     longest = int(getattr(model.encoder.processor, "max_length", 0)) + 8
     largest: dict[str, float] = {}
     for sizes in (_ONE, _FEW, _MANY, (longest,), (2, longest)):

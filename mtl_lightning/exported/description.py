@@ -95,6 +95,8 @@ def read_description(folder: Path) -> Description:
                 f"this one reads version {VERSION}: export the model again"
             )
         readings = [Reading(each["columns"], each["graph"], each["outputs"]) for each in known["readings"]]
+        if other := [reading.graph for reading in readings if reading.graph not in found.files]:
+            raise UserError(f"{folder / DESCRIPTION} names {other[0][:200]}, which was not exported; export it again")
         decoders = {name: decoder_of(state) for name, state in known["tasks"].items()}
         return Description(_inputs(folder, known["inputs"]), decoders, readings)
     except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
