@@ -175,6 +175,10 @@ def _run(arguments: list[str]) -> int:
             from mtl_lightning.export.command import run as export
         _find_own_classes()
         return export(arguments[1:])
+    elif command == "predict" and any(word == "--model" or word.startswith("--model=") for word in arguments):
+        from mtl_lightning.exported.command import run as predict
+
+        return predict(arguments[1:])
     elif command not in _OPTIONS:
         from mtl_lightning.errors import did_you_mean
 
@@ -183,10 +187,6 @@ def _run(arguments: list[str]) -> int:
         return 2
     elif {"--help", "-h"} & set(arguments):
         say(command_help(command))
-    elif command == "predict" and any(word == "--model" or word.startswith("--model=") for word in arguments):
-        from mtl_lightning.exported.command import run as predict
-
-        return predict(arguments[1:])
     else:
         with SIGNALS.nothing_to_lose(), kept_imports():
             from mtl_lightning.cli.command import run

@@ -73,6 +73,17 @@ def check_files(folder: Path) -> Manifest:
     return found
 
 
+def listed(found: Manifest, folder: Path, name: str) -> Path:
+    """The path of a file of an export, of which the checksum was compared.
+
+    Raises:
+        UserError: If the manifest does not name it.
+    """
+    if name not in found.files:
+        raise UserError(f"{folder / NAME} does not name {name[:200]}; export the model again")
+    return folder / name
+
+
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

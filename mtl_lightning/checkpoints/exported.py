@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from mtl_lightning.checkpoints.shapes import CHECKPOINT_KEY
 from mtl_lightning.checkpoints.split import put_together, take_apart
 from mtl_lightning.errors import UserError
-from mtl_lightning.manifest import check_files, manifest_of
+from mtl_lightning.manifest import check_files, listed, manifest_of
 from mtl_lightning.small_files import read_small_text
 from mtl_lightning.yaml_limits import check_yaml
 
@@ -67,19 +67,30 @@ def read_exported(path: Path) -> dict[str, Any]:
     Raises:
         UserError: If something is missing or broken.
     """
-    check_files(path.parent)
+    found = check_files(path.parent)
     try:
-        tensors = load_file(path)
-        text = read_small_text(path.with_name(_REST))
+        tensors = load_file(listed(found, path.parent, path.name))
+        text = read_small_text(listed(found, path.parent, _REST))
         check_yaml(text, _Loader)
         checkpoint: dict[str, Any] = yaml.load(text, _Loader)
-        folder = path.with_name(_ASSETS)
-        files = {file.name: file.read_bytes().decode() for file in folder.iterdir()} if folder.is_dir() else {}
+        assets = [path.parent / name for name in found.files if name.startswith(f"{_ASSETS}/")]
+        files = {file.name: file.read_bytes().decode() for file in assets}
         checkpoint[CHECKPOINT_KEY]["assets"]["files"] = files
         nested = checkpoint.pop("nested")
         checkpoint["state_dict"] |= {name: tensor for name, tensor in tensors.items() if name not in nested}
         put_together(checkpoint, {name: tensors[name] for name in nested}, nested)
-    except (OSError, ValueError, SafetensorError, yaml.YAMLError, LookupError, TypeError, AttributeError) as error:
+    except UserError:
+        raise
+    except (
+        OSError,
+        ValueError,
+        SafetensorError,
+        yaml.YAMLError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         said = " ".join(str(error).split())[:200]
         raise UserError(f"{path.parent} is no exported model, or a broken one: {said}; export it again") from error
     return checkpoint

@@ -10,7 +10,7 @@ from mtl_lightning.data.readers.tables import decoded, exact
 from mtl_lightning.inputs.words import Words
 from mtl_lightning.strict_json import is_finite, to_json
 from mtl_lightning.training.module import MultiTaskModule
-from mtl_lightning.training.prediction import placed
+from mtl_lightning.training.prediction import placed, placers
 
 _LOG = logging.getLogger(__name__)
 
@@ -29,9 +29,10 @@ class PredictionLines:
         self.reasons = data.refused
         self.num_inputs = len(table)
         self._raw, self._json_columns = exact(table.select_columns(visible(table)))
-        self._tasks = {name: model.tasks[name] for name in model.asked or model.tasks}
+        tasks = {name: model.tasks[name] for name in model.asked or model.tasks}
+        self._placers = placers(tasks)
         self._processor = model.encoder.processor
-        places = any(task.places for task in self._tasks.values())
+        places = any(task.places for task in tasks.values())
         named = [source.inputs[name] for name in self._processor.placed_in if name in source.inputs]
         self._placed_in = named[0] if places and named else None
         self._warned = False
@@ -47,7 +48,7 @@ class PredictionLines:
         """
         together = zip(rows, self._inputs(rows), predictions, strict=True)
         return [
-            self._line(row, found, placed(self._tasks, predicted, self._words(found)))
+            self._line(row, found, placed(self._placers, predicted, self._words(found)))
             for row, found, predicted in together
         ]
 

@@ -1,6 +1,6 @@
 """What the model sees of one data set in one step."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from torch import Tensor
@@ -31,6 +31,11 @@ class Batch(NamedTuple):
     num_tokens: int
     step_size: int = 0
     soft_shares: dict[str, float] = {}  # noqa: RUF012 - nobody changes it
+
+    @property
+    def taught(self) -> Collection[str]:
+        """The tasks that learn from this batch: from labels, or from a teacher."""
+        return {**self.shares, **self.soft_shares}
 
 
 StepBatch = Mapping[str, Batch]

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from mtl_lightning.decoding.base import Array, Arrays, Decoder, array_of
 from mtl_lightning.decoding.probabilities import sigmoid, softmax
 
@@ -43,7 +41,7 @@ class LabelSetDecoder(Decoder):
     def chosen(self, logits: Array) -> list[dict[str, Any]]:
         """The labels of each of N things, from their logits [N, C]."""
         probabilities = sigmoid(logits)
-        likely = probabilities.astype(np.float64) > self.threshold
+        likely = probabilities > self.threshold
         names, found = [self.labels[place] for place in likely.nonzero()[1].tolist()], probabilities[likely].tolist()
         ends = likely.sum(-1).cumsum().tolist()
         return [

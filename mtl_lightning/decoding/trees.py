@@ -16,6 +16,9 @@ ROOT = 0
 _LARGEST = 3.4e38
 """What stands for infinity: the sum over a sentence's words is finite."""
 
+_FAR = -1e12
+"""What an arc costs at most beside the best one, so that small differences count in sums with it."""
+
 
 @dataclass(frozen=True)
 class TreeDecoder(Decoder):
@@ -82,6 +85,8 @@ def spanning_tree(scores: Array) -> list[int]:
     losses[1:] = scores
     np.fill_diagonal(losses, -np.inf)
     losses[1:] -= losses[1:].max(1, keepdims=True)
+    np.maximum(losses[1:], _FAR, out=losses[1:])
+    np.fill_diagonal(losses, -np.inf)
     heads = _arborescence(losses)
     if heads.count(ROOT) > 1:
         losses[:, ROOT] += losses[1:].min(1, where=losses[1:] > -np.inf, initial=0.0).sum() - 1

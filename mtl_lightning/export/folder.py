@@ -37,10 +37,12 @@ def new_export(folder: Path, form: str) -> Iterator[Path]:
         CannotWriteError: If it cannot be written; what was there before stays, and nothing is left beside it.
     """
     check_place(folder)
-    folder = folder.absolute()
+    folder = folder.resolve()
     unfinished, before = (folder.with_name(f".{folder.name}.{word}") for word in ("unfinished", "before"))
     with writing(folder, "--output"):
         try:
+            if before.exists() and not folder.exists():  # killed between the two renames below
+                before.replace(folder)
             for path in (unfinished, before):
                 shutil.rmtree(path, ignore_errors=True)
             unfinished.mkdir(parents=True)
@@ -49,7 +51,12 @@ def new_export(folder: Path, form: str) -> Iterator[Path]:
             check_place(folder)  # which may have changed meanwhile
             if folder.exists():
                 folder.replace(before)
-            unfinished.replace(folder)
+            try:
+                unfinished.replace(folder)
+            except OSError:
+                if before.exists():
+                    before.replace(folder)
+                raise
             synchronise(folder.parent)
         finally:
             for path in (unfinished, before):

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -10,7 +11,6 @@ from typing import Any, ClassVar
 
 from rich.table import Table
 
-from mtl_lightning.checkpoints.exported import weights_in
 from mtl_lightning.data.sources.prediction import widest_first
 from mtl_lightning.errors import UserError
 from mtl_lightning.export.format import Format
@@ -31,8 +31,10 @@ _NEEDED = ("onnx", "onnxscript", "onnxruntime")
 class OnnxFormat(Format):
     """Graphs of ONNX, one for each way in which the data sets give inputs, checked against the model."""
 
-    about = "for `predict --model` and `serve`, without torch; it is checked against the checkpoint"
-    options: ClassVar[Mapping[str, Mapping[str, Any]]] = {"int8": {"nargs": "?", "const": "true", "default": "false"}}
+    about = "for `predict --model`, without torch; it is checked against the checkpoint"
+    options: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "int8": {"nargs": "?", "const": "true", "default": "false", "choices": ("true", "false")}
+    }
     help = """\
   --int8 true                       onnx: weights in 8 bits, per channel; activations are quantised as they come
 """
@@ -46,13 +48,12 @@ class OnnxFormat(Format):
         _check_installed()
         tasks = list(model.tasks) if given.tasks is None else given.tasks
         plain = model if given.tasks is None else model.merge(*given.tasks)
-        checkpoint = weights_in(Path(given.checkpoint)) or Path(given.checkpoint)
-        datasets = data_of(checkpoint, given.trust_classes.split(","), "--trust_classes {}").datasets
+        datasets = data_of(Path(given.checkpoint), given.trust_classes.split(","), "--trust_classes {}").datasets
         columns = [source.inputs for source in widest_first(datasets).values()]
         is_int8 = given.int8 == "true"
         checks = export_onnx(plain, columns, tasks, folder, is_int8)
         _print_checks(checks)
-        return 0 if is_int8 else _judged(checks)
+        return _judged(checks, math.inf if is_int8 else TOLERANCE)
 
 
 def export_onnx(
@@ -113,10 +114,15 @@ def _check_installed() -> None:
             raise UserError(f"--format onnx needs {name}: pip install 'mtl-lightning[onnx]'") from None
 
 
-def _judged(checks: Sequence[Check]) -> int:
-    far = [(task, found) for each in checks for task, found in each.difference.items() if not found <= TOLERANCE]
+def _judged(checks: Sequence[Check], tolerance: float) -> int:
+    far = [
+        (task, found)
+        for each in checks
+        for task, found in each.difference.items()
+        if not (math.isfinite(found) and found <= tolerance)
+    ]
     for task, found in far:
-        _LOG.warning(f"task '{task}' differs from the checkpoint by {found:.2g}, more than {TOLERANCE:g}")
+        _LOG.warning(f"task '{task}' differs from the checkpoint by {found:.2g}, more than {tolerance:g}")
     return 1 if far else 0
 
 

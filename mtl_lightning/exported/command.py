@@ -10,8 +10,10 @@ from typing import Any
 from mtl_lightning.cli.outputs import Output, check_output
 from mtl_lightning.errors import UserError
 from mtl_lightning.exported.description import Columns
+from mtl_lightning.exported.graph import NotComputedError
 from mtl_lightning.exported.model import ExportedModel
 from mtl_lightning.exported.rows import Row, read
+from mtl_lightning.paths import expanded
 from mtl_lightning.strict_json import to_json
 from mtl_lightning.terminal.commands import run_command
 
@@ -58,6 +60,11 @@ def _predict(arguments: Sequence[str]) -> int:
     parser.add_argument("--batch_size", type=int, default=64)
     parser.add_argument("--threads", type=int)
     given = parser.parse_args(list(arguments))
+    for name in ("batch_size", "threads"):
+        if (number := getattr(given, name)) is not None and number < 1:
+            raise UserError(f"--{name} must be at least 1, found {number}")
+    for name in ("model", "input", "output"):
+        setattr(given, name, expanded(getattr(given, name), f"--{name}"))
     model = ExportedModel(given.model, given.threads)
     tasks = None if given.tasks is None else [name.strip() for name in given.tasks.split(",")]
     if given.output != "-":
@@ -65,10 +72,10 @@ def _predict(arguments: Sequence[str]) -> int:
             raise UserError(f"--output: {given.output} is the input, which would be overwritten; name another file")
         check_output(given.output)
     rows, columns = read(given.input, model.readings)
-    model.reading_of(columns, tasks)
+    model.open(model.reading_of(columns, tasks))
     output = None if given.output == "-" else Output(given.output, "--output")
     file = sys.stdout if output is None else output.file
-    for first in range(0, len(rows), max(given.batch_size, 1)):
+    for first in range(0, len(rows), given.batch_size):
         for line in lines(model, rows[first : first + given.batch_size], columns, tasks):
             file.write(line + "\n")
         file.flush()
@@ -107,6 +114,8 @@ def _sifted(
     raw = {name: [_value(rows[number], of) for number in numbers] for name, of in columns.items()}
     try:
         yield from zip(numbers, model.predict(raw, len(numbers), tasks), strict=True)
+    except NotComputedError:
+        raise
     except UserError as error:
         if len(numbers) == 1:
             yield numbers[0], f"{_called(columns, error)}: {error}"

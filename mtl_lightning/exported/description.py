@@ -10,7 +10,7 @@ from mtl_lightning.errors import UserError
 from mtl_lightning.inputs.arrays import ArrayInputs
 from mtl_lightning.inputs.base import Inputs
 from mtl_lightning.inputs.text_inputs import TextInputs
-from mtl_lightning.manifest import NAME, check_files
+from mtl_lightning.manifest import Manifest, check_files, listed
 from mtl_lightning.small_files import read_small_text
 from mtl_lightning.writing import write_whole
 
@@ -85,25 +85,25 @@ def read_description(folder: Path) -> Description:
     found = check_files(folder)
     if found.format != FORMAT:
         raise UserError(f"{folder} is an export of the format '{found.format}'; this reads `--format {FORMAT}`")
-    if DESCRIPTION not in found.files:
-        raise UserError(f"{folder / NAME} names no {DESCRIPTION}; export the model again")
     try:
-        known: Any = json.loads(read_small_text(folder / DESCRIPTION))
+        known: Any = json.loads(read_small_text(listed(found, folder, DESCRIPTION)))
         if known["version"] != VERSION:
             raise UserError(
                 f"{folder} was exported by mtl_lightning {found.version}, in version {known['version']} of its format; "
                 f"this one reads version {VERSION}: export the model again"
             )
         readings = [Reading(each["columns"], each["graph"], each["outputs"]) for each in known["readings"]]
-        if other := [reading.graph for reading in readings if reading.graph not in found.files]:
-            raise UserError(f"{folder / DESCRIPTION} names {other[0][:200]}, which was not exported; export it again")
+        for reading in readings:
+            listed(found, folder, reading.graph)
         decoders = {name: decoder_of(state) for name, state in known["tasks"].items()}
-        return Description(_inputs(folder, known["inputs"]), decoders, readings)
-    except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
+        return Description(_inputs(found, folder, known["inputs"]), decoders, readings)
+    except UserError:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError, OSError, RecursionError) as error:
         raise UserError(f"{folder / DESCRIPTION} is broken: {' '.join(str(error).split())[:200]}") from error
 
 
-def _inputs(folder: Path, state: Mapping[str, Any]) -> Inputs:
+def _inputs(found: Manifest, folder: Path, state: Mapping[str, Any]) -> Inputs:
     arguments = dict(state)
     kind = arguments.pop("kind")
     if kind != "texts":
@@ -112,7 +112,11 @@ def _inputs(folder: Path, state: Mapping[str, Any]) -> Inputs:
 
     from mtl_lightning.inputs.plain_tokenizer import PlainTokenizer
 
-    tokenizer = Tokenizer.from_str((folder / TOKENIZER).read_text("utf-8"))
+    path = listed(found, folder, TOKENIZER)
+    try:
+        tokenizer = Tokenizer.from_str(path.read_text("utf-8"))
+    except Exception as error:  # the library has no class of its own
+        raise UserError(f"{path} is no tokenizer: {str(error)[:200]}") from error
     return TextInputs(PlainTokenizer(tokenizer, arguments.pop("tokenizer")), **arguments)
 
 

@@ -10,6 +10,10 @@ import numpy as np
 from mtl_lightning.errors import UserError
 
 
+class NotComputedError(UserError):
+    """The model fails on inputs that could be read."""
+
+
 class Graph:
     """Runs a file; it is read when it is first needed.
 
@@ -22,12 +26,23 @@ class Graph:
         self._path = path
         self._threads = threads
 
+    def open(self) -> None:
+        """Reads the file.
+
+        Raises:
+            UserError: If onnxruntime is not installed, or cannot read it.
+        """
+        assert self._session is not None
+
     def run(self, arrays: Mapping[str, np.ndarray], outputs: Sequence[str]) -> dict[str, np.ndarray]:
         """Some of what it computes, by name.
 
         Args:
             arrays: Its inputs by name; others are left alone.
             outputs: Names of what is wanted.
+
+        Raises:
+            NotComputedError: If it fails on them.
         """
         session = self._session
         given = {each.name: np.ascontiguousarray(arrays[each.name]) for each in session.get_inputs()}
@@ -35,7 +50,7 @@ class Graph:
             return dict(zip(outputs, session.run(list(outputs), given), strict=True))
         except Exception as error:  # onnxruntime has a class of its own for each status
             said = str(error).split("Status Message: ")[-1]
-            raise UserError(f"{self._path.name} cannot be computed on these inputs: {said[:300]}") from error
+            raise NotComputedError(f"{self._path.name} cannot be computed on these inputs: {said[:300]}") from error
 
     @cached_property
     def _session(self) -> Any:
@@ -47,4 +62,7 @@ class Graph:
         options.log_severity_level = 3
         if self._threads is not None:
             options.intra_op_num_threads = self._threads
-        return onnxruntime.InferenceSession(self._path, options, providers=["CPUExecutionProvider"])
+        try:
+            return onnxruntime.InferenceSession(self._path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # as above
+            raise UserError(f"{self._path} is no model that onnxruntime reads: {str(error)[:300]}") from error

@@ -72,6 +72,14 @@ class ExportedModel:
         missing = next(task for task in tasks or () if task not in fitting[0].outputs)
         raise UserError(f"task '{missing}' is not predicted of {', '.join(inputs)}")
 
+    def open(self, reading: Reading) -> None:
+        """Makes ready for inputs that are read so, which is done with the first of them otherwise.
+
+        Raises:
+            UserError: If onnxruntime is not installed, or cannot read the model.
+        """
+        self._graphs[reading.graph].open()
+
     def _batches(
         self, reading: Reading, columns: Mapping[str, Sequence[Any]], size: int, tasks: Sequence[str] | None
     ) -> Iterator[list[dict[str, Any]]]:

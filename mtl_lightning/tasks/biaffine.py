@@ -97,10 +97,10 @@ class BiaffineHead(nn.Module):
         dependents, heads = (_with_one(full_precision(each)) for each in (arcs.dependents, arcs.heads))
         heads, width = heads.transpose(1, 2), dependents.shape[-1]
         first, *others = full_precision(self.relation.weight).view(-1, width, width)
-        best = dependents @ first @ heads
+        best = full_precision(dependents @ first @ heads)
         total, found = torch.ones_like(best), torch.zeros_like(best, dtype=torch.int64)
         for number, weights in enumerate(others, 1):
-            scores = dependents @ weights @ heads
+            scores = full_precision(dependents @ weights @ heads)
             found = torch.where(scores > best, number, found)
             top = torch.maximum(best, scores)
             total, best = total * (best - top).exp() + (scores - top).exp(), top

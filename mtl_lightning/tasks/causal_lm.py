@@ -230,7 +230,7 @@ class CausalLM(WritingTask):
         answers = learnt(targets, scored.last.shape[1])
         last = self._decoded(torch.where(scored.last, answers, IGNORE))
         several = [[self._decode(tokens) for tokens in references_in(row)] for row in targets.tolist()]
-        labelled = (torch.ne(answers, IGNORE) & scored.last).any(1)
+        labelled = (torch.ne(answers, IGNORE) & scored.last).any(1).tolist()
         rows = zip(*map(self._decoded, (scored.written, scored.prompts)), several, last, labelled, strict=True)
         return [Written(text, given or [answer], prompt) for text, prompt, given, answer, real in rows if real]
 

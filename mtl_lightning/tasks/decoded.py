@@ -1,5 +1,6 @@
 """Logits as predictions."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -51,7 +52,7 @@ class Decoded:
             UserError: If it does not, since a subclass replaces one of them alone.
         """
         methods = (
-            name for owner in type(self).__mro__ for name in ("decoder", "decode", "place") if name in vars(owner)
+            name for owner in type(self).__mro__ for name in ("decode", "place", "decoder") if name in vars(owner)
         )
         if (latest := next(methods)) != "decoder":
             raise self._alone(latest)
@@ -82,6 +83,16 @@ class Decoded:
             words: All words of the input, also those that the encoder cut off.
         """
         return self.decoder().place(decoded, words) if type(self).decoder is not Decoded.decoder else decoded
+
+    def placer(self) -> Callable[[dict[str, Any], InputWords], dict[str, Any]]:
+        """``place`` for many predictions: its decoder is made once."""
+        own = type(self).place is not Decoded.place or type(self).decoder is Decoded.decoder
+        return self.place if own else self.decoder().place
+
+    def check_predicts(self) -> None:
+        """Raises :class:`UserError` if the task says nowhere how it predicts."""
+        if type(self).decode is Decoded.decode and type(self).decoder is Decoded.decoder:
+            raise UserError(f"{type(self).__name__} makes no predictions; define `decoder`, or `decode`")
 
     def _alone(self, method: str) -> UserError:
         return UserError(f"{type(self).__name__} {self.needs_torch.format(method)}")

@@ -1,5 +1,6 @@
 """A text that is written while another one is looked at."""
 
+import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
@@ -149,6 +150,11 @@ class Seq2Seq(WritingTask):
         self.check_metrics()
         self.head = self.writer.build(features)
 
+    @property
+    def writes_as(self) -> str | None:
+        options = [self.max_target_length, self.generation]
+        return json.dumps(options, sort_keys=True, default=repr) if self.uses_encoder else None
+
     def can_read(self, features: Features) -> bool:
         if not self.uses_encoder:
             return super().can_read(features)
@@ -160,7 +166,7 @@ class Seq2Seq(WritingTask):
             reads = "a single `text`, or `tokens`" if self.uses_encoder else "a vector a word"
             raise UserError(f"Seq2Seq reads {reads}, which this encoder or input lacks")
         if not self.uses_encoder:
-            return Seen(self.dropout(features.tokens), features.mask)
+            return Seen(self.dropout(features.tokens), features.mask, (features.given or {}).get("input_ids"))
         mask, source = features.given["attention_mask"], features.given["input_ids"]
         return Seen(features.states[:, : mask.shape[1]], mask, source)  # joined with longer ones, there are more
 
@@ -180,6 +186,7 @@ class Seq2Seq(WritingTask):
             self._feed_texts(metrics, self.texts(logits, targets))
 
     def texts(self, logits: Any, targets: Tensor) -> list[Written]:
+        targets = targets.cpu()
         if not (present := torch.ne(targets, IGNORE)).any():
             return []
         seen, labelled = Seen(*logits), present.any(1).tolist()

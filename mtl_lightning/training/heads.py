@@ -38,6 +38,7 @@ def build_heads(tasks: Mapping[str, Task], features: int, training_labels: Train
     """
     for name in chain.order:
         with _named(f"model.tasks.{name}"):
+            tasks[name].check_predicts()
             _adapt(name, tasks[name], training_labels)
         width = features + chain.build(name, tasks)
         with _named(f"model.tasks.{name}"), torch.random.fork_rng(devices=[]):

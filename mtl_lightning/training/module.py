@@ -254,11 +254,11 @@ class MultiTaskModule(AdaptedModule):
             self._random_state = random_state(self.device)
         last = not self.trainer.fit_loop._should_accumulate()
         self._parts = passes(self, batch)
-        labelled = Counter(task for part in batch.values() for task in part.shares)
+        to_come = Counter(task for part in batch.values() for task in part.taught)
         for parts in self._parts:
             found = self.losses(parts, of_all=self.executor.is_sharded)
-            labelled.subtract(task for part in parts for task in part.shares)
-            complete = [task for task in found.shares if last and not labelled[task]]
+            to_come.subtract(task for part in parts for task in part.taught)
+            complete = [task for task in found.shares if last and not to_come[task]]
             terms = {name: term / len(batch) for name, term in found.terms.items()}
             features = common_features(found, self.sharing) if self._gradient_of == "features" else ()
             self.executor.add(found.losses, found.shares, features, complete, terms)

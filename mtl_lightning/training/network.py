@@ -23,6 +23,7 @@ from mtl_lightning.training.prediction import (
     first_alike,
     names_asked,
     placed,
+    placers,
     predicting,
     raw_batches,
 )
@@ -161,11 +162,11 @@ class Network(RestorableModule):
         if not self.is_built:
             raise UserError("the model has no heads yet: train it, or load a trained one with `mtl_lightning.load`")
         wanted = None if tasks is None else names_asked("`tasks`", tasks, list(self.heads))
-        found = []
+        found, beside = [], placers(self.tasks)
         with evaluating(self):
             for inputs, words in raw_batches(self.encoder.processor, columns, batch_size):
                 decoded = self._decode({name: tensor.to(self.device) for name, tensor in inputs.items()}, wanted)
-                found += [placed(self.tasks, row, of) for row, of in zip(decoded, words, strict=True)]
+                found += [placed(beside, row, of) for row, of in zip(decoded, words, strict=True)]
         return found
 
     def read_by_decoders(self, inputs: dict[str, Tensor], tasks: Sequence[str]) -> dict[str, dict[str, Tensor]]:

@@ -1,6 +1,6 @@
 """From logits to what is predicted, and from raw inputs to logits."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,9 @@ from mtl_lightning.encoders.modes import in_evaluation
 from mtl_lightning.errors import UserError, did_you_mean, shown
 from mtl_lightning.inputs.words import Words
 from mtl_lightning.tasks import Task
+
+Placer = Callable[[dict[str, Any], Words], dict[str, Any]]
+"""See :meth:`.Task.place`."""
 
 
 def names_asked(place: str, asked: str | Sequence[str], tasks: Collection[str]) -> list[str]:
@@ -87,17 +90,22 @@ def first_alike(tasks: Mapping[str, Task]) -> dict[str, str]:
     }
 
 
-def placed(tasks: Mapping[str, Task], predicted: Mapping[str, Any], words: Words | None) -> dict[str, Any]:
+def placers(tasks: Mapping[str, Task]) -> dict[str, Placer]:
+    """What puts predictions of each task beside their input."""
+    return {name: task.placer() for name, task in tasks.items()}
+
+
+def placed(placers: Mapping[str, Placer], predicted: Mapping[str, Any], words: Words | None) -> dict[str, Any]:
     """A prediction beside its input's words.
 
     Args:
-        tasks: By name.
+        placers: By task.
         predicted: Decoded prediction of one example, by task.
         words: Of the example, or its choices; null: it has none.
     """
     if words is None:
         return dict(predicted)
-    return {n: tasks[n].place(p, words) for n, p in predicted.items()}
+    return {name: placers[name](each, words) for name, each in predicted.items()}
 
 
 def raw_batches(

@@ -1,6 +1,6 @@
 """What the tasks of a run read, and what a tokenizer alone can make of it."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from mtl_lightning.errors import UserError
@@ -42,9 +42,3 @@ def check_inputs(config: Mapping[str, Any] | None, levels: Mapping[str, str]) ->
                 f"task '{task}' reads `{odd[0]}`, which no tokenizer of transformers makes inputs of by itself; leave "
                 "it out by `--tasks`, or choose another format"
             )
-
-
-def hub_names(config: Mapping[str, Any] | None, tasks: Collection[str]) -> Iterator[str]:
-    """Names on the Hugging Face hub of the data sets of some tasks, each once."""
-    paths = (given.get("path") for task in tasks for given in datasets_of(config, task).values())
-    yield from dict.fromkeys(path for path in paths if isinstance(path, str))

@@ -109,5 +109,16 @@ def check_inputs(student: Any, teacher: Teacher) -> None:
         raise UserError(
             f"{where} reads up to {most} tokens, this encoder {longest}; set model.encoder.max_length to {most}"
         )
+    if longest is not None and _form(ours) != _form(theirs):
+        raise UserError(
+            f"{where} reads words in another form than this encoder, at their first or last sub-word or as running "
+            "text; give both the same model.encoder.sub_word and kind of model"
+        )
     if ours.packs and not theirs.packs:
         raise UserError(f"{where} does not pack its batches; leave model.encoder.packing out")
+
+
+def _form(processor: Any) -> tuple[Any, ...]:
+    """Where and how words are read."""
+    running = processor.plain.running
+    return (processor.sub_word, *(() if running is None else running.signature))

@@ -12,7 +12,7 @@ from mtl_lightning.decoding import Decoder, LabelDecoder, RankingDecoder, TagDec
 from mtl_lightning.decoding.probabilities import log_softmax, sigmoid, softmax
 from mtl_lightning.decoding.written import DECODERS
 from mtl_lightning.errors import UserError
-from mtl_lightning.tasks import CausalLM, SequenceClassification, TokenClassification
+from mtl_lightning.tasks import CausalLM, SequenceClassification, Task, TokenClassification
 
 LABEL = {"decoder": "LabelDecoder", "labels": ["a", "b"]}
 TAGS = {"decoder": "TagDecoder", "labels": ["a", "b"], "scheme": "tags", "transitions": None}
@@ -101,6 +101,18 @@ class PlacesByItself(TokenClassification):
         return {"words": words}
 
 
+class SaysBoth(DecodesByItself):
+    def decoder(self) -> Any:
+        return super().decoder()
+
+    def decode(self, logits: Any, mask: Any) -> list[dict[str, Any]]:
+        return super().decode(logits, mask)
+
+
+class SaysNothing(SequenceClassification):
+    decode, decoder = Task.decode, Task.decoder
+
+
 def test_a_task_with_a_decode_of_its_own_predicts_but_is_not_portable() -> None:
     task = DecodesByItself(["a", "b"])
     assert task.decode(torch.tensor([[0.0, 9.0]]), None)[0]["own"]
@@ -108,6 +120,10 @@ def test_a_task_with_a_decode_of_its_own_predicts_but_is_not_portable() -> None:
         UserError, match="DecodesByItself predicts by its own `decode`, which needs torch; return a dec"
     ):
         task.portable_decoder()
+    with pytest.raises(UserError, match="SaysBoth predicts by its own `decode`"):
+        SaysBoth(["a", "b"]).portable_decoder()
+    with pytest.raises(UserError, match="SaysNothing makes no predictions; define `decoder`"):
+        SaysNothing(["a", "b"]).check_predicts()
     with pytest.raises(UserError, match="PlacesByItself predicts by its own `place`"):
         PlacesByItself(labels=["a", "b"]).portable_decoder()
     with pytest.raises(UserError, match="CausalLM writes a text token by token, which needs torch"):

@@ -45,6 +45,11 @@ def test_the_spanning_tree_is_the_best_of_all_with_one_root(scores: list[list[fl
     assert score(scores, found) == pytest.approx(max(score(scores, heads) for heads in trees))
 
 
+def test_an_arc_that_cannot_be_does_not_hide_the_differences_of_others() -> None:
+    scores = np.array([[4.0, 0.0, 0.0, -np.inf], [5.0, 0.0, 0.0, 0.0], [0.0, 1.0, 2.0, 0.0]])
+    assert best_trees(scores[None], np.ones((1, 3), bool)).tolist() == [[2, 0, 2]]
+
+
 @pytest.mark.parametrize("gain", [0.0, 2.0])
 def test_the_spanning_tree_is_as_good_as_that_of_networkx(gain: float) -> None:
     chain = gain * np.eye(12, 13)

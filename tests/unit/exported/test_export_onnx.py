@@ -32,5 +32,9 @@ def test_both_predict_alike(
     assert [row["f"] for row in found] == [row["f"] for row in wanted]
     assert found[1]["reason"] == wanted[1]["reason"] and found[1]["predictions"] is None
     assert found[2]["predictions"]["reg"]["value"] == pytest.approx(wanted[2]["predictions"]["reg"]["value"], abs=1e-5)  # type: ignore[index]
+    assert main(["predict", "--model", "out", "--input", "in.csv", "--batch_size", "0"]) == 2
+    assert "--batch_size must be at least 1, found 0" in capsys.readouterr().err
+    assert main(["predict", "--model", "out", "--help"]) == 0
+    assert "--threads N" in capsys.readouterr().out
     assert main(["predict", "--model", "run", "--input", "in.csv"]) == 2
     assert "is no exported model" in capsys.readouterr().err

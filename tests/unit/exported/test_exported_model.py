@@ -154,6 +154,16 @@ def test_a_folder_that_is_not_whole_is_refused(
         ExportedModel(tmp_path)
 
 
+def test_a_file_that_is_not_in_the_manifest_is_not_read(words: tuple[Path, MultiTaskModule], tmp_path: Path) -> None:
+    shutil.copytree(words[0], tmp_path, dirs_exist_ok=True)
+    text = (tmp_path / "model.json").read_text()
+    (tmp_path / "model.json").write_text(text.replace("tokens-spans.onnx", "../other.onnx"))
+    (tmp_path / "export.json").unlink()
+    manifest.seal(tmp_path, "onnx")
+    with pytest.raises(UserError, match=r"does not name \.\./other\.onnx"):
+        ExportedModel(tmp_path)
+
+
 def test_a_folder_of_another_version_is_refused_by_name(words: tuple[Path, MultiTaskModule], tmp_path: Path) -> None:
     shutil.copytree(words[0], tmp_path, dirs_exist_ok=True)
     known = json.loads((tmp_path / "model.json").read_text())

@@ -112,6 +112,18 @@ def test_a_teacher_of_no_weight_changes_nothing(teacher: str, weighting: Any) ->
         torch.testing.assert_close(found[name], expected, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("weighting", [EqualWeighting, UPGrad])
+def test_two_data_sets_without_labels_learn_from_a_teacher(teacher: str, weighting: Any) -> None:
+    """All batches of a step count before a task's gradient is complete, those without a label too."""
+    parts = [next(iter(taught_batch(number, missing=6).values())) for number in (0, 1)]
+    halves = [part._replace(soft_shares=dict.fromkeys("abc", 0.5)) for part in parts]
+    halves = [part._replace(shares=dict.fromkeys(part.shares, 0.5)) for part in halves]
+    found = gradients(student(Distillation(teacher), weighting=weighting), dict(zip("xy", halves, strict=True)))
+    each = [gradients(student(Distillation(teacher)), {"x": part}) for part in parts]
+    name = "heads.b.head.bias"
+    torch.testing.assert_close(found[name], sum(one[name] for one in each) / 2)
+
+
 def test_features_come_near_the_teacher_s(teacher: str) -> None:
     step = taught_batch()
     module, (part,) = student(Distillation(teacher, weight=0.0, features=2.0)), step.values()
