@@ -268,7 +268,7 @@ def test_what_does_not_fit_is_refused_in_one_line(chain: dict[str, Link], messag
     tasks |= {"stars": SequenceClassification(["1", "2", "3"]), "tags": MultiLabelClassification(["a", "b"])}
     tasks["words"] = TokenClassification(labels=["a", "b"])
     tasks["path"] = TokenClassification(labels=["a", "b"], decoding="crf")
-    stubs = {name: lambda *_: {"loss": None} for name in Task.__abstractmethods__}
+    stubs = {name: lambda *_: {"loss": None} for name in {*Task.__abstractmethods__, "decode"}}
     tasks["own"] = type("Own", (Task,), {**stubs, "num_outputs": 1})("loss")
     with pytest.raises(UserError, match=message) as raised:
         model_of(chain, tasks)
