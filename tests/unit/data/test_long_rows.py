@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from mtl_lightning.data import FileSource
-from mtl_lightning.data.readers import conll, delimited, json_lines, lines, parquet
+from mtl_lightning.data.readers import parquet
 from mtl_lightning.errors import UserError
+from mtl_lightning.rows import conll, delimited, json_lines, lines
 
 LONG = "x" * 150
 
