@@ -1,10 +1,8 @@
 """``python -m mtl_lightning convert``: checkpoints in parts become whole, and whole ones become such."""
 
-import argparse
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from mtl_lightning.checkpoints import find_checkpoint
 from mtl_lightning.checkpoints.conversion import convert
@@ -13,7 +11,7 @@ from mtl_lightning.errors import UserError
 from mtl_lightning.paths import expanded
 from mtl_lightning.stopping import SIGNALS
 from mtl_lightning.terminal import say
-from mtl_lightning.terminal.commands import run_command
+from mtl_lightning.terminal.commands import OptionParser, run_command
 
 HELP = """\
 usage: mtl-lightning convert --ckpt_path FILE|FOLDER|last|best --output FILE
@@ -26,12 +24,6 @@ becomes a checkpoint in parts. Every command reads both. It needs no GPU, and me
   --output FILE                       where to write; the parts are in a folder beside it, FILE.parts
   --name NAME                         of the run (default: run)
 """
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> Any:
-        """Raises what is wrong as :class:`UserError`."""
-        raise UserError(f"convert: {message}")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -47,7 +39,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _convert(arguments: Sequence[str]) -> int:
-    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser = OptionParser("convert")
     parser.add_argument("--ckpt_path", required=True)
     parser.add_argument("--output", required=True)
     parser.add_argument("--name", default="run")

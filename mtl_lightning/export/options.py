@@ -3,11 +3,11 @@
 import argparse
 from argparse import Namespace
 from collections.abc import Sequence
-from typing import Any
 
 from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.export.formats import FORMATS
 from mtl_lightning.paths import expanded
+from mtl_lightning.terminal.commands import OptionParser
 
 _HELP = """\
 usage: mtl-lightning export --ckpt_path FILE|FOLDER|best --format FORMAT --output FOLDER [--KEY VALUE ...]
@@ -32,19 +32,13 @@ def help_text() -> str:
     return _HELP.format(formats=formats, options="".join(form.help for form in FORMATS.values()))
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> Any:
-        """Raises what is wrong as :class:`UserError`."""
-        raise UserError(f"export: {message}")
-
-
 def parsed(arguments: Sequence[str]) -> Namespace:
     """The options by name; ``tasks`` is a list of names, or null.
 
     Raises:
         UserError: If one is not understood, or the format does not take it.
     """
-    parser = _Parser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    parser = OptionParser("export", argument_default=argparse.SUPPRESS)
     for name in ("ckpt_path", "format", "output"):
         parser.add_argument(f"--{name}", required=True)
     for name in ("tasks", "name", "trust_classes"):

@@ -1,6 +1,5 @@
 """``python -m mtl_lightning predict --model FOLDER``: predictions of an exported model, without torch."""
 
-import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -15,7 +14,7 @@ from mtl_lightning.exported.model import ExportedModel
 from mtl_lightning.exported.rows import Row, read
 from mtl_lightning.paths import expanded
 from mtl_lightning.strict_json import to_json
-from mtl_lightning.terminal.commands import run_command
+from mtl_lightning.terminal.commands import OptionParser, run_command
 
 _HELP = """\
 usage: mtl-lightning predict --model FOLDER [--input FILE] [--output FILE] [--tasks NAME[,NAME...]]
@@ -45,14 +44,8 @@ def run(arguments: Sequence[str]) -> int:
     return run_command(arguments, _HELP, partial(_predict, arguments))
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> Any:
-        """Raises what is wrong as :class:`UserError`."""
-        raise UserError(f"predict --model: {message}")
-
-
 def _predict(arguments: Sequence[str]) -> int:
-    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser = OptionParser("predict --model")
     parser.add_argument("--model", required=True)
     for name in ("input", "output"):
         parser.add_argument(f"--{name}", default="-")

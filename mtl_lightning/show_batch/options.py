@@ -1,12 +1,11 @@
 """The options of ``show-batch``; all others are those of ``fit``."""
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from mtl_lightning.errors import UserError
 from mtl_lightning.paths import expanded
+from mtl_lightning.terminal.commands import OptionParser
 
 HELP = """\
 usage: mtl-lightning show-batch [--config FILE ...] [--KEY VALUE ...]
@@ -41,19 +40,13 @@ class Options:
     html: str | None = None
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> Any:
-        """Raises what is wrong as :class:`UserError`."""
-        raise UserError(f"show-batch: {message}")
-
-
 def parsed(arguments: Sequence[str]) -> tuple[Options, list[str]]:
     """The options, and what is left for ``fit``.
 
     Raises:
         UserError: If one is not understood.
     """
-    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser = OptionParser("show-batch")
     for name in ("step", "examples", "datasets", "html"):
         parser.add_argument(f"--{name}")
     given, rest = parser.parse_known_args(list(arguments))

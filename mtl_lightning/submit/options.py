@@ -1,6 +1,5 @@
 """Reads the options of ``submit`` from the command line and from a file."""
 
-import argparse
 import os
 import re
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from mtl_lightning.cluster.job import seconds_of
 from mtl_lightning.errors import UserError, did_you_mean, shown
 from mtl_lightning.names import checked_name, part_of_path
 from mtl_lightning.submit.settings import Format, Settings
+from mtl_lightning.terminal.commands import OptionParser
 
 _SIGNAL = re.compile(r"(?:B:)?[A-Z0-9]+(?:@\d+)?")
 _OF_THE_JOB = ("trainer.num_nodes", "trainer.devices")
@@ -52,14 +52,8 @@ def parse(arguments: Sequence[str]) -> Settings:
     return settings
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> Any:
-        """Raises what is wrong as :class:`UserError`."""
-        raise UserError(f"submit: {message}")
-
-
-def _parser() -> _Parser:
-    parser = _Parser(add_help=False, allow_abbrev=False)
+def _parser() -> OptionParser:
+    parser = OptionParser("submit")
     parser.add_argument("--cluster")
     parser.add_argument("--variant", action="append", default=[])
     for name in _CONVERT:

@@ -1,11 +1,30 @@
 """What commands with options of their own have in common: help, a guarded terminal, and mistakes in one line."""
 
+import argparse
 import os
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from mtl_lightning.errors import UserError
 from mtl_lightning.terminal import say
 from mtl_lightning.terminal.logs import guard_terminal
+
+
+class OptionParser(argparse.ArgumentParser):
+    """Reads the options of a command, written out in full; help is :func:`run_command`'s.
+
+    Args:
+        command: Name of the command, for messages; empty: they say it themselves.
+        settings: Of ``argparse.ArgumentParser``.
+    """
+
+    def __init__(self, command: str = "", **settings: Any) -> None:
+        super().__init__(add_help=False, allow_abbrev=False, **settings)
+        self._before = f"{command}: " if command else ""
+
+    def error(self, message: str) -> Any:
+        """Raises what is wrong as :class:`UserError`."""
+        raise UserError(f"{self._before}{message}")
 
 
 def run_command(arguments: Sequence[str], description: str, work: Callable[[], int]) -> int:

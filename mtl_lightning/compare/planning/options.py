@@ -1,6 +1,5 @@
 """Reads the options of ``compare`` from the command line and from a plan file."""
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -23,6 +22,7 @@ from mtl_lightning.compare.planning import values
 from mtl_lightning.compare.planning.settings import DeltaM, Launcher, Settings, Split
 from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.paths import expanded
+from mtl_lightning.terminal.commands import OptionParser
 
 
 def parse(arguments: Sequence[str]) -> Settings:
@@ -34,7 +34,7 @@ def parse(arguments: Sequence[str]) -> Settings:
     Raises:
         UserError: If an option or value is unknown.
     """
-    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser = OptionParser()
     parser.add_argument("--plan")
     parser.add_argument("--variant", action="append", default=[])
     for name in _OPTIONS:
@@ -51,12 +51,6 @@ def parse(arguments: Sequence[str]) -> Settings:
         options["config"] = files
     variants = mapping("variants", options.get("variants") or {}) | _variants(given.variant)
     return _settings(options | {"variants": variants})
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> Any:
-        """Raises what is wrong as :class:`UserError`."""
-        raise UserError(message)
 
 
 def _settings(options: dict[str, Any]) -> Settings:
