@@ -9,13 +9,13 @@ from datasets import Dataset
 from datasets.fingerprint import Hasher
 
 from mtl_lightning.data.cache import made_once, num_encoders
-from mtl_lightning.data.examples import FORMAT, Columns, ExampleEncoder, LabelEncoder, Processor, raw_values
+from mtl_lightning.data.examples import FORMAT, Columns, ExampleEncoder, LabelEncoder, Processor
 from mtl_lightning.data.readers.bad_rows import BadRow, visible
-from mtl_lightning.data.readers.columns import Inputs, pairs_of
 from mtl_lightning.data.readers.tables import decoded, exact
 from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.rows.bad_lines import BAD, LINE, BadLine
+from mtl_lightning.rows.columns import Inputs, pairs_of, raw_values
 from mtl_lightning.stopping import followed
 from mtl_lightning.version import __version__
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from mtl_lightning.data.readers.columns import called
 from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.errors import UserError
+from mtl_lightning.rows.columns import at_fault, called, raw_values
 
 Columns = Mapping[str, Sequence[Any]]
 """Raw values by column, each a list of N."""
@@ -101,11 +101,7 @@ class ExampleEncoder:
         try:
             return self.processor.encode({name: raw_values(columns, of) for name, of in self.source.inputs.items()})
         except UserError as error:
-            names = self.source.input_columns
-            several = [of for of in self.source.inputs.values() if isinstance(of, list)]
-            if error.part is not None and len(several) == 1:
-                names = several[0][error.part : error.part + 1]
-            raise UserError(f"{called(names)}: {error}", error.word) from error
+            raise UserError(f"{at_fault(self.source.inputs, error)}: {error}", error.word) from error
 
     def _encode_labels(self, task: str, columns: Columns) -> list[Any]:
         encoder, values = self.tasks[task], raw_values(columns, self.source.labels[task])
@@ -122,11 +118,6 @@ class ExampleEncoder:
 
     def _column(self, task: str) -> str:
         return f"{called(self.source.labels[task])} (task '{task}')"
-
-
-def raw_values(columns: Columns, names: str | list[str]) -> Sequence[Any]:
-    """The raw values of an input or a label [N]: those of its column, or tuples of those of its columns."""
-    return columns[names] if isinstance(names, str) else list(zip(*(columns[name] for name in names), strict=True))
 
 
 def relabelled(source: DataSource, task: str, encoder: LabelEncoder, value: Any) -> Any:

@@ -10,11 +10,11 @@ from datasets import Dataset
 
 from mtl_lightning.data.encoding import Encoding, check_columns
 from mtl_lightning.data.examples import LabelEncoder, relabelled
-from mtl_lightning.data.readers.columns import called
 from mtl_lightning.data.readers.tables import arrow_chunks, decoded, json_columns
 from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.errors import UserError
 from mtl_lightning.raw_labels import Counted
+from mtl_lightning.rows.columns import called
 
 _ROWS = 10_000
 

@@ -2,17 +2,16 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from mtl_lightning.errors import UserError
 from mtl_lightning.export.samples import samples
-from mtl_lightning.exported.description import Columns, Reading
 from mtl_lightning.training.module import MultiTaskModule
 
 _SIZES = (3, 5, 2)
@@ -31,13 +30,22 @@ class _Outputs(nn.Module):
         return tuple(tensor for outputs in found.values() for tensor in outputs.values())
 
 
-def write_graph(model: MultiTaskModule, columns: Columns, tasks: Sequence[str] | None, folder: Path) -> Reading | None:
+class WrittenGraph(NamedTuple):
+    """A file, and what it computes; see :class:`.Reading`."""
+
+    graph: str
+    outputs: Mapping[str, Mapping[str, str]]
+
+
+def write_graph(
+    model: MultiTaskModule, inputs: Collection[str], tasks: Sequence[str], folder: Path
+) -> WrittenGraph | None:
     """Writes the model as it reads some inputs; null: of these, it predicts none of the tasks.
 
     Args:
         model: In evaluation mode, on the CPU.
-        columns: Of the data, by the name of the input.
-        tasks: Names of those wanted; null: all.
+        inputs: Their names.
+        tasks: Names of those wanted.
         folder: To write into.
 
     Raises:
@@ -45,25 +53,25 @@ def write_graph(model: MultiTaskModule, columns: Columns, tasks: Sequence[str] |
     """
     plain = model.encoder.processor.plain
     assert plain is not None, "it was checked"
-    inputs = tensors_of(model, samples(plain, columns, _SIZES))
-    wanted = [task for task in model.can_predict(inputs) if tasks is None or task in tasks]
+    tensors = tensors_of(model, samples(plain, inputs, _SIZES))
+    wanted = [task for task in model.can_predict(tensors) if task in tasks]
     if not wanted:
         return None
     with torch.no_grad():
-        found = model.read_by_decoders(inputs, wanted)
+        found = model.read_by_decoders(tensors, wanted)
     outputs = {task: {name: f"{task}/{name}" for name in of_task} for task, of_task in found.items()}
-    path = folder / f"{'-'.join(columns)}.onnx"
-    traced = _Outputs(model, list(inputs), wanted).eval()
+    path = folder / f"{'-'.join(inputs)}.onnx"
+    traced = _Outputs(model, list(tensors), wanted).eval()
     names = [name for of_task in outputs.values() for name in of_task.values()]
-    dims = (tuple(dict.fromkeys(range(t.dim()), torch.export.Dim.AUTO) for t in inputs.values()),)
+    dims = (tuple(dict.fromkeys(range(t.dim()), torch.export.Dim.AUTO) for t in tensors.values()),)
     with _quiet():
         try:
             program: Any = torch.onnx.export(
                 traced,
-                tuple(inputs.values()),
+                tuple(tensors.values()),
                 dynamo=True,
                 dynamic_shapes=dims,
-                input_names=list(inputs),
+                input_names=list(tensors),
                 output_names=names,
                 verbose=False,
             )
@@ -71,7 +79,7 @@ def write_graph(model: MultiTaskModule, columns: Columns, tasks: Sequence[str] |
         except (torch.onnx.OnnxExporterError, RuntimeError, NotImplementedError) as error:
             said = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise UserError(f"this model cannot be exported as onnx: {said.strip()[:300]}") from error
-    return Reading(columns, path.name, outputs)
+    return WrittenGraph(path.name, outputs)
 
 
 def tensors_of(model: MultiTaskModule, raw: Mapping[str, Sequence[Any]]) -> dict[str, Tensor]:

@@ -7,17 +7,20 @@ from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from rich.table import Table
 
+from mtl_lightning.data.sources.files import form_of
 from mtl_lightning.data.sources.prediction import widest_first
 from mtl_lightning.errors import UserError
 from mtl_lightning.export.format import Format
 from mtl_lightning.export.graphs import write_graph
 from mtl_lightning.export.quantisation import quantise
 from mtl_lightning.export.self_check import TOLERANCE, Check, check
-from mtl_lightning.exported.description import Columns, Description, Reading, write_description
+from mtl_lightning.exported.description import Description, Reading, write_description
+from mtl_lightning.rows.columns import Inputs
+from mtl_lightning.rows.text_format import TextFormat
 from mtl_lightning.terminal.console import Console
 from mtl_lightning.training.from_checkpoint import data_of
 from mtl_lightning.training.module import MultiTaskModule
@@ -26,6 +29,18 @@ from mtl_lightning.writing import write_whole
 _LOG = logging.getLogger(__name__)
 _CHECKS = "check.json"
 _NEEDED = ("onnx", "onnxscript", "onnxruntime")
+
+
+class Source(NamedTuple):
+    """How a data set gives inputs.
+
+    Attributes:
+        columns: The column, or columns, of each input, by its name.
+        form: How the text of its files is read.
+    """
+
+    columns: Inputs
+    form: TextFormat
 
 
 class OnnxFormat(Format):
@@ -49,21 +64,25 @@ class OnnxFormat(Format):
         tasks = list(model.tasks) if given.tasks is None else given.tasks
         plain = model if given.tasks is None else model.merge(*given.tasks)
         datasets = data_of(Path(given.checkpoint), given.trust_classes.split(","), "--trust_classes {}").datasets
-        columns = [source.inputs for source in widest_first(datasets).values()]
+        sources = [Source(source.inputs, form_of(source)) for source in widest_first(datasets).values()]
         is_int8 = given.int8 == "true"
-        checks = export_onnx(plain, columns, tasks, folder, is_int8)
+        checks = export_onnx(plain, sources, tasks, folder, is_int8)
         _print_checks(checks)
         return _judged(checks, math.inf if is_int8 else TOLERANCE)
 
 
 def export_onnx(
-    model: MultiTaskModule, columns: Sequence[Columns], tasks: Sequence[str], folder: Path, int8: bool = False
+    model: MultiTaskModule,
+    sources: Sequence[Source],
+    tasks: Sequence[str],
+    folder: Path,
+    int8: bool = False,
 ) -> list[Check]:
     """Writes a model into a folder.
 
     Args:
         model: Trained, on the CPU.
-        columns: The ways in which inputs are given: the column of each, by its name; wider ones first.
+        sources: The ways in which inputs are given, wider ones first.
         tasks: Names of those to export.
         folder: It is there, and empty.
         int8: Whether weights are to have 8 bits.
@@ -81,7 +100,7 @@ def export_onnx(
             "attribute `plain`, see mtl_lightning.inputs.base"
         )
     decoders = {task: model.tasks[task].portable_decoder() for task in tasks}
-    readings = _readings(model.eval(), columns, tasks, folder)
+    readings = _readings(model.eval(), sources, tasks, folder)
     if int8:
         for name in {reading.graph for reading in readings}:
             quantise(folder / name)
@@ -92,18 +111,15 @@ def export_onnx(
     return checks
 
 
-def _readings(model: MultiTaskModule, columns: Sequence[Columns], tasks: Sequence[str], folder: Path) -> list[Reading]:
-    found: list[Reading] = []
-    for given in columns:
-        known = next((each for each in found if set(each.columns) == set(given)), None)
-        if known is not None and known.columns == given:
-            continue
-        reading = write_graph(model, given, tasks, folder) if known is None else known
-        if reading is not None:
-            found.append(reading._replace(columns=dict(given)))
-    if missing := [task for task in tasks if not any(task in reading.outputs for reading in found)]:
+def _readings(model: MultiTaskModule, sources: Sequence[Source], tasks: Sequence[str], folder: Path) -> list[Reading]:
+    graphs = {
+        names: write_graph(model, names, tasks, folder) for names in dict.fromkeys(tuple(s.columns) for s in sources)
+    }
+    found = [(source, graphs[tuple(source.columns)]) for source in sources]
+    readings = [Reading(dict(source.columns), source.form, *graph) for source, graph in found if graph is not None]
+    if missing := [task for task in tasks if not any(task in reading.outputs for reading in readings)]:
         raise UserError(f"no data set has inputs on which task '{missing[0]}' can be predicted; leave it out (--tasks)")
-    return found
+    return [reading for place, reading in enumerate(readings) if reading not in readings[:place]]
 
 
 def _check_installed() -> None:

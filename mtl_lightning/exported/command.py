@@ -8,11 +8,11 @@ from typing import Any
 
 from mtl_lightning.cli.outputs import Output, check_output
 from mtl_lightning.errors import UserError
-from mtl_lightning.exported.description import Columns
 from mtl_lightning.exported.graph import NotComputedError
 from mtl_lightning.exported.model import ExportedModel
 from mtl_lightning.exported.rows import Row, read
 from mtl_lightning.paths import expanded
+from mtl_lightning.rows.columns import Inputs, at_fault, pairs_of, raw_values
 from mtl_lightning.strict_json import to_json
 from mtl_lightning.terminal.commands import OptionParser, run_command
 
@@ -77,7 +77,7 @@ def _predict(arguments: Sequence[str]) -> int:
     return 0
 
 
-def lines(model: ExportedModel, rows: Sequence[Row], columns: Columns, tasks: Sequence[str] | None) -> Iterator[str]:
+def lines(model: ExportedModel, rows: Sequence[Row], columns: Inputs, tasks: Sequence[str] | None) -> Iterator[str]:
     """A line of JSON for each row, as ``predict`` writes it.
 
     Args:
@@ -97,34 +97,23 @@ def lines(model: ExportedModel, rows: Sequence[Row], columns: Columns, tasks: Se
 
 
 def _sifted(
-    model: ExportedModel, rows: Sequence[Row], numbers: Sequence[int], columns: Columns, tasks: Sequence[str] | None
+    model: ExportedModel, rows: Sequence[Row], numbers: Sequence[int], columns: Inputs, tasks: Sequence[str] | None
 ) -> Iterator[tuple[int, Any]]:
     """Predictions of the rows of some numbers, or why there is none; where they cannot be had at once, each half by
     itself.
     """
     if not numbers:
         return
-    raw = {name: [_value(rows[number], of) for number in numbers] for name, of in columns.items()}
+    values = {name: [rows[number].values[name] for number in numbers] for _, name in pairs_of(columns)}
+    raw = {name: raw_values(values, of) for name, of in columns.items()}
     try:
         yield from zip(numbers, model.predict(raw, len(numbers), tasks), strict=True)
     except NotComputedError:
         raise
     except UserError as error:
         if len(numbers) == 1:
-            yield numbers[0], f"{_called(columns, error)}: {error}"
+            yield numbers[0], f"{at_fault(columns, error)}: {error}"
             return
         middle = len(numbers) // 2
         for half in (numbers[:middle], numbers[middle:]):
             yield from _sifted(model, rows, half, columns, tasks)
-
-
-def _value(row: Row, of: str | list[str]) -> Any:
-    return row.values[of] if isinstance(of, str) else tuple(row.values[name] for name in of)
-
-
-def _called(columns: Columns, error: UserError) -> str:
-    names = [name for of in columns.values() for name in ([of] if isinstance(of, str) else of)]
-    several = [of for of in columns.values() if isinstance(of, list)]
-    if error.part is not None and len(several) == 1:
-        names = several[0][error.part : error.part + 1]
-    return f"{'column' if len(names) == 1 else 'columns'} {', '.join(map(repr, names))}"

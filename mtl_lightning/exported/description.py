@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mtl_lightning.decoding import Decoder, decoder_of
 from mtl_lightning.errors import UserError
 from mtl_lightning.inputs.arrays import ArrayInputs
-from mtl_lightning.inputs.base import Inputs
+from mtl_lightning.inputs.base import Inputs as InputReader
 from mtl_lightning.inputs.text_inputs import TextInputs
 from mtl_lightning.manifest import Manifest, check_files, listed
+from mtl_lightning.rows.columns import Inputs
+from mtl_lightning.rows.text_format import TextFormat
 from mtl_lightning.small_files import read_small_text
 from mtl_lightning.writing import write_whole
 
@@ -22,20 +25,19 @@ DESCRIPTION, TOKENIZER = "model.json", "tokenizer.json"
 VERSION = 1
 """Of what stands in the description; a folder of another one is refused."""
 
-Columns = Mapping[str, str | list[str]]
-"""Column, or columns, of each input."""
-
 
 class Reading(NamedTuple):
     """One of the ways in which the model reads inputs.
 
     Attributes:
         columns: Of the training data, by the name of the input.
+        form: How the text of files of that data is read.
         graph: File of the model that reads these inputs.
         outputs: Of each task that can be predicted on them: the model's name of each array of its decoder.
     """
 
-    columns: Columns
+    columns: Inputs
+    form: TextFormat
     graph: str
     outputs: Mapping[str, Mapping[str, str]]
 
@@ -49,7 +51,7 @@ class Description(NamedTuple):
         readings: Ways to read inputs; that of a data set with more inputs comes before those that it contains.
     """
 
-    inputs: Inputs
+    inputs: InputReader
     decoders: Mapping[str, Decoder]
     readings: Sequence[Reading]
 
@@ -70,7 +72,7 @@ def write_description(folder: Path, description: Description, more: Mapping[str,
         "version": VERSION,
         "inputs": {"kind": kind, **inputs.state()},
         "tasks": {name: decoder.state() for name, decoder in description.decoders.items()},
-        "readings": [reading._asdict() for reading in description.readings],
+        "readings": [{**reading._asdict(), "form": asdict(reading.form)} for reading in description.readings],
         **more,
     }
     write_whole(folder / DESCRIPTION, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
@@ -92,7 +94,9 @@ def read_description(folder: Path) -> Description:
                 f"{folder} was exported by mtl_lightning {found.version}, in version {known['version']} of its format; "
                 f"this one reads version {VERSION}: export the model again"
             )
-        readings = [Reading(each["columns"], each["graph"], each["outputs"]) for each in known["readings"]]
+        readings = [
+            Reading(each["columns"], _form(each["form"]), each["graph"], each["outputs"]) for each in known["readings"]
+        ]
         for reading in readings:
             listed(found, folder, reading.graph)
         decoders = {name: decoder_of(state) for name, state in known["tasks"].items()}
@@ -103,7 +107,12 @@ def read_description(folder: Path) -> Description:
         raise UserError(f"{folder / DESCRIPTION} is broken: {' '.join(str(error).split())[:200]}") from error
 
 
-def _inputs(found: Manifest, folder: Path, state: Mapping[str, Any]) -> Inputs:
+def _form(settings: Mapping[str, Any]) -> TextFormat:
+    arguments: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()}
+    return TextFormat(**arguments)
+
+
+def _inputs(found: Manifest, folder: Path, state: Mapping[str, Any]) -> InputReader:
     arguments = dict(state)
     kind = arguments.pop("kind")
     if kind != "texts":
@@ -126,4 +135,4 @@ def _tokenizer_file(inputs: TextInputs) -> str:
     return json.dumps({**found, "truncation": None, "padding": None}, ensure_ascii=False)
 
 
-_KINDS: Mapping[str, type[Inputs]] = {"texts": TextInputs, "arrays": ArrayInputs}
+_KINDS: Mapping[str, type[InputReader]] = {"texts": TextInputs, "arrays": ArrayInputs}

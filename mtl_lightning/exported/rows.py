@@ -1,24 +1,18 @@
-"""Files of inputs as an exported model reads them: each line or row with its values, or why it is none."""
+"""Files of inputs as an exported model reads them: each line or row, and which column is which input."""
 
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mtl_lightning.errors import UserError, shown
-from mtl_lightning.exported.description import Columns, Reading
+from mtl_lightning.exported.description import Reading
 from mtl_lightning.rows.bad_lines import BadLine
-from mtl_lightning.rows.delimited import read_delimited
-from mtl_lightning.rows.json_lines import read_json
-from mtl_lightning.rows.lines import bounded, flaw, read_lines
-from mtl_lightning.rows.text_format import CSV, TSV, TextFormat
-
-_OF_LINES = ("tokens", "text")
-"""Inputs that a line of a text may be, in this order."""
-
-_TABLES = {".jsonl": "json", ".ndjson": "json", ".json": "json", ".csv": CSV, ".tsv": TSV}
+from mtl_lightning.rows.columns import Inputs, pairs_of
+from mtl_lightning.rows.files import PARQUET, format_of, read_rows
+from mtl_lightning.rows.lines import Example
+from mtl_lightning.rows.text_format import CONLL, CONLLU
+from mtl_lightning.rows.texts import OF_LINES, TEXT, read_texts
 
 
 class Row(NamedTuple):
@@ -33,8 +27,8 @@ class Row(NamedTuple):
     reason: str | None = None
 
 
-def read(path: str, readings: Sequence[Reading]) -> tuple[list[Row], Columns]:
-    """The rows of a file, and which column is which input.
+def read(path: str, readings: Sequence[Reading]) -> tuple[list[Row], Inputs]:
+    """The rows of a file, all with the same columns, and which column is which input.
 
     Args:
         path: Of a table, or of texts, one a line; ``-`` is standard input.
@@ -45,52 +39,40 @@ def read(path: str, readings: Sequence[Reading]) -> tuple[list[Row], Columns]:
     """
     if path != "-" and not Path(path).is_file():
         raise UserError(f"--input: no file {path}")
-    ending = next((s for s in reversed(Path(path).suffixes) if s != ".gz"), "")
-    if path != "-" and ending == ".parquet":
-        raise UserError(f"--input: {path} is Parquet, which the checkpoint reads; give JSON Lines or CSV")
-    if path != "-" and ending in _TABLES:
-        return _table(path, _TABLES[ending], readings)
-    names = [name for name in _OF_LINES if any(set(reading.columns) == {name} for reading in readings)]
+    kind = None if path == "-" else format_of(path)
+    if kind == PARQUET:
+        raise UserError(f"--input: {path} is Parquet, which `predict --ckpt_path` reads; give JSON Lines or CSV")
+    if kind in (CONLL, CONLLU):
+        raise UserError(f"--input: {path} holds CoNLL columns; give texts, one a line, or JSON Lines")
+    return _texts(path, readings) if kind is None else _table(path, kind, readings)
+
+
+def _texts(path: str, readings: Sequence[Reading]) -> tuple[list[Row], Inputs]:
+    names = [name for name in OF_LINES if any(set(reading.columns) == {name} for reading in readings)]
     if not names:
         known = " or ".join(dict.fromkeys(", ".join(reading.columns) for reading in readings))
         raise UserError(f"--input: the model reads {known}, not lines of text; give a table")
-    if not (rows := list(_texts(path))):
+    if not (rows := [_row(row, [TEXT]) for row in read_texts(path)]):
         raise UserError(f"--input: {'standard input' if path == '-' else path} holds no text")
-    return rows, {names[0]: "text"}
+    return rows, {names[0]: TEXT}
 
 
-def _texts(path: str) -> Iterator[Row]:
-    for line in _standard_input() if path == "-" else read_lines(path):
-        if reason := flaw(line, remedy="save the file as UTF-8"):
-            yield Row({"text": None}, f"{reason}: {shown(line.strip())}")
-        else:
-            yield Row({"text": line.rstrip("\r\n")})
-
-
-def _standard_input() -> Iterator[str]:
-    if isinstance(sys.stdin, TextIOWrapper):
-        sys.stdin.reconfigure(encoding="utf-8-sig", errors="surrogateescape", newline="")
-    yield from bounded(sys.stdin, "standard input")
-
-
-def _table(path: str, kind: str, readings: Sequence[Reading]) -> tuple[list[Row], Columns]:
-    form = replace(TextFormat(), keep_blank=True)
-    found = list(read_json(path, form, arrays=True) if kind == "json" else read_delimited(path, form, kind))
-    names = list(dict.fromkeys(name for row in found if not isinstance(row, BadLine) for name in row.values))
-    if not names:
-        raise UserError(f"--input: {path} holds no examples")
-    rows = [
-        Row(dict.fromkeys(names), row.reason)
-        if isinstance(row, BadLine)
-        else Row({name: row.values.get(name) for name in names})
-        for row in found
-    ]
+def _table(path: str, kind: str, readings: Sequence[Reading]) -> tuple[list[Row], Inputs]:
+    columns: list[str] = []
     for reading in readings:
-        if set(_listed(reading.columns)) <= set(names):
-            return rows, reading.columns
-    wanted = " or ".join(", ".join(_listed(reading.columns)) for reading in readings)
-    raise UserError(f"{path} has the columns {shown(', '.join(names), 400)[1:-1]}; the model reads {wanted}")
+        wanted = [column for _, column in pairs_of(reading.columns)]
+        nested = tuple(column for column in wanted if "." in column)
+        rows = list(read_rows(path, kind, replace(reading.form, keep_blank=True, nested=nested)))
+        columns = list(dict.fromkeys(name for row in rows if isinstance(row, Example) for name in row.values))
+        if not columns:
+            raise UserError(f"--input: {path} holds no examples")
+        if set(wanted) <= set(columns):
+            return [_row(row, columns) for row in rows], reading.columns
+    known = " or ".join(", ".join(column for _, column in pairs_of(reading.columns)) for reading in readings)
+    raise UserError(f"{path} has the columns {shown(', '.join(columns), 400)[1:-1]}; the model reads {known}")
 
 
-def _listed(columns: Columns) -> list[str]:
-    return [name for of in columns.values() for name in ([of] if isinstance(of, str) else of)]
+def _row(found: Example | BadLine, columns: Sequence[str]) -> Row:
+    if isinstance(found, BadLine):
+        return Row(dict.fromkeys(columns), found.reason)
+    return Row({name: found.values.get(name) for name in columns})

@@ -12,15 +12,12 @@ from datasets.utils import tqdm
 
 from mtl_lightning.data.readers.bad_rows import REMEDY, OnBadRow
 from mtl_lightning.data.readers.json_types import Kind, features_of, join, kind_of
-from mtl_lightning.data.readers.nested import add_nested
 from mtl_lightning.data.readers.tables import cached
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.rows.bad_lines import BAD, LINE, BadLine
-from mtl_lightning.rows.conll import read_conll
-from mtl_lightning.rows.delimited import read_delimited
-from mtl_lightning.rows.json_lines import read_json
+from mtl_lightning.rows.files import read_rows
 from mtl_lightning.rows.lines import Example, Rows, check_names
-from mtl_lightning.rows.text_format import CONLL, CONLLU, CSV, JSON, JSON_LINES, TSV, TextFormat
+from mtl_lightning.rows.text_format import TextFormat
 
 _MOST_ROWS = 1000
 _MOST_CHARACTERS = 2**24
@@ -40,7 +37,7 @@ def text_table(path: str, kind: str, form: TextFormat, on_bad_row: OnBadRow) -> 
         UserError: If the file cannot be read, a line is no example, or none is one.
     """
     settings = [kind, astuple(form), on_bad_row]
-    return cached(path, settings, lambda: _make(path, lambda: _read(path, kind, form), on_bad_row))
+    return cached(path, settings, lambda: _make(path, lambda: read_rows(path, kind, form), on_bad_row))
 
 
 def text_rows(path: str, kind: str, form: TextFormat) -> Iterator[dict[str, Any]]:
@@ -49,32 +46,10 @@ def text_rows(path: str, kind: str, form: TextFormat) -> Iterator[dict[str, Any]
     Raises:
         UserError: If the file cannot be read, or at a line that is no example.
     """
-    for row in _read(path, kind, form):
+    for row in read_rows(path, kind, form):
         if isinstance(row, BadLine):
             raise UserError(f"{path}, line {row.line}: {row.reason}: {shown(row.text.rstrip())}; fix it")
         yield {**row.values, LINE: row.line}
-
-
-def _read(path: str, kind: str, form: TextFormat) -> Rows:
-    readers: dict[str, Callable[[], Rows]] = {
-        JSON: lambda: read_json(path, form, arrays=True),
-        JSON_LINES: lambda: read_json(path, form, arrays=False),
-        CSV: lambda: read_delimited(path, form, CSV),
-        TSV: lambda: read_delimited(path, form, TSV),
-        CONLL: lambda: read_conll(path, form),
-        CONLLU: lambda: read_conll(path, form, numbered=True),
-    }
-    rows = readers[kind]()
-    return (_with_nested(row, form.nested) for row in rows) if form.nested else rows
-
-
-def _with_nested(row: Example | BadLine, names: Sequence[str]) -> Example | BadLine:
-    if isinstance(row, BadLine):
-        return row
-    try:
-        return Example(row.line, add_nested(row.values, names))
-    except UserError as error:
-        return BadLine(row.line, str(error), json.dumps(row.values, ensure_ascii=False, default=str))
 
 
 def _make(path: str, read: Callable[[], Rows], on_bad_row: OnBadRow) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:

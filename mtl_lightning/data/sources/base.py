@@ -8,12 +8,12 @@ from typing import Any
 from datasets import Dataset, IterableDataset
 
 from mtl_lightning.data.readers.bad_rows import REMEDY, OnBadRow
-from mtl_lightning.data.readers.columns import Inputs, Labels, pairs_of
 from mtl_lightning.data.sources.label_maps import LabelMap, Renaming, read_label_map
 from mtl_lightning.data.streams.settings import Streaming
 from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.names import checked_name
 from mtl_lightning.rows.bad_lines import LINE
+from mtl_lightning.rows.columns import Inputs, Labels, pairs_of
 from mtl_lightning.rows.hints import hint_of_column
 
 SPLITS = ("train", "val", "test")

@@ -9,7 +9,6 @@ from typing import Any, Literal
 from datasets import Dataset, IterableDataset
 
 from mtl_lightning.data.readers.bad_rows import OnBadRow
-from mtl_lightning.data.readers.columns import Inputs, Labels
 from mtl_lightning.data.readers.constants import with_constants
 from mtl_lightning.data.readers.nested import with_nested
 from mtl_lightning.data.readers.parquet import parquet_rows, parquet_table
@@ -20,30 +19,10 @@ from mtl_lightning.data.sources.splits import Split
 from mtl_lightning.data.streams.settings import Streaming
 from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.paths import expanded
+from mtl_lightning.rows.columns import Inputs, Labels
 from mtl_lightning.rows.conll import line_of_word
-from mtl_lightning.rows.text_format import (
-    CONLL,
-    CONLLU,
-    CONLLU_COLUMNS,
-    CSV,
-    JSON,
-    JSON_LINES,
-    TSV,
-    TextFormat,
-)
-
-_PARQUET = "parquet"
-_FORMATS = {
-    ".jsonl": JSON_LINES,
-    ".ndjson": JSON_LINES,
-    ".json": JSON,
-    ".csv": CSV,
-    ".tsv": TSV,
-    ".parquet": _PARQUET,
-    ".conll": CONLL,
-    ".conllu": CONLLU,
-    ".bio": CONLL,
-}
+from mtl_lightning.rows.files import FORMATS, PARQUET, format_of
+from mtl_lightning.rows.text_format import CONLL, CONLLU, CONLLU_COLUMNS, CSV, TSV, TextFormat
 
 _SHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 """Endings of files that other programs make tables of."""
@@ -157,7 +136,7 @@ class FileSource(DataSource):
             line += word or 0
         if kind == CONLLU:
             line = line_of_word(str(Path(self.root, file)), self.form.encoding, line, word or 0)
-        return f"{Path(self.root, file)}, {'row' if kind == _PARQUET else 'line'} {line}"
+        return f"{Path(self.root, file)}, {'row' if kind == PARQUET else 'line'} {line}"
 
     def hint(self, column: str, rows: Sequence[Mapping[str, Any]]) -> str:
         hint, names = super().hint(column, rows), {name for row in rows for name in row}
@@ -172,7 +151,7 @@ class FileSource(DataSource):
         if kind is None and path.lower().endswith(_SHEETS):
             raise UserError(f"{path} is a spreadsheet; save it as CSV, and name that file")
         if kind is None:
-            known = f"known: {', '.join(_FORMATS)} (also .gz)"
+            known = f"known: {', '.join(FORMATS)} (also .gz)"
             raise UserError(f"cannot tell the format of {path} by its ending; name it, say `format: csv`; {known}")
         if kind == CONLL and not self.form.columns:
             raise UserError(f"`columns` is missing: name the columns of {path}, in order")
@@ -182,17 +161,16 @@ class FileSource(DataSource):
         )
         if stream:
             of_texts = {"path": path, "kind": kind, "form": form}
-            read, arguments = (parquet_rows, {"path": path}) if kind == _PARQUET else (text_rows, of_texts)
+            read, arguments = (parquet_rows, {"path": path}) if kind == PARQUET else (text_rows, of_texts)
             rows = IterableDataset.from_generator(read, gen_kwargs=arguments)
-            return with_nested(rows, form.nested) if kind == _PARQUET else rows
-        if kind == _PARQUET:
+            return with_nested(rows, form.nested) if kind == PARQUET else rows
+        if kind == PARQUET:
             return with_nested(parquet_table(path), form.nested)
         return text_table(path, kind, form, self.on_bad_row)
 
     def _kind(self, file: str) -> str | None:
         """The format of a file; None: it is not known."""
-        endings = [suffix.lower() for suffix in Path(file).suffixes if suffix.lower() != ".gz"]
-        kind = self.format or (_FORMATS.get(endings[-1]) if endings else None)
+        kind = self.format or format_of(file)
         numbered = not self.form.columns or self.form.columns[0] == CONLLU_COLUMNS[0]
         return CONLL if kind == CONLLU and not numbered else kind
 
@@ -205,6 +183,10 @@ def file_like(source: DataSource, path: str) -> FileSource:
         path: The file.
     """
     found = FileSource({"test": path}, source.inputs, {}, on_bad_row="skip")
-    form = source.form if isinstance(source, FileSource) else found.form
-    found.form = replace(form, keep_blank=True)
+    found.form = replace(form_of(source), keep_blank=True)
     return found
+
+
+def form_of(source: DataSource) -> TextFormat:
+    """How the text of files is read that are like those of a data set; by default, if it is no :class:`FileSource`."""
+    return source.form if isinstance(source, FileSource) else TextFormat()

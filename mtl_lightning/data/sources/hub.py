@@ -8,12 +8,12 @@ from datasets import ClassLabel, Dataset, Features, IterableDataset, List, Value
 from datasets.exceptions import DatasetsError
 
 from mtl_lightning.data.readers.bad_rows import OnBadRow
-from mtl_lightning.data.readers.columns import Inputs, Labels
 from mtl_lightning.data.readers.nested import with_nested
 from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.data.sources.splits import Split
 from mtl_lightning.data.streams.settings import Streaming
 from mtl_lightning.errors import UserError
+from mtl_lightning.rows.columns import Inputs, Labels
 
 
 class HubSource(DataSource):

@@ -1,24 +1,22 @@
 """Inputs to predict on, as a data set without labels."""
 
 import json
-import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from io import TextIOWrapper
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
 
 from mtl_lightning.data.readers.bad_rows import REMEDY, visible
-from mtl_lightning.data.readers.columns import Inputs, pairs_of
 from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.data.sources.files import file_like
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.rows.bad_lines import BAD, LINE, BadLine
-from mtl_lightning.rows.lines import bounded, flaw, read_lines
-
-_OF_LINES = ("tokens", "text", "prompt")
-"""Inputs that a line of a text may be, in this order."""
+from mtl_lightning.rows.columns import Inputs, pairs_of
+from mtl_lightning.rows.files import format_of
+from mtl_lightning.rows.lines import Rows
+from mtl_lightning.rows.text_format import CONLL, CONLLU
+from mtl_lightning.rows.texts import OF_LINES, TEXT, read_texts
 
 _FOUND = "spans"
 """The input that another task may find, so that a table need not have it."""
@@ -67,19 +65,19 @@ def read_inputs(path: str, datasets: Mapping[str, DataSource]) -> tuple[DataSour
     mappings = [source.inputs for source in datasets.values()]
     if path != "-" and not Path(path).is_file():
         raise UserError(f"--input: no file {path}")
-    ending = next((s for s in reversed(Path(path).suffixes) if s != ".gz"), "")
-    if ending in (".conll", ".conllu", ".bio"):
+    kind = None if path == "-" else format_of(path)
+    if kind in (CONLL, CONLLU):
         raise UserError(f"--input: {path} holds CoNLL columns; give texts, one a line, or JSON Lines")
-    if path != "-" and ending in (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet"):
+    if kind is not None:
         return _read_table(path, list(datasets.values()))
     names = {name for inputs in mappings for name in inputs}
-    if not (of_lines := [name for name in _OF_LINES if name in names]):
+    if not (of_lines := [name for name in OF_LINES if name in names]):
         raise UserError(f"--input: the model reads {', '.join(sorted(names))}, not lines of text; give a table")
     origin = "standard input" if path == "-" else path
-    table = _text_table(_standard_input() if path == "-" else read_lines(path))
+    table = _text_table(read_texts(path))
     if len(table) == 0:
         raise UserError(f"--input: {origin} holds no text")
-    return _PredictSource({of_lines[0]: "text"}, table, origin), table
+    return _PredictSource({of_lines[0]: TEXT}, table, origin), table
 
 
 def widest_first(datasets: Mapping[str, DataSource]) -> dict[str, DataSource]:
@@ -119,20 +117,10 @@ def _to_predict_on(inputs: Inputs, columns: Collection[str]) -> Inputs:
     return {name: of for name, of in inputs.items() if name not in left_out}
 
 
-def _text_table(lines: Iterable[str]) -> Dataset:
+def _text_table(rows: Rows) -> Dataset:
     """A row for each line; one that cannot be a text has none, and says why."""
-    texts: list[str | None] = []
-    bad: list[str | None] = []
-    for number, line in enumerate(lines, 1):
-        reason = flaw(line, remedy="save the file as UTF-8")
-        texts.append(None if reason else line.rstrip("\r\n"))
-        bad.append(json.dumps(BadLine(number, f"{reason}: {shown(line.strip())}", "")._asdict()) if reason else None)
-    columns: dict[str, Any] = {"text": texts, LINE: list(range(1, len(texts) + 1))}
+    found = list(rows)
+    texts = [None if isinstance(row, BadLine) else row.values[TEXT] for row in found]
+    bad = [json.dumps(row._asdict()) if isinstance(row, BadLine) else None for row in found]
+    columns: dict[str, Any] = {TEXT: texts, LINE: list(range(1, len(texts) + 1))}
     return Dataset.from_dict(columns if not any(bad) else {**columns, BAD: bad})
-
-
-def _standard_input() -> Iterator[str]:
-    """Its lines, read as those of a file."""
-    if isinstance(sys.stdin, TextIOWrapper):
-        sys.stdin.reconfigure(encoding="utf-8-sig", errors="surrogateescape", newline="")
-    yield from bounded(sys.stdin, "standard input")

@@ -9,11 +9,11 @@ import numpy as np
 from datasets import IterableDataset
 
 from mtl_lightning.data.examples import ExampleEncoder
-from mtl_lightning.data.readers.columns import pairs_of
 from mtl_lightning.data.streams.reader import StreamReader
 from mtl_lightning.data.streams.settings import Examples
 from mtl_lightning.errors import UserError
 from mtl_lightning.rows.bad_lines import LINE
+from mtl_lightning.rows.columns import pairs_of
 
 _LOG = logging.getLogger(__name__)
 

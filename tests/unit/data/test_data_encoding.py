@@ -15,11 +15,11 @@ from mtl_lightning.data import DataSource, FileSource
 from mtl_lightning.data.encoding import Encoding, check_columns
 from mtl_lightning.data.examples import FORMAT
 from mtl_lightning.data.labels import understood_labels
-from mtl_lightning.data.readers.columns import Labels
 from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.tensors import TensorProcessor
 from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.errors import UserError
+from mtl_lightning.rows.columns import Labels
 from mtl_lightning.tasks import (
     IGNORE,
     MultiLabelClassification,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+import yaml
 
 from mtl_lightning.__main__ import main
 
@@ -20,6 +21,14 @@ def test_both_predict_alike(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     tiny.write(tmp_path)
+    for split in ("train", "val"):  # in the format that files to predict on have
+        rows = [json.loads(line) for line in Path(f"{split}.jsonl").read_text().splitlines()]
+        table = "".join(f"{' '.join(map(str, row['f']))};{row['x']};{row['y']}\n" for row in rows)
+        Path(f"{split}.csv").write_text(f"f;x;y\n{table}")
+    files = {"train": "train.csv", "val": "val.csv", "test": "val.csv"}
+    config = yaml.safe_load(Path("config.yaml").read_text())
+    config["data"]["datasets"]["d"]["init_args"] |= {"files": files, "delimiter": ";"}
+    Path("config.yaml").write_text(yaml.safe_dump(config))
     assert tiny.fit("run", "--evaluate=none") == 0
     checkpoint = str(Path("run", "checkpoints", "last.ckpt"))
     assert main(["export", "--ckpt_path", checkpoint, "--format", "onnx", "--output", "out"]) == 0
@@ -27,9 +36,9 @@ def test_both_predict_alike(
     assert "features.onnx" in printed and "cls" in printed and "reg" in printed
     (check,) = json.loads(Path("out", "check.json").read_text())
     assert 0 <= check["difference"]["cls"] < 1e-5
-    Path("in.csv").write_text('f\n"1 2 3"\n"1 2"\n"4 5 6"\n')
+    Path("in.csv").write_text("f;note\n1 2 3;a\n1 2;b\n4 5 6;\n")
     found, wanted = lines(capsys, "--model", "out"), lines(capsys, "--ckpt_path", checkpoint)
-    assert [row["f"] for row in found] == [row["f"] for row in wanted]
+    assert [(row["f"], row["note"]) for row in found] == [(row["f"], row["note"]) for row in wanted]
     assert found[1]["reason"] == wanted[1]["reason"] and found[1]["predictions"] is None
     assert found[2]["predictions"]["reg"]["value"] == pytest.approx(wanted[2]["predictions"]["reg"]["value"], abs=1e-5)  # type: ignore[index]
     assert main(["predict", "--model", "out", "--input", "in.csv", "--batch_size", "0"]) == 2

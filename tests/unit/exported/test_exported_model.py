@@ -15,9 +15,10 @@ import torch
 from mtl_lightning import manifest
 from mtl_lightning.encoders import TransformerEncoder
 from mtl_lightning.errors import UserError
-from mtl_lightning.export.onnx_format import export_onnx
+from mtl_lightning.export.onnx_format import Source, export_onnx
 from mtl_lightning.export.samples import samples
 from mtl_lightning.exported import ExportedModel
+from mtl_lightning.rows.text_format import TextFormat
 from mtl_lightning.tasks import (
     DependencyParsing,
     MultiLabelClassification,
@@ -81,7 +82,7 @@ def close(found: Any, wanted: Any) -> bool:
 def words(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, MultiTaskModule]:
     """A folder, and the model that it was exported from."""
     folder, model = tmp_path_factory.mktemp("words"), made("words")
-    (found,) = export_onnx(model, [MODELS["words"][1]], list(model.tasks), folder)
+    (found,) = export_onnx(model, [Source(MODELS["words"][1], TextFormat())], list(model.tasks), folder)
     assert max(found.difference.values()) < 1e-4 and set(found.difference) == set(model.tasks)
     manifest.seal(folder, "onnx")
     return folder, model
@@ -101,7 +102,7 @@ def test_all_heads_of_words_predict_alike(words: tuple[Path, MultiTaskModule]) -
 @pytest.mark.parametrize("name", ["choices", "windows", "texts"])
 def test_heads_of_several_texts_predict_alike(name: str, tmp_path: Path) -> None:
     model = made(name)
-    export_onnx(model, [MODELS[name][1]], list(model.tasks), tmp_path)
+    export_onnx(model, [Source(MODELS[name][1], TextFormat())], list(model.tasks), tmp_path)
     manifest.seal(tmp_path, "onnx")
     compare(tmp_path, model, MODELS[name][1])
 
@@ -197,4 +198,4 @@ def test_a_model_that_writes_is_refused(tmp_path: Path) -> None:
     model = MultiTaskModule(encoder, {"answer": CausalLM()})
     model.build()
     with pytest.raises(UserError, match="torch"):
-        export_onnx(model, [{"prompt": "p", "completion": "c"}], ["answer"], tmp_path)
+        export_onnx(model, [Source({"prompt": "p", "completion": "c"}, TextFormat())], ["answer"], tmp_path)
