@@ -112,10 +112,9 @@ def export_onnx(
 
 
 def _readings(model: MultiTaskModule, sources: Sequence[Source], tasks: Sequence[str], folder: Path) -> list[Reading]:
-    graphs = {
-        names: write_graph(model, names, tasks, folder) for names in dict.fromkeys(tuple(s.columns) for s in sources)
-    }
-    found = [(source, graphs[tuple(source.columns)]) for source in sources]
+    kinds = {frozenset(source.columns): list(source.columns) for source in reversed(sources)}
+    graphs = {kind: write_graph(model, names, tasks, folder) for kind, names in kinds.items()}
+    found = [(source, graphs[frozenset(source.columns)]) for source in sources]
     readings = [Reading(dict(source.columns), source.form, *graph) for source, graph in found if graph is not None]
     if missing := [task for task in tasks if not any(task in reading.outputs for reading in readings)]:
         raise UserError(f"no data set has inputs on which task '{missing[0]}' can be predicted; leave it out (--tasks)")
