@@ -137,3 +137,24 @@ class InputProcessor(ABC):
     @abstractmethod
     def signature(self) -> Any:
         """Something small that changes whenever ``encode`` would give another result; the cache is keyed by it."""
+
+
+class PlainProcessor(InputProcessor):
+    """A processor that reads inputs by a part which needs no torch, so that a model with it can be exported."""
+
+    plain: Inputs
+
+    def check(self, inputs: Collection[str]) -> None:
+        self.plain.check(inputs)
+
+    def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+        return self.plain.encode(columns)
+
+    def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        return {name: torch.from_numpy(array) for name, array in self.plain.collate(examples).items()}
+
+    def length(self, example: Mapping[str, Any]) -> int:
+        return self.plain.length(example)
+
+    def words(self, value: Any) -> Words | None:
+        return self.plain.words(value)

@@ -1,17 +1,13 @@
 """Inputs that are numbers already: images and feature vectors."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from mtl_lightning.encoders.input_processor import InputProcessor
+from mtl_lightning.encoders.input_processor import PlainProcessor
 from mtl_lightning.inputs.arrays import ArrayInputs
 from mtl_lightning.inputs.several import SEQUENCES
 
 
-class TensorProcessor(InputProcessor):
+class TensorProcessor(PlainProcessor):
     """Stacks arrays of finite numbers of one fixed shape as float32; numbers may be written as texts.
 
     What has a dimension less than ``ndim`` is one item of the first: a number is a vector of one, an image without
@@ -32,15 +28,6 @@ class TensorProcessor(InputProcessor):
     def __init__(self, name: str, ndim: int, first: int | None = None, setting: str | None = None) -> None:
         self.plain = ArrayInputs(name, ndim, first, setting)
         self.inputs = self.plain.inputs
-
-    def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-        return self.plain.encode(columns)
-
-    def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        return {name: torch.from_numpy(array) for name, array in self.plain.collate(examples).items()}
-
-    def length(self, example: Mapping[str, Any]) -> int:
-        return self.plain.length(example)
 
     def signature(self) -> Any:
         return [(self.plain.name,), self.plain.ndim, self.plain.first]

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ from torch.nn import functional
 from transformers import PreTrainedTokenizerBase
 
 from mtl_lightning.encoders.conversations import INPUTS, Conversations, TrainOn
-from mtl_lightning.encoders.input_processor import InputProcessor
+from mtl_lightning.encoders.input_processor import PlainProcessor
 from mtl_lightning.encoders.packing import PACKED, layout, rows_of
 from mtl_lightning.encoders.shown import PackedRow, Shown
 from mtl_lightning.encoders.shown_text import shown_row
@@ -22,13 +22,12 @@ from mtl_lightning.inputs.raw_texts import SEVERAL
 from mtl_lightning.inputs.several import NUM_SEQUENCES, SEQUENCES
 from mtl_lightning.inputs.text_inputs import TextInputs
 from mtl_lightning.inputs.windows import CHARACTERS, CONTEXT
-from mtl_lightning.inputs.words import Words
 from mtl_lightning.raw_labels.spans import Ends
 
 _PADDING = 0.1  # what joined batches may be padded by, relative to their size apart
 
 
-class TextProcessor(InputProcessor):
+class TextProcessor(PlainProcessor):
     """Tokenises ``text`` (with ``text_pair``), ``tokens`` where heads label words, or several texts of an example.
 
     ``choices`` and ``texts`` are lists of texts, or a column each; examples may differ in their number, and of the
@@ -93,14 +92,8 @@ class TextProcessor(InputProcessor):
             tokenizer, max_length, split, sub_word, runs_on, spans, overlap, more=[self.conversations]
         )
 
-    def check(self, inputs: Collection[str]) -> None:
-        self.plain.check(inputs)
-
-    def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-        return self.plain.encode(columns)
-
     def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        inputs = {name: torch.from_numpy(array) for name, array in self.plain.collate(examples).items()}
+        inputs = super().collate(examples)
         if "answer" in inputs:
             inputs["answers_at"] = torch.ge(inputs["word_starts"], 0).flatten().nonzero()[:, 0]
         if self.packing is not None:
@@ -132,12 +125,6 @@ class TextProcessor(InputProcessor):
 
     def num_positions(self, inputs: Mapping[str, Tensor]) -> int | None:
         return inputs["word_starts"].shape[1] if "word_starts" in inputs else None
-
-    def length(self, example: Mapping[str, Any]) -> int:
-        return self.plain.length(example)
-
-    def words(self, value: Any) -> Words:
-        return self.plain.words(value)
 
     def shown(self, inputs: Mapping[str, Tensor], example: int) -> Sequence[Shown]:
         return [shown_row(self.tokenizer, inputs, row, self.sub_word) for row in self.rows_of(inputs, example)]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl_lightning.errors import UserError
-from mtl_lightning.export.samples import samples
+from mtl_lightning.export.samples import samples, tensors_of
 from mtl_lightning.training.module import MultiTaskModule
 
 _SIZES = (3, 5, 2)
@@ -80,15 +80,6 @@ def write_graph(
             said = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise UserError(f"this model cannot be exported as onnx: {said.strip()[:300]}") from error
     return WrittenGraph(path.name, outputs)
-
-
-def tensors_of(model: MultiTaskModule, raw: Mapping[str, Sequence[Any]]) -> dict[str, Tensor]:
-    """Raw inputs as the encoder reads them, each [B, ...]."""
-    processor = model.encoder.processor
-    encoded = processor.encode(raw)
-    return processor.collate(
-        [dict(zip(encoded, values, strict=True)) for values in zip(*encoded.values(), strict=True)]
-    )
 
 
 @contextmanager

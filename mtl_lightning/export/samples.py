@@ -5,13 +5,18 @@ from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from mtl_lightning.errors import UserError
 from mtl_lightning.inputs.arrays import ArrayInputs
 from mtl_lightning.inputs.base import Inputs
 from mtl_lightning.inputs.text_inputs import TextInputs
+from mtl_lightning.training.module import MultiTaskModule
 
 _WORDS = ("some", "words", "that", "follow", "each", "other", "3", ",", "unbelievably")
+LONGEST = 512
+"""Words of the longest text that is tried: a longer one takes much memory, and tells nothing more."""
+
 _QUESTION = 4
 """Words of a question, beside what it is of."""
 
@@ -49,6 +54,15 @@ def _words(size: int) -> list[str]:
 
 def _text(size: int) -> str:
     return " ".join(_words(size))
+
+
+def tensors_of(model: MultiTaskModule, raw: Mapping[str, Sequence[Any]]) -> dict[str, Tensor]:
+    """Raw inputs as the encoder reads them, each [B, ...]."""
+    processor = model.encoder.processor
+    encoded = processor.encode(raw)
+    return processor.collate(
+        [dict(zip(encoded, values, strict=True)) for values in zip(*encoded.values(), strict=True)]
+    )
 
 
 _MAKERS: Mapping[str, Callable[[int], Any]] = {

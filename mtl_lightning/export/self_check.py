@@ -9,8 +9,7 @@ import numpy as np
 import torch
 
 from mtl_lightning.errors import UserError
-from mtl_lightning.export.graphs import tensors_of
-from mtl_lightning.export.samples import samples
+from mtl_lightning.export.samples import LONGEST, samples, tensors_of
 from mtl_lightning.exported.description import Reading
 from mtl_lightning.exported.graph import Graph
 from mtl_lightning.inputs.base import Inputs
@@ -56,7 +55,7 @@ def check(model: MultiTaskModule, inputs: Inputs, reading: Reading, folder: Path
 
 
 def _checked(model: MultiTaskModule, inputs: Inputs, reading: Reading, graph: Graph, folder: Path) -> Check:
-    longest = int(getattr(model.encoder.processor, "max_length", 0)) + 8
+    longest = min(int(getattr(model.encoder.processor, "max_length", 0)) + 8, LONGEST)
     largest: dict[str, float] = {}
     for sizes in (_ONE, _FEW, _MANY, (longest,), (2, longest)):
         raw = samples(inputs, reading.columns, sizes)

@@ -74,7 +74,7 @@ class Seq2Seq(WritingTask):
         own_metrics: list[TextScore | Metric] | None = None,
     ) -> None:
         super().__init__(main_metric, 0.1 if dropout is None else dropout, missing, metrics, own_metrics)
-        if min(layers or 1, heads or 1, max_target_length) < 1 or 0 in (layers, heads):
+        if any(number is not None and number < 1 for number in (layers, heads, max_target_length)):
             raise UserError("`layers`, `heads` and `max_target_length` must be at least 1")
         self.layers, self.heads, self.max_target_length = layers, heads, max_target_length
         self.generation = generation

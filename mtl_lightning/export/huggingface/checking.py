@@ -1,6 +1,5 @@
 """Compares a model that is written with the one that it was made of."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,11 +8,11 @@ from transformers import PreTrainedModel
 
 from mtl_lightning.encoders import TransformerEncoder
 from mtl_lightning.errors import UserError
+from mtl_lightning.export.samples import LONGEST, tensors_of
 from mtl_lightning.tasks import Regression, Task
 from mtl_lightning.training.module import MultiTaskModule
 
 _CLOSE = 1e-5
-_LONGEST = 512  # words; a longer text takes too much memory where it tells nothing more
 
 
 @torch.no_grad()
@@ -29,9 +28,9 @@ def check_equal(model: MultiTaskModule, written: PreTrainedModel) -> None:
     """
     assert isinstance(model.encoder, TransformerEncoder)
     processor = model.encoder.processor
-    longest = ["so", "it", "goes"] * (min(processor.max_length, _LONGEST) // 3 + 1)
+    longest = ["so", "it", "goes"] * (min(processor.max_length, LONGEST) // 3 + 1)
     for texts in ([["so"]], [["so"], longest[:5], longest]):
-        inputs = _collated(processor, texts)
+        inputs = tensors_of(model, {"tokens": texts})
         names = set(processor.tokenizer.model_input_names) & inputs.keys()
         found: Any = written(**{name: inputs[name] for name in names})
         by_task = found if not hasattr(found, "logits") else dict.fromkeys(model.tasks, found.logits)
@@ -47,13 +46,6 @@ def check_equal(model: MultiTaskModule, written: PreTrainedModel) -> None:
                     f"task '{name}': {type(written).__name__} differs from the checkpoint by {difference:.1g}; "
                     "choose another format"
                 )
-
-
-def _collated(processor: Any, texts: Sequence[Sequence[str]]) -> dict[str, Tensor]:
-    encoded = processor.encode({"tokens": texts})
-    examples = [{name: values[i] for name, values in encoded.items()} for i in range(len(texts))]
-    inputs: dict[str, Tensor] = processor.collate(examples)
-    return inputs
 
 
 def _in_its_unit(task: Task, logits: Tensor) -> Tensor:
