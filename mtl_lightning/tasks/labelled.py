@@ -19,7 +19,7 @@ from mtl_lightning.tasks.label_set import counted, doubts, one_spelling
 from mtl_lightning.tasks.occurrences import Occurrences
 from mtl_lightning.tasks.scoring import Scoring
 from mtl_lightning.tasks.soft_losses import mean_divergence
-from mtl_lightning.tasks.taught import Reading, order_of, refuse_another_kind
+from mtl_lightning.tasks.taught import Reading, order_of, refuse_another_kind, reordered
 
 
 class LabelledTask(Task):
@@ -192,8 +192,7 @@ class LabelledTask(Task):
         refuse_another_kind(self, teacher)
         if not teacher.independent:
             raise UserError("the teacher has no probabilities of single labels that can be learnt (`decoding: crf`)")
-        order = order_of(self.labels or [], teacher.labels)
-        return lambda logits: logits if order is None else logits[..., order.to(logits.device)]
+        return reordered(order_of(self.labels or [], teacher.labels))
 
     def soft_loss(self, logits: Tensor, taught: Tensor, mask: Tensor | None, temperature: float) -> Tensor:
         return mean_divergence(logits, taught, temperature, mask)

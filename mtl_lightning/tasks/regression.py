@@ -113,6 +113,8 @@ class Regression(Task):
     def read_teacher(self, teacher: Any) -> Reading:
         """Its numbers in this task's unit: each has standardised the target by its own mean and spread."""
         refuse_another_kind(self, teacher)
+        if any(type(task)._predict is not Regression._predict for task in (self, teacher)):
+            raise UserError("a number that is predicted in a way of its own has no soft loss; give it one")
         assert self.mean is not None and self.std is not None, "adapt() comes first"
         scale, shift = teacher.std / self.std, (teacher.mean - self.mean) / self.std
         return lambda logits: full_precision(logits) * scale + shift

@@ -1,6 +1,7 @@
 """What a task learns from a teacher of the same task."""
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,14 @@ def refuse_another_kind(student: Any, teacher: Any) -> None:
     related = isinstance(teacher, type(student)) or isinstance(student, type(teacher))
     if not related or student.level != teacher.level:
         raise UserError(f"the teacher's is a {type(teacher).__name__}, not a {type(student).__name__}")
+
+
+def reordered(order: Tensor | None) -> Reading:
+    """Puts outputs [..., C] in another order, which goes to each device once; null: leaves them as they are."""
+    if order is None:
+        return lambda logits: logits
+    on = lru_cache(order.to)
+    return lambda logits: logits[..., on(logits.device)]
 
 
 def order_of(labels: Sequence[str], teacher: Sequence[str]) -> Tensor | None:

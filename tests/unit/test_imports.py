@@ -178,7 +178,7 @@ LAYERS = {
         "padding",
         "inputs",
         "manifest | rows | demo | duration | raw_labels | stopping | version | cluster | communication | decoding"
-        " | importing",
+        " | importing | intervals",
         "errors",
     ),
     "data": ("module", "sources", "streams", "readers"),

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from mtl_lightning.compare.evidence import BROKEN, MEASURES, Evidence
-from mtl_lightning.compare.statistics.intervals import t_interval
+from mtl_lightning.intervals import t_interval
 
 
 def costs(evidence: Evidence) -> pd.DataFrame:

@@ -5,8 +5,8 @@ from functools import lru_cache
 import numpy as np
 from scipy import stats
 
-from mtl_lightning.compare.statistics.intervals import ALPHA
 from mtl_lightning.compare.statistics.score_table import Array
+from mtl_lightning.intervals import ALPHA
 
 
 def friedman_p(by_seed: Array) -> float:

@@ -6,9 +6,9 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from mtl_lightning.compare.statistics.intervals import ALPHA
 from mtl_lightning.compare.statistics.overall import Overall
 from mtl_lightning.compare.statistics.score_table import Array
+from mtl_lightning.intervals import ALPHA
 
 RESAMPLES = 2000
 COLUMNS = ["first", "second", "probability", "low", "high"]

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from mtl_lightning.compare.statistics.intervals import ALPHA, t_interval
 from mtl_lightning.compare.statistics.score_table import Array, Mask
+from mtl_lightning.intervals import ALPHA, t_interval
 
 MIN_SEEDS = 3
 """With two seeds, one degree of freedom, any verdict hangs on the differences being normal to the far tails."""

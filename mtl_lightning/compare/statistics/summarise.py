@@ -11,12 +11,12 @@ from mtl_lightning.compare.statistics.costs import conflicts, costs
 from mtl_lightning.compare.statistics.critical_difference import critical_difference, friedman_p, joined
 from mtl_lightning.compare.statistics.delta_m import DeltaM, delta_m
 from mtl_lightning.compare.statistics.improvement import improvement
-from mtl_lightning.compare.statistics.intervals import t_interval
 from mtl_lightning.compare.statistics.notes import notes
 from mtl_lightning.compare.statistics.overall import overall_score
 from mtl_lightning.compare.statistics.ranks import Ranks, rank
 from mtl_lightning.compare.statistics.score_table import Array, ScoreTable, score_table
 from mtl_lightning.compare.statistics.summary import Summary
+from mtl_lightning.intervals import t_interval
 
 
 def summarise(evidence: Evidence) -> Summary:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from scipy import stats
+import numpy as np
 
 from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.intervals import t_interval
 from mtl_lightning.paths import expanded
 
 _FILE = "results.csv"
@@ -64,7 +65,7 @@ def read_comparison(folder: str, contestant: str | None) -> Comparison:
         if name not in names:
             raise UserError(f"--contestant: {_unknown(name, names)}")
         return _of([row for row in rows if row["contestant"] == name], name)
-    except (OSError, KeyError, TypeError, csv.Error) as error:
+    except (OSError, KeyError, TypeError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"--comparison: {folder} has no readable {_FILE}; give the folder of `compare`") from error
 
 
@@ -88,11 +89,8 @@ def _of(rows: Sequence[dict[str, str]], name: str) -> Comparison:
 
 
 def _score(values: Sequence[float], overlap: float) -> Score:
-    number, mean = len(values), math.fsum(values) / len(values)
-    if number < 2:
-        return Score(mean, None, number)
-    variance = math.fsum((value - mean) ** 2 for value in values) / (number - 1)
-    return Score(mean, float(stats.t.ppf(0.975, number - 1)) * math.sqrt(variance * (1 / number + overlap)), number)
+    found = t_interval(np.array(values), overlap=overlap)
+    return Score(float(found.mean), float(found.high - found.mean) if len(values) > 1 else None, len(values))
 
 
 def _number(text: str) -> float | None:

@@ -9,8 +9,8 @@ import torch
 
 from mtl_lightning import decoding
 from mtl_lightning.decoding import Decoder, LabelDecoder, RankingDecoder, TagDecoder, decoder_of
+from mtl_lightning.decoding.from_state import DECODERS
 from mtl_lightning.decoding.probabilities import log_softmax, sigmoid, softmax
-from mtl_lightning.decoding.written import DECODERS
 from mtl_lightning.errors import UserError
 from mtl_lightning.tasks import CausalLM, SequenceClassification, Task, TokenClassification
 

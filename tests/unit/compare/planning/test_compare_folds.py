@@ -18,10 +18,10 @@ from mtl_lightning.compare.report.tables import details, overview
 from mtl_lightning.compare.running.show import show_plan
 from mtl_lightning.compare.running.store import Store
 from mtl_lightning.compare.statistics import summarise
-from mtl_lightning.compare.statistics.intervals import t_interval
 from mtl_lightning.compare.statistics.paired_test import paired_test
 from mtl_lightning.data import FoldSplit
 from mtl_lightning.errors import UserError
+from mtl_lightning.intervals import t_interval
 from tests.compare_specimen import evidence, summary
 
 CONFIG = """\

@@ -15,10 +15,10 @@ from statsmodels.stats.weightstats import DescrStatsW
 from mtl_lightning.compare.evidence import SINGLE_TASK
 from mtl_lightning.compare.statistics.comparisons import comparisons
 from mtl_lightning.compare.statistics.delta_m import delta_m
-from mtl_lightning.compare.statistics.intervals import t_interval
 from mtl_lightning.compare.statistics.overall import overall_score
 from mtl_lightning.compare.statistics.paired_test import PairedTest, hedges, holm, paired_test, verdict
 from mtl_lightning.compare.statistics.score_table import score_table
+from mtl_lightning.intervals import t_interval
 
 NAN = float("nan")
 

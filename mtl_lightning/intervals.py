@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from mtl_lightning.compare.statistics.score_table import Array
+Array = NDArray[np.float64]
 
 ALPHA = 0.05
 """How often an interval may miss, or a family of tests make a false claim."""
@@ -34,7 +34,7 @@ def t_interval(values: Array, axis: int = -1, overlap: float = 0.0) -> Interval:
     Args:
         values: Values over seeds along ``axis``; what is not a number is left out.
         axis: The axis of the seeds.
-        overlap: See :attr:`.Evidence.overlap`.
+        overlap: What training sets have in common, n_test / n_train; see :attr:`.Evidence.overlap`.
 
     Returns:
         The interval is not a number where there are fewer than two values, and has no width where all are equal.
