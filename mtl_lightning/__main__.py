@@ -6,7 +6,7 @@ Nothing heavy is imported here: ``--help`` answers at once, and each command imp
 import os
 import select
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mtl_lightning.importing import kept_imports
 from mtl_lightning.stopping import SIGNALS, Interrupted, name_of
@@ -92,6 +92,8 @@ _OPTIONS = {
 """,
 }
 
+_WITH_HELP_OF_THEIR_OWN = ("compare", "submit", "show-batch", "convert", "export")
+
 _READER_LEFT = 128 + 13
 """Exit status of a program that SIGPIPE ends."""
 
@@ -146,53 +148,59 @@ def _run(arguments: list[str]) -> int:
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_MININTERVAL", "30")  # bars of libraries: few lines in a file,
         os.environ.setdefault("TQDM_DELAY", "10")  # and none for what takes no time
-    command = arguments[0] if arguments else "--help"
+    command, options = (arguments[0], arguments[1:]) if arguments else ("--help", [])
+    exported = command == "predict" and any(word == "--model" or word.startswith("--model=") for word in options)
     if command in ("--help", "-h", "help"):
         say(USAGE.rstrip("\n"))
-    elif command == "--version":
+        return 0
+    if command == "--version":
         say(f"mtl-lightning {__version__}")
-    elif command == "compare":
-        with SIGNALS.nothing_to_lose(), kept_imports():
-            from mtl_lightning.compare.command import run as compare
-        _find_own_classes()
-        return compare(arguments[1:])
-    elif command == "submit":
-        from mtl_lightning.submit.command import run as submit
-
-        _find_own_classes()
-        return submit(arguments[1:])
-    elif command == "show-batch":
-        with SIGNALS.nothing_to_lose(), kept_imports():
-            from mtl_lightning.show_batch.command import run as show_batch
-        _find_own_classes()
-        return show_batch(arguments[1:])
-    elif command == "convert":
-        with SIGNALS.nothing_to_lose(), kept_imports():
-            from mtl_lightning.cli.convert import run as convert
-        return convert(arguments[1:])
-    elif command == "export":
-        with SIGNALS.nothing_to_lose(), kept_imports():
-            from mtl_lightning.export.command import run as export
-        _find_own_classes()
-        return export(arguments[1:])
-    elif command == "predict" and any(word == "--model" or word.startswith("--model=") for word in arguments):
-        from mtl_lightning.exported.command import run as predict
-
-        return predict(arguments[1:])
-    elif command not in _OPTIONS:
+        return 0
+    if command not in (*_OPTIONS, *_WITH_HELP_OF_THEIR_OWN):
         from mtl_lightning.errors import did_you_mean
 
-        hint = did_you_mean(command, [*_OPTIONS, "compare", "submit", "show-batch", "convert", "export"])
+        hint = did_you_mean(command, [*_OPTIONS, *_WITH_HELP_OF_THEIR_OWN])
         say(f"error: unknown command '{command}'; {hint}", error=True)
         return 2
-    elif {"--help", "-h"} & set(arguments):
+    if command in _OPTIONS and not exported and {"--help", "-h"} & set(options):
         say(command_help(command))
-    else:
-        with SIGNALS.nothing_to_lose(), kept_imports():
-            from mtl_lightning.cli.command import run
+        return 0
+    with SIGNALS.nothing_to_lose(), kept_imports():
+        run = _imported("predict --model" if exported else command)
+    if not exported and command != "convert":  # which make nothing of a configuration
         _find_own_classes()
-        return run(arguments)
-    return 0
+    return run(options if exported or command not in _OPTIONS else arguments)
+
+
+def _imported(command: str) -> Callable[[list[str]], int]:
+    """What runs a command, which it alone imports."""
+    if command == "compare":
+        from mtl_lightning.compare.command import run as compare
+
+        return compare
+    if command == "submit":
+        from mtl_lightning.submit.command import run as submit
+
+        return submit
+    if command == "show-batch":
+        from mtl_lightning.show_batch.command import run as show_batch
+
+        return show_batch
+    if command == "convert":
+        from mtl_lightning.cli.convert import run as convert
+
+        return convert
+    if command == "export":
+        from mtl_lightning.export.command import run as export
+
+        return export
+    if command == "predict --model":
+        from mtl_lightning.exported.command import run as predict
+
+        return predict
+    from mtl_lightning.cli.command import run
+
+    return run
 
 
 def _reader_left() -> bool:

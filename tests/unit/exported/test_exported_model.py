@@ -88,15 +88,16 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, MultiTaskModu
     return folder, model
 
 
-def compare(folder: Path, model: MultiTaskModule, names: Mapping[str, Any]) -> None:
+def alike(folder: Path, model: MultiTaskModule, names: Mapping[str, Any]) -> bool:
+    """Whether both predict the same of examples of three sizes."""
     plain = model.encoder.processor.plain
     assert plain is not None
     raw = samples(plain, names, (3, 1, 6))
-    assert close(ExportedModel(folder, 1).predict(raw, batch_size=2), model.predict(raw))
+    return close(ExportedModel(folder, 1).predict(raw, batch_size=2), model.predict(raw))
 
 
 def test_all_heads_of_words_predict_alike(words: tuple[Path, MultiTaskModule]) -> None:
-    compare(*words, MODELS["words"][1])
+    assert alike(*words, MODELS["words"][1])
 
 
 @pytest.mark.parametrize("name", ["choices", "windows", "texts"])
@@ -104,7 +105,7 @@ def test_heads_of_several_texts_predict_alike(name: str, tmp_path: Path) -> None
     model = made(name)
     export_onnx(model, [Source(MODELS[name][1], TextFormat())], list(model.tasks), tmp_path)
     manifest.seal(tmp_path, "onnx")
-    compare(tmp_path, model, MODELS[name][1])
+    assert alike(tmp_path, model, MODELS[name][1])
 
 
 PREDICT = """
