@@ -15,6 +15,7 @@ from mtl_lightning.data.batch_sizes import BatchSizes
 from mtl_lightning.data.collation import StepDataset
 from mtl_lightning.data.columns import integers, with_prefix
 from mtl_lightning.data.encoding import Encoding
+from mtl_lightning.data.evaluation_sampler import SequentialSampler
 from mtl_lightning.data.examples import ExampleEncoder
 from mtl_lightning.data.findings import report, report_inputs, without_notes
 from mtl_lightning.data.labelling import labelling
@@ -22,7 +23,7 @@ from mtl_lightning.data.labels import check_label_maps, understood_labels
 from mtl_lightning.data.loader import checked_num_workers, step_loader
 from mtl_lightning.data.overlap import warn_of_overlap
 from mtl_lightning.data.progress import Progress
-from mtl_lightning.data.sampler import SequentialSampler, StepSampler
+from mtl_lightning.data.sampler import StepSampler
 from mtl_lightning.data.schedules import RoundRobin, Schedule
 from mtl_lightning.data.sources.base import DataSource, check_names
 from mtl_lightning.data.sources.streamed import check_streams
@@ -161,11 +162,11 @@ class MultiTaskDataModule(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[StepBatch]:
         """Each validation example once; data sets without this split, beside others that have it, are left out."""
-        return self._evaluation("val")
+        return self._evaluation("val", self._trainer.limit_val_batches)
 
     def test_dataloader(self) -> DataLoader[StepBatch]:
         """Each test example once; data sets without this split, beside others that have it, are left out."""
-        return self._evaluation("test")
+        return self._evaluation("test", self._trainer.limit_test_batches)
 
     def predict_dataloader(self) -> DataLoader[StepBatch]:
         """Each example of ``predict_source`` that can be encoded once, in order; the others are in ``refused``."""
@@ -244,13 +245,12 @@ class MultiTaskDataModule(LightningDataModule):
             raise UserError(f"data.datasets.{name}: split '{split}' is empty")
         return tables[split]
 
-    def _evaluation(self, split: str) -> DataLoader[StepBatch]:
+    def _evaluation(self, split: str, limit: int | float) -> DataLoader[StepBatch]:
         found = [name for name in self.datasets if split in self._tables[name]]
         self._say_left_out(split, found)
         tables = self._encoded(split, found or self.datasets)
-        sampler = SequentialSampler(
-            _lengths(tables), self.eval_batch_sizes, self._trainer.global_rank, self._trainer.world_size
-        )
+        process = (self._trainer.global_rank, self._trainer.world_size)
+        sampler = SequentialSampler(_lengths(tables), self.eval_batch_sizes, *process, limit)
         return self._loader(tables, sampler)
 
     def _say_left_out(self, split: str, found: Sequence[str]) -> None:

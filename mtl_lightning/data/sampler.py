@@ -1,7 +1,7 @@
 """Which rows each step reads: a pure function of seed, epoch and rank."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice, zip_longest
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -15,8 +15,6 @@ from mtl_lightning.data.streams.passes import StreamPasses
 from mtl_lightning.data.streams.settings import Examples
 from mtl_lightning.data.stretches import Steps, Stretch, rests_of
 from mtl_lightning.errors import UserError
-
-_PADDING = 256
 
 
 class Rows(NamedTuple):
@@ -216,54 +214,6 @@ def _windows(steps: Iterator[Step], size: int, first: int) -> Iterator[list[Step
     while window := list(islice(steps, first)):
         yield window
         first = size
-
-
-class SequentialSampler(DistributedSampler[Plan]):
-    """Plans an evaluation: each example once, longest first, the data sets in turn.
-
-    A batch also ends before it would hold 256 tokens of padding: one step more costs less. Processes take turns and may
-    differ by one example; one that has none left, or never had any, takes an empty step in which the others have one.
-    So all take equally many, at least one, and none waits for another that has left the loop.
-
-    Args:
-        lengths: Length of each example [N], by data set; examples of one length keep their order.
-        batch_sizes: Most examples a step, by data set.
-        rank: Of this process.
-        num_replicas: Number of processes.
-    """
-
-    def __init__(
-        self, lengths: Mapping[str, np.ndarray], batch_sizes: Mapping[str, int], rank: int = 0, num_replicas: int = 1
-    ) -> None:
-        batches = []
-        for name, length in lengths.items():
-            order = np.argsort(-length, kind="stable")
-            ends = _ends(length[order[::num_replicas]], batch_sizes[name])
-            batches.append([{name: rows} if len(rows) else {} for rows in np.split(order[rank::num_replicas], ends)])
-        self.batches = [batch for turn in zip_longest(*batches) for batch in turn if batch is not None]
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[Plan]:
-        for batch in self.batches:
-            yield {name: Rows(rows.tolist(), {}) for name, rows in batch.items()}
-
-    def set_epoch(self, epoch: int) -> None:
-        """Every epoch is the same."""
-
-
-def _ends(lengths: np.ndarray, most: int) -> list[int]:
-    """Where batches of descending lengths end, but for the last."""
-    ends: list[int] = []
-    start = total = 0
-    for position, length in enumerate(lengths.tolist()):
-        size = position - start
-        if size == most or lengths[start] * (size + 1) - (total + length) >= _PADDING:
-            ends.append(position)
-            start, total = position, 0
-        total += length
-    return ends
 
 
 def _check_lengths(lengths: Mapping[str, np.ndarray], max_tokens: int) -> None:

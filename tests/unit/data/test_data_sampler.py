@@ -28,8 +28,9 @@ from mtl_lightning.data import (
     ValidationDriven,
 )
 from mtl_lightning.data import sampler as data_sampler
+from mtl_lightning.data.evaluation_sampler import SequentialSampler
 from mtl_lightning.data.passes import Passes
-from mtl_lightning.data.sampler import Plan, Rows, SequentialSampler, StepSampler
+from mtl_lightning.data.sampler import Plan, Rows, StepSampler
 from mtl_lightning.data.shares import shares_of
 from mtl_lightning.data.stretches import Stretch
 from mtl_lightning.errors import UserError
@@ -504,52 +505,6 @@ def test_arguments_of_the_schedule_are_checked_at_once() -> None:
         case._replace(schedule=ValidationDriven({"intend": 0.9})).sampler()
     with pytest.raises(UserError, match="probabilities names the unknown data set 'b'"):
         case._replace(schedule=FixedProbabilities({"a": 0.9, "b": 0.1})).sampler()
-
-
-# -- evaluation --------------------------------------------------------------------------------------------------------
-@given(st.lists(st.integers(0, 30), min_size=1, max_size=3), st.lists(st.integers(1, 9), min_size=3), st.integers(1, 5))
-@settings(deadline=None, max_examples=40)
-def test_evaluation_shows_each_example_once(sizes: list[int], batch_sizes: list[int], world: int) -> None:
-    random = np.random.default_rng(len(sizes))
-    lengths = {f"set{i}": random.integers(1, 9, size) for i, size in enumerate(sizes)}
-    limits = {f"set{i}": size for i, size in enumerate(batch_sizes)}
-    seen: dict[str, list[int]] = {name: [] for name in lengths}
-    local: list[Counter[str]] = []
-    steps = []
-    for rank in range(world):
-        sampler = SequentialSampler(lengths, limits, rank, world)
-        sampler.set_epoch(7)
-        plans = list(sampler)
-        assert len(plans) == len(sampler)
-        steps.append(plans)
-        local.append(Counter())
-        for name, rows in chain(*(plan.items() for plan in plans)):
-            assert 0 < len(rows.indices) <= limits[name]
-            assert rows.shares == {}
-            seen[name] += rows.indices
-            local[-1][name] += len(rows.indices)
-    for together in zip(*steps, strict=True):  # equally many, or one would wait for another
-        assert len({name for plan in together for name in plan}) <= 1
-    assert steps[0]
-    for name, length in lengths.items():
-        assert sorted(seen[name]) == list(range(len(length)))
-        assert max(c[name] for c in local) - min(c[name] for c in local) <= 1
-
-
-def test_evaluation_is_longest_first_and_keeps_order() -> None:
-    plans = list(SequentialSampler({"a": np.array([2, 5, 2, 5, 9])}, {"a": 2}))
-    assert [plan["a"].indices for plan in plans] == [[4, 1], [3, 0], [2]]
-
-
-def test_a_batch_of_an_evaluation_ends_before_it_would_hold_256_tokens_of_padding() -> None:
-    lengths = np.random.default_rng(0).integers(1, 300, 500)
-    batches = [lengths[plan["a"].indices] for plan in SequentialSampler({"a": lengths}, {"a": 64})]
-    padding = [batch.max() * len(batch) - batch.sum() for batch in batches]
-    assert max(padding) < 256
-    for batch, following in pairwise(batches):
-        joined = [*batch, following[0]]
-        assert len(batch) == 64 or max(joined) * len(joined) - sum(joined) >= 256
-    assert 5 < len(batches) < 100
 
 
 # -- under Lightning ---------------------------------------------------------------------------------------------------

@@ -20,8 +20,9 @@ from mtl_lightning.callbacks import Throughput
 from mtl_lightning.data import loader as loading
 from mtl_lightning.data.collation import StepDataset, stack
 from mtl_lightning.data.columns import integers, read_rows
+from mtl_lightning.data.evaluation_sampler import SequentialSampler
 from mtl_lightning.data.loader import StepLoader, default_num_workers, step_loader
-from mtl_lightning.data.sampler import Rows, SequentialSampler
+from mtl_lightning.data.sampler import Rows
 from mtl_lightning.padding import pad
 
 ROWS = [
