@@ -14,7 +14,7 @@ _MAX_LABELS = 40
 
 
 def print_results(results: Results, tasks: dict[str, Task], title: str, per_label: bool = False) -> None:
-    """Prints the metrics of each task, their average and, if asked, a report per label.
+    """Prints the metrics of each task, its main one by data set too, their average and, if asked, a report per label.
 
     Args:
         results: What was found.
@@ -28,9 +28,12 @@ def print_results(results: Results, tasks: dict[str, Task], title: str, per_labe
     table.add_column("metric")
     table.add_column("value", justify="right")
     for name, metrics in results.metrics.items():
+        main = tasks[name].main_metric
         for row, (metric, value) in enumerate(metrics.items()):
-            main = " *" if metric == tasks[name].main_metric else ""
-            table.add_row(name if row == 0 else "", tasks[name].describe(metric) + main, f"{value:.4f}")
+            star = " *" if metric == main else ""
+            table.add_row(name if row == 0 else "", tasks[name].describe(metric) + star, f"{value:.4f}")
+        for dataset, scores in results.by_dataset.get(name, {}).items():
+            table.add_row("", f"{tasks[name].describe(main)} on {dataset}", f"{scores[main]:.4f}")
         table.add_section()
     for dataset, value in results.joint.items():
         table.add_row(dataset, "all tasks right", f"{value:.4f}")

@@ -6,7 +6,7 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 
 from mtl_lightning.data import StepBatch
-from mtl_lightning.training.evaluation import Evaluation, Results, labelled_tasks
+from mtl_lightning.training.evaluation import Evaluation, Results, labelled_tasks, labelling
 from mtl_lightning.training.network import Network
 from mtl_lightning.training.optimizers import step_on_scores
 
@@ -24,10 +24,11 @@ class Evaluations:
         may come next, could not change it otherwise.
         """
         sources = getattr(module.trainer.datamodule, "datasets", {})
-        several = [name for name, source in sources.items() if len(source.labels) > 1]
+        joint = [name for name, source in sources.items() if len(source.labels) > 1]
+        several, now = labelling(module), self._of.get(stage)
         with torch.inference_mode(False):
-            if stage not in self._of or self._of[stage].datasets != several:
-                self._of[stage] = Evaluation(labelled_tasks(module), several)
+            if now is None or (now.datasets, now.several) != (joint, several):
+                self._of[stage] = Evaluation(labelled_tasks(module), joint, several)
             self._of[stage].to(module.device).reset()
 
     def update(self, module: Any, stage: str, batch: StepBatch) -> None:
@@ -45,6 +46,9 @@ class Evaluations:
         evaluation.reset()
         for task, metrics in results.metrics.items():
             module.log_dict({f"{stage}/{task}/{name}": value for name, value in metrics.items()})
+        for task, datasets in results.by_dataset.items():
+            for dataset, metrics in datasets.items():
+                module.log_dict({f"{stage}/{task}/{name}/{dataset}": value for name, value in metrics.items()})
         module.log_dict({f"{stage}/joint/{dataset}": value for dataset, value in results.joint.items()})
         module.log(f"{stage}/average", results.average, prog_bar=True)
         if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:

@@ -4,7 +4,8 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +18,17 @@ from mtl_lightning.training.extents import Extents
 from mtl_lightning.training.returned import as_score, check_correct, check_loss
 from mtl_lightning.training.undefined import Undefined
 
-__all__ = ["REPORT", "Evaluation", "Means", "Results", "labelled_tasks"]
+__all__ = ["REPORT", "Evaluation", "Means", "Results", "labelled_tasks", "labelling"]
 
 REPORT = "label_counts"
 """Name of the metric of a task that feeds its per-label report."""
+
+
+class Part(NamedTuple):
+    """What metrics are taken over: the examples of a task, or those of one of its data sets."""
+
+    task: str
+    dataset: str | None = None
 
 
 @dataclass
@@ -36,6 +44,7 @@ class Results:
         reports: By task and label, ``precision``, ``recall``, ``f1`` and ``support``.
         constant: The tasks whose targets are all equal, but for rounding.
         scores: What the average is taken of.
+        by_dataset: ``metrics`` by task and data set, of tasks that several data sets label.
     """
 
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -44,6 +53,7 @@ class Results:
     reports: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     constant: set[str] = field(default_factory=set)
     scores: list[float] = field(default_factory=list)
+    by_dataset: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
 
     def undefined(self, task: str) -> list[str]:
         """The metrics that are NaN because of the targets: some labels are absent, or all targets are equal.
@@ -58,9 +68,10 @@ class Results:
         return [label for label, row in self.reports[task].items() if row["support"] == 0]
 
     def to_json(self) -> dict[str, Any]:
-        """``{task: {metric: value}, …, "average": value}``, with ``joint`` where there is one; not a number is null."""
-        joint = {"joint": self.joint} if self.joint else {}
-        return _plain({**self.metrics, **joint, "average": self.average})  # type: ignore[no-any-return]
+        """``{task: {metric: value}, …, "average": value}``, with ``joint`` and ``by_dataset`` if any; NaN is null."""
+        more = {"joint": self.joint, "by_dataset": self.by_dataset}
+        found = {**self.metrics, **{name: scores for name, scores in more.items() if scores}}
+        return _plain({**found, "average": self.average})  # type: ignore[no-any-return]
 
 
 class Evaluation(nn.Module):
@@ -70,17 +81,26 @@ class Evaluation(nn.Module):
         tasks: The tasks, built.
         datasets: The data sets that label several tasks. They are named beforehand, so that all processes hold the same
             metrics whatever batches they see.
+        several: The data sets that label a task, of tasks that are scored on each of them besides.
     """
 
-    def __init__(self, tasks: Mapping[str, Task], datasets: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        tasks: Mapping[str, Task],
+        datasets: Sequence[str] = (),
+        several: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    ) -> None:
         super().__init__()
         self.names = list(tasks)
-        self._place = {name: place for place, name in enumerate(self.names)}
-        self.losses = Means(len(self.names))
-        self.metrics = nn.ModuleDict({name: task.metrics() for name, task in tasks.items()})
+        self.several = dict(several)
+        self.parts = [Part(name) for name in tasks]
+        self.parts += [Part(name, dataset) for name, those in several.items() for dataset in those]
+        self._place = {part: place for place, part in enumerate(self.parts)}
+        self.losses = Means(len(self.parts))
+        self.metrics = nn.ModuleList(tasks[part.task].metrics() for part in self.parts)
         self.datasets = list(datasets)
         self.joint = Means(len(self.datasets))
-        self.extents = Extents(len(self.names))
+        self.extents = Extents(len(self.parts))
         self._undefined = Undefined()
 
     def update(
@@ -98,9 +118,10 @@ class Evaluation(nn.Module):
                 task = tasks[name]
                 loss = task.loss(logits[name], targets[name])
                 check_loss(loss, name)
-                self.losses.update(self._place[name], loss * counts[name], counts[name])
-                self.extents.update(self._place[name], targets[name], task.missing)
-                task.update(self._of(name), logits[name], targets[name])
+                for place in self._places(name, dataset):
+                    self.losses.update(place, loss * counts[name], counts[name])
+                    self.extents.update(place, targets[name], task.missing)
+                    task.update(self._of(place), logits[name], targets[name])
             if joint and (correct := tasks[name].correct(logits[name], targets[name])) is not None:
                 check_correct(correct, name, len(targets[name]))
                 right.append(correct)
@@ -112,32 +133,38 @@ class Evaluation(nn.Module):
         """Results over all processes; tasks that had no label anywhere are left out."""
         results = Results()
         losses, counts = _synchronised(self.losses)
-        for name, loss, count in zip(self.names, losses.tolist(), counts.tolist(), strict=True):
-            if count:
-                give_types(self._of(name), tasks[name])
-                values = _synchronised(self._of(name))
-                report = tasks[name].report(values.pop(REPORT)) if REPORT in values else {}
-                results.metrics[name] = {
-                    **{k: as_score(v, f"metric '{k}' of task '{name}'") for k, v in values.items()},
-                    "loss": loss,
-                }
-                results.reports[name] = {
-                    label: {k: as_score(v, f"'{k}' of '{label}' of task '{name}'") for k, v in row.items()}
-                    for label, row in report.items()
-                }
         low, high = _synchronised(self.extents)
-        constant = is_constant(low, high, low.new_tensor([tasks[name].rounding for name in self.names]))
-        for name, value, is_one in zip(self.names, low.tolist(), constant.tolist(), strict=True):
-            if is_one:
-                results.constant.add(name)
-                undefined = results.metrics[name].keys() & set(tasks[name].undefined(value))
-                results.metrics[name].update(dict.fromkeys(undefined, math.nan))
+        constant = is_constant(low, high, low.new_tensor([tasks[part.task].rounding for part in self.parts]))
+        found = zip(self.parts, losses.tolist(), counts.tolist(), low.tolist(), constant.tolist(), strict=True)
+        for place, (part, loss, count, value, is_one) in enumerate(found):
+            if count:
+                scores, report = self._scores(place, tasks[part.task])
+                if is_one:
+                    scores.update(dict.fromkeys(scores.keys() & set(tasks[part.task].undefined(value)), math.nan))
+                scores["loss"] = loss
+                if part.dataset is not None:
+                    results.by_dataset.setdefault(part.task, {})[part.dataset] = scores
+                    continue
+                results.metrics[part.task], results.reports[part.task] = scores, report
+                results.constant |= {part.task} if is_one else set()
+        results.by_dataset = {name: found for name, found in results.by_dataset.items() if len(found) > 1}
         means, counts = _synchronised(self.joint)
         joint = zip(self.datasets, means.tolist(), counts.tolist(), strict=True)
         results.joint = {name: mean for name, mean, count in joint if count}
         results.scores = _scores(tasks, results)
         results.average = sum(results.scores) / len(results.scores) if results.scores else math.nan
         return results
+
+    def _scores(self, place: int, task: Task) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+        """The metrics of a part, and its report per label."""
+        name = self.parts[place].task
+        give_types(self._of(place), task)
+        values = _synchronised(self._of(place))
+        report = task.report(values.pop(REPORT)) if REPORT in values else {}
+        return {k: as_score(v, f"metric '{k}' of task '{name}'") for k, v in values.items()}, {
+            label: {k: as_score(v, f"'{k}' of '{label}' of task '{name}'") for k, v in row.items()}
+            for label, row in report.items()
+        }
 
     def warn_of_undefined(self, results: Results, split: str) -> None:
         """Logs once what is not defined, and why; see :class:`.undefined.Undefined`."""
@@ -147,12 +174,16 @@ class Evaluation(nn.Module):
         """Forgets all batches."""
         self.losses.reset()
         self.extents.reset()
-        for name in self.names:
-            self._of(name).reset()
+        for place in range(len(self.parts)):
+            self._of(place).reset()
         self.joint.reset()
 
-    def _of(self, name: str) -> MetricCollection:
-        metrics = self.metrics[name]
+    def _places(self, task: str, dataset: str) -> list[int]:
+        """The parts that examples belong to."""
+        return [self._place[part] for part in (Part(task), Part(task, dataset)) if part in self._place]
+
+    def _of(self, place: int) -> MetricCollection:
+        metrics = self.metrics[place]
         assert isinstance(metrics, MetricCollection)
         return metrics
 
@@ -166,6 +197,17 @@ def labelled_tasks(module: Any) -> dict[str, Task]:
     sources = getattr(module.trainer.datamodule, "datasets", {})
     labelled = {task for source in sources.values() for task in source.labels}
     return {name: task for name, task in module.tasks.items() if not sources or name in labelled}
+
+
+def labelling(module: Any) -> dict[str, list[str]]:
+    """The data sets that label each task, of tasks that several label.
+
+    Args:
+        module: The MultiTaskModule, with its trainer.
+    """
+    sources = getattr(module.trainer.datamodule, "datasets", {})
+    found = {task: [name for name, source in sources.items() if task in source.labels] for task in module.tasks}
+    return {task: names for task, names in found.items() if len(names) > 1}
 
 
 class Means(Metric):

@@ -10,7 +10,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.tasks import Task
-from mtl_lightning.training.evaluation import REPORT, labelled_tasks
+from mtl_lightning.training.evaluation import REPORT, labelled_tasks, labelling
 
 _warn = rank_zero_only(logging.getLogger(__name__).warning)
 
@@ -27,9 +27,10 @@ _STEPS = (
 
 def measured_names(module: Any) -> set[str]:
     """Names of all that a validation of a built model measures."""
-    names = {"val/average"}
+    names, datasets = {"val/average"}, labelling(module)
     for task, head in labelled_tasks(module).items():
-        names |= {f"val/{task}/{name}" for name in [*head.metrics(), "loss"] if name != REPORT}
+        scores = {f"val/{task}/{name}" for name in [*head.metrics(), "loss"] if name != REPORT}
+        names |= scores | {f"{score}/{dataset}" for score in scores for dataset in datasets.get(task, ())}
     right = {task for task, head in module.tasks.items() if type(head).correct is not Task.correct}
     sources = getattr(module.trainer.datamodule, "datasets", {})
     return names | {f"val/joint/{name}" for name, source in sources.items() if len(right & {*source.labels}) > 1}

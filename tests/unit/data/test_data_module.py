@@ -233,6 +233,15 @@ def test_seed_decides_the_order() -> None:
     assert first[:4] != first[4:]
 
 
+def test_a_limited_validation_reads_the_same_sample_each_time() -> None:
+    seen = fit(data(eval_batch_size=2), max_epochs=2, limit_val_batches=4).val
+    rows = [(name, row) for batch in seen for name, part in batch.items() for row in part.examples]
+    assert len(seen) == 8 and rows[: len(rows) // 2] == rows[len(rows) // 2 :]
+    assert {name for name, _ in rows} == {"several", "scores"}
+    lengths = {len(SEVERAL[row]["words"]) for name, row in rows if name == "several"}
+    assert len(lengths) > 2, "not the longest alone"
+
+
 def test_training_labels_join_data_sets() -> None:
     made = data()
     fit(made, limit_train_batches=1, limit_val_batches=1)
