@@ -18,7 +18,7 @@ KEPT = ("finished", "diverged", "solver")
 
 _CHECKSUM = "checksum"
 _LARGEST = 1e100  # squares and sums of smaller numbers are finite
-_BESIDE_TASKS = {"joint", "average"}  # in scores
+_BESIDE_TASKS = {"joint", "by_dataset", "average"}  # in scores
 
 Check: TypeAlias = Callable[[Any], bool]
 
@@ -151,7 +151,8 @@ def _each(check: Check) -> Check:
 
 
 def _is_score(value: Any) -> bool:
-    return _is_number(value) or _each(_is_number)(value)
+    of_task = _each(_is_number)
+    return _is_number(value) or of_task(value) or _each(_each(of_task))(value)
 
 
 def _is_meaning(value: Any) -> bool:
