@@ -42,6 +42,7 @@ _OURS = {
     "made_of?": {str: (str, type(None))},
     "optimizer?": {"options": {str: {str: object}}, "groups": [{"name": (str, type(None)), "params": [str]}]},
     "frozen?": {"at_start": [str], "now": [str]},
+    "masks?": {str: Tensor},
 }
 _SHAPE = {
     "state_dict": {str: object},

@@ -15,6 +15,10 @@ from mtl_lightning.terminal import say
 from mtl_lightning.terminal.commands import run_command
 from mtl_lightning.training.loading import load
 from mtl_lightning.training.prediction import names_asked
+from mtl_lightning.training.pruned import prune_for_good, share_of_zeros
+
+_MENTIONED = 0.01
+"""Share of zeros from which on a model is called pruned: rows for padding are zero, too."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -36,9 +40,12 @@ def _export(arguments: Sequence[str]) -> int:
     check_place(output)
     given.checkpoint = find_checkpoint(expanded(given.ckpt_path, "--ckpt_path"), given.name, last=False)
     model = load(given.checkpoint, given.trust_classes.split(",") if given.trust_classes else ())
+    prune_for_good(model)
     if given.tasks is not None:
         given.tasks = names_asked("--tasks", given.tasks, list(model.tasks))
     with SIGNALS.deferred("Stopping once the folder is written"), new_export(output, given.format) as folder:
         status = form.export(model, folder, given)
     say(f"Exported {given.checkpoint} to {output}")
+    if (zeros := share_of_zeros(model)) >= _MENTIONED:
+        say(f"{zeros:.1%} of the checkpoint's weights are zero")
     return status or form.written(given)

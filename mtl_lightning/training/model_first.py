@@ -5,10 +5,10 @@ from inspect import signature
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, ModelPruning
 from lightning.pytorch.trainer.states import TrainerFn
 
-from mtl_lightning.training.restorable import forget_graphs
+from mtl_lightning.training.pruned import forget_graphs, keep_originals
 from mtl_lightning.training.restored import Restored, refuse_odd_counts, refuse_odd_state
 
 
@@ -81,6 +81,12 @@ class ModelFirst(Callback):
             for optimizer in trainer.optimizers:
                 refuse_odd_state(optimizer)
         self._restored = None
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Lets what was pruned, and set back to where it started, train alone."""
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, ModelPruning):
+                keep_originals(callback)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Takes the checkpoint's weights."""

@@ -8,7 +8,6 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
-from torch.nn.utils import prune
 
 from mtl_lightning.backward.shards import parts
 from mtl_lightning.checkpoints import find_checkpoint
@@ -16,6 +15,7 @@ from mtl_lightning.checkpoints.shapes import kind_of
 from mtl_lightning.errors import UserError
 from mtl_lightning.sharing import Sharing
 from mtl_lightning.training.clipping import ClippedModule
+from mtl_lightning.training.pruned import prune_as
 from mtl_lightning.training.starting import take_over
 
 
@@ -95,23 +95,6 @@ def is_beside(name: str) -> bool:
     return name.startswith("supervision.")
 
 
-def prune_as(model: nn.Module, state: Mapping[str, Any]) -> None:
-    """Prunes parameters that were pruned when a state was saved, and makes pruning permanent where they were not.
-
-    Args:
-        model: Its modules are changed as :mod:`torch.nn.utils.prune` does.
-        state: Parameters and buffers by name.
-    """
-    for path, module in list(model.named_modules()):
-        for parameter in list(module._parameters):
-            name = f"{path}.{parameter}" if path else parameter
-            plain = parameter.removesuffix("_orig")
-            if f"{name}_mask" in state and name not in state:
-                prune.custom_from_mask(module, parameter, state[f"{name}_mask"])  # type: ignore[no-untyped-call]
-            elif plain != parameter and name not in state and name.removesuffix("_orig") in state:
-                prune.remove(module, plain)  # type: ignore[no-untyped-call]
-
-
 def take_forms(model: nn.Module, state: Mapping[str, Any]) -> None:
     """Lets a sharing become what it was when a state was saved.
 
@@ -122,15 +105,6 @@ def take_forms(model: nn.Module, state: Mapping[str, Any]) -> None:
     for path, module in list(model.named_modules()):
         if isinstance(module, Sharing) and (name := f"{path}._extra_state") in state:
             module.take_form(state[name])
-
-
-def forget_graphs(model: nn.Module) -> None:
-    """Detaches what a forward pass has left in pruned modules, which could not be copied."""
-    for module in model.modules():
-        for parameter in list(module._parameters):
-            plain = parameter.removesuffix("_orig")
-            if plain != parameter and isinstance(value := getattr(module, plain, None), Tensor):
-                setattr(module, plain, value.detach())
 
 
 def choose_weights(checkpoint: dict[str, Any], callbacks: Sequence[Callback]) -> None:

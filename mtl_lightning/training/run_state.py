@@ -6,6 +6,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from mtl_lightning.checkpoints.io import CHECKPOINT_KEY
 from mtl_lightning.training.contents import model_contents, refuse_other_tasks, refuse_parameters_alone
+from mtl_lightning.training.pruned import masks_of, put_masks
 from mtl_lightning.training.restorable import choose_weights
 
 
@@ -19,6 +20,8 @@ def add_run_state(module: Any, checkpoint: dict[str, Any]) -> None:
     held = {} if module._executor is None else {"executor": module._executor.state_dict()}
     held |= {"seed": module._seed, "log": module._log.state_dict()} | module._trained.state_dict(module)
     held |= module.supervision.identities()
+    if masks := {name: mask for name, mask in masks_of(module).items() if name in checkpoint["state_dict"]}:
+        held["masks"] = masks  # of weights that ModelPruning has made permanent in the checkpoint, and not in the run
     checkpoint.setdefault(CHECKPOINT_KEY, {}).update(model_contents(module) | held)
 
 
@@ -39,6 +42,7 @@ def take_up(module: Any, checkpoint: dict[str, Any]) -> None:
         module._trained.load_state_dict(module, saved)
         module.supervision.compare(saved)
         choose_weights(checkpoint, module.trainer.callbacks)
+        put_masks(checkpoint["state_dict"], saved.get("masks", {}))
     if module._executor is not None and "executor" in saved:
         module._executor.load_state_dict(saved["executor"])
     module._seed = saved.get("seed")

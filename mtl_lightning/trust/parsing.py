@@ -74,6 +74,8 @@ def _import(name: str, *args: Any, **kwargs: Any) -> Any:
 
 @wraps(_typehints.adapt_typehints)
 def _adapt(val: Any, typehint: Any, serialize: bool = False, instantiate_classes: bool = False, **more: Any) -> Any:
+    if serialize and isinstance(val, str) and is_callable_hint(typehint):
+        return val  # a word at `Callable | str`, which jsonargparse would write as that of a function without a name
     if _policy.get() is None or serialize:
         return _adapt_typehints(val, typehint, serialize, instantiate_classes, **more)
     if instantiate_classes and isinstance(val, str) and _takes_anything(typehint):

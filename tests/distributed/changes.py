@@ -116,6 +116,7 @@ CASES: dict[str, tuple[Callable[[], Callback], dict[str, Any]]] = {
     "average of epochs, statistics": (swa, {"weighting": UPGrad, "encoder": NormedPerceptron}),
     "pruned": (partial(prune, make_pruning_permanent=False), {"weighting": UPGrad}),
     "pruned for good": (prune, {"weighting": EqualWeighting}),
+    "pruned, lottery ticket": (partial(ModelPruning, "l1_unstructured", amount=0.3), {"weighting": UPGrad}),
 }
 
 

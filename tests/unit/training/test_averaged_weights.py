@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 from mtl_lightning.callbacks import LastCheckpoint
-from mtl_lightning.training.restorable import forget_graphs, prune_as
+from mtl_lightning.training.pruned import forget_graphs, prune_as
 from mtl_lightning.weighting import UPGrad
 
 STEPS = [batch(0), batch(1)]
