@@ -76,6 +76,7 @@ class PretrainedDecoder:
         parts: The model.
         tokenizer: Its tokenizer.
         generation: How it writes: options of ``transformers.GenerationConfig``.
+        prefix: Text that every text starts with, which is not part of it.
 
     Raises:
         UserError: If the model does not say with which token a text starts, or the tokenizer with which it ends; or if
@@ -83,7 +84,7 @@ class PretrainedDecoder:
     """
 
     def __init__(
-        self, parts: EncoderDecoder, tokenizer: PreTrainedTokenizerBase, generation: Mapping[str, Any]
+        self, parts: EncoderDecoder, tokenizer: PreTrainedTokenizerBase, generation: Mapping[str, Any], prefix: str = ""
     ) -> None:
         self._parts, self._tokenizer = parts, tokenizer
         said = (
@@ -99,7 +100,9 @@ class PretrainedDecoder:
             )
         if self._end is None:
             raise UserError("the tokenizer has no token to end a text with; choose another")
-        self._write = DecoderWriter(self._model, generation, self._start, self._end, self.num_positions)
+        told = tokenizer(prefix, add_special_tokens=False, verbose=False)["input_ids"] if prefix else []
+        self._beginning = [self._start, *told]
+        self._write = DecoderWriter(self._model, generation, self._beginning, self._end, self.num_positions)
 
     @property
     def _model(self) -> Any:
@@ -113,7 +116,7 @@ class PretrainedDecoder:
     @property
     def num_positions(self) -> int:
         """Longest text that can be written, in tokens; a very large number where there is no limit."""
-        return positions_of(self._model.config.get_text_config(decoder=True), "decoder")
+        return positions_of(self._model.config.get_text_config(decoder=True), "decoder") + 1 - len(self._beginning)
 
     def build(self, features: int) -> nn.Module:
         """Checks the width of what is looked at; nothing is the task's own.
@@ -148,15 +151,14 @@ class PretrainedDecoder:
             seen: What the encoder has made [B, S, D], and where that is real [B, S].
             targets: Tokens [B, T], negative behind the last one.
         """
-        assert self._start is not None
-        start = targets.new_full((len(targets), 1), self._start)
+        beginning = targets.new_tensor(self._beginning).expand(len(targets), -1)
         found: Tensor = self._model(
             encoder_outputs=BaseModelOutput(seen[0].to(self._model.dtype)),
             attention_mask=seen[1],
-            decoder_input_ids=torch.cat([start, targets[:, :-1].clamp(min=0)], 1),
+            decoder_input_ids=torch.cat([beginning, targets[:, :-1].clamp(min=0)], 1),
             use_cache=False,
         ).logits
-        return found
+        return found[:, len(self._beginning) - 1 :]
 
     def write(self, seen: Any) -> Tensor:
         """What is written [B, M], see :class:`.DecoderWriter`."""

@@ -1,6 +1,6 @@
 """What a model of the transformers library writes, behind prompts or while it looks at what an encoder has made."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -99,16 +99,19 @@ class DecoderWriter:
     Args:
         decoder: An encoder-decoder model; its encoder is not run.
         options: See :class:`Generation`.
-        start: The token that every text starts with.
+        beginning: The tokens that every text starts with, and which are not returned.
         end: The one that it ends with.
-        positions: How many tokens the decoder has positions for.
+        positions: How many tokens it has positions for behind the first one.
 
     Raises:
         UserError: If an option is unknown, or may not be set.
     """
 
-    def __init__(self, decoder: Any, options: Mapping[str, Any], start: int, end: int, positions: int) -> None:
-        fixed = {"eos_token_id": end, "pad_token_id": end, "decoder_start_token_id": start}
+    def __init__(
+        self, decoder: Any, options: Mapping[str, Any], beginning: Sequence[int], end: int, positions: int
+    ) -> None:
+        fixed = {"eos_token_id": end, "pad_token_id": end, "decoder_start_token_id": beginning[0]}
+        self._beginning = list(beginning)
         self._decoder = decoder
         self._generation = Generation(options, fixed)
         self._room = positions
@@ -121,9 +124,10 @@ class DecoderWriter:
         """
         states, mask, source = seen
         looked_at = {"encoder_outputs": BaseModelOutput(states.to(self._decoder.dtype)), "attention_mask": mask}
+        looked_at["decoder_input_ids"] = source.new_tensor(self._beginning).expand(len(source), -1)
         with in_evaluation(self._decoder):
             found = self._generation(lambda: self._decoder, source, self._room, input_ids=source, **looked_at)
-        return found[:, 1:]
+        return found[:, len(self._beginning) :]
 
 
 def _own_draws(device: torch.device) -> AbstractContextManager[None]:

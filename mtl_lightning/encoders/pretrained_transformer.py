@@ -65,12 +65,13 @@ class PretrainedTransformer(StagedEncoder):
         return self._parts is not None
 
     # -- what writes -------------------------------------------------------------------------------------------------
-    def own_decoder(self, generation: Mapping[str, Any]) -> PretrainedDecoder:
+    def own_decoder(self, generation: Mapping[str, Any], prefix: str = "") -> PretrainedDecoder:
         """What writes with the decoder and output layer that the model itself has. They are part of this encoder from
         now on, the same ones whenever they are asked for.
 
         Args:
             generation: How: options of ``transformers.GenerationConfig``.
+            prefix: Text that every text starts with, which is not part of it.
 
         Raises:
             UserError: If it is no encoder-decoder model, its weights came without the decoder's, or an option is
@@ -83,7 +84,7 @@ class PretrainedTransformer(StagedEncoder):
                 f"the weights of {type(self._parts.decoder).__name__} come without '{self._parts.lacks}'; name a "
                 "folder in which the whole model was saved"
             )
-        found = PretrainedDecoder(self._parts, self.processor.tokenizer, generation)
+        found = PretrainedDecoder(self._parts, self.processor.tokenizer, generation, prefix)
         if not self._generates:
             self.decoder, self._generates = self._parts.decoder.train(self.training), True
             self.recompute_in(None)

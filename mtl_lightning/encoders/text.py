@@ -127,7 +127,9 @@ class TextProcessor(PlainProcessor):
         return inputs["word_starts"].shape[1] if "word_starts" in inputs else None
 
     def shown(self, inputs: Mapping[str, Tensor], example: int) -> Sequence[Shown]:
-        return [shown_row(self.tokenizer, inputs, row, self.sub_word) for row in self.rows_of(inputs, example)]
+        found = [shown_row(self.tokenizer, inputs, row, self.sub_word) for row in self.rows_of(inputs, example)]
+        kind = next((shown for name, shown in _KINDS.items() if name in inputs), None)
+        return found if kind is None else [row._replace(name=f"{kind} {i}") for i, row in enumerate(found, 1)]
 
     def packed_rows(self, inputs: Mapping[str, Tensor]) -> Sequence[PackedRow]:
         if PACKED not in inputs:
@@ -149,6 +151,10 @@ class TextProcessor(PlainProcessor):
         found += [] if self.sub_word == "first" else [self.sub_word]
         found += [] if plain.running is None else plain.running.signature
         return found + [part for kind in reversed(plain.kinds) for part in kind.signature]
+
+
+_KINDS = {"choices": "choice", "texts": "text", CONTEXT: "window"}
+"""What each sequence of an example is called, by the input that they come from."""
 
 
 def _lengths(examples: Sequence[Mapping[str, Any]]) -> list[int]:

@@ -9,7 +9,6 @@ from mtl_lightning.encoders.shown import Mark, Numbers, Piece, Shown, Tokens
 from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.show_batch.options import Options
 from mtl_lightning.show_batch.view import NO_LABEL, TRAINED, ExampleView, PartView, StepView, TaskView
-from mtl_lightning.tasks import Task
 from mtl_lightning.tasks.in_words import Worded
 from mtl_lightning.training.module import MultiTaskModule
 
@@ -69,14 +68,17 @@ def _part(name: str, part: Part, model: MultiTaskModule, data: MultiTaskDataModu
             TaskView(task, type(model.tasks[task]).__name__, number, batch.shares.get(task), weights.get(task))
             for task, number in batch.counts.items()
         ],
-        [_example(number, part, inputs[number], model.tasks) for number in range(min(most, len(inputs)))],
+        [_example(number, part, inputs[number], model) for number in range(min(most, len(inputs)))],
         _columns(data.datasets[name].inputs, inputs[0]),
         packed,
     )
 
 
-def _example(number: int, part: Part, inputs: Sequence[Shown], tasks: Mapping[str, Task]) -> ExampleView:
-    words = {task: tasks[task].in_words(target[number]) for task, target in part.batch.targets.items()}
+def _example(number: int, part: Part, inputs: Sequence[Shown], model: MultiTaskModule) -> ExampleView:
+    tasks, processor = model.tasks, model.encoder.processor
+    names = (processor.for_heads - processor.of_batch) & part.batch.inputs.keys()
+    given = {name: part.batch.inputs[name][number] for name in names}
+    words = {task: tasks[task].in_words_of(target[number], given) for task, target in part.batch.targets.items()}
     pieces = next((shown.pieces for shown in inputs if isinstance(shown, Tokens)), ())
     beside = {task: _beside(labels, pieces) for task, labels in words.items() if isinstance(labels, list) and pieces}
     targets = {task: _in_a_line(labels) for task, labels in words.items() if task not in beside}

@@ -241,6 +241,12 @@ class Task(InWords, Decoded, Taught, nn.Module, ABC):
         """
         return None
 
+    def with_targets(self, logits: Any, targets: Tensor) -> Any:
+        """What ``loss``, ``update`` and ``correct`` are given in an evaluation: logits, or what depends on the targets,
+        too, and is to be computed once for all of them.
+        """
+        return logits
+
     @abstractmethod
     def metrics(self) -> MetricCollection:
         """Fresh metrics by plain name; ``label_counts``, where there, feeds the per-label report and is not logged."""

@@ -1,5 +1,6 @@
 """Encoded labels as a person reads them."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -33,6 +34,15 @@ class InWords:
         if self.level == "tokens" and target.dim():
             return [in_numbers(label, self.missing) for label in target]
         return in_numbers(target, self.missing)
+
+    def in_words_of(self, target: Tensor, given: Mapping[str, Tensor]) -> Worded:
+        """The same, of a label that says where something stands in the input; by default, ``in_words``.
+
+        Args:
+            target: As of ``in_words``.
+            given: What heads are given of the example, by name, such as the characters of its ``context`` [C].
+        """
+        return self.in_words(target)
 
 
 def in_numbers(target: Tensor, missing: float) -> str | None:

@@ -102,8 +102,10 @@ class MultipleChoice(ScoredSequences):
         return self.decoder().name_at(place)
 
     def in_words(self, target: Tensor) -> str | None:
+        """What the data calls the right choice, with its number among those shown, from 1, where that is another."""
         place = int(target)
-        return None if place == IGNORE else str(self.name_at(place))
+        name = str(self.name_at(max(place, 0)))
+        return None if place == IGNORE else name if name == str(place + 1) else f"{name} (choice {place + 1})"
 
     # -- model and evaluation ----------------------------------------------------------------------------------------
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:

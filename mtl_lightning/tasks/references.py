@@ -52,6 +52,15 @@ def learnt(targets: Tensor, length: int) -> Tensor:
     return torch.where(torch.ne(targets, IGNORE).long().cumprod(-1) > 0, targets, IGNORE)
 
 
+def apart(learnt: Sequence[int], references: Sequence[Sequence[int]], length: int) -> list[int]:
+    """The same label with the tokens to learn filled up to ``length``, so that they are the first ones of each row.
+
+    >>> apart([5, 6], [[5, 6], [7]], 3)
+    [5, 6, -100, -100, 5, 6, -100, 7]
+    """
+    return with_references([*learnt, *[IGNORE] * (length - len(learnt))], references)
+
+
 def number_learnt(target: Sequence[int]) -> int:
     """How many tokens of a label are to be learnt."""
     found = list(target)

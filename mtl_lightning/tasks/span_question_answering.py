@@ -103,6 +103,13 @@ class SpanQuestionAnswering(AsConfigured):
         words = [f"characters {start} to {end}" for start, end in places if start != NO_ANSWER]
         return ", ".join(words) or ("no answer" if places else None)
 
+    def in_words_of(self, target: Tensor, given: Mapping[str, Tensor]) -> str | None:
+        """The answers themselves, and where they stand."""
+        places = [place for place in target.tolist() if place[0] >= 0]
+        texts = ["".join(map(chr, given["context"][start:end].tolist())) for start, end in places]
+        words = [f"{text!r} (characters {place[0]} to {place[1]})" for text, place in zip(texts, places, strict=True)]
+        return ", ".join(words) or self.in_words(target)
+
     # -- model -------------------------------------------------------------------------------------------------------
     @property
     def num_outputs(self) -> int:

@@ -113,16 +113,18 @@ class Evaluation(nn.Module):
     ) -> None:
         """Feeds a batch of one data set; tasks without a label in it are passed over."""
         right, joint = [], dataset in self.datasets
-        for name in logits:
+        for name, task in ((name, tasks[name]) for name in logits):
+            if not counts[name] and not joint:
+                continue
+            found = task.with_targets(logits[name], targets[name])
             if counts[name]:
-                task = tasks[name]
-                loss = task.loss(logits[name], targets[name])
+                loss = task.loss(found, targets[name])
                 check_loss(loss, name)
                 for place in self._places(name, dataset):
                     self.losses.update(place, loss * counts[name], counts[name])
                     self.extents.update(place, targets[name], task.missing)
-                    task.update(self._of(place), logits[name], targets[name])
-            if joint and (correct := tasks[name].correct(logits[name], targets[name])) is not None:
+                    task.update(self._of(place), found, targets[name])
+            if joint and (correct := task.correct(found, targets[name])) is not None:
                 check_correct(correct, name, len(targets[name]))
                 right.append(correct)
         if len(right) > 1:

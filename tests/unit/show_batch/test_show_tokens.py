@@ -12,7 +12,7 @@ from mtl_lightning.encoders import Tokens
 from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.show_batch.viewing import _beside
-from mtl_lightning.tasks import CausalLM, DependencyParsing, Task
+from mtl_lightning.tasks import CausalLM, DependencyParsing, MultipleChoice, SpanQuestionAnswering, Task
 
 PROMPTS = {"prompt": ["who?", "a"], "completion": ["me", None]}
 
@@ -68,6 +68,24 @@ def test_each_text_of_an_example_is_shown() -> None:
     inputs = processor.collate(encoded(processor, {"text": ["q", "r"], "choices": [["a", "bc"], ["d"]]}))
     shown = [[_text(each) for each in processor.shown(inputs, number)] for number in range(2)]
     assert shown == [["[CLS] q [SEP] a [SEP] [PAD]", "[CLS] q [SEP] b c [SEP]"], ["[CLS] r [SEP] d [SEP] [PAD]"]]
+    assert [each.name for each in processor.shown(inputs, 0)] == ["choice 1", "choice 2"]
+    assert [MultipleChoice(first=first).in_words(torch.tensor(1)) for first in (0, 1, "A")] == [
+        "1 (choice 2)",
+        "2",
+        "B (choice 2)",
+    ]
+
+
+def test_an_answer_is_said_itself() -> None:
+    processor, task = TextProcessor(character_tokenizer(), 20), SpanQuestionAnswering()
+    columns = {"text": ["who?", "when?"], "context": ["Ada met Bob", "never"]}
+    examples = encoded(processor, columns)
+    labels = [{"text": ["Bob", "Ada"], "answer_start": [8, 0]}, {"text": [], "answer_start": []}]
+    targets = stack([task.fit(task.encode(v), e) for v, e in zip(labels, examples, strict=True)], task.missing)
+    inputs = processor.collate(examples)
+    words = [task.in_words_of(target, {"context": inputs["context"][i]}) for i, target in enumerate(targets)]
+    assert words == ["'Bob' (characters 8 to 11), 'Ada' (characters 0 to 3)", "no answer"]
+    assert [shown.name for shown in processor.shown(inputs, 0)] == ["window 1"]
 
 
 def _text(shown: Any) -> str:

@@ -17,6 +17,7 @@ from mtl_lightning.encoders import PerceptronEncoder, TransformerEncoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.sharing import MMoE
 from mtl_lightning.tasks import CausalLM, Seq2Seq, SequenceClassification
+from mtl_lightning.training.evaluation import Evaluation
 from mtl_lightning.training.module import MultiTaskModule
 from mtl_lightning.weighting import EqualWeighting, UPGrad
 
@@ -205,6 +206,90 @@ def test_a_new_decoder_can_be_asked_for_and_texts_it_writes_are_scored() -> None
     assert metrics.compute()["bleu"].isfinite()
 
 
+def test_the_decoder_runs_once_for_all_scores_and_writes_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = module(metrics=["bleu", "exact_match", "perplexity"]).eval()
+    part, task, runs = batch(model), model.tasks["w"], []
+    assert isinstance(task, Seq2Seq)
+    writer = type(task.writer)
+    for name in ("logits", "write"):
+        whole = getattr(writer, name)
+        monkeypatch.setattr(writer, name, lambda *a, whole=whole, name=name: runs.append(name) or whole(*a))
+    evaluation = Evaluation(model.tasks, ["d"], {"w": ["d", "e"]})
+    with torch.no_grad():
+        logits = model(part.inputs, ["w", "c"])
+        evaluation.update("d", model.tasks, logits, part.targets, part.counts)
+        assert sorted(runs) == ["logits", "write"]
+        found, metrics = evaluation.compute(model.tasks), task.metrics()
+        assert found.metrics["w"]["loss"] == pytest.approx(float(task.loss(logits["w"], part.targets["w"])))
+        assert found.joint["d"] == 0.0 and "joint" in found.to_json()
+        task.update(metrics, logits["w"], part.targets["w"])
+    assert {name: float(value) for name, value in metrics.compute().items()} == pytest.approx(
+        {name: found.metrics["w"][name] for name in metrics}
+    )
+
+
+# -- several texts that would be right ---------------------------------------------------------------------------------
+@pytest.mark.parametrize("decoder", ["pretrained", "new"])
+def test_the_first_reference_is_learnt_and_what_is_written_is_compared_with_all(decoder: Any) -> None:
+    settings: dict[str, Any] = {"metrics": ["exact_match", "bleu"], "max_target_length": 8, "decoder": decoder}
+    task = Seq2Seq(**settings, **({"layers": 1} if decoder == "new" else {}))
+    model = MultiTaskModule(encoder(), {"w": task})
+    model.build()
+    model.eval()
+    encoded = model.encoder.processor.encode({"tokens": [["ab"], ["c", "d"]]})
+    rows = [dict(zip(encoded, row, strict=True)) for row in zip(*encoded.values(), strict=True)]
+    logits = model(model.encoder.processor.collate(rows))["w"]
+    (written, _) = (row["text"] for row in task.decode(logits, None))
+    assert written
+    several, alone = (
+        stack([task.encode(label) for label in labels], task.missing)
+        for labels in ([["zz", written, "y and more"], "q"], ["zz", "q"])
+    )
+    assert [task.count(row) for row in several] == [task.count(row) for row in alone]
+    torch.testing.assert_close(task.loss(logits, several), task.loss(logits, alone))
+    torch.testing.assert_close(task.correct(logits, several), task.correct(logits, alone))
+    for targets, score in ((several, 0.5), (alone, 0.0)):
+        metrics = task.metrics()
+        task.update(metrics, task.with_targets(logits, targets), targets)
+        assert metrics["exact_match"].compute() == score
+    assert [text.references for text in task.texts(logits, several)] == [["zz", written, "y and more"], ["q"]]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"), [([], "list of references is empty"), (["a", 3], "reference 2: expected")]
+)
+def test_references_that_are_none_are_refused(value: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        module().tasks["w"].encode(value)
+
+
+# -- tasks on one input ------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("config", [T5, BART], ids=["t5", "bart"])
+def test_a_prefix_tells_the_decoder_its_task(config: Any) -> None:
+    tasks = {"w": Seq2Seq(max_target_length=8, prefix="up: "), "v": Seq2Seq(max_target_length=8)}
+    model = MultiTaskModule(encoder(config), {**tasks, "c": SequenceClassification(["x", "y"])}).eval()
+    model.build()
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            torch.nn.init.normal_(parameter, std=0.3)
+    part, of = batch(model), model.encoder
+    seen = model(part.inputs, ["w", "v"])
+    writer, targets = tasks["w"].writer, part.targets["w"]
+    ids = of.processor.tokenizer("up: ", add_special_tokens=False)["input_ids"]
+    with of._parts.whole() as whole:  # type: ignore[union-attr]
+        start = torch.tensor([whole.config.decoder_start_token_id, *ids]).expand(3, -1)
+        fed = torch.cat([start, targets[:, :-1].clamp(min=0)], 1)
+        read = {name: part.inputs[name] for name in ("input_ids", "attention_mask")}
+        wanted = whole(**read, decoder_input_ids=fed).logits[:, len(ids) :]
+    torch.testing.assert_close(writer.logits(seen["w"], targets), wanted)
+    written = writer.write(seen["w"])
+    again = writer.logits(seen["w"], written).argmax(-1)
+    behind = torch.eq(written, 3).cumsum(1) - torch.eq(written, 3).long() > 0
+    assert torch.equal(again.masked_fill(behind, 3), written.masked_fill(behind, 3)), "with a cache as without"
+    rows = model.predict({"text": TEXTS})
+    assert [row["w"] for row in rows] != [row["v"] for row in rows]
+
+
 # -- what is refused ---------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("of", "settings", "message"),
@@ -214,6 +299,7 @@ def test_a_new_decoder_can_be_asked_for_and_texts_it_writes_are_scored() -> None
         (encoder, {"layers": 2}, "`layers` is one of a new decoder; leave it out, or choose `decoder: new`"),
         (encoder, {"dropout": 0.0}, "`dropout` is one of a new decoder"),
         (encoder, {"decoder": "new", "generation": {}}, "`generation` says how the model's own decoder writes"),
+        (encoder, {"decoder": "new", "prefix": "a"}, "`prefix` tells the model's own decoder its task"),
         (encoder, {"generation": {"beams": 2}}, "`generation` has the unknown option 'beams'"),
         (lambda: encoder(BART), {}, "`max_target_length` is 64, but the model's decoder has positions for 40 tokens"),
     ],
