@@ -29,6 +29,7 @@ commands:
   show-batch print what a training step really sees: tokens, images, labels, weights; --html writes a page
   convert    make one file of a checkpoint whose parts several processes have written, or the other way round
   export     write a trained model into a folder that other programs read
+  serve      answer requests for predictions over HTTP, in batches
 
 COMMAND --help lists the options of a command; --version prints the version.
 """
@@ -92,7 +93,7 @@ _OPTIONS = {
 """,
 }
 
-_WITH_HELP_OF_THEIR_OWN = ("compare", "submit", "show-batch", "convert", "export")
+_WITH_HELP_OF_THEIR_OWN = ("compare", "submit", "show-batch", "convert", "export", "serve")
 
 _READER_LEFT = 128 + 13
 """Exit status of a program that SIGPIPE ends."""
@@ -194,6 +195,10 @@ def _imported(command: str) -> Callable[[list[str]], int]:
         from mtl_lightning.export.command import run as export
 
         return export
+    if command == "serve":
+        from mtl_lightning.serve.command import run as serve
+
+        return serve
     if command == "predict --model":
         from mtl_lightning.exported.command import run as predict
 

@@ -167,7 +167,7 @@ def test_no_rooms_and_no_files_import_each_other_in_a_circle() -> None:
 LAYERS = {
     "package": (
         "__main__",
-        "compare | export | show_batch | submit | testing",
+        "compare | export | serve | show_batch | submit | testing",
         "exported",
         "cli",
         "training",

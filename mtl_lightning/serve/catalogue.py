@@ -1,0 +1,46 @@
+"""What a model says of itself: its tasks, and the inputs that it reads."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mtl_lightning.rows.texts import OF_LINES
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What can be asked.
+
+    Attributes:
+        tasks: What each predicts, by name: ``labels`` and the like, whatever its decoder has.
+        ways: Names of inputs that are given together; and the tasks that are predicted on them.
+    """
+
+    tasks: Mapping[str, Mapping[str, Any]]
+    ways: Sequence[tuple[frozenset[str], Sequence[str]]]
+
+    @property
+    def text(self) -> str | None:
+        """The input that a plain text is; null: the model reads no such thing."""
+        return next((name for name in OF_LINES if any(names == {name} for names, _ in self.ways)), None)
+
+    def as_json(self) -> dict[str, Any]:
+        """What ``/tasks`` answers."""
+        of_task = {name: [sorted(inputs) for inputs, tasks in self.ways if name in tasks] for name in self.tasks}
+        return {
+            "text": self.text,
+            "tasks": {name: {**about, "inputs": of_task[name]} for name, about in self.tasks.items()},
+        }
+
+
+_TOLD = ("labels", "threshold")
+
+
+def told(state: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a decoder's state who asks must know.
+
+    >>> told({"decoder": "LabelDecoder", "labels": ["sad", "glad"], "weights": [0.5]})
+    {'predicts': 'Label', 'labels': ['sad', 'glad']}
+    """
+    kind = {"predicts": state["decoder"].removesuffix("Decoder")} if "decoder" in state else {}
+    return {**kind, **{name: state[name] for name in _TOLD if name in state}}

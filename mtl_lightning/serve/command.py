@@ -1,0 +1,49 @@
+"""``python -m mtl_lightning serve``: predictions over HTTP."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from mtl_lightning.errors import UserError
+from mtl_lightning.serve.options import HELP, KEY, Options, parsed
+from mtl_lightning.terminal import say
+from mtl_lightning.terminal.commands import run_command
+
+_LOCAL = ("127.", "::1", "localhost")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs ``serve`` and prints a mistake in the input as one line.
+
+    Args:
+        arguments: After ``serve``.
+
+    Returns:
+        The exit status: 0 where it was asked to stop; 1 where the process that computes has ended; 2 for a mistake in
+        the input.
+    """
+    return run_command(arguments, HELP, partial(_serve, arguments))
+
+
+def _serve(arguments: Sequence[str]) -> int:
+    options = parsed(arguments)
+    try:
+        from mtl_lightning.serve.running import answer, listening, started
+    except ModuleNotFoundError as error:
+        raise UserError(f"serve needs {error.name}: pip install 'mtl-lightning[serve]'") from error
+    with listening(options) as place, started(options) as served:
+        tasks = ", ".join(served.catalogue.tasks)
+        say(f"Serving {tasks} of {options.model} on {_address(options, place.getsockname()[1])}")
+        if not options.key and not options.host.startswith(_LOCAL):
+            say(f"Whoever reaches this machine may ask: no {KEY} is set", error=True)
+        is_asked = answer(served, options, place)
+        metrics = served.metrics
+    if not is_asked:
+        say("error: the process that computes has ended, out of memory perhaps; start again", error=True)
+        return 1
+    say(f"Stopped; {metrics.answered:,} of {metrics.accepted:,} accepted requests were answered")
+    return 0
+
+
+def _address(options: Options, port: int) -> str:
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    return f"http://{host}:{port}"

@@ -1,0 +1,174 @@
+"""The processes of a server: from LitServe's worker to the last answer."""
+
+import asyncio
+import multiprocessing
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from multiprocessing.connection import Connection
+from typing import NamedTuple
+
+import uvicorn
+from fastapi import FastAPI
+from litserve import LitServer
+from litserve.connector import check_cuda_with_nvidia_smi
+from litserve.utils import wrap_litserve_start
+from starlette.exceptions import HTTPException
+
+from mtl_lightning.errors import UserError
+from mtl_lightning.serve.api import PredictionAPI
+from mtl_lightning.serve.catalogue import Catalogue
+from mtl_lightning.serve.metrics import Metrics, MetricsMiddleware
+from mtl_lightning.serve.models import is_exported
+from mtl_lightning.serve.options import Options
+from mtl_lightning.serve.refusals import refused
+from mtl_lightning.serve.schema import Schema
+from mtl_lightning.serve.spec import PredictionSpec
+from mtl_lightning.stopping import Interrupted, followed, held_back
+
+_PATIENCE = 5
+"""Seconds beyond ``--timeout`` in which the last answers are sent."""
+
+
+class Served(NamedTuple):
+    """A model that is ready to answer.
+
+    Attributes:
+        app: What answers.
+        catalogue: What can be asked.
+        metrics: What was.
+        worker: Process that computes.
+    """
+
+    app: FastAPI
+    catalogue: Catalogue
+    metrics: Metrics
+    worker: multiprocessing.Process
+
+
+@contextmanager
+def started(options: Options) -> Iterator[Served]:
+    """Starts the process that computes, which ends afterwards.
+
+    Raises:
+        UserError: If there is no such model.
+    """
+    reads, writes = multiprocessing.get_context("spawn").Pipe(duplex=False)
+    server, spec = server_of(options, writes)
+    with followed(), _workers(server):
+        writes.close()
+        spec.schema = Schema(_reported(reads), options.max_text, options.batch_size)
+        yield Served(server.app, spec.schema.catalogue, spec.metrics, server.inference_workers[0])
+
+
+def server_of(options: Options, report: Connection) -> tuple[LitServer, PredictionSpec]:
+    """LitServe's server, whose processes do not run yet, and what answers its requests.
+
+    Args:
+        options: Of the command.
+        report: Where the process that computes says what can be asked.
+    """
+    spec = PredictionSpec(options, Metrics())
+    server = LitServer(
+        PredictionAPI(options, report, spec=spec),
+        accelerator="cpu" if is_exported(options.model) or not check_cuda_with_nvidia_smi() else "cuda",
+        devices=1,
+        timeout=False,
+        max_payload_size=options.max_bytes,
+        middlewares=[(MetricsMiddleware, {"metrics": spec.metrics})],
+        disable_openapi_url=True,
+    )
+    _keep_ours(server.app, spec)
+    return server, spec
+
+
+@contextmanager
+def _workers(server: LitServer) -> Iterator[None]:
+    """LitServe's processes. A signal to all of a group means the one that answers, which still needs the others."""
+    running = wrap_litserve_start(server)
+    with held_back():
+        running.__enter__()
+    try:
+        yield
+    finally:
+        running.__exit__(None, None, None)
+
+
+def _reported(reads: Connection) -> Catalogue:
+    try:
+        found = reads.recv()
+    except EOFError:
+        raise UserError("the process that computes has ended before it had read the model; see above") from None
+    if isinstance(found, Catalogue):
+        return found
+    raise UserError(str(found))
+
+
+def _keep_ours(app: FastAPI, spec: PredictionSpec) -> None:
+    """Leaves out LitServe's own page and ``/info``, says refusals in our words, and gathers batches while it runs."""
+    ours = {path for path, *_ in spec.endpoints}
+    endpoints = {endpoint for _, endpoint, _ in spec.endpoints}
+    app.router.routes[:] = [
+        route
+        for route in app.router.routes
+        if getattr(route, "path", None) == "/health" or getattr(route, "endpoint", None) in endpoints
+    ]
+    assert ours <= {getattr(route, "path", None) for route in app.router.routes}, "LitServe registered them"
+    app.add_exception_handler(HTTPException, refused)
+    litserves = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with litserves(app), spec.running():
+            yield
+
+    app.router.lifespan_context = lifespan
+
+
+def listening(options: Options) -> socket.socket:
+    """A socket at the address that was asked for.
+
+    Raises:
+        UserError: If it cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    try:
+        return socket.create_server((options.host, options.port), family=family, backlog=2048)
+    except (OSError, UnicodeError) as error:
+        said = getattr(error, "strerror", None) or error
+        raise UserError(f"--host, --port: cannot listen on {options.host}, port {options.port}: {said}") from None
+
+
+def answer(served: Served, options: Options, place: socket.socket) -> bool:
+    """Answers requests until it is asked to stop, and then those that it has accepted.
+
+    Returns:
+        Whether it was asked to stop; if not, the process that computes has ended.
+    """
+    config = uvicorn.Config(
+        served.app,
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(options.timeout) + _PATIENCE,
+    )
+    server = uvicorn.Server(config)
+    ended = False
+
+    async def watch() -> None:
+        nonlocal ended
+        while served.worker.is_alive():
+            await asyncio.sleep(1)
+        ended = server.should_exit = server.force_exit = True
+
+    async def serve() -> None:
+        watching = asyncio.create_task(watch())
+        try:
+            await server.serve([place])
+        finally:
+            watching.cancel()
+
+    with suppress(Interrupted), asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(serve())  # at the end, uvicorn sends the signal that it was stopped by once more
+    return not ended
