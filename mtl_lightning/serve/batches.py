@@ -75,6 +75,11 @@ class Batches:
                 self._waiting.remove(one)
                 self._count(one)
 
+    def hurry(self) -> None:
+        """Waits no more: no further requests come."""
+        self._wait = 0.0
+        self._changed.set()
+
     async def run(self) -> None:
         """Sends batches until it is cancelled."""
         while True:
@@ -103,7 +108,7 @@ class Batches:
                     await self._changed.wait()
 
     def _taken(self, kind: Hashable) -> list[_Waiting]:
-        taken, left, room = [], deque[_Waiting](), self._size
+        taken, left, room = list[_Waiting](), deque[_Waiting](), self._size
         for one in self._waiting:
             fits = one.kind == kind and len(one.inputs) <= room
             (taken if fits else left).append(one)

@@ -31,12 +31,12 @@ def _serve(arguments: Sequence[str]) -> int:
     except ModuleNotFoundError as error:
         raise UserError(f"serve needs {error.name}: pip install 'mtl-lightning[serve]'") from error
     with listening(options) as place, started(options) as served:
-        tasks = ", ".join(served.catalogue.tasks)
+        tasks = ", ".join(served.spec.schema.catalogue.tasks)
         say(f"Serving {tasks} of {options.model} on {_address(options, place.getsockname()[1])}")
         if not options.key and not options.host.startswith(_LOCAL):
             say(f"Whoever reaches this machine may ask: no {KEY} is set", error=True)
         is_asked = answer(served, options, place)
-        metrics = served.metrics
+        metrics = served.spec.metrics
     if not is_asked:
         say("error: the process that computes has ended, out of memory perhaps; start again", error=True)
         return 1

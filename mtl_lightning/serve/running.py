@@ -34,15 +34,13 @@ class Served(NamedTuple):
     """A model that is ready to answer.
 
     Attributes:
-        app: What answers.
-        catalogue: What can be asked.
-        metrics: What was.
+        app: LitServe's.
+        spec: What answers.
         worker: Process that computes.
     """
 
     app: FastAPI
-    catalogue: Catalogue
-    metrics: Metrics
+    spec: PredictionSpec
     worker: multiprocessing.Process
 
 
@@ -58,7 +56,7 @@ def started(options: Options) -> Iterator[Served]:
     with followed(), _workers(server):
         writes.close()
         spec.schema = Schema(_reported(reads), options.max_text, options.batch_size)
-        yield Served(server.app, spec.schema.catalogue, spec.metrics, server.inference_workers[0])
+        yield Served(server.app, spec, server.inference_workers[0])
 
 
 def server_of(options: Options, report: Connection) -> tuple[LitServer, PredictionSpec]:
@@ -139,6 +137,19 @@ def listening(options: Options) -> socket.socket:
         raise UserError(f"--host, --port: cannot listen on {options.host}, port {options.port}: {said}") from None
 
 
+class _Server(uvicorn.Server):
+    """Tells what gathers batches that no further requests come."""
+
+    def __init__(self, config: uvicorn.Config, spec: PredictionSpec) -> None:
+        super().__init__(config)
+        self.spec = spec
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """See uvicorn's."""
+        self.spec.batches.hurry()
+        await super().shutdown(sockets)
+
+
 def answer(served: Served, options: Options, place: socket.socket) -> bool:
     """Answers requests until it is asked to stop, and then those that it has accepted.
 
@@ -153,7 +164,7 @@ def answer(served: Served, options: Options, place: socket.socket) -> bool:
         server_header=False,
         timeout_graceful_shutdown=int(options.timeout) + _PATIENCE,
     )
-    server = uvicorn.Server(config)
+    server = _Server(config, served.spec)
     ended = False
 
     async def watch() -> None:

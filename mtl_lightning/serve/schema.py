@@ -16,11 +16,11 @@ class Kind(NamedTuple):
     """What requests have in common that are computed together.
 
     Attributes:
-        inputs: Names of those that are given.
+        inputs: Names of those that are given, sorted.
         tasks: Names of those that are asked for, in the model's order; null: all.
     """
 
-    inputs: frozenset[str]
+    inputs: tuple[str, ...]
     tasks: tuple[str, ...] | None
 
 
@@ -87,7 +87,7 @@ class Schema:
         for number, example in enumerate(examples):
             if example.keys() != examples[0].keys():
                 _refuse(f"gives {_names(example)}, but the first one {_names(examples[0])}", f"{place}[{number}]")
-        return Asked(Kind(frozenset(examples[0]), tasks), examples, place, is_list)
+        return Asked(Kind(tuple(sorted(examples[0])), tasks), examples, place, is_list)
 
     def _tasks(self, names: Any) -> tuple[str, ...] | None:
         if names is None:

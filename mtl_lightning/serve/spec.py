@@ -40,16 +40,16 @@ class PredictionSpec(LitSpec):
 
     Attributes:
         schema: Reads requests; known once the model is there.
+        batches: Gathers them, while it runs.
     """
 
     schema: Schema
+    batches: Batches
 
     def __init__(self, options: Options, metrics: Metrics) -> None:
         super().__init__()
         self.api_path = "/predict"
         self.options, self.metrics = options, metrics
-        self.batches = Batches(self._computed, options.batch_size, options.batch_wait, options.max_waiting)
-        metrics.watch(lambda: len(self.batches))
         self.add_endpoint("/predict", self.predict, ["POST"])
         self.add_endpoint("/tasks", self.tasks, ["GET"])
         self.add_endpoint("/metrics", self.counts, ["GET"])
@@ -62,6 +62,9 @@ class PredictionSpec(LitSpec):
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Sends batches within."""
+        given = self.options
+        self.batches = Batches(self._computed, given.batch_size, given.batch_wait, given.max_waiting)
+        self.metrics.watch(lambda: len(self.batches))
         task = asyncio.create_task(self.batches.run())
         try:
             yield

@@ -36,6 +36,8 @@ for part in ("tasks", "data", "encoders", "chains", "inputs"):
     OF_ITSELF[part].add("raw_labels")
 OF_ITSELF["chains"].add("tasks")
 OF_ITSELF["tasks"].add("decoding")
+OF_ITSELF["serve"] = {"serve", "errors", "exported", "manifest", "paths", "rows", "stopping", "strict_json", "terminal"}
+OF_ITSELF["serve"] |= {"checkpoints", "cli.quiet", "training"}  # for a checkpoint alone, in the process that computes
 OF_ITSELF["data"] |= {"rows", "names", "paths", "small_files", "stopping", "terminal", "yaml_limits"}
 
 OF_OTHERS = {
