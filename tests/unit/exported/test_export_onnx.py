@@ -8,6 +8,9 @@ import tiny
 import yaml
 
 from mtl_lightning.__main__ import main
+from mtl_lightning.serve.models import opened
+from mtl_lightning.serve.options import Options
+from mtl_lightning.serve.outcomes import outcomes
 
 
 def lines(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, object]]:
@@ -41,6 +44,12 @@ def test_both_predict_alike(
     assert [(row["f"], row["note"]) for row in found] == [(row["f"], row["note"]) for row in wanted]
     assert found[1]["reason"] == wanted[1]["reason"] and found[1]["predictions"] is None
     assert found[2]["predictions"]["reg"]["value"] == pytest.approx(wanted[2]["predictions"]["reg"]["value"], abs=1e-5)  # type: ignore[index]
+    (first, told), (second, as_told) = (opened(Options(path), "cpu") for path in ("out", "run"))
+    assert told == as_told and told.as_json()["tasks"]["cls"]["inputs"] == [["features"]]
+    served = [outcomes(each, {"features": [[1, 2, 3], "odd"]}, ["cls"]) for each in (first, second)]
+    assert (
+        [outcome.is_refused for outcome in served[0]] == [outcome.is_refused for outcome in served[1]] == [False, True]
+    )
     assert main(["predict", "--model", "out", "--input", "in.csv", "--batch_size", "0"]) == 2
     assert "--batch_size must be at least 1, found 0" in capsys.readouterr().err
     assert main(["predict", "--model", "out", "--help"]) == 0
