@@ -98,12 +98,12 @@ async def load(port: int, bodies: Sequence[bytes], clients: int, seconds: float)
         seconds: How long they ask; each stops before, once the server does not answer it.
     """
     found, end = Found(), time.perf_counter() + seconds
-    await asyncio.gather(*(_client(port, bodies[first:] + bodies[:first], found, end) for first in range(clients)))
+    await asyncio.gather(*(_client(port, bodies, first, found, end) for first in range(clients)))
     return found
 
 
-async def _client(port: int, bodies: Sequence[bytes], found: Found, end: float) -> None:
-    connection, number = Connection(port), 0
+async def _client(port: int, bodies: Sequence[bytes], number: int, found: Found, end: float) -> None:
+    connection = Connection(port)
     try:
         while (began := time.perf_counter()) < end:
             status, _ = await connection.ask(bodies[number % len(bodies)])
