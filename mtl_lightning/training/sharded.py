@@ -39,11 +39,15 @@ def _reasons(module: Any) -> Iterator[str]:
     if module.trainer.precision == "16-mixed":
         yield "`trainer.precision: 16-mixed`; use `bf16-mixed`"
     if module._compile_encoder:
-        yield "`model.compile_encoder: true`"
+        yield "`model.compile_encoder: true`; leave it out"
     if module.sharing.reads_parameters:
         yield f"model.sharing: {type(module.sharing).__name__}, which compares the encoder's parameters; use `ddp`"
-    if (user := next((each for each in module.heads.values() if each.uses_encoder), None)) is not None:
-        yield f"{type(user).__name__}, which writes with layers of the encoder's; use `ddp`"
+    for name, task in module.heads.items():
+        if task.uses_encoder:
+            yield (
+                f"task '{name}' ({type(task).__name__}), which writes with layers of the encoder's; use `ddp`, and an "
+                "adapter, `model.encoder.lora`, if memory is short"
+            )
     if any(isinstance(each, nn.Embedding | nn.EmbeddingBag) and each.sparse for each in module.encoder.modules()):
         yield "embeddings of the encoder that have sparse gradients; set `sparse=False`"
     for callback in module.trainer.callbacks:

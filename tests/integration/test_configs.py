@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from real_data import ROOT
 from transformers import BertConfig, BertModel
 
 import mtl_lightning
+from mtl_lightning.__main__ import main
 
 BRIEF = [
     *("--trainer.max_epochs=1", "--trainer.limit_train_batches=2", "--trainer.check_val_every_n_epoch=1"),
@@ -113,6 +115,29 @@ def test_a_shipped_config_runs(trained, name, kind):
     evaluated = set(trained(name, kind).metrics) - {"average", "by_dataset", "joint"}
     tasks = set(config_of(name)[1]["model"]["tasks"])
     assert evaluated == tasks or (kind == "real" and evaluated < tasks and evaluated)
+
+
+@pytest.fixture(scope="module")
+def made_up(tmp_path_factory):
+    return miniatures.make(tmp_path_factory.mktemp("miniatures"))
+
+
+@pytest.mark.parametrize("name", [name for name, kind in cases() if kind == "miniature" and "/" not in name])
+def test_show_batch_shows_a_step_of_a_shipped_config(name, made_up, small_model, tmp_path, monkeypatch, capsys):
+    path, config = config_of(name)
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv(real_data.VARIABLE, str(made_up))
+    flags = [f"--model.encoder.model={small_model}"] if "model" in arguments_of(config["model"]["encoder"]) else []
+    page = tmp_path / "page.html"
+    assert main(["show-batch", "--config", path, "--examples=1", f"--html={page}", *flags]) == 0
+    said = capsys.readouterr().out
+    drawn = re.search(r" draws (.*)", said).group(1).split(", ")
+    tasks = {task for dataset in drawn for task in arguments_of(config["data"]["datasets"][dataset])["labels"]}
+    assert tasks
+    for task in tasks:
+        assert re.search(rf"^ +{task}  +[A-Z]", said, re.M), "in the table"
+        assert re.search(rf"^    {task} +\S", said, re.M), "and with the label of an example"
+        assert page.read_text().count(f">{task}<") >= 2
 
 
 def predict(forked, checkpoint, text):

@@ -44,7 +44,10 @@ def test_what_works_is_not_refused() -> None:
         ({"weighting": MoCo}, "MoCo, which needs the tasks' whole gradients"),
         ({"precision": "16-mixed"}, "`trainer.precision: 16-mixed`; use `bf16-mixed`"),
         ({"compile_encoder": True}, "compile_encoder"),
-        ({"task": UsesEncoder}, "UsesEncoder, which writes with layers of the encoder's; use `ddp`"),
+        (
+            {"task": UsesEncoder},
+            "task 'a' (UsesEncoder), which writes with layers of the encoder's; use `ddp`, and an adapter",
+        ),
         ({"sharing": SoftSharing}, "SoftSharing, which compares the encoder's parameters"),
         ({"callbacks": (EMAWeightAveraging(),)}, "EMAWeightAveraging"),
         ({"strategy": ModelParallelStrategy()}, "ModelParallelStrategy shards or splits the model; use `ddp`, one"),
