@@ -37,6 +37,9 @@ identity:  ## keep the losses of 100 steps as they are now; a refactor leaves th
 jobs:  ## jobs on a private SLURM that are preempted or come to their time limit, an array, a shared comparison
 	$(PYTHON) -m pytest -n 0 tests/slurm/long_jobs.py
 
+exports:  ## train every shipped config on made-up data, export it in every format, and compare what each predicts
+	$(PYTHON) -m pytest -n 0 tests/integration/long_exports.py
+
 faults:  ## break runs of two processes in every known way, started by the command, torchrun and srun: a table
 	$(PYTHON) -m experiments.faults
 
@@ -55,4 +58,4 @@ dist:  ## the wheel and the source distribution, checked, in build/dist
 	$(PYTHON) -m twine check --strict build/dist/*
 	$(PYTHON) -m tests.distributions build/dist
 
-.PHONY: help setup format check test kills jobs faults lowest identity rooms benchmark docs dist
+.PHONY: help setup format check test kills jobs exports faults lowest identity rooms benchmark docs dist

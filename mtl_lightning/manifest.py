@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mtl_lightning.errors import UserError
+from mtl_lightning.errors import UserError, shown
 from mtl_lightning.small_files import read_small_text
 from mtl_lightning.version import __version__
 from mtl_lightning.writing import synchronise, write_whole
@@ -36,7 +36,7 @@ def seal(folder: Path, form: str) -> None:
         form: Name of the format.
     """
     digests = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / NAME):
         synchronise(path)
         digests[path.relative_to(folder).as_posix()] = _digest(path)
     found = {"format": form, "mtl_lightning": __version__, "files": digests}
@@ -65,12 +65,22 @@ def check_files(folder: Path) -> Manifest:
         raise UserError(f"{folder} is no exported model: it has no readable {NAME}; export it again, or copy all of it")
     root = folder.resolve()
     for name, digest in found.files.items():
-        path = (root / name).resolve()
-        if not path.is_relative_to(root) or not path.is_file():
-            raise UserError(f"{folder} lacks {name[:200]}, which was exported; copy all of it, or export it again")
+        if not (path := _inside(root, name)):
+            raise UserError(
+                f"{folder} lacks {shown(name)[1:-1]}, which was exported; copy all of it, or export it again"
+            )
         if _digest(path) != digest:
             raise UserError(f"{folder / name} is not what was exported, its checksum differs; export it again")
     return found
+
+
+def _inside(root: Path, name: str) -> Path | None:
+    """The file of a name, unless it is no usual one in this folder."""
+    try:
+        path = (root / name).resolve()
+        return path if path.is_relative_to(root) and path.is_file() else None
+    except (OSError, ValueError, RuntimeError):  # a name that no file can have, or links in a circle
+        return None
 
 
 def listed(found: Manifest, folder: Path, name: str) -> Path:
@@ -85,5 +95,8 @@ def listed(found: Manifest, folder: Path, name: str) -> Path:
 
 
 def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error

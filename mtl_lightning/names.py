@@ -1,6 +1,8 @@
 """Names that a user gives, and that become part of tables, logs and paths."""
 
-from mtl_lightning.errors import UserError
+from collections.abc import Collection, Sequence
+
+from mtl_lightning.errors import UserError, did_you_mean, shown
 
 LONGEST = 128
 """Letters; what Weights & Biases takes."""
@@ -54,3 +56,26 @@ def part_of_path(text: str, most: int = 100) -> str:
     """
     plain = "".join(letter if letter.isalnum() or letter in "._+" else "-" for letter in text)
     return plain.encode()[:most].decode(errors="ignore")
+
+
+def names_asked(place: str, asked: str | Sequence[str], tasks: Collection[str]) -> list[str]:
+    """The names of the tasks that somebody asks for, each once.
+
+    Args:
+        place: Where they are given, for messages.
+        asked: Names, or a text of names separated by commas.
+        tasks: The names that there are.
+
+    Raises:
+        UserError: If there is none, or one is no task's.
+
+    >>> names_asked("tasks", "b, a", ["a", "b", "c"])
+    ['b', 'a']
+    """
+    names = list(dict.fromkeys([n.strip() for n in asked.split(",")] if isinstance(asked, str) else asked))
+    if not any(names):
+        raise UserError(f"{place}: no task is named; {did_you_mean('', tasks)}")
+    for name in names:
+        if name not in tasks:
+            raise UserError(f"{place}: unknown task {shown(name)}; {did_you_mean(name, tasks)}")
+    return names

@@ -22,6 +22,7 @@ class Link(nn.Module):
         has_head: Whether the task has a head of its own.
         trained: Whether the task's loss trains the model.
         width: By how much ``read`` widens the features; known after ``build``.
+        is_given: Whether what ``finds`` names is read as it is given, as in training.
     """
 
     has_head: ClassVar[bool] = True
@@ -32,6 +33,12 @@ class Link(nn.Module):
         self.detach = detach
         self.trained = True
         self.width = 0
+        self.is_given = False
+
+    @property
+    def finds(self) -> Mapping[str, str]:
+        """Inputs that are made of an earlier task's predictions, with the name of that task; none by default."""
+        return {}
 
     def build(self, name: str, tasks: Mapping[str, Task]) -> None:
         """Takes note of what it must know of the tasks, whose labels are known now; the earlier ones are built.

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mtl_lightning.chains.base import Link
 from mtl_lightning.errors import UserError
-from mtl_lightning.raw_labels.spans import kind_of
+from mtl_lightning.raw_labels.spans import placed
 from mtl_lightning.tasks import RelationClassification, Task, TokenClassification
 
 
@@ -44,11 +44,15 @@ class PredictedSpans(Link):
             raise UserError("which pairs are related is not known of predicted spans; set `pairs: all` for the task")
         self._finder = (finder,)
 
+    @property
+    def finds(self) -> Mapping[str, str]:
+        return {"spans": self.after[0]}
+
     def can_read(self, task: Task, features: Any) -> bool:
         return features.tokens is not None
 
     def read(self, features: Any, earlier: Mapping[str, Tensor]) -> Any:
-        if self.training:
+        if self.training or self.is_given:
             return features
         found = self._finder[0].decode(earlier[self.after[0]], features.mask)
         spans = _as_tensor([row["spans"] for row in found]).to(features.tokens.device)
@@ -57,7 +61,7 @@ class PredictedSpans(Link):
 
 def _as_tensor(found: Sequence[Sequence[Mapping[str, Any]]]) -> Tensor:
     """Start, end and kind of each span [B, S, 3], filled up with -1."""
-    rows = [[[span["start_word"], span["end_word"], kind_of(span["label"])] for span in spans] for spans in found]
+    rows = [placed(spans) for spans in found]
     most = max(map(len, rows), default=0)
     filled = [row + [[-1] * 3] * (most - len(row)) for row in rows]
     return torch.tensor(filled, dtype=torch.int64).view(len(rows), most, 3)

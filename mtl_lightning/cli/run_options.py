@@ -9,7 +9,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from mtl_lightning.checkpoints import BestCheckpoint
 from mtl_lightning.cli.parser import NumberQuestion, Question
 from mtl_lightning.errors import UserError
-from mtl_lightning.training.prediction import names_asked
+from mtl_lightning.names import names_asked
 
 
 def add_run_options(parser: LightningArgumentParser, command: str) -> None:

@@ -24,10 +24,10 @@ from mtl_lightning.cli.run_log import RunLog
 from mtl_lightning.data import DataSource, MultiTaskDataModule
 from mtl_lightning.data.sources.prediction import read_inputs, widest_first
 from mtl_lightning.errors import UserError
+from mtl_lightning.names import names_asked
 from mtl_lightning.stopping import SIGNALS
 from mtl_lightning.terminal import quoted_path, say
 from mtl_lightning.training.module import MultiTaskModule
-from mtl_lightning.training.prediction import names_asked
 from mtl_lightning.writing import Place
 
 __all__ = ["Trainer"]

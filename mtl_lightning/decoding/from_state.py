@@ -1,10 +1,11 @@
 """Decoders from what JSON holds."""
 
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from inspect import Parameter, signature
+from itertools import islice
 from math import isfinite
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from mtl_lightning.decoding.relations import RelationDecoder
 from mtl_lightning.decoding.tags import TagDecoder, WordLabelSetDecoder
 from mtl_lightning.decoding.trees import TreeDecoder
 from mtl_lightning.errors import UserError, did_you_mean, shown
+
+T = TypeVar("T")
 
 DECODERS: dict[str, type[Decoder]] = {
     decoder.__name__: decoder
@@ -50,12 +53,27 @@ def decoder_of(state: Mapping[str, Any]) -> Decoder:
     name, given = state.get("decoder"), {key: value for key, value in state.items() if key != "decoder"}
     if not isinstance(name, str) or name not in DECODERS:
         raise UserError(f"unknown decoder {shown(name)}; {did_you_mean(str(name), DECODERS)}")
-    known = fields(DECODERS[name])
-    needed = {field.name for field in known if field.default is MISSING}
-    if odd := sorted(given.keys() - {field.name for field in known}) or sorted(needed - given.keys()):
+    return made(DECODERS[name], given)
+
+
+def made(kind: type[T], given: Mapping[str, Any], *first: Any) -> T:
+    """An object of a class of this package, from arguments that JSON has held.
+
+    Args:
+        kind: The class; its arguments are texts, numbers, tuples of them, and arrays of numbers.
+        given: Arguments by name.
+        first: Arguments that come before these, objects of the program's own.
+
+    Raises:
+        UserError: If one is missing, unknown or not what its annotation says.
+    """
+    known = dict(islice(signature(kind).parameters.items(), len(first), None))
+    needed = {name for name, each in known.items() if each.default is Parameter.empty}
+    name = kind.__name__
+    if odd := sorted(given.keys() - known.keys()) or sorted(needed - given.keys()):
         raise UserError(f"{name} {'does not know' if odd[0] in given else 'needs'} the field {shown(odd[0])}")
-    hints = get_type_hints(DECODERS[name])
-    return DECODERS[name](**{key: _field(f"`{key}` of {name}", value, hints[key]) for key, value in given.items()})
+    hints = get_type_hints(kind.__init__)
+    return kind(*first, **{key: _field(f"`{key}` of {name}", value, hints[key]) for key, value in given.items()})
 
 
 def _field(place: str, value: Any, hint: Any) -> Any:
@@ -68,6 +86,7 @@ def _field(place: str, value: Any, hint: Any) -> Any:
 
 
 _UNFIT = object()
+_MOST = 2**31  # no number of tokens, places or channels is larger
 
 
 def _fitting(value: Any, hint: Any) -> Any:
@@ -83,7 +102,9 @@ def _fitting(value: Any, hint: Any) -> Any:
         return _matrix(value)
     if hint is float:
         return float(value) if type(value) in (int, float) and isfinite(value) else _UNFIT
-    return value if hint in (str, int, bool, NoneType) and type(value) is hint else _UNFIT
+    if hint is int and type(value) is int:
+        return value if abs(value) < _MOST else _UNFIT
+    return value if hint in (str, bool, NoneType) and type(value) is hint else _UNFIT
 
 
 def _matrix(value: Any) -> Any:

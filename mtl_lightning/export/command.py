@@ -9,12 +9,12 @@ from mtl_lightning.cli.quiet import quieten_libraries
 from mtl_lightning.export.folder import check_place, new_export
 from mtl_lightning.export.formats import FORMATS
 from mtl_lightning.export.options import help_text, parsed
+from mtl_lightning.names import names_asked
 from mtl_lightning.paths import expanded
 from mtl_lightning.stopping import SIGNALS
 from mtl_lightning.terminal import say
 from mtl_lightning.terminal.commands import run_command
 from mtl_lightning.training.loading import load
-from mtl_lightning.training.prediction import names_asked
 from mtl_lightning.training.pruned import prune_for_good, share_of_zeros
 
 _MENTIONED = 0.01

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl_lightning.errors import UserError
+from mtl_lightning.export.pooling import pooling_of_any_size
 from mtl_lightning.export.samples import samples, tensors_of
 from mtl_lightning.training.module import MultiTaskModule
 
@@ -64,7 +65,7 @@ def write_graph(
     traced = _Outputs(model, list(tensors), wanted).eval()
     names = [name for of_task in outputs.values() for name in of_task.values()]
     dims = (tuple(dict.fromkeys(range(t.dim()), torch.export.Dim.AUTO) for t in tensors.values()),)
-    with _quiet():
+    with _quiet(), pooling_of_any_size(traced):
         try:
             program: Any = torch.onnx.export(
                 traced,

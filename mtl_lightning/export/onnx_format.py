@@ -7,20 +7,16 @@ from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from rich.table import Table
 
-from mtl_lightning.data.sources.files import form_of
-from mtl_lightning.data.sources.prediction import widest_first
 from mtl_lightning.errors import UserError
 from mtl_lightning.export.format import Format
-from mtl_lightning.export.graphs import write_graph
 from mtl_lightning.export.quantisation import quantise
+from mtl_lightning.export.readings import Source, portable, reading_given, sources_of, write_readings
 from mtl_lightning.export.self_check import TOLERANCE, Check, check
-from mtl_lightning.exported.description import Description, Reading, write_description
-from mtl_lightning.rows.columns import Inputs
-from mtl_lightning.rows.text_format import TextFormat
+from mtl_lightning.exported.description import Description, write_description
 from mtl_lightning.terminal.console import Console
 from mtl_lightning.training.from_checkpoint import data_of
 from mtl_lightning.training.module import MultiTaskModule
@@ -29,18 +25,6 @@ from mtl_lightning.writing import write_whole
 _LOG = logging.getLogger(__name__)
 _CHECKS = "check.json"
 _NEEDED = ("onnx", "onnxscript", "onnxruntime")
-
-
-class Source(NamedTuple):
-    """How a data set gives inputs.
-
-    Attributes:
-        columns: The column, or columns, of each input, by its name.
-        form: How the text of its files is read.
-    """
-
-    columns: Inputs
-    form: TextFormat
 
 
 class OnnxFormat(Format):
@@ -61,12 +45,11 @@ class OnnxFormat(Format):
             1 where a difference is larger than it may be.
         """
         _check_installed()
-        tasks = list(model.tasks) if given.tasks is None else given.tasks
+        tasks = portable(model) if given.tasks is None else given.tasks
         plain = model if given.tasks is None else model.merge(*given.tasks)
         datasets = data_of(Path(given.checkpoint), given.trust_classes.split(","), "--trust_classes {}").datasets
-        sources = [Source(source.inputs, form_of(source)) for source in widest_first(datasets).values()]
         is_int8 = given.int8 == "true"
-        checks = export_onnx(plain, sources, tasks, folder, is_int8)
+        checks = export_onnx(plain, sources_of(datasets), tasks, folder, is_int8)
         _print_checks(checks)
         return _judged(checks, math.inf if is_int8 else TOLERANCE)
 
@@ -100,25 +83,17 @@ def export_onnx(
             "attribute `plain`, see mtl_lightning.inputs.base"
         )
     decoders = {task: model.tasks[task].portable_decoder() for task in tasks}
-    readings = _readings(model.eval(), sources, tasks, folder)
-    if int8:
-        for name in {reading.graph for reading in readings}:
-            quantise(folder / name)
-    checks = [check(model, inputs, reading, folder) for reading in readings]
+    with reading_given(model.eval()):
+        readings = write_readings(model, sources, tasks, folder)
+        if int8:
+            for name in {reading.graph for reading in readings}:
+                quantise(folder / name)
+        widest = {reading.graph: reading for reading in sorted(readings, key=lambda reading: len(reading.outputs))}
+        checks = [check(model, inputs, reading, folder) for reading in widest.values()]
     more = {"config": model.config, "versions": {name: version(name) for name in ("torch", *_NEEDED)}}
     write_description(folder, Description(inputs, decoders, readings), more)
     write_whole(folder / _CHECKS, json.dumps([each._asdict() for each in checks], indent=2) + "\n")
     return checks
-
-
-def _readings(model: MultiTaskModule, sources: Sequence[Source], tasks: Sequence[str], folder: Path) -> list[Reading]:
-    kinds = {frozenset(source.columns): list(source.columns) for source in reversed(sources)}
-    graphs = {kind: write_graph(model, names, tasks, folder) for kind, names in kinds.items()}
-    found = [(source, graphs[frozenset(source.columns)]) for source in sources]
-    readings = [Reading(dict(source.columns), source.form, *graph) for source, graph in found if graph is not None]
-    if missing := [task for task in tasks if not any(task in reading.outputs for reading in readings)]:
-        raise UserError(f"no data set has inputs on which task '{missing[0]}' can be predicted; leave it out (--tasks)")
-    return [reading for place, reading in enumerate(readings) if reading not in readings[:place]]
 
 
 def _check_installed() -> None:

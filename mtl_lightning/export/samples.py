@@ -1,6 +1,7 @@
 """Made-up raw inputs of any kind and size, to try an exported model on."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from itertools import cycle, islice
 from typing import Any
 
@@ -21,7 +22,7 @@ _QUESTION = 4
 """Words of a question, beside what it is of."""
 
 _SIDE = 28
-"""Pixels of an image whose size nothing says."""
+"""Pixels of the smallest image; larger ones differ in height and width, and in what is left where they are halved."""
 
 
 def samples(inputs: Inputs, names: Collection[str], sizes: Sequence[int]) -> dict[str, list[Any]]:
@@ -30,20 +31,25 @@ def samples(inputs: Inputs, names: Collection[str], sizes: Sequence[int]) -> dic
     Args:
         inputs: What is to read them.
         names: Of inputs that are given together.
-        sizes: How many words each example has, at least one.
+        sizes: How many words each example has, at least one; of images, what their size follows from.
 
     Raises:
         UserError: If nothing is known of such inputs.
     """
     if isinstance(inputs, ArrayInputs):
-        shape = (inputs.first or _SIDE, *[_SIDE] * (inputs.ndim - 1))
+        sides = (_SIDE + max(sizes) % modulus for modulus in (9, 11))
+        shape = (inputs.first or _SIDE, *islice(sides, inputs.ndim - 1))
         made = np.random.default_rng(0).normal(size=(len(sizes), 2, *shape)).astype(np.float32)
         return {name: [each if name == "choices" else each[0] for each in made.tolist()] for name in names}
-    if not isinstance(inputs, TextInputs) or not set(names) <= set(_MAKERS):
+    if not isinstance(inputs, TextInputs) or not set(names) <= {*_MAKERS, "spans"}:
         raise UserError(f"a model that reads {', '.join(names)} cannot be exported as onnx")
     question = {"context", "choices"}.intersection(names)
+    makers: dict[str, Callable[[int], Any]] = {
+        **_MAKERS,
+        "spans": partial(_spans, inclusive=inputs.word_lists.spans == "inclusive"),
+    }
     return {
-        name: [_MAKERS[name](min(size, _QUESTION) if question and name == "text" else size) for size in sizes]
+        name: [makers[name](min(size, _QUESTION) if question and name == "text" else size) for size in sizes]
         for name in names
     }
 
@@ -54,6 +60,11 @@ def _words(size: int) -> list[str]:
 
 def _text(size: int) -> str:
     return " ".join(_words(size))
+
+
+def _spans(size: int, inclusive: bool) -> list[list[int]]:
+    """The first word and, if it is another one, the last."""
+    return [[first, first + 1 - inclusive] for first in sorted({0, size - 1})]
 
 
 def tensors_of(model: MultiTaskModule, raw: Mapping[str, Sequence[Any]]) -> dict[str, Tensor]:
@@ -69,7 +80,6 @@ _MAKERS: Mapping[str, Callable[[int], Any]] = {
     "text": _text,
     "text_pair": _text,
     "tokens": _words,
-    "spans": lambda size: [[0, 1], [size - 1, size]][: min(size, 2)],
     "choices": lambda size: [_text(size), _text(max(size // 2, 1)), "other"],
     "texts": lambda size: [_text(size), _text(max(size // 2, 1))],
     "context": _text,

@@ -58,10 +58,10 @@ def _checked(model: MultiTaskModule, inputs: Inputs, reading: Reading, graph: Gr
     longest = min(int(getattr(model.encoder.processor, "max_length", 0)) + 8, LONGEST)
     largest: dict[str, float] = {}
     for sizes in (_ONE, _FEW, _MANY, (longest,), (2, longest)):
-        raw = samples(inputs, reading.columns, sizes)
+        raw = samples(inputs, reading.inputs, sizes)
         for task, found in _differences(model, graph, reading, raw).items():
             largest[task] = max(found, largest.get(task, 0.0))
-    raw = samples(inputs, reading.columns, (12,))
+    raw = samples(inputs, reading.inputs, (12,))
     return Check(reading.graph, largest, _sizes(model, folder / reading.graph), _latencies(model, graph, reading, raw))
 
 

@@ -1,19 +1,20 @@
 """``python -m mtl_lightning predict --model FOLDER``: predictions of an exported model, without torch."""
 
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from argparse import Namespace
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from mtl_lightning.cli.outputs import Output, check_output
+from mtl_lightning.cli.line_output import LineOutput
+from mtl_lightning.cli.outputs import check_output
 from mtl_lightning.errors import UserError
-from mtl_lightning.exported.graph import NotComputedError
+from mtl_lightning.exported.lines import Lines
 from mtl_lightning.exported.model import ExportedModel
-from mtl_lightning.exported.rows import Row, read
+from mtl_lightning.exported.rows import batched, in_order_of, read
+from mtl_lightning.names import names_asked
 from mtl_lightning.paths import expanded
-from mtl_lightning.rows.columns import Inputs, at_fault, pairs_of, raw_values
-from mtl_lightning.strict_json import to_json
+from mtl_lightning.stopping import Interrupted, name_of
+from mtl_lightning.terminal import say
 from mtl_lightning.terminal.commands import OptionParser, run_command
 
 _HELP = """\
@@ -27,7 +28,8 @@ options:
                             of the training data; '-' (default) reads texts from standard input
   --output FILE             where to write the JSON lines; '-' (default) is standard output
   --tasks NAME[,NAME...]    predict these tasks alone (default: all)
-  --batch_size N            examples that are computed at once (default: 64)
+  --batch_size N            examples that are read, computed and written at once (default: 64); 1: each line of a
+                            pipe is answered as it comes
   --threads N               that compute (default: as many as there are cores)
 """
 
@@ -45,6 +47,30 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _predict(arguments: Sequence[str]) -> int:
+    given = _parsed(arguments)
+    model = ExportedModel(given.model, given.threads)
+    tasks = None if given.tasks is None else names_asked("--tasks", given.tasks, list(model.tasks))
+    if given.output != "-":
+        if Path(given.output).is_file() and Path(given.input).is_file() and Path(given.input).samefile(given.output):
+            raise UserError(f"--output: {given.output} is the input, which would be overwritten; name another file")
+        check_output(given.output)
+    file = read(given.input, in_order_of(model.readings, tasks))
+    model.open(model.reading_of(file.inputs, tasks))
+    lines = Lines(model, file, tasks)
+    output = LineOutput(given.output)
+    try:
+        for rows in batched(file.rows, given.batch_size):
+            output.write(lines.of(rows))
+        output.finish()
+    except BaseException as stopped:
+        output.leave()
+        _say_what_there_is(stopped, f"{output.num_lines:,} predictions are {output.place}")
+        raise
+    lines.report()
+    return 0
+
+
+def _parsed(arguments: Sequence[str]) -> Namespace:
     parser = OptionParser("predict --model")
     parser.add_argument("--model", required=True)
     for name in ("input", "output"):
@@ -58,62 +84,13 @@ def _predict(arguments: Sequence[str]) -> int:
             raise UserError(f"--{name} must be at least 1, found {number}")
     for name in ("model", "input", "output"):
         setattr(given, name, expanded(getattr(given, name), f"--{name}"))
-    model = ExportedModel(given.model, given.threads)
-    tasks = None if given.tasks is None else [name.strip() for name in given.tasks.split(",")]
-    if given.output != "-":
-        if Path(given.output).is_file() and Path(given.input).is_file() and Path(given.input).samefile(given.output):
-            raise UserError(f"--output: {given.output} is the input, which would be overwritten; name another file")
-        check_output(given.output)
-    rows, columns = read(given.input, model.readings)
-    model.open(model.reading_of(columns, tasks))
-    output = None if given.output == "-" else Output(given.output, "--output")
-    file = sys.stdout if output is None else output.file
-    for first in range(0, len(rows), given.batch_size):
-        for line in lines(model, rows[first : first + given.batch_size], columns, tasks):
-            file.write(line + "\n")
-        file.flush()
-    if output is not None:
-        output.finish()
-    return 0
+    return given
 
 
-def lines(model: ExportedModel, rows: Sequence[Row], columns: Inputs, tasks: Sequence[str] | None) -> Iterator[str]:
-    """A line of JSON for each row, as ``predict`` writes it.
-
-    Args:
-        model: What predicts.
-        rows: One batch.
-        columns: Which of their columns are which inputs.
-        tasks: Names of those to predict; null: all.
-    """
-    good = [number for number, row in enumerate(rows) if row.reason is None]
-    found = dict(_sifted(model, rows, good, columns, tasks))
-    for number, row in enumerate(rows):
-        predicted = found.get(number, row.reason)
-        if isinstance(predicted, Mapping):
-            yield to_json({**row.values, "predictions": predicted})
-        else:
-            yield to_json({**row.values, "predictions": None, "reason": predicted})
-
-
-def _sifted(
-    model: ExportedModel, rows: Sequence[Row], numbers: Sequence[int], columns: Inputs, tasks: Sequence[str] | None
-) -> Iterator[tuple[int, Any]]:
-    """Predictions of the rows of some numbers, or why there is none; where they cannot be had at once, each half by
-    itself.
-    """
-    if not numbers:
-        return
-    values = {name: [rows[number].values[name] for number in numbers] for _, name in pairs_of(columns)}
-    raw = {name: raw_values(values, of) for name, of in columns.items()}
-    try:
-        yield from zip(numbers, model.predict(raw, len(numbers), tasks), strict=True)
-    except NotComputedError:
-        raise
-    except UserError as error:
-        if len(numbers) == 1:
-            yield numbers[0], f"{at_fault(columns, error)}: {error}"
-            return
-        middle = len(numbers) // 2
-        for half in (numbers[:middle], numbers[middle:]):
-            yield from _sifted(model, rows, half, columns, tasks)
+def _say_what_there_is(stopped: BaseException, there: str) -> None:
+    """Says what is written, or has it said, where a command does not come to its end."""
+    if isinstance(stopped, Interrupted) and not stopped.said:
+        say(f"Stopped by {name_of(stopped.code - 128)}; {there}", error=True)
+        stopped.said = True
+    elif isinstance(stopped, UserError):
+        stopped.args = (f"{stopped}; {there}",)

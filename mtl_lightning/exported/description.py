@@ -2,17 +2,18 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from mtl_lightning.decoding import Decoder, decoder_of
-from mtl_lightning.errors import UserError
+from mtl_lightning.decoding.from_state import made
+from mtl_lightning.errors import UserError, shown
 from mtl_lightning.inputs.arrays import ArrayInputs
 from mtl_lightning.inputs.base import Inputs as InputReader
 from mtl_lightning.inputs.text_inputs import TextInputs
-from mtl_lightning.manifest import Manifest, check_files, listed
-from mtl_lightning.rows.columns import Inputs
+from mtl_lightning.manifest import check_files, listed
+from mtl_lightning.rows.columns import Inputs, pairs_of
 from mtl_lightning.rows.text_format import TextFormat
 from mtl_lightning.small_files import read_small_text
 from mtl_lightning.writing import write_whole
@@ -26,6 +27,10 @@ VERSION = 1
 """Of what stands in the description; a folder of another one is refused."""
 
 
+_BROKEN = (ValueError, LookupError, TypeError, AttributeError, OSError, RecursionError, OverflowError)
+"""What reading a file may raise that holds something else."""
+
+
 class Reading(NamedTuple):
     """One of the ways in which the model reads inputs.
 
@@ -34,12 +39,21 @@ class Reading(NamedTuple):
         form: How the text of files of that data is read.
         graph: File of the model that reads these inputs.
         outputs: Of each task that can be predicted on them: the model's name of each array of its decoder.
+        labels: Tasks that the data labels; inputs are read so first where these tasks are asked for.
+        found: Inputs that are read as a task finds them, by its name; null: none are there.
     """
 
     columns: Inputs
     form: TextFormat
     graph: str
     outputs: Mapping[str, Mapping[str, str]]
+    labels: Sequence[str] = ()
+    found: Mapping[str, str | None] = {}
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of the inputs that the graph reads."""
+        return list(dict.fromkeys([*self.columns, *self.found]))
 
 
 class Description(NamedTuple):
@@ -86,47 +100,106 @@ def read_description(folder: Path) -> Description:
     """
     found = check_files(folder)
     if found.format != FORMAT:
-        raise UserError(f"{folder} is an export of the format '{found.format}'; this reads `--format {FORMAT}`")
+        remedy = "; `predict --ckpt_path` reads it" if found.format == "torch" else ""
+        raise UserError(
+            f"{folder} is an export of the format {shown(found.format)}; this reads `--format {FORMAT}`{remedy}"
+        )
+    path = listed(found, folder, DESCRIPTION)
     try:
-        known: Any = json.loads(read_small_text(listed(found, folder, DESCRIPTION)))
-        if known["version"] != VERSION:
-            raise UserError(
-                f"{folder} was exported by mtl_lightning {found.version}, in version {known['version']} of its format; "
-                f"this one reads version {VERSION}: export the model again"
-            )
-        readings = [
-            Reading(each["columns"], _form(each["form"]), each["graph"], each["outputs"]) for each in known["readings"]
-        ]
-        for reading in readings:
-            listed(found, folder, reading.graph)
-        decoders = {name: decoder_of(state) for name, state in known["tasks"].items()}
-        return Description(_inputs(found, folder, known["inputs"]), decoders, readings)
+        known: Any = json.loads(read_small_text(path))
+        version, state = known["version"], known["inputs"]
+        tokenizer = _tokenizer(listed(found, folder, TOKENIZER)) if state["kind"] == "texts" else None
     except UserError:
         raise
-    except (ValueError, LookupError, TypeError, AttributeError, OSError, RecursionError) as error:
-        raise UserError(f"{folder / DESCRIPTION} is broken: {' '.join(str(error).split())[:200]}") from error
+    except _BROKEN as error:
+        raise _broken(path, error) from error
+    if version != VERSION:
+        raise _of_another_version(folder, found.version, version)
+    try:
+        description = _described(known, tokenizer)
+    except (*_BROKEN, UserError) as error:
+        raise _broken(path, error) from error
+    for reading in description.readings:
+        listed(found, folder, reading.graph)
+    return description
 
 
-def _form(settings: Mapping[str, Any]) -> TextFormat:
-    arguments: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()}
-    return TextFormat(**arguments)
+def _described(known: Mapping[str, Any], tokenizer: Any) -> Description:
+    decoders = {name: decoder_of(state) for name, state in known["tasks"].items()}
+    inputs = _inputs(dict(known["inputs"]), tokenizer)
+    readings = [_reading(each, decoders, inputs) for each in known["readings"]]
+    if not (decoders and readings):
+        raise ValueError("it names no tasks, or no inputs")
+    return Description(inputs, decoders, readings)
 
 
-def _inputs(found: Manifest, folder: Path, state: Mapping[str, Any]) -> InputReader:
-    arguments = dict(state)
-    kind = arguments.pop("kind")
+def _broken(path: Path, error: Exception) -> UserError:
+    said = repr(error) if isinstance(error, LookupError) else " ".join(str(error).split())
+    return UserError(f"{path} is broken: {said[:300]}; export the model again")
+
+
+def _of_another_version(folder: Path, release: str, version: Any) -> UserError:
+    newer = isinstance(version, int) and version > VERSION
+    remedy = "update mtl_lightning" if newer else "export the model again"
+    return UserError(
+        f"{folder} was exported by mtl_lightning {release[:40]}, in version {str(version)[:40]} of its format; "
+        f"this one reads version {VERSION}: {remedy}"
+    )
+
+
+def _reading(each: Mapping[str, Any], decoders: Mapping[str, Decoder], inputs: InputReader) -> Reading:
+    """A way to read inputs.
+
+    Raises:
+        ValueError: If it does not fit tasks and inputs, or is none.
+    """
+    form = {name: tuple(v) if isinstance(v, list) else v for name, v in each["form"].items()}
+    found = Reading(**{**each, "form": made(TextFormat, form)})
+    pairs, arrays = pairs_of(found.columns), [name for of_task in found.outputs.values() for name in of_task.items()]
+    named = [found.graph, *found.labels, *(text for pair in (*pairs, *arrays) for text in pair)]
+    finders = [task for task in found.found.values() if task is not None]
+    if not (pairs and all(isinstance(text, str) for text in named)):
+        raise ValueError("a way to read inputs must name columns, a graph and its outputs")
+    if odd := [task for task in (*found.outputs, *finders) if task not in decoders]:
+        raise ValueError(f"unknown task {shown(odd[0])}")
+    if odd := [name for name in found.inputs if name not in inputs.inputs]:
+        raise ValueError(f"unknown input {shown(odd[0])}")
+    return found
+
+
+@dataclass(frozen=True)
+class _Tokenizer:
+    """What stands of a tokenizer beside its file; see :func:`.described`."""
+
+    model_input_names: tuple[str, ...]
+    pad_token_id: int | None
+    truncation_side: Literal["left", "right"]
+
+
+def _inputs(state: dict[str, Any], tokenizer: Any) -> InputReader:
+    kind = state.pop("kind")
+    if kind == "arrays":
+        return made(ArrayInputs, state)
     if kind != "texts":
-        return ArrayInputs(**arguments)
-    from tokenizers import Tokenizer
-
+        raise ValueError(f"unknown kind of inputs, {shown(kind)}")
     from mtl_lightning.inputs.plain_tokenizer import PlainTokenizer
 
-    path = listed(found, folder, TOKENIZER)
+    described = made(_Tokenizer, state.pop("tokenizer"))
+    return made(TextInputs, state, PlainTokenizer(tokenizer, asdict(described)))
+
+
+def _tokenizer(path: Path) -> Any:
+    """The tokenizer in a file, which has read something."""
+    from tokenizers import Tokenizer
+
     try:
-        tokenizer = Tokenizer.from_str(path.read_text("utf-8"))
-    except Exception as error:  # the library has no class of its own
+        found = Tokenizer.from_str(path.read_text("utf-8"))
+        found.encode("a", "b")
+    except BaseException as error:  # the library has no class of its own; what it panics of is no Exception
+        if not (isinstance(error, Exception) or type(error).__name__ == "PanicException"):
+            raise
         raise UserError(f"{path} is no tokenizer: {str(error)[:200]}") from error
-    return TextInputs(PlainTokenizer(tokenizer, arguments.pop("tokenizer")), **arguments)
+    return found
 
 
 def _tokenizer_file(inputs: TextInputs) -> str:

@@ -59,7 +59,7 @@ class Graph:
         except ImportError as error:
             raise UserError("exported models need onnxruntime: pip install 'mtl-lightning[serve]'") from error
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what is an error is raised
         if self._threads is not None:
             options.intra_op_num_threads = self._threads
         try:

@@ -1,12 +1,27 @@
 """An exported model, which predicts."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mtl_lightning.errors import UserError, did_you_mean, shown
 from mtl_lightning.exported.description import Reading, read_description
-from mtl_lightning.exported.graph import Graph
+from mtl_lightning.exported.graph import Graph, NotComputedError
+from mtl_lightning.raw_labels.spans import placed
+
+
+class Encoded(NamedTuple):
+    """Inputs that are ready for the model.
+
+    Attributes:
+        reading: How they are read.
+        examples: B of them.
+        placed_in: Raw values of the input whose words, or choices, predictions are placed in [B]; null: there is none.
+    """
+
+    reading: Reading
+    examples: Sequence[Mapping[str, Any]]
+    placed_in: Sequence[Any] | None
 
 
 class ExportedModel:
@@ -45,14 +60,42 @@ class ExportedModel:
         """
         if batch_size < 1:
             raise UserError(f"`batch_size` must be at least 1, found {batch_size}")
-        reading = self.reading_of(columns, tasks)
-        return [found for part in self._batches(reading, columns, batch_size, tasks) for found in part]
+        return self.predict_encoded(self.encode(columns, tasks), batch_size, tasks)
 
-    def reading_of(self, inputs: Mapping[str, Any], tasks: Sequence[str] | None = None) -> Reading:
+    def encode(self, columns: Mapping[str, Sequence[Any]], tasks: Sequence[str] | None = None) -> Encoded:
+        """Raw inputs, ready for the model; arguments as those of ``predict``.
+
+        Raises:
+            UserError: As ``predict``.
+        """
+        reading = self.reading_of(columns, tasks)
+        number = len(next(iter(columns.values())))
+        absent: dict[str, list[Any]] = {name: [[]] * number for name in reading.found if name not in columns}
+        encoded = self.inputs.encode({**columns, **absent})
+        examples = [dict(zip(encoded, values, strict=True)) for values in zip(*encoded.values(), strict=True)]
+        placed_in = next((columns[name] for name in self.inputs.placed_in if name in columns), None)
+        return Encoded(reading, examples, placed_in)
+
+    def predict_encoded(
+        self, encoded: Encoded, batch_size: int = 64, tasks: Sequence[str] | None = None
+    ) -> list[dict[str, Any]]:
+        """Predictions of what ``encode`` returned.
+
+        Args:
+            encoded: For the same tasks.
+            batch_size: As of ``predict``.
+            tasks: As of ``predict``.
+        """
+        predicted: list[dict[str, Any]] = []
+        for first in range(0, len(encoded.examples), batch_size):
+            predicted += self._batch(encoded.reading, encoded.examples[first : first + batch_size], tasks)
+        return [self._placed(each, encoded.placed_in, row) for row, each in enumerate(predicted)]
+
+    def reading_of(self, inputs: Collection[str], tasks: Sequence[str] | None = None) -> Reading:
         """How inputs of these names are read.
 
         Args:
-            inputs: By name.
+            inputs: Names.
             tasks: Names of those that are to be predicted; null: all.
 
         Raises:
@@ -80,23 +123,31 @@ class ExportedModel:
         """
         self._graphs[reading.graph].open()
 
-    def _batches(
-        self, reading: Reading, columns: Mapping[str, Sequence[Any]], size: int, tasks: Sequence[str] | None
-    ) -> Iterator[list[dict[str, Any]]]:
+    def _batch(
+        self, reading: Reading, examples: Sequence[Mapping[str, Any]], tasks: Sequence[str] | None
+    ) -> list[dict[str, Any]]:
         names = list(reading.outputs) if tasks is None else list(tasks)
-        encoded = self.inputs.encode(columns)
-        rows = [dict(zip(encoded, values, strict=True)) for values in zip(*encoded.values(), strict=True)]
-        placed_in = next((columns[name] for name in self.inputs.placed_in if name in columns), None)
-        outputs = {name: reading.outputs[name] for name in names}
+        for name, task in reading.found.items():
+            if task is not None and names != [task]:
+                spans = [placed(row[task]["spans"]) for row in self._run(reading, examples, [task])]
+                examples = [{**each, name: of_it} for each, of_it in zip(examples, spans, strict=True)]
+        return self._run(reading, examples, names)
+
+    def _run(
+        self, reading: Reading, examples: Sequence[Mapping[str, Any]], tasks: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        outputs = {name: reading.outputs[name] for name in tasks}
         wanted = [output for of_task in outputs.values() for output in of_task.values()]
-        for first in range(0, len(rows), size):
-            found = self._graphs[reading.graph].run(self.inputs.collate(rows[first : first + size]), wanted)
+        found = self._graphs[reading.graph].run(self.inputs.collate(examples), wanted)
+        try:
             decoded = {
                 name: self.tasks[name].decode({ours: found[theirs] for ours, theirs in of_task.items()})
                 for name, of_task in outputs.items()
             }
-            together = [dict(zip(decoded, each, strict=True)) for each in zip(*decoded.values(), strict=True)]
-            yield [self._placed(row, placed_in, first + number) for number, row in enumerate(together)]
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            said = f"{reading.graph} does not compute what its description says"
+            raise NotComputedError(f"{said}: {' '.join(str(error).split())[:200]}; export the model again") from error
+        return [dict(zip(decoded, each, strict=True)) for each in zip(*decoded.values(), strict=True)]
 
     def _placed(self, predicted: dict[str, Any], values: Sequence[Any] | None, row: int) -> dict[str, Any]:
         words = None if values is None else self.inputs.words(values[row])

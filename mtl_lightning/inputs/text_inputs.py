@@ -51,6 +51,7 @@ class TextInputs(Inputs):
         more: Sequence[InputKind] = (),
     ) -> None:
         self.tokenizer = tokenizer
+        self.max_length = max_length
         self._arguments = {
             "max_length": max_length,
             "split": split,

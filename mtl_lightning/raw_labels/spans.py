@@ -1,6 +1,6 @@
 """Spans of words as data sets write them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 from zlib import crc32
 
@@ -73,6 +73,11 @@ def _position(key: str, value: Any) -> int:
     if value > _MOST:
         raise UserError(f"`{key}` must be the position of a word, found {shown(value)}")
     return int(value)
+
+
+def placed(spans: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+    """Spans that a task has predicted, as the input ``spans`` is encoded: start, end and number of the label [S, 3]."""
+    return [[span["start_word"], span["end_word"], kind_of(span["label"])] for span in spans]
 
 
 KINDS = 4096

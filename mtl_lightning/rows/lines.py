@@ -4,7 +4,7 @@ import codecs
 import gzip
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from functools import partial
 from io import TextIOWrapper
 from typing import IO, Any, NamedTuple
@@ -22,6 +22,10 @@ REMEDY_ENCODING = "save the file as UTF-8, or name its encoding, say `encoding: 
 
 LONGEST = 100_000_000
 """Characters of a row, beyond which it is refused: it would take gigabytes to read, and no model reads that much."""
+
+
+MOST_COLUMNS = 10_000
+"""Different columns of a file, beyond which it is refused: it is no table."""
 
 
 class Example(NamedTuple):
@@ -43,6 +47,12 @@ Rows = Iterator[Example | BadLine]
 def too_long(path: str, line: int, hint: str = "shorten it, or make several rows of it") -> UserError:
     """What is said of a row that is longer than :data:`LONGEST`."""
     return UserError(f"{path}, line {line:,}: the row has more than {LONGEST:,} characters; {hint}")
+
+
+def check_number(path: str, line: int, names: Sized) -> None:
+    """Raises :class:`UserError` for more columns than a table has."""
+    if len(names) > MOST_COLUMNS:
+        raise UserError(f"{path}, line {line}: more than {MOST_COLUMNS:,} different columns; is this a table?")
 
 
 def read_lines(path: str, encoding: str | None = None, longest: int = LONGEST) -> Iterator[str]:

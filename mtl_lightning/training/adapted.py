@@ -12,11 +12,11 @@ from mtl_lightning.backward.shards import is_sharded
 from mtl_lightning.checkpoints import CHECKPOINT_KEY, AtomicCheckpointIO
 from mtl_lightning.checkpoints.adapters import load_adapters, save_adapters
 from mtl_lightning.errors import UserError
+from mtl_lightning.names import names_asked
 from mtl_lightning.paths import expanded
 from mtl_lightning.sharing.adapting import LowRankSharing
 from mtl_lightning.training.contents import model_contents
 from mtl_lightning.training.evaluating import EvaluatedModule
-from mtl_lightning.training.prediction import names_asked
 
 
 class AdaptedModule(EvaluatedModule):

@@ -11,6 +11,7 @@ from mtl_lightning.chains import Chain
 from mtl_lightning.data import Batch
 from mtl_lightning.encoders import Encoder
 from mtl_lightning.errors import UserError
+from mtl_lightning.names import names_asked
 from mtl_lightning.sharing import Sharing
 from mtl_lightning.tasks import Task
 from mtl_lightning.tasks.writing_task import WritingTask, Written
@@ -21,7 +22,6 @@ from mtl_lightning.training.prediction import (
     decode,
     evaluating,
     first_alike,
-    names_asked,
     placed,
     placers,
     predicting,

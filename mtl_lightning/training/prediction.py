@@ -1,6 +1,6 @@
 """From logits to what is predicted, and from raw inputs to logits."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,35 +10,12 @@ from torch import Tensor, nn
 from mtl_lightning.chains import Chain
 from mtl_lightning.encoders import InputProcessor
 from mtl_lightning.encoders.modes import in_evaluation
-from mtl_lightning.errors import UserError, did_you_mean, shown
+from mtl_lightning.errors import UserError, shown
 from mtl_lightning.inputs.words import Words
 from mtl_lightning.tasks import Task
 
 Placer = Callable[[dict[str, Any], Words], dict[str, Any]]
 """See :meth:`.Task.place`."""
-
-
-def names_asked(place: str, asked: str | Sequence[str], tasks: Collection[str]) -> list[str]:
-    """The names of the tasks that somebody asks for, each once.
-
-    Args:
-        place: Where they are given, for messages.
-        asked: Names, or a text of names separated by commas.
-        tasks: The names that there are.
-
-    Raises:
-        UserError: If there is none, or one is no task's.
-
-    >>> names_asked("tasks", "b, a", ["a", "b", "c"])
-    ['b', 'a']
-    """
-    names = list(dict.fromkeys([n.strip() for n in asked.split(",")] if isinstance(asked, str) else asked))
-    if not any(names):
-        raise UserError(f"{place}: no task is named; {did_you_mean('', tasks)}")
-    for name in names:
-        if name not in tasks:
-            raise UserError(f"{place}: unknown task {shown(name)}; {did_you_mean(name, tasks)}")
-    return names
 
 
 def decodable(

@@ -16,12 +16,11 @@ from mtl_lightning.data.readers.tables import cached
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.rows.bad_lines import BAD, LINE, BadLine
 from mtl_lightning.rows.files import read_rows
-from mtl_lightning.rows.lines import Example, Rows, check_names
+from mtl_lightning.rows.lines import Example, Rows, check_names, check_number
 from mtl_lightning.rows.text_format import TextFormat
 
 _MOST_ROWS = 1000
 _MOST_CHARACTERS = 2**24
-_MOST_COLUMNS = 10_000
 
 
 def text_table(path: str, kind: str, form: TextFormat, on_bad_row: OnBadRow) -> Dataset:
@@ -77,8 +76,7 @@ def _survey(path: str, rows: Rows, on_bad_row: OnBadRow) -> tuple[dict[str, Kind
             bad = bad or row
             if on_bad_row == "error":
                 break
-        if len(kinds) > _MOST_COLUMNS:
-            raise UserError(f"{path}, line {row.line}: more than {_MOST_COLUMNS:,} different columns; is this a table?")
+        check_number(path, row.line, kinds)
     return kinds, bad
 
 

@@ -18,7 +18,7 @@ from mtl_lightning.rows.lines import Rows
 from mtl_lightning.rows.text_format import CONLL, CONLLU
 from mtl_lightning.rows.texts import OF_LINES, TEXT, read_texts
 
-_FOUND = "spans"
+FOUND = "spans"
 """The input that another task may find, so that a table need not have it."""
 
 
@@ -112,8 +112,8 @@ def _read_table(path: str, sources: Sequence[DataSource]) -> tuple[DataSource, D
 def _to_predict_on(inputs: Inputs, columns: Collection[str]) -> Inputs:
     """The inputs without the completions of prompts, which are what is to be written, and spans that are not there."""
     left_out = {"completion"} if "prompt" in inputs else set()
-    if not {column for name, column in pairs_of(inputs) if name == _FOUND}.issubset(columns):
-        left_out.add(_FOUND)
+    if not {column for name, column in pairs_of(inputs) if name == FOUND}.issubset(columns):
+        left_out.add(FOUND)
     return {name: of for name, of in inputs.items() if name not in left_out}
 
 

@@ -29,6 +29,7 @@ from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.tensors import TensorProcessor
 from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.errors import UserError
+from mtl_lightning.rows import lines
 from mtl_lightning.tasks import (
     MultiLabelClassification,
     Regression,
@@ -649,7 +650,7 @@ def test_line_ends_and_byte_order_mark(tmp_path: Path, ending: str, end: str, bo
 
 
 def test_every_line_has_keys_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text_tables, "_MOST_COLUMNS", 20)
+    monkeypatch.setattr(lines, "MOST_COLUMNS", 20)
     path = write(tmp_path / "a.jsonl", json_lines(*({f"key {i}": 1} for i in range(30))))
     assert refuse(source(path)) == f"{path}, line 21: more than 20 different columns; is this a table?"
 

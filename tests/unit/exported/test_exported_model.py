@@ -4,22 +4,31 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import handmade
 import pytest
 import tiny
 import torch
+from closeness import close
 
 from mtl_lightning import manifest
-from mtl_lightning.encoders import TransformerEncoder
+from mtl_lightning.chains import PredictedSpans
+from mtl_lightning.encoders import ConvolutionalEncoder, Encoder, TransformerEncoder
 from mtl_lightning.errors import UserError
-from mtl_lightning.export.onnx_format import Source, export_onnx
+from mtl_lightning.export import readings
+from mtl_lightning.export.graphs import WrittenGraph
+from mtl_lightning.export.onnx_format import export_onnx
+from mtl_lightning.export.readings import Source
 from mtl_lightning.export.samples import samples
 from mtl_lightning.exported import ExportedModel
+from mtl_lightning.exported.rows import in_order_of
 from mtl_lightning.rows.text_format import TextFormat
 from mtl_lightning.tasks import (
+    CausalLM,
     DependencyParsing,
     MultiLabelClassification,
     MultipleChoice,
@@ -36,6 +45,7 @@ from mtl_lightning.tasks import (
 from mtl_lightning.training.module import MultiTaskModule
 
 LABELS = ["a", "b", "c"]
+LINK = partial(PredictedSpans, after="tags")
 BIO = ["O", "B-x", "I-x"]
 
 
@@ -52,30 +62,31 @@ def of_words() -> dict[str, Task]:
     }
 
 
+IMAGE: dict[str, str | list[str]] = {"image": "pixels"}
 MODELS: dict[str, tuple[Any, dict[str, str | list[str]]]] = {
     "words": (of_words, {"tokens": "words", "spans": "entities"}),
     "choices": (lambda: {"choice": MultipleChoice(), "order": Ranking()}, {"text": "q", "choices": "c"}),
     "windows": (lambda: {"answer": SpanQuestionAnswering()}, {"text": "q", "context": "c"}),
+    "images": (lambda: {"digit": SequenceClassification(labels=LABELS), "sum": Regression(mean=1.0, std=2.0)}, IMAGE),
     "texts": (lambda: {"like": SimilarityRegression(mean=0.0, std=1.0)}, {"texts": ["a", "b"]}),
 }
 
 
-def made(name: str) -> MultiTaskModule:
-    torch.manual_seed(0)
+def transformer() -> Encoder:
     config = {**tiny.BERT, "max_position_embeddings": 40, "num_hidden_layers": 1}
-    model = MultiTaskModule(TransformerEncoder(config=config, tokenizer="characters:ascii"), MODELS[name][0]())
+    return TransformerEncoder(config=config, tokenizer="characters:ascii", spans="inclusive")
+
+
+ENCODERS: dict[str, Callable[[], Encoder]] = {"images": lambda: ConvolutionalEncoder(channels=[2], features=4)}
+
+
+def made(name: str, **settings: Any) -> MultiTaskModule:
+    torch.manual_seed(0)
+    model = MultiTaskModule(ENCODERS.get(name, transformer)(), MODELS[name][0](), **settings)
     model.build()
+    if name == "words":
+        model.tasks["tags"].head.bias.data[0] -= 5  # its spans are to be found
     return model.eval()
-
-
-def close(found: Any, wanted: Any) -> bool:
-    if isinstance(wanted, float):
-        return bool(found == pytest.approx(wanted, abs=1e-5))
-    if isinstance(wanted, Mapping):
-        return list(found) == list(wanted) and all(close(found[key], wanted[key]) for key in wanted)
-    if isinstance(wanted, list | tuple):
-        return len(found) == len(wanted) and all(map(close, found, wanted))
-    return bool(found == wanted)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +99,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, MultiTaskModu
     return folder, model
 
 
-def alike(folder: Path, model: MultiTaskModule, names: Mapping[str, Any]) -> bool:
+def alike(folder: Path, model: MultiTaskModule, names: Collection[str]) -> bool:
     """Whether both predict the same of examples of three sizes."""
     plain = model.encoder.processor.plain
     assert plain is not None
@@ -96,12 +107,58 @@ def alike(folder: Path, model: MultiTaskModule, names: Mapping[str, Any]) -> boo
     return close(ExportedModel(folder, 1).predict(raw, batch_size=2), model.predict(raw))
 
 
-def test_all_heads_of_words_predict_alike(words: tuple[Path, MultiTaskModule]) -> None:
-    assert alike(*words, MODELS["words"][1])
+@pytest.mark.parametrize("names", [["tokens", "spans"], ["tokens"]], ids="-".join)
+def test_all_heads_of_words_predict_alike(words: tuple[Path, MultiTaskModule], names: list[str]) -> None:
+    assert alike(*words, dict.fromkeys(names))
 
 
-@pytest.mark.parametrize("name", ["choices", "windows", "texts"])
-def test_heads_of_several_texts_predict_alike(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("names", [["tokens", "spans"], ["tokens"]], ids="-".join)
+def test_relations_of_spans_that_a_task_finds(
+    words: tuple[Path, MultiTaskModule], tmp_path: Path, names: list[str]
+) -> None:
+    """The graph is that of given spans: who runs it finds them first."""
+    folder, chained = shutil.copytree(words[0], tmp_path / "copy"), made("words", chain={"relations": LINK()})
+    chained.load_state_dict(words[1].state_dict())
+    handmade.reseal(folder, lambda known: {**known, "readings": [found_by_tags(each) for each in known["readings"]]})
+    assert alike(folder, chained, dict.fromkeys(names))
+    (found,) = ExportedModel(folder, 1).predict({"tokens": [["some", "words", "that", "follow"]]}, tasks=["tags"])
+    assert len(found["tags"]["spans"]) > 1, "there is something to relate"
+
+
+def found_by_tags(reading: dict[str, Any]) -> dict[str, Any]:
+    outputs = {**reading["outputs"], "relations": {name: f"relations/{name}" for name in ("scores", "spans")}}
+    return {**reading, "found": {"spans": "tags"}, "outputs": {task: outputs[task] for task in of_words()}}
+
+
+def test_ways_to_read_inputs_share_graphs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    written: list[list[str]] = []
+
+    def write(model: Any, inputs: Collection[str], tasks: list[str], folder: Path) -> WrittenGraph:
+        written.append(list(inputs))
+        return WrittenGraph("graph.onnx", {task: {"logits": task} for task in tasks})
+
+    monkeypatch.setattr(readings, "write_graph", write)
+    spans: dict[str, str | list[str]] = {"tokens": "words", "spans": "entities"}
+    sources = [Source(spans, TextFormat(), ["relations"]), Source({"tokens": "form"}, TextFormat(), ["tags", "other"])]
+    sources.append(Source({"prompt": "p", "completion": "c"}, TextFormat(), ["text"]))
+    tasks = ["tags", "relations"]
+    first, bare, form = readings.write_readings(made("words"), sources, tasks, tmp_path)
+    assert written == [["tokens", "spans"]]
+    assert [each.columns for each in (first, bare, form)] == [spans, {"tokens": "words"}, {"tokens": "form"}]
+    assert [each.found for each in (first, bare, form)] == [{}, {"spans": None}, {"spans": None}]
+    assert [list(each.outputs) for each in (first, bare, form)] == [tasks, ["tags"], ["tags"]]
+    assert [each.labels for each in (first, bare, form)] == [["relations"], ["relations"], ["tags"]]
+    assert in_order_of([first, bare, form], ["tags"])[0] == form
+    chained = made("words", chain={"relations": LINK()})
+    found = readings.write_readings(chained, sources, tasks, tmp_path)
+    assert {each.found["spans"] for each in found} == {"tags"}
+    assert all(list(each.outputs) == tasks for each in found)
+    with pytest.raises(UserError, match="'relations' reads the spans that 'tags' finds; export both"):
+        readings.write_readings(chained, sources, ["relations"], tmp_path)
+
+
+@pytest.mark.parametrize("name", ["choices", "windows", "texts", "images"])
+def test_heads_of_other_inputs_predict_alike(name: str, tmp_path: Path) -> None:
     model = made(name)
     export_onnx(model, [Source(MODELS[name][1], TextFormat())], list(model.tasks), tmp_path)
     manifest.seal(tmp_path, "onnx")
@@ -192,11 +249,17 @@ def test_weights_of_8_bits_predict_much_the_same(words: tuple[Path, MultiTaskMod
     assert found != wanted
 
 
-def test_a_model_that_writes_is_refused(tmp_path: Path) -> None:
-    from mtl_lightning.tasks import CausalLM
-
+def writing(**more: Task) -> MultiTaskModule:
     encoder = TransformerEncoder(config=tiny.LLAMA, tokenizer="characters:printable", pooling="last")
-    model = MultiTaskModule(encoder, {"answer": CausalLM()})
+    model = MultiTaskModule(encoder, {"answer": CausalLM(), **more})
     model.build()
-    with pytest.raises(UserError, match="torch"):
-        export_onnx(model, [Source({"prompt": "p", "completion": "c"}, TextFormat())], ["answer"], tmp_path)
+    return model
+
+
+def test_tasks_that_write_are_left_out(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    assert readings.portable(writing(kind=SequenceClassification(labels=LABELS))) == ["kind"]
+    assert "task 'answer' is left out: CausalLM writes a text token by token, which needs torch" in caplog.text
+    with pytest.raises(UserError, match="no task can be exported as onnx: CausalLM writes a text"):
+        readings.portable(writing())
+    with pytest.raises(UserError, match="needs torch"):  # where it is asked for by name
+        export_onnx(writing(), [], ["answer"], tmp_path)

@@ -1,0 +1,65 @@
+"""Every shipped config, trained on its miniature, predicts from each export as from its checkpoint: `make exports`.
+
+It takes minutes, so `pytest` does not collect it, and tries one small model for each kind of inputs instead.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from closeness import close
+from test_configs import cases, small_model, trained  # noqa: F401 - fixtures
+
+import mtl_lightning
+from mtl_lightning.export.samples import samples
+from mtl_lightning.rows.columns import Inputs
+from mtl_lightning.training.from_checkpoint import data_of
+
+WRITING = ("generation",)
+"""Configs of which no task predicts without torch."""
+
+
+def rows_of(inputs: Inputs, plain: Any) -> list[dict[str, Any]]:
+    """Made-up rows of a data set with such inputs, and one without values."""
+    made, rows = samples(plain, inputs, (3, 1, 6)), [dict[str, Any]() for _ in range(3)]
+    for name, columns in inputs.items():
+        for row, value in zip(rows, made[name], strict=True):
+            row |= dict(zip(columns, value, strict=False)) if isinstance(columns, list) else {columns: value}
+    return [*rows, dict.fromkeys(rows[0])]
+
+
+@pytest.mark.parametrize(("name", "kind"), [case for case in cases() if case[1] != "real"])
+def test_exports_predict_as_the_checkpoint(
+    name: str,
+    kind: str,
+    trained: Any,  # noqa: F811
+    forked: Any,
+    tmp_path: Path,
+) -> None:
+    checkpoint = trained(name, kind).checkpoint
+
+    def run(*arguments: str) -> Any:
+        return forked(*arguments, cwd=tmp_path)
+
+    for form in ("torch", "onnx", "huggingface"):
+        done = run("export", "--ckpt_path", str(checkpoint), "--format", form, "--output", form)
+        said = done.stderr.strip().splitlines()[-1:]
+        refused = done.returncode == 2 and said[0].startswith("error: ")
+        assert done.returncode == 0 or (refused and (form == "huggingface" or name in WRITING)), said
+    plain = mtl_lightning.load(checkpoint).encoder.processor.plain
+    for number, source in enumerate(data_of(checkpoint, (), "").datasets.values()):
+        if not set(source.inputs) <= set(plain.inputs):
+            continue
+        (tmp_path / f"{number}.jsonl").write_text(
+            "".join(json.dumps(row) + "\n" for row in rows_of(source.inputs, plain))
+        )
+        found = {}
+        for flags in (["--ckpt_path", str(checkpoint)], ["--ckpt_path", "torch"], ["--model", "onnx"]):
+            if (tmp_path / flags[1]).exists():
+                done = run("predict", *flags, "--input", f"{number}.jsonl")
+                assert done.returncode == 0, done.stderr
+                found[flags[1]] = [json.loads(line) for line in done.stdout.splitlines()]
+        wanted = found.pop(str(checkpoint))
+        assert wanted[-1]["predictions"] is None and wanted[0]["predictions"]
+        assert all(close(lines, wanted) for lines in found.values())
