@@ -1,5 +1,6 @@
 """``python -m mtl_lightning serve``: predictions over HTTP."""
 
+import os
 from collections.abc import Sequence
 from functools import partial
 
@@ -26,6 +27,11 @@ def run(arguments: Sequence[str]) -> int:
 
 def _serve(arguments: Sequence[str]) -> int:
     options = parsed(arguments)
+    if options.model not in ("best", "last") and not os.path.lexists(options.model):
+        raise UserError(
+            f"no file or folder {options.model}; give a folder that `export --format onnx` wrote, a checkpoint, the folder "
+            "of a run, or best"
+        )
     try:
         from mtl_lightning.serve.running import answer, listening, started
     except ModuleNotFoundError as error:

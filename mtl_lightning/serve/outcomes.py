@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from mtl_lightning.errors import UserError
 from mtl_lightning.serve.models import Model
+from mtl_lightning.serve.sizes import characters
 from mtl_lightning.strict_json import to_json
 
 
@@ -20,27 +21,38 @@ class Outcome(NamedTuple):
     is_refused: bool = False
 
 
-def outcomes(model: Model, columns: Mapping[str, Sequence[Any]], tasks: Sequence[str] | None) -> list[Outcome]:
+def outcomes(
+    model: Model, columns: Mapping[str, Sequence[Any]], tasks: Sequence[str] | None, at_once: int | None = None
+) -> list[Outcome]:
     """What becomes of each input; one that is bad takes no other one along.
 
     Args:
         model: What predicts.
         columns: Values of each input, N of them.
         tasks: Names of those to predict; null: all.
+        at_once: Inputs of one pass, of similar length, so that little is filled up; null: all.
     """
-    return list(_of(model, columns, tasks, len(next(iter(columns.values())))))
+    sizes = [sum(map(characters, values)) for values in zip(*columns.values(), strict=True)]
+    order = sorted(range(len(sizes)), key=sizes.__getitem__)
+    found: dict[int, Outcome] = {}
+    step = at_once or len(order)
+    for first in range(0, len(order), step):
+        numbers = order[first : first + step]
+        found |= zip(numbers, _of(model, columns, tasks, numbers), strict=True)
+    return [found[number] for number in range(len(sizes))]
 
 
 def _of(
-    model: Model, columns: Mapping[str, Sequence[Any]], tasks: Sequence[str] | None, size: int
+    model: Model, columns: Mapping[str, Sequence[Any]], tasks: Sequence[str] | None, numbers: Sequence[int]
 ) -> Iterator[Outcome]:
+    """Outcomes of some inputs; where they cannot be had at once, of each half by itself."""
+    part = {name: [values[number] for number in numbers] for name, values in columns.items()}
     try:
-        yield from [Outcome(to_json(found)) for found in model.predict(columns, size, tasks)]
+        yield from [Outcome(to_json(found)) for found in model.predict(part, len(numbers), tasks)]
     except UserError as error:
-        if size == 1:
+        if len(numbers) == 1:
             yield Outcome(str(error), is_refused=True)
             return
-        middle = size // 2
-        for half in (slice(middle), slice(middle, size)):
-            part = {name: values[half] for name, values in columns.items()}
-            yield from _of(model, part, tasks, len(next(iter(part.values()))))
+        middle = len(numbers) // 2
+        for half in (numbers[:middle], numbers[middle:]):
+            yield from _of(model, columns, tasks, half)

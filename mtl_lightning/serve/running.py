@@ -133,7 +133,7 @@ def listening(options: Options) -> socket.socket:
     try:
         return socket.create_server((options.host, options.port), family=family, backlog=2048)
     except (OSError, UnicodeError) as error:
-        said = getattr(error, "strerror", None) or error
+        said = str(getattr(error, "strerror", None) or error).partition(" (while")[0]
         raise UserError(f"--host, --port: cannot listen on {options.host}, port {options.port}: {said}") from None
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, NoReturn
 from mtl_lightning.errors import did_you_mean, shown
 from mtl_lightning.serve.catalogue import Catalogue
 from mtl_lightning.serve.refusals import Refusal
+from mtl_lightning.serve.sizes import characters
 
 TEXT, INPUTS, TASKS = "text", "inputs", "tasks"
 _EXAMPLE = '{"text": "some jazz, please"}'
@@ -131,7 +132,7 @@ class Schema:
         return value
 
     def _check_size(self, value: Any, field: str) -> None:
-        if (size := _characters(value)) > self.max_text:
+        if (size := characters(value)) > self.max_text:
             _refuse(f"has {size:,} characters, at most {self.max_text:,} are read (--max_text); shorten it", field)
 
 
@@ -148,20 +149,6 @@ def _json_object(body: bytes) -> dict[str, Any]:
 
 def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")
-
-
-def _characters(value: Any) -> int:
-    """Characters of all texts in a value."""
-    count, left = 0, [value]
-    while left:
-        each = left.pop()
-        if isinstance(each, str):
-            count += len(each)
-        elif isinstance(each, list):
-            left += each
-        elif isinstance(each, dict):
-            left += [*each, *each.values()]
-    return count
 
 
 def _names(inputs: Any) -> str:

@@ -12,7 +12,9 @@ import tiny_onnx
 from in_process import InProcess
 
 from mtl_lightning.__main__ import main
+from mtl_lightning.errors import UserError
 from mtl_lightning.serve.batches import AHEAD
+from mtl_lightning.serve.outcomes import outcomes
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +127,22 @@ def test_requests_for_the_same_are_computed_together_and_a_bad_one_fails_alone(f
     assert server.predict(text="sad", tasks=["mood"]).json() == answers[0].json()
 
 
+def test_inputs_of_similar_length_are_computed_at_once(folder: Path) -> None:
+    passes: list[list[str]] = []
+
+    class Model:
+        def predict(self, columns: Any, batch_size: int = 64, tasks: Any = None) -> list[dict[str, Any]]:
+            passes.append(columns["text"])
+            if "" in columns["text"]:
+                raise UserError("empty")
+            return [{"mood": text} for text in columns["text"]]
+
+    texts = ["a" * 30, "b", "c" * 31, "", "d"]
+    found = outcomes(Model(), {"text": texts}, None, at_once=3)
+    assert [outcome.text for outcome in found] == ["empty" if not text else f'{{"mood": "{text}"}}' for text in texts]
+    assert passes == [["", "b", "d"], [""], ["b", "d"], ["a" * 30, "c" * 31]]
+
+
 def test_who_finds_the_queue_full_is_told_when_to_come_back(folder: Path) -> None:
     server = InProcess(folder, batch_size=1, batch_wait=0.0, max_waiting=2)
     server.hold = True
@@ -216,6 +234,11 @@ def test_wrong_options_are_one_line(
     assert main(["serve", str(folder), *arguments]) == 2
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
+
+
+def test_a_model_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "nowhere"]) == 2
+    assert capsys.readouterr().err.startswith("error: no file or folder nowhere; give a folder")
 
 
 def test_a_key_with_odd_characters_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
