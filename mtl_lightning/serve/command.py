@@ -29,8 +29,8 @@ def _serve(arguments: Sequence[str]) -> int:
     options = parsed(arguments)
     if options.model not in ("best", "last") and not os.path.lexists(options.model):
         raise UserError(
-            f"no file or folder {options.model}; give a folder that `export --format onnx` wrote, a checkpoint, the folder "
-            "of a run, or best"
+            f"no file or folder {options.model}; "
+            "give one that `export --format onnx` wrote, a checkpoint, or a run's folder"
         )
     try:
         from mtl_lightning.serve.running import answer, listening, started

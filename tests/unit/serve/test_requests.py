@@ -238,7 +238,7 @@ def test_wrong_options_are_one_line(
 
 def test_a_model_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "nowhere"]) == 2
-    assert capsys.readouterr().err.startswith("error: no file or folder nowhere; give a folder")
+    assert capsys.readouterr().err.startswith("error: no file or folder nowhere; give one that")
 
 
 def test_a_key_with_odd_characters_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
