@@ -20,11 +20,13 @@ class Graph:
     Args:
         path: Of the file.
         threads: How many compute; null: as many as there are cores.
+        spins: Whether threads that have nothing to compute keep their cores busy for a while, to go on sooner.
     """
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
+    def __init__(self, path: Path, threads: int | None = None, spins: bool = True) -> None:
         self._path = path
         self._threads = threads
+        self._spins = spins
 
     def open(self) -> None:
         """Reads the file.
@@ -62,6 +64,7 @@ class Graph:
         options.log_severity_level = 4  # what is an error is raised
         if self._threads is not None:
             options.intra_op_num_threads = self._threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(self._spins)))
         try:
             return onnxruntime.InferenceSession(self._path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # as above

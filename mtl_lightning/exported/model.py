@@ -30,6 +30,8 @@ class ExportedModel:
     Args:
         folder: That ``export --format onnx`` wrote.
         threads: How many compute; null: as many as there are cores.
+        spins: Whether threads that have nothing to compute keep their cores busy for a while, to go on sooner; turn it
+            off where others need the cores.
 
     Attributes:
         tasks: Decoders by name; their states say what labels there are.
@@ -40,10 +42,10 @@ class ExportedModel:
         UserError: If the folder is none, or a file in it is missing or another one.
     """
 
-    def __init__(self, folder: str | Path, threads: int | None = None) -> None:
+    def __init__(self, folder: str | Path, threads: int | None = None, spins: bool = True) -> None:
         found = read_description(Path(folder))
         self.tasks, self.inputs, self.readings = found.decoders, found.inputs, found.readings
-        self._graphs = {name: Graph(Path(folder, name), threads) for name in {r.graph for r in found.readings}}
+        self._graphs = {name: Graph(Path(folder, name), threads, spins) for name in {r.graph for r in found.readings}}
 
     def predict(
         self, columns: Mapping[str, Sequence[Any]], batch_size: int = 64, tasks: Sequence[str] | None = None

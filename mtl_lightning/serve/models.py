@@ -40,7 +40,7 @@ def opened(options: Options, device: str) -> tuple[Model, Catalogue]:
 
 
 def _exported(options: Options) -> tuple[Model, Catalogue]:
-    model = ExportedModel(options.model, options.threads)
+    model = ExportedModel(options.model, options.threads, spins=False)  # who answers needs a core, too
     for reading in model.readings:
         model.open(reading)
     ways: dict[frozenset[str], list[str]] = {}
