@@ -8,6 +8,7 @@ import select
 import sys
 from collections.abc import Callable, Sequence
 
+from mtl_lightning.errors import did_you_mean, with_notes
 from mtl_lightning.importing import kept_imports
 from mtl_lightning.stopping import SIGNALS, Interrupted, name_of
 from mtl_lightning.terminal import say
@@ -133,7 +134,7 @@ def _main(arguments: list[str]) -> int:
         return status
     except Interrupted as stopped:
         if not stopped.said:
-            say(f"Stopped by {name_of(stopped.code - 128)}", error=True)
+            say(with_notes(f"Stopped by {name_of(stopped.code - 128)}", stopped), error=True)
         return stopped.code
     except BrokenPipeError:
         if not _reader_left():
@@ -158,8 +159,6 @@ def _run(arguments: list[str]) -> int:
         say(f"mtl-lightning {__version__}")
         return 0
     if command not in (*_OPTIONS, *_WITH_HELP_OF_THEIR_OWN):
-        from mtl_lightning.errors import did_you_mean
-
         hint = did_you_mean(command, [*_OPTIONS, *_WITH_HELP_OF_THEIR_OWN])
         say(f"error: unknown command '{command}'; {hint}", error=True)
         return 2

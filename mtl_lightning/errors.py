@@ -83,3 +83,14 @@ def led_to(error: BaseException | None) -> Iterator[BaseException]:
         seen.add(id(error))
         yield error
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def with_notes(line: str, error: BaseException) -> str:
+    """A line on an exception, with what was noted of it on its way.
+
+    >>> error = UserError("cannot write a")
+    >>> error.add_note("3 predictions are in b")
+    >>> with_notes(f"error: {error}", error)
+    'error: cannot write a; 3 predictions are in b'
+    """
+    return "; ".join([line, *getattr(error, "__notes__", [])])

@@ -13,8 +13,6 @@ from mtl_lightning.exported.model import ExportedModel
 from mtl_lightning.exported.rows import batched, in_order_of, read
 from mtl_lightning.names import names_asked
 from mtl_lightning.paths import expanded
-from mtl_lightning.stopping import Interrupted, name_of
-from mtl_lightning.terminal import say
 from mtl_lightning.terminal.commands import OptionParser, run_command
 
 _HELP = """\
@@ -64,7 +62,7 @@ def _predict(arguments: Sequence[str]) -> int:
         output.finish()
     except BaseException as stopped:
         output.leave()
-        _say_what_there_is(stopped, f"{output.num_lines:,} predictions are {output.place}")
+        stopped.add_note(f"{output.num_lines:,} predictions are {output.place}")
         raise
     lines.report()
     return 0
@@ -85,12 +83,3 @@ def _parsed(arguments: Sequence[str]) -> Namespace:
     for name in ("model", "input", "output"):
         setattr(given, name, expanded(getattr(given, name), f"--{name}"))
     return given
-
-
-def _say_what_there_is(stopped: BaseException, there: str) -> None:
-    """Says what is written, or has it said, where a command does not come to its end."""
-    if isinstance(stopped, Interrupted) and not stopped.said:
-        say(f"Stopped by {name_of(stopped.code - 128)}; {there}", error=True)
-        stopped.said = True
-    elif isinstance(stopped, UserError):
-        stopped.args = (f"{stopped}; {there}",)

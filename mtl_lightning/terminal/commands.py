@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mtl_lightning.errors import UserError
+from mtl_lightning.errors import UserError, with_notes
 from mtl_lightning.terminal import say
 from mtl_lightning.terminal.logs import guard_terminal
 
@@ -50,5 +50,5 @@ def run_command(arguments: Sequence[str], description: str, work: Callable[[], i
     except UserError as error:
         if os.environ.get("MTL_TRACEBACK"):
             raise
-        say(f"error: {' '.join(str(error).split())}", error=True)
+        say(f"error: {' '.join(with_notes(str(error), error).split())}", error=True)
         return 2

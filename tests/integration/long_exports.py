@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from closeness import close
+from in_process import InProcess
 from test_configs import cases, small_model, trained  # noqa: F401 - fixtures
 
 import mtl_lightning
@@ -63,3 +64,10 @@ def test_exports_predict_as_the_checkpoint(
         wanted = found.pop(str(checkpoint))
         assert wanted[-1]["predictions"] is None and wanted[0]["predictions"]
         assert all(close(lines, wanted) for lines in found.values())
+        if (tmp_path / "onnx").exists():
+            server = InProcess(tmp_path / "onnx", batch_size=8, batch_wait=0.0)
+            columns = {name: of for name, of in source.inputs.items() if isinstance(of, str)}
+            if len(columns) == len(source.inputs):
+                asked = [{name: line[of] for name, of in columns.items()} for line in wanted[:-1]]
+                served = server.predict(inputs=asked).json()["predictions"]
+                assert close(served, [line["predictions"] for line in wanted[:-1]])

@@ -14,6 +14,7 @@ import pytest
 import tiny
 import torch
 from closeness import close
+from in_process import InProcess
 
 from mtl_lightning import manifest
 from mtl_lightning.chains import PredictedSpans
@@ -100,11 +101,15 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, MultiTaskModu
 
 
 def alike(folder: Path, model: MultiTaskModule, names: Collection[str]) -> bool:
-    """Whether both predict the same of examples of three sizes."""
+    """Whether both predict the same of examples of three sizes, the exported one also as a server."""
     plain = model.encoder.processor.plain
     assert plain is not None
     raw = samples(plain, names, (3, 1, 6))
-    return close(ExportedModel(folder, 1).predict(raw, batch_size=2), model.predict(raw))
+    wanted = model.predict(raw)
+    server = InProcess(folder, batch_size=8, batch_wait=0.0)
+    rows = [dict(zip(raw, values, strict=True)) for values in zip(*raw.values(), strict=True)]
+    served = server.predict(inputs=rows).json()["predictions"]
+    return close(ExportedModel(folder, 1).predict(raw, batch_size=2), wanted) and close(served, wanted)
 
 
 @pytest.mark.parametrize("names", [["tokens", "spans"], ["tokens"]], ids="-".join)
