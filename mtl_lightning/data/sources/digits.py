@@ -53,4 +53,4 @@ def _compose(images: np.ndarray, digits: np.ndarray, pairs: np.ndarray) -> Datas
     np.maximum(right, images[pairs[:, 1]], out=right)
     left_digit, right_digit = digits[pairs].T
     columns = {"image": canvas, "left": left_digit, "right": right_digit, "sum": left_digit + right_digit}
-    return Dataset.from_dict({name: list(values) for name, values in columns.items()})
+    return Dataset.from_dict(columns)
