@@ -21,6 +21,9 @@ check:  ## lint, formatting and types
 test:  ## all tests
 	$(PYTHON) -m pytest
 
+slowest:  ## the tests that take the most processor time; TESTS=tests/unit/data looks at some
+	$(PYTHON) -m pytest -n 0 -q --slowest 40 $(TESTS)
+
 lowest:  ## all tests on the oldest releases that pyproject.toml allows, in build/lowest; PYTHON=python3.13 chooses the Python
 	$(PYTHON) -m venv --clear build/lowest
 	build/lowest/bin/python -m pip install --quiet uv
@@ -58,4 +61,4 @@ dist:  ## the wheel and the source distribution, checked, in build/dist
 	$(PYTHON) -m twine check --strict build/dist/*
 	$(PYTHON) -m tests.distributions build/dist
 
-.PHONY: help setup format check test kills jobs exports faults lowest identity rooms benchmark docs dist
+.PHONY: help setup format check test slowest kills jobs exports faults lowest identity rooms benchmark docs dist

@@ -15,20 +15,20 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("COLUMNS", "120")
 
+import lean
 import lightning.pytorch  # noqa: F401 - its log handler keeps the stream it is born with; let that be pytest's own
 import pytest
 import real_data
-import torch
 from hypothesis import HealthCheck, settings
 from order import arranged
+from processor_time import ProcessorTime
+
+from mtl_lightning.compare.running.launchers import forking
 
 settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any speed")
 
-for device in (torch.cuda, torch.mtia, torch.xpu):
-    # torch.manual_seed formats the whole stack for each device that is absent
-    if not device.is_available():
-        device._lazy_call = lambda call, **options: None
+forking._PRELOADED.append(lean.__name__)
 
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
     # a shell's `&`, or nohup, ignores some
@@ -80,9 +80,12 @@ def pytest_addoption(parser):
     parser.addoption("--kills", type=int, default=0, help="so many random kills beside those of test_kills.py")
     parser.addoption("--first-kill", type=int, default=0, help="seed of the first random kill; the next ones count on")
     parser.addoption("--write-losses", action="store_true", help="keep the losses of test_losses.py as they are now")
+    parser.addoption("--slowest", type=int, help="show so many tests that took the most processor time; with -n 0")
 
 
-def pytest_configure():
+def pytest_configure(config):
+    if number := config.getoption("--slowest"):
+        config.pluginmanager.register(ProcessorTime(number))
     try:
         real_data.folder()
     except NotADirectoryError as error:

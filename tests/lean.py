@@ -1,0 +1,17 @@
+"""What libraries do over and over to find nothing is left out of tests, and of the processes that they fork."""
+
+from functools import cache
+from importlib.metadata import entry_points
+
+import torch
+from lightning.fabric.utilities import registry
+
+for device in (torch.cuda, torch.mtia, torch.xpu):
+    # torch.manual_seed formats the whole stack for each device that is absent
+    if not device.is_available():
+        for module in (device, getattr(device, "random", device)):
+            module._lazy_call = lambda call, **options: None
+
+# a trainer reads the metadata of all that is installed, in case a package adds callbacks
+registry.entry_points = cache(entry_points)
+registry._load_external_callbacks("lightning.pytorch.callbacks_factory")

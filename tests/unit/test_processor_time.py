@@ -1,0 +1,40 @@
+"""Where the time of tests goes: to the test, and the file, whose processes were busy."""
+
+import subprocess
+import sys
+
+import pytest
+from processor_time import ProcessorTime, seconds
+
+BUSY = [sys.executable, "-IS", "-c", "import time\nwhile time.process_time() < 0.3: pass"]
+
+
+class Lines:
+    def __init__(self):
+        self.lines = []
+
+    def section(self, title):
+        self.lines.append(title)
+
+    write_line = section
+
+
+def measure(plugin, name, test):
+    around = plugin.pytest_runtest_protocol(type("Item", (), {"nodeid": name}))
+    next(around)
+    test()
+    with pytest.raises(StopIteration):
+        next(around)
+
+
+def test_the_busiest_are_first_with_the_processes_that_they_start():
+    plugin, shown = ProcessorTime(1), Lines()
+    before = seconds()
+    measure(plugin, "a.py::idle", lambda: None)
+    measure(plugin, "b.py::busy", lambda: subprocess.run(BUSY, check=True))
+    assert seconds() - before > 0.25
+    plugin.pytest_terminal_summary(shown)
+    tests, busiest, files, file = shown.lines
+    assert tests.startswith("processor seconds of tests") and files.startswith("processor seconds of files")
+    assert busiest.endswith(" b.py::busy") and file.endswith(" b.py")
+    assert float(busiest.split()[0]) > 0.25
