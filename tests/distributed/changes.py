@@ -120,6 +120,10 @@ CASES: dict[str, tuple[Callable[[], Callback], dict[str, Any]]] = {
 }
 
 
+TESTED = ("average", "pruned")
+"""How cases begin that are validated and, at their best, tested."""
+
+
 class Tested(Points):
     """With a test split."""
 
@@ -162,6 +166,7 @@ def run(case: str, world: int, folder: Path, checkpoint: Path | None = None) -> 
     data = MultiTaskDataModule(dict(sources), batch_size=6 // world, num_workers=0)
     course = Course()
     best = ModelCheckpoint(folder, "best", monitor="val/average", mode="max", enable_version_counter=False)
+    is_tested = case.startswith(TESTED)
     trainer = Trainer(
         accelerator="cpu",
         devices=world,
@@ -172,14 +177,16 @@ def run(case: str, world: int, folder: Path, checkpoint: Path | None = None) -> 
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[make(), course, best, EveryPosition(str(folder), 12)],
+        num_sanity_val_steps=0,
+        limit_val_batches=1.0 if is_tested else 0,
+        callbacks=[make(), course, *([best] if is_tested else []), EveryPosition(str(folder), 12)],
     )
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     ended = copied(module)
     groups = [len(group["params"]) for group in trainer.optimizers[0].param_groups]
     found = {"epochs": course.epochs, "state": ended, "optimizer": trainer.optimizers[0].state_dict(), "groups": groups}
     found |= course.weights
-    if checkpoint is None and case.startswith(("average", "pruned")):
+    if checkpoint is None and is_tested:
         trainer.test(module, datamodule=data, ckpt_path=best.best_model_path, verbose=False, weights_only=True)
         found["tested"] = dict(trainer.callback_metrics)
         saved = torch.load(best.best_model_path, weights_only=True)["state_dict"]

@@ -78,16 +78,16 @@ def main(folder: Path) -> None:
 
 
 def train(method: str, options: dict[str, Any], world: int, rank: int, folder: Path) -> dict[str, Any]:
-    """The state at the end, and that of a second run which goes on from a checkpoint."""
+    """The state at the end and, on several processes, that of a second run which goes on from a checkpoint."""
     datasets = {"first": TASKS} if options.get("gradient_of") == "features" else DATASETS
     alternating = options.pop("alternating", False)
     make = partial(METHODS[method], **ARGUMENTS.get(method, {}))
-    whole = fit(make, options, batches(datasets, alternating, world, rank), world, folder)
-    checkpoint = str(folder / f"epoch={SAVED - 1}.ckpt")
-    return {
-        "end": whole,
-        "resumed": fit(make, options, batches(datasets, alternating, world, rank), world, folder / "again", checkpoint),
-    }
+    found = {"end": fit(make, options, batches(datasets, alternating, world, rank), world, folder)}
+    if world > 1:
+        checkpoint = str(folder / f"epoch={SAVED - 1}.ckpt")
+        steps = batches(datasets, alternating, world, rank)
+        found["resumed"] = fit(make, options, steps, world, folder / "again", checkpoint)
+    return found
 
 
 def fit(
@@ -113,11 +113,11 @@ def fit(
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        num_sanity_val_steps=0,
+        limit_val_batches=0,
         log_every_n_steps=5,
         callbacks=[ModelCheckpoint(folder, "{epoch}", every_n_epochs=SAVED, enable_version_counter=False)],
     )
-    trainer.fit(module, UserList(steps), UserList(steps[:1]), ckpt_path=checkpoint, weights_only=True)
+    trainer.fit(module, UserList(steps), ckpt_path=checkpoint, weights_only=True)
     assert trainer.global_step == epochs * STEPS
     assert module.step is not None
     return {

@@ -9,7 +9,7 @@ import pickle
 import sys
 import traceback
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -89,13 +89,18 @@ class Points(DataSource):
         return {"train": self._table(self.size, 0), "val": self._table(9, 1)}
 
     def _table(self, size: int, number: int) -> Dataset:
-        random = torch.Generator().manual_seed(2 * self.seed + number)
-        points = torch.randn(size, 5, generator=random)
-        rows = [
-            {"x": x.tolist(), "side": "ab"[int(x[0] > 0)], "height": None if i % 5 == 0 else float(x[1])}
-            for i, x in enumerate(points)
-        ]
-        return Dataset.from_list(rows)
+        return table(size, 2 * self.seed + number)
+
+
+@cache
+def table(size: int, seed: int) -> Dataset:
+    """Rows with random numbers."""
+    points = torch.randn(size, 5, generator=torch.Generator().manual_seed(seed))
+    rows = [
+        {"x": x.tolist(), "side": "ab"[int(x[0] > 0)], "height": None if i % 5 == 0 else float(x[1])}
+        for i, x in enumerate(points)
+    ]
+    return Dataset.from_list(rows)
 
 
 class Record(Callback):
@@ -162,6 +167,7 @@ def run(
             "logger": log,
             "enable_progress_bar": False,
             "enable_model_summary": False,
+            "num_sanity_val_steps": 0,
             "log_every_n_steps": 1,
             "callbacks": [record, EarlyStopping("val/average", mode="max", patience=99), best, last],
             **case.get("trainer", {}),

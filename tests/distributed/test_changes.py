@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from changes import CASES
+from changes import CASES, TESTED
 from launch import assert_same, run
 
 SCRIPT = Path(__file__).parent / "changes.py"
@@ -71,7 +71,7 @@ def test_a_resumed_run_goes_on_as_if_it_had_not_been_stopped(runs: Path, case: s
 
 
 @everywhere
-@pytest.mark.parametrize("case", [case for case in CASES if case.startswith(("average", "pruned"))])
+@pytest.mark.parametrize("case", [case for case in CASES if case.startswith(TESTED)])
 def test_the_best_checkpoint_is_what_is_tested(runs: Path, case: str, world: int, rank: int) -> None:
     whole = load(runs, world, rank, case)["whole"]
     assert_same({name: whole["evaluated"][name] for name in whole["best"]}, whole["best"], 0)
