@@ -249,6 +249,12 @@ def fit(folder, *callbacks, method=UPGrad, epochs=3, loggers=False, checkpoint=N
     return trainer
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """What is drawn is not looked at."""
+    monkeypatch.setattr(TaskConflicts, "_draw", lambda *_: None)
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A run of twelve steps with all loggers: its folder and its callback."""
@@ -304,7 +310,7 @@ def test_tensorboard_has_the_pictures(run):
     assert [image.step for image in events.Images("conflicts/matrix")] == [4, 8, 12]
 
 
-def test_a_resumed_run_ends_as_one_that_was_not_stopped(run, tmp_path):
+def test_a_resumed_run_ends_as_one_that_was_not_stopped(run, undrawn, tmp_path):
     resumed = TaskConflicts(every_n_epochs=9)
     fit(tmp_path, resumed, checkpoint=str(run[0] / "epoch=1.ckpt"))
     state, other = resumed.state_dict(), run[1].state_dict()
@@ -321,7 +327,7 @@ class SameHeads(Callback):
             head.load_state_dict(first.state_dict())
 
 
-def test_the_verdict_comes_at_the_end(tmp_path, capsys):
+def test_the_verdict_comes_at_the_end(undrawn, tmp_path, capsys):
     fit(tmp_path, TaskConflicts(every_n_epochs=7), SameHeads(), epochs=13, head_lr_factor=1e-9)
     first, second, where = capsys.readouterr().out.splitlines()
     assert {line.split(" hinder each other: mean cosine -")[0] for line in (first, second)} == {
@@ -331,13 +337,13 @@ def test_the_verdict_comes_at_the_end(tmp_path, capsys):
     assert where == f"Cosines of the tasks' gradients: matrix.png and training.png in {tmp_path / 'plots'}"
 
 
-def test_only_optimizer_steps_count(tmp_path):
+def test_only_optimizer_steps_count(undrawn, tmp_path):
     callback = TaskConflicts(every_n_epochs=9)
     fit(tmp_path, callback, accumulate=2)
     assert callback.history.steps == callback.history.most_seen() == 6
 
 
-def test_refresh_every_shows_conflicts_under_a_loss_weighting(tmp_path):
+def test_refresh_every_shows_conflicts_under_a_loss_weighting(undrawn, tmp_path):
     callback, spy = TaskConflicts(every_n_epochs=9), Spy()
     fit(tmp_path, callback, spy, method=EqualWeighting, refresh_every=3)
     assert callback.history.steps == len(spy.found) == 4

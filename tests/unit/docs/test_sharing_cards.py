@@ -14,8 +14,13 @@ from sharing_sizes import size
 from experiments.benchmark.sharings import exported
 
 
+@pytest.fixture(scope="module")
+def pages():
+    return sharing_cards.pages()
+
+
 @pytest.mark.parametrize("name", exported())
-def test_a_card_says_what_it_has_to(name):
+def test_a_card_says_what_it_has_to(name, pages):
     said = docstrings.docstring(exported()[name])
     assert {"Reference", "Difference", "Cost", "Helps", "Fails"} <= set(said.labelled)
     assert all(said.labelled.values())
@@ -23,12 +28,11 @@ def test_a_card_says_what_it_has_to(name):
     assert said.paper
     options = list(docstrings.options(exported()[name], {"tasks", "encoder"}))
     assert all(option.meaning for option in options)
-    card = sharing_cards.pages()[f"{name}.rst"]
+    card = pages[f"{name}.rst"]
     assert all(f"``{option.name}``" in card for option in options)
 
 
-def test_the_table_names_every_sharing_and_its_card():
-    pages = sharing_cards.pages()
+def test_the_table_names_every_sharing_and_its_card(pages):
     assert set(pages) == {*(f"{name}.rst" for name in exported()), "table.inc"}
     assert all(f"(generated/{name}.rst)" in pages["table.inc"] for name in exported())
 

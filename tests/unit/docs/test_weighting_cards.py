@@ -37,8 +37,13 @@ class Newest(LossWeighting):
         return 2 * losses.sum()
 
 
+@pytest.fixture(scope="module")
+def pages():
+    return weighting_cards.pages()
+
+
 @pytest.mark.parametrize("name", exported())
-def test_a_card_says_what_it_has_to(name):
+def test_a_card_says_what_it_has_to(name, pages):
     facts = weighting_facts.facts(name)
     assert {"Reference", "Difference", "Helps", "Fails"} <= set(facts.labelled)
     assert all(facts.labelled.values())
@@ -46,18 +51,17 @@ def test_a_card_says_what_it_has_to(name):
     assert facts.paper
     assert facts.domain
     assert all(option.meaning for option in facts.options)
-    card = weighting_cards.pages()[f"{name}.rst"]
+    card = pages[f"{name}.rst"]
     assert all(f"``{option.name}``" in card for option in facts.options)
 
 
-def test_the_table_names_every_weighting_and_its_card():
-    pages = weighting_cards.pages()
+def test_the_table_names_every_weighting_and_its_card(pages):
     assert set(pages) == {*(f"{name}.rst" for name in exported()), "table.inc", "compared.inc"}
     assert all(f"(generated/{name}.rst)" in pages["table.inc"] for name in exported())
 
 
-def test_the_comparisons_are_shown_as_their_reports_have_them():
-    lines = weighting_cards.pages()["compared.inc"].splitlines()
+def test_the_comparisons_are_shown_as_their_reports_have_them(pages):
+    lines = pages["compared.inc"].splitlines()
     cells = {line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]] for line in lines}
     assert cells["equal"][1:] == ["+0.04 ± 0.52", "+9.9 ± 2.1"]
     assert cells["moco"][0].endswith("19.41 ± 4.26, worse")
