@@ -1,7 +1,7 @@
 """A head that reads earlier tasks' outputs."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ class Widened(NamedTuple):
     mask: Tensor | None
     given: Mapping[str, Tensor] | None
     states: Tensor | None = None
+    kept: Any = None
 
 
 class ClassifierChain(Link):

@@ -29,6 +29,7 @@ class Representation(NamedTuple):
             :func:`mtl_lightning.training.reading.read_by_heads`.
         states: One vector a token that the model reads [B, S, D], where a decoder of the encoder's own looks at them;
             ``attention_mask`` in ``given`` says which are real.
+        kept: What a language model keeps of its inputs to write behind them, where it was asked to.
     """
 
     pooled: Tensor | None = None
@@ -36,6 +37,7 @@ class Representation(NamedTuple):
     mask: Tensor | None = None
     given: Mapping[str, Tensor] | None = None
     states: Tensor | None = None
+    kept: Any = None
 
 
 class State(NamedTuple):
@@ -76,12 +78,14 @@ class Encoder(nn.Module, ABC):
         channel_axis: Where ``State.hidden`` has its channels.
         pretrained: Whether it was trained before, so that copies of its stages start from its parameters; False: they
             are random, and copies are made random too where they must differ.
+        keeps: Whether a task will write behind the inputs, so that it hands over what it keeps of them, if it can.
     """
 
     features: int
     processor: InputProcessor
     channel_axis: int = -1
     pretrained: bool = True
+    keeps: bool = False
 
     @abstractmethod
     def forward(self, inputs: dict[str, Tensor]) -> Representation:

@@ -11,6 +11,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from mtl_lightning.encoders.layers import num_positions
 from mtl_lightning.encoders.modes import in_evaluation
+from mtl_lightning.encoders.prompt_cache import Read, behind
 from mtl_lightning.errors import UserError, did_you_mean
 
 DEFAULTS: Mapping[str, Any] = {"max_new_tokens": 64, "do_sample": False, "num_beams": 1}
@@ -19,6 +20,9 @@ DEFAULTS: Mapping[str, Any] = {"max_new_tokens": 64, "do_sample": False, "num_be
 _NOT_OPTIONS = {"bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id"}
 _NOT_OPTIONS |= {"return_dict_in_generate", "use_cache", "max_length"}
 """Options that are set here."""
+
+_OF_CHOICE = {*DEFAULTS, "min_new_tokens", "temperature", "top_k", "top_p", "min_p", "typical_p"}
+"""Options that say how the next token is chosen by its probability alone, and how many there are."""
 
 
 class Generation:
@@ -69,6 +73,10 @@ class Writer:
         encoder: A TransformerEncoder whose model is a language model.
         options: See :class:`Generation`.
 
+    Attributes:
+        can_go_on: Whether it can write behind prompts that the model has read already: where each token is chosen by
+            the model alone, not by what stands in the prompt, or among several beginnings.
+
     Raises:
         UserError: If an option is unknown, or may not be set.
     """
@@ -77,20 +85,26 @@ class Writer:
         end = encoder.processor.conversations.end
         self._encoder = encoder
         self._generation = Generation(options, {"eos_token_id": end, "pad_token_id": end, "bos_token_id": None})
+        self.can_go_on = options.keys() <= _OF_CHOICE and options.get("num_beams", 1) == 1
 
-    def __call__(self, inputs: Mapping[str, Tensor]) -> Tensor:
+    def __call__(self, inputs: Mapping[str, Tensor], kept: Read | None = None) -> Tensor:
         """What the model writes behind each prompt [B, M], with end-of-sequence tokens behind it.
 
         Args:
             inputs: See :func:`prompts_of`.
+            kept: What the model keeps of these inputs, which it need not read again; null: nothing.
         """
         prompts, real = prompts_of(inputs)
         output = self._encoder.output_embedding()
         room = num_positions(self._encoder.backbone) - prompts.shape[1]
+        ids, mask = (prompts, real.long()) if kept is None else behind(inputs)
+        given = {} if kept is None else {kept.name: kept.cache}
         found = self._generation(
-            lambda: self._encoder.generator(output), prompts, room, inputs=prompts, attention_mask=real.long()
+            lambda: self._encoder.generator(output), prompts, room, inputs=ids, attention_mask=mask, **given
         )
-        return found[:, prompts.shape[1] :]
+        if kept is not None:
+            kept.cache.crop(ids.shape[1] - 1 - kept.cache.get_seq_length())  # for the next task
+        return found[:, ids.shape[1] :]
 
 
 class DecoderWriter:

@@ -15,6 +15,7 @@ from mtl_lightning.encoders.language_model import generator, head_class, is_caus
 from mtl_lightning.encoders.layers import as_encoder, freeze, layers_by_depth, recompute
 from mtl_lightning.encoders.lora import Lora, renamed
 from mtl_lightning.encoders.pretrained import GENERATION, Loaded, load_generation
+from mtl_lightning.encoders.prompt_cache import writes_behind
 from mtl_lightning.encoders.staged import StagedEncoder
 from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.errors import UserError
@@ -28,6 +29,7 @@ class PretrainedTransformer(StagedEncoder):
         backbone: What turns tokens into hidden states.
         is_causal: Whether its positions read nothing of those behind them.
         has_decoder: Whether it is the encoder of an encoder-decoder model.
+        can_keep: Whether it can write behind inputs without reading them again; known once there is a ``writer``.
         generation: How the model generates unless it is told otherwise; null: it does not say.
         output: The output layer of a decoder-only model, where it is not tied and a task has asked for it.
         decoder: All of an encoder-decoder model but its encoder, where a task has asked for it.
@@ -56,6 +58,7 @@ class PretrainedTransformer(StagedEncoder):
             loaded.parts.decoder.generation_config = self.generation
         self.output: nn.Linear | None = None
         self.decoder: nn.Module | None = None
+        self.can_keep = False
         self._lora: Lora | None = None
         self._generates = False
         self._loaded_output = (loaded.output,)  # in a tuple: it is part of the model from when it is asked for
@@ -126,6 +129,7 @@ class PretrainedTransformer(StagedEncoder):
 
     def writer(self, options: Mapping[str, Any]) -> Writer:
         """What writes behind prompts with options of ``transformers.GenerationConfig``."""
+        self.can_keep = writes_behind(self.backbone)
         return Writer(self, options)
 
     def _own_output(self) -> nn.Linear:

@@ -14,6 +14,7 @@ from mtl_lightning.encoders.packing import PACKED, UNPACKED, row_length, run
 from mtl_lightning.encoders.pooling import POOLINGS, over, pooled_over
 from mtl_lightning.encoders.pretrained import load_backbone, load_config, load_tokenizer
 from mtl_lightning.encoders.pretrained_transformer import PretrainedTransformer
+from mtl_lightning.encoders.prompt_cache import read
 from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.errors import UserError
 from mtl_lightning.raw_labels.spans import Ends
@@ -108,6 +109,9 @@ class TransformerEncoder(PretrainedTransformer):
 
     def forward(self, inputs: dict[str, Tensor]) -> Representation:
         arguments, starts = self._split(inputs)
+        if self.keeps and self.can_keep and PACKED not in inputs and "prompt_length" in inputs:
+            hidden, kept = read(self.backbone, arguments)
+            return self._read(hidden, pooled_over(inputs), starts)._replace(kept=kept)
         return self._read(run(self.backbone, arguments, inputs), pooled_over(inputs), starts)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:

@@ -72,6 +72,7 @@ class Task(InWords, Decoded, Taught, nn.Module, ABC):
             is one.
         head: Features → logits; there after ``build``.
         is_predicting: Whether what ``forward`` returns is for ``decode`` alone.
+        goes_on: Whether ``forward`` is about to write behind what the encoder reads, with what that ``kept`` of it.
     """
 
     level: Literal["pooled", "tokens"] = "pooled"
@@ -80,6 +81,7 @@ class Task(InWords, Decoded, Taught, nn.Module, ABC):
     uses_encoder: bool = False
     missing: ClassVar[float] = IGNORE
     rounding: float = 0.0
+    goes_on: bool = False
     lower_is_better: ClassVar[frozenset[str]] = frozenset()
     counted: ClassVar[bool] = False
     beside_labels: ClassVar[frozenset[str]] = frozenset({"main_metric", "rounding", "is_predicting"})

@@ -14,7 +14,7 @@ from torchmetrics import Metric, MetricCollection
 
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.tasks.base import IGNORE, full_precision
-from mtl_lightning.tasks.contracts import Features, LanguageModel
+from mtl_lightning.tasks.contracts import Features, LanguageModel, Writer
 from mtl_lightning.tasks.labelled import fill_missing
 from mtl_lightning.tasks.references import (
     check_references,
@@ -99,7 +99,7 @@ class CausalLM(WritingTask):
     ) -> None:
         super().__init__(main_metric, 0.0, None, metrics, own_metrics)
         self.generation = generation or {}
-        self._write: Callable[[Mapping[str, Tensor]], Tensor] | None = None
+        self._write: Writer | None = None
         self._encoder: tuple[LanguageModel, ...] = ()  # in a tuple: it is no part of the task
         self._output: tuple[torch.nn.Linear, ...] = ()
 
@@ -183,13 +183,23 @@ class CausalLM(WritingTask):
             return values.new_zeros(shape.numel()).index_copy(0, places, values).view(shape)
 
         scored = Scored(placed(losses), placed(best), placed(torch.eq(best, truth).to(losses.dtype)))
-        if self.training or not (self.is_predicting or self.reports_texts):
+        if not self._writes:
             return scored
         last = given["word_starts"] + 1 >= given["prompt_length"]
         assert self._write is not None, "meet() comes first"
         places = torch.arange(given["input_ids"].shape[1], device=places.device)
         prompts = torch.where(places < given["prompt_length"], given["input_ids"], IGNORE)
-        return scored._replace(written=self._write(given), last=last, prompts=prompts)
+        return scored._replace(
+            written=self._write(given, features.kept if self.goes_on else None), last=last, prompts=prompts
+        )
+
+    @property
+    def _writes(self) -> bool:
+        return not self.training and (self.is_predicting or self.reports_texts)
+
+    @property
+    def goes_on(self) -> bool:  # type: ignore[override]
+        return self._writes and self._write is not None and self._write.can_go_on
 
     @property
     def writes_as(self) -> str:

@@ -1,6 +1,6 @@
 """What a task needs of an encoder and of its inputs, in words of torch alone."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -24,6 +24,18 @@ class Features(Protocol):
     @property
     def states(self) -> Tensor | None: ...
 
+    @property
+    def kept(self) -> Any: ...
+
+
+class Writer(Protocol):
+    """What writes behind prompts; see :class:`mtl_lightning.encoders.generation.Writer`."""
+
+    @property
+    def can_go_on(self) -> bool: ...
+
+    def __call__(self, inputs: Mapping[str, Tensor], kept: Any = None) -> Tensor: ...
+
 
 class LanguageModel(Protocol):
     """An encoder whose backbone is a language model; :class:`mtl_lightning.encoders.TransformerEncoder` may be one."""
@@ -35,4 +47,4 @@ class LanguageModel(Protocol):
 
     def generator(self, output: nn.Linear) -> Any: ...
 
-    def writer(self, options: Mapping[str, Any]) -> Callable[[Mapping[str, Tensor]], Tensor]: ...
+    def writer(self, options: Mapping[str, Any]) -> Writer: ...

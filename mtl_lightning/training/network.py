@@ -22,6 +22,7 @@ from mtl_lightning.training.prediction import (
     decode,
     evaluating,
     first_alike,
+    keeping,
     placed,
     placers,
     predicting,
@@ -186,7 +187,8 @@ class Network(RestorableModule):
         return list(decodable(self.tasks, self._made(inputs, self.chain.readers), self.chain))
 
     def _decode(self, inputs: dict[str, Tensor], tasks: Sequence[str] | None) -> list[dict[str, Any]]:
-        representations = self._made(inputs, self.chain.readers if tasks is None else self.chain.read_by(tasks))
+        with predicting(self.tasks.values()):
+            representations = self._made(inputs, self.chain.readers if tasks is None else self.chain.read_by(tasks))
         of_tasks = decodable(self.tasks, representations, self.chain, tasks)
         if not of_tasks:  # says what the first of all tasks lacks
             decodable(self.tasks, representations, self.chain, list(self.heads))
@@ -198,7 +200,8 @@ class Network(RestorableModule):
         return [{name: dict(row[firsts[name]]) for name in of_tasks} for row in rows]
 
     def _made(self, inputs: dict[str, Tensor], tasks: Sequence[str]) -> dict[str, Any]:
-        return read_by_heads(self.sharing(inputs, tasks), self.tasks, inputs)
+        with keeping(self.encoder, any(self._head(task).goes_on for task in tasks)):
+            return read_by_heads(self.sharing(inputs, tasks), self.tasks, inputs)
 
     def _head(self, task: str) -> Task:
         return self.heads[task]  # type: ignore[return-value]

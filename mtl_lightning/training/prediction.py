@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl_lightning.chains import Chain
-from mtl_lightning.encoders import InputProcessor
+from mtl_lightning.encoders import Encoder, InputProcessor
 from mtl_lightning.encoders.modes import in_evaluation
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.inputs.words import Words
@@ -131,6 +131,16 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     """Turns dropout and the like off, without gradients; afterwards every module is in the mode that it was in."""
     with in_evaluation(model), torch.no_grad():
         yield
+
+
+@contextmanager
+def keeping(encoder: Encoder, keeps: bool) -> Iterator[None]:
+    """Tells an encoder whether to hand over what it keeps of the inputs, for tasks that write behind them."""
+    before, encoder.keeps = encoder.keeps, keeps
+    try:
+        yield
+    finally:
+        encoder.keeps = before
 
 
 @contextmanager

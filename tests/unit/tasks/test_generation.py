@@ -128,6 +128,59 @@ def test_one_pass_serves_all_heads_and_one_text_all_tasks_that_write_alike() -> 
     assert row["other"] == counted("other")[1]["other"]
 
 
+# -- behind prompts that were read already -----------------------------------------------------------------------------
+@pytest.mark.parametrize("config", [LLAMA, GPT2], ids=["llama", "gpt2"])
+@pytest.mark.parametrize("completions", [None, ["xyz", "y", None]], ids=["prompts", "answered"])
+@pytest.mark.parametrize(
+    "options", [{}, {"do_sample": True, "temperature": 3.0, "top_k": 9}], ids=["greedy", "sampled"]
+)
+def test_what_is_kept_of_prompts_changes_nothing(config: Any, completions: Any, options: dict[str, Any]) -> None:
+    of = encoder(config)
+    inputs = batch(of, **({} if completions is None else {"completion": completions}))
+    write = of.writer({"max_new_tokens": 7, **options})
+    of.keeps = True
+    kept = of(inputs).kept
+    assert of.can_keep and write.can_go_on and kept is not None
+    for _ in range(2):  # two tasks
+        assert torch.equal(write(inputs, kept), write(inputs))
+
+
+def test_a_prompt_is_read_once_by_all_heads_and_by_what_writes() -> None:
+    writes: Any = {"max_new_tokens": 2, "min_new_tokens": 2}
+    tasks: Any = {
+        "a": CausalLM(generation=writes),
+        "other": CausalLM(generation={**writes, "repetition_penalty": 2.0}),
+        "kind": SequenceClassification(["x", "y"]),
+    }
+    model = MultiTaskModule(encoder(), tasks).eval()
+    model.build()
+    sizes: list[int] = []
+    model.encoder.backbone.register_forward_pre_hook(
+        lambda module, args, given: sizes.append(given["input_ids"].shape[1]), with_kwargs=True
+    )
+    model.predict({"prompt": ["abcd"]}, tasks=["a", "kind"])
+    assert sizes == [5, 1, 1]
+    sizes.clear()
+    model.predict({"prompt": ["abcd"]}, tasks=["other"])
+    assert sizes == [5, 5, 1], "what depends on the prompt's own tokens reads it again"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {**LLAMA, "model_type": "mistral", "num_key_value_heads": 2, "sliding_window": 8},
+        {"model_type": "mpt", "d_model": 16, "n_heads": 2, "n_layers": 2, "max_seq_len": 40},
+    ],
+    ids=["a window", "places that count padding"],
+)
+def test_a_model_that_would_read_something_else_reads_prompts_again(config: dict[str, Any]) -> None:
+    of = encoder(config)
+    write = of.writer({"max_new_tokens": 7})
+    of.keeps = True
+    assert not of.can_keep and of(batch(of)).kept is None
+    assert write(batch(of)).shape[0] == 3
+
+
 # -- evaluation --------------------------------------------------------------------------------------------------------
 def made(**arguments: Any) -> tuple[CausalLM, Any, torch.Tensor]:
     of = encoder()
