@@ -14,12 +14,14 @@ class UserError(ValueError):
         message: What is wrong, where, and how to fix it.
         word: Where the mistake is in a list of words or tags, its position in it.
         part: Where it is in an input of several columns, the position of the column.
+        of: The input, where several have columns.
     """
 
-    def __init__(self, message: str, word: int | None = None, part: int | None = None) -> None:
+    def __init__(self, message: str, word: int | None = None, part: int | None = None, of: str | None = None) -> None:
         super().__init__(message)
         self.word = word
         self.part = part
+        self.of = of
 
 
 def shown(value: object, width: int = 80) -> str:

@@ -13,6 +13,7 @@ from mtl_lightning.data.examples import LabelEncoder, relabelled
 from mtl_lightning.data.readers.tables import arrow_chunks, decoded, json_columns
 from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.errors import UserError
+from mtl_lightning.inputs.column_statistics import CountedColumn
 from mtl_lightning.raw_labels import Counted
 from mtl_lightning.rows.columns import called
 
@@ -58,6 +59,24 @@ def _good(encoding: Encoding, table: Dataset, split: str, task: str, rows: Itera
             if source.on_bad_row == "error":
                 where = f"data set '{encoding.name}', {source.where(table, split, row, error.word)}"
                 raise UserError(f"{where}, {called(source.labels[task])}: {error}; {source.remedy}") from error
+
+
+def counted_inputs(source: DataSource, table: Dataset) -> Iterator[Mapping[str, Sequence[CountedColumn]]]:
+    """Yields the raw values of a table's inputs, some thousand rows at a time, each different value of a column once.
+
+    Args:
+        source: Says which column is which input.
+        table: Raw columns.
+    """
+    names = {name: [columns] if isinstance(columns, str) else columns for name, columns in source.inputs.items()}
+    flat = source.input_columns
+    in_json = json_columns(table, flat)
+    for chunks in zip(*(arrow_chunks(table, name, _ROWS) for name in flat), strict=True):
+        found = {}
+        for name, chunk in zip(flat, chunks, strict=True):
+            values, counts = _counted(chunk, "pooled")
+            found[name] = CountedColumn(decoded({name: values}, in_json)[name], counts)
+        yield {name: [found[column] for column in columns] for name, columns in names.items()}
 
 
 def check_label_maps(name: str, source: DataSource, tasks: Mapping[str, LabelEncoder]) -> None:

@@ -19,7 +19,7 @@ from mtl_lightning.data.evaluation_sampler import SequentialSampler
 from mtl_lightning.data.examples import ExampleEncoder
 from mtl_lightning.data.findings import report, report_inputs, without_notes
 from mtl_lightning.data.labelling import labelling
-from mtl_lightning.data.labels import check_label_maps, understood_labels
+from mtl_lightning.data.labels import check_label_maps, counted_inputs, understood_labels
 from mtl_lightning.data.loader import checked_num_workers, step_loader
 from mtl_lightning.data.overlap import warn_of_overlap
 from mtl_lightning.data.progress import Progress
@@ -29,6 +29,7 @@ from mtl_lightning.data.sources.base import DataSource, check_names
 from mtl_lightning.data.sources.streamed import check_streams
 from mtl_lightning.data.streams.passes import StreamPasses
 from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.inputs.column_statistics import CountedColumn
 
 _LOG = logging.getLogger(__name__)
 _ROUND_ROBIN = lazy_instance(RoundRobin)
@@ -132,6 +133,22 @@ class MultiTaskDataModule(LightningDataModule):
                         f"and `std` of a regression)"
                     )
                 yield from understood_labels(self._encoding(name), self._table(name, "train"), "train", task)
+
+    def training_inputs(self) -> Iterator[Mapping[str, Sequence[CountedColumn]]]:
+        """Yields raw values of the inputs in the training splits of all data sets, some thousand rows at a time.
+
+        Raises:
+            UserError: If a data set has no training split, or is a stream.
+        """
+        if not self._tables:
+            raise UserError("`predict` reads no training data to learn columns from")
+        for name, source in self.datasets.items():
+            if self._is_stream(name):
+                raise UserError(
+                    f"data set '{name}' is a stream: what an encoder learns of columns needs a first reading"
+                )
+            self._encoding(name).check(self._table(name, "train"))
+            yield from counted_inputs(source, self._table(name, "train"))
 
     def train_dataloader(self) -> DataLoader[StepBatch]:
         """Step batches in the order of the schedule."""

@@ -7,6 +7,7 @@ from mtl_lightning.encoders.input_processor import InputProcessor
 from mtl_lightning.encoders.perceptron import PerceptronEncoder
 from mtl_lightning.encoders.shown import Mark, Numbers, Picture, Piece, Tokens
 from mtl_lightning.encoders.staged import Stage, StagedEncoder
+from mtl_lightning.encoders.tables import TableCrossNetwork, TablePerceptron, TableTransformer
 from mtl_lightning.encoders.tensors import TensorProcessor
 from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.encoders.transformer import TransformerEncoder
@@ -25,6 +26,9 @@ __all__ = [
     "Stage",
     "StagedEncoder",
     "State",
+    "TableCrossNetwork",
+    "TablePerceptron",
+    "TableTransformer",
     "TensorProcessor",
     "TextProcessor",
     "Tokens",

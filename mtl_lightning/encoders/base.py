@@ -1,7 +1,7 @@
 """What an encoder is, and what it hands to the heads."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mtl_lightning.encoders.input_processor import InputProcessor
 from mtl_lightning.encoders.vocabularies import difference
 from mtl_lightning.errors import UserError
+from mtl_lightning.inputs.column_statistics import CountedRows
 
 Contexts = Callable[[], tuple[AbstractContextManager[Any], AbstractContextManager[Any]]]
 """What activations are computed in, and recomputed in."""
@@ -99,6 +100,22 @@ class Encoder(nn.Module, ABC):
     def mixes_examples(self) -> bool:
         """Whether what it makes of an example now depends on others of the batch: batch normalisation in training."""
         return any(isinstance(module, _BatchNorm) and module.training for module in self.modules())
+
+    # -- what it learns of the training data before it trains ---------------------------------------------------------
+    @property
+    def is_complete(self) -> bool:
+        """Whether it has all its parameters: by default, from the start."""
+        return True
+
+    def learn(self, rows: Iterable[CountedRows]) -> None:
+        """Lets the processor take note of the training data, if it is not complete; copies of it have the same one.
+
+        Args:
+            rows: Raw values of the inputs in all training splits, some thousand rows at a time.
+        """
+
+    def complete(self) -> None:
+        """Makes the parameters that depend on what was learnt, if it is not complete."""
 
     # -- stages ------------------------------------------------------------------------------------------------------
     def begin(self, inputs: dict[str, Tensor]) -> State:

@@ -11,6 +11,8 @@ from mtl_lightning.decoding.from_state import made
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.inputs.arrays import ArrayInputs
 from mtl_lightning.inputs.base import Inputs as InputReader
+from mtl_lightning.inputs.column_statistics import ColumnStatistics
+from mtl_lightning.inputs.tables import TableInputs
 from mtl_lightning.inputs.text_inputs import TextInputs
 from mtl_lightning.manifest import check_files, listed
 from mtl_lightning.rows.columns import Inputs, pairs_of
@@ -180,6 +182,8 @@ def _inputs(state: dict[str, Any], tokenizer: Any) -> InputReader:
     kind = state.pop("kind")
     if kind == "arrays":
         return made(ArrayInputs, state)
+    if kind == "tables":
+        return made(TableInputs, state, ColumnStatistics.read(state.pop("statistics")))
     if kind != "texts":
         raise ValueError(f"unknown kind of inputs, {shown(kind)}")
     from mtl_lightning.inputs.plain_tokenizer import PlainTokenizer
@@ -208,4 +212,4 @@ def _tokenizer_file(inputs: TextInputs) -> str:
     return json.dumps({**found, "truncation": None, "padding": None}, ensure_ascii=False)
 
 
-_KINDS: Mapping[str, type[InputReader]] = {"texts": TextInputs, "arrays": ArrayInputs}
+_KINDS: Mapping[str, type[InputReader]] = {"texts": TextInputs, "arrays": ArrayInputs, "tables": TableInputs}

@@ -25,6 +25,7 @@ from mtl_lightning.show_batch.view import StepView
 from mtl_lightning.show_batch.viewing import refuse_unknown, view
 from mtl_lightning.terminal import say
 from mtl_lightning.terminal.commands import run_command
+from mtl_lightning.training.completion import complete_encoder
 from mtl_lightning.training.heads import build_heads
 from mtl_lightning.training.module import MultiTaskModule
 
@@ -112,5 +113,6 @@ def step_view(trainer: Any, model: MultiTaskModule, data: MultiTaskDataModule, o
     trainer.strategy.connect(model)
     model.trainer = data.trainer = trainer
     data.setup("fit")
+    complete_encoder(model.encoder, model, data.training_inputs)
     build_heads(model.tasks, model.sharing.features, data.training_labels, model.chain)
     return view(one_step(data, options.step, options.examples), model, data, options)

@@ -151,4 +151,9 @@ def _rows(encoded: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
 
 
 def _same(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+    return first.keys() == second.keys() and all(_equal(first[name], second[name]) for name in first)
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    """Whether they are the same, NaN where a number is missing included."""
+    return one.shape == other.shape and bool(torch.isclose(one, other, rtol=0, atol=0, equal_nan=True).all())

@@ -28,6 +28,7 @@ from mtl_lightning.tasks import Task
 from mtl_lightning.training import randomness
 from mtl_lightning.training.adapted import AdaptedModule
 from mtl_lightning.training.compilation import compile_encoder
+from mtl_lightning.training.completion import TrainingInputs, complete_encoder
 from mtl_lightning.training.distilling import Distillation, Distilled
 from mtl_lightning.training.factories import refuse_instances
 from mtl_lightning.training.heads import TrainingLabels, build_heads, check_encoder_alone, meet
@@ -160,21 +161,27 @@ class MultiTaskModule(AdaptedModule):
         if type(self.trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             self.trainer.strategy.checkpoint_io = AtomicCheckpointIO()
         if self._executor is None:
-            self.build(getattr(self.trainer.datamodule, "training_labels", None))  # type: ignore[attr-defined]
+            data = self.trainer.datamodule  # type: ignore[attr-defined]
+            self.build(getattr(data, "training_labels", None), getattr(data, "training_inputs", None))
         if self.trainer.state.fn == TrainerFn.FITTING:
             self.supervision.start(self)
         if isinstance(precision := self.trainer.precision_plugin, DoublePrecision | HalfPrecision):
             precision.convert_module(self)  # Lightning does so once a checkpoint has been rounded to float32
 
-    def build(self, training_labels: TrainingLabels | None = None) -> None:
-        """Builds the heads, and what computes the gradients.
+    def build(
+        self, training_labels: TrainingLabels | None = None, training_inputs: TrainingInputs | None = None
+    ) -> None:
+        """Completes the encoder, builds the heads, and what computes the gradients.
 
         Args:
             training_labels: Raw training labels of a task, for tasks whose config leaves something open.
+            training_inputs: Raw inputs of the training data, for an encoder that learns something of them first.
 
         Raises:
-            UserError: If a task lacks label names and there is no training data to take them from.
+            UserError: If a task lacks label names, or the encoder something, and there is no training data to take them
+                from.
         """
+        complete_encoder(self.encoder, self, training_inputs)
         check_encoder_alone(self.tasks, self.sharing)
         build_heads(self.tasks, self.sharing.features, training_labels, self.chain)
         if self._init_from is not None:

@@ -46,6 +46,7 @@ from mtl_lightning.weighting import (
     ScaleInvariantWeighting,
     Weighting,
 )
+from tests import tables
 
 BERT = {
     "model_type": "bert",
@@ -178,6 +179,7 @@ ENCODERS: dict[str, tuple[Callable[[], Encoder], dict[str, Sequence[Any]]]] = {
         lambda: ConvolutionalEncoder(channels=[2], features=16),
         {"choices": [IMAGES[:2], IMAGES]},
     ),
+    **{f"table-{name}": (partial(tables.complete, name), tables.ROWS) for name in tables.KINDS},
     "perceptron": (lambda: PerceptronEncoder(in_features=5, hidden=[32, 16], dropout=0.5), {"features": VECTORS}),
 }
 ADAPTED = {"TorchJDAggregator": "UPGrad", "TorchJDScalarizer": "GeometricMean", "TorchJDWeighting": "UPGradWeighting"}

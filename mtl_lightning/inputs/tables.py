@@ -1,0 +1,159 @@
+"""Rows of a table: numeric and categorical columns."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+
+from mtl_lightning.errors import UserError
+from mtl_lightning.inputs.base import Inputs
+from mtl_lightning.inputs.column_statistics import (
+    CATEGORICAL,
+    INPUTS,
+    NUMERIC,
+    ColumnStatistics,
+    CountedRows,
+    category,
+    learn,
+    number,
+)
+
+MISSING, UNKNOWN = 0, 1
+"""Numbers of what is no category of the training split: a value that is missing, and any other one."""
+
+_FIRST = 2
+
+
+class TableInputs(Inputs):
+    """The plain part of :class:`.TableProcessor`, which describes its inputs and arguments."""
+
+    inputs = INPUTS
+
+    def __init__(
+        self,
+        statistics: ColumnStatistics | None = None,
+        min_count: int = 1,
+        max_categories: int | None = None,
+        hash_buckets: int = 0,
+    ) -> None:
+        self.min_count = min_count
+        self.max_categories = max_categories
+        self.hash_buckets = hash_buckets
+        self._statistics = statistics
+        self._numbers = [] if statistics is None else _numbered(statistics)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the training split was looked at."""
+        return self._statistics is not None
+
+    @property
+    def statistics(self) -> ColumnStatistics:
+        """Of the training split.
+
+        Raises:
+            UserError: If nobody has looked at it yet.
+        """
+        if self._statistics is None:
+            raise UserError("the encoder of tables has not seen its training data yet")
+        return self._statistics
+
+    def learn(self, rows: Iterable[CountedRows]) -> None:
+        """Takes categories, means and deviations from the training splits; see :func:`.column_statistics.learn`."""
+        self._statistics = learn(rows, self.min_count, self.max_categories)
+        self._numbers = _numbered(self._statistics)
+
+    @property
+    def num_categories(self) -> list[int]:
+        """How many numbers each categorical column is encoded to: with missing and unknown ones, and buckets."""
+        return [len(words) + _FIRST + self.hash_buckets for words in self.statistics.vocabularies]
+
+    def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+        known = {NUMERIC: len(self.statistics.means), CATEGORICAL: len(self.statistics.vocabularies)}
+        self._refuse_others(columns, known)
+        encoded = {}
+        for name, width in known.items():
+            if width:
+                encoded[name] = list(self._rows(name, columns[name], width))
+        return encoded
+
+    def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+        kinds = {NUMERIC: np.float32, CATEGORICAL: np.int64}
+        return {
+            name: np.stack([example[name] for example in examples]).astype(kind, copy=False)
+            for name, kind in kinds.items()
+            if name in examples[0]
+        }
+
+    def length(self, example: Mapping[str, Any]) -> int:
+        return 1
+
+    def state(self) -> dict[str, Any]:
+        found = {"min_count": self.min_count, "max_categories": self.max_categories, "hash_buckets": self.hash_buckets}
+        return {**found, "statistics": self.statistics.written()}
+
+    def samples(self, number: int) -> dict[str, list[Any]]:
+        """Some raw rows, with a number or a category missing here and there, by input."""
+        found, counted = self.statistics, range(number)
+        moments = list(zip(found.means, found.deviations, strict=True))
+        rows: dict[str, list[Any]] = {}
+        if moments:
+            rows[NUMERIC] = [
+                tuple(None if i % 5 == 4 else mean + i % 3 * gap for mean, gap in moments) for i in counted
+            ]
+        if words := found.vocabularies:
+            rows[CATEGORICAL] = [
+                tuple(each[i % len(each)] if each and i % 5 != 3 else None for each in words) for i in counted
+            ]
+        return rows
+
+    def signature(self) -> Any:
+        """Something small that changes with what ``encode`` gives."""
+        learnt = None if self._statistics is None else sha256(self._statistics.written().encode()).hexdigest()
+        return [learnt, self.hash_buckets]
+
+    def _refuse_others(self, given: Collection[str], known: Mapping[str, int]) -> None:
+        wanted = [name for name, width in known.items() if width]
+        if set(given) != set(wanted):
+            raise UserError(f"give {' and '.join(f'`{name}`' for name in wanted)}; found {', '.join(given)}")
+
+    def _rows(self, name: str, values: Sequence[Any], width: int) -> np.ndarray:
+        """One input of all examples [N, width]."""
+        rows = [value if isinstance(value, tuple) else (value,) for value in values]
+        if wrong := next((row for row in rows if len(row) != width), None):
+            raise UserError(f"`{name}` has {width} columns, found {len(wrong)}")
+        read = self._read_numbers if name == NUMERIC else self._look_up
+        columns = [read(part, column) for part, column in enumerate(zip(*rows, strict=True))]
+        return np.stack(columns, axis=1) if rows else np.zeros((0, width))
+
+    def _read_numbers(self, part: int, column: Sequence[Any]) -> np.ndarray:
+        try:
+            if all(type(value) is float for value in column):
+                found = np.array(column, dtype=np.float32)
+                if np.isfinite(found).all():
+                    return found
+            return np.array([number(value) for value in column], dtype=np.float32)
+        except UserError as error:
+            raise UserError(f"input '{NUMERIC}' {error}", part=part, of=NUMERIC) from error
+
+    def _look_up(self, part: int, column: Sequence[Any]) -> np.ndarray:
+        numbers = self._numbers[part]
+        return np.array([self._number_of(numbers, value) for value in column], dtype=np.int32)
+
+    def _number_of(self, numbers: Mapping[str, int], value: Any) -> int:
+        name = category(value)
+        if name is None:
+            return MISSING
+        found = numbers.get(name)
+        if found is not None:
+            return found
+        if not self.hash_buckets:
+            return UNKNOWN
+        return _FIRST + len(numbers) + crc32(name.encode()) % self.hash_buckets
+
+
+def _numbered(statistics: ColumnStatistics) -> list[dict[str, int]]:
+    """Numbers of the categories of each column."""
+    return [{word: i for i, word in enumerate(words, _FIRST)} for words in statistics.vocabularies]
