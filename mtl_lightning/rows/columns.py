@@ -39,7 +39,7 @@ def raw_values(columns: Mapping[str, Sequence[Any]], names: str | list[str]) -> 
 
 def at_fault(mapping: Inputs, error: UserError) -> str:
     """The columns in which a mistake in some inputs may be, as messages call them."""
-    if error.of in mapping:
+    if error.of is not None and error.of in mapping:
         mapping = {error.of: mapping[error.of]}
     several = [of for of in mapping.values() if isinstance(of, list)]
     if error.part is not None and len(several) == 1:
