@@ -72,6 +72,7 @@ class Task(InWords, Decoded, Taught, nn.Module, ABC):
             is one.
         head: Features → logits; there after ``build``.
         is_predicting: Whether what ``forward`` returns is for ``decode`` alone.
+        begins_with: What a decoder that tasks share is told of this one before it writes; null: there is none.
         goes_on: Whether ``forward`` is about to write behind what the encoder reads, with what that ``kept`` of it.
     """
 
@@ -81,6 +82,7 @@ class Task(InWords, Decoded, Taught, nn.Module, ABC):
     uses_encoder: bool = False
     missing: ClassVar[float] = IGNORE
     rounding: float = 0.0
+    begins_with: str | None = None
     goes_on: bool = False
     lower_is_better: ClassVar[frozenset[str]] = frozenset()
     counted: ClassVar[bool] = False

@@ -79,7 +79,7 @@ class Seq2Seq(WritingTask):
     of_tokens: Mapping[str, Callable[[], Metric]] = MappingProxyType(
         {"token_accuracy": partial(TokenMean, "right"), "perplexity": partial(TokenMean, "losses")}
     )
-    beside_labels = WritingTask.beside_labels | {"layers", "heads", "generation", "prefix"}
+    beside_labels = WritingTask.beside_labels | {"layers", "heads", "generation", "prefix", "begins_with"}
 
     def __init__(
         self,
@@ -149,6 +149,7 @@ class Seq2Seq(WritingTask):
         self.uses_encoder = has_decoder if self._chosen is None else self._chosen == "pretrained"
         self.level = "pooled" if self.uses_encoder else "tokens"
         self.required_inputs = ("text|tokens",) if self.uses_encoder else ()
+        self.begins_with = self.prefix or "" if self.uses_encoder else None
         self._writer = self._pretrained(encoder) if self.uses_encoder else self._new(encoder)
 
     def _pretrained(self, encoder: Any) -> TextWriter:

@@ -47,6 +47,7 @@ from mtl_lightning.training.starting import take_over
 from mtl_lightning.training.step_log import StepLog
 from mtl_lightning.training.supervision import Labels, Supervision
 from mtl_lightning.training.task_names import check_task_names
+from mtl_lightning.training.told_apart import warn_of_same_beginnings
 from mtl_lightning.training.trained import TrainedParameters
 from mtl_lightning.training.walk import parameters_and_buffers
 from mtl_lightning.weighting import EqualWeighting, Weighting
@@ -155,6 +156,7 @@ class MultiTaskModule(AdaptedModule):
         self.make_whole()
         if stage == "fit":
             check_monitors(self)
+            warn_of_same_beginnings(self)
 
     def make_whole(self) -> None:
         """Completes the tasks by what the training data says and builds their heads, unless that is done."""

@@ -1,6 +1,7 @@
 """Texts that an encoder-decoder model writes with its own decoder, beside other tasks on the same encoder."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from mtl_lightning.sharing import MMoE
 from mtl_lightning.tasks import CausalLM, Seq2Seq, SequenceClassification
 from mtl_lightning.training.evaluation import Evaluation
 from mtl_lightning.training.module import MultiTaskModule
+from mtl_lightning.training.told_apart import same_beginnings
 from mtl_lightning.weighting import EqualWeighting, UPGrad
 
 TEXTS, OTHERS = ["ab c", "defg", "h"], ["x", "y z w v u t s r q"]
@@ -288,6 +290,27 @@ def test_a_prefix_tells_the_decoder_its_task(config: Any) -> None:
     assert torch.equal(again.masked_fill(behind, 3), written.masked_fill(behind, 3)), "with a cache as without"
     rows = model.predict({"text": TEXTS})
     assert [row["w"] for row in rows] != [row["v"] for row in rows]
+
+
+def test_two_tasks_on_one_text_that_nothing_tells_apart_are_named() -> None:
+    made = {
+        "w": Seq2Seq(),
+        "v": Seq2Seq(),
+        "u": Seq2Seq(prefix="u: "),
+        "n": Seq2Seq(decoder="new"),
+        "m": Seq2Seq(decoder="new"),
+    }
+    tasks = MultiTaskModule(encoder(), made).tasks
+    sources = {
+        "d": SimpleNamespace(labels={"w": "a", "u": "b", "n": "c", "m": "d"}),
+        "e": SimpleNamespace(labels={"v": "a"}),
+    }
+    assert not [*same_beginnings(tasks, sources)]
+    sources["e"].labels["w"] = "a"
+    assert not [*same_beginnings(tasks, sources)], "two tasks of one column learn the same"
+    sources["e"].labels["w"] = "b"
+    (line,) = same_beginnings(tasks, sources)
+    assert line.startswith("data set 'e': tasks 'v' and 'w' write from the same text") and "`prefix`" in line
 
 
 # -- what is refused ---------------------------------------------------------------------------------------------------
