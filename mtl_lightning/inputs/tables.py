@@ -121,7 +121,7 @@ class TableInputs(Inputs):
 
     def _rows(self, name: str, values: Sequence[Any], width: int) -> np.ndarray:
         """One input of all examples [N, width]."""
-        rows = [value if isinstance(value, tuple) else (value,) for value in values]
+        rows = [value if isinstance(value, tuple | list) else (value,) for value in values]
         if wrong := next((row for row in rows if len(row) != width), None):
             raise UserError(f"`{name}` has {width} columns, found {len(wrong)}")
         read = self._read_numbers if name == NUMERIC else self._look_up

@@ -76,7 +76,7 @@ def test_columns_that_say_nothing_leave_numbers_finite() -> None:
 
 def test_numbers_are_kept_and_missing_ones_are_nan() -> None:
     inputs = learnt(numeric=[[1, 2], [3.5, None]])
-    encoded = inputs.encode({"numeric": [(1, "2.5"), ("", None)]})
+    encoded = inputs.encode({"numeric": [(1, "2.5"), ["", None]]})
     np.testing.assert_array_equal(
         inputs.collate([{"numeric": row} for row in encoded["numeric"]])["numeric"],
         np.array([[1, 2.5], [np.nan, np.nan]], dtype=np.float32),
