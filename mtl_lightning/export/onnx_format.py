@@ -13,6 +13,7 @@ from rich.table import Table
 
 from mtl_lightning.errors import UserError
 from mtl_lightning.export.format import Format
+from mtl_lightning.export.half import halve_graph, tolerance_of
 from mtl_lightning.export.quantisation import quantise
 from mtl_lightning.export.readings import Source, portable, reading_given, sources_of, write_readings
 from mtl_lightning.export.self_check import TOLERANCE, Check, check
@@ -49,9 +50,11 @@ class OnnxFormat(Format):
         plain = model if given.tasks is None else model.merge(*given.tasks)
         datasets = data_of(Path(given.checkpoint), given.trust_classes.split(","), "--trust_classes {}").datasets
         is_int8 = given.int8 == "true"
-        checks = export_onnx(plain, sources_of(datasets), tasks, folder, is_int8)
+        if is_int8 and given.half is not None:
+            raise UserError("--half: weights have 8 bits with --int8, so leave one of the two out")
+        checks = export_onnx(plain, sources_of(datasets), tasks, folder, is_int8, given.half)
         _print_checks(checks)
-        return _judged(checks, math.inf if is_int8 else TOLERANCE)
+        return _judged(checks, math.inf if is_int8 else tolerance_of(given.half) if given.half else TOLERANCE)
 
 
 def export_onnx(
@@ -60,6 +63,7 @@ def export_onnx(
     tasks: Sequence[str],
     folder: Path,
     int8: bool = False,
+    half: str | None = None,
 ) -> list[Check]:
     """Writes a model into a folder.
 
@@ -69,6 +73,7 @@ def export_onnx(
         tasks: Names of those to export.
         folder: It is there, and empty.
         int8: Whether weights are to have 8 bits.
+        half: The type of 16 bits that they are to have; null: they stay as they are.
 
     Returns:
         What the files compute and cost beside the model.
@@ -85,9 +90,13 @@ def export_onnx(
     decoders = {task: model.tasks[task].portable_decoder() for task in tasks}
     with reading_given(model.eval()):
         readings = write_readings(model, sources, tasks, folder)
+        graphs = {reading.graph for reading in readings}
         if int8:
-            for name in {reading.graph for reading in readings}:
+            for name in graphs:
                 quantise(folder / name)
+        if half is not None:
+            for name in graphs:
+                halve_graph(folder / name, half)
         widest = {reading.graph: reading for reading in sorted(readings, key=lambda reading: len(reading.outputs))}
         checks = [check(model, inputs, reading, folder) for reading in widest.values()]
     more = {"config": model.config, "versions": {name: version(name) for name in ("torch", *_NEEDED)}}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.export.formats import FORMATS
+from mtl_lightning.export.half import DEFAULT, PRECISIONS
 from mtl_lightning.paths import expanded
 from mtl_lightning.terminal.commands import OptionParser
 
@@ -20,6 +21,7 @@ options:
   --format FORMAT                   {formats}
   --output FOLDER                   where to write
   --tasks NAME[,NAME...]            export these tasks alone (default: all); adapters become part of the weights
+  --half [float16|bfloat16]         weights in 16 bits (default: float16 where no type is given)
   --name NAME                       of the run (default: run)
   --trust_classes NAMES             classes or modules, separated by commas, that somebody else's checkpoint may import
 {options}"""
@@ -43,6 +45,7 @@ def parsed(arguments: Sequence[str]) -> Namespace:
         parser.add_argument(f"--{name}", required=True)
     for name in ("tasks", "name", "trust_classes"):
         parser.add_argument(f"--{name}")
+    parser.add_argument("--half", nargs="?", const=DEFAULT, choices=tuple(PRECISIONS))
     options = {name: settings for form in FORMATS.values() for name, settings in form.options.items()}
     for name, settings in options.items():
         parser.add_argument(f"--{name}", **{key: value for key, value in settings.items() if key != "default"})
@@ -55,7 +58,7 @@ def parsed(arguments: Sequence[str]) -> Namespace:
     given.output = expanded(given.output, "--output")
     given.tasks = [name.strip() for name in given.tasks.split(",")] if "tasks" in given else None
     defaults = {name: settings.get("default") for name, settings in FORMATS[given.format].options.items()}
-    return Namespace(**{"name": "run", "trust_classes": "", **defaults, **vars(given)})
+    return Namespace(**{"name": "run", "trust_classes": "", "half": None, **defaults, **vars(given)})
 
 
 def _refuse_others(given: Namespace) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mtl_lightning.checkpoints.exported import write_exported
 from mtl_lightning.export.format import Format
+from mtl_lightning.export.half import round_parameters
 from mtl_lightning.training.module import MultiTaskModule
 
 
@@ -16,5 +17,8 @@ class TorchFormat(Format):
     def export(self, model: MultiTaskModule, folder: Path, given: Namespace) -> int:
         """Writes the files."""
         plain = model if given.tasks is None else model.merge(*given.tasks)
-        write_exported(plain.contents(), folder)
+        contents = plain.contents()
+        if given.half is not None:
+            contents["state_dict"] = {**contents["state_dict"], **round_parameters(plain, given.half)}
+        write_exported(contents, folder)
         return 0

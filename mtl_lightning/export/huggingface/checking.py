@@ -16,15 +16,16 @@ _CLOSE = 1e-5
 
 
 @torch.no_grad()
-def check_equal(model: MultiTaskModule, written: PreTrainedModel) -> None:
+def check_equal(model: MultiTaskModule, written: PreTrainedModel, close: float = _CLOSE) -> None:
     """Compares all outputs on texts of one word, of a few, and of as many as the model reads.
 
     Args:
         model: In evaluation mode.
         written: The model of transformers with the same tasks.
+        close: How far they may differ.
 
     Raises:
-        UserError: If they differ by more than 1e-5 of the largest output, or of 1.
+        UserError: If they differ by more than that part of the largest output, or of 1.
     """
     assert isinstance(model.encoder, TransformerEncoder)
     processor = model.encoder.processor
@@ -41,7 +42,7 @@ def check_equal(model: MultiTaskModule, written: PreTrainedModel) -> None:
                 theirs = _at_words(theirs, inputs["word_starts"])
                 ours = ours[inputs["word_starts"] >= 0]
             difference = float((ours - theirs).abs().max())
-            if not difference <= _CLOSE * max(1.0, float(ours.abs().max())):
+            if not difference <= close * max(1.0, float(ours.abs().max())):
                 raise UserError(
                     f"task '{name}': {type(written).__name__} differs from the checkpoint by {difference:.1g}; "
                     "choose another format"

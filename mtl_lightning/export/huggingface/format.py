@@ -12,6 +12,7 @@ from transformers.utils import logging
 from mtl_lightning.encoders import TransformerEncoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.export.format import Format
+from mtl_lightning.export.half import PRECISIONS, round_parameters, tolerance_of
 from mtl_lightning.export.huggingface.card import Card
 from mtl_lightning.export.huggingface.checking import check_equal
 from mtl_lightning.export.huggingface.comparison import read_comparison
@@ -64,6 +65,10 @@ options of --format huggingface:
         plain: Any = model.merge(*names).eval()
         written = model_of(plain.encoder, heads)
         check_equal(plain, written)
+        if given.half is not None:
+            round_parameters(written, given.half)
+            written.to(PRECISIONS[given.half])
+            check_equal(plain, written, tolerance_of(given.half))
         tokenizer = deepcopy(plain.encoder.processor.tokenizer)
         tokenizer.model_max_length = plain.encoder.processor.max_length
         with _quiet():
