@@ -36,7 +36,9 @@ _BLOCK = """cd() {{ :; }}
 if [ -f {state} ]; then . {state}; fi
 trap 'export -p > {state}' EXIT
 {text}"""
-_SHORT = {"MTL_FIT__TRAINER__MAX_EPOCHS": "1", "MTL_FIT__TRAINER__LIMIT_TRAIN_BATCHES": "40"}
+_SHORT = {"MTL_FIT__TRAINER__MAX_EPOCHS": "1", "MTL_FIT__TRAINER__LIMIT_TRAIN_BATCHES": "8"}
+_SHORT |= {f"MTL_FIT__TRAINER__LIMIT_{split}_BATCHES": "4" for split in ("VAL", "TEST")}
+_SHORT |= {"MTL_TEST__TRAINER__LIMIT_TEST_BATCHES": "4", "MTL_FIT__WANDB": "off"}
 Compare = Callable[[Sequence[str], str, Mapping[str, str]], "CompletedProcess[str]"]
 
 
