@@ -156,7 +156,7 @@ class MultiTaskDataModule(LightningDataModule):
             raise UserError("the steps depend on the trainer: give it the data module itself, `datamodule=...`")
         tables = self._encoded("train", self.datasets)
         sampler = StepSampler(
-            lengths=_lengths(tables),
+            lengths=lengths_of(tables),
             counts={name: _numbers("counts/", table) for name, table in tables.items()},
             places={name: _numbers("places/", table) for name, table in tables.items()},
             batch_sizes=self.batch_sizes,
@@ -267,7 +267,7 @@ class MultiTaskDataModule(LightningDataModule):
         self._say_left_out(split, found)
         tables = self._encoded(split, found or self.datasets)
         process = (self._trainer.global_rank, self._trainer.world_size)
-        sampler = SequentialSampler(_lengths(tables), self.eval_batch_sizes, *process, limit)
+        sampler = SequentialSampler(lengths_of(tables), self.eval_batch_sizes, *process, limit)
         return self._loader(tables, sampler)
 
     def _say_left_out(self, split: str, found: Sequence[str]) -> None:
@@ -302,7 +302,8 @@ def _load(name: str, source: DataSource) -> Mapping[str, Dataset | IterableDatas
         raise UserError(f"data.datasets.{name}: {error}") from error
 
 
-def _lengths(tables: Mapping[str, Dataset]) -> dict[str, np.ndarray]:
+def lengths_of(tables: Mapping[str, Dataset]) -> dict[str, np.ndarray]:
+    """Length of each example, by data set."""
     return {name: integers(table, ["length"])["length"] for name, table in tables.items()}
 
 

@@ -1,30 +1,27 @@
 """A folder that predicts without torch: ONNX Runtime, a tokenizer's file, and what becomes of the numbers."""
 
-import json
 import logging
-import math
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rich.table import Table
-
 from mtl_lightning.errors import UserError
+from mtl_lightning.export.checks_table import not_good_enough, print_checks, write_checks
+from mtl_lightning.export.eight_bits import Quality, in_8_bits
 from mtl_lightning.export.format import Format
 from mtl_lightning.export.half import halve_graph, tolerance_of
-from mtl_lightning.export.quantisation import quantise
 from mtl_lightning.export.readings import Source, portable, reading_given, sources_of, write_readings
 from mtl_lightning.export.self_check import TOLERANCE, Check, check
+from mtl_lightning.export.validation import LIMIT, Validation
 from mtl_lightning.exported.description import Description, write_description
-from mtl_lightning.terminal.console import Console
 from mtl_lightning.training.from_checkpoint import data_of
 from mtl_lightning.training.module import MultiTaskModule
-from mtl_lightning.writing import write_whole
 
 _LOG = logging.getLogger(__name__)
-_CHECKS = "check.json"
+_TRUST = "--trust_classes {}"
 _NEEDED = ("onnx", "onnxscript", "onnxruntime")
 
 
@@ -33,28 +30,34 @@ class OnnxFormat(Format):
 
     about = "for `predict --model`, without torch; it is checked against the checkpoint"
     options: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "int8": {"nargs": "?", "const": "true", "default": "false", "choices": ("true", "false")}
+        "int8": {"nargs": "?", "const": "true", "default": "false", "choices": ("true", "false")},
+        "limit": {"type": int, "default": LIMIT},
     }
-    help = """\
+    help = f"""\
   --int8 true                       onnx: weights in 8 bits, per channel; activations are quantised as they come
+  --limit N                         onnx: compare metrics on so many validation examples of each data set, spread
+                                    evenly (default: {LIMIT}; 0: do not)
 """
 
     def export(self, model: MultiTaskModule, folder: Path, given: Namespace) -> int:
         """Writes the files, and says how they compare with the model.
 
         Returns:
-            1 where a difference is larger than it may be.
+            1 where a difference is larger than it may be, or a task loses too much in 8 bits.
         """
         _check_installed()
+        if given.limit < 0:
+            raise UserError(f"--limit must be at least 0, found {given.limit}")
         tasks = portable(model) if given.tasks is None else given.tasks
         plain = model if given.tasks is None else model.merge(*given.tasks)
-        datasets = data_of(Path(given.checkpoint), given.trust_classes.split(","), "--trust_classes {}").datasets
+        trusted = given.trust_classes.split(",")
+        sources = sources_of(data_of(Path(given.checkpoint), trusted, _TRUST).datasets)
         is_int8 = given.int8 == "true"
         if is_int8 and given.half is not None:
             raise UserError("--half: weights have 8 bits with --int8, so leave one of the two out")
-        checks = export_onnx(plain, sources_of(datasets), tasks, folder, is_int8, given.half)
-        _print_checks(checks)
-        return _judged(checks, math.inf if is_int8 else tolerance_of(given.half) if given.half else TOLERANCE)
+        checks = export_onnx(plain, sources, tasks, folder, is_int8, given.half, _validation(plain, given, trusted))
+        print_checks(checks)
+        return not_good_enough(checks, None if is_int8 else tolerance_of(given.half) if given.half else TOLERANCE)
 
 
 def export_onnx(
@@ -64,6 +67,7 @@ def export_onnx(
     folder: Path,
     int8: bool = False,
     half: str | None = None,
+    validation: Validation | None = None,
 ) -> list[Check]:
     """Writes a model into a folder.
 
@@ -72,8 +76,9 @@ def export_onnx(
         sources: The ways in which inputs are given, wider ones first.
         tasks: Names of those to export.
         folder: It is there, and empty.
-        int8: Whether weights are to have 8 bits.
+        int8: Whether weights are to have 8 bits; the head of a task that loses more than half a point has more.
         half: The type of 16 bits that they are to have; null: they stay as they are.
+        validation: What judges the files; null: nothing does.
 
     Returns:
         What the files compute and cost beside the model.
@@ -89,20 +94,33 @@ def export_onnx(
         )
     decoders = {task: model.tasks[task].portable_decoder() for task in tasks}
     with reading_given(model.eval()):
-        readings = write_readings(model, sources, tasks, folder)
-        graphs = {reading.graph for reading in readings}
-        if int8:
-            for name in graphs:
-                quantise(folder / name)
-        if half is not None:
-            for name in graphs:
+        readings, graphs = write_readings(model, sources, tasks, folder)
+        qualities = {}
+        for name in {reading.graph for reading in readings}:
+            of = [dataset for dataset, graph in graphs.items() if graph.graph == name]
+            judge = partial(validation.judge, graphs[of[0]], folder / name, of) if validation and of else None
+            if half is not None:
                 halve_graph(folder / name, half)
+            qualities[name] = in_8_bits(model, folder / name, judge) if int8 else Quality.of(judge)
         widest = {reading.graph: reading for reading in sorted(readings, key=lambda reading: len(reading.outputs))}
-        checks = [check(model, inputs, reading, folder) for reading in widest.values()]
+        checks = [
+            check(model, inputs, reading, folder)._replace(**qualities[name]._asdict())
+            for name, reading in widest.items()
+        ]
     more = {"config": model.config, "versions": {name: version(name) for name in ("torch", *_NEEDED)}}
     write_description(folder, Description(inputs, decoders, readings), more)
-    write_whole(folder / _CHECKS, json.dumps([each._asdict() for each in checks], indent=2) + "\n")
+    write_checks(checks, folder)
     return checks
+
+
+def _validation(model: MultiTaskModule, given: Namespace, trusted: Sequence[str]) -> Validation | None:
+    if given.limit == 0:
+        return None
+    try:
+        return Validation(model, data_of(Path(given.checkpoint), trusted, _TRUST, list(model.tasks)), given.limit)
+    except UserError as error:
+        _LOG.warning(f"metrics are not compared: {error}")
+        return None
 
 
 def _check_installed() -> None:
@@ -111,32 +129,3 @@ def _check_installed() -> None:
             version(name)
         except ModuleNotFoundError:
             raise UserError(f"--format onnx needs {name}: pip install 'mtl-lightning[onnx]'") from None
-
-
-def _judged(checks: Sequence[Check], tolerance: float) -> int:
-    far = [
-        (task, found)
-        for each in checks
-        for task, found in each.difference.items()
-        if not (math.isfinite(found) and found <= tolerance)
-    ]
-    for task, found in far:
-        _LOG.warning(f"task '{task}' differs from the checkpoint by {found:.2g}, more than {tolerance:g}")
-    return 1 if far else 0
-
-
-def _print_checks(checks: Sequence[Check]) -> None:
-    table = Table()
-    for name in ("file", "task", "largest difference"):
-        table.add_column(name)
-    for name in ("MB", "of", "ms an example", "of"):
-        table.add_column(name, justify="right")
-    for each in checks:
-        (size, before), (eager, exported) = each.size, each.latency
-        for row, (task, found) in enumerate(each.difference.items()):
-            sizes = (f"{size / 1e6:.1f}", f"{before / 1e6:.1f}", f"{exported:.1f}", f"{eager:.1f}")
-            table.add_row(each.graph if row == 0 else "", task, f"{found:.2g}", *(sizes if row == 0 else ()))
-        table.add_section()
-    console = Console()
-    console.print("The files beside the model: its parameters, and its time", style="table.title", soft_wrap=True)
-    console.print(table)

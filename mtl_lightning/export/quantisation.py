@@ -1,25 +1,65 @@
 """Weights in 8 bits."""
 
+import ast
 import logging
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+_OPERATIONS = ["Conv", "Gather", "LSTM", "MatMul"]
+"""What is quantised: all that ONNX Runtime knows to quantise, but for attention, whose operation of ONNX it takes for
+one of its own; the weights around it count as products of matrices."""
+
+_SCOPES = "pkg.torch.onnx.name_scopes"
+"""What the exporter calls the names of the modules that a node is part of."""
 
 
-def quantise(path: Path) -> None:
+def quantise(source: Path, target: Path, full: Collection[str] = ()) -> None:
     """Makes the weights of a graph integers of 8 bits, a scale a channel; those of embeddings too.
 
     Activations are quantised as they come (dynamic quantisation of ONNX Runtime).
 
     Args:
-        path: Of the file, which is replaced.
+        source: The file in full precision.
+        target: The file to write.
+        full: Names of tasks whose heads, and links to other tasks, stay in full precision.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    made = path.with_suffix(".int8")
+    with _quiet():
+        quantize_dynamic(
+            source,
+            target,
+            op_types_to_quantize=_OPERATIONS,
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=head_nodes(source, full),
+        )
+
+
+def head_nodes(path: Path, tasks: Collection[str]) -> list[str]:
+    """Names of the nodes of some tasks' heads, and of their links to other tasks."""
+    if not tasks:
+        return []
+    import onnx
+
+    heads = {f"model.{part}.{task}" for task in tasks for part in ("heads", "chain.links")}
+    nodes = onnx.load(path, load_external_data=False).graph.node
+    return [node.name for node in nodes if heads.intersection(_scopes(node))]
+
+
+def _scopes(node: Any) -> list[str]:
+    return [name for each in node.metadata_props if each.key == _SCOPES for name in ast.literal_eval(each.value)]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the library recommends of itself."""
     root = logging.getLogger()
     level = root.level
     try:
-        root.setLevel(logging.ERROR)  # it recommends a step of its own
-        quantize_dynamic(path, made, per_channel=True, weight_type=QuantType.QInt8)
+        root.setLevel(logging.ERROR)
+        yield
     finally:
         root.setLevel(level)
-    made.replace(path)

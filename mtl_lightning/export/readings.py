@@ -10,7 +10,7 @@ from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.data.sources.files import form_of
 from mtl_lightning.data.sources.prediction import FOUND, widest_first
 from mtl_lightning.errors import UserError
-from mtl_lightning.export.graphs import write_graph
+from mtl_lightning.export.graphs import WrittenGraph, write_graph
 from mtl_lightning.export.samples import samples, tensors_of
 from mtl_lightning.exported.description import Reading
 from mtl_lightning.rows.columns import Inputs
@@ -27,11 +27,13 @@ class Source(NamedTuple):
         columns: The column, or columns, of each input, by its name.
         form: How the text of its files is read.
         labels: The tasks that it labels.
+        dataset: Its name, to find its examples by.
     """
 
     columns: Inputs
     form: TextFormat
     labels: Sequence[str] = ()
+    dataset: str = ""
 
 
 def sources_of(datasets: Mapping[str, DataSource]) -> list[Source]:
@@ -40,8 +42,8 @@ def sources_of(datasets: Mapping[str, DataSource]) -> list[Source]:
     Args:
         datasets: By name.
     """
-    found = widest_first(datasets).values()
-    return [Source(source.inputs, form_of(source), list(source.labels)) for source in found]
+    found = widest_first(datasets).items()
+    return [Source(source.inputs, form_of(source), list(source.labels), name) for name, source in found]
 
 
 def portable(model: MultiTaskModule) -> list[str]:
@@ -65,8 +67,8 @@ def portable(model: MultiTaskModule) -> list[str]:
 
 def write_readings(
     model: MultiTaskModule, sources: Sequence[Source], tasks: Sequence[str], folder: Path
-) -> list[Reading]:
-    """Writes a graph for each set of inputs.
+) -> tuple[list[Reading], dict[str, WrittenGraph]]:
+    """Writes a graph for each set of inputs; returns the ways to read some, and the graph of each data set.
 
     Args:
         model: In evaluation mode, on the CPU, within :func:`reading_given`.
@@ -97,7 +99,9 @@ def write_readings(
         readings.append(Reading(dict(way.columns), way.form, graph.graph, outputs, labels, found))
     if missing := [task for task in tasks if not any(task in reading.outputs for reading in readings)]:
         raise UserError(f"no data set has inputs on which task '{missing[0]}' can be predicted; leave it out (--tasks)")
-    return [reading for place, reading in enumerate(readings) if reading.outputs and reading not in readings[:place]]
+    of = {each.dataset: graphs[read_by[frozenset(each.columns)]] for each in sources if each in ways}
+    readings = [each for place, each in enumerate(readings) if each.outputs and each not in readings[:place]]
+    return readings, {name: graph for name, graph in of.items() if graph is not None}
 
 
 def _ways(source: Source) -> Iterator[Source]:

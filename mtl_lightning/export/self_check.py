@@ -10,6 +10,7 @@ import torch
 
 from mtl_lightning.errors import UserError
 from mtl_lightning.export.samples import LONGEST, samples, tensors_of
+from mtl_lightning.export.validation import Judged
 from mtl_lightning.exported.description import Reading
 from mtl_lightning.exported.graph import Graph
 from mtl_lightning.inputs.base import Inputs
@@ -30,12 +31,16 @@ class Check(NamedTuple):
         difference: The largest one, by task.
         size: Of the file, and of the parameters that it has of the model, in bytes.
         latency: Of one example of 12 words, in milliseconds: of the model, and of the file.
+        metrics: On validation examples, by task as far as these are labelled.
+        full_precision: Names of the tasks whose heads have more than 8 bits, where the other weights have 8.
     """
 
     graph: str
     difference: Mapping[str, float]
     size: tuple[int, int]
     latency: tuple[float, float]
+    metrics: Mapping[str, Judged] = {}
+    full_precision: Sequence[str] = ()
 
 
 def check(model: MultiTaskModule, inputs: Inputs, reading: Reading, folder: Path) -> Check:

@@ -45,11 +45,21 @@ def load_as(kind: type[Model], path: Path, trusted: Collection[str] = (), option
     return model.eval()
 
 
-def data_of(path: Path, trusted: Collection[str] = (), option: str = "") -> MultiTaskDataModule:
-    """The data that a model was trained on; none of it is read yet. Arguments and errors are those of ``load_as``."""
+def data_of(
+    path: Path, trusted: Collection[str] = (), option: str = "", tasks: Collection[str] | None = None
+) -> MultiTaskDataModule:
+    """The data that a model was trained on; none of it is read yet. Errors are those of ``load_as``.
+
+    Args:
+        path: As of ``load_as``.
+        trusted: As of ``load_as``.
+        option: As of ``load_as``.
+        tasks: Those to evaluate: the data sets that label them, without what training alone reads; null: all there is.
+    """
     with usable(path), ExitStack() as stack:
         config, places = checkpoint_config(path, stack)
-        return _made(MultiTaskDataModule, config["data"], path, Imports(str(path), places, trusted, option))
+        data = config["data"] if tasks is None else {"datasets": config["data"]["datasets"], "tasks": list(tasks)}
+        return _made(MultiTaskDataModule, data, path, Imports(str(path), places, trusted, option))
 
 
 def _made(kind: type[Made], config: dict[str, Any], path: Path, imports: Imports) -> Made:

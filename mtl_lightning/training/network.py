@@ -177,10 +177,16 @@ class Network(RestorableModule):
             inputs: The encoder's, each [B, ...].
             tasks: Names of tasks that these inputs suffice for.
         """
+        return self.read_by_decoders_and_metrics(inputs, tasks)[0]
+
+    def read_by_decoders_and_metrics(
+        self, inputs: dict[str, Tensor], tasks: Sequence[str]
+    ) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+        """What decoders read, and logits, each by task; arguments as of ``read_by_decoders``."""
         representations = self._made(inputs, self.chain.read_by(tasks))
         logits = self._logits(representations, tasks)
         masks = {name: representations[self.chain.read_by([name])[-1]].mask for name in tasks}
-        return {name: self.tasks[name].outputs(logits[name], masks[name]) for name in tasks}
+        return {name: self.tasks[name].outputs(logits[name], masks[name]) for name in tasks}, logits
 
     def can_predict(self, inputs: dict[str, Tensor]) -> list[str]:
         """The tasks that inputs suffice for, in their order."""

@@ -8,15 +8,32 @@ import tiny
 import yaml
 
 from mtl_lightning.__main__ import main
+from mtl_lightning.errors import UserError
+from mtl_lightning.export.validation import Validation
 from mtl_lightning.serve.models import opened
 from mtl_lightning.serve.options import Options
 from mtl_lightning.serve.outcomes import outcomes
+from mtl_lightning.training.from_checkpoint import data_of
+from mtl_lightning.training.loading import load
 
 
 def lines(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, object]]:
     capsys.readouterr()
     assert main(["predict", *arguments, "--input", "in.csv"]) == 0
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def spread_and_moved(checkpoint: str) -> None:
+    """Examples are those of both ends where two are asked for; data that is gone is said in a line."""
+    data, model = data_of(Path(checkpoint), tasks=["cls"]), load(Path(checkpoint))
+    ((_, part),) = Validation(model, data, 2).batches(["d"])
+    rows = Path("val.csv").read_text().splitlines()[1:]
+    wanted = [list(map(float, row.split(";")[0].split())) for row in (rows[0], rows[-1])]
+    assert part.inputs["features"].tolist() == [pytest.approx(each) for each in wanted]
+    assert list(part.targets) == ["cls"]
+    Path("val.csv").rename("moved.csv")
+    with pytest.raises(UserError, match=r"val\.csv"):
+        Validation(model, data_of(Path(checkpoint)), 2)
 
 
 def test_both_predict_alike(
@@ -39,6 +56,13 @@ def test_both_predict_alike(
     assert "features.onnx" in printed and "cls" in printed and "reg" in printed
     (check,) = json.loads(Path("out", "check.json").read_text())
     assert 0 <= check["difference"]["cls"] < 1e-5
+    assert main(["validate", "--ckpt_path", checkpoint, "--json", "val.json"]) == 0
+    wanted = json.loads(Path("val.json").read_text())
+    for task, metric in (("cls", "accuracy"), ("reg", "mse")):
+        judged = check["metrics"][task]
+        assert judged["metric"] == metric and judged["checkpoint"] == pytest.approx(wanted[task][metric], abs=1e-6)
+        assert judged["exported"] == pytest.approx(judged["checkpoint"], abs=1e-5) and judged["lost"] < 0.01
+    spread_and_moved(checkpoint)
     Path("in.csv").write_text("f;note\n1 2 3;a\n1 2;b\n4 5 6;\n")
     found, wanted = lines(capsys, "--model", "out"), lines(capsys, "--ckpt_path", checkpoint)
     assert [(row["f"], row["note"]) for row in found] == [(row["f"], row["note"]) for row in wanted]

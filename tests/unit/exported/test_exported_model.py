@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import handmade
+import onnx
 import pytest
 import tiny
 import torch
@@ -21,11 +22,13 @@ from mtl_lightning.chains import PredictedSpans
 from mtl_lightning.encoders import ConvolutionalEncoder, Encoder, TransformerEncoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.export import readings
-from mtl_lightning.export.graphs import WrittenGraph
+from mtl_lightning.export.graphs import WrittenGraph, write_graph
 from mtl_lightning.export.onnx_format import export_onnx
+from mtl_lightning.export.quantisation import quantise
 from mtl_lightning.export.readings import Source
-from mtl_lightning.export.samples import samples
+from mtl_lightning.export.samples import samples, tensors_of
 from mtl_lightning.exported import ExportedModel
+from mtl_lightning.exported.graph import Graph
 from mtl_lightning.exported.rows import in_order_of
 from mtl_lightning.rows.text_format import TextFormat
 from mtl_lightning.tasks import (
@@ -91,10 +94,23 @@ def made(name: str, **settings: Any) -> MultiTaskModule:
 
 
 @pytest.fixture(scope="module")
-def words(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, MultiTaskModule]:
+def written() -> list[WrittenGraph]:
+    """What was said of the file of ``words``."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory, written: list[WrittenGraph]) -> tuple[Path, MultiTaskModule]:
     """A folder, and the model that it was exported from."""
     folder, model = tmp_path_factory.mktemp("words"), made("words")
-    (found,) = export_onnx(model, [Source(MODELS["words"][1], TextFormat())], list(model.tasks), folder)
+
+    def writing(*arguments: Any) -> WrittenGraph | None:
+        written.extend([found] if (found := write_graph(*arguments)) is not None else [])
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mtl_lightning.export.readings.write_graph", writing)
+        (found,) = export_onnx(model, [Source(MODELS["words"][1], TextFormat())], list(model.tasks), folder)
     assert max(found.difference.values()) < 1e-4 and set(found.difference) == set(model.tasks)
     manifest.seal(folder, "onnx")
     return folder, model
@@ -115,6 +131,28 @@ def alike(folder: Path, model: MultiTaskModule, names: Collection[str]) -> bool:
 @pytest.mark.parametrize("names", [["tokens", "spans"], ["tokens"]], ids="-".join)
 def test_all_heads_of_words_predict_alike(words: tuple[Path, MultiTaskModule], names: list[str]) -> None:
     assert alike(*words, dict.fromkeys(names))
+
+
+def test_the_logits_of_all_heads_are_those_that_metrics_read(
+    words: tuple[Path, MultiTaskModule], written: list[WrittenGraph]
+) -> None:
+    model = words[1]
+    assert model.encoder.processor.plain is not None
+    raw = samples(model.encoder.processor.plain, MODELS["words"][1], (4, 2))
+    inputs = tensors_of(model, raw)
+    with torch.no_grad():
+        wanted = model(inputs)
+    graph = Graph(words[0] / written[0].graph, 1)
+    for task, logits in written[0].logits.items():
+        arrays = graph.run({name: tensor.numpy() for name, tensor in inputs.items()}, list(logits.names.values()))
+        found = logits.of(arrays)
+        assert type(found) is type(wanted[task])
+        torch.testing.assert_close(found, wanted[task], atol=1e-5, rtol=1e-4)
+    assert set(written[0].logits) == set(model.tasks)
+
+
+def test_the_file_does_not_say_where_its_code_was(words: tuple[Path, MultiTaskModule]) -> None:
+    assert str(Path(__file__).parents[3]).encode() not in (words[0] / "tokens-spans.onnx").read_bytes()
 
 
 @pytest.mark.parametrize("names", [["tokens", "spans"], ["tokens"]], ids="-".join)
@@ -147,7 +185,7 @@ def test_ways_to_read_inputs_share_graphs(monkeypatch: pytest.MonkeyPatch, tmp_p
     sources = [Source(spans, TextFormat(), ["relations"]), Source({"tokens": "form"}, TextFormat(), ["tags", "other"])]
     sources.append(Source({"prompt": "p", "completion": "c"}, TextFormat(), ["text"]))
     tasks = ["tags", "relations"]
-    first, bare, form = readings.write_readings(made("words"), sources, tasks, tmp_path)
+    first, bare, form = readings.write_readings(made("words"), sources, tasks, tmp_path)[0]
     assert written == [["tokens", "spans"]]
     assert [each.columns for each in (first, bare, form)] == [spans, {"tokens": "words"}, {"tokens": "form"}]
     assert [each.found for each in (first, bare, form)] == [{}, {"spans": None}, {"spans": None}]
@@ -155,7 +193,7 @@ def test_ways_to_read_inputs_share_graphs(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert [each.labels for each in (first, bare, form)] == [["relations"], ["relations"], ["tags"]]
     assert in_order_of([first, bare, form], ["tags"])[0] == form
     chained = made("words", chain={"relations": LINK()})
-    found = readings.write_readings(chained, sources, tasks, tmp_path)
+    found = readings.write_readings(chained, sources, tasks, tmp_path)[0]
     assert {each.found["spans"] for each in found} == {"tags"}
     assert all(list(each.outputs) == tasks for each in found)
     with pytest.raises(UserError, match="'relations' reads the spans that 'tags' finds; export both"):
@@ -239,19 +277,17 @@ def test_a_folder_of_another_version_is_refused_by_name(words: tuple[Path, Multi
 
 
 def test_weights_of_8_bits_predict_much_the_same(words: tuple[Path, MultiTaskModule], tmp_path: Path) -> None:
-    from mtl_lightning.export.quantisation import quantise
-
-    path = tmp_path / "small.onnx"
-    path.write_bytes((words[0] / "tokens-spans.onnx").read_bytes())
-    quantise(path)
+    quantise(words[0] / "tokens-spans.onnx", tmp_path / "tokens-spans.onnx", ["kind"])
     for name in ("tokenizer.json", "model.json"):
         (tmp_path / name).write_bytes((words[0] / name).read_bytes())
-    path.replace(tmp_path / "tokens-spans.onnx")
     manifest.seal(tmp_path, "onnx")
     raw = {"tokens": [["a", "b"]], "spans": [[[0, 1]]]}
     found, wanted = (ExportedModel(folder).predict(raw)[0] for folder in (tmp_path, words[0]))
     assert found["kind"]["probability"] == pytest.approx(wanted["kind"]["probability"], abs=0.05)
     assert found != wanted
+    names = {each.name for each in onnx.load(tmp_path / "tokens-spans.onnx").graph.initializer}
+    assert "model.heads.kind.head.weight" in names
+    assert not {"model.heads.kinds.head.weight", "model.encoder.backbone.embeddings.word_embeddings.weight"} & names
 
 
 def writing(**more: Task) -> MultiTaskModule:
