@@ -58,7 +58,7 @@ def test_both_predict_alike(
     assert 0 <= check["difference"]["cls"] < 1e-5
     assert main(["validate", "--ckpt_path", checkpoint, "--json", "val.json"]) == 0
     wanted = json.loads(Path("val.json").read_text())
-    for task, metric in (("cls", "accuracy"), ("reg", "mse")):
+    for task, metric in (("cls", "accuracy"), ("reg", "pearson")):
         judged = check["metrics"][task]
         assert judged["metric"] == metric and judged["checkpoint"] == pytest.approx(wanted[task][metric], abs=1e-6)
         assert judged["exported"] == pytest.approx(judged["checkpoint"], abs=1e-5) and judged["lost"] < 0.01
