@@ -25,12 +25,12 @@ def lines(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str,
 
 def spread_and_moved(checkpoint: str) -> None:
     """Examples are those of both ends where two are asked for; data that is gone is said in a line."""
-    data, model = data_of(Path(checkpoint), tasks=["cls"]), load(Path(checkpoint))
+    data, model = data_of(Path(checkpoint), tasks=["reg", "cls"]), load(Path(checkpoint))
     ((_, part),) = Validation(model, data, 2).batches(["d"])
     rows = Path("val.csv").read_text().splitlines()[1:]
     wanted = [list(map(float, row.split(";")[0].split())) for row in (rows[0], rows[-1])]
     assert part.inputs["features"].tolist() == [pytest.approx(each) for each in wanted]
-    assert list(part.targets) == ["cls"]
+    assert set(part.targets) == {"cls", "reg"}
     Path("val.csv").rename("moved.csv")
     with pytest.raises(UserError, match=r"val\.csv"):
         Validation(model, data_of(Path(checkpoint)), 2)
