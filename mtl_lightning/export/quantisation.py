@@ -46,7 +46,8 @@ def head_nodes(path: Path, tasks: Collection[str]) -> list[str]:
 
     heads = {f"model.{part}.{task}" for task in tasks for part in ("heads", "chain.links")}
     nodes = onnx.load(path, load_external_data=False).graph.node
-    return [node.name for node in nodes if heads.intersection(_scopes(node))]
+    found = [node.name for node in nodes if heads.intersection(_scopes(node))]
+    return [*found, *(f"{name}_MatMul" for name in found)]  # what becomes of a Gemm before it is quantised
 
 
 def _scopes(node: Any) -> list[str]:
