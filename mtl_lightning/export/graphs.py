@@ -41,7 +41,7 @@ class Logits(NamedTuple):
         tensors = {field: torch.from_numpy(arrays[name]) for field, name in self.names.items()}
         if self.kind is None:
             return tensors[""]
-        fields: Sequence[str] = self.kind._fields  # type: ignore[attr-defined]
+        fields: Sequence[str] = self.kind._fields
         return self.kind(**{field: tensors.get(field) for field in fields})
 
 
