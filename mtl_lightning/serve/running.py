@@ -5,7 +5,7 @@ import multiprocessing
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from typing import NamedTuple
 
 import uvicorn
@@ -55,8 +55,9 @@ def started(options: Options) -> Iterator[Served]:
     server, spec = server_of(options, writes)
     with followed(), _workers(server):
         writes.close()
-        spec.schema = Schema(_reported(reads), options.max_text, options.batch_size)
-        yield Served(server.app, spec, server.inference_workers[0])
+        worker = server.inference_workers[0]
+        spec.schema = Schema(_reported(reads, worker.sentinel), options.max_text, options.batch_size)
+        yield Served(server.app, spec, worker)
 
 
 def server_of(options: Options, report: Connection) -> tuple[LitServer, PredictionSpec]:
@@ -92,14 +93,18 @@ def _workers(server: LitServer) -> Iterator[None]:
         running.__exit__(None, None, None)
 
 
-def _reported(reads: Connection) -> Catalogue:
-    try:
-        found = reads.recv()
-    except EOFError:
-        raise UserError("the process that computes has ended before it had read the model; see above") from None
+def _reported(reads: Connection, sentinel: int) -> Catalogue:
+    """What the process that computes says of its model. The end of that process is told by its ``sentinel``; the pipe
+    does not tell it, since LitServe's other process, which is forked, has its other end, too.
+    """
+    wait([reads, sentinel])
+    found = None
+    with suppress(EOFError):
+        found = reads.recv() if reads.poll() else None
     if isinstance(found, Catalogue):
         return found
-    raise UserError(str(found))
+    ended = "the process that computes has ended before it had read the model, out of memory perhaps"
+    raise UserError(ended if found is None else found)
 
 
 def _keep_ours(app: FastAPI, spec: PredictionSpec) -> None:
@@ -112,6 +117,7 @@ def _keep_ours(app: FastAPI, spec: PredictionSpec) -> None:
         if getattr(route, "path", None) == "/health" or getattr(route, "endpoint", None) in endpoints
     ]
     assert ours <= {getattr(route, "path", None) for route in app.router.routes}, "LitServe registered them"
+    app.router.redirect_slashes = False
     app.add_exception_handler(HTTPException, refused)
     litserves = app.router.lifespan_context
 
