@@ -7,10 +7,12 @@ from typing import Any, NamedTuple, NoReturn
 from mtl_lightning.errors import did_you_mean, shown
 from mtl_lightning.serve.catalogue import Catalogue
 from mtl_lightning.serve.refusals import Refusal
-from mtl_lightning.serve.sizes import characters
+from mtl_lightning.serve.sizes import characters, depth
 
 TEXT, INPUTS, TASKS = "text", "inputs", "tasks"
 _EXAMPLE = '{"text": "some jazz, please"}'
+_DEEPEST = 32
+"""Lists and objects within one another: more than any input has, and far fewer than pickle and ``repr`` stand."""
 
 
 class Kind(NamedTuple):
@@ -139,6 +141,8 @@ class Schema:
 def _json_object(body: bytes) -> dict[str, Any]:
     try:
         found = json.loads(body.decode("utf-8"), parse_constant=_no_number)
+        if depth(found) > _DEEPEST:
+            raise RecursionError
     except (ValueError, RecursionError) as error:
         said = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)[:200]
         raise Refusal(400, f"the body is no JSON in UTF-8: {said}; send such as {_EXAMPLE}") from None

@@ -1,4 +1,4 @@
-"""How large an input is."""
+"""How large an input is, and how deeply nested."""
 
 from typing import Any
 
@@ -18,4 +18,17 @@ def characters(value: Any) -> int:
             left += each
         elif isinstance(each, dict):
             left += [*each, *each.values()]
+    return count
+
+
+def depth(value: Any) -> int:
+    """How many lists and objects of a value of JSON are within one another.
+
+    >>> depth([["some", "jazz"], {"text": [3]}])
+    3
+    """
+    count, level = 0, [value]
+    while level := [each for each in level if isinstance(each, list | dict)]:
+        count += 1
+        level = [inner for each in level for inner in (each.values() if isinstance(each, dict) else each)]
     return count
