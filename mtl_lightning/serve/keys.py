@@ -21,7 +21,7 @@ def check_key(key: str, request: Request) -> None:
     Raises:
         Refusal: 401.
     """
-    if not key or request.url.path in OPEN:
+    if not key or request.scope["path"] in OPEN:  # `url` is made of the header `Host`, too
         return
     kind, _, given = request.headers.get("authorization", "").partition(" ")
     if kind.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), key.encode()):

@@ -49,6 +49,7 @@ REFUSED: dict[str, tuple[Any, int, str | None, str]] = {
     "not-utf-8": (b'{"text": "\xff"}', 400, None, "UTF-8"),
     "nan": (b'{"text": NaN}', 400, None, "NaN is no number of JSON"),
     "deep": (b"[" * 1_900, 400, None, "no JSON"),
+    "deep-but-read": (b'{"inputs": %s1%s}' % (b"[" * 100, b"]" * 100), 400, None, "nested too deeply"),
     "long-number": (b'{"text": 1%s}' % (b"0" * 1_900), 422, "text", "must be a text"),
     "no-object": ([1], 422, None, "must be an object"),
     "empty": ({}, 422, "text", "found neither"),
@@ -96,9 +97,14 @@ def test_a_mistake_is_refused_with_its_field_and_the_cure(server: InProcess, nam
 
 
 def test_unknown_paths_and_methods_are_refused(server: InProcess) -> None:
-    nowhere, wrong, gone, put = server.ask(
-        ("GET", "/predictt", {}), ("GET", "/predict", {}), ("GET", "/docs", {}), ("PUT", "/", {})
+    nowhere, wrong, gone, put, slash = server.ask(
+        ("GET", "/predictt", {}),
+        ("GET", "/predict", {}),
+        ("GET", "/docs", {}),
+        ("PUT", "/", {}),
+        ("POST", "/predict/", {}),
     )
+    assert slash.status_code == 404 and "did you mean '/predict'" in slash.json()["error"]
     assert nowhere.status_code == gone.status_code == 404 and "/predict" in nowhere.json()["error"]
     assert wrong.status_code == put.status_code == 405 and "takes POST" in wrong.json()["error"]
 
@@ -116,15 +122,18 @@ def test_a_key_is_asked_for_where_there_is_one(folder: Path) -> None:
 
 
 def test_requests_for_the_same_are_computed_together_and_a_bad_one_fails_alone(folder: Path) -> None:
-    server = InProcess(folder, batch_size=8, batch_wait=0.2)
+    server = InProcess(folder, batch_size=5, batch_wait=900.0, timeout=1_000.0)
     texts = ["sad", "glad", "", "day", "sad"]
-    bodies = [{"text": text, "tasks": ["mood"]} for text in texts] + [{"text": "sad", "tasks": ["stars"]}]
+    bodies = [{"text": text, "tasks": ["mood"]} for text in texts] + [
+        {"text": texts[:2] * 2 + ["day"], "tasks": ["stars"]}
+    ]
     answers = server.ask(*(("POST", "/predict", {"json": body}) for body in bodies))
     assert [answer.status_code for answer in answers] == [200, 200, 422, 200, 200, 200]
     labels = [answers[place].json()["predictions"]["mood"]["label"] for place in (0, 1, 4)]
     assert labels == ["sad", "glad", "sad"]
-    assert sorted(len(job.columns["text"]) for job in server.jobs) == [1, 5]
-    assert server.predict(text="sad", tasks=["mood"]).json() == answers[0].json()
+    assert sorted(len(job.columns["text"]) for job in server.jobs) == [5, 5]
+    alone = server.predict(text=["sad"] * 5, tasks=["mood"]).json()["predictions"]
+    assert alone[0] == answers[0].json()["predictions"]
 
 
 def test_inputs_of_similar_length_are_computed_at_once(folder: Path) -> None:
