@@ -19,7 +19,7 @@ def run(arguments: Sequence[str]) -> int:
         arguments: After ``serve``.
 
     Returns:
-        The exit status: 0 where it was asked to stop; 1 where the process that computes has ended; 2 for a mistake in
+        The exit status: 0 where it was asked to stop; 1 where one of its processes has ended; 2 for a mistake in
         the input.
     """
     return run_command(arguments, HELP, partial(_serve, arguments))
@@ -44,7 +44,7 @@ def _serve(arguments: Sequence[str]) -> int:
         is_asked = answer(served, options, place)
         metrics = served.spec.metrics
     if not is_asked:
-        say("error: the process that computes has ended, out of memory perhaps; start again", error=True)
+        say("error: a process of the server has ended, out of memory perhaps; start again", error=True)
         return 1
     say(f"Stopped; {metrics.answered:,} of {metrics.accepted:,} accepted requests were answered")
     return 0

@@ -1,11 +1,13 @@
 """The processes of a server: from LitServe's worker to the last answer."""
 
 import asyncio
+import logging
 import multiprocessing
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from typing import NamedTuple
 
 import uvicorn
@@ -36,12 +38,12 @@ class Served(NamedTuple):
     Attributes:
         app: LitServe's.
         spec: What answers.
-        worker: Process that computes.
+        processes: The one that computes, and LitServe's with its queue; neither does without the other.
     """
 
     app: FastAPI
     spec: PredictionSpec
-    worker: multiprocessing.Process
+    processes: Sequence[BaseProcess]
 
 
 @contextmanager
@@ -53,11 +55,11 @@ def started(options: Options) -> Iterator[Served]:
     """
     reads, writes = multiprocessing.get_context("spawn").Pipe(duplex=False)
     server, spec = server_of(options, writes)
-    with followed(), _workers(server):
+    with followed(), _workers(server) as processes:
         writes.close()
-        worker = server.inference_workers[0]
-        spec.schema = Schema(_reported(reads, worker.sentinel), options.max_text, options.batch_size)
-        yield Served(server.app, spec, worker)
+        catalogue = _reported(reads, server.inference_workers[0].sentinel)
+        spec.schema = Schema(catalogue, options.max_text, options.batch_size)
+        yield Served(server.app, spec, processes)
 
 
 def server_of(options: Options, report: Connection) -> tuple[LitServer, PredictionSpec]:
@@ -82,15 +84,19 @@ def server_of(options: Options, report: Connection) -> tuple[LitServer, Predicti
 
 
 @contextmanager
-def _workers(server: LitServer) -> Iterator[None]:
+def _workers(server: LitServer) -> Iterator[Sequence[BaseProcess]]:
     """LitServe's processes. A signal to all of a group means the one that answers, which still needs the others."""
-    running = wrap_litserve_start(server)
+    running, others = wrap_litserve_start(server), multiprocessing.active_children()
     with held_back():
         running.__enter__()
     try:
-        yield
+        yield [each for each in multiprocessing.active_children() if each not in others]
     finally:
-        running.__exit__(None, None, None)
+        try:
+            running.__exit__(None, None, None)
+        except (OSError, EOFError):  # the process with the queue was killed
+            for worker in server.inference_workers:
+                worker.terminate()
 
 
 def _reported(reads: Connection, sentinel: int) -> Catalogue:
@@ -160,7 +166,7 @@ def answer(served: Served, options: Options, place: socket.socket) -> bool:
     """Answers requests until it is asked to stop, and then those that it has accepted.
 
     Returns:
-        Whether it was asked to stop; if not, the process that computes has ended.
+        Whether it was asked to stop; if not, one of its processes has ended.
     """
     config = uvicorn.Config(
         served.app,
@@ -175,9 +181,12 @@ def answer(served: Served, options: Options, place: socket.socket) -> bool:
 
     async def watch() -> None:
         nonlocal ended
-        while served.worker.is_alive():
+        while all(each.is_alive() for each in served.processes):
             await asyncio.sleep(1)
         ended = server.should_exit = server.force_exit = True
+        logging.getLogger(
+            "uvicorn.error"
+        ).disabled = True  # it would print a traceback for each request that is cut off
 
     async def serve() -> None:
         watching = asyncio.create_task(watch())

@@ -130,15 +130,18 @@ def test_a_folder_that_is_not_whole_is_refused_in_one_line(folder, tmp_path, com
     assert re.fullmatch(r"error: .*text\.onnx is not what was exported.*\n", done.stderr)
 
 
-def test_the_server_ends_with_the_process_that_computes(folder):
+@pytest.mark.parametrize("which", ["spawn_main", "mtl_lightning serve"], ids=["computes", "queue"])
+def test_the_server_ends_with_each_of_its_processes(folder, which):
     psutil = pytest.importorskip("psutil")
     with serving(folder) as (process, _):
-        (worker,) = (
-            each for each in psutil.Process(process.pid).children() if "spawn_main" in " ".join(each.cmdline())
-        )
-        worker.kill()
+        children = psutil.Process(process.pid).children()
+        (one,) = (each for each in children if which in " ".join(each.cmdline()))
+        one.kill()
         _, errors = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 1 and "the process that computes has ended" in errors
+        assert process.returncode == 1
+        said = "error: a process of the server has ended, out of memory perhaps; start again\n"
+        assert errors == said or (which != "spawn_main" and errors.endswith(said))  # who waits for the queue complains
+    assert not psutil.wait_procs(children, timeout=PATIENCE)[1]
 
 
 def test_the_image_installs_what_the_extra_names_and_starts_a_command_that_is_tested_here():
