@@ -93,7 +93,7 @@ def _sample(edges: np.ndarray, number: int, seed: int) -> tuple[np.ndarray, np.n
     kept = size * number // steps
     places = (np.random.default_rng(seed).random() + np.arange(kept)) * size // max(kept, 1)
     batch, part = np.divmod(np.arange(1, number) * steps, number)
-    ends = (edges[batch] * number + np.diff(edges)[batch] * part) * kept // max(size * number, 1)
+    ends = (edges[batch] * number + np.diff(edges)[batch] * part) // steps
     return places.astype(np.int64), ends
 
 

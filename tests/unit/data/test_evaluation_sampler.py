@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtl_lightning.data.evaluation_sampler import SequentialSampler
+from mtl_lightning.data.evaluation_sampler import SequentialSampler, _sample
 from mtl_lightning.data.sampler import Plan
 
 
@@ -86,6 +86,12 @@ def test_a_part_has_the_steps_that_lightning_takes_and_no_batch_above_the_size()
         assert all(
             len(rows.indices) <= {"a": 8, "b": 1, "c": 3}[name] for plan in sampler for name, rows in plan.items()
         )
+
+
+def test_millions_of_examples_have_the_ends_of_their_batches() -> None:
+    edges = np.arange(0, 7 * 10**6 + 1, 25)
+    _, ends = _sample(edges, len(edges) - 1, 0)
+    np.testing.assert_array_equal(ends, edges[1:-1])
 
 
 def test_a_part_is_read_longest_first() -> None:
