@@ -52,7 +52,7 @@ def behind(inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     """
     ids, last = inputs["input_ids"], inputs["prompt_length"] - 1
     before = torch.arange(ids.shape[1], device=ids.device) < last
-    token = ids.gather(1, last)
+    token = ids.gather(1, last.clamp(min=0)).masked_fill(last < 0, 0)
     return torch.cat([torch.where(before, ids, token), token], 1), torch.cat([before, torch.ge(last, 0)], 1).long()
 
 

@@ -13,6 +13,7 @@ from torchmetrics.text import CHRFScore
 from mtl_lightning.data.collation import stack
 from mtl_lightning.encoders import TransformerEncoder
 from mtl_lightning.encoders.generation import prompts_of
+from mtl_lightning.encoders.prompt_cache import behind
 from mtl_lightning.errors import UserError
 from mtl_lightning.sharing import MMoE
 from mtl_lightning.tasks import CausalLM, SequenceClassification
@@ -143,6 +144,12 @@ def test_what_is_kept_of_prompts_changes_nothing(config: Any, completions: Any, 
     assert of.can_keep and write.can_go_on and kept is not None
     for _ in range(2):  # two tasks
         assert torch.equal(write(inputs, kept), write(inputs))
+
+
+def test_an_empty_prompt_shows_nothing_of_the_answer() -> None:
+    ids, mask = behind({"input_ids": torch.tensor([[7, 8], [3, 4]]), "prompt_length": torch.tensor([[0], [2]])})
+    assert mask.tolist() == [[0, 0, 0], [1, 0, 1]]
+    assert ids.tolist() == [[0, 0, 0], [3, 4, 4]]
 
 
 def test_a_prompt_is_read_once_by_all_heads_and_by_what_writes() -> None:
