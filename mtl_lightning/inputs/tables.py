@@ -131,7 +131,8 @@ class TableInputs(Inputs):
     def _read_numbers(self, part: int, column: Sequence[Any]) -> np.ndarray:
         try:
             if all(type(value) is float for value in column):
-                found = np.array(column, dtype=np.float32)
+                with np.errstate(over="ignore"):  # it becomes infinite
+                    found = np.array(column, dtype=np.float32)
                 if np.isfinite(found).all():
                     return found
             return np.array([number(value) for value in column], dtype=np.float32)
