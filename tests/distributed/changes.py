@@ -144,15 +144,20 @@ class Course(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         weights = list(pl_module.encoder.parameters())  # type: ignore[union-attr]
         rates = [group["lr"] for group in trainer.optimizers[0].param_groups]
-        total = sum(float(weight.detach().double().abs().sum()) for weight in weights)
+        sizes = {name: value.double().abs().sum() for name, value in copied(pl_module.encoder).items()}  # type: ignore[arg-type]
+        total = sum(float(sizes[name]) for name, _ in pl_module.encoder.named_parameters())  # type: ignore[union-attr]
         self.epochs.append([total, weights[0].requires_grad, rates])
         self.weights.setdefault("after_epoch", copied(pl_module))
         self.weights["trained"] = copied(pl_module)
 
 
 def copied(module: nn.Module) -> dict[str, torch.Tensor]:
+    """The state; of what is pruned, as it takes effect: nothing depends on the values behind a mask."""
     tensors = {name: value for name, value in module.state_dict().items() if isinstance(value, torch.Tensor)}
-    return {name: value.clone() for name, value in tensors.items()}
+    masks = {name: tensors.get(f"{name.removesuffix('_orig')}_mask") for name in tensors if name.endswith("_orig")}
+    return {
+        name: value.clone() if (mask := masks.get(name)) is None else value * mask for name, value in tensors.items()
+    }
 
 
 def run(case: str, world: int, folder: Path, checkpoint: Path | None = None) -> dict[str, Any]:
