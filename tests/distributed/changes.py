@@ -7,7 +7,7 @@ Results are pickled by process.
 import pickle
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -152,12 +152,15 @@ class Course(Callback):
 
 
 def copied(module: nn.Module) -> dict[str, torch.Tensor]:
-    """The state; of what is pruned, as it takes effect: nothing depends on the values behind a mask."""
-    tensors = {name: value for name, value in module.state_dict().items() if isinstance(value, torch.Tensor)}
-    masks = {name: tensors.get(f"{name.removesuffix('_orig')}_mask") for name in tensors if name.endswith("_orig")}
-    return {
-        name: value.clone() if (mask := masks.get(name)) is None else value * mask for name, value in tensors.items()
-    }
+    return in_effect(module.state_dict())
+
+
+def in_effect(state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """The tensors of a state; of what is pruned, without the values behind a mask, on which nothing depends."""
+    tensors = {name: value.clone() for name, value in state.items() if isinstance(value, torch.Tensor)}
+    for name in [name for name in tensors if name.endswith("_orig")]:
+        tensors[name] *= tensors[f"{name.removesuffix('_orig')}_mask"]
+    return tensors
 
 
 def run(case: str, world: int, folder: Path, checkpoint: Path | None = None) -> dict[str, Any]:
@@ -194,8 +197,7 @@ def run(case: str, world: int, folder: Path, checkpoint: Path | None = None) -> 
     if checkpoint is None and is_tested:
         trainer.test(module, datamodule=data, ckpt_path=best.best_model_path, verbose=False, weights_only=True)
         found["tested"] = dict(trainer.callback_metrics)
-        saved = torch.load(best.best_model_path, weights_only=True)["state_dict"]
-        found["best"] = {name: value for name, value in saved.items() if isinstance(value, torch.Tensor)}
+        found["best"] = in_effect(torch.load(best.best_model_path, weights_only=True)["state_dict"])
         found["evaluated"] = copied(module)
     return found
 
