@@ -3,13 +3,12 @@
 import os
 from collections.abc import Sequence
 from functools import partial
+from ipaddress import ip_address
 
 from mtl_lightning.errors import UserError
 from mtl_lightning.serve.options import HELP, KEY, Options, parsed
 from mtl_lightning.terminal import say
 from mtl_lightning.terminal.commands import run_command
-
-_LOCAL = ("127.", "::1", "localhost")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -38,8 +37,9 @@ def _serve(arguments: Sequence[str]) -> int:
         raise UserError(f"serve needs {error.name}: pip install 'mtl-lightning[serve]'") from error
     with listening(options) as place, started(options) as served:
         tasks = ", ".join(served.spec.schema.catalogue.tasks)
-        say(f"Serving {tasks} of {options.model} on {_address(options, place.getsockname()[1])}")
-        if not options.key and not options.host.startswith(_LOCAL):
+        host, port = place.getsockname()[:2]
+        say(f"Serving {tasks} of {options.model} on {_address(options, port)}")
+        if not (options.key or ip_address(host.partition("%")[0]).is_loopback):
             say(f"Whoever reaches this machine may ask: no {KEY} is set", error=True)
         is_asked = answer(served, options, place)
         metrics = served.spec.metrics
