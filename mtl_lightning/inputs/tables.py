@@ -122,8 +122,8 @@ class TableInputs(Inputs):
     def _rows(self, name: str, values: Sequence[Any], width: int) -> np.ndarray:
         """One input of all examples [N, width]."""
         rows = [value if isinstance(value, tuple | list) else (value,) for value in values]
-        if wrong := next((row for row in rows if len(row) != width), None):
-            raise UserError(f"`{name}` has {width} columns, found {len(wrong)}")
+        if wrong := [len(row) for row in rows if len(row) != width]:
+            raise UserError(f"`{name}` has {width} columns, found {wrong[0]}")
         read = self._read_numbers if name == NUMERIC else self._look_up
         columns = [read(part, column) for part, column in enumerate(zip(*rows, strict=True))]
         return np.stack(columns, axis=1) if rows else np.zeros((0, width))
@@ -152,7 +152,7 @@ class TableInputs(Inputs):
             return found
         if not self.hash_buckets:
             return UNKNOWN
-        return _FIRST + len(numbers) + crc32(name.encode()) % self.hash_buckets
+        return _FIRST + len(numbers) + crc32(name.encode("utf-8", "surrogatepass")) % self.hash_buckets
 
 
 def _numbered(statistics: ColumnStatistics) -> list[dict[str, int]]:

@@ -47,7 +47,7 @@ def test_rare_categories_are_unknown_or_share_buckets() -> None:
     assert learnt(categorical=[column], max_categories=1).statistics.vocabularies == (("often",),)
     hashed = learnt(categorical=[column], min_count=2, hash_buckets=4)
     assert hashed.num_categories == [1 + 2 + 4]
-    numbers = np.concatenate(hashed.encode({"categorical": ["often", "once", "once", "new"]})["categorical"])
+    numbers = np.concatenate(hashed.encode({"categorical": ["often", "once", "once", "\ud800"]})["categorical"])
     assert numbers[0] == 2
     assert numbers[1] == numbers[2]
     assert set(numbers[1:]) <= {3, 4, 5, 6}
@@ -107,6 +107,8 @@ def test_inputs_must_be_those_of_the_training_data() -> None:
         inputs.encode({"numeric": [1]})
     with pytest.raises(UserError, match="`categorical` has 2 columns, found 1"):
         inputs.encode({"numeric": [1], "categorical": ["a"]})
+    with pytest.raises(UserError, match="`categorical` has 2 columns, found 0"):
+        inputs.encode({"numeric": [1, 1], "categorical": [["a", "b"], []]})
     with pytest.raises(UserError, match="has not seen its training data"):
         TableInputs().encode({"numeric": [1]})
     with pytest.raises(UserError, match="1 and 2 numeric columns"):
