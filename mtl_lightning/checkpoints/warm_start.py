@@ -40,12 +40,12 @@ def warm_start(
         originals: What a name stands for where the sharing copies a part of the encoder: the original's name.
 
     Raises:
-        UserError: If the encoder is another one, or reads text with another tokenizer.
+        UserError: If the encoder is another one, or reads its inputs differently: with another tokenizer, say.
     """
     checkpoint = AtomicCheckpointIO().load_checkpoint(path)
     saved, trained = checkpoint[CHECKPOINT_KEY], checkpoint["state_dict"]
     if other := encoder.reads_differently(saved["assets"]["files"]):
-        raise UserError(f"init_from: {path} was trained with another tokenizer than this encoder's: {other}")
+        raise UserError(f"init_from: the encoder in {path} reads its inputs differently from this one: {other}")
     adapted = encoder.renamed({name.removeprefix("encoder."): t for name, t in _under("encoder.", trained).items()})
     taken, lines = _encoder(path, {f"encoder.{name}": value for name, value in adapted.items()}, state)
     found = {name: value for name, value in _under("sharing.", trained).items() if _fits(state, name, value)}

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from mtl_lightning.encoders import Encoder
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.tasks import Task
 from mtl_lightning.trust.origin import signed
@@ -51,6 +52,23 @@ def refuse_other_tasks(saved: Mapping[str, Any], tasks: Mapping[str, Task]) -> N
                 f"model.tasks.{name}: the checkpoint was trained with `{key}` {shown(was.get(key))}, "
                 f"not {shown(now.get(key))}"
             )
+
+
+def refuse_other_inputs(saved: Mapping[str, str], encoder: Encoder) -> None:
+    """Compares how the encoder of a checkpoint reads its inputs with how a model's does.
+
+    Args:
+        saved: Files of its assets.
+        encoder: The model's.
+
+    Raises:
+        UserError: If the same input would be read differently.
+    """
+    if other := encoder.reads_differently(saved):
+        raise UserError(
+            f"model.encoder reads its inputs differently from the checkpoint's: {other}; give it the same data and "
+            "files, or start a new run"
+        )
 
 
 def refuse_parameters_alone(checkpoint: Mapping[str, Any]) -> None:

@@ -5,7 +5,12 @@ from typing import Any
 from lightning.pytorch.trainer.states import TrainerFn
 
 from mtl_lightning.checkpoints.io import CHECKPOINT_KEY
-from mtl_lightning.training.contents import model_contents, refuse_other_tasks, refuse_parameters_alone
+from mtl_lightning.training.contents import (
+    model_contents,
+    refuse_other_inputs,
+    refuse_other_tasks,
+    refuse_parameters_alone,
+)
 from mtl_lightning.training.pruned import masks_of, put_masks
 from mtl_lightning.training.restorable import choose_weights
 
@@ -37,6 +42,7 @@ def take_up(module: Any, checkpoint: dict[str, Any]) -> None:
     """
     saved = checkpoint[CHECKPOINT_KEY]
     refuse_other_tasks(saved["tasks"], module.tasks)
+    refuse_other_inputs(saved["assets"]["files"], module.encoder)
     if module.trainer.state.fn == TrainerFn.FITTING:
         refuse_parameters_alone(checkpoint)
         module._trained.load_state_dict(module, saved)

@@ -18,7 +18,7 @@ def take_over(module: Any, path: Path) -> None:
         path: A checkpoint.
 
     Raises:
-        UserError: If the encoder is another one, or reads text with another tokenizer.
+        UserError: If the encoder is another one, or reads its inputs differently: with another tokenizer, say.
     """
     with usable(path):
         start = warm_start(path, module.state_dict(), module.encoder, module.tasks, _originals(module))

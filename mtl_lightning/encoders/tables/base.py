@@ -1,7 +1,7 @@
 """What encoders of tables have in common."""
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,13 @@ class TableEncoder(StagedEncoder):
     def assets(self) -> Assets:
         text = self.processor.plain.statistics.written()
         return Assets(files={_FILE: text}, init_args={"learnt": f"{{folder}}/{_FILE}"})
+
+    def reads_differently(self, files: Mapping[str, str]) -> str | None:
+        """Whether its categories are others; means and deviations are buffers, which come with the parameters."""
+        if _FILE not in files:
+            return None
+        same = ColumnStatistics.read(files[_FILE]).vocabularies == self.processor.plain.statistics.vocabularies
+        return None if same else "the training data had other categories, or others were more frequent"
 
     def layers_by_depth(self) -> Any:
         columns = [] if self.columns is None else [list(self.columns.parameters())]

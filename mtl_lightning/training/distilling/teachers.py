@@ -101,7 +101,7 @@ def check_inputs(student: Any, teacher: Teacher) -> None:
     if type(ours) is not type(theirs) or ours.inputs != theirs.inputs:
         raise UserError(f"{where} reads {' or '.join(theirs.inputs)}, this encoder {' or '.join(ours.inputs)}")
     if other := student.reads_differently(encoder.assets().files):
-        raise UserError(f"{where} has another tokenizer than this encoder: {other}; give both the same")
+        raise UserError(f"{where} reads its inputs differently from this encoder: {other}; give both the same")
     longest, most = getattr(ours, "max_length", None), getattr(theirs, "max_length", None)
     if longest is None and ours.signature() != theirs.signature():
         raise UserError(f"{where} reads its inputs in another form than this encoder")

@@ -47,6 +47,17 @@ def test_settings_that_cannot_be(settings: Any, said: str) -> None:
         TablePerceptron(**settings)
 
 
+def test_categories_in_another_order_are_others_and_means_are_parameters() -> None:
+    encoder = complete("TablePerceptron")
+    files = dict(encoder.assets().files)
+    assert encoder.reads_differently(files) is None
+    [(name, text)] = files.items()
+    found = json.loads(text)
+    assert encoder.reads_differently({name: json.dumps({**found, "means": [9.0, 9.0]})}) is None
+    found["vocabularies"][0].reverse()
+    assert "other categories" in str(encoder.reads_differently({name: json.dumps(found)}))
+
+
 def config(name: str, **model: Any) -> dict[str, Any]:
     source = {"inputs": {"numeric": "age", "categorical": ["city"]}, "labels": {"cls": "late", "reg": "fee"}}
     files = tiny.CONFIG["data"]["datasets"]["d"]["init_args"]["files"]
@@ -58,8 +69,8 @@ def config(name: str, **model: Any) -> dict[str, Any]:
     }
 
 
-def write_data(folder: Path) -> None:
-    rows = [{"age": i % 7 or None, "city": "uvw"[i % 3], "late": i % 3 == 1, "fee": i % 7} for i in range(30)]
+def write_data(folder: Path, cities: str = "uvw") -> None:
+    rows = [{"age": i % 7 or None, "city": cities[i % 3], "late": i % 3 == 1, "fee": i % 7} for i in range(30)]
     for split in ("train", "val"):
         tiny.write_rows(folder / f"{split}.jsonl", rows)
 
@@ -70,6 +81,10 @@ def test_a_checkpoint_suffices_to_predict_and_to_go_on(name: str, tmp_path: Path
     with tiny.whole_run(tmp_path, config(name)):
         tiny.interrupted()
         assert tiny.check_same_states()
+        write_data(tmp_path, "xyz")
+        capfd.readouterr()
+        assert main(["fit", "--ckpt_path=whole", "--trainer.max_epochs=9"]) == 2
+        assert "reads its inputs differently from the checkpoint's" in capfd.readouterr().err
         (tmp_path / "train.jsonl").unlink()
         tiny.write_rows(
             Path("new.jsonl"), [{"age": None, "city": "u"}, {"age": 3, "city": "?"}, {"age": "x", "city": "u"}]
