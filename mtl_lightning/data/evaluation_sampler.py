@@ -20,8 +20,8 @@ class SequentialSampler(DistributedSampler[Plan]):
     So all take equally many, at least one, and none waits for another that has left the loop.
 
     With a ``limit`` below the number of steps, the same fraction of each data set is read, in one step at least as long
-    as there are enough: a systematic sample of its examples in the order of their lengths, from a random one on. It
-    depends on the data alone, so that every evaluation of every seed sees the same examples.
+    as there are enough: a systematic sample of its examples in the order of their lengths, from a random one on.
+    Seed and epoch play no part in it: every evaluation by as many processes sees the same examples.
 
     Args:
         lengths: Length of each example [N], by data set; examples of one length keep their order.
