@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from mtl_lightning.errors import UserError
 from mtl_lightning.exported.description import FORMAT
 from mtl_lightning.exported.model import ExportedModel
 from mtl_lightning.manifest import manifest_of
@@ -36,7 +37,15 @@ def opened(options: Options, device: str) -> tuple[Model, Catalogue]:
     Raises:
         UserError: If there is none, or it is broken.
     """
-    return _exported(options) if is_exported(options.model) else _trained(options, device)
+    if is_exported(options.model):
+        return _exported(options)
+    try:
+        return _trained(options, device)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{options.model} is no folder that `export --format onnx` wrote; a checkpoint needs {error.name}, "
+            "which is not installed"
+        ) from error
 
 
 def _exported(options: Options) -> tuple[Model, Catalogue]:
@@ -56,7 +65,6 @@ def _trained(options: Options, device: str) -> tuple[Model, Catalogue]:
 
     from mtl_lightning.checkpoints import find_checkpoint
     from mtl_lightning.cli.quiet import quieten_libraries
-    from mtl_lightning.errors import UserError
     from mtl_lightning.training.from_checkpoint import data_of
     from mtl_lightning.training.loading import load
 

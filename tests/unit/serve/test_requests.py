@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from in_process import InProcess
 from mtl_lightning.__main__ import main
 from mtl_lightning.errors import UserError
 from mtl_lightning.serve.batches import AHEAD
+from mtl_lightning.serve.models import opened
+from mtl_lightning.serve.options import Options
 from mtl_lightning.serve.outcomes import outcomes
 
 
@@ -248,6 +251,12 @@ def test_wrong_options_are_one_line(
 def test_a_model_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "nowhere"]) == 2
     assert capsys.readouterr().err.startswith("error: no file or folder nowhere; give one that")
+
+
+def test_a_checkpoint_without_torch_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(UserError, match="a checkpoint needs torch, which is not installed"):
+        opened(Options(str(tmp_path)), "cpu")
 
 
 def test_a_key_with_odd_characters_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
