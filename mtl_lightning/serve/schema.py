@@ -58,6 +58,7 @@ class Schema:
 
     def __init__(self, catalogue: Catalogue, max_text: int, max_inputs: int) -> None:
         self.catalogue, self.max_text, self.max_inputs = catalogue, max_text, max_inputs
+        self._ways = " or ".join(_names(inputs) for inputs, _ in catalogue.ways)
 
     def read(self, body: bytes) -> Asked:
         """The request in a body.
@@ -111,17 +112,15 @@ class Schema:
     def _text(self, value: Any, field: str) -> dict[str, Any]:
         name = self.catalogue.text
         if name is None:
-            ways = " or ".join(_names(inputs) for inputs, _ in self.catalogue.ways)
-            _refuse(f"this model does not read a text; give `{INPUTS}` with {ways}", field)
+            _refuse(f"this model does not read a text; give `{INPUTS}` with {self._ways}", field)
         if not isinstance(value, str):
             _refuse(f"must be a text, found {shown(value)}", field)
         self._check_size(value, field)
         return {name: value}
 
     def _inputs(self, value: Any, field: str) -> dict[str, Any]:
-        ways = " or ".join(_names(inputs) for inputs, _ in self.catalogue.ways)
         if not isinstance(value, dict):
-            _refuse(f"must be an object of values by name ({ways}), found {shown(value)}", field)
+            _refuse(f"must be an object of values by name ({self._ways}), found {shown(value)}", field)
         known = {name for inputs, _ in self.catalogue.ways for name in inputs}
         for name, each in value.items():
             if name not in known:
@@ -130,7 +129,7 @@ class Schema:
                 _refuse("is null; give it a value, or leave it out", f"{field}.{name}")
             self._check_size(each, f"{field}.{name}")
         if not any(inputs == value.keys() for inputs, _ in self.catalogue.ways):
-            _refuse(f"the model reads {ways}, found {_names(value)}", field)
+            _refuse(f"the model reads {self._ways}, found {_names(value)}", field)
         return value
 
     def _check_size(self, value: Any, field: str) -> None:
