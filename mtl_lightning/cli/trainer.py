@@ -60,6 +60,8 @@ class Trainer(pl.Trainer):
         self._check_json(json)
         if init_from is not None and ckpt_path is None:
             model.start_from(init_from)
+        if ckpt_path is not None:
+            model.goes_on_from = Path(ckpt_path)
         if evaluate == "test":
             self.callbacks.append(ClosingSplit())  # type: ignore[attr-defined]
         place = Place(self.default_root_dir)

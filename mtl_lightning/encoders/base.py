@@ -114,6 +114,17 @@ class Encoder(nn.Module, ABC):
             rows: Raw values of the inputs in all training splits, some thousand rows at a time.
         """
 
+    def take_learnt(self, files: Mapping[str, str]) -> bool:
+        """Takes what a trained encoder has learnt so, instead of learning it; by default, nothing.
+
+        Args:
+            files: Of the trained encoder's assets.
+
+        Returns:
+            Whether it was there.
+        """
+        return False
+
     def complete(self) -> None:
         """Makes the parameters that depend on what was learnt, if it is not complete."""
 

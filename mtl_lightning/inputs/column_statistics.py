@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from mtl_lightning.errors import UserError
 from mtl_lightning.inputs.numbers import numbers
 from mtl_lightning.raw_labels import is_missing, tidy
@@ -108,9 +110,9 @@ def number(value: Any) -> float:
     Raises:
         UserError: If it is no finite number.
     """
-    if is_missing(value):
+    if is_missing(value) or (isinstance(value, str) and value.strip().lower() == "nan"):
         return math.nan
-    found = numbers(value)
+    found = numbers(value, np.float64)
     if found.ndim:
         raise UserError(f"must be one number, found {found.size}")
     return float(found)

@@ -12,11 +12,12 @@ _WORDS = {"true": 1.0, "false": 0.0}
 _BETWEEN = re.compile(r"[\s,]+")
 
 
-def numbers(value: Any) -> np.ndarray:
-    """A number, or nested lists of numbers, as float32; any of them may be a text.
+def numbers(value: Any, dtype: type[np.floating[Any]] = np.float32) -> np.ndarray:
+    """A number, or nested lists of numbers, as an array; any of them may be a text.
 
     Args:
         value: A text holds one number, several apart by blanks, or a list in brackets, as JSON or NumPy writes it.
+        dtype: Of the array.
 
     Raises:
         UserError: If something else stands there, or a number that is not finite.
@@ -28,7 +29,7 @@ def numbers(value: Any) -> np.ndarray:
         raise UserError(f"must be numbers, found none: {value!r}")
     try:
         with np.errstate(over="ignore"):  # it becomes infinite
-            array = np.asarray(_read(value) if isinstance(value, str) else value, dtype=np.float32)
+            array = np.asarray(_read(value) if isinstance(value, str) else value, dtype=dtype)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         hint = hint_of_comma(value)
         raise UserError(f"must be numbers in lists of one length, found {shown(value)}{hint}") from error

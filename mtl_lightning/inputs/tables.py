@@ -62,8 +62,11 @@ class TableInputs(Inputs):
 
     def learn(self, rows: Iterable[CountedRows]) -> None:
         """Takes categories, means and deviations from the training splits; see :func:`.column_statistics.learn`."""
-        self._statistics = learn(rows, self.min_count, self.max_categories)
-        self._numbers = _numbered(self._statistics)
+        self.take(learn(rows, self.min_count, self.max_categories))
+
+    def take(self, statistics: ColumnStatistics) -> None:
+        """Takes what another model has learnt."""
+        self._statistics, self._numbers = statistics, _numbered(statistics)
 
     @property
     def num_categories(self) -> list[int]:
@@ -129,13 +132,15 @@ class TableInputs(Inputs):
         return np.stack(columns, axis=1) if rows else np.zeros((0, width))
 
     def _read_numbers(self, part: int, column: Sequence[Any]) -> np.ndarray:
+        """Standardised, in double precision: a time in seconds since 1970 differs in the last digits alone."""
         try:
-            if all(type(value) is float for value in column):
-                with np.errstate(over="ignore"):  # it becomes infinite
-                    found = np.array(column, dtype=np.float32)
-                if np.isfinite(found).all():
-                    return found
-            return np.array([number(value) for value in column], dtype=np.float32)
+            found = np.array([number(value) for value in column])
+            with np.errstate(over="ignore"):  # it becomes infinite
+                scaled = (found - self.statistics.means[part]) / self.statistics.deviations[part]
+                small = scaled.astype(np.float32)
+            if np.isinf(small).any():
+                raise UserError(f"is beyond all numbers of the training data: {found[np.isinf(small)][0]:g}")
+            return small
         except UserError as error:
             raise UserError(f"input '{NUMERIC}' {error}", part=part, of=NUMERIC) from error
 

@@ -183,7 +183,7 @@ class MultiTaskModule(AdaptedModule):
             UserError: If a task lacks label names, or the encoder something, and there is no training data to take them
                 from.
         """
-        complete_encoder(self.encoder, self, training_inputs)
+        complete_encoder(self.encoder, self, training_inputs, self._init_from or self.goes_on_from)
         check_encoder_alone(self.tasks, self.sharing)
         build_heads(self.tasks, self.sharing.features, training_labels, self.chain)
         if self._init_from is not None:

@@ -24,6 +24,7 @@ class RestorableModule(ClippedModule):
 
     Attributes:
         is_built: Whether all parameters are there.
+        goes_on_from: The checkpoint of the run that goes on; it is known before the trainer reads it.
         config: The configuration that checkpoints carry, if there is one.
         config_is_own: Whether this user wrote it; see :mod:`mtl_lightning.trust.origin`.
     """
@@ -32,6 +33,7 @@ class RestorableModule(ClippedModule):
         super().__init__()
         self.is_built = False
         self._init_from: Path | None = None
+        self.goes_on_from: Path | None = None
         self.config: dict[str, Any] | None = None
         self.config_is_own = True
 

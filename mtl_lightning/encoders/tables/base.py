@@ -59,6 +59,11 @@ class TableEncoder(StagedEncoder):
     def learn(self, rows: Iterable[CountedRows]) -> None:
         self.processor.learn(rows)
 
+    def take_learnt(self, files: Mapping[str, str]) -> bool:
+        if _FILE in files:
+            self.processor.plain.take(ColumnStatistics.read(files[_FILE]))
+        return _FILE in files
+
     def complete(self) -> None:
         self.columns = self.columns_of(self.processor.plain)
 
@@ -67,11 +72,9 @@ class TableEncoder(StagedEncoder):
         return Assets(files={_FILE: text}, init_args={"learnt": f"{{folder}}/{_FILE}"})
 
     def reads_differently(self, files: Mapping[str, str]) -> str | None:
-        """Whether its categories are others; means and deviations are buffers, which come with the parameters."""
-        if _FILE not in files:
+        if _FILE not in files or ColumnStatistics.read(files[_FILE]) == self.processor.plain.statistics:
             return None
-        same = ColumnStatistics.read(files[_FILE]).vocabularies == self.processor.plain.statistics.vocabularies
-        return None if same else "the training data had other categories, or others were more frequent"
+        return "it learnt other categories, or another scale of numbers"
 
     def layers_by_depth(self) -> Any:
         columns = [] if self.columns is None else [list(self.columns.parameters())]

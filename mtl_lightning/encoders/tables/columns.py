@@ -7,31 +7,14 @@ from mtl_lightning.inputs.column_statistics import CATEGORICAL, NUMERIC
 from mtl_lightning.inputs.tables import TableInputs
 
 
-class StandardNumbers(nn.Module):
-    """Numbers less their mean, divided by their deviation; a missing one is 0, and said to be missing.
+def marked(numbers: Tensor) -> tuple[Tensor, Tensor]:
+    """Numbers with 0 where one is missing, and 1 there, both [B, C].
 
     Args:
-        means: Of each column.
-        deviations: Of each column.
+        numbers: Standardised, NaN where one is missing [B, C].
     """
-
-    means: Tensor
-    deviations: Tensor
-
-    def __init__(self, means: tuple[float, ...], deviations: tuple[float, ...]) -> None:
-        super().__init__()
-        self.register_buffer("means", torch.tensor(means))
-        self.register_buffer("deviations", torch.tensor(deviations))
-
-    def forward(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
-        """Standard numbers, and 1 where one was missing, both [B, C].
-
-        Args:
-            numbers: As the data has them [B, C].
-        """
-        missing = numbers.isnan()
-        standard = (numbers - self.means) / self.deviations
-        return standard.masked_fill(missing, 0.0), missing.to(standard.dtype)
+    missing = numbers.isnan()
+    return numbers.masked_fill(missing, 0.0), missing.to(numbers.dtype)
 
 
 class ColumnVectors(nn.Module):
@@ -52,8 +35,8 @@ class ColumnVectors(nn.Module):
         self.embeddings = nn.ModuleList(
             _embedding(number, width) for number, width in zip(inputs.num_categories, widths, strict=True)
         )
-        self.numbers = StandardNumbers(found.means, found.deviations) if found.means else None
-        self.width = sum(widths) + 2 * len(found.means)
+        self.num_numbers = len(found.means)
+        self.width = sum(widths) + 2 * self.num_numbers
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
         """A vector an example [B, ``width``].
@@ -65,8 +48,8 @@ class ColumnVectors(nn.Module):
         if self.embeddings:
             numbers = inputs[CATEGORICAL].unbind(1)
             parts += [embed(column) for embed, column in zip(self.embeddings, numbers, strict=True)]
-        if self.numbers is not None:
-            parts += self.numbers(inputs[NUMERIC])
+        if self.num_numbers:
+            parts += marked(inputs[NUMERIC])
         return torch.cat(parts, dim=1)
 
 
@@ -80,15 +63,14 @@ class NumberTokens(nn.Module):
 
     def __init__(self, inputs: TableInputs, width: int) -> None:
         super().__init__()
-        found = inputs.statistics
-        self.standard = StandardNumbers(found.means, found.deviations)
+        number = len(inputs.statistics.means)
         self.slopes, self.offsets, self.missing = (
-            nn.Parameter(torch.randn(len(found.means), width) * width**-0.5) for _ in range(3)
+            nn.Parameter(torch.randn(number, width) * width**-0.5) for _ in range(3)
         )
 
     def forward(self, numbers: Tensor) -> Tensor:
-        """Tokens [B, C, D] of numbers as the data has them [B, C]."""
-        standard, missing = self.standard(numbers)
+        """Tokens [B, C, D] of standardised numbers, NaN where one is missing [B, C]."""
+        standard, missing = marked(numbers)
         tokens = self.offsets + standard[..., None] * self.slopes
         return torch.where(torch.ne(missing, 0)[..., None], self.missing, tokens)
 

@@ -47,13 +47,15 @@ def test_settings_that_cannot_be(settings: Any, said: str) -> None:
         TablePerceptron(**settings)
 
 
-def test_categories_in_another_order_are_others_and_means_are_parameters() -> None:
-    encoder = complete("TablePerceptron")
-    files = dict(encoder.assets().files)
-    assert encoder.reads_differently(files) is None
+def test_what_another_encoder_has_learnt_is_taken() -> None:
+    encoder, other = complete("TablePerceptron"), TablePerceptron([6, 5], 3)
+    files = encoder.assets().files
+    assert not other.take_learnt({"tokenizer.json": "{}"}) and not other.is_complete
+    assert other.take_learnt(files)
+    other.complete()
+    assert other.reads_differently(files) is None
     [(name, text)] = files.items()
     found = json.loads(text)
-    assert encoder.reads_differently({name: json.dumps({**found, "means": [9.0, 9.0]})}) is None
     found["vocabularies"][0].reverse()
     assert "other categories" in str(encoder.reads_differently({name: json.dumps(found)}))
 
@@ -81,10 +83,12 @@ def test_a_checkpoint_suffices_to_predict_and_to_go_on(name: str, tmp_path: Path
     with tiny.whole_run(tmp_path, config(name)):
         tiny.interrupted()
         assert tiny.check_same_states()
-        write_data(tmp_path, "xyz")
-        capfd.readouterr()
-        assert main(["fit", "--ckpt_path=whole", "--trainer.max_epochs=9"]) == 2
-        assert "reads its inputs differently from the checkpoint's" in capfd.readouterr().err
+        learnt = load("whole/checkpoints/last.ckpt").encoder.assets()
+        write_data(tmp_path, "wxy")
+        assert tiny.fit("other", "--init_from=whole/checkpoints/last.ckpt") == 0
+        assert main(["fit", "--ckpt_path=whole", "--trainer.max_epochs=3"]) == 0
+        for run in ("other", "whole"):
+            assert load(f"{run}/checkpoints/last.ckpt").encoder.assets() == learnt
         (tmp_path / "train.jsonl").unlink()
         tiny.write_rows(
             Path("new.jsonl"), [{"age": None, "city": "u"}, {"age": 3, "city": "?"}, {"age": "x", "city": "u"}]
