@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import uvicorn
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from litserve import LitServer
 from litserve.connector import check_cuda_with_nvidia_smi
 from litserve.utils import wrap_litserve_start
@@ -123,6 +124,9 @@ def _keep_ours(app: FastAPI, spec: PredictionSpec) -> None:
         if getattr(route, "path", None) == "/health" or getattr(route, "endpoint", None) in endpoints
     ]
     assert ours <= {getattr(route, "path", None) for route in app.router.routes}, "LitServe registered them"
+    for route in app.router.routes:
+        if isinstance(route, APIRoute) and route.path == "/health":
+            route.methods.add("HEAD")  # some balancers ask so
     app.router.redirect_slashes = False
     app.add_exception_handler(HTTPException, refused)
     litserves = app.router.lifespan_context

@@ -74,6 +74,8 @@ def address(folder):
 
 def test_an_exported_folder_is_served_without_torch(address):
     assert asked(f"{address}/health") == "ok"
+    with urllib.request.urlopen(urllib.request.Request(f"{address}/health", method="HEAD"), timeout=60) as answer:
+        assert answer.status == 200
     found = json.loads(asked(f"{address}/predict", {"text": ["sad", "glad"], "tasks": ["mood"]}, "secret"))
     assert [each["mood"]["label"] for each in found["predictions"]] == ["sad", "glad"]
     with pytest.raises(urllib.error.HTTPError, match="401"):
