@@ -1,8 +1,10 @@
 """A file in 8 bits that is about as good as the model."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from mtl_lightning.export.quantisation import quantise
 from mtl_lightning.export.validation import HALF_A_POINT, Judged
@@ -10,6 +12,9 @@ from mtl_lightning.training.module import MultiTaskModule
 
 Judge = Callable[[], Mapping[str, Judged]]
 """Judges the file as it is now."""
+
+Batches = Callable[[], Iterable[Mapping[str, np.ndarray]]]
+"""Inputs that ranges of activations are taken from."""
 
 
 class Quality(NamedTuple):
@@ -29,22 +34,23 @@ class Quality(NamedTuple):
         return cls({} if judge is None else judge())
 
 
-def in_8_bits(model: MultiTaskModule, path: Path, judge: Judge | None) -> Quality:
+def in_8_bits(model: MultiTaskModule, path: Path, judge: Judge | None, batches: Batches | None = None) -> Quality:
     """Quantises a file; a task that loses more than half a point gets its head back, with those that it reads.
 
     Args:
         model: It was made of.
         path: Of the file, which is replaced.
         judge: Null: nothing is known of the metrics, and all heads have 8 bits.
+        batches: Null: activations are quantised as they come.
     """
     whole = path.with_suffix(".full")
     path.replace(whole)
     try:
-        quantise(whole, path)
+        quantise(whole, path, inputs=batches and batches())
         found = Quality.of(judge)
         if short := [task for task, judged in found.metrics.items() if judged.lost > HALF_A_POINT]:
             full = model.chain.needed(short)
-            quantise(whole, path, full)
+            quantise(whole, path, full, batches and batches())
             found = Quality.of(judge)._replace(full_precision=full)
     finally:
         whole.unlink()

@@ -31,10 +31,13 @@ class OnnxFormat(Format):
     about = "for `predict --model`, without torch; it is checked against the checkpoint"
     options: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "int8": {"nargs": "?", "const": "true", "default": "false", "choices": ("true", "false")},
+        "calibrate": {"type": int, "default": 0},
         "limit": {"type": int, "default": LIMIT},
     }
     help = f"""\
   --int8 true                       onnx: weights in 8 bits, per channel; activations are quantised as they come
+  --calibrate N                     onnx, with --int8: take ranges of activations from so many validation examples of
+                                    each data set, instead of quantising them as they come
   --limit N                         onnx: compare metrics on so many validation examples of each data set, spread
                                     evenly (default: {LIMIT}; 0: do not)
 """
@@ -46,8 +49,9 @@ class OnnxFormat(Format):
             1 where a difference is larger than it may be, or a task loses too much in 8 bits.
         """
         _check_installed()
-        if given.limit < 0:
-            raise UserError(f"--limit must be at least 0, found {given.limit}")
+        for name in ("limit", "calibrate"):
+            if getattr(given, name) < 0:
+                raise UserError(f"--{name} must be at least 0, found {getattr(given, name)}")
         tasks = portable(model) if given.tasks is None else given.tasks
         plain = model if given.tasks is None else model.merge(*given.tasks)
         trusted = given.trust_classes.split(",")
@@ -55,7 +59,12 @@ class OnnxFormat(Format):
         is_int8 = given.int8 == "true"
         if is_int8 and given.half is not None:
             raise UserError("--half: weights have 8 bits with --int8, so leave one of the two out")
-        checks = export_onnx(plain, sources, tasks, folder, is_int8, given.half, _validation(plain, given, trusted))
+        if given.calibrate and not is_int8:
+            raise UserError("--calibrate is of weights in 8 bits; add --int8 true")
+        validation = _validation(plain, given, trusted)
+        if given.calibrate and validation is None:
+            raise UserError("--calibrate needs the validation split of the run's data; leave it out")
+        checks = export_onnx(plain, sources, tasks, folder, is_int8, given.half, validation, given.calibrate)
         print_checks(checks)
         return not_good_enough(checks, None if is_int8 else tolerance_of(given.half) if given.half else TOLERANCE)
 
@@ -68,6 +77,7 @@ def export_onnx(
     int8: bool = False,
     half: str | None = None,
     validation: Validation | None = None,
+    calibrate: int = 0,
 ) -> list[Check]:
     """Writes a model into a folder.
 
@@ -79,6 +89,7 @@ def export_onnx(
         int8: Whether weights are to have 8 bits; the head of a task that loses more than half a point has more.
         half: The type of 16 bits that they are to have; null: they stay as they are.
         validation: What judges the files; null: nothing does.
+        calibrate: With ``int8``: how many of its examples ranges of activations are taken from; 0: none.
 
     Returns:
         What the files compute and cost beside the model.
@@ -101,7 +112,8 @@ def export_onnx(
             judge = partial(validation.judge, graphs[of[0]], folder / name, of) if validation and of else None
             if half is not None:
                 halve_graph(folder / name, half)
-            qualities[name] = in_8_bits(model, folder / name, judge) if int8 else Quality.of(judge)
+            batches = partial(validation.inputs, of, calibrate) if validation and of and calibrate else None
+            qualities[name] = in_8_bits(model, folder / name, judge, batches) if int8 else Quality.of(judge)
         widest = {reading.graph: reading for reading in sorted(readings, key=lambda reading: len(reading.outputs))}
         checks = [
             check(model, inputs, reading, folder)._replace(**qualities[name]._asdict())

@@ -123,6 +123,16 @@ class Validation:
             found[task] = Judged(name, metrics[name], after.metrics[task][name], head.higher_is_better)
         return found
 
+    def inputs(self, datasets: Collection[str], most: int) -> Iterator[Mapping[str, np.ndarray]]:
+        """Batches of inputs of some data sets, for calibration.
+
+        Args:
+            datasets: Names of those whose inputs a file reads.
+            most: Examples of each data set, which lie evenly over its split.
+        """
+        for step in SomeOfSplit(self._data, _SPLIT, most):
+            yield from (arrays_of(part) for name, part in step.items() if name in datasets)
+
     def batches(self, datasets: Collection[str]) -> Iterator[tuple[str, Batch]]:
         """The examples of some data sets, each batch with the name of its own."""
         for step in self._examples:
