@@ -126,7 +126,7 @@ def _keep_ours(app: FastAPI, spec: PredictionSpec) -> None:
     assert ours <= {getattr(route, "path", None) for route in app.router.routes}, "LitServe registered them"
     for route in app.router.routes:
         if isinstance(route, APIRoute) and route.path == "/health":
-            route.methods.add("HEAD")  # some balancers ask so
+            route.methods = {"GET", "HEAD"}  # some balancers ask so
     app.router.redirect_slashes = False
     app.add_exception_handler(HTTPException, refused)
     litserves = app.router.lifespan_context
