@@ -198,9 +198,15 @@ def test_two_processes_equal_one(folder, weighting, flags, starter, request):
         {"spans", "path", "marks", "tree", "story"},
         {"topic", "score", "flags", "choice", "order", "alike"},
     )
-    assert set(one_metrics) == {*of_words, *of_texts, "joint", "average"}
-    for task, metrics in one_metrics.items():
-        assert two_metrics[task] == pytest.approx(metrics, abs=1e-6), task
+    assert set(one_metrics) == {*of_words, *of_texts, "joint", "average", "by_dataset"}
+    assert flat(two_metrics) == pytest.approx(flat(one_metrics), abs=1e-6)
+
+
+def flat(metrics, of=""):
+    """Nested scores by path, such as ``by_dataset/topic/first/f1``."""
+    if not isinstance(metrics, dict):
+        return {of: metrics}
+    return {path: value for name, each in metrics.items() for path, value in flat(each, f"{of}/{name}").items()}
 
 
 @pytest.mark.parametrize("starter", ["torchrun", "srun"])
@@ -227,8 +233,7 @@ def test_two_nodes_of_two_processes_equal_one_process(folder, starter):
         ended = process.finish()
         assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-4000:]
     metrics, expected = (json.loads((folder / f"{each}.json").read_text()) for each in (name, f"{name}-1"))
-    for task, values in expected.items():
-        assert metrics[task] == pytest.approx(values, abs=1e-6), task
+    assert flat(metrics) == pytest.approx(flat(expected), abs=1e-6)
     found = AtomicCheckpointIO().load_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"]
     expected = torch.load(folder / name / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     for key, value in expected.items():
