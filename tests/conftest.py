@@ -1,7 +1,10 @@
 """Environment of all tests: no network, no threads that fight for two cores, Weights & Biases offline."""
 
+import atexit
 import os
+import shutil
 import signal
+import tempfile
 from itertools import count
 
 import garbage
@@ -12,6 +15,7 @@ os.environ["WANDB_MODE"] = "offline"
 os.environ["WANDB_ERROR_REPORTING"] = "false"
 os.environ["WANDB__SERVICE_WAIT"] = os.environ["WANDB_INIT_TIMEOUT"] = str(PATIENCE)
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["HF_MODULES_CACHE"] = tempfile.mkdtemp(prefix="modules-")  # one each: processes race for a shared one
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("COLUMNS", "120")
 
@@ -25,6 +29,7 @@ from processor_time import ProcessorTime
 
 from mtl_lightning.compare.running.launchers import forking
 
+atexit.register(shutil.rmtree, os.environ["HF_MODULES_CACHE"], ignore_errors=True)
 settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any speed")
 
