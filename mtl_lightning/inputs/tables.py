@@ -16,8 +16,8 @@ from mtl_lightning.inputs.column_statistics import (
     ColumnStatistics,
     CountedRows,
     category,
+    column_of_numbers,
     learn,
-    number,
 )
 
 MISSING, UNKNOWN = 0, 1
@@ -134,7 +134,7 @@ class TableInputs(Inputs):
     def _read_numbers(self, part: int, column: Sequence[Any]) -> np.ndarray:
         """Standardised, in double precision: a time in seconds since 1970 differs in the last digits alone."""
         try:
-            found = np.array([number(value) for value in column])
+            found = column_of_numbers(column)
             with np.errstate(over="ignore"):  # it becomes infinite
                 scaled = (found - self.statistics.means[part]) / self.statistics.deviations[part]
                 small = scaled.astype(np.float32)

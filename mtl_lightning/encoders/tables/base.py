@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from mtl_lightning.encoders.base import Assets
 from mtl_lightning.encoders.staged import StagedEncoder
@@ -51,6 +51,16 @@ class TableEncoder(StagedEncoder):
         Args:
             inputs: What knows them.
         """
+
+    def read(self, inputs: dict[str, Tensor]) -> Tensor:
+        """What is made of the columns of a batch.
+
+        Args:
+            inputs: What the processor collated.
+        """
+        assert self.columns is not None, "complete() comes first"
+        read: Tensor = self.columns(inputs)
+        return read
 
     @property
     def is_complete(self) -> bool:

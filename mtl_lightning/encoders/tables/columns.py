@@ -1,5 +1,7 @@
 """What becomes of the columns of a table: a vector each."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -7,14 +9,28 @@ from mtl_lightning.inputs.column_statistics import CATEGORICAL, NUMERIC
 from mtl_lightning.inputs.tables import TableInputs
 
 
-def marked(numbers: Tensor) -> tuple[Tensor, Tensor]:
-    """Numbers with 0 where one is missing, and 1 there, both [B, C].
+class CategoryVectors(nn.ModuleList):
+    """An embedding for each categorical column.
 
     Args:
-        numbers: Standardised, NaN where one is missing [B, C].
+        numbers: How many categories each has.
+        widths: Of the embeddings.
     """
-    missing = numbers.isnan()
-    return numbers.masked_fill(missing, 0.0), missing.to(numbers.dtype)
+
+    def __init__(self, numbers: Sequence[int], widths: Sequence[int]) -> None:
+        made = [nn.Embedding(number, width) for number, width in zip(numbers, widths, strict=True)]
+        for embedding in made:
+            nn.init.normal_(embedding.weight, std=embedding.embedding_dim**-0.5)
+        super().__init__(made)
+
+    def forward(self, inputs: dict[str, Tensor]) -> list[Tensor]:
+        """A vector a column, each [B, width]; none where there are no such columns.
+
+        Args:
+            inputs: What the processor collated.
+        """
+        columns = inputs[CATEGORICAL].unbind(1) if len(self) else ()
+        return [embed(column) for embed, column in zip(self, columns, strict=True)]
 
 
 class ColumnVectors(nn.Module):
@@ -32,9 +48,7 @@ class ColumnVectors(nn.Module):
         super().__init__()
         found = inputs.statistics
         widths = [embedding or min(64, round(1.6 * number**0.56)) for number in inputs.num_categories]
-        self.embeddings = nn.ModuleList(
-            _embedding(number, width) for number, width in zip(inputs.num_categories, widths, strict=True)
-        )
+        self.embeddings = CategoryVectors(inputs.num_categories, widths)
         self.num_numbers = len(found.means)
         self.width = sum(widths) + 2 * self.num_numbers
 
@@ -44,12 +58,10 @@ class ColumnVectors(nn.Module):
         Args:
             inputs: What the processor collated.
         """
-        parts = []
-        if self.embeddings:
-            numbers = inputs[CATEGORICAL].unbind(1)
-            parts += [embed(column) for embed, column in zip(self.embeddings, numbers, strict=True)]
+        parts = self.embeddings(inputs)
         if self.num_numbers:
-            parts += marked(inputs[NUMERIC])
+            missing = inputs[NUMERIC].isnan()
+            parts += [inputs[NUMERIC].masked_fill(missing, 0.0), missing.to(inputs[NUMERIC].dtype)]
         return torch.cat(parts, dim=1)
 
 
@@ -70,9 +82,9 @@ class NumberTokens(nn.Module):
 
     def forward(self, numbers: Tensor) -> Tensor:
         """Tokens [B, C, D] of standardised numbers, NaN where one is missing [B, C]."""
-        standard, missing = marked(numbers)
-        tokens = self.offsets + standard[..., None] * self.slopes
-        return torch.where(torch.ne(missing, 0)[..., None], self.missing, tokens)
+        missing = numbers.isnan()[..., None]
+        tokens = self.offsets + numbers[..., None].masked_fill(missing, 0.0) * self.slopes
+        return torch.where(missing, self.missing, tokens)
 
 
 class ColumnTokens(nn.Module):
@@ -88,7 +100,7 @@ class ColumnTokens(nn.Module):
     def __init__(self, inputs: TableInputs, width: int) -> None:
         super().__init__()
         self.first = nn.Parameter(torch.randn(width) * width**-0.5)
-        self.embeddings = nn.ModuleList(_embedding(number, width) for number in inputs.num_categories)
+        self.embeddings = CategoryVectors(inputs.num_categories, [width] * len(inputs.num_categories))
         self.numbers = NumberTokens(inputs, width) if inputs.statistics.means else None
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
@@ -97,16 +109,7 @@ class ColumnTokens(nn.Module):
         Args:
             inputs: What the processor collated.
         """
-        parts = []
-        if self.embeddings:
-            numbers = inputs[CATEGORICAL].unbind(1)
-            parts += [embed(column)[:, None] for embed, column in zip(self.embeddings, numbers, strict=True)]
+        parts = [vector[:, None] for vector in self.embeddings(inputs)]
         if self.numbers is not None:
             parts.append(self.numbers(inputs[NUMERIC]))
         return torch.cat([self.first.expand(len(parts[0]), 1, -1), *parts], dim=1)
-
-
-def _embedding(number: int, width: int) -> nn.Embedding:
-    made = nn.Embedding(number, width)
-    nn.init.normal_(made.weight, std=width**-0.5)
-    return made

@@ -79,8 +79,7 @@ class TableCrossNetwork(TableEncoder):
         return nn.Sequential(read, nn.Linear(read.width, self.width))
 
     def begin(self, inputs: dict[str, Tensor]) -> State:
-        assert self.columns is not None, "complete() comes first"
-        start = self.columns(inputs)
+        start = self.read(inputs)
         return State(start, start)
 
     @cached_property

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -57,8 +56,7 @@ class TablePerceptron(TableEncoder):
         return nn.Sequential(read, nn.Linear(read.width, self.hidden[0]), nn.ReLU(), nn.Dropout(self._dropout))
 
     def begin(self, inputs: dict[str, Tensor]) -> State:
-        assert self.columns is not None, "complete() comes first"
-        return State(self.columns(inputs))
+        return State(self.read(inputs))
 
     @cached_property
     def stages(self) -> list[nn.Module]:
@@ -69,5 +67,5 @@ class TablePerceptron(TableEncoder):
     def widths(self) -> list[int]:
         return self.hidden
 
-    def end(self, state: State) -> Any:
+    def end(self, state: State) -> Representation:
         return Representation(pooled=state.hidden)

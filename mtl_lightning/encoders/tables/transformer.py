@@ -60,8 +60,7 @@ class TableTransformer(TableEncoder):
         return ColumnTokens(inputs, self.features)
 
     def begin(self, inputs: dict[str, Tensor]) -> State:
-        assert self.columns is not None, "complete() comes first"
-        return State(self.columns(inputs))
+        return State(self.read(inputs))
 
     @cached_property
     def stages(self) -> Sequence[nn.Module]:
