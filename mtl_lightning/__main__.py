@@ -7,6 +7,7 @@ import os
 import select
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 
 from mtl_lightning.errors import did_you_mean, with_notes
 from mtl_lightning.importing import kept_imports
@@ -94,7 +95,15 @@ _OPTIONS = {
 """,
 }
 
-_WITH_HELP_OF_THEIR_OWN = ("compare", "submit", "show-batch", "convert", "export", "serve")
+_WITH_HELP_OF_THEIR_OWN = {
+    "compare": "mtl_lightning.compare.command",
+    "submit": "mtl_lightning.submit.command",
+    "show-batch": "mtl_lightning.show_batch.command",
+    "convert": "mtl_lightning.cli.convert",
+    "export": "mtl_lightning.export.command",
+    "serve": "mtl_lightning.serve.command",
+}
+"""The modules of these commands, each with a function ``run``."""
 
 _READER_LEFT = 128 + 13
 """Exit status of a program that SIGPIPE ends."""
@@ -166,45 +175,11 @@ def _run(arguments: list[str]) -> int:
         say(command_help(command))
         return 0
     with SIGNALS.nothing_to_lose(), kept_imports():
-        run = _imported("predict --model" if exported else command)
+        module = _WITH_HELP_OF_THEIR_OWN.get(command, "mtl_lightning.cli.command")
+        run: Callable[[list[str]], int] = import_module("mtl_lightning.exported.command" if exported else module).run
     if not exported and command != "convert":  # which make nothing of a configuration
         _find_own_classes()
     return run(options if exported or command not in _OPTIONS else arguments)
-
-
-def _imported(command: str) -> Callable[[list[str]], int]:
-    """What runs a command, which it alone imports."""
-    if command == "compare":
-        from mtl_lightning.compare.command import run as compare
-
-        return compare
-    if command == "submit":
-        from mtl_lightning.submit.command import run as submit
-
-        return submit
-    if command == "show-batch":
-        from mtl_lightning.show_batch.command import run as show_batch
-
-        return show_batch
-    if command == "convert":
-        from mtl_lightning.cli.convert import run as convert
-
-        return convert
-    if command == "export":
-        from mtl_lightning.export.command import run as export
-
-        return export
-    if command == "serve":
-        from mtl_lightning.serve.command import run as serve
-
-        return serve
-    if command == "predict --model":
-        from mtl_lightning.exported.command import run as predict
-
-        return predict
-    from mtl_lightning.cli.command import run
-
-    return run
 
 
 def _reader_left() -> bool:

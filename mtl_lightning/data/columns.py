@@ -42,6 +42,17 @@ def with_prefix(prefix: str, columns: Mapping[str, Any]) -> dict[str, Any]:
     return {name.removeprefix(prefix): values for name, values in columns.items() if name.startswith(prefix)}
 
 
+def lengths_of(tables: Mapping[str, Dataset]) -> dict[str, np.ndarray]:
+    """Length of each example of encoded tables [N], by data set."""
+    return {name: integers(table, ["length"])["length"] for name, table in tables.items()}
+
+
+def numbers_of(prefix: str, table: Dataset) -> dict[str, np.ndarray]:
+    """The columns of numbers of a table whose names begin with ``prefix``, each [N], by the rest of their names."""
+    names = [name for name in table.column_names if name.startswith(prefix)]
+    return with_prefix(prefix, integers(table, names)) if names else {}
+
+
 def _plain(value: Any) -> Any:
     """Arrow gives lists as arrays of objects."""
     return [_plain(item) for item in value] if isinstance(value, np.ndarray) and value.dtype == object else value

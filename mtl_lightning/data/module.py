@@ -13,12 +13,12 @@ from torch.utils.data import DataLoader
 from mtl_lightning.data.batch import StepBatch
 from mtl_lightning.data.batch_sizes import BatchSizes
 from mtl_lightning.data.collation import StepDataset
-from mtl_lightning.data.columns import integers, with_prefix
+from mtl_lightning.data.columns import lengths_of, numbers_of
 from mtl_lightning.data.encoding import Encoding
 from mtl_lightning.data.evaluation_sampler import SequentialSampler
 from mtl_lightning.data.examples import ExampleEncoder
 from mtl_lightning.data.findings import report, report_inputs, without_notes
-from mtl_lightning.data.labelling import labelling
+from mtl_lightning.data.labelling import check_labelled, labelling
 from mtl_lightning.data.labels import check_label_maps, counted_inputs, understood_labels
 from mtl_lightning.data.loader import checked_num_workers, step_loader
 from mtl_lightning.data.overlap import warn_of_overlap
@@ -28,7 +28,7 @@ from mtl_lightning.data.schedules import RoundRobin, Schedule
 from mtl_lightning.data.sources.base import DataSource, check_names
 from mtl_lightning.data.sources.streamed import check_streams
 from mtl_lightning.data.streams.passes import StreamPasses
-from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.errors import UserError
 from mtl_lightning.inputs.column_statistics import CountedColumn
 
 _LOG = logging.getLogger(__name__)
@@ -107,7 +107,9 @@ class MultiTaskDataModule(LightningDataModule):
             self.progress = Progress(self._trainer, self.seed, tasks)
         if stage != "predict" and not self._tables:
             self._tables = {name: _load(name, source) for name, source in self.datasets.items()}
-        self._check_tasks()
+        model = self._trainer.lightning_module
+        check_labelled(self.datasets, list(model.tasks), model.trained_tasks)
+        self.schedule.check({name: list(source.labels) for name, source in self.datasets.items()})
         for name, source in self.datasets.items() if stage == "fit" else ():
             check_label_maps(name, source, self._trainer.lightning_module.tasks)
             check_streams(name, source, self._tables[name])
@@ -157,8 +159,8 @@ class MultiTaskDataModule(LightningDataModule):
         tables = self._encoded("train", self.datasets)
         sampler = StepSampler(
             lengths=lengths_of(tables),
-            counts={name: _numbers("counts/", table) for name, table in tables.items()},
-            places={name: _numbers("places/", table) for name, table in tables.items()},
+            counts={name: numbers_of("counts/", table) for name, table in tables.items()},
+            places={name: numbers_of("places/", table) for name, table in tables.items()},
             batch_sizes=self.batch_sizes,
             schedule=self.schedule,
             moment=self.progress.moment,
@@ -282,31 +284,9 @@ class MultiTaskDataModule(LightningDataModule):
         dataset = StepDataset(tables, model.encoder.processor, missing)
         return step_loader(dataset, sampler, self.num_workers, self._trainer)
 
-    def _check_tasks(self) -> None:
-        tasks = list(self._trainer.lightning_module.tasks)
-        labelled = {task for source in self.datasets.values() for task in source.labels}
-        for name, source in self.datasets.items():
-            for task in source.labels:
-                if task not in tasks:
-                    hint = did_you_mean(task, tasks)
-                    raise UserError(f"data.datasets.{name}.labels: unknown task '{task}'; {hint}")
-        if unlabelled := [task for task in self._trainer.lightning_module.trained_tasks if task not in labelled]:
-            raise UserError(f"model.tasks.{unlabelled[0]}: no data set labels it; add it to a data set's `labels`")
-        self.schedule.check({name: list(source.labels) for name, source in self.datasets.items()})
-
 
 def _load(name: str, source: DataSource) -> Mapping[str, Dataset | IterableDataset]:
     try:
         return source.load()
     except UserError as error:
         raise UserError(f"data.datasets.{name}: {error}") from error
-
-
-def lengths_of(tables: Mapping[str, Dataset]) -> dict[str, np.ndarray]:
-    """Length of each example, by data set."""
-    return {name: integers(table, ["length"])["length"] for name, table in tables.items()}
-
-
-def _numbers(kind: str, table: Dataset) -> dict[str, np.ndarray]:
-    names = [name for name in table.column_names if name.startswith(kind)]
-    return with_prefix(kind, integers(table, names)) if names else {}

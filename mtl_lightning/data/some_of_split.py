@@ -6,10 +6,11 @@ import numpy as np
 
 from mtl_lightning.data.batch import StepBatch
 from mtl_lightning.data.collation import StepDataset
+from mtl_lightning.data.columns import lengths_of
 from mtl_lightning.data.encoding import Encoding
 from mtl_lightning.data.evaluation_sampler import SequentialSampler
 from mtl_lightning.data.findings import without_notes
-from mtl_lightning.data.module import MultiTaskDataModule, lengths_of
+from mtl_lightning.data.module import MultiTaskDataModule
 
 
 class SomeOfSplit:

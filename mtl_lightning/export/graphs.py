@@ -1,6 +1,5 @@
 """A model as files that ONNX Runtime runs, one for each way in which it reads inputs."""
 
-import logging
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from mtl_lightning.errors import UserError
 from mtl_lightning.export.pooling import pooling_of_any_size
+from mtl_lightning.export.quiet import errors_alone
 from mtl_lightning.export.samples import samples, tensors_of
 from mtl_lightning.training.module import MultiTaskModule
 
@@ -168,14 +168,6 @@ def _forget_sources(model: Any) -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without what the exporter says of itself."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+    with errors_alone("torch.onnx", "onnxscript", "onnx_ir"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

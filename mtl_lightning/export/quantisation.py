@@ -1,14 +1,13 @@
 """Weights in 8 bits."""
 
 import ast
-import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mtl_lightning.export.quiet import errors_alone
 from mtl_lightning.exported.graph import Graph
 
 _OPERATIONS = ["Conv", "Gather", "LSTM", "MatMul"]
@@ -44,7 +43,7 @@ def quantise(
         "weight_type": QuantType.QInt8,
         "nodes_to_exclude": head_nodes(source, full),
     }
-    with _quiet():
+    with errors_alone():  # it recommends a step of its own
         if inputs is None:
             quantize_dynamic(source, target, **settings)
         else:
@@ -88,15 +87,3 @@ def head_nodes(path: Path, tasks: Collection[str]) -> list[str]:
 
 def _scopes(node: Any) -> list[str]:
     return [name for each in node.metadata_props if each.key == _SCOPES for name in ast.literal_eval(each.value)]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what the library recommends of itself."""
-    root = logging.getLogger()
-    level = root.level
-    try:
-        root.setLevel(logging.ERROR)
-        yield
-    finally:
-        root.setLevel(level)

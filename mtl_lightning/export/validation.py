@@ -1,9 +1,7 @@
 """Each task's validation metric, of a model and of the files made of it."""
 
-import logging
 import math
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +14,7 @@ from mtl_lightning.data.batch import Batch
 from mtl_lightning.data.some_of_split import SomeOfSplit
 from mtl_lightning.errors import UserError
 from mtl_lightning.export.graphs import WrittenGraph
+from mtl_lightning.export.quiet import errors_alone
 from mtl_lightning.exported.graph import Graph
 from mtl_lightning.training.evaluation import Evaluation, Results
 from mtl_lightning.training.module import MultiTaskModule
@@ -82,7 +81,7 @@ class Validation:
 
     def __init__(self, model: MultiTaskModule, data: MultiTaskDataModule, most: int) -> None:
         self._model, self._data = model, data
-        with _quiet():
+        with errors_alone("lightning.pytorch"):  # it names devices
             trainer = pl.Trainer(
                 accelerator="cpu", devices=1, logger=False, enable_checkpointing=False, enable_progress_bar=False
             )
@@ -156,15 +155,3 @@ class Validation:
 def arrays_of(part: Batch) -> Mapping[str, np.ndarray]:
     """The inputs of a batch as a file reads them."""
     return {name: tensor.numpy() for name, tensor in part.inputs.items()}
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Lightning's lines on devices."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    try:
-        logger.setLevel(logging.ERROR)
-        yield
-    finally:
-        logger.setLevel(level)

@@ -170,20 +170,17 @@ class MultiTaskModule(AdaptedModule):
         if isinstance(precision := self.trainer.precision_plugin, DoublePrecision | HalfPrecision):
             precision.convert_module(self)  # Lightning does so once a checkpoint has been rounded to float32
 
-    def build(
-        self, training_labels: TrainingLabels | None = None, training_inputs: TrainingInputs | None = None
-    ) -> None:
+    def build(self, training_labels: TrainingLabels | None = None, inputs: TrainingInputs | None = None) -> None:
         """Completes the encoder, builds the heads, and what computes the gradients.
 
         Args:
             training_labels: Raw training labels of a task, for tasks whose config leaves something open.
-            training_inputs: Raw inputs of the training data, for an encoder that learns something of them first.
+            inputs: Raw inputs of the training data, for an encoder that learns something of them first.
 
         Raises:
-            UserError: If a task lacks label names, or the encoder something, and there is no training data to take them
-                from.
+            UserError: If labels or columns are unknown, and there is no training data to take them from.
         """
-        complete_encoder(self.encoder, self, training_inputs, self._init_from or self.goes_on_from)
+        complete_encoder(self.encoder, self, inputs, self._init_from or self.goes_on_from)
         check_encoder_alone(self.tasks, self.sharing)
         build_heads(self.tasks, self.sharing.features, training_labels, self.chain)
         if self._init_from is not None:
