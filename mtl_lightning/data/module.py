@@ -147,7 +147,8 @@ class MultiTaskDataModule(LightningDataModule):
         for name, source in self.datasets.items():
             if self._is_stream(name):
                 raise UserError(
-                    f"data set '{name}' is a stream: what an encoder learns of columns needs a first reading"
+                    f"data set '{name}' is a stream, which nobody has read before training starts; the encoder learns "
+                    "its columns of a table: leave out `streaming`"
                 )
             self._encoding(name).check(self._table(name, "train"))
             yield from counted_inputs(source, self._table(name, "train"))

@@ -32,7 +32,7 @@ from mtl_lightning.data.sampler import StepSampler
 from mtl_lightning.data.sources import hub
 from mtl_lightning.data.streams.passes import StreamPasses
 from mtl_lightning.data.streams.reader import StreamReader
-from mtl_lightning.encoders import TransformerEncoder
+from mtl_lightning.encoders import TablePerceptron, TransformerEncoder
 from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.errors import UserError
@@ -564,6 +564,16 @@ def test_labels_must_be_configured() -> None:
         UserError, match=r"model\.tasks\.tags: data set 's' is a stream, which nobody has read .*`labels`"
     ):
         fit(data(), net)
+
+
+def test_columns_are_learnt_of_tables() -> None:
+    inputs, labels = {"categorical": "topic"}, {"topic": "topic"}
+    source = FileSource(
+        {"train": "t.jsonl", "val": "t.jsonl"}, inputs, labels, root=".", streaming=Streaming(num_examples=12)
+    )
+    net = MultiTaskModule(TablePerceptron(), {"topic": SequenceClassification(labels=["x", "y"])})
+    with pytest.raises(UserError, match=r"data set 's' is a stream, .*leave out `streaming`"):
+        fit(data(datasets={"s": source}), net)
 
 
 @pytest.mark.parametrize(("name", "value"), [("num_examples", 0), ("buffer", 0), ("buffer", -1)])
