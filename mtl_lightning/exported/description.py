@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from mtl_lightning.decoding import Decoder, decoder_of
 from mtl_lightning.decoding.from_state import made
+from mtl_lightning.decoding.tags import TagDecoder
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.inputs.arrays import ArrayInputs
 from mtl_lightning.inputs.base import Inputs as InputReader
@@ -164,9 +165,15 @@ def _reading(each: Mapping[str, Any], decoders: Mapping[str, Decoder], inputs: I
         raise ValueError("a way to read inputs must name columns, a graph and its outputs")
     if odd := [task for task in (*found.outputs, *finders) if task not in decoders]:
         raise ValueError(f"unknown task {shown(odd[0])}")
+    if odd := [task for task in finders if task not in found.outputs or not _finds_spans(decoders[task])]:
+        raise ValueError(f"task {shown(odd[0])} finds no spans")
     if odd := [name for name in found.inputs if name not in inputs.inputs]:
         raise ValueError(f"unknown input {shown(odd[0])}")
     return found
+
+
+def _finds_spans(decoder: Decoder) -> bool:
+    return isinstance(decoder, TagDecoder) and decoder.scheme == "bio"
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,15 @@ def versioned(version: Any) -> Callable[[Path], None]:
     return lambda folder: handmade.reseal(folder, lambda known: {**known, "version": version})
 
 
+def found_by(task: str) -> Callable[[Path], None]:
+    """Spans that a task is said to find."""
+
+    def change(known: Any) -> Any:
+        return {**known, "readings": [{**each, "found": {"spans": task}} for each in known["readings"]]}
+
+    return lambda folder: handmade.reseal(folder, change)
+
+
 NOT_WHOLE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no folder": (shutil.rmtree, "is no exported model: it has no readable export.json"),
     "empty": (lambda folder: [path.unlink() for path in folder.iterdir()], "is no exported model"),
@@ -92,6 +101,8 @@ NOT_WHOLE: dict[str, tuple[Callable[[Path], object], str]] = {
     "huge": (lambda folder: os.truncate(folder / manifest.NAME, 20_000_000), "is no exported model"),
     "older": (versioned(0), "in version 0 of its format; this one reads version 1: export the model again"),
     "newer": (versioned(2), "in version 2 of its format; this one reads version 1: update mtl_lightning"),
+    "no spans": (found_by("kind"), "task 'kind' finds no spans"),
+    "unknown finder": (found_by("other"), "unknown task 'other'"),
     "no version": (versioned(None), "in version None of its format"),
 }
 
