@@ -7,7 +7,6 @@ import os
 import select
 import sys
 from collections.abc import Callable, Sequence
-from importlib import import_module
 
 from mtl_lightning.errors import did_you_mean, with_notes
 from mtl_lightning.importing import kept_imports
@@ -95,15 +94,7 @@ _OPTIONS = {
 """,
 }
 
-_WITH_HELP_OF_THEIR_OWN = {
-    "compare": "mtl_lightning.compare.command",
-    "submit": "mtl_lightning.submit.command",
-    "show-batch": "mtl_lightning.show_batch.command",
-    "convert": "mtl_lightning.cli.convert",
-    "export": "mtl_lightning.export.command",
-    "serve": "mtl_lightning.serve.command",
-}
-"""The modules of these commands, each with a function ``run``."""
+_WITH_HELP_OF_THEIR_OWN = ("compare", "submit", "show-batch", "convert", "export", "serve")
 
 _READER_LEFT = 128 + 13
 """Exit status of a program that SIGPIPE ends."""
@@ -175,11 +166,31 @@ def _run(arguments: list[str]) -> int:
         say(command_help(command))
         return 0
     with SIGNALS.nothing_to_lose(), kept_imports():
-        module = _WITH_HELP_OF_THEIR_OWN.get(command, "mtl_lightning.cli.command")
-        run: Callable[[list[str]], int] = import_module("mtl_lightning.exported.command" if exported else module).run
+        run = _imported("predict --model" if exported else command)
     if not exported and command != "convert":  # which make nothing of a configuration
         _find_own_classes()
     return run(options if exported or command not in _OPTIONS else arguments)
+
+
+def _imported(command: str) -> Callable[[list[str]], int]:
+    """What runs a command, which it alone imports."""
+    if command == "compare":
+        from mtl_lightning.compare.command import run
+    elif command == "submit":
+        from mtl_lightning.submit.command import run
+    elif command == "show-batch":
+        from mtl_lightning.show_batch.command import run
+    elif command == "convert":
+        from mtl_lightning.cli.convert import run
+    elif command == "export":
+        from mtl_lightning.export.command import run
+    elif command == "serve":
+        from mtl_lightning.serve.command import run
+    elif command == "predict --model":
+        from mtl_lightning.exported.command import run
+    else:
+        from mtl_lightning.cli.command import run
+    return run
 
 
 def _reader_left() -> bool:
