@@ -86,7 +86,7 @@ def measure(data: Path, effort: Effort = Effort()) -> list[Row]:
 # -- padding -----------------------------------------------------------------------------------------------------------
 def _loaders(name: str, data: Path, effort: Effort) -> tuple[Batches, Batches]:
     """The batches of an epoch of training, and of an evaluation."""
-    ran = trainer(max_steps=1, limit_val_batches=1)
+    ran = trainer(max_steps=1, limit_val_batches=1.0)  # of which none is read: the run ends before
     ran.fit(module(name, effort.pretrained), datamodule=_data(name, data))
     return list(ran.train_dataloader or []), list(ran.val_dataloaders or [])
 

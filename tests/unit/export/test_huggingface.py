@@ -4,7 +4,6 @@ import csv
 import math
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +27,6 @@ TEXTS = ["so good", "not my taste at all, I fear", "x", "one two three four five
 WORDS = ["Ada", "Byron,", "of", "London"]
 METRICS = {"val/mood/accuracy": 0.75, "val/mood/loss": 0.5, "val/stars/pearson": math.nan, "train/loss/mood": 1.0}
 METRICS |= {"val/tags/f1": 0.5, "val/average": 0.6}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def modules(tmp_path_factory: Any) -> Iterator[None]:
-    """Code that comes with a model is copied into a folder of these tests."""
-    folder = str(tmp_path_factory.mktemp("modules"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", folder)
-        patch.setattr(sys, "path", [*sys.path])
-        yield
-    for name in [name for name in sys.modules if name.partition(".")[0] == "transformers_modules"]:
-        del sys.modules[name]
 
 
 @pytest.fixture(scope="module")
