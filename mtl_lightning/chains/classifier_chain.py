@@ -22,6 +22,7 @@ class Widened(NamedTuple):
     given: Mapping[str, Tensor] | None
     states: Tensor | None = None
     kept: Any = None
+    maps: Mapping[int, Tensor] | None = None
 
 
 class ClassifierChain(Link):

@@ -11,6 +11,7 @@ from mtl_lightning.encoders.tables import TableCrossNetwork, TablePerceptron, Ta
 from mtl_lightning.encoders.tensors import TensorProcessor
 from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.encoders.transformer import TransformerEncoder
+from mtl_lightning.encoders.unet import UNetEncoder
 
 __all__ = [
     "Assets",
@@ -33,5 +34,6 @@ __all__ = [
     "TextProcessor",
     "Tokens",
     "TransformerEncoder",
+    "UNetEncoder",
     "character_tokenizer",
 ]

@@ -31,6 +31,8 @@ class Representation(NamedTuple):
         states: One vector a token that the model reads [B, S, D], where a decoder of the encoder's own looks at them;
             ``attention_mask`` in ``given`` says which are real.
         kept: What a language model keeps of its inputs to write behind them, where it was asked to.
+        maps: Feature maps by stride, each [B, C, H / stride, W / stride] of an image [H, W], rounded up; null: it has
+            none.
     """
 
     pooled: Tensor | None = None
@@ -39,6 +41,7 @@ class Representation(NamedTuple):
     given: Mapping[str, Tensor] | None = None
     states: Tensor | None = None
     kept: Any = None
+    maps: Mapping[int, Tensor] | None = None
 
 
 class State(NamedTuple):
@@ -100,6 +103,11 @@ class Encoder(nn.Module, ABC):
     def mixes_examples(self) -> bool:
         """Whether what it makes of an example now depends on others of the batch: batch normalisation in training."""
         return any(isinstance(module, _BatchNorm) and module.training for module in self.modules())
+
+    @property
+    def map_widths(self) -> Mapping[int, int]:
+        """C of each of the feature maps that the representation has, by stride; by default, it has none."""
+        return {}
 
     # -- what it learns of the training data before it trains ---------------------------------------------------------
     @property

@@ -49,6 +49,8 @@ class AITM(Sharing):
         UserError: If the order names an unknown task or one twice, or a width is below 1.
     """
 
+    carries_maps = False
+
     def __init__(
         self,
         tasks: Sequence[str],

@@ -35,10 +35,13 @@ class Sharing(nn.Module, ABC):
         reads_parameters: Whether it computes with the encoder's parameters other than by running its modules, so that
             these must be whole on each process.
         is_plain: Whether every head reads what the encoder makes of the inputs, as it is.
+        carries_maps: Whether it does with feature maps what it does with other features; False: it works on ``pooled``
+            and ``tokens`` alone, behind the encoder, so that tasks that read maps would not see it.
     """
 
     reads_parameters: bool = False
     is_plain: bool = False
+    carries_maps: bool = True
 
     def __init__(self, tasks: Sequence[str], encoder: Encoder) -> None:
         super().__init__()

@@ -32,6 +32,8 @@ class ConcatenatedEmbedding(TaskVectors):
         width: E, the width of the vectors.
     """
 
+    carries_maps = False
+
     def __init__(self, tasks: Sequence[str], encoder: Encoder, width: int = 32) -> None:
         super().__init__(tasks, encoder, width)
         self.of_features = nn.Linear(self.features, self.features)

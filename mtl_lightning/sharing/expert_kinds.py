@@ -34,9 +34,11 @@ class ExpertKind(ABC):
 
     Attributes:
         features: D, the width of what the heads read.
+        carries_maps: See :class:`.base.Sharing`.
     """
 
     features: int
+    carries_maps: bool = True
 
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
@@ -96,6 +98,8 @@ class FeatureKind(ExpertKind):
         encoder: The model's; it is run whole.
         widths: Of the experts' layers; null: one as wide as the encoder's features.
     """
+
+    carries_maps = False
 
     def __init__(self, encoder: Encoder, widths: Sequence[int] | None) -> None:
         super().__init__(encoder)

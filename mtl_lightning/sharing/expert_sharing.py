@@ -50,7 +50,7 @@ class ExpertSharing(Sharing):
         super().__init__(tasks, encoder)
         at_least(1, "num_levels", num_levels)
         self.kind = kind_of(encoder, expert_widths, expert_stages, num_levels)
-        self.features = self.kind.features
+        self.features, self.carries_maps = self.kind.features, self.kind.carries_maps
         every: dict[Group, int] = {None: num_experts, **dict.fromkeys(self.tasks, num_own_experts)}
         sizes = {group: size for group, size in every.items() if size}
         others = sizes if reads_others else ()

@@ -55,6 +55,7 @@ class FiLM(TaskVectors):
         if behind not in get_args(Place):
             raise UserError(f"model.sharing: `behind` is '{behind}'; {did_you_mean(behind, get_args(Place))}")
         self.on_features = behind == "features"
+        self.carries_maps = not self.on_features
         if self.on_features and stages is not None:
             raise UserError("model.sharing: `stages` have no effect on `behind: features`; leave them out")
         if self.on_features:

@@ -81,7 +81,7 @@ class TopKRouting(Sharing):
         for name, value in {"balance": balance, "z_loss": z_loss, "noise": noise}.items():
             at_least(0, name, value)
         self.kind = kind_of(encoder, expert_widths, expert_stages)
-        self.features = self.kind.features
+        self.features, self.carries_maps = self.kind.features, self.kind.carries_maps
         self.num_experts, self.k = number, k
         self.experts = self.kind.make(0, number, with_original=True)
         self.routers = nn.ModuleDict({task: Router(self.kind.width(0), number, k, noise) for task in self.tasks})

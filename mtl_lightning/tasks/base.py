@@ -54,7 +54,8 @@ class Task(InWords, Decoded, Taught, nn.Module, ABC):
     of tensors (a NamedTuple) where a head computes several things. Each begins with B.
 
     Attributes:
-        level: Which features the head reads: one vector an example (``pooled``) or one a position (``tokens``).
+        level: Which features the head reads: one vector an example (``pooled``), one a position (``tokens``), or
+            feature maps (``maps``).
         by_sequence: Whether it tells the sequences of an example apart, such as the choices of a question: it reads
             ``pooled`` [B, N, D], ``tokens`` [B, N, L, D] and ``mask`` [B, N, L], with the number of each sequence, or
             -1, in ``given["sequences"]`` [B, N]. Otherwise it reads the mean of their ``pooled``.
@@ -76,7 +77,7 @@ class Task(InWords, Decoded, Taught, nn.Module, ABC):
         goes_on: Whether ``forward`` is about to write behind what the encoder reads, with what that ``kept`` of it.
     """
 
-    level: Literal["pooled", "tokens"] = "pooled"
+    level: Literal["pooled", "tokens", "maps"] = "pooled"
     by_sequence: ClassVar[bool] = False
     required_inputs: tuple[str, ...] = ()
     uses_encoder: bool = False
@@ -128,7 +129,7 @@ class Task(InWords, Decoded, Taught, nn.Module, ABC):
         Raises:
             UserError: If label and input do not fit. The caller adds file, column and row.
         """
-        if self.level == "pooled":
+        if self.level != "tokens":
             return target
         number = example["num_words"]
         if target and len(target) != number:
@@ -208,7 +209,8 @@ class Task(InWords, Decoded, Taught, nn.Module, ABC):
         """Whether these features hold what the head reads."""
         given = features.given or {}
         has_words = features.tokens is not None and "answer" not in given  # an answer's places are no words
-        return (not self.by_sequence or "sequences" in given) and (self.level == "pooled" or has_words)
+        has_level = {"pooled": True, "tokens": has_words, "maps": features.maps is not None}[self.level]
+        return (not self.by_sequence or "sequences" in given) and has_level
 
     def forward(self, features: Features) -> Tensor:
         """Logits [B, ...] or [B, L, ...]."""

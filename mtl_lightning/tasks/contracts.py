@@ -27,6 +27,9 @@ class Features(Protocol):
     @property
     def kept(self) -> Any: ...
 
+    @property
+    def maps(self) -> Mapping[int, Tensor] | None: ...
+
 
 class Writer(Protocol):
     """What writes behind prompts; see :class:`mtl_lightning.encoders.generation.Writer`."""

@@ -41,7 +41,7 @@ class WritingTask(AsConfigured):
         of_tokens: What makes each metric of tokens, with the right ones before them given, by name.
     """
 
-    level: Literal["pooled", "tokens"] = "tokens"
+    level: Literal["pooled", "tokens", "maps"] = "tokens"
     needs_torch = "writes a text token by token, which needs torch"
     lower_is_better = frozenset({"perplexity"})
     of_tokens: Mapping[str, Callable[[], Metric]]

@@ -33,6 +33,7 @@ def check_encoder(encoder: Encoder, columns: Mapping[str, Sequence[Any]]) -> Non
         together = encoder(inputs)
         owners = _owners(inputs, len(examples))
         _check_representation(together, sum(map(len, owners)), encoder.features)
+        _check_maps(together, inputs, encoder.map_widths)
         _check_word_positions(together, examples)
         _check_padding(encoder, examples, together, owners)
         _check_encoder_gradients(encoder, together)
@@ -113,6 +114,18 @@ def _check_representation(representation: Representation, count: int, features: 
         assert (mask[:, :-1] | ~mask[:, 1:]).all(), "real positions must come before padding"
 
 
+def _check_maps(representation: Representation, inputs: Mapping[str, Tensor], widths: Mapping[int, int]) -> None:
+    maps = representation.maps or {}
+    assert {stride: of.shape[1] for stride, of in maps.items()} == dict(widths), (
+        f"maps must have the widths {dict(widths)}, found { {stride: list(of.shape) for stride, of in maps.items()} }"
+    )
+    for stride, found in maps.items():
+        height, width = next(tensor.shape[-2:] for tensor in inputs.values() if tensor.dim() == 4)
+        wanted = (-(-height // stride), -(-width // stride))
+        assert found.shape[-2:] == wanted, f"the map of stride {stride} must be {wanted}, found {list(found.shape)}"
+        assert found.isfinite().all(), f"the map of stride {stride} must be finite"
+
+
 def _check_word_positions(representation: Representation, examples: Sequence[Mapping[str, Any]]) -> None:
     if representation.mask is not None and "word_starts" in examples[0]:
         starts = [each["word_starts"] if "num_sequences" in each else [each["word_starts"]] for each in examples]
@@ -128,6 +141,9 @@ def _check_padding(encoder: Encoder, examples: Sequence[Mapping[str, Any]], toge
         if together.pooled is not None:
             difference = (alone.pooled[own] - together.pooled[rows]).abs().max()
             assert difference < 1e-5, f"pooled features of example {i} change by {difference} in a padded batch"
+        for stride, found in (together.maps or {}).items():
+            difference = (alone.maps[stride][own] - found[rows]).abs().max()
+            assert difference < 1e-5, f"the map of stride {stride} of example {i} changes by {difference} in a batch"
         if together.tokens is not None:
             words, others = alone.tokens[own][alone.mask[own]], together.tokens[rows][together.mask[rows]]
             assert words.shape == others.shape, f"example {i} has {len(words)} tokens alone, {len(others)} in a batch"

@@ -71,6 +71,17 @@ def check_encoder_alone(tasks: Mapping[str, Task], sharing: Sharing) -> None:
             )
 
 
+def check_maps(tasks: Mapping[str, Task], sharing: Sharing) -> None:
+    """Raises :class:`UserError` if a task reads feature maps, and the sharing works on other features alone."""
+    for name, task in tasks.items():
+        if task.level == "maps" and not sharing.carries_maps:
+            raise UserError(
+                f"model.sharing: task '{name}' reads feature maps, but {type(sharing).__name__}, as it is set, changes "
+                "pooled features alone; let it work on stages (such as `expert_stages: 1`), or choose HardSharing, "
+                "HybridSharing, CrossStitch or MTAN"
+            )
+
+
 def _adapt(name: str, task: Task, training_labels: TrainingLabels | None) -> None:
     if task.adapted():
         return

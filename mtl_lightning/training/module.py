@@ -31,7 +31,7 @@ from mtl_lightning.training.compilation import compile_encoder
 from mtl_lightning.training.completion import TrainingInputs, complete_encoder
 from mtl_lightning.training.distilling import Distillation, Distilled
 from mtl_lightning.training.factories import refuse_instances
-from mtl_lightning.training.heads import TrainingLabels, build_heads, check_encoder_alone, meet
+from mtl_lightning.training.heads import TrainingLabels, build_heads, check_encoder_alone, check_maps, meet
 from mtl_lightning.training.joint_pass import Parts, apart, passes
 from mtl_lightning.training.model_first import ModelFirst
 from mtl_lightning.training.monitors import check_monitors
@@ -182,6 +182,7 @@ class MultiTaskModule(AdaptedModule):
         """
         complete_encoder(self.encoder, self, inputs, self._init_from or self.goes_on_from)
         check_encoder_alone(self.tasks, self.sharing)
+        check_maps(self.tasks, self.sharing)
         build_heads(self.tasks, self.sharing.features, training_labels, self.chain)
         if self._init_from is not None:
             take_over(self, self._init_from)

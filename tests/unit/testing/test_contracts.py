@@ -17,7 +17,14 @@ from torch.nn.functional import cross_entropy
 from mtl_lightning import encoders, tasks, weighting
 from mtl_lightning.data import schedules
 from mtl_lightning.data.schedules import Moment, Schedule
-from mtl_lightning.encoders import ConvolutionalEncoder, Encoder, PerceptronEncoder, Representation, TransformerEncoder
+from mtl_lightning.encoders import (
+    ConvolutionalEncoder,
+    Encoder,
+    PerceptronEncoder,
+    Representation,
+    TransformerEncoder,
+    UNetEncoder,
+)
 from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.inputs.spans import collate_spans, encode_spans
@@ -175,6 +182,8 @@ ENCODERS: dict[str, tuple[Callable[[], Encoder], dict[str, Sequence[Any]]]] = {
     "convolutional": (lambda: ConvolutionalEncoder(channels=[2, 3], features=16), {"image": IMAGES}),
     "convolutional-batch-norm": (lambda: ConvolutionalEncoder(channels=[2], batch_norm=True), {"image": IMAGES}),
     "perceptron-choices": (lambda: PerceptronEncoder(5, [32]), {"choices": [VECTORS[:1], tuple(VECTORS)]}),
+    "u-net": (lambda: UNetEncoder(1, [2, 3, 4]), {"image": IMAGES}),
+    "u-net-without-norm": (lambda: UNetEncoder(1, [2, 3], batch_norm=False), {"image": IMAGES}),
     "convolutional-choices": (
         lambda: ConvolutionalEncoder(channels=[2], features=16),
         {"choices": [IMAGES[:2], IMAGES]},
