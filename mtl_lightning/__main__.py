@@ -53,7 +53,7 @@ configuration (flags win over environment variables, MTL_<COMMAND>__<KEY> with d
   --model.weighting CLASS           EqualWeighting, FixedWeighting, UncertaintyWeighting, UPGrad, ... (31 in all)
   --model.optimizer CLASS           any of torch.optim; --model.optimizer.lr VALUE sets the learning rate
   --model.lr_scheduler CLASS        WarmupDecay, or any of torch.optim.lr_scheduler
-  --data.datasets.NAME CLASS        FileSource, HubSource, DigitPairs, SnowNLPReviews, SnowNLPNews
+  --data.datasets.NAME CLASS        FileSource, HubSource, NpzSource, NpyFolderSource, DigitPairs, ...
   --data.batch_size N               examples per step, data set and process
   --data.schedule CLASS             RoundRobin (default), Alternating, Proportional, Uniform, Temperature, Annealed,
                                     FixedProbabilities, ValidationDriven

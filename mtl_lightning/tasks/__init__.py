@@ -3,6 +3,7 @@
 from mtl_lightning.tasks.base import IGNORE, LOSS, LabelScores, Task
 from mtl_lightning.tasks.causal_lm import CausalLM
 from mtl_lightning.tasks.contracts import Features
+from mtl_lightning.tasks.dense import DenseBinary, DenseTask, DepthEstimation, SemanticSegmentation, SurfaceNormals
 from mtl_lightning.tasks.dependency_parsing import DependencyParsing
 from mtl_lightning.tasks.multi_label_classification import MultiLabelClassification
 from mtl_lightning.tasks.multiple_choice import MultipleChoice
@@ -21,7 +22,10 @@ __all__ = [
     "IGNORE",
     "LOSS",
     "CausalLM",
+    "DenseBinary",
+    "DenseTask",
     "DependencyParsing",
+    "DepthEstimation",
     "Features",
     "LabelScores",
     "MultiLabelClassification",
@@ -29,12 +33,14 @@ __all__ = [
     "Ranking",
     "Regression",
     "RelationClassification",
+    "SemanticSegmentation",
     "Seq2Seq",
     "SequenceClassification",
     "SimilarityRegression",
     "SpanCounts",
     "SpanQuestionAnswering",
     "SpanScore",
+    "SurfaceNormals",
     "Task",
     "TokenClassification",
     "TokenMultiLabelClassification",

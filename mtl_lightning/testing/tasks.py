@@ -60,6 +60,8 @@ def check_task(
         adapted.build(features)
         adapted.eval()
         representation = _random_representation(mask, features, given, adapted.by_sequence)
+        if encoder is not None and adapted.level == "maps":
+            representation = representation._replace(maps=_random_maps(encoder, targets))
         assert adapted.can_read(representation), "can_read() must be true of the features that the head reads"
         logits = adapted(representation)
         _check_shapes(adapted, logits, mask)
@@ -138,6 +140,12 @@ def _random_representation(
         mask = mask.unsqueeze(1) & present.unsqueeze(-1)
     pooled, tokens = torch.randn(*mask.shape[:-1], features), torch.randn(*mask.shape, features)
     return Representation(pooled, tokens, mask, given, states=torch.randn_like(tokens))
+
+
+def _random_maps(encoder: Encoder, targets: Tensor) -> dict[int, Tensor]:
+    """Feature maps as the encoder's are, of images as large as the targets."""
+    sizes = {stride: [-(-side // stride) for side in targets.shape[-2:]] for stride in encoder.map_widths}
+    return {stride: torch.randn(len(targets), width, *sizes[stride]) for stride, width in encoder.map_widths.items()}
 
 
 def _each(logits: Any, change: Callable[[Tensor], Tensor]) -> Any:

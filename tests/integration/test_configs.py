@@ -26,6 +26,7 @@ BRIEF = [
 LARGE = ["--trainer.limit_val_batches=1"]
 FLAGS = {
     "digits": [f"--data.datasets.digits.{split}=200" for split in ("train", "val", "test")],
+    "nyuv2": ["--model.encoder.channels=[4, 8]"],
     "chinese": ["--data.datasets.reviews.limit=300", "--data.datasets.news.limit=300"],
     "experiments/multimnist": [f"--data.datasets.multimnist.{split}=100" for split in ("train", "val", "test")],
 }
@@ -35,6 +36,7 @@ FLAGS_ON_REAL_DATA = {
     "parsing": [*LARGE, *(f"--data.datasets.{d}.files={{train: dev.conll.gz, val: dev.conll.gz}}" for d in PARSED)],
     "goemotions": [*LARGE, "--data.datasets.goemotions.files={train: test.tsv.gz, val: dev.tsv.gz}"],
     "ewt": [*LARGE, "--data.datasets.ewt.files={train: test.conll.gz, val: dev.conll.gz}"],
+    "rooms": [*LARGE, "--data.datasets.rooms.files={train: dev.npz, val: dev.npz}"],
     "news": [*LARGE, "--data.datasets.ewt.files={train: test.conll.gz, val: dev.conll.gz}"],
 }
 PRETRAINED = ("ewt", "miniature")

@@ -33,7 +33,7 @@ OF_ITSELF = {
 for part in ("encoders", "data"):
     OF_ITSELF[part] |= {"inputs", "padding", "writing"}
 for part in ("tasks", "data", "encoders", "chains", "inputs"):
-    OF_ITSELF[part].add("raw_labels")
+    OF_ITSELF[part] |= {"raw_labels", "array_files"}
 OF_ITSELF["chains"].add("tasks")
 OF_ITSELF["tasks"].add("decoding")
 OF_ITSELF["serve"] = {"serve", "errors", "exported", "manifest", "paths", "rows", "stopping", "strict_json", "terminal"}

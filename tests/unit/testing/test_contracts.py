@@ -30,16 +30,20 @@ from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.inputs.spans import collate_spans, encode_spans
 from mtl_lightning.tasks import (
     CausalLM,
+    DenseBinary,
     DependencyParsing,
+    DepthEstimation,
     MultiLabelClassification,
     MultipleChoice,
     Ranking,
     Regression,
     RelationClassification,
+    SemanticSegmentation,
     Seq2Seq,
     SequenceClassification,
     SimilarityRegression,
     SpanQuestionAnswering,
+    SurfaceNormals,
     Task,
     TokenClassification,
     TokenMultiLabelClassification,
@@ -162,6 +166,30 @@ GIVEN: dict[str, tuple[list[Any], dict[str, Tensor]]] = {
     ),
 }
 """What a task reads beside features, with the encoded inputs of its examples."""
+
+
+class Pyramid(UNetEncoder):
+    """Gives a coarser map, too."""
+
+    @property
+    def map_widths(self) -> dict[int, int]:
+        return {**super().map_widths, 2: 3}
+
+
+CLASS_MAPS = [[[0, 1, 2, -1, 0]] * 2, None, [[2, 2, 0, 0, 1], [-1] * 5]]
+DEPTH_MAPS = [[[0, 1, 2.5, float("nan"), 3]] * 2, None, [[2, 2, 0, 0, 1], [float("inf")] * 5]]
+NORMAL_MAPS = [[[[0, 0, 1], [1, 0, 0], [0, 0, 0], [0, 2, 2], [0.0, 1, 0]]] * 2, None, [[[1, 2, 3]] * 5] * 2]
+MASKS = [[[0, 1, 1, -1, 0]] * 2, None, [[255, 255, 0, 0, 0], [-1] * 5]]
+DENSE: dict[str, tuple[Callable[[], Task], list[Any]]] = {
+    "segmentation": (SemanticSegmentation, CLASS_MAPS),
+    "segmentation-aspp": (lambda: SemanticSegmentation(["a", "b", "c"], architecture="aspp", width=2), CLASS_MAPS),
+    "segmentation-batch-means": (lambda: SemanticSegmentation(3, convention="batch_means"), CLASS_MAPS),
+    "depth": (DepthEstimation, DEPTH_MAPS),
+    "depth-unet": (lambda: DepthEstimation(mean=2.0, architecture="unet", width=2), DEPTH_MAPS),
+    "normals": (SurfaceNormals, NORMAL_MAPS),
+    "normals-batch-means": (lambda: SurfaceNormals(convention="batch_means"), NORMAL_MAPS),
+    "edges": (lambda: DenseBinary(positive_weight=2.0), MASKS),
+}
 ENCODERS: dict[str, tuple[Callable[[], Encoder], dict[str, Sequence[Any]]]] = {
     "transformer-text": (bert, {"text": TEXTS}),
     "transformer-pairs": (bert, {"text": TEXTS, "text_pair": TEXTS[::-1]}),
@@ -248,6 +276,12 @@ def test_causal_lm() -> None:
     check_task(CausalLM(), columns["completion"], 16, examples, encoder.processor.collate(examples), encoder)
 
 
+@pytest.mark.parametrize(("make", "labels"), DENSE.values(), ids=DENSE)
+def test_task_that_labels_pixels(make: Callable[[], Task], labels: list[Any]) -> None:
+    examples = [{"image": np.zeros((3, 2, 5))}] * len(labels)
+    check_task(make(), labels, 4, examples, encoder=Pyramid())
+
+
 @pytest.mark.parametrize(("make", "labels", "sequences"), BY_SEQUENCE.values(), ids=BY_SEQUENCE)
 def test_task_that_reads_sequences(make: Callable[[], Task], labels: list[Any], sequences: Tensor) -> None:
     examples = [{"num_sequences": int(number)} for number in (sequences >= 0).sum(1)]
@@ -276,7 +310,11 @@ def test_schedule(schedule: Schedule) -> None:
         (
             tasks,
             Task,
-            lambda: [*(make() for make, *_ in (*TASKS.values(), *BY_SEQUENCE.values())), CausalLM(), Seq2Seq()],
+            lambda: [
+                *(make() for make, *_ in (*TASKS.values(), *DENSE.values(), *BY_SEQUENCE.values())),
+                CausalLM(),
+                Seq2Seq(),
+            ],
         ),
         (encoders, Encoder, lambda: [make() for make, _ in ENCODERS.values()]),
         (weighting, Weighting, lambda: [factory(["a", "b"]) for factory in WEIGHTINGS.values()]),

@@ -6,6 +6,7 @@ import sys
 import tarfile
 import wave
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,8 @@ from PIL import Image
 
 from experiments.data.contents import DAMAGED, content_sha256, gzipped
 from experiments.data.needs import need
-from experiments.data.recipes import emoji2, fsdd, omniglot_small
+from experiments.data.recipes import emoji2, fsdd, omniglot_small, rooms
+from experiments.data.scenes import CLASSES
 from mtl_lightning.errors import UserError
 
 
@@ -175,3 +177,26 @@ def changed(data: bytes, position: int) -> bytes:
 def test_a_file_that_is_damaged_is_said_to_be(name: str, damaged: bytes) -> None:
     with pytest.raises(DAMAGED):
         content_sha256(name, damaged)
+
+
+def test_rooms_are_seen_alike_in_colours_classes_depth_and_normals() -> None:
+    made = {name: np.load(io.BytesIO(content)) for name, content in rooms.convert({"train": 6, "test": 2})}
+    assert list(made) == ["train.npz", "test.npz"]
+    assert list(rooms.RECIPE.files) == ["train.npz", "dev.npz", "test.npz"]
+    train = made["train.npz"]
+    offsets, content = train["rgb_offsets"], train["rgb_jpeg"].tobytes()
+    images = [Image.open(io.BytesIO(content[a:b])) for a, b in pairwise(offsets)]
+    assert {image.size for image in images} == {(96, 72)} and len(images) == 6
+    classes, depth, normal = train["seg"], train["depth_4mm"] * 0.004, train["normal"] / 63
+    assert set(np.unique(classes)) >= {0, 1, 2} and classes.max() < len(CLASSES) == len(train["class_names"])
+    assert depth.min() > 0.1 and depth.max() < 12
+    np.testing.assert_allclose(np.linalg.norm(normal, axis=-1), 1, atol=0.03)
+    y, x = np.mgrid[:72, :96]
+    rays = np.stack([(x + 0.5 - 48) / 64, (36 - y - 0.5) / 64, np.ones((72, 96))], -1)
+    assert ((normal * rays).sum(-1) < 0.06).all(), "surfaces face the camera"
+    points = rays * depth[..., None]
+    floor = classes == 1
+    for scene in range(6):  # of a plane, normal times point is one number
+        heights = (points[scene] * np.median(normal[scene][floor[scene]], axis=0)).sum(-1)[floor[scene]]
+        assert np.ptp(heights) < 0.15 and -1.8 < heights.mean() < -1.1, "the floor is flat, and below the eye"
+    assert not np.array_equal(made["test.npz"]["seg"][0], classes[0])

@@ -1,0 +1,80 @@
+"""Data sets with a ``.npy`` file for each example and column."""
+
+from pathlib import Path
+
+from datasets import Dataset
+
+from mtl_lightning.data.sources.base import SPLITS, DataSource
+from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.paths import expanded
+from mtl_lightning.rows.columns import Inputs, Labels
+
+_ENDING = ".npy"
+
+
+class NpyFolderSource(DataSource):
+    """Examples in folders ``SPLIT/COLUMN/NAME.npy``: a column is a folder, an example the files of one name in all.
+
+    NYUv2 and Cityscapes are passed around so, preprocessed (``train/image/0.npy``, ``train/depth/0.npy``, ...). An
+    example without a file in the folder of a label has no such label. Examples are in the order of their names, numbers
+    by their size.
+
+    Args:
+        folders: Folder of each split; one folder may serve two.
+        inputs: See :class:`DataSource`; columns are names of folders.
+        labels: See :class:`DataSource`; columns are names of folders.
+        root: Folder that paths start from.
+        written_by: Command or page that the data comes from; the error names it where the folder is not there.
+    """
+
+    def __init__(
+        self, folders: dict[str, str], inputs: Inputs, labels: Labels, root: str = ".", written_by: str = ""
+    ) -> None:
+        super().__init__(inputs, labels)
+        for name in folders:
+            if name not in SPLITS:
+                raise UserError(f"`folders` has the unknown split '{name}'; {did_you_mean(name, SPLITS)}")
+        self.root = expanded(root, "root")
+        self.folders = {name: expanded(folder, f"folders.{name}") for name, folder in folders.items()}
+        self.written_by = written_by
+
+    def check_files(self) -> None:
+        for folder in self.folders.values():
+            self._existing(Path(self.root, folder))
+
+    def load(self) -> dict[str, Dataset]:
+        return {split: self._table(Path(self.root, folder)) for split, folder in self.folders.items()}
+
+    def describe(self, split: str, row: int, line: int | None = None, word: int | None = None) -> str:
+        if split not in self.folders:
+            return super().describe(split, row)
+        folder = Path(self.root, self.folders[split])
+        return f"{folder}, example {self._names(folder)[row]}"
+
+    def _table(self, folder: Path) -> Dataset:
+        self._existing(folder)
+        names, columns = self._names(folder), dict.fromkeys([*self.input_columns, *self.label_columns])
+        paths = {column: [folder / column / f"{name}{_ENDING}" for name in names] for column in columns}
+        there = {column: found for column, found in paths.items() if (folder / column).is_dir()}
+        optional = set(self.label_columns) - set(self.input_columns)
+        return Dataset.from_dict(
+            {
+                column: [None if column in optional and not path.exists() else str(path.absolute()) for path in found]
+                for column, found in there.items()
+            }
+        )
+
+    def _names(self, folder: Path) -> list[str]:
+        """Of the examples: those of the first input's files."""
+        first = folder / self.input_columns[0]
+        found = [path.stem for path in first.glob(f"*{_ENDING}")]
+        if not found:
+            beside = sorted(path.name for path in folder.iterdir() if path.is_dir())
+            hint = did_you_mean(first.name, beside) if beside else f"{folder} has no folders"
+            raise UserError(f"{first} holds no {_ENDING} files; {hint}")
+        return sorted(found, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
+
+    def _existing(self, folder: Path) -> None:
+        if not folder.is_dir():
+            how = f"; it comes from {self.written_by}" if self.written_by else ""
+            raise UserError(f"no folder {folder}{how}: name another one as `root`")

@@ -1,0 +1,120 @@
+"""Data sets in archives of NumPy arrays."""
+
+import io
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+
+from mtl_lightning.array_files import packed
+from mtl_lightning.data.sources.base import SPLITS, DataSource
+from mtl_lightning.data.sources.paths import existing_file
+from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.paths import expanded
+from mtl_lightning.rows.columns import Inputs, Labels
+
+_JPEG, _OFFSETS = "_jpeg", "_offsets"
+
+
+class NpzSource(DataSource):
+    """Examples from ``.npz`` archives, one a split: each array that begins with the number of examples is a column.
+
+    Images may be JPEG files, all bytes one after another in the array ``NAME_jpeg``, and where each begins, and the
+    last one ends, in ``NAME_offsets`` [N + 1]: they are the column ``NAME``, arrays [3, H, W] from 0 to 1.
+
+    Args:
+        files: Path of each split's archive.
+        inputs: See :class:`DataSource`.
+        labels: See :class:`DataSource`.
+        root: Folder that paths start from.
+        scale: By column, what its numbers are multiplied by: the unit in which integers are written, say.
+        size: Height and width to which all that has pixels is resized: JPEGs by averaging, other arrays by the nearest
+            pixel; null: as they are.
+        written_by: Command that writes the files; the error names it where their folder is not there.
+    """
+
+    def __init__(
+        self,
+        files: dict[str, str],
+        inputs: Inputs,
+        labels: Labels,
+        root: str = ".",
+        scale: dict[str, float] | None = None,
+        size: tuple[int, int] | None = None,
+        written_by: str = "",
+    ) -> None:
+        super().__init__(inputs, labels)
+        for name in files:
+            if name not in SPLITS:
+                raise UserError(f"`files` has the unknown split '{name}'; {did_you_mean(name, SPLITS)}")
+        if size is not None and min(size) < 1:
+            raise UserError(f"`size` must be a height and a width of at least 1, found {list(size)}")
+        self.root = expanded(root, "root")
+        self.files = {name: expanded(file, f"files.{name}") for name, file in files.items()}
+        self.scale, self.size, self.written_by = dict(scale or {}), size, written_by
+
+    def check_files(self) -> None:
+        for file in self.files.values():
+            existing_file(Path(self.root, file), self.written_by)
+
+    def load(self) -> dict[str, Dataset]:
+        return {split: self._read(file) for split, file in self.files.items()}
+
+    def describe(self, split: str, row: int, line: int | None = None, word: int | None = None) -> str:
+        file = self.files.get(split)
+        return f"{Path(self.root, file)}, example {row + 1}" if file else super().describe(split, row)
+
+    def _read(self, file: str) -> Dataset:
+        path = existing_file(Path(self.root, file), self.written_by)
+        names = dict.fromkeys([*self.input_columns, *self.label_columns])
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                return Dataset.from_dict(
+                    {name: self._column(archive, name, path) for name in names if _has(archive, name)}
+                )
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise UserError(f"{path} cannot be read: {error}; write it with numpy.savez") from error
+
+    def _column(self, archive: Mapping[str, np.ndarray], name: str, path: Path) -> list[Any]:
+        if name not in archive:
+            ends, content = archive[name + _OFFSETS], archive[name + _JPEG].tobytes()
+            parts = zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)
+            return [packed(_pixels(content[start:end], self.size, path)) for start, end in parts]
+        values = archive[name]
+        is_number = values.dtype.kind in "biuf"
+        if is_number and name in self.scale:
+            values = values * np.float32(self.scale[name])
+        if not is_number or values.ndim < 3:
+            return list(values.tolist())
+        return [packed(value) for value in (values if self.size is None else _nearest(values, self.size))]
+
+
+def _has(archive: Mapping[str, np.ndarray], name: str) -> bool:
+    return name in archive or (name + _JPEG in archive and name + _OFFSETS in archive)
+
+
+def _nearest(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Arrays [N, H, W, ...] of another size: the pixel in which the middle of each new one lies."""
+    rows, columns = (
+        ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(size, values.shape[1:3], strict=True)
+    )
+    return values[:, rows[:, None], columns]
+
+
+def _pixels(content: bytes, size: tuple[int, int] | None, path: Path) -> np.ndarray:
+    """A JPEG [3, H, W], from 0 to 1."""
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError as error:
+        raise UserError(f"{path} holds JPEG files; `pip install pillow` reads them") from error
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            found = image.convert("RGB")
+            if size is not None:
+                found = found.resize((size[1], size[0]), Image.Resampling.BOX)
+    except (UnidentifiedImageError, OSError) as error:
+        raise UserError(f"{path} holds an image that cannot be read: {error}") from error
+    return np.moveaxis(np.asarray(found, np.float32) / np.float32(255), -1, 0)

@@ -1,0 +1,108 @@
+"""The distance of each pixel."""
+
+import math
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import Tensor
+
+from mtl_lightning.errors import UserError
+from mtl_lightning.tasks.base import full_precision
+from mtl_lightning.tasks.decoded import as_array
+from mtl_lightning.tasks.dense.arrays import first_place, label_array
+from mtl_lightning.tasks.dense.base import DenseTask
+from mtl_lightning.tasks.dense.batch_means import Convention
+from mtl_lightning.tasks.dense.decoders import Architecture
+from mtl_lightning.tasks.dense.pixel_metrics import depth_metrics
+from mtl_lightning.tasks.scoring import Catalogue
+
+_DIGITS = 4
+
+
+class DepthEstimation(DenseTask):
+    """Depth estimation: a distance for each pixel, by the absolute error.
+
+    A label is an array of distances [H, W] in any unit, metres say. Pixels of 0, NaN or infinity have none.
+
+    Metrics: ``abs_err`` (mean absolute error, in the unit of the label), ``rel_err`` (of the absolute error divided by
+    the depth), ``rmse``; all are better when lower.
+
+    A prediction is ``{"depth": [[…], …]}``.
+
+    Args:
+        mean: What predictions start from; null: the mean of the training split.
+        main_metric: The metric that stands for the task; ``loss`` is one.
+        architecture: Of the head, see :class:`DenseTask`.
+        width: Channels inside the head.
+        dropout: Before the head.
+        metrics: What to report; null: ``abs_err`` and ``rel_err``.
+        convention: ``exact`` or ``batch_means``, see :class:`DenseTask`.
+    """
+
+    missing = math.nan
+    usual_metrics: ClassVar[tuple[str, ...]] = ("abs_err", "rel_err")
+    lower_is_better = frozenset({"abs_err", "rel_err", "rmse"})
+    beside_labels = DenseTask.beside_labels | {"mean"}
+
+    def __init__(
+        self,
+        mean: float | None = None,
+        main_metric: str = "abs_err",
+        architecture: Architecture = "fcn",
+        width: int = 32,
+        dropout: float = 0.0,
+        metrics: list[str] | None = None,
+        convention: Convention = "exact",
+    ) -> None:
+        super().__init__(main_metric, architecture, width, dropout, metrics, convention)
+        self.mean = mean
+
+    def adapt(self, values: Iterable[Any]) -> None:
+        total, count = 0.0, 0
+        for found in map(self.encode, values):
+            if found is not None:
+                total += float(np.nansum(found, dtype=np.float64))
+                count += int(np.count_nonzero(~np.isnan(found)))
+        if not count:
+            raise UserError("has no pixel with a depth in the training split")
+        self.mean = total / count
+
+    def adapted(self) -> dict[str, Any]:
+        return {} if self.mean is None else {"mean": self.mean}
+
+    def encode(self, value: Any) -> np.ndarray | None:
+        if self.is_missing(value):
+            return None
+        array = label_array(value).astype(np.float32)
+        if (negative := array < 0).any() and np.isfinite(array[negative]).any():
+            wrong = negative & np.isfinite(array)
+            raise UserError(
+                f"depth {array[wrong][0]:g} {first_place(wrong)} is negative; give distances, and 0 or NaN where there "
+                "is none"
+            )
+        return np.where(np.isfinite(array) & (array > 0), array, np.float32(math.nan))
+
+    @property
+    def num_outputs(self) -> int:
+        return 1
+
+    def _depth(self, logits: Tensor) -> Tensor:
+        assert self.mean is not None, "adapt() comes first"
+        return full_precision(logits) + self.mean
+
+    def errors(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return (self._depth(logits[:, 0]) - targets.nan_to_num()).abs()
+
+    def catalogue(self) -> Catalogue:
+        return depth_metrics()
+
+    def compared(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
+        return self._depth(logits[:, 0]).double(), targets.double()
+
+    def decode(self, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
+        depth = as_array(self._depth(logits[:, 0])).astype(np.float64)
+        return [{"depth": np.round(found, _DIGITS).tolist()} for found in depth]
+
+    def summary(self, target: Tensor) -> str:
+        return f"{target.min():.3g} to {target.max():.3g}, median {target.median():.3g}; {len(target):,} pixels"
