@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset
 
+from mtl_lightning.data.dull_columns import noticed
 from mtl_lightning.data.encoding import Encoding, check_columns
 from mtl_lightning.data.examples import LabelEncoder, relabelled
 from mtl_lightning.data.readers.tables import arrow_chunks, decoded, json_columns
@@ -61,14 +62,21 @@ def _good(encoding: Encoding, table: Dataset, split: str, task: str, rows: Itera
                 raise UserError(f"{where}, {called(source.labels[task])}: {error}; {source.remedy}") from error
 
 
-def counted_inputs(source: DataSource, table: Dataset) -> Iterator[Mapping[str, Sequence[CountedColumn]]]:
+def counted_inputs(source: DataSource, table: Dataset, where: str) -> Iterator[Mapping[str, Sequence[CountedColumn]]]:
     """Yields the raw values of a table's inputs, some thousand rows at a time, each different value of a column once.
 
     Args:
         source: Says which column is which input.
         table: Raw columns.
+        where: The data set and its split, for a warning of columns that tell nothing.
     """
     names = {name: [columns] if isinstance(columns, str) else columns for name, columns in source.inputs.items()}
+    return noticed(where, names, _counted_inputs(source, table, names))
+
+
+def _counted_inputs(
+    source: DataSource, table: Dataset, names: Mapping[str, Sequence[str]]
+) -> Iterator[Mapping[str, Sequence[CountedColumn]]]:
     flat = source.input_columns
     in_json = json_columns(table, flat)
     for chunks in zip(*(arrow_chunks(table, name, _ROWS) for name in flat), strict=True):

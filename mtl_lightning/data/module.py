@@ -151,7 +151,7 @@ class MultiTaskDataModule(LightningDataModule):
                     "its columns of a table: leave out `streaming`"
                 )
             self._encoding(name).check(self._table(name, "train"))
-            yield from counted_inputs(source, self._table(name, "train"))
+            yield from counted_inputs(source, self._table(name, "train"), f"data set '{name}', split 'train'")
 
     def train_dataloader(self) -> DataLoader[StepBatch]:
         """Step batches in the order of the schedule."""

@@ -112,4 +112,4 @@ class ColumnTokens(nn.Module):
         parts = [vector[:, None] for vector in self.embeddings(inputs)]
         if self.numbers is not None:
             parts.append(self.numbers(inputs[NUMERIC]))
-        return torch.cat([self.first.expand(len(parts[0]), 1, -1), *parts], dim=1)
+        return torch.cat([self.first.expand(parts[0].shape[0], 1, -1), *parts], dim=1)

@@ -13,7 +13,7 @@ from mtl_lightning.encoders import TablePerceptron
 from mtl_lightning.encoders.tables.base import TableEncoder
 from mtl_lightning.errors import UserError
 from tests import tiny
-from tests.tables import KINDS, complete
+from tests.tables import KINDS, ROWS, complete
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -58,6 +58,29 @@ def test_what_another_encoder_has_learnt_is_taken() -> None:
     found = json.loads(text)
     found["vocabularies"][0].reverse()
     assert "other categories" in str(encoder.reads_differently({name: json.dumps(found)}))
+
+
+class Pooled(torch.nn.Module):
+    def __init__(self, encoder: TableEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        pooled = self.encoder(inputs).pooled
+        assert pooled is not None
+        return pooled
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_graph_takes_any_number_of_rows(name: str) -> None:
+    encoder = complete(name).eval()
+    inputs, more = (
+        encoder.processor.collate([dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True)])
+        for found in (encoder.processor.encode({key: rows * n for key, rows in ROWS.items()}) for n in (1, 3))
+    )
+    shapes = ({key: {0: torch.export.Dim.AUTO} for key in inputs},)
+    program = torch.export.export(Pooled(encoder), (inputs,), dynamic_shapes=shapes)
+    torch.testing.assert_close(program.module()(more), encoder(more).pooled)
 
 
 def config(name: str, **model: Any) -> dict[str, Any]:
