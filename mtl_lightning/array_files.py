@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from mtl_lightning.errors import UserError
+from mtl_lightning.named_files import check_may_open
 
 _MAGIC = b"\x93NUMPY"
 
@@ -14,9 +15,10 @@ def from_file(value: Any) -> np.ndarray | None:
     """The array of a ``.npy`` file, named by its path, or given by its bytes; None: the value is neither.
 
     Raises:
-        UserError: If the file is not there, or holds no array of numbers.
+        UserError: If the file is not there, holds no array of numbers, or may not be opened (:mod:`.named_files`).
     """
     if isinstance(value, str) and value.endswith(".npy"):
+        check_may_open(value)
         return _loaded(value, f"file {value}")
     if isinstance(value, bytes) and value.startswith(_MAGIC):
         return unpacked(value)

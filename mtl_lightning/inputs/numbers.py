@@ -29,9 +29,9 @@ def numbers(value: Any, dtype: type[np.floating[Any]] = np.float32) -> np.ndarra
     """
     if value is None or (isinstance(value, str) and not value.strip()):
         raise UserError(f"must be numbers, found none: {value!r}")
+    found = from_file(value)
     try:
         with np.errstate(over="ignore"):  # it becomes infinite
-            found = from_file(value)
             read = _read(value) if isinstance(value, str) and found is None else value
             array = np.asarray(read if found is None else found, dtype=dtype)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:

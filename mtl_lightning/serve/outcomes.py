@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mtl_lightning.errors import UserError
+from mtl_lightning.named_files import kept_closed
 from mtl_lightning.serve.models import Model
 from mtl_lightning.serve.sizes import characters
 from mtl_lightning.strict_json import to_json
@@ -48,7 +49,9 @@ def _of(
     """Outcomes of some inputs; where they cannot be had at once, of each half by itself."""
     part = {name: [values[number] for number in numbers] for name, values in columns.items()}
     try:
-        yield from [Outcome(to_json(found)) for found in model.predict(part, len(numbers), tasks)]
+        with kept_closed():
+            predicted = model.predict(part, len(numbers), tasks)
+        yield from [Outcome(to_json(found)) for found in predicted]
     except UserError as error:
         if len(numbers) == 1:
             yield Outcome(str(error), is_refused=True)

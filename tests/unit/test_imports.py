@@ -33,11 +33,16 @@ OF_ITSELF = {
 for part in ("encoders", "data"):
     OF_ITSELF[part] |= {"inputs", "padding", "writing"}
 for part in ("tasks", "data", "encoders", "chains", "inputs"):
-    OF_ITSELF[part] |= {"raw_labels", "array_files"}
+    OF_ITSELF[part] |= {"raw_labels", "array_files", "named_files"}
 OF_ITSELF["chains"].add("tasks")
 OF_ITSELF["tasks"].add("decoding")
 OF_ITSELF["serve"] = {"serve", "errors", "exported", "manifest", "paths", "rows", "stopping", "strict_json", "terminal"}
-OF_ITSELF["serve"] |= {"checkpoints", "cli.quiet", "training"}  # for a checkpoint alone, in the process that computes
+OF_ITSELF["serve"] |= {
+    "named_files",
+    "checkpoints",
+    "cli.quiet",
+    "training",
+}  # for a checkpoint alone, in the process that computes
 OF_ITSELF["data"] |= {"rows", "names", "paths", "small_files", "stopping", "terminal", "yaml_limits"}
 
 OF_OTHERS = {

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import tiny_onnx
 from in_process import InProcess
 
 from mtl_lightning.__main__ import main
 from mtl_lightning.errors import UserError
+from mtl_lightning.inputs.numbers import numbers
 from mtl_lightning.serve.batches import AHEAD
 from mtl_lightning.serve.models import opened
 from mtl_lightning.serve.options import Options
@@ -97,6 +99,21 @@ def test_a_mistake_is_refused_with_its_field_and_the_cure(server: InProcess, nam
     assert answer.status_code == status
     assert answer.json().get("field") == field
     assert re.search(said, answer.json()["error"])
+
+
+def test_a_request_opens_no_file_of_this_machine(tmp_path: Path) -> None:
+    np.save(tmp_path / "secret.npy", np.ones(2))
+
+    class Reader:
+        def predict(self, columns: Any, *_: Any) -> list[dict[str, Any]]:
+            return [{"sum": float(numbers(value).sum())} for value in columns["features"]]
+
+    found = outcomes(Reader(), {"features": [str(tmp_path / "secret.npy"), [1, 2]]}, None)
+    assert [outcome.is_refused for outcome in found] == [True, False]
+    assert "names a file, and a request can name none" in found[0].text
+    assert numbers(str(tmp_path / "secret.npy")).sum() == 2
+    with pytest.raises(UserError, match=r"gone\.npy is not there"):
+        numbers("gone.npy")
 
 
 def test_unknown_paths_and_methods_are_refused(server: InProcess) -> None:
