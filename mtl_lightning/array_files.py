@@ -45,7 +45,7 @@ def _loaded(file: Any, what: str) -> np.ndarray:
     try:
         array = np.load(file, allow_pickle=False)
     except FileNotFoundError as error:
-        raise UserError(f"{what} is not there; correct its path, or leave its row out") from error
+        raise UserError(f"{what} is not there; correct the path, or leave its row out") from error
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{what} cannot be read: {error}; write it with numpy.save") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":

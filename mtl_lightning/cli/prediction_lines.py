@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mtl_lightning.cli.prediction_images import PredictionImages
 from mtl_lightning.data import MultiTaskDataModule
 from mtl_lightning.data.readers.bad_rows import visible
 from mtl_lightning.data.readers.tables import decoded, exact
@@ -21,9 +22,10 @@ class PredictionLines:
     Args:
         data: With the inputs, encoded.
         model: What predicts.
+        images: Folder for predictions that are images; null: their numbers stand in the lines.
     """
 
-    def __init__(self, data: MultiTaskDataModule, model: MultiTaskModule) -> None:
+    def __init__(self, data: MultiTaskDataModule, model: MultiTaskModule, images: str | None = None) -> None:
         assert data.predict_source is not None, "there is something to predict"
         source, table = data.predict_source
         self.reasons = data.refused
@@ -31,6 +33,7 @@ class PredictionLines:
         self._raw, self._json_columns = exact(table.select_columns(visible(table)))
         tasks = {name: model.tasks[name] for name in model.asked or model.tasks}
         self._placers = placers(tasks)
+        self._images = None if images is None else PredictionImages(images, tasks)
         self._processor = model.encoder.processor
         places = any(task.places for task in tasks.values())
         named = [source.inputs[name] for name in self._processor.placed_in if name in source.inputs]
@@ -77,4 +80,5 @@ class PredictionLines:
                 f"the prediction of input {row + 1} is not a finite number; `null` stands for it, here and below; "
                 "has the training diverged?"
             )
-        return to_json({**found, "predictions": predicted})
+        kept = predicted if self._images is None else self._images.kept(row, predicted)
+        return to_json({**found, "predictions": kept})

@@ -20,10 +20,12 @@ class PredictionWriter(Callback):
     Args:
         output: A file, or ``-``.
         shares_inputs: Whether the first process alone has read the inputs, and tells the others.
+        images: Folder for predictions that are images, see :class:`.PredictionImages`; null: there is none.
     """
 
-    def __init__(self, output: str, shares_inputs: bool = False) -> None:
+    def __init__(self, output: str, shares_inputs: bool = False, images: str | None = None) -> None:
         self.output = output
+        self.images = images
         self.shares_inputs = shares_inputs
         self._written: LineOutput | None = None  # standard output does not travel to processes that are spawned
         self._lines: PredictionLines | None = None
@@ -37,7 +39,7 @@ class PredictionWriter(Callback):
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Opens the file."""
-        self._lines = PredictionLines(trainer.datamodule, pl_module)  # type: ignore[attr-defined, arg-type]
+        self._lines = PredictionLines(trainer.datamodule, pl_module, self.images)  # type: ignore[attr-defined, arg-type]
         self._refused = sorted(self._lines.reasons, reverse=True)
         if trainer.is_global_zero:
             self._written = LineOutput(self.output)

@@ -103,7 +103,7 @@ def refuse_odd_options(config: Namespace) -> None:
     Raises:
         UserError: Of the first such option.
     """
-    for key in ("name", "ckpt_path", "json", "input", "output"):
+    for key in ("name", "ckpt_path", "json", "input", "output", "images"):
         if config.get(key) == "":
             raise UserError(f"{key} is empty; give one, or leave it out")
     if config["trust_classes"] is not None:

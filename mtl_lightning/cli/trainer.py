@@ -144,6 +144,7 @@ class Trainer(pl.Trainer):
         input: str = "-",
         output: str = "-",
         tasks: str | list[str] | None = None,
+        images: str | None = None,
     ) -> None:
         """Writes one JSON line for each input, in their order, with the predictions of all heads or some.
 
@@ -158,6 +159,8 @@ class Trainer(pl.Trainer):
             output: File of predictions; ``-`` is standard output.
             tasks: Names of the tasks to predict, separated by commas; nothing is computed that the others alone need.
                 Null: all that the inputs suffice for.
+            images: Folder for predictions that are images (masks, depth, normals), as PNG files; the lines name them.
+                Null: their numbers stand in the lines.
         """
         model.asked = None if tasks is None else names_asked("--tasks", tasks, model.tasks)
         if Path(output).is_file() and Path(input).is_file() and Path(input).samefile(output):
@@ -167,7 +170,7 @@ class Trainer(pl.Trainer):
             check_output(output)
         if first or input != "-":
             datamodule.predict_source = read_inputs(input, _in_order_of(model.asked, datamodule.datasets))
-        self.callbacks.append(PredictionWriter(output, shares_inputs=input == "-"))  # type: ignore[attr-defined]
+        self.callbacks.append(PredictionWriter(output, input == "-", images))  # type: ignore[attr-defined]
         super().predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False, weights_only=True)
         if self.is_global_zero and datamodule.predict_source is not None:
             _check_any(datamodule.predict_source[1], datamodule.refused)

@@ -1,7 +1,5 @@
 """Numbers and pictures in forms that a screen and a page share."""
 
-import struct
-import zlib
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
@@ -48,22 +46,6 @@ def bytes_of(pixels: np.ndarray) -> np.ndarray:
     finite = np.nan_to_num(pixels.astype(np.float64))
     low, high = finite.min(), finite.max()
     return np.asarray((finite - low) / ((high - low) or 1.0) * 255).round().astype(np.uint8)
-
-
-def png(pixels: np.ndarray) -> bytes:
-    """A picture as a PNG file.
-
-    Args:
-        pixels: uint8 [H, W] or [H, W, 3].
-    """
-    height, width = pixels.shape[:2]
-    colour = 2 if pixels.ndim == 3 else 0
-    rows = b"".join(b"\0" + row.tobytes() for row in pixels)  # each row unfiltered
-    header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
-    )
 
 
 def smaller(pixels: np.ndarray, width: int) -> np.ndarray:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from mtl_lightning.encoders.shown import Numbers, Picture, Shown, Tokens
-from mtl_lightning.show_batch.forms import bytes_of, columns_of, numbers, png
+from mtl_lightning.png import png
+from mtl_lightning.show_batch.forms import bytes_of, columns_of, numbers
 from mtl_lightning.show_batch.view import NO_LABEL, ExampleView, PartView, StepView
 from mtl_lightning.terminal import printable
 

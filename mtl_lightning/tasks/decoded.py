@@ -1,7 +1,7 @@
 """Logits as predictions."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -9,6 +9,20 @@ from torch import Tensor
 
 from mtl_lightning.decoding import Decoder, InputWords
 from mtl_lightning.errors import UserError
+
+
+class Drawn(NamedTuple):
+    """A prediction as an image.
+
+    Attributes:
+        key: Where its numbers are in the prediction.
+        pixels: uint8 or uint16 [H, W], or uint8 [H, W, 3] for red, green and blue.
+        numbered: Whether they are numbers of classes, which colours tell apart.
+    """
+
+    key: str
+    pixels: np.ndarray
+    numbered: bool = False
 
 
 class Decoded:
@@ -88,6 +102,19 @@ class Decoded:
         """``place`` for many predictions: its decoder is made once."""
         own = type(self).place is not Decoded.place or type(self).decoder is Decoded.decoder
         return self.place if own else self.decoder().place
+
+    @property
+    def draws(self) -> bool:
+        """Whether ``drawn`` makes images of predictions."""
+        return type(self).drawn is not Decoded.drawn
+
+    def drawn(self, decoded: dict[str, Any]) -> Drawn:
+        """A prediction as an image; by default, it is none.
+
+        Args:
+            decoded: What ``decode`` made of one example.
+        """
+        raise NotImplementedError
 
     def check_predicts(self) -> None:
         """Raises :class:`UserError` if the task says nowhere how it predicts."""

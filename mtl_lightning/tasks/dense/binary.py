@@ -16,7 +16,7 @@ from torchmetrics.classification import (
 
 from mtl_lightning.errors import UserError
 from mtl_lightning.tasks.base import IGNORE, full_precision
-from mtl_lightning.tasks.decoded import as_array
+from mtl_lightning.tasks.decoded import Drawn, as_array
 from mtl_lightning.tasks.dense.arrays import first_place, label_array
 from mtl_lightning.tasks.dense.base import DenseTask
 from mtl_lightning.tasks.dense.batch_means import Convention
@@ -110,6 +110,10 @@ class DenseBinary(DenseTask):
     def decode(self, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
         probabilities = as_array(full_precision(logits[:, 0]).sigmoid()).astype(np.float64)
         return [{"probabilities": np.round(found, _DIGITS).tolist()} for found in probabilities]
+
+    def drawn(self, decoded: dict[str, Any]) -> Drawn:
+        """Probabilities in grey: 0 is black, 1 white."""
+        return Drawn("probabilities", np.round(np.array(decoded["probabilities"]) * 255).astype(np.uint8))
 
     def summary(self, target: Tensor) -> str:
         return f"{target.double().mean():.1%} of {len(target):,} pixels"

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mtl_lightning.errors import UserError
 from mtl_lightning.tasks.base import full_precision
-from mtl_lightning.tasks.decoded import as_array
+from mtl_lightning.tasks.decoded import Drawn, as_array
 from mtl_lightning.tasks.dense.arrays import first_place, label_array
 from mtl_lightning.tasks.dense.base import DenseTask
 from mtl_lightning.tasks.dense.batch_means import Convention
@@ -103,6 +103,11 @@ class DepthEstimation(DenseTask):
     def decode(self, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
         depth = as_array(self._depth(logits[:, 0])).astype(np.float64)
         return [{"depth": np.round(found, _DIGITS).tolist()} for found in depth]
+
+    def drawn(self, decoded: dict[str, Any]) -> Drawn:
+        """Thousandths of the unit (millimetres of metres) in 16 bits of grey, up to 65,535."""
+        thousandths = np.clip(np.round(np.array(decoded["depth"]) * 1000), 0, 2**16 - 1)
+        return Drawn("depth", thousandths.astype(np.uint16))
 
     def summary(self, target: Tensor) -> str:
         return f"{target.min():.3g} to {target.max():.3g}, median {target.median():.3g}; {len(target):,} pixels"

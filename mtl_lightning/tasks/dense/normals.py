@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
 
 from mtl_lightning.tasks.base import full_precision
-from mtl_lightning.tasks.decoded import as_array
+from mtl_lightning.tasks.decoded import Drawn, as_array
 from mtl_lightning.tasks.dense.arrays import label_array
 from mtl_lightning.tasks.dense.base import DenseTask
 from mtl_lightning.tasks.dense.batch_means import Convention
@@ -87,6 +87,10 @@ class SurfaceNormals(DenseTask):
     def decode(self, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
         unit = as_array(normalize(full_precision(logits), dim=1).movedim(1, -1)).astype(np.float64)
         return [{"normals": np.round(found, _DIGITS).tolist()} for found in unit]
+
+    def drawn(self, decoded: dict[str, Any]) -> Drawn:
+        """x, y and z as red, green and blue: -1 is 0, 1 is 255."""
+        return Drawn("normals", np.round((np.array(decoded["normals"]) + 1) * 127.5).astype(np.uint8))
 
     def summary(self, target: Tensor) -> str:
         mean = ", ".join(f"{each:.2f}" for each in target.mean(0).tolist())

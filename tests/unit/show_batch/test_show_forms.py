@@ -25,7 +25,8 @@ from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.shown import Mark, Numbers, Picture, Piece, Tokens
 from mtl_lightning.encoders.shown_text import part_of_each, pieces_of, token_text
 from mtl_lightning.inputs.cut_off import cut_off
-from mtl_lightning.show_batch.forms import bytes_of, png, smaller
+from mtl_lightning.png import png
+from mtl_lightning.show_batch.forms import bytes_of, smaller
 from mtl_lightning.show_batch.page import page
 from mtl_lightning.show_batch.screen import print_step
 from mtl_lightning.show_batch.view import ExampleView, PartView, StepView, TaskView
