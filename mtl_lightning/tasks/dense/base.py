@@ -72,6 +72,9 @@ class DenseTask(Task):
     def encode(self, value: Any) -> np.ndarray | None:
         """A label as an array [H, W] or [C, H, W]; null where there is none."""
 
+    def check(self, value: Any) -> None:
+        self.encode(value)
+
     def fit(self, target: np.ndarray | None, example: Mapping[str, Any]) -> bytes:
         """The label, packed; where there is none, one of the image's size without a labelled pixel."""
         image = example.get("image")

@@ -17,6 +17,7 @@ from mtl_lightning.errors import UserError
 from mtl_lightning.tasks import DenseBinary, DenseTask, DepthEstimation, SemanticSegmentation, SurfaceNormals
 from mtl_lightning.tasks.dense.decoders import DECODERS
 from mtl_lightning.tasks.dense.pixel_metrics import Median
+from mtl_lightning.training.empty_states import give_types
 
 H, W = 3, 4
 IMAGE = {"image": np.zeros((3, H, W))}
@@ -197,3 +198,14 @@ def test_predictions_are_in_the_units_of_the_labels() -> None:
     assert DepthEstimation(2.0).decode(logits[:, 1:2], None) == [{"depth": [[5.0]]}]
     assert SurfaceNormals().decode(logits, None) == [{"normals": [[[0.0, 0.6, 0.8]]]}]
     assert DenseBinary().decode(logits[:, :1], None) == [{"probabilities": [[0.5]]}]
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_a_process_without_a_label_gathers_what_others_have(kind: str) -> None:
+    task = TASKS[kind]()
+    task._map_widths = {1: 2}
+    task.build(2)
+    metrics = task.metrics()
+    give_types(metrics, task)
+    assert all(state.dtype == torch.float32 for state in metrics["median_angle"].value) if kind == "normals" else True
+    assert task.lower_is_better <= set(task.catalogue()), "Δm takes directions from it"
