@@ -268,11 +268,27 @@ def nyuv2(folder: Path) -> None:
                 np.save(folder / split / kind / f"{index}.npy", array)
 
 
+def feedlog(folder: Path) -> None:
+    """Impressions of a feed: what is known of each, and what became of it."""
+    known = ("user", "item", "age", "city", "device", "category", "brand", "price_decile", "position", "hour")
+    rows = [
+        (split, *((n * place) % (3 + place) for place, _ in enumerate(known, 1)), *_became(n))
+        for split, numbers in SPLITS.items()
+        for n in numbers
+    ]
+    _write(folder / "log.tsv.gz", _table(("split", *known, "click", "cart", "buy", "like", "watch"), rows))
+
+
+def _became(number: int) -> tuple[object, ...]:
+    click, cart = number % 2, int(number % 4 == 1)
+    return click, cart, int(number % 8 == 1), int(number % 6 == 1), click * (number % 9 + 1) / 10
+
+
 MAKERS: Mapping[str, Callable[[Path], None]] = {
     make.__name__: make
     for make in (
         *(snips, clinc150, ud_ewt, ud_ewt_dep, vader, goemotions, tox21, crossre, sick, codah, policyqa, rnnlg),
-        *(rooms, nyuv2),
+        *(rooms, nyuv2, feedlog),
     )
 }
 

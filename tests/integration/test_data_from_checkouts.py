@@ -19,5 +19,6 @@ def test_data_sets_come_out_as_the_real_ones_byte_by_byte(tmp_path: Path, subtes
     for name, recipe in RECIPES.items():
         with subtests.test(name):
             make(recipe, tmp_path, Path(given))  # which makes sure of what the files hold
-            for file in recipe.files if real and (real / name).is_dir() else ():
+            compared = recipe.sources and real and (real / name).is_dir()  # simulations elsewhere are other ones
+            for file in recipe.files if compared else ():
                 assert (tmp_path / name / file).read_bytes() == (real / name / file).read_bytes(), file
