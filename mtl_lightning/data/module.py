@@ -18,6 +18,7 @@ from mtl_lightning.data.encoding import Encoding
 from mtl_lightning.data.evaluation_sampler import SequentialSampler
 from mtl_lightning.data.examples import ExampleEncoder
 from mtl_lightning.data.findings import report, report_inputs, without_notes
+from mtl_lightning.data.groups import check_groups, groups_of
 from mtl_lightning.data.labelling import check_labelled, labelling
 from mtl_lightning.data.labels import check_label_maps, counted_inputs, understood_labels
 from mtl_lightning.data.loader import checked_num_workers, step_loader
@@ -96,6 +97,7 @@ class MultiTaskDataModule(LightningDataModule):
         self.progress: Progress | None = None
         self._tables: dict[str, Mapping[str, Dataset | IterableDataset]] = {}
         self._reported: set[tuple[str, str]] = set()
+        self._groups: dict[tuple[str, str, str], np.ndarray] = {}
 
     def setup(self, stage: str) -> None:
         """Loads the raw tables."""
@@ -110,6 +112,7 @@ class MultiTaskDataModule(LightningDataModule):
         model = self._trainer.lightning_module
         check_labelled(self.datasets, list(model.tasks), model.trained_tasks)
         self.schedule.check({name: list(source.labels) for name, source in self.datasets.items()})
+        check_groups(self.datasets, self._tables, model.tasks)
         for name, source in self.datasets.items() if stage == "fit" else ():
             check_label_maps(name, source, self._trainer.lightning_module.tasks)
             check_streams(name, source, self._tables[name])
@@ -152,6 +155,12 @@ class MultiTaskDataModule(LightningDataModule):
                 )
             self._encoding(name).check(self._table(name, "train"))
             yield from counted_inputs(source, self._table(name, "train"), f"data set '{name}', split 'train'")
+
+    def groups(self, name: str, split: str, column: str) -> np.ndarray:
+        """The number of each row's group in a table of a data set [N], as a column says it; see :mod:`.groups`."""
+        if (key := (name, split, column)) not in self._groups:
+            self._groups[key] = groups_of(self._table(name, split), column)
+        return self._groups[key]
 
     def train_dataloader(self) -> DataLoader[StepBatch]:
         """Step batches in the order of the schedule."""

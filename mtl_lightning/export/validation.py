@@ -17,6 +17,7 @@ from mtl_lightning.export.graphs import WrittenGraph
 from mtl_lightning.export.quiet import errors_alone
 from mtl_lightning.exported.graph import Graph
 from mtl_lightning.training.evaluation import Evaluation, Results
+from mtl_lightning.training.grouped import groups_in
 from mtl_lightning.training.module import MultiTaskModule
 
 _SPLIT = "val"
@@ -148,7 +149,8 @@ class Validation:
         with torch.no_grad():
             for name, part in self.batches(datasets):
                 if needed <= set(part.inputs) and (wanted := [task for task in part.targets if task in tasks]):
-                    evaluation.update(name, tasks, outputs(part, wanted), part.targets, part.counts)
+                    groups = groups_in(part, self._data, self._model.tasks, name, _SPLIT)
+                    evaluation.update(name, tasks, outputs(part, wanted), part.targets, part.counts, groups)
             return evaluation.compute(tasks)
 
 

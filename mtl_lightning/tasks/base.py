@@ -72,6 +72,7 @@ class Task(InWords, Decoded, Taught, nn.Module, ABC):
         main_metric: Name of the metric that stands for the task in averages and in the choice of checkpoints; ``loss``
             is one.
         head: Features → logits; there after ``build``.
+        group: Column of the data whose values are groups of examples, which some metrics compare inside; null: none.
         is_predicting: Whether what ``forward`` returns is for ``decode`` alone.
         begins_with: What a decoder that tasks share is told of this one before it writes; null: there is none.
         goes_on: Whether ``forward`` is about to write behind what the encoder reads, with what that ``kept`` of it.
@@ -83,6 +84,7 @@ class Task(InWords, Decoded, Taught, nn.Module, ABC):
     uses_encoder: bool = False
     missing: ClassVar[float] = IGNORE
     rounding: float = 0.0
+    group: str | None = None
     begins_with: str | None = None
     goes_on: bool = False
     lower_is_better: ClassVar[frozenset[str]] = frozenset()
@@ -260,6 +262,9 @@ class Task(InWords, Decoded, Taught, nn.Module, ABC):
     @abstractmethod
     def update(self, metrics: MetricCollection, logits: Tensor, targets: Tensor) -> None:
         """Feeds a batch to ``metrics``, without the labels that are missing."""
+
+    def update_grouped(self, metrics: MetricCollection, logits: Tensor, targets: Tensor, groups: Tensor) -> None:
+        """Feeds a batch to metrics that compare inside ``groups`` [B], numbers that are -1 for examples in none."""
 
     def correct(self, logits: Tensor, targets: Tensor) -> Tensor | None:
         """Whether all labels of an example are right: 1 or 0 [B], NaN where a label is missing. None: not defined."""

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 from torchmetrics import MetricCollection
+from torchmetrics.classification import BinaryCalibrationError, MulticlassCalibrationError
 
 from mtl_lightning.decoding import Decoder, LabelDecoder
 from mtl_lightning.errors import UserError
@@ -14,19 +15,29 @@ from mtl_lightning.raw_labels import Missing
 from mtl_lightning.tasks.base import IGNORE, full_precision
 from mtl_lightning.tasks.class_catalogue import class_metrics
 from mtl_lightning.tasks.curves import CURVES, CurveScore, curve_metrics
+from mtl_lightning.tasks.grouped_auroc import GroupedAUROC
 from mtl_lightning.tasks.label_counts import LabelCounts
 from mtl_lightning.tasks.label_names import name_of, positions
 from mtl_lightning.tasks.label_scores import AGREEMENTS, FOUND, RATIOS
 from mtl_lightning.tasks.labelled import LabelledTask, fill_missing
 from mtl_lightning.tasks.losses import check_fraction, check_gamma, mean_cross_entropy
+from mtl_lightning.tasks.probability_scores import Bias, LogLoss, probability_metrics
 from mtl_lightning.tasks.scoring import Catalogue, Scoring, check_effect, choose
+
+_OF_TWO = {"positive": "set `average_over`", "pos_weight": "set `class_weights`", "group": "leave it out"}
+"""Settings for two labels, and what to do where there are more."""
+
+_OF_POSITIVE = ("bias", "calibration_error", "grouped_auroc")
+"""Metrics of the positive label of two, beside those that could be averaged."""
 
 
 class SequenceClassification(LabelledTask):
     """Binary or multi-class classification of whole examples, by cross entropy over the labels.
 
     Metrics: ``accuracy``, ``balanced_accuracy``, ``precision``, ``recall``, ``f1``, ``specificity``, ``mcc``
-    (Matthews), ``kappa`` (Cohen), ``quadratic_kappa``, ``auroc``, ``average_precision``. With two labels precision,
+    (Matthews), ``kappa`` (Cohen), ``quadratic_kappa``, ``auroc``, ``average_precision``, ``log_loss``,
+    ``calibration_error`` (the expected one, of 15 bins). With two labels also ``bias``, the mean predicted probability
+    of the positive label minus its share, and ``grouped_auroc``, the mean area of ``group``'s groups. Then precision,
     recall, f1, specificity and the areas are those of the positive label; with more, or where ``average`` says so, they
     are averaged over the labels (``macro`` by default). ``f1_macro``, ``f1_macro_present`` (over the labels that some
     example has), ``f1_micro``, ``f1_weighted`` name an average themselves, and so for the others. An area is NaN where
@@ -49,8 +60,12 @@ class SequenceClassification(LabelledTask):
             from the labels of the training split.
         pos_weight: With two labels, the weight of the positive one in the loss, or ``balanced``: negatives / positives.
         focal_gamma: Above 0: focal loss, which multiplies each loss by (1 - p)^gamma; 2 is usual.
+        group: With two labels, a column of the data, such as ``user``, inside whose values ``grouped_auroc`` compares
+            examples; see :class:`.GroupedAUROC`.
     """
 
+    lower_is_better = frozenset({"log_loss", "calibration_error"})
+    beside_labels = LabelledTask.beside_labels | {"group"}
     averaged = (*RATIOS, *CURVES)
 
     def __init__(
@@ -67,6 +82,7 @@ class SequenceClassification(LabelledTask):
         class_weights: dict[str | int, float] | str | None = None,
         pos_weight: float | str | None = None,
         focal_gamma: float = 0.0,
+        group: str | None = None,
     ) -> None:
         scoring = Scoring(metrics, average, average_over)
         super().__init__(labels, main_metric, dropout, missing, scoring, class_weights, pos_weight)
@@ -77,6 +93,11 @@ class SequenceClassification(LabelledTask):
         self.label_smoothing = label_smoothing
         self.positive = positive
         self.focal_gamma = focal_gamma
+        self.group = group
+        if group is None and "grouped_auroc" in (main_metric, *(metrics or ())):
+            raise UserError("`grouped_auroc` needs `group`: name a column of the data, say `group: user`")
+        if main_metric == "bias":
+            raise UserError("`main_metric`: neither a higher nor a lower bias is better; choose another, say log_loss")
 
     def encode(self, value: Any) -> int:
         return IGNORE if self.is_missing(value) else self.index(value)
@@ -100,10 +121,9 @@ class SequenceClassification(LabelledTask):
         assert self.labels is not None, "adapt() comes first"
         if len(self.labels) == 2:
             return 1 if self.positive is None else positions("positive", [self.positive], self.labels)[0]
-        for key in ("positive", "pos_weight"):
+        for key, instead in _OF_TWO.items():
             if getattr(self, key) is not None:
-                instead = "average_over" if key == "positive" else "class_weights"
-                raise UserError(f"`{key}` needs two labels, but the task has {len(self.labels)}; set `{instead}`")
+                raise UserError(f"`{key}` needs two labels, but the task has {len(self.labels)}; {instead}")
         return None
 
     def balanced_positive(self, weights: dict[str | int, float]) -> float:
@@ -117,6 +137,7 @@ class SequenceClassification(LabelledTask):
 
     def metrics(self) -> MetricCollection:
         usual = ["accuracy", "f1"] + (["auroc"] if self.num_outputs == 2 else [])
+        usual += [] if self.group is None else ["grouped_auroc"]
         chosen = choose(self._catalogue(), usual, self._scoring.names, self.main_metric)
         check_effect(self._scoring, list(chosen), tuple(RATIOS) if self.num_outputs == 2 else self.averaged)
         chosen["label_counts"] = LabelCounts(self.num_outputs)
@@ -127,15 +148,27 @@ class SequenceClassification(LabelledTask):
         over, positive = self.chosen(self.labels), self.positive_index
         plain = positive if self._scoring.average is None and over is None else None
         made = class_metrics(self.labels, self._scoring.average or "macro", over, plain)
-        return {**made, **curve_metrics(self._scoring, 1 if positive is not None else len(over or self.labels))}
+        curves = curve_metrics(self._scoring, 1 if positive is not None else len(over or self.labels))
+        grouped = {} if self.group is None else {"grouped_auroc": GroupedAUROC}
+        return {**made, **curves, **grouped, **probability_metrics(self.num_outputs)}
 
     def update(self, metrics: MetricCollection, logits: Tensor, targets: Tensor) -> None:
-        predicted = logits.argmax(-1)
+        predicted, present = logits.argmax(-1), torch.ne(targets, IGNORE)
         for metric in metrics.values():
-            if isinstance(metric, CurveScore):
+            if isinstance(metric, CurveScore | Bias | BinaryCalibrationError):
                 metric.update(*self._for_curves(logits, targets))
-            else:
+            elif isinstance(metric, LogLoss):
+                metric.update(full_precision(logits[present]), targets[present])
+            elif isinstance(metric, MulticlassCalibrationError):
+                metric.update(full_precision(logits[present]).softmax(-1), targets[present])
+            elif not isinstance(metric, GroupedAUROC):
                 metric.update(predicted, targets)
+
+    def update_grouped(self, metrics: MetricCollection, logits: Tensor, targets: Tensor, groups: Tensor) -> None:
+        present = torch.ne(targets, IGNORE)
+        for metric in metrics.values():
+            if isinstance(metric, GroupedAUROC):
+                metric.update(*(each[:, 0] for each in self._for_curves(logits, targets)), groups[present])
 
     def undefined(self, constant: float) -> set[str]:
         plain = self._scoring.average is None and self._scoring.over is None
@@ -153,7 +186,7 @@ class SequenceClassification(LabelledTask):
     def describe(self, metric: str) -> str:
         positive = self.positive_index
         averaged = self._scoring.average is not None or self._scoring.over is not None
-        if positive is None or metric not in self.averaged or (averaged and metric in RATIOS):
+        if positive is None or metric not in (*self.averaged, *_OF_POSITIVE) or (averaged and metric in RATIOS):
             return super().describe(metric)
         assert self.labels is not None
         return f"{metric} (of '{self.labels[positive]}')"

@@ -23,7 +23,10 @@ def give_types(metrics: MetricCollection, task: Task) -> None:
         return
     device = next(metric.device for metric in metrics.values())
     sample = task.metrics().to(device)
-    task.update(sample, *(tensor.to(device) for tensor in _example(task)))
+    logits, targets = (tensor.to(device) for tensor in _example(task))
+    task.update(sample, logits, targets)
+    if task.group is not None:
+        task.update_grouped(sample, logits, targets, torch.zeros(1, dtype=torch.int64, device=device))
     for name, metric in metrics.items():
         for state in _empty_lists(metric):
             found = sample[name].metric_state[state]

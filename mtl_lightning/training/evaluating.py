@@ -7,6 +7,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from mtl_lightning.data import StepBatch
 from mtl_lightning.training.evaluation import Evaluation, Results, labelled_tasks, labelling
+from mtl_lightning.training.grouped import groups_in
 from mtl_lightning.training.network import Network
 from mtl_lightning.training.optimizers import step_on_scores
 
@@ -35,7 +36,8 @@ class Evaluations:
         """Feeds the metrics."""
         for dataset, part in batch.items():
             logits = module(part.inputs, list(part.targets))
-            self._of[stage].update(dataset, module.tasks, logits, part.targets, part.counts)
+            groups = groups_in(part, module.trainer.datamodule, module.tasks, dataset, stage)
+            self._of[stage].update(dataset, module.tasks, logits, part.targets, part.counts, groups)
 
     def finish(self, module: Any, stage: str) -> Results:
         """Computes the results over all processes, logs them, and starts anew."""

@@ -110,8 +110,18 @@ class Evaluation(nn.Module):
         logits: Mapping[str, Tensor],
         targets: Mapping[str, Tensor],
         counts: Mapping[str, int],
+        groups: Mapping[str, Tensor] = MappingProxyType({}),
     ) -> None:
-        """Feeds a batch of one data set; tasks without a label in it are passed over."""
+        """Feeds a batch of one data set; tasks without a label in it are passed over.
+
+        Args:
+            dataset: Its name.
+            tasks: All tasks.
+            logits: By task.
+            targets: Encoded labels by task.
+            counts: Number of labels present by task.
+            groups: By task with a ``group``, the number of each example's [B].
+        """
         right, joint = [], dataset in self.datasets
         for name, task in ((name, tasks[name]) for name in logits):
             if not counts[name] and not joint:
@@ -124,6 +134,8 @@ class Evaluation(nn.Module):
                     self.losses.update(place, loss * counts[name], counts[name])
                     self.extents.update(place, targets[name], task.missing)
                     task.update(self._of(place), found, targets[name])
+                    if name in groups:
+                        task.update_grouped(self._of(place), found, targets[name], groups[name])
             if joint and (correct := task.correct(found, targets[name])) is not None:
                 check_correct(correct, name, len(targets[name]))
                 right.append(correct)
