@@ -56,8 +56,8 @@ class GroupedAUROC(Metric):
         """The mean, a scalar."""
         if not self.groups:
             return torch.full((), torch.nan, device=self.device)
-        kept = (dim_zero_cat(each).cpu() for each in (self.scores, self.truth, self.groups))
-        return _mean_area(*kept).to(self.device)
+        scores, truth, groups = (dim_zero_cat(each).cpu() for each in (self.scores, self.truth, self.groups))
+        return _mean_area(scores, truth, groups).to(self.device)
 
 
 def _mean_area(scores: Tensor, truth: Tensor, groups: Tensor) -> Tensor:
@@ -72,7 +72,8 @@ def _mean_area(scores: Tensor, truth: Tensor, groups: Tensor) -> Tensor:
     pairs = positives * (size - positives)
     area = (group.bincount(rank * positive) - positives * (positives + 1) / 2) / pairs
     weights = torch.where(pairs > 0, size, 0)
-    return ((area.nan_to_num() * weights).sum() / weights.sum()).float()
+    mean: Tensor = (area.nan_to_num() * weights).sum() / weights.sum()
+    return mean.float()
 
 
 def _places(scores: Tensor, group: Tensor) -> Tensor:
@@ -80,4 +81,5 @@ def _places(scores: Tensor, group: Tensor) -> Tensor:
     is_next = (scores.diff() != 0) | (group.diff() != 0)
     tie = torch.cat([is_next.new_zeros(min(len(scores), 1)), is_next]).long().cumsum(0)
     number = tie.bincount()
-    return (number.cumsum(0) - (number - 1) / 2)[tie].double()
+    means: Tensor = number.cumsum(0) - (number - 1) / 2
+    return means[tie].double()

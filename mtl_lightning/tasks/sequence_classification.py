@@ -165,10 +165,10 @@ class SequenceClassification(LabelledTask):
                 metric.update(predicted, targets)
 
     def update_grouped(self, metrics: MetricCollection, logits: Tensor, targets: Tensor, groups: Tensor) -> None:
-        present = torch.ne(targets, IGNORE)
+        scores, truth = self._for_curves(logits, targets)
         for metric in metrics.values():
             if isinstance(metric, GroupedAUROC):
-                metric.update(*(each[:, 0] for each in self._for_curves(logits, targets)), groups[present])
+                metric.update(scores[:, 0], truth[:, 0], groups[torch.ne(targets, IGNORE)])
 
     def undefined(self, constant: float) -> set[str]:
         plain = self._scoring.average is None and self._scoring.over is None
