@@ -62,7 +62,7 @@ class GroupedAUROC(Metric):
 
 def _mean_area(scores: Tensor, truth: Tensor, groups: Tensor) -> Tensor:
     """By the sum of the ranks of a group's positive examples (Mann and Whitney); equal scores share their ranks."""
-    group = groups.unique(return_inverse=True)[1]
+    group = torch.unique(groups, return_inverse=True)[1]
     order = scores.argsort(stable=True)
     order = order[group[order].argsort(stable=True)]
     scores, positive, group = scores[order], truth[order].double(), group[order]

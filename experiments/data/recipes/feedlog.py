@@ -123,7 +123,8 @@ def _hidden(draw: Generator, codes: Mapping[str, Codes], number: int) -> Numbers
     """Tastes or traits: a part of each code's, and a part that is nobody else's."""
     own = draw.normal(size=(number, WIDTH))
     common = sum(draw.normal(size=(column.max() + 1, WIDTH))[column] for column in codes.values())
-    return 0.6 * own + 0.8 * common / len(codes) ** 0.5
+    hidden: Numbers = 0.6 * own + 0.8 * common / len(codes) ** 0.5
+    return hidden
 
 
 def _shown(draw: Generator, affinity: Numbers, impressions: int) -> tuple[Codes, Codes]:
@@ -140,7 +141,8 @@ def _splits(impressions: int) -> NDArray[np.str_]:
 
 
 def _standard(values: Numbers) -> Numbers:
-    return (values - values.mean()) / values.std()
+    standard: Numbers = (values - values.mean()) / values.std()
+    return standard
 
 
 def _logistic(values: Numbers) -> Numbers:
