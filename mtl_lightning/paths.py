@@ -2,6 +2,8 @@
 
 import os
 import re
+from pathlib import Path
+from typing import Any
 
 from mtl_lightning.errors import UserError
 
@@ -37,6 +39,18 @@ def expanded(path: str | os.PathLike[str], where: str = "") -> str:
     if home.startswith("~"):
         raise UserError(f"{at}no home folder is known for '{home.split('/')[0]}'; write the path out")
     return _VARIABLE.sub(_value, home)
+
+
+def located(root: str, value: Any) -> Any:
+    """A raw value of an input of files, in which a text is a path, as a ``pathlib.Path`` from a folder on.
+
+    Args:
+        root: The folder.
+        value: Raw; of an object with ``bytes`` and ``path``, as `datasets` has it, the path counts if there are none.
+    """
+    if isinstance(value, dict) and value.get("bytes") is None and value.get("path"):
+        value = value["path"]
+    return Path(root, value).absolute() if isinstance(value, str) and value.strip() else value
 
 
 def _value(variable: re.Match[str]) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
+from PIL import Image
 
 from experiments.data.recipes.rooms import convert as rendered
 
@@ -162,6 +163,26 @@ def tox21(folder: Path) -> None:
     _write(folder / "all.tsv.gz", _table(("smiles", *ASSAYS), ([cell.strip() for cell in row] for row in rows)))
 
 
+def emoji2(folder: Path) -> None:
+    """Two mosaics, of which a tile's colour says its group, in two shades of it."""
+    colours = {"Red": (255, 0, 0), "Green": (0, 160, 0), "Blue": (0, 0, 255)}
+    rows = [(split, n % 3) for split, size in (("train", 24), ("dev", 12), ("test", 12)) for n in range(size)]
+    for style, shade in (("google", 0), ("twitter", 90)):
+        mosaic = Image.new("RGB", (64 * 32, 32))
+        for n, (_, colour) in enumerate(rows):
+            mosaic.paste(
+                tuple(max(each, shade) for each in list(colours.values())[colour]), (32 * n, 0, 32 * n + 32, 32)
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        mosaic.save(folder / f"{style}.jpg")
+    names = ("index", "emoji", "name", "has_skin_tones", "group", "subgroup", "split")
+    table = [
+        (str(n), f"1f{n}", NAMES[n], "0", list(colours)[c], f"{list(colours)[c].lower()}-{n % 2}", split)
+        for n, (split, c) in enumerate(rows)
+    ]
+    _write(folder / "labels.tsv", _table(names, table))
+
+
 def crossre(folder: Path) -> None:
     """Sentences of four domains with their entities, and what relates those."""
     for domain in ("ai", "news", "politics", "science"):
@@ -288,7 +309,7 @@ MAKERS: Mapping[str, Callable[[Path], None]] = {
     make.__name__: make
     for make in (
         *(snips, clinc150, ud_ewt, ud_ewt_dep, vader, goemotions, tox21, crossre, sick, codah, policyqa, rnnlg),
-        *(rooms, nyuv2, feedlog),
+        *(rooms, nyuv2, feedlog, emoji2),
     )
 }
 

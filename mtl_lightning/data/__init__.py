@@ -2,6 +2,7 @@
 
 from mtl_lightning.data.batch import Batch, StepBatch
 from mtl_lightning.data.module import MultiTaskDataModule
+from mtl_lightning.data.readers.mosaics import Mosaic
 from mtl_lightning.data.schedules import (
     Alternating,
     Annealed,
@@ -19,6 +20,7 @@ from mtl_lightning.data.schedules import (
 from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.data.sources.digits import DigitPairs
 from mtl_lightning.data.sources.files import FileSource
+from mtl_lightning.data.sources.folders import FolderSource
 from mtl_lightning.data.sources.folds import FoldSplit
 from mtl_lightning.data.sources.hub import HubSource
 from mtl_lightning.data.sources.npy_folders import NpyFolderSource
@@ -37,9 +39,11 @@ __all__ = [
     "FileSource",
     "FixedProbabilities",
     "FoldSplit",
+    "FolderSource",
     "FractionSplit",
     "HubSource",
     "Moment",
+    "Mosaic",
     "MultiTaskDataModule",
     "NpyFolderSource",
     "NpzSource",

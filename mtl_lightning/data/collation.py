@@ -39,6 +39,11 @@ class StepDataset(TorchDataset[StepBatch]):
         columns = read_rows(self.tables[name], rows.indices) if rows.examples is None else rows.examples.columns
         inputs = with_prefix("inputs/", columns)
         examples = [dict(zip(inputs, values, strict=True)) for values in zip(*inputs.values(), strict=True)]
+        if rows.key is not None:
+            examples = [
+                self.processor.varied(example, [*rows.key, row])
+                for example, row in zip(examples, columns["row"].tolist(), strict=True)
+            ]
         return Batch(
             inputs=self.processor.collate(examples),
             targets={task: stack(v, self.missing[task]) for task, v in with_prefix("targets/", columns).items()},

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Container, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from datasets.fingerprint import Hasher
 from mtl_lightning.data.cache import made_once, num_encoders
 from mtl_lightning.data.examples import FORMAT, Columns, ExampleEncoder, LabelEncoder, Processor
 from mtl_lightning.data.readers.bad_rows import BadRow, visible
-from mtl_lightning.data.readers.tables import decoded, exact
+from mtl_lightning.data.readers.tables import chunks, decoded, exact
 from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.paths import located
 from mtl_lightning.rows.bad_lines import BAD, LINE, BadLine
 from mtl_lightning.rows.columns import Inputs, pairs_of, raw_values
 from mtl_lightning.stopping import followed
@@ -95,6 +97,7 @@ class Encoding:
             FORMAT,
             type(self.processor).__qualname__,
             self.processor.signature(),
+            self._files(table),
             [
                 (task, self.source.labels[task], self._names(task), _settings(encoder))
                 for task, encoder in tasks.items()
@@ -122,6 +125,18 @@ class Encoding:
                 f"data set '{self.name}': no row of split '{split}' is good; {bad.where}: {bad.reason}; fix it"
             )
         return encoded.with_format("numpy")
+
+    def _files(self, table: Dataset) -> Any:
+        """What the result depends on beside the table: where files are and, if bad ones are skipped, their state."""
+        if not (names := self.processor.files & set(self.source.inputs)):
+            return None
+        root = str(Path(self.source.root).absolute())
+        if self.source.on_bad_row != "skip":
+            return root
+        inputs = {name: self.source.inputs[name] for name in sorted(names)}
+        columns = list(dict.fromkeys(column for _, column in pairs_of(inputs)))
+        values = (value for column in columns for chunk in chunks(table, column) for value in chunk)
+        return root, [_state(found) for found in (located(root, value) for value in values) if isinstance(found, Path)]
 
     def first(self, table: Dataset, number: int) -> dict[str, Sequence[Any]]:
         """The same columns of the good ones among the first rows of a table, without labels."""
@@ -214,6 +229,14 @@ def check_columns(where: str, mapping: Inputs, table: Dataset, source: DataSourc
             found = decoded(raw[:_FIRST_ROWS], json_columns)
             rows = [dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)]
             raise UserError(f"{where}.{name}: the data has no column '{column}'; {source.hint(column, rows)}")
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
 
 
 def _missing(table: Dataset, encoded: Dataset) -> list[int]:

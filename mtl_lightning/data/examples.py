@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.errors import UserError
+from mtl_lightning.paths import located
 from mtl_lightning.rows.columns import at_fault, called, raw_values
 
 Columns = Mapping[str, Sequence[Any]]
@@ -22,12 +23,14 @@ class Processor(Protocol):
     """What the data layer asks of an encoder's processor; see ``mtl_lightning.encoders.InputProcessor``."""
 
     inputs: tuple[str, ...]
+    files: frozenset[str]
 
     @property
     def packs(self) -> bool: ...
     def check(self, inputs: Any) -> None: ...
     def encode(self, columns: Columns) -> dict[str, list[Any]]: ...
     def collate(self, examples: Any) -> dict[str, Any]: ...
+    def varied(self, example: Mapping[str, Any], key: Sequence[int]) -> Mapping[str, Any]: ...
     def length(self, example: Mapping[str, Any]) -> int: ...
     def cut_off(self, values: Mapping[str, Any]) -> str: ...
     def signature(self) -> Any: ...
@@ -98,8 +101,11 @@ class ExampleEncoder:
         return encoded
 
     def _encode_inputs(self, columns: Columns) -> dict[str, list[Any]]:
+        values = {name: raw_values(columns, of) for name, of in self.source.inputs.items()}
+        for name in self.processor.files & values.keys():
+            values[name] = [located(self.source.root, value) for value in values[name]]
         try:
-            return self.processor.encode({name: raw_values(columns, of) for name, of in self.source.inputs.items()})
+            return self.processor.encode(values)
         except UserError as error:
             raise UserError(f"{at_fault(self.source.inputs, error)}: {error}", error.word) from error
 

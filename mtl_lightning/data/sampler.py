@@ -26,6 +26,7 @@ class Rows(NamedTuple):
         step_size: See there.
         soft_shares: See there.
         examples: What the rows of a stream hold; they cannot be looked up.
+        key: Of random changes to the examples: seed, epoch and number of the data set; null: there are none.
     """
 
     indices: list[int]
@@ -33,6 +34,7 @@ class Rows(NamedTuple):
     step_size: int = 0
     examples: Examples | None = None
     soft_shares: dict[str, float] = {}  # noqa: RUF012 - nobody changes it
+    key: tuple[int, ...] | None = None
 
 
 Plan = dict[str, Rows]
@@ -178,17 +180,18 @@ class StepSampler(DistributedSampler[Plan]):
         late = (start + skip) % size  # the steps of a window whose first ones are left out, count all the same
         again = min(late, skip)
         steps = Steps(self.schedule, passes, moment, start).drawn(skip - again, rests)
-        plans = (plan for window in _windows(steps, size, size - late + again) for plan in self._plans(window))
+        keys = {name: (moment.seed, moment.epoch, number) for number, name in enumerate(passes)}
+        plans = (plan for window in _windows(steps, size, size - late + again) for plan in self._plans(window, keys))
         yield from islice(plans, again, None)
 
-    def _plans(self, window: Sequence[Step]) -> Iterator[Plan]:
+    def _plans(self, window: Sequence[Step], keys: Mapping[str, tuple[int, ...]]) -> Iterator[Plan]:
         """What this process reads in the steps that make one step of the optimizer."""
         drawn = [Drawn(self._numbers("counts/", step), self._numbers("places/", step)) for step in window]
         part = slice(self.rank, None, self.num_replicas)
         for step, (shares, soft) in zip(window, shares_of(drawn, part, self.num_replicas), strict=True):
             yield {
                 name: self._rows(examples[part])._replace(
-                    shares=shares[name], soft_shares=soft[name], step_size=len(examples)
+                    shares=shares[name], soft_shares=soft[name], step_size=len(examples), key=keys[name]
                 )
                 for name, examples in step.items()
             }

@@ -3,6 +3,7 @@
 from mtl_lightning.encoders.base import Assets, Encoder, Representation, State
 from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.convolutional import ConvolutionalEncoder
+from mtl_lightning.encoders.images import ImageProcessor, Images
 from mtl_lightning.encoders.input_processor import InputProcessor
 from mtl_lightning.encoders.perceptron import PerceptronEncoder
 from mtl_lightning.encoders.shown import Mark, Numbers, Picture, Piece, Tokens
@@ -12,17 +13,35 @@ from mtl_lightning.encoders.tensors import TensorProcessor
 from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.encoders.transformer import TransformerEncoder
 from mtl_lightning.encoders.unet import UNetEncoder
+from mtl_lightning.inputs.augmentation import (
+    Augmentation,
+    ColorJitter,
+    RandomAffine,
+    RandomGrayscale,
+    RandomHorizontalFlip,
+    RandomResizedCrop,
+    RandomVerticalFlip,
+)
 
 __all__ = [
     "Assets",
+    "Augmentation",
+    "ColorJitter",
     "ConvolutionalEncoder",
     "Encoder",
+    "ImageProcessor",
+    "Images",
     "InputProcessor",
     "Mark",
     "Numbers",
     "PerceptronEncoder",
     "Picture",
     "Piece",
+    "RandomAffine",
+    "RandomGrayscale",
+    "RandomHorizontalFlip",
+    "RandomResizedCrop",
+    "RandomVerticalFlip",
     "Representation",
     "Stage",
     "StagedEncoder",

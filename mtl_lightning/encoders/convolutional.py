@@ -7,6 +7,8 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from mtl_lightning.encoders.base import Representation, State
+from mtl_lightning.encoders.images import ImageProcessor, Images
+from mtl_lightning.encoders.input_processor import PlainProcessor
 from mtl_lightning.encoders.staged import Stage, StagedEncoder
 from mtl_lightning.encoders.tensors import TensorProcessor
 
@@ -24,6 +26,7 @@ class ConvolutionalEncoder(StagedEncoder):
         features: Width of the representation.
         batch_norm: Normalise after each convolution.
         dropout: Probability of zeroing a feature of the representation.
+        images: How image files are read; null: ``image`` is an array of numbers [C, H, W], which are taken as they are.
     """
 
     channel_axis = 1
@@ -38,12 +41,17 @@ class ConvolutionalEncoder(StagedEncoder):
         features: int = 128,
         batch_norm: bool = False,
         dropout: float = 0.0,
+        images: Images | None = None,
     ) -> None:
         super().__init__()
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd, found {kernel_size}")
         self.features = features
-        self.processor = TensorProcessor("image", ndim=3, first=in_channels, setting="in_channels")
+        self.processor: PlainProcessor = (
+            TensorProcessor("image", ndim=3, first=in_channels, setting="in_channels")
+            if images is None
+            else ImageProcessor(images, in_channels)
+        )
         layers: list[nn.Module] = []
         for fan_in, fan_out in pairwise([in_channels, *channels]):
             if layers:

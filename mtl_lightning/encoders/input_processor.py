@@ -27,6 +27,7 @@ class InputProcessor(ABC):
         placed_in: The inputs whose parts, words or choices, predictions are placed in; an example has one at most.
         of_batch: Names of what ``collate`` returns of the batch as a whole, which begins with no B.
         for_heads: Names of what ``collate`` returns for heads alone, which begins with B; the encoder passes over it.
+        files: The inputs whose texts, in a data set, are paths of files: ``encode`` gets a ``pathlib.Path`` for them.
     """
 
     inputs: tuple[str, ...]
@@ -34,6 +35,7 @@ class InputProcessor(ABC):
     placed_in: tuple[str, ...] = ("tokens",)
     for_heads: frozenset[str] = frozenset({"sequences"})
     of_batch: frozenset[str] = frozenset()
+    files: frozenset[str] = frozenset()
 
     def check(self, inputs: Collection[str]) -> None:  # noqa: B027 - most take any
         """Raises :class:`mtl_lightning.errors.UserError` if a data set cannot have these inputs together.
@@ -64,6 +66,16 @@ class InputProcessor(ABC):
     @abstractmethod
     def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """Pads and stacks encoded examples into tensors whose first dimension is B."""
+
+    def varied(self, example: Mapping[str, Any], key: Sequence[int]) -> Mapping[str, Any]:
+        """An encoded example as it is trained on this time, for ``collate``: by default, as it is.
+
+        Args:
+            example: Encoded.
+            key: Of random numbers: the run's seed, the epoch, the number of the data set, and that of the example. What
+                is drawn must follow from it alone, so that a resumed run draws the same.
+        """
+        return example
 
     @property
     def packs(self) -> bool:

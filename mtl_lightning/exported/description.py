@@ -13,6 +13,7 @@ from mtl_lightning.errors import UserError, shown
 from mtl_lightning.inputs.arrays import ArrayInputs
 from mtl_lightning.inputs.base import Inputs as InputReader
 from mtl_lightning.inputs.column_statistics import ColumnStatistics
+from mtl_lightning.inputs.images import ImageInputs
 from mtl_lightning.inputs.tables import TableInputs
 from mtl_lightning.inputs.text_inputs import TextInputs
 from mtl_lightning.manifest import check_files, listed
@@ -189,6 +190,8 @@ def _inputs(state: dict[str, Any], tokenizer: Any) -> InputReader:
     kind = state.pop("kind")
     if kind == "arrays":
         return made(ArrayInputs, state)
+    if kind == "images":
+        return made(ImageInputs, state)
     if kind == "tables":
         return made(TableInputs, state, ColumnStatistics.read(state.pop("statistics")))
     if kind != "texts":
@@ -219,4 +222,9 @@ def _tokenizer_file(inputs: TextInputs) -> str:
     return json.dumps({**found, "truncation": None, "padding": None}, ensure_ascii=False)
 
 
-_KINDS: Mapping[str, type[InputReader]] = {"texts": TextInputs, "arrays": ArrayInputs, "tables": TableInputs}
+_KINDS: Mapping[str, type[InputReader]] = {
+    "texts": TextInputs,
+    "arrays": ArrayInputs,
+    "images": ImageInputs,
+    "tables": TableInputs,
+}

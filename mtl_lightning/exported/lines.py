@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from mtl_lightning.errors import UserError
 from mtl_lightning.exported.graph import NotComputedError
 from mtl_lightning.exported.model import ExportedModel
 from mtl_lightning.exported.rows import InputFile, Row
+from mtl_lightning.paths import located
 from mtl_lightning.rows.columns import at_fault, pairs_of, raw_values
 from mtl_lightning.strict_json import is_finite, to_json
 
@@ -78,7 +80,10 @@ class Lines:
         columns = self._file.inputs
         values = {name: [rows[number].values[name] for number in numbers] for _, name in pairs_of(columns)}
         try:
-            encoded = self._model.encode({name: raw_values(values, of) for name, of in columns.items()}, self._tasks)
+            raw = {name: raw_values(values, of) for name, of in columns.items()}
+            for name in self._model.inputs.files & raw.keys():
+                raw[name] = [located(str(Path(self._file.origin).parent), value) for value in raw[name]]
+            encoded = self._model.encode(raw, self._tasks)
             predictions = self._model.predict_encoded(encoded, len(numbers), self._tasks)
         except NotComputedError:
             raise

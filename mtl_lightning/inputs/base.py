@@ -15,10 +15,12 @@ class Inputs(ABC):
     Attributes:
         inputs: The names that columns may be mapped to.
         placed_in: The inputs whose parts, words or choices, predictions are placed in.
+        files: The inputs whose texts, in a table, are paths of files: ``encode`` gets a ``pathlib.Path`` for them.
     """
 
     inputs: tuple[str, ...]
     placed_in: tuple[str, ...] = ()
+    files: frozenset[str] = frozenset()
 
     def check(self, inputs: Collection[str]) -> None:  # noqa: B027 - most take any
         """Raises :class:`mtl_lightning.errors.UserError` if these inputs cannot be had together.

@@ -49,9 +49,11 @@ class DataSource(ABC):
     Attributes:
         remedy: What a message about a row advises.
         streaming: How the training split is read, where it is a stream; null: it is a table.
+        root: Folder that the paths in columns start from, say those of images.
     """
 
     remedy = REMEDY
+    root: str = "."
     streaming: Streaming | None = None
 
     def __init__(

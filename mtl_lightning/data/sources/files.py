@@ -10,6 +10,7 @@ from datasets import Dataset, IterableDataset
 
 from mtl_lightning.data.readers.bad_rows import OnBadRow
 from mtl_lightning.data.readers.constants import with_constants
+from mtl_lightning.data.readers.mosaics import Mosaic, with_tiles
 from mtl_lightning.data.readers.nested import with_nested
 from mtl_lightning.data.readers.parquet import parquet_rows, parquet_table
 from mtl_lightning.data.readers.text_tables import text_rows, text_table
@@ -62,6 +63,7 @@ class FileSource(DataSource):
             thousands: ``1.234,5``.
         written_by: Command that writes the files; the error names it where their folder is not there.
         constants: Columns that have one value in all rows, say ``{topic: politics}`` for files about one topic.
+        mosaic: An image whose tiles are the images of the rows, see :class:`Mosaic`; its path starts from ``root``.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class FileSource(DataSource):
         written_by: str = "",
         decimal: Literal[".", ","] | None = None,
         constants: dict[str, str | int | float] | None = None,
+        mosaic: Mosaic | None = None,
     ) -> None:
         root = expanded(root, "root")
         if isinstance(files, PathLike):
@@ -103,7 +106,12 @@ class FileSource(DataSource):
                 raise UserError(f"`files` has the unknown split '{name}'; {did_you_mean(name, SPLITS)}")
         if streaming is not None and split is not None:
             raise UserError("`streaming` needs a file of its own for `train`; `split` divides one that it must count")
+        if streaming is not None and mosaic is not None:
+            raise UserError(
+                "`streaming` reads rows as they come, and `mosaic` adds a column to a whole table; drop one"
+            )
         self.streaming = streaming
+        self.mosaic = mosaic
         given = {"": files} if isinstance(files, str) else files
         self.files = {name: expanded(file, f"files.{name}".removesuffix(".")) for name, file in given.items()}
         self.root = root
@@ -125,6 +133,9 @@ class FileSource(DataSource):
             for name, file in self.files.items()
         }
         tables = {name: with_constants(table, self.constants, self.files[name]) for name, table in tables.items()}
+        if self.mosaic is not None:
+            image = existing_file(Path(self.root, expanded(self.mosaic.file, "mosaic.file")), self.written_by)
+            tables = {name: with_tiles(table, self.mosaic, image) for name, table in tables.items()}
         return self.split.divide(tables[""]) if self.split is not None else tables
 
     def describe(self, split: str, row: int, line: int | None = None, word: int | None = None) -> str:

@@ -37,6 +37,7 @@ class _PredictSource(DataSource):
         super().__init__(inputs, {}, on_bad_row="skip")
         self.table = table
         self.origin = origin
+        self.root = str(Path(origin).parent)
 
     def load(self) -> dict[str, Dataset]:
         return {"predict": self.table}

@@ -20,6 +20,7 @@ from mtl_lightning.data.schedules import Moment, Schedule
 from mtl_lightning.encoders import (
     ConvolutionalEncoder,
     Encoder,
+    Images,
     PerceptronEncoder,
     Representation,
     TransformerEncoder,
@@ -57,7 +58,7 @@ from mtl_lightning.weighting import (
     ScaleInvariantWeighting,
     Weighting,
 )
-from tests import tables
+from tests import images, tables
 
 BERT = {
     "model_type": "bert",
@@ -209,6 +210,10 @@ ENCODERS: dict[str, tuple[Callable[[], Encoder], dict[str, Sequence[Any]]]] = {
     "transformer-frozen": (lambda: bert(freeze_embeddings=True, frozen_layers=-1), {"text": TEXTS}),
     "convolutional": (lambda: ConvolutionalEncoder(channels=[2, 3], features=16), {"image": IMAGES}),
     "convolutional-batch-norm": (lambda: ConvolutionalEncoder(channels=[2], batch_norm=True), {"image": IMAGES}),
+    "convolutional-images": (
+        lambda: ConvolutionalEncoder(3, [2], features=16, images=Images(6)),
+        {"image": [images.pixels(seed) for seed in range(3)]},
+    ),
     "perceptron-choices": (lambda: PerceptronEncoder(5, [32]), {"choices": [VECTORS[:1], tuple(VECTORS)]}),
     "u-net": (lambda: UNetEncoder(1, [2, 3, 4]), {"image": IMAGES}),
     "u-net-without-norm": (lambda: UNetEncoder(1, [2, 3], batch_norm=False), {"image": IMAGES}),

@@ -1,0 +1,104 @@
+"""Images in a folder for each class."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+from datasets import Dataset, Features, Value
+from lightning.pytorch.utilities import rank_zero_only
+
+from mtl_lightning.data.readers.bad_rows import OnBadRow
+from mtl_lightning.data.sources.base import SPLITS, DataSource
+from mtl_lightning.data.sources.splits import Split
+from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.inputs.image_files import ENDINGS
+from mtl_lightning.paths import expanded
+from mtl_lightning.rows.columns import Inputs, Labels
+
+_warn = rank_zero_only(logging.getLogger(__name__).warning)
+
+
+class FolderSource(DataSource):
+    """Images in a folder for each class: ``cat/1.jpg``, ``dog/2.jpg``.
+
+    Splits are folders of their own that hold the classes' folders (``{train: train, val: valid}``), or ``split``
+    divides a single one. Columns are ``image``, the path, and ``class``, the name of the folder; images in folders
+    inside a class's folder belong to the class. Files of other kinds, and hidden ones, are passed over.
+
+    Args:
+        labels: Column of each task, usually ``{kind: class}``.
+        root: Folder that paths start from.
+        folders: Folder of each split; null: ``root`` holds the classes' folders, and ``split`` divides them.
+        split: How to divide a single folder; see :class:`FileSource`.
+        inputs: Column of the encoder's input.
+        label_maps: See :class:`DataSource`.
+        on_bad_row: See :class:`DataSource`.
+        written_by: Command that writes the files; the error names it where the folder is not there.
+    """
+
+    def __init__(
+        self,
+        labels: Labels,
+        root: str = ".",
+        folders: dict[str, str] | None = None,
+        split: Split | None = None,
+        inputs: Inputs | None = None,
+        label_maps: dict[str, str | dict[str, list[str]]] | None = None,
+        on_bad_row: OnBadRow = "error",
+        written_by: str = "",
+    ) -> None:
+        super().__init__(inputs or {"image": "image"}, labels, label_maps, on_bad_row)
+        if (folders is None) != (split is not None):
+            raise UserError(
+                "`folders` must name a folder for each split, or `split` divide a single one, say "
+                "`split: {class_path: FractionSplit, init_args: {val: 0.1, test: 0.1}}`"
+            )
+        for name in folders or ():
+            if name not in SPLITS:
+                raise UserError(f"`folders` has the unknown split '{name}'; {did_you_mean(name, SPLITS)}")
+        self.root = expanded(root, "root")
+        self.folders = {name: expanded(path, f"folders.{name}") for name, path in (folders or {"": "."}).items()}
+        self.split = split
+        self.written_by = written_by
+
+    def check_files(self) -> None:
+        for folder in self.folders.values():
+            self._check(Path(self.root, folder))
+
+    def load(self) -> dict[str, Dataset]:
+        tables = {name: self._read(folder) for name, folder in self.folders.items()}
+        return tables if self.split is None else self.split.divide(tables[""])
+
+    def describe(self, split: str, row: int, line: int | None = None, word: int | None = None) -> str:
+        return f"{Path(self.root, self.folders.get(split, '.'))}, image {row + 1}"
+
+    def _read(self, folder: str) -> Dataset:
+        path = Path(self.root, folder)
+        self._check(path)
+        found, others = [], 0
+        for kind in sorted(each for each in path.iterdir() if each.is_dir() and not each.name.startswith(".")):
+            images = sorted(_files(kind))
+            good = [each for each in images if each.suffix.lower() in ENDINGS]
+            others += len(images) - len(good)
+            if not good:
+                raise UserError(f"{kind} has no images ({', '.join(ENDINGS)}); remove the folder, or fill it")
+            found += [(str(each.relative_to(self.root)), kind.name) for each in good]
+        if not found:
+            raise UserError(f"{path} has no folders of images, one for each class")
+        if others:
+            _warn(f"{path}: {others:,} files that are no images were passed over")
+        features = Features({"image": Value("string"), "class": Value("string")})
+        images_and_classes = dict(zip(features, zip(*found, strict=True), strict=True))
+        return Dataset.from_dict({name: list(values) for name, values in images_and_classes.items()}, features)
+
+    def _check(self, path: Path) -> None:
+        if path.is_dir():
+            return
+        how = f": `{self.written_by}` writes it, or name another one as `root`" if self.written_by else ""
+        raise UserError(f"there is no folder {path}{how}")
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob("*"):
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path

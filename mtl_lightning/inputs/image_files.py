@@ -1,0 +1,164 @@
+"""Reads image files: JPEG, PNG and a few others become 8-bit pixels of one or three channels."""
+
+import base64
+import binascii
+import struct
+import warnings
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mtl_lightning.errors import UserError, did_you_mean, shown
+from mtl_lightning.inputs.numbers import numbers
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+"""What is opened; a library of images opens others too, some of which start programs."""
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+
+MAX_PIXELS = 89_478_485
+"""Pixels of the largest image that is decoded, unless another number is given: a quarter of a gigabyte in colour."""
+
+_MODES = {1: "L", 3: "RGB"}
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError, struct.error)
+"""What Pillow raises of files that are no images, or broken ones."""
+
+
+def pillow() -> Any:
+    """The module ``PIL.Image``.
+
+    Raises:
+        UserError: If Pillow is not installed.
+    """
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise UserError("images are read by the package Pillow; pip install 'mtl-lightning[vision]'") from error
+    return Image
+
+
+def decoded(image: Path | bytes, channels: int, max_pixels: int = MAX_PIXELS, to_check: bool = False) -> Any:
+    """An image of Pillow, upright, with 8 bits a channel.
+
+    The rotation that a camera has noted (EXIF) is applied. What is transparent shows white. Palettes and CMYK become
+    colours, 16 bits become 8, and of a moving image the first one counts.
+
+    Args:
+        image: The path of a file, or what it holds.
+        channels: 1 for grey, 3 for red, green and blue.
+        max_pixels: Of the largest image that is decoded.
+        to_check: Whether it is read for mistakes alone, so that a JPEG may be decoded at an eighth of its size.
+
+    Raises:
+        UserError: If there is no such file, it is no image or a broken one, or it has too many pixels.
+    """
+    library = pillow()
+    from PIL import ImageOps
+
+    name = f"image {image}" if isinstance(image, Path) else "the image"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of many pixels, which are counted here, and of odd notes of cameras
+            with library.open(image if isinstance(image, Path) else BytesIO(image), formats=FORMATS) as file:
+                _check_size(name, file.size, max_pixels)
+                if to_check:
+                    file.draft(None, (1, 1))
+                file.load()
+                upright = ImageOps.exif_transpose(file)
+        return _converted(name, upright, _MODES[channels])
+    except UserError:
+        raise
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UserError(f"no file {image}; {_hint(Path(str(image)))}") from error
+    except library.DecompressionBombError as error:
+        raise UserError(
+            f"{name} has more than {max_pixels:,} pixels; make it smaller, or raise `max_pixels`"
+        ) from error
+    except library.UnidentifiedImageError as error:
+        raise UserError(f"{name} is none that can be read; save it as JPEG or PNG") from error
+    except _BROKEN as error:
+        raise UserError(f"{name} is broken: {' '.join(str(error).split())[:100]}; get it again") from error
+
+
+def stored(value: Any) -> Path | bytes:
+    """A raw value as a path, or as what an image file holds.
+
+    Args:
+        value: A path; the bytes of a file, as such or written in base64; an object with ``bytes`` or ``path``, as
+            `datasets` has it; an image of Pillow; or whole numbers from 0 to 255, [H, W], [H, W, C] or [C, H, W], of
+            one, three or four channels. A text is no path, so that a request to a server reads no file.
+
+    Raises:
+        UserError: If it is something else.
+    """
+    if isinstance(value, dict) and {"bytes", "path"} & set(value):
+        value = value.get("path") if value.get("bytes") is None else value["bytes"]
+    if isinstance(value, Path | bytes):
+        return value
+    if isinstance(value, str):
+        return _of_text(value)
+    library = pillow()
+    if value is None:
+        raise UserError("the image is missing: null")
+    return png(value if isinstance(value, library.Image) else library.fromarray(_pixels(value)))
+
+
+def _of_text(value: str) -> bytes:
+    if not value.strip():
+        raise UserError(f"the image is missing: {value!r}")
+    try:
+        return base64.b64decode(value.partition(";base64,")[2] or value, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise UserError(
+            f"a text must be an image file in base64, found {shown(value)}; give a path as a `pathlib.Path`"
+        ) from error
+
+
+def _pixels(value: Any) -> np.ndarray:
+    """[H, W] or [H, W, C] as bytes."""
+    array = numbers(value)
+    if array.ndim == 3 and array.shape[2] not in (1, 3, 4) and array.shape[0] in (1, 3, 4):
+        array = np.moveaxis(array, 0, -1)
+    if array.size == 0 or array.ndim not in (2, 3) or array.shape[2:] not in ((), (1,), (3,), (4,)):
+        raise UserError(f"an image must be [H, W], [H, W, C] or [C, H, W] of 1, 3 or 4 channels, found {array.shape}")
+    pixels = array.astype(np.uint8) if array.min() >= 0 and array.max() <= 255 else None
+    if pixels is None or not np.array_equal(pixels, array):
+        raise UserError("the pixels of an image must be whole numbers from 0 to 255")
+    return pixels[..., 0] if array.shape[2:] == (1,) else pixels
+
+
+def png(image: Any) -> bytes:
+    """An image of Pillow as the content of a file, without loss."""
+    file = BytesIO()
+    image.save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+def _check_size(name: str, size: tuple[int, int], max_pixels: int) -> None:
+    if (found := size[0] * size[1]) > max_pixels:
+        raise UserError(
+            f"{name} has {size[0]} x {size[1]} = {found:,} pixels, more than {max_pixels:,}; make it smaller, or raise "
+            "`max_pixels`"
+        )
+
+
+def _converted(name: str, image: Any, mode: str) -> Any:
+    library = pillow()
+    if image.mode.startswith("I;16"):
+        image = library.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise UserError(f"{name} has 32 bits a pixel; save it with 8 or 16")
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        drawn = image.convert("RGBA")
+        white = library.new("RGBA", drawn.size, "white")
+        image = library.alpha_composite(white, drawn)
+    return image if image.mode == mode else image.convert("RGB").convert(mode)
+
+
+def _hint(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent}; name the one that paths start from as `root`"
+    beside = [entry.name for _, entry in zip(range(10_000), path.parent.iterdir(), strict=False)]
+    return did_you_mean(path.name, beside) if beside else f"{path.parent} is empty"

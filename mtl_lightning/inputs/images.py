@@ -1,0 +1,130 @@
+"""Images: from files, bytes or arrays to normalised pixels of one size."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from mtl_lightning.errors import UserError
+from mtl_lightning.inputs.base import Inputs
+from mtl_lightning.inputs.image_files import MAX_PIXELS, decoded, pillow, stored
+
+IMAGE = "image"
+
+Fit = Literal["crop", "stretch", "pad"]
+"""How an image of another shape is made to fit: its middle is kept, it is distorted, or white is added around it."""
+
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+
+
+class ImageInputs(Inputs):
+    """The plain part of :class:`.ImageProcessor`.
+
+    An encoded image is a path or the bytes of a file: pixels are decoded when a batch is collated, which the workers
+    of a loader do.
+
+    Args:
+        size: Height and width.
+        channels: 1 for grey, 3 for red, green and blue.
+        fit: See :class:`.Images`.
+        interpolation: See there.
+        crop_fraction: See there.
+        mean: Of each channel, subtracted from its pixels in [0, 1].
+        std: Of each channel, by which the rest is divided.
+        max_pixels: See there.
+    """
+
+    inputs = (IMAGE,)
+    files = frozenset(inputs)
+
+    def __init__(
+        self,
+        size: Sequence[int],
+        channels: int = 3,
+        fit: Fit = "crop",
+        interpolation: Interpolation = "bilinear",
+        crop_fraction: float = 1.0,
+        mean: Sequence[float] = (0.5,),
+        std: Sequence[float] = (0.5,),
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        self.size = (int(size[0]), int(size[1]))
+        self.channels = channels
+        self.fit = fit
+        self.interpolation = interpolation
+        self.crop_fraction = crop_fraction
+        self.mean = list(mean)
+        self.std = list(std)
+        self.max_pixels = max_pixels
+
+    def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+        return {IMAGE: [self._encoded(value) for value in columns[IMAGE]]}
+
+    def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+        """Images [B, C, H, W]; of an example that has an array of pixels [H, W, C] already, these."""
+        values = [example[IMAGE] for example in examples]
+        pixels = np.stack([v if isinstance(v, np.ndarray) else self.pixels(self.fitted(self.read(v))) for v in values])
+        mean, std = (np.asarray(each, np.float32) for each in (self.mean, self.std))
+        scaled = (pixels.astype(np.float32) / np.float32(255) - mean) / std
+        return {IMAGE: np.ascontiguousarray(np.moveaxis(scaled, -1, 1))}
+
+    def read(self, encoded: Mapping[str, Any]) -> Any:
+        """An image of Pillow, of its own size.
+
+        Raises:
+            UserError: If its file is gone, or broken, since it was encoded.
+        """
+        return decoded(encoded["bytes"] or Path(encoded["path"]), self.channels, self.max_pixels)
+
+    def fitted(self, image: Any) -> Any:
+        """An image of Pillow in the size that the model reads."""
+        library, height_and_width = pillow(), self.size
+        size = height_and_width[::-1]
+        resample = library.Resampling[self.interpolation.upper()]
+        if self.fit == "pad":
+            from PIL import ImageOps
+
+            return ImageOps.pad(image, size, resample, color="white")
+        if image.size == size and self.crop_fraction == 1:
+            return image
+        box = self._middle(image.size) if self.fit == "crop" else None
+        return image.resize(size, resample, box=box)
+
+    def pixels(self, image: Any) -> np.ndarray:
+        """Of an image of Pillow [H, W, C]."""
+        return np.asarray(image).reshape(*self.size, self.channels)
+
+    def length(self, example: Mapping[str, Any]) -> int:
+        return 1
+
+    def state(self) -> dict[str, Any]:
+        return {**vars(self), "size": list(self.size)}
+
+    def samples(self, number: int) -> dict[str, list[Any]]:
+        """Some raw images, by input."""
+        shape = (number, *self.size, self.channels)
+        return {IMAGE: list(np.random.default_rng(0).integers(0, 256, shape, np.uint8))}
+
+    def signature(self) -> Any:
+        """Something small that changes with what ``encode`` gives."""
+        return [IMAGE, self.max_pixels]
+
+    def _encoded(self, value: Any) -> dict[str, Any]:
+        if isinstance(value, tuple):
+            raise UserError(f"input '{IMAGE}' is one column, found {len(value)}")
+        try:
+            found = stored(value)
+            decoded(found, self.channels, self.max_pixels, to_check=True)
+        except UserError as error:
+            raise UserError(f"input '{IMAGE}': {error}") from error
+        if isinstance(found, Path):
+            return {"path": str(found.absolute()), "bytes": b""}
+        return {"path": "", "bytes": found}
+
+    def _middle(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
+        """The box that is kept of an image, of the shape that is wanted."""
+        (width, height), (rows, columns) = size, self.size
+        scale = min(width / columns, height / rows) * self.crop_fraction
+        left, top = (width - columns * scale) / 2, (height - rows * scale) / 2
+        return left, top, left + columns * scale, top + rows * scale
