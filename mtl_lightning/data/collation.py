@@ -38,7 +38,9 @@ class StepDataset(TorchDataset[StepBatch]):
     def _read(self, name: str, rows: Rows) -> Batch:
         columns = read_rows(self.tables[name], rows.indices) if rows.examples is None else rows.examples.columns
         inputs = with_prefix("inputs/", columns)
-        examples = [dict(zip(inputs, values, strict=True)) for values in zip(*inputs.values(), strict=True)]
+        examples: list[Mapping[str, Any]] = [
+            dict(zip(inputs, values, strict=True)) for values in zip(*inputs.values(), strict=True)
+        ]
         if rows.key is not None:
             examples = [
                 self.processor.varied(example, [*rows.key, row])

@@ -90,7 +90,7 @@ class RandomResizedCrop(Augmentation):
     def _part(self, draw: np.random.Generator, size: tuple[int, int]) -> tuple[float, float]:
         for _ in range(_TRIES):
             area = draw.uniform(*self.scale) * size[0] * size[1]
-            ratio = math.exp(draw.uniform(*map(math.log, self.ratio)))
+            ratio = math.exp(draw.uniform(math.log(self.ratio[0]), math.log(self.ratio[1])))
             width, height = math.sqrt(area * ratio), math.sqrt(area / ratio)
             if width <= size[0] and height <= size[1]:
                 return width, height

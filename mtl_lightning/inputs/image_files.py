@@ -71,7 +71,7 @@ def decoded(image: Path | bytes, channels: int, max_pixels: int = MAX_PIXELS, to
     except UserError:
         raise
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise UserError(f"no file {image}; {_hint(Path(str(image)))}") from error
+        raise UserError(f"no file {name.removeprefix('image ')}; {_hint(Path(error.filename))}") from error
     except library.DecompressionBombError as error:
         raise UserError(
             f"{name} has more than {max_pixels:,} pixels; make it smaller, or raise `max_pixels`"
