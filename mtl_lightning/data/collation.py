@@ -1,6 +1,7 @@
 """Reads the rows of a plan and makes batches of them; this is what the workers of a data loader run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,12 +26,20 @@ class StepDataset(TorchDataset[StepBatch]):
         tables: Encoded tables by data set, see :class:`Encoding`.
         processor: The encoder's processor.
         missing: Encoded value of a missing label, by task.
+        mirror: What makes of an encoded label that of the mirrored image, by task; of others, it is the same.
     """
 
-    def __init__(self, tables: Mapping[str, Dataset], processor: Processor, missing: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        tables: Mapping[str, Dataset],
+        processor: Processor,
+        missing: Mapping[str, float],
+        mirror: Mapping[str, Callable[[Any], Any]] = MappingProxyType({}),
+    ) -> None:
         self.tables = {name: table.with_format("arrow") for name, table in tables.items()}
         self.processor = processor
         self.missing = missing
+        self.mirror = dict(mirror)
 
     def __getitem__(self, plan: Plan) -> dict[str, Batch]:
         return {name: self._read(name, rows) for name, rows in plan.items()}
@@ -41,14 +50,15 @@ class StepDataset(TorchDataset[StepBatch]):
         examples: list[Mapping[str, Any]] = [
             dict(zip(inputs, values, strict=True)) for values in zip(*inputs.values(), strict=True)
         ]
+        targets = with_prefix("targets/", columns)
         if rows.key is not None:
-            examples = [
-                self.processor.varied(example, [*rows.key, row])
-                for example, row in zip(examples, columns["row"].tolist(), strict=True)
-            ]
+            keys = [[*rows.key, row] for row in columns["row"].tolist()]
+            examples = [self.processor.varied(example, key) for example, key in zip(examples, keys, strict=True)]
+            for task in self.mirror.keys() & targets.keys():
+                targets[task] = self._mirrored(task, targets[task], keys)
         return Batch(
             inputs=self.processor.collate(examples),
-            targets={task: stack(v, self.missing[task]) for task, v in with_prefix("targets/", columns).items()},
+            targets={task: stack(values, self.missing[task]) for task, values in targets.items()},
             counts={task: int(values.sum()) for task, values in with_prefix("counts/", columns).items()},
             shares=rows.shares,
             examples=columns["row"].tolist(),
@@ -56,6 +66,11 @@ class StepDataset(TorchDataset[StepBatch]):
             step_size=rows.step_size,
             soft_shares=rows.soft_shares,
         )
+
+    def _mirrored(self, task: str, targets: Sequence[Any], keys: Sequence[Sequence[int]]) -> list[Any]:
+        """Labels of examples of which some are mirrored."""
+        pairs = zip(targets, keys, strict=True)
+        return [self.mirror[task](target) if self.processor.mirrored(key) else target for target, key in pairs]
 
 
 def stack(targets: Sequence[Any], missing: float) -> Tensor:

@@ -291,7 +291,8 @@ class MultiTaskDataModule(LightningDataModule):
     def _loader(self, tables: Mapping[str, Dataset], sampler: Any) -> DataLoader[StepBatch]:
         model = self._trainer.lightning_module
         missing = {name: task.missing for name, task in model.tasks.items()}
-        dataset = StepDataset(tables, model.encoder.processor, missing)
+        mirror = {name: type(task).mirrored for name, task in model.tasks.items() if task.level == "maps"}
+        dataset = StepDataset(tables, model.encoder.processor, missing, mirror)
         return step_loader(dataset, sampler, self.num_workers, self._trainer)
 
 

@@ -105,6 +105,10 @@ class ImageProcessor(PlainProcessor):
             image = image if change is None else change(image, False)
         return {**example, IMAGE: self.plain.pixels(self.plain.fitted(image))}
 
+    @property
+    def moves_pixels(self) -> bool:
+        return any(augmentation.moves for augmentation in self.augment)
+
     def shown(self, inputs: Mapping[str, Tensor], example: int) -> Sequence[Shown]:
         mean, std = (np.asarray(each, np.float32) for each in (self.plain.mean, self.plain.std))
         pixels = np.moveaxis(inputs[IMAGE][example].numpy(force=True), 0, -1) * std + mean

@@ -77,6 +77,17 @@ class InputProcessor(ABC):
         """
         return example
 
+    def mirrored(self, key: Sequence[int]) -> bool:
+        """Whether ``varied`` mirrors the example of a key left and right, so that labels of its pixels must be, too; by
+        default, none is.
+        """
+        return False
+
+    @property
+    def moves_pixels(self) -> bool:
+        """Whether ``varied`` moves pixels in other ways, which labels of pixels cannot follow; by default, not."""
+        return False
+
     @property
     def packs(self) -> bool:
         """Whether a batch costs what its examples are long together, rather than what they are padded to."""

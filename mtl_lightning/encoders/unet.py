@@ -32,21 +32,27 @@ class UNetEncoder(StagedEncoder):
         in_channels: C.
         channels: Of the maps, from the largest to the smallest.
         batch_norm: Normalise after each convolution.
+        flip: How often a training image is mirrored left and right, with the labels of its pixels; 0 to 1. It follows
+            from seed, epoch and example.
 
     Raises:
-        UserError: If there are fewer than two sizes.
+        UserError: If there are fewer than two sizes, or ``flip`` is out of its range.
     """
 
     channel_axis = 1
     pretrained = False
 
     def __init__(
-        self, in_channels: int = 3, channels: Sequence[int] = (16, 32, 64, 96), batch_norm: bool = True
+        self,
+        in_channels: int = 3,
+        channels: Sequence[int] = (16, 32, 64, 96),
+        batch_norm: bool = True,
+        flip: float = 0.0,
     ) -> None:
         super().__init__()
         if len(channels) < 2 or min(channels) < 1:
             raise UserError(f"`channels` must be two widths or more, each of at least 1, found {list(channels)}")
-        self.processor = TensorProcessor("image", ndim=3, first=in_channels, setting="in_channels")
+        self.processor = TensorProcessor("image", ndim=3, first=in_channels, setting="in_channels", flip=flip)
         self.in_channels, self.features = in_channels, channels[0]
         self.first = _convolutions(in_channels, channels[0], batch_norm)
         self.smaller = _Smaller(channels, batch_norm)

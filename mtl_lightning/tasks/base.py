@@ -138,6 +138,15 @@ class Task(InWords, Decoded, Taught, nn.Module, ABC):
             raise UserError(f"{len(target)} tags for {number} words; there must be one a word")
         return (target or [self.missing] * number)[: len(example["word_starts"])]
 
+    @staticmethod
+    def mirrored(target: Any) -> Any:
+        """An encoded label that fits, of an image that is mirrored left and right; by default, the same.
+
+        Args:
+            target: What ``fit`` returned.
+        """
+        return target
+
     def count(self, target: Any) -> int:
         """Number of labels present in an encoded label that fits: what the loss is the mean over."""
         values = np.asarray(target)

@@ -88,6 +88,10 @@ class DenseTask(Task):
             )
         return packed(target)
 
+    @staticmethod
+    def mirrored(target: bytes) -> bytes:
+        return packed(np.ascontiguousarray(unpacked(target)[..., ::-1]))
+
     def count(self, target: bytes) -> int:
         """Number of labelled pixels."""
         values = unpacked(target)
@@ -111,6 +115,11 @@ class DenseTask(Task):
             raise UserError(
                 f"{type(self).__name__} reads feature maps, which {type(encoder).__name__} does not give; choose an "
                 "encoder that does, such as UNetEncoder"
+            )
+        if encoder.processor.moves_pixels:
+            raise UserError(
+                f"{type(self).__name__} labels pixels, which would not follow those that `images.augment` moves; leave "
+                "out what moves them, such as crops"
             )
 
     def build(self, features: int) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
 
+from mtl_lightning.array_files import packed, unpacked
 from mtl_lightning.tasks.base import full_precision
 from mtl_lightning.tasks.decoded import Drawn, as_array
 from mtl_lightning.tasks.dense.arrays import label_array
@@ -66,6 +67,12 @@ class SurfaceNormals(DenseTask):
         length = np.sqrt(np.square(array).sum(0))
         unit = array / np.maximum(length, np.float32(_SHORTEST))
         return np.where(length > _SHORTEST, unit, np.float32(math.nan))
+
+    @staticmethod
+    def mirrored(target: bytes) -> bytes:
+        """What points to the right, points to the left."""
+        x, y, z = unpacked(target)[..., ::-1]
+        return packed(np.stack([-x, y, z]))
 
     @property
     def _channels(self) -> tuple[int, ...]:

@@ -1,19 +1,24 @@
 """Tasks that label pixels: what counts, what is said of labels that cannot be, and metrics against their formulas."""
 
 import math
+import pickle
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from mtl_lightning.array_files import packed
-from mtl_lightning.data.collation import stack
-from mtl_lightning.encoders import PerceptronEncoder, Representation
+from mtl_lightning.data.collation import StepDataset, stack
+from mtl_lightning.data.sampler import Rows
+from mtl_lightning.encoders import PerceptronEncoder, Representation, UNetEncoder
+from mtl_lightning.encoders.images import ImageProcessor, Images
 from mtl_lightning.errors import UserError
+from mtl_lightning.inputs.augmentation import ColorJitter, RandomResizedCrop
 from mtl_lightning.tasks import DenseBinary, DenseTask, DepthEstimation, SemanticSegmentation, SurfaceNormals
 from mtl_lightning.tasks.dense.decoders import DECODERS
 from mtl_lightning.tasks.dense.pixel_metrics import Median
@@ -209,3 +214,41 @@ def test_a_process_without_a_label_gathers_what_others_have(kind: str) -> None:
     give_types(metrics, task)
     assert all(state.dtype == torch.float32 for state in metrics["median_angle"].value) if kind == "normals" else True
     assert task.lower_is_better <= set(task.catalogue()), "Δm takes directions from it"
+
+
+def test_labels_are_mirrored_with_their_image() -> None:
+    processor = UNetEncoder(1, [2, 3], flip=0.5).processor
+    depth, normals = DepthEstimation(2.0), SurfaceNormals()
+    label, vectors = np.arange(1.0, 13).reshape(H, W), np.random.default_rng(0).normal(size=(H, W, 3))
+    image = processor.encode({"image": [label] * 8})["image"]
+    fitted = {"depth": depth.fit(depth.encode(label), {}), "normals": normals.fit(normals.encode(vectors), {})}
+    columns = {"row": [*range(8)], "length": [1] * 8, "inputs/image": image}
+    table = Dataset.from_dict({**columns, **{f"targets/{name}": [value] * 8 for name, value in fitted.items()}})
+    tasks: dict[str, DenseTask] = {"depth": depth, "normals": normals}
+    mirror = {name: type(task).mirrored for name, task in tasks.items()}
+    dataset = pickle.loads(pickle.dumps(StepDataset({"d": table}, processor, dict.fromkeys(tasks, math.nan), mirror)))
+
+    def batch(epoch: int | None) -> Any:
+        return dataset[{"d": Rows([*range(8)], {}, key=None if epoch is None else (0, epoch, 0))}]["d"]
+
+    plain, first = batch(None), batch(0)
+    turned = (first.inputs["image"] != plain.inputs["image"]).flatten(1).any(1)
+    assert turned.any() and not turned.all()
+    torch.testing.assert_close(first.inputs["image"][turned], plain.inputs["image"][turned].flip(-1))
+    torch.testing.assert_close(first.targets["depth"], first.inputs["image"][:, 0])
+    signs = torch.tensor([-1.0, 1, 1]).view(3, 1, 1)
+    torch.testing.assert_close(first.targets["normals"][turned], plain.targets["normals"][turned].flip(-1) * signs)
+    torch.testing.assert_close(first.targets["normals"][~turned], plain.targets["normals"][~turned])
+    assert torch.equal(batch(0).inputs["image"], first.inputs["image"])
+    assert not torch.equal(batch(1).inputs["image"], first.inputs["image"])
+    with pytest.raises(UserError, match="`flip` must be from 0 to 1, found 2"):
+        UNetEncoder(flip=2)
+
+
+def test_changes_that_labels_cannot_follow_are_refused() -> None:
+    encoder = UNetEncoder(3, [2, 3])
+    encoder.processor = ImageProcessor(Images(8, augment=[ColorJitter(0.5)]))
+    DepthEstimation().meet(encoder)
+    encoder.processor = ImageProcessor(Images(8, augment=[RandomResizedCrop()]))
+    with pytest.raises(UserError, match=r"would not follow those that `images\.augment` moves"):
+        DepthEstimation().meet(encoder)
