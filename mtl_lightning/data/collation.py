@@ -46,18 +46,13 @@ class StepDataset(TorchDataset[StepBatch]):
 
     def _read(self, name: str, rows: Rows) -> Batch:
         columns = read_rows(self.tables[name], rows.indices) if rows.examples is None else rows.examples.columns
-        inputs = with_prefix("inputs/", columns)
-        examples: list[Mapping[str, Any]] = [
-            dict(zip(inputs, values, strict=True)) for values in zip(*inputs.values(), strict=True)
-        ]
+        keys = None if rows.key is None else [[*rows.key, row] for row in columns["row"].tolist()]
         targets = with_prefix("targets/", columns)
-        if rows.key is not None:
-            keys = [[*rows.key, row] for row in columns["row"].tolist()]
-            examples = [self.processor.varied(example, key) for example, key in zip(examples, keys, strict=True)]
+        if keys is not None:
             for task in self.mirror.keys() & targets.keys():
                 targets[task] = self._mirrored(task, targets[task], keys)
         return Batch(
-            inputs=self.processor.collate(examples),
+            inputs=self.processor.collate_columns(with_prefix("inputs/", columns), keys),
             targets={task: stack(values, self.missing[task]) for task, values in targets.items()},
             counts={task: int(values.sum()) for task, values in with_prefix("counts/", columns).items()},
             shares=rows.shares,

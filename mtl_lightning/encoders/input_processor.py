@@ -88,6 +88,22 @@ class InputProcessor(ABC):
         """Whether ``varied`` moves pixels in other ways, which labels of pixels cannot follow; by default, not."""
         return False
 
+    def collate_columns(
+        self, columns: Mapping[str, Sequence[Any]], keys: Sequence[Sequence[int]] | None = None
+    ) -> dict[str, Tensor]:
+        """What ``collate`` makes of examples that are given by column; for processors that need no example by itself.
+
+        Args:
+            columns: B encoded values by name; an array [B, n] where each is an array [n].
+            keys: For ``varied``, one an example; null: they are taken as they are.
+        """
+        examples: list[Mapping[str, Any]] = [
+            dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
+        ]
+        if keys is not None:
+            examples = [self.varied(example, key) for example, key in zip(examples, keys, strict=True)]
+        return self.collate(examples)
+
     @property
     def packs(self) -> bool:
         """Whether a batch costs what its examples are long together, rather than what they are padded to."""

@@ -24,6 +24,7 @@ MISSING, UNKNOWN = 0, 1
 """Numbers of what is no category of the training split: a value that is missing, and any other one."""
 
 _FIRST = 2
+_KINDS = {NUMERIC: np.float32, CATEGORICAL: np.int64}
 
 
 class TableInputs(Inputs):
@@ -83,12 +84,11 @@ class TableInputs(Inputs):
         return encoded
 
     def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
-        kinds = {NUMERIC: np.float32, CATEGORICAL: np.int64}
-        return {
-            name: np.stack([example[name] for example in examples]).astype(kind, copy=False)
-            for name, kind in kinds.items()
-            if name in examples[0]
-        }
+        return self.stack({name: [example[name] for example in examples] for name in examples[0]})
+
+    def stack(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, np.ndarray]:
+        """The same of columns: B encoded values by name, or an array of them [B, width]."""
+        return {name: np.array(columns[name], kind) for name, kind in _KINDS.items() if name in columns}
 
     def length(self, example: Mapping[str, Any]) -> int:
         return 1

@@ -63,6 +63,7 @@ def _check_processor(processor: InputProcessor, columns: Mapping[str, Sequence[A
         )
         assert processor.length(example) > 0, f"length() must be positive, found {processor.length(example)}"
     collated = processor.collate(examples)
+    assert _same(processor.collate_columns(encoded), collated), "collate_columns() must give what collate() does"
     _check_collated(collated, count, processor)
     for position in range(count):
         _check_shown(processor.shown(collated, position), examples[position])

@@ -1,7 +1,10 @@
 """Reads the rows of a table."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from mtl_lightning.encoders.input_processor import PlainProcessor
 from mtl_lightning.inputs.column_statistics import ColumnStatistics, CountedRows
@@ -37,6 +40,11 @@ class TableProcessor(PlainProcessor):
     def learn(self, rows: Iterable[CountedRows]) -> None:
         """Takes from the training splits what it must know of them."""
         self.plain.learn(rows)
+
+    def collate_columns(
+        self, columns: Mapping[str, Sequence[Any]], keys: Sequence[Sequence[int]] | None = None
+    ) -> dict[str, Tensor]:
+        return {name: torch.from_numpy(array) for name, array in self.plain.stack(columns).items()}
 
     def signature(self) -> Any:
         return self.plain.signature()

@@ -96,6 +96,14 @@ def test_labels_are_stacked_by_their_kind() -> None:
     assert stack([np.array([1.0]), np.array([2.0, 3.0])], float("nan")).isnan().tolist() == [[False, True], [False] * 2]
 
 
+def test_lists_of_one_length_are_one_array() -> None:
+    lists = {"even": [[1, 2], [3, 4], [5, 6]], "uneven": [[1], [2, 3], []], "gaps": [[1, None], [2, 3], [4, 5]]}
+    table = Dataset.from_dict({**lists, "empty": [[], [], []]}).with_format("arrow")
+    found = read_rows(table, [2, 0])
+    assert isinstance(found["even"], np.ndarray) and found["even"].tolist() == [[5, 6], [1, 2]]
+    assert [list(row) for row in found["uneven"]] == [[], [1]] and len(found["gaps"]) == len(found["empty"]) == 2
+
+
 def test_batches_may_be_written_to() -> None:
     """Arrow's memory is read-only; torch would warn."""
     found = read_rows(Dataset.from_list(ROWS).with_format("arrow"), [0])
@@ -106,8 +114,8 @@ def test_batches_may_be_written_to() -> None:
 class Stacking:
     """As much of a processor as is asked for."""
 
-    def collate(self, examples: Any) -> dict[str, torch.Tensor]:
-        return {"x": torch.tensor([float(example["x"]) for example in examples])}
+    def collate_columns(self, columns: Any, keys: Any = None) -> dict[str, torch.Tensor]:
+        return {"x": torch.tensor([float(value) for value in columns["x"]])}
 
 
 def test_examples_are_named_by_their_rows_in_the_raw_table() -> None:
