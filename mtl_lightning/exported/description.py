@@ -19,7 +19,6 @@ from mtl_lightning.inputs.text_inputs import TextInputs
 from mtl_lightning.manifest import check_files, listed
 from mtl_lightning.rows.columns import Inputs, pairs_of
 from mtl_lightning.rows.text_format import TextFormat
-from mtl_lightning.small_files import read_small_text
 from mtl_lightning.writing import write_whole
 
 FORMAT = "onnx"
@@ -110,7 +109,7 @@ def read_description(folder: Path) -> Description:
         )
     path = listed(found, folder, DESCRIPTION)
     try:
-        known: Any = json.loads(read_small_text(path))
+        known: Any = json.loads(path.read_text("utf-8"))  # of any size: it holds the categories of tables
         version, state = known["version"], known["inputs"]
         tokenizer = _tokenizer(listed(found, folder, TOKENIZER)) if state["kind"] == "texts" else None
     except UserError:

@@ -18,6 +18,7 @@ from mtl_lightning.__main__ import main
 from mtl_lightning.errors import UserError
 from mtl_lightning.exported import ExportedModel
 from mtl_lightning.exported.description import DESCRIPTION
+from mtl_lightning.small_files import LIMIT
 
 OLD = Path(__file__).parents[2] / "checkpoints" / "exported_1"
 
@@ -184,3 +185,9 @@ def test_whatever_a_manifest_says_it_is_refused_or_understood(whole: Path, found
             manifest.check_files(whole)
     finally:
         (whole / manifest.NAME).write_text(text)
+
+
+def test_a_description_may_be_larger_than_settings_are(folder: Path) -> None:
+    """That of a table holds all its categories."""
+    handmade.reseal(folder, lambda known: {**known, "padding": "x" * (LIMIT + 1)})
+    assert [*ExportedModel(folder).tasks] == ["kind", "size"]
