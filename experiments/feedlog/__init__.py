@@ -1,0 +1,1 @@
+"""Click, cart, buy, like and watch share of a simulated feed: sharings, weightings and chains beside the floors."""
