@@ -15,12 +15,14 @@ class CategoryVectors(nn.ModuleList):
     Args:
         numbers: How many categories each has.
         widths: Of the embeddings.
+        std: Of the numbers that they start from; null: (3 n)^-0.5 for n categories, as in DLRM (Naumov et al., 2019),
+            so that rare categories start near zero, and not from noise that they have few examples to unlearn.
     """
 
-    def __init__(self, numbers: Sequence[int], widths: Sequence[int]) -> None:
+    def __init__(self, numbers: Sequence[int], widths: Sequence[int], std: float | None = None) -> None:
         made = [nn.Embedding(number, width) for number, width in zip(numbers, widths, strict=True)]
         for embedding in made:
-            nn.init.normal_(embedding.weight, std=embedding.embedding_dim**-0.5)
+            nn.init.normal_(embedding.weight, std=std or (3 * embedding.num_embeddings) ** -0.5)
         super().__init__(made)
 
     def forward(self, inputs: dict[str, Tensor]) -> list[Tensor]:
@@ -100,7 +102,7 @@ class ColumnTokens(nn.Module):
     def __init__(self, inputs: TableInputs, width: int) -> None:
         super().__init__()
         self.first = nn.Parameter(torch.randn(width) * width**-0.5)
-        self.embeddings = CategoryVectors(inputs.num_categories, [width] * len(inputs.num_categories))
+        self.embeddings = CategoryVectors(inputs.num_categories, [width] * len(inputs.num_categories), width**-0.5)
         self.numbers = NumberTokens(inputs, width) if inputs.statistics.means else None
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
