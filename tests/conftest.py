@@ -23,6 +23,7 @@ import lean
 import lightning.pytorch  # noqa: F401 - its log handler keeps the stream it is born with; let that be pytest's own
 import pytest
 import real_data
+from _pytest.doctest import DoctestModule
 from hypothesis import HealthCheck, settings
 from order import arranged
 from processor_time import ProcessorTime
@@ -95,6 +96,13 @@ def pytest_configure(config):
         real_data.folder()
     except NotADirectoryError as error:
         raise pytest.UsageError(str(error)) from error
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file():
+    """Doctests are the package's: no second look at tests, and none at the scripts beside them."""
+    found = yield
+    return [each for each in found if not isinstance(each, DoctestModule)]
 
 
 @pytest.hookimpl(wrapper=True)
