@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ def test_a_process_that_is_killed_is_named(tmp_path):
 def test_a_process_that_goes_round_in_circles_is_named_and_shows_where(tmp_path):
     found = fail(tmp_path, "forward", 1, "loop", "--rank_timeout=3", started=True)
     assert [each.returncode for each in found] == [1, 1]
-    assert "has kept the others waiting for 3 s; it is in step" in last(found[0])
+    # a busy machine may keep it from answering, too
+    assert re.search(r"has (kept the others waiting|not answered) for 3 s; it (is|was) in step", last(found[0]))
     assert "Process 1 is at (most recent call last):" in found[1].stderr
     assert "in fail\n" in found[1].stderr
