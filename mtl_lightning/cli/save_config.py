@@ -53,7 +53,7 @@ class SaveConfig(SaveConfigCallback):
 
     @cached_property
     def _text(self) -> str:
-        return cast(str, self.parser.dump(self.config, skip_none=False))
+        return cast(str, self.parser.dump(self.config, skip_none=False, skip_validation=True))
 
     def _plain(self) -> dict[str, Any]:
         return cast(dict[str, Any], yaml.load(self._text, _LOADER))
