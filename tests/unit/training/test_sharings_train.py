@@ -32,9 +32,9 @@ SHARINGS: dict[str, type[Sharing]] = {
 CASES = [(name, "perceptron") for name in SHARINGS] + [(name, "transformer") for name in sorted(SHARINGS)[::6]]
 FAMILIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "loss": ({"weighting": EqualWeighting}, {"precision": "bf16-mixed"}),
-    "gramian": ({"weighting": UPGrad}, {"accumulate_grad_batches": 2}),
-    "jacobian": ({"weighting": MoCo}, {}),
+    "jacobian": ({"weighting": MoCo}, {"accumulate_grad_batches": 2}),
 }
+"""The third, Gramian weightings, trains where it is looked at whether tasks are learnt."""
 
 Case = tuple[str, str]
 pytestmark = pytest.mark.filterwarnings("ignore:.*available CUDA.*", "ignore:.*not a leaf Tensor is being accessed")
@@ -138,15 +138,21 @@ def test_all_parameters_train_though_tasks_are_missing(case: Case, family: str) 
     run = trainer(gradients, **settings)
     run.fit(made, datamodule=data(case[1], Alternating))
     assert made.step is not None and run.global_step == 6 // run.accumulate_grad_batches
+    assert untrained(made, gradients) == []
+
+
+def untrained(made: MultiTaskModule, gradients: Gradients) -> list[str]:
+    """Names of parameters that should train, and had no gradient."""
     names = [name for name, parameter in made.named_parameters() if parameter.requires_grad]
-    assert [name for name in names if not gradients.sizes.get(name)] == []
+    return [name for name in names if not gradients.sizes.get(name)]
 
 
 def test_it_learns_is_evaluated_and_predicts(case: Case) -> None:
-    made = module(case, weighting=UPGrad)
-    source = data(case[1], partial(RoundRobin, epoch_length=25))
+    made, gradients = module(case, weighting=UPGrad), Gradients()
+    source = data(case[1], partial(RoundRobin, epoch_length=12))
     (before,) = trainer().validate(made, datamodule=source, verbose=False)
-    trainer(limit_val_batches=0).fit(made, datamodule=source)
+    trainer(gradients, limit_val_batches=0).fit(made, datamodule=source)
+    assert untrained(made, gradients) == []
     (after,) = trainer().validate(made, datamodule=source, verbose=False)
     for task in "abc":
         assert after[f"val/{task}/loss"] < before[f"val/{task}/loss"], task
