@@ -55,7 +55,7 @@ def chosen(made: DSelectK, steps: int) -> dict[str, Tensor]:
     wanted = {"a": read[:, :2].sum(1), "b": -read[:, 2]}
     parameters = [*made.encoder.parameters(), *made.parameters()]  # type: ignore[misc]
     heads = torch.nn.ModuleDict({task: torch.nn.Linear(4, 1) for task in wanted})
-    optimizer = torch.optim.Adam([*parameters, *heads.parameters()], lr=0.01)
+    optimizer = torch.optim.Adam([*parameters, *heads.parameters()], lr=0.01, fused=True)
     assert weights(made, "a", made.encoder({"features": read}).pooled).max() < 0.6
     for _ in range(steps):
         optimizer.zero_grad()
@@ -67,10 +67,10 @@ def chosen(made: DSelectK, steps: int) -> dict[str, Tensor]:
     return {task: weights(made, task, made.encoder({"features": read}).pooled) for task in wanted}
 
 
-@pytest.mark.parametrize("num_experts", [4, 5])
-def test_with_k_1_a_task_has_one_expert_within_500_steps(num_experts: int) -> None:
+def test_with_k_1_a_task_has_one_expert_within_500_steps() -> None:
+    """Also where codes are more than experts; in the next test they are as many."""
     torch.manual_seed(0)
-    made = DSelectK(("a", "b"), encoder(), num_experts, k=1, expert_widths=[4])
+    made = DSelectK(("a", "b"), encoder(), num_experts=5, k=1, expert_widths=[4])
     for found in chosen(made, 500).values():
         assert (found.max(-1).values == 1).all()
     assert made.terms()["selector_entropy"] < 1e-6

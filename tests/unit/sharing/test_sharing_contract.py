@@ -17,7 +17,8 @@ from mtl_lightning.sharing import Sharing
 from mtl_lightning.training.joint_pass import split
 from mtl_lightning.weighting import EqualWeighting, UPGrad, Weighting
 
-Make = Callable[..., tuple[Encoder, Sharing]]
+Kept = tuple[Encoder, Sharing]
+Make = Callable[..., Kept]
 
 
 @pytest.fixture(params=CASES, ids="-".join)
@@ -36,13 +37,24 @@ def kind(case: tuple[str, str]) -> str:
 def make(case: tuple[str, str]) -> Make:
     name, kind = case
 
-    def made(tasks: tuple[str, ...] = TASKS, seed: int = 0, exact: bool = False) -> tuple[Encoder, Sharing]:
+    def made(tasks: tuple[str, ...] = TASKS, seed: int = 0, exact: bool = False) -> Kept:
         options = EXACT.get(name, {}) if exact else {}
         torch.manual_seed(seed)
         encoder = ENCODERS[kind]()
         return encoder.double(), MAKERS[name](list(tasks), encoder, **options).double()
 
     return made
+
+
+KEPT: dict[tuple[str, str], Kept] = {}
+
+
+@pytest.fixture
+def kept(case: tuple[str, str], make: Make) -> Kept:
+    """The same for all tests that change nothing of it, ready to evaluate."""
+    encoder, made = KEPT.get(case) or KEPT.setdefault(case, make())
+    encoder.eval()
+    return encoder, made.eval()
 
 
 def part(inputs: dict[str, Tensor], rows: slice) -> dict[str, Tensor]:
@@ -73,36 +85,35 @@ def readers_of(
 ) -> dict[nn.Parameter, set[str]]:
     """The tasks whose loss reaches each of the parameters."""
     readers: dict[nn.Parameter, set[str]] = {parameter: set() for parameter in parameters}
+    found = made(inputs, list(TASKS))
     for task in TASKS:
-        value = loss(made(inputs, list(TASKS))[task], task)
+        value = loss(found[task], task)
         for parameter, gradient in zip(
-            parameters, torch.autograd.grad(value, parameters, allow_unused=True), strict=True
+            parameters, torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True), strict=True
         ):
             if gradient is not None:
                 readers[parameter].add(task)
     return readers
 
 
-def test_representations_have_its_width_and_are_of_the_tasks_asked_for(make: Make, kind: str) -> None:
-    _, made = make()
+def test_representations_have_its_width_and_are_of_the_tasks_asked_for(kept: Kept, kind: str) -> None:
+    _, made = kept
     found = made(inputs_of(kind), ["c", "a"])
     assert list(found) == ["c", "a"]
     positions = 1 + (max(map(len, WORDS)) if "words" in kind else 0)
     assert all(read(each).shape == (B, positions, made.features) for each in found.values())
 
 
-def test_a_task_gets_the_same_whoever_else_is_asked(make: Make, kind: str) -> None:
-    _, made = make()
-    made.eval()
+def test_a_task_gets_the_same_whoever_else_is_asked(kept: Kept, kind: str) -> None:
+    _, made = kept
     inputs = inputs_of(kind)
     together = made(inputs, list(TASKS))
     for task in TASKS:
         torch.testing.assert_close(read(made(inputs, [task])[task]), read(together[task]))
 
 
-def test_examples_do_not_mix(make: Make, kind: str) -> None:
-    _, made = make()
-    made.eval()
+def test_examples_do_not_mix(kept: Kept, kind: str) -> None:
+    _, made = kept
     inputs = inputs_of(kind)
     whole = made(inputs, list(TASKS))
     half = made(part(inputs, slice(0, B // 2)), list(TASKS))
@@ -110,10 +121,9 @@ def test_examples_do_not_mix(make: Make, kind: str) -> None:
         torch.testing.assert_close(read(half[task]), read(whole[task])[: B // 2])
 
 
-def test_what_is_encoded_together_can_be_parted(make: Make, kind: str) -> None:
+def test_what_is_encoded_together_can_be_parted(kept: Kept, kind: str) -> None:
     """Batches of several data sets go through the encoder in one."""
-    _, made = make()
-    made.eval()
+    _, made = kept
     inputs = inputs_of(kind)
     for piece, rows in zip(split(made.encode(inputs), [2, B - 2]), (slice(0, 2), slice(2, B)), strict=True):
         wanted = made(part(inputs, rows), list(TASKS))
@@ -122,6 +132,7 @@ def test_what_is_encoded_together_can_be_parted(make: Make, kind: str) -> None:
 
 
 def test_gradients_reach_what_is_shared_and_their_own_and_nothing_else(make: Make, kind: str) -> None:
+    """And it knows who reads its parts."""
     encoder, made = make()
     inputs, parameters = inputs_of(kind), held(encoder, made)
     readers = readers_of(parameters, made, inputs)
@@ -133,12 +144,6 @@ def test_gradients_reach_what_is_shared_and_their_own_and_nothing_else(make: Mak
     counted = [*made.shared_parameters(), *(p for task in TASKS for p in made.own_parameters(task))]
     assert len(counted) == len(set(counted))
     assert set(parameters) <= set(counted)
-
-
-def test_it_knows_who_reads_its_parts(make: Make, kind: str) -> None:
-    encoder, made = make()
-    parameters = held(encoder, made)
-    readers = readers_of(parameters, made, inputs_of(kind))
     parts = made.parts()
     counted = [parameter for part in parts for parameter in part.parameters]
     assert len(counted) == len(set(counted))
@@ -204,23 +209,21 @@ def test_one_task(make: Make, kind: str) -> None:
     assert read(found["a"]).isfinite().all()
 
 
-def test_state_goes_into_a_fresh_one(make: Make, kind: str) -> None:
-    encoder, made = make()
-    other_encoder, other = make(seed=5)
+def test_state_goes_into_a_fresh_one(make: Make, kept: Kept, kind: str) -> None:
+    (encoder, made), (other_encoder, other) = kept, make(seed=5)
     other_encoder.load_state_dict(encoder.state_dict())
     other.load_state_dict(made.state_dict())
     inputs = inputs_of(kind)
-    for each in (encoder, made, other_encoder, other):
+    for each in (other_encoder, other):
         each.eval()
     wanted = made(inputs, list(TASKS))
     for task, found in other(inputs, list(TASKS)).items():
         assert torch.equal(read(found), read(wanted[task]))
 
 
-def test_it_can_be_copied_and_pickled_with_its_encoder(make: Make, kind: str) -> None:
-    both = nn.ModuleList(make())
+def test_it_can_be_copied_and_pickled_with_its_encoder(kept: Kept, kind: str) -> None:
+    both = nn.ModuleList(kept)
     inputs = inputs_of(kind)
-    both.eval()
     wanted = both[1](inputs, ["b"])["b"]
     for copy in (deepcopy(both), pickle.loads(pickle.dumps(both))):
         assert torch.equal(read(copy[1](inputs, ["b"])["b"]), read(wanted))
