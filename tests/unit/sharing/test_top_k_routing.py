@@ -326,7 +326,7 @@ def identity(features: int) -> Encoder:
 
 
 def trained(made: TopKRouting, heads: nn.ModuleDict, batch: Callable[[], tuple[Tensor, dict[str, Tensor]]]) -> None:
-    optimizer = torch.optim.Adam([*made.parameters(), *heads.parameters()], lr=0.02)
+    optimizer = torch.optim.Adam([*made.parameters(), *heads.parameters()], lr=0.02, fused=True)
     for _ in range(300):
         inputs, targets = batch()
         found = made({"features": inputs}, list(targets))
