@@ -83,6 +83,26 @@ BART: dict[str, Any] = {
     "max_position_embeddings": 40,
 }
 """The same of one whose positions are learnt."""
+VISION: dict[str, dict[str, Any]] = {
+    "resnet": {
+        "model_type": "resnet",
+        "embedding_size": 4,
+        "hidden_sizes": [4, 6],
+        "depths": [1, 1],
+        "layer_type": "basic",
+    },
+    "convnext": {"model_type": "convnext", "hidden_sizes": [4, 6], "depths": [1, 1], "num_stages": 2},
+    "vit": {
+        "model_type": "vit",
+        "image_size": 32,
+        "patch_size": 8,
+        "hidden_size": 6,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 7,
+    },
+}
+"""The same of models of images."""
 
 
 def write(folder: Path, chance: bool = False) -> None:

@@ -13,6 +13,7 @@ from mtl_lightning.encoders.tensors import TensorProcessor
 from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.encoders.transformer import TransformerEncoder
 from mtl_lightning.encoders.unet import UNetEncoder
+from mtl_lightning.encoders.vision import VisionEncoder
 from mtl_lightning.inputs.augmentation import (
     Augmentation,
     ColorJitter,
@@ -54,5 +55,6 @@ __all__ = [
     "Tokens",
     "TransformerEncoder",
     "UNetEncoder",
+    "VisionEncoder",
     "character_tokenizer",
 ]

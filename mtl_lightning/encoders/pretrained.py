@@ -1,8 +1,10 @@
 """Loads what a transformer is made of, from a folder or the Hugging Face hub: tokenizer, architecture and weights."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -20,6 +22,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import cached_file
 
 from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.encoder_decoder import EncoderDecoder, is_encoder_decoder
@@ -174,6 +177,44 @@ def _load_both(
         whole, found = _guard(model, lambda: AutoModelForSeq2SeqLM.from_pretrained(model, **options))
         parts = EncoderDecoder(whole, lacks=next(iter(sorted(found["missing_keys"])), None))
     return Loaded(parts.encoder, generation=parts.decoder.generation_config, parts=parts)
+
+
+def load_vision_model(model: str | None, settings: Mapping[str, Any] | None, pretrained: bool) -> PreTrainedModel:
+    """A model that reads images, without a head.
+
+    Args:
+        model: Its name or folder; null: ``settings`` say the architecture.
+        settings: What replaces the model's own.
+        pretrained: Whether its weights are loaded; false: they are random.
+
+    Raises:
+        UserError: If there is no such model or type of model, or it does not read images alone.
+    """
+    given = dict(settings or {})
+    if "trust_remote_code" in given:
+        raise UserError("`config.trust_remote_code`: code that comes with a model is never run; leave it out")
+    if model is not None:
+        config = _guard(model, lambda: AutoConfig.from_pretrained(model, **given, **_OWN_CODE))
+    elif (kind := given.get("model_type")) is None:
+        raise UserError("`config` misses 'model_type' (say `resnet`); give it, or name a `model`")
+    elif kind not in CONFIG_MAPPING:
+        raise UserError(f"`config.model_type` is the unknown '{kind}'; {did_you_mean(kind, CONFIG_MAPPING)}")
+    else:
+        config = AutoConfig.for_model(**given)
+    body = load_backbone(model if pretrained else None, config, None).body
+    if body.main_input_name != "pixel_values":
+        raise UserError(f"{type(body).__name__} reads no images alone; choose a vision model, such as ResNet or ViT")
+    return body
+
+
+def load_image_settings(model: str | None) -> dict[str, Any]:
+    """How a model was given its images, where its folder says so; empty: it does not."""
+    if model is None:
+        return {}
+    lenient = dict.fromkeys(("_raise_exceptions_for_missing_entries", "_raise_exceptions_for_connection_errors"), False)
+    path = cached_file(model, "preprocessor_config.json", **lenient)
+    found = {} if path is None else json.loads(Path(path).read_text("utf-8"))
+    return found if isinstance(found, dict) else {}
 
 
 def load_generation(model: str) -> GenerationConfig | None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import BART, T5
+from tiny import BART, T5, VISION
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -25,6 +25,7 @@ from mtl_lightning.encoders import (
     Representation,
     TransformerEncoder,
     UNetEncoder,
+    VisionEncoder,
 )
 from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.text import TextProcessor
@@ -212,6 +213,10 @@ ENCODERS: dict[str, tuple[Callable[[], Encoder], dict[str, Sequence[Any]]]] = {
     "convolutional-batch-norm": (lambda: ConvolutionalEncoder(channels=[2], batch_norm=True), {"image": IMAGES}),
     "convolutional-images": (
         lambda: ConvolutionalEncoder(3, [2], features=16, images=Images(6)),
+        {"image": [images.pixels(seed) for seed in range(3)]},
+    ),
+    "vision": (
+        lambda: VisionEncoder(config=VISION["resnet"], images=Images(32)),
         {"image": [images.pixels(seed) for seed in range(3)]},
     ),
     "perceptron-choices": (lambda: PerceptronEncoder(5, [32]), {"choices": [VECTORS[:1], tuple(VECTORS)]}),
