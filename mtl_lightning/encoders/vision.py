@@ -40,6 +40,7 @@ class VisionEncoder(StagedEncoder):
     """
 
     channel_axis = 1
+    processor: ImageProcessor
 
     def __init__(
         self,
