@@ -98,16 +98,18 @@ CHAIN = """{
     "spans": {"class_path": "ClassifierChain", "init_args": {"after": "topic"}},
     "flags": {"class_path": "ClassifierChain", "init_args": {"after": ["score", "topic"]}}
 }"""
+BRIEF = ["--trainer.max_epochs=1"]
+"""One case has a second epoch."""
 WEIGHTINGS = {
     "equal, accumulated, experts with a term": (
         "EqualWeighting",
         ["--trainer.accumulate_grad_batches=2", "--model.sharing=DSelectK"],
         "Lightning",
     ),
-    "fixed, alternating": (FIXED, ["--data.schedule=Alternating"], "a cluster"),
+    "fixed, alternating": (FIXED, ["--data.schedule=Alternating", *BRIEF], "a cluster"),
     "a Gramian method of the user's own, chained": (
         "plugin.NormalisedGradients",
-        [f"--model.chain={CHAIN}"],
+        [f"--model.chain={CHAIN}", *BRIEF],
         "a cluster",
     ),
 }
