@@ -23,9 +23,9 @@ def first_inputs(data: MultiTaskDataModule, number: int = 1) -> list[Mapping[str
     """
     found: list[Mapping[str, Tensor]] = []
     for name in data.datasets:
-        if not data._is_stream(name):
+        if not data.tables.is_stream(name):
             encoding = data._encoding(name)
-            inputs = with_prefix("inputs/", encoding.first(data._table(name, "train"), number))
+            inputs = with_prefix("inputs/", encoding.first(data.tables.of(name, "train"), number))
             if examples := [dict(zip(inputs, values, strict=True)) for values in zip(*inputs.values(), strict=True)]:
                 found.append(encoding.processor.collate(examples))
     return found
@@ -43,7 +43,7 @@ def labelled_batch(data: MultiTaskDataModule, task: str, split: str, number: int
     model = data._trainer.lightning_module
     missing = {name: head.missing for name, head in model.tasks.items()}
     for name in (name for name, source in data.datasets.items() if task in source.labels):
-        if split in data._tables[name]:
+        if split in data.tables[name]:
             table = data._encoded(split, [name])[name]
             (rows,) = np.nonzero(integers(table, [f"counts/{task}"])[f"counts/{task}"])
             if len(rows):

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from datasets import Dataset, IterableDataset
+from datasets import Dataset
 from jsonargparse import lazy_instance
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
@@ -18,12 +18,13 @@ from mtl_lightning.data.encoding import Encoding
 from mtl_lightning.data.evaluation_sampler import SequentialSampler
 from mtl_lightning.data.examples import ExampleEncoder
 from mtl_lightning.data.findings import report, report_inputs, without_notes
-from mtl_lightning.data.groups import check_groups, groups_of
+from mtl_lightning.data.groups import check_groups
 from mtl_lightning.data.labelling import check_labelled, labelling
 from mtl_lightning.data.labels import check_label_maps, counted_inputs, understood_labels
 from mtl_lightning.data.loader import checked_num_workers, step_loader
 from mtl_lightning.data.overlap import warn_of_overlap
 from mtl_lightning.data.progress import Progress
+from mtl_lightning.data.raw_tables import RawTables
 from mtl_lightning.data.sampler import StepSampler
 from mtl_lightning.data.schedules import RoundRobin, Schedule
 from mtl_lightning.data.sources.base import DataSource, check_names
@@ -59,6 +60,7 @@ class MultiTaskDataModule(LightningDataModule):
         joint_pass: Whether a step's batches go through the encoder together where only rounding may differ, or never.
 
     Attributes:
+        tables: Those of the data sets, once it is set up.
         predict_source: Inputs to predict on, as :func:`.sources.prediction.read_inputs` returns them.
         refused: By row of these, why it cannot be predicted on; there once its loader was made.
     """
@@ -95,9 +97,8 @@ class MultiTaskDataModule(LightningDataModule):
         self.predict_source: tuple[DataSource, Dataset] | None = None
         self.refused: dict[int, str] = {}
         self.progress: Progress | None = None
-        self._tables: dict[str, Mapping[str, Dataset | IterableDataset]] = {}
+        self.tables = RawTables()
         self._reported: set[tuple[str, str]] = set()
-        self._groups: dict[tuple[str, str, str], np.ndarray] = {}
 
     def setup(self, stage: str) -> None:
         """Loads the raw tables."""
@@ -107,19 +108,19 @@ class MultiTaskDataModule(LightningDataModule):
         if stage == "fit":
             tasks = {name: list(source.labels) for name, source in self.datasets.items()}
             self.progress = Progress(self._trainer, self.seed, tasks)
-        if stage != "predict" and not self._tables:
-            self._tables = {name: _load(name, source) for name, source in self.datasets.items()}
+        if stage != "predict" and not self.tables:
+            self.tables.read(self.datasets)
         model = self._trainer.lightning_module
         check_labelled(self.datasets, list(model.tasks), model.trained_tasks)
         self.schedule.check({name: list(source.labels) for name, source in self.datasets.items()})
-        check_groups(self.datasets, self._tables, model.tasks)
+        check_groups(self.datasets, self.tables, model.tasks)
         for name, source in self.datasets.items() if stage == "fit" else ():
             check_label_maps(name, source, self._trainer.lightning_module.tasks)
-            check_streams(name, source, self._tables[name])
-            if not self._is_stream(name):
-                self._encoding(name).check(self._table(name, "train"))
+            check_streams(name, source, self.tables[name])
+            if not self.tables.is_stream(name):
+                self._encoding(name).check(self.tables.of(name, "train"))
                 if self._trainer.is_global_zero:
-                    warn_of_overlap(name, source, self._tables[name])
+                    warn_of_overlap(name, source, self.tables[name])
 
     def training_labels(self, task: str) -> Iterator[Any]:
         """Yields raw labels of a task from the training splits of all data sets that label it.
@@ -127,17 +128,17 @@ class MultiTaskDataModule(LightningDataModule):
         Raises:
             UserError: If a data set that labels it has no training split, or a label there cannot be understood.
         """
-        if not self._tables:
+        if not self.tables:
             raise UserError("`predict` reads no training data to take its labels from; name them, or omit --config")
         for name, source in self.datasets.items():
             if task in source.labels:
-                if self._is_stream(name):
+                if self.tables.is_stream(name):
                     raise UserError(
                         f"data set '{name}' is a stream, which nobody has read before training starts: give the task "
                         f"what it would take from the labels (`labels`, weights by name instead of `balanced`; `mean` "
                         f"and `std` of a regression)"
                     )
-                yield from understood_labels(self._encoding(name), self._table(name, "train"), "train", task)
+                yield from understood_labels(self._encoding(name), self.tables.of(name, "train"), "train", task)
 
     def training_inputs(self) -> Iterator[Mapping[str, Sequence[CountedColumn]]]:
         """Yields raw values of the inputs in the training splits of all data sets, some thousand rows at a time.
@@ -145,22 +146,16 @@ class MultiTaskDataModule(LightningDataModule):
         Raises:
             UserError: If a data set has no training split, or is a stream.
         """
-        if not self._tables:
+        if not self.tables:
             raise UserError("`predict` reads no training data to learn columns from")
         for name, source in self.datasets.items():
-            if self._is_stream(name):
+            if self.tables.is_stream(name):
                 raise UserError(
                     f"data set '{name}' is a stream, which nobody has read before training starts; the encoder learns "
                     "its columns of a table: leave out `streaming`"
                 )
-            self._encoding(name).check(self._table(name, "train"))
-            yield from counted_inputs(source, self._table(name, "train"), f"data set '{name}', split 'train'")
-
-    def groups(self, name: str, split: str, column: str) -> np.ndarray:
-        """The number of each row's group in a table of a data set [N], as a column says it; see :mod:`.groups`."""
-        if (key := (name, split, column)) not in self._groups:
-            self._groups[key] = groups_of(self._table(name, split), column)
-        return self._groups[key]
+            self._encoding(name).check(self.tables.of(name, "train"))
+            yield from counted_inputs(source, self.tables.of(name, "train"), f"data set '{name}', split 'train'")
 
     def train_dataloader(self) -> DataLoader[StepBatch]:
         """Step batches in the order of the schedule."""
@@ -180,7 +175,7 @@ class MultiTaskDataModule(LightningDataModule):
             drop_last=self.drop_last,
             window=lambda: int(self._trainer.accumulate_grad_batches),
             packed=self._trainer.lightning_module.encoder.processor.packs,
-            streams={name: self._stream(name) for name in self.datasets if self._is_stream(name)},
+            streams={name: self._stream(name) for name in self.datasets if self.tables.is_stream(name)},
         )
         if empty := [name for name, number in sampler.num_batches.items() if number == 0]:
             batch = f"{self.batch_sizes[empty[0]]} on each process, the batch that `data.drop_last` asks for; lower "
@@ -239,9 +234,9 @@ class MultiTaskDataModule(LightningDataModule):
     def _encoded(self, split: str, names: Collection[str]) -> dict[str, Dataset]:
         encoded = {}
         for name in names:
-            if split == "train" and self._is_stream(name):
+            if split == "train" and self.tables.is_stream(name):
                 continue
-            encoding, table = self._encoding(name), self._table(name, split)
+            encoding, table = self._encoding(name), self.tables.of(name, split)
             found = encoding(table, split)
             if self._trainer.is_global_zero and (name, split) not in self._reported:
                 report(encoding, table, found, split, self._trainer.default_root_dir)
@@ -249,13 +244,10 @@ class MultiTaskDataModule(LightningDataModule):
             encoded[name] = without_notes(found)
         return encoded
 
-    def _is_stream(self, name: str) -> bool:
-        return isinstance(self._tables[name].get("train"), IterableDataset)
-
     def _stream(self, name: str) -> StreamPasses:
         encoding = self._encoding(name)
         encode = ExampleEncoder(encoding.source, encoding.processor, encoding.tasks)
-        examples = self._tables[name]["train"]
+        examples = self.tables[name]["train"]
         return StreamPasses(name, examples, encode, self.batch_sizes[name], self._trainer.world_size)
 
     def _encoding(self, name: str) -> Encoding:
@@ -263,19 +255,8 @@ class MultiTaskDataModule(LightningDataModule):
         tasks = {task: head for task, head in model.tasks.items() if task in source.labels}
         return Encoding(name, source, model.encoder.processor, tasks)
 
-    def _table(self, name: str, split: str) -> Dataset:
-        tables = self._tables[name]
-        if split not in tables:
-            raise UserError(
-                f"data.datasets.{name} has no split '{split}'; it has {', '.join(tables)}; name a file for it in "
-                "`files`, or take it from another one with `split`"
-            )
-        if len(tables[split]) == 0:
-            raise UserError(f"data.datasets.{name}: split '{split}' is empty")
-        return tables[split]
-
     def _evaluation(self, split: str, limit: int | float) -> DataLoader[StepBatch]:
-        found = [name for name in self.datasets if split in self._tables[name]]
+        found = [name for name in self.datasets if split in self.tables[name]]
         self._say_left_out(split, found)
         tables = self._encoded(split, found or self.datasets)
         process = (self._trainer.global_rank, self._trainer.world_size)
@@ -294,10 +275,3 @@ class MultiTaskDataModule(LightningDataModule):
         mirror = {name: type(task).mirrored for name, task in model.tasks.items() if task.level == "maps"}
         dataset = StepDataset(tables, model.encoder.processor, missing, mirror)
         return step_loader(dataset, sampler, self.num_workers, self._trainer)
-
-
-def _load(name: str, source: DataSource) -> Mapping[str, Dataset | IterableDataset]:
-    try:
-        return source.load()
-    except UserError as error:
-        raise UserError(f"data.datasets.{name}: {error}") from error

@@ -97,7 +97,7 @@ def _part(data: MultiTaskDataModule, name: str, rows: Rows, batch: Batch, most: 
     if rows.examples is not None:
         origins = [Origin(encoding.source.describe("train", row)) for row in rows.indices[:most]]
         return Part(batch, [0] * len(rows.indices), origins)
-    table = data._table(name, "train")
+    table = data.tables.of(name, "train")
     lost = encoding(table, "train").select_columns(["lost"])[rows.indices]["lost"].tolist()
     return Part(
         batch, lost, [_origin(encoding, table, *each) for each in zip(batch.examples[:most], lost, strict=False)]

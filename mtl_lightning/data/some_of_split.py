@@ -29,8 +29,8 @@ class SomeOfSplit:
         model = data._trainer.lightning_module
         tables = {}
         for name in data.datasets:
-            if split in data._tables[name]:
-                table = data._table(name, split)
+            if split in data.tables[name]:
+                table = data.tables.of(name, split)
                 rows = np.linspace(0, len(table) - 1, min(most, len(table))).round().astype(np.int64)
                 encoding: Encoding = data._encoding(name)
                 tables[name] = without_notes(encoding(table.select(rows), split))

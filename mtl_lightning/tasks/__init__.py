@@ -1,10 +1,11 @@
 """Tasks: head, loss, metrics and decoding of one prediction problem, one file a type."""
 
-from mtl_lightning.tasks.base import IGNORE, LOSS, LabelScores, Task
+from mtl_lightning.tasks.base import IGNORE, Task
 from mtl_lightning.tasks.causal_lm import CausalLM
 from mtl_lightning.tasks.contracts import Features
 from mtl_lightning.tasks.dense import DenseBinary, DenseTask, DepthEstimation, SemanticSegmentation, SurfaceNormals
 from mtl_lightning.tasks.dependency_parsing import DependencyParsing
+from mtl_lightning.tasks.evaluated import LOSS, LabelScores
 from mtl_lightning.tasks.multi_label_classification import MultiLabelClassification
 from mtl_lightning.tasks.multiple_choice import MultipleChoice
 from mtl_lightning.tasks.ranking import Ranking

@@ -1,19 +1,19 @@
 """What a task is: head, loss, metrics and decoding of one prediction problem."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Number
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchmetrics import MetricCollection
 
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.raw_labels import Missing, is_missing, missing_words, tidy
 from mtl_lightning.tasks.contracts import Features
 from mtl_lightning.tasks.decoded import Decoded
+from mtl_lightning.tasks.evaluated import LOSS, Evaluated
 from mtl_lightning.tasks.in_words import InWords
 from mtl_lightning.tasks.inheriting import fitting
 from mtl_lightning.tasks.taught import Taught
@@ -21,29 +21,10 @@ from mtl_lightning.tasks.taught import Taught
 IGNORE = -100
 """Stands for a missing integer label, as in torch's cross entropy; a missing float label is NaN."""
 
-LOSS = "loss"
-"""The task's loss, which each evaluation has beside the metrics."""
-
 _NO_NAMES = "{} has no label names to map; take the task out of `label_maps`"
 
 
-class LabelScores(dict[str, Tensor]):
-    """Rows of a per-label report: ``precision``, ``recall``, ``f1`` and ``support``, each [C]."""
-
-    @classmethod
-    def from_counts(cls, true_positives: Tensor, false_positives: Tensor, false_negatives: Tensor) -> "LabelScores":
-        """Scores from counts [C]; a ratio with an empty denominator is 0, as in scikit-learn."""
-        tp, fp, fn = (counts.to(torch.float64) for counts in (true_positives, false_positives, false_negatives))
-
-        def ratio(part: Tensor, whole: Tensor) -> Tensor:
-            return torch.where(whole > 0, part / whole.clamp(min=1), 0.0)
-
-        return cls(
-            precision=ratio(tp, tp + fp), recall=ratio(tp, tp + fn), f1=ratio(2 * tp, 2 * tp + fp + fn), support=tp + fn
-        )
-
-
-class Task(InWords, Decoded, Taught, nn.Module, ABC):
+class Task(InWords, Decoded, Evaluated, Taught, nn.Module, ABC):
     """One prediction problem.
 
     A task lives in three steps: it is configured (``__init__``), it learns from the training data what the config left
@@ -249,60 +230,6 @@ class Task(InWords, Decoded, Taught, nn.Module, ABC):
     @abstractmethod
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Mean of the loss over the labels that are present, in float32; a scalar."""
-
-    # -- evaluation --------------------------------------------------------------------------------------------------
-    @property
-    def writes_as(self) -> str | None:
-        """Says how a task without parameters of its own predicts: those of which it is equal predict the same, so that
-        one is asked for all. Null, as by default: it predicts what no other task does.
-        """
-        return None
-
-    def with_targets(self, logits: Any, targets: Tensor) -> Any:
-        """What ``loss``, ``update`` and ``correct`` are given in an evaluation: logits, or what depends on the targets,
-        too, and is to be computed once for all of them.
-        """
-        return logits
-
-    @abstractmethod
-    def metrics(self) -> MetricCollection:
-        """Fresh metrics by plain name; ``label_counts``, where there, feeds the per-label report and is not logged."""
-
-    @abstractmethod
-    def update(self, metrics: MetricCollection, logits: Tensor, targets: Tensor) -> None:
-        """Feeds a batch to ``metrics``, without the labels that are missing."""
-
-    def update_grouped(self, metrics: MetricCollection, logits: Tensor, targets: Tensor, groups: Tensor) -> None:
-        """Feeds a batch to metrics that compare inside ``groups`` [B], numbers that are -1 for examples in none."""
-
-    def correct(self, logits: Tensor, targets: Tensor) -> Tensor | None:
-        """Whether all labels of an example are right: 1 or 0 [B], NaN where a label is missing. None: not defined."""
-        return None
-
-    def report(self, counts: Any) -> Mapping[str, LabelScores]:
-        """Per-label scores from what ``label_counts`` computed: label name → scalars. Empty where there are none."""
-        return {}
-
-    def undefined(self, constant: float) -> Collection[str]:
-        """The metrics that say nothing where all targets are equal.
-
-        Args:
-            constant: The encoded label that they all are.
-        """
-        return ()
-
-    def describe(self, metric: str) -> str:
-        """A metric as tables show it: its name, and what it is an average of or which label it is of."""
-        return metric
-
-    def remarks(self) -> list[str]:
-        """What to tell the user of the task before training: what ``adapt`` did, or found doubtful; a line each."""
-        return self._remarks
-
-    @property
-    def higher_is_better(self) -> bool:
-        """Direction of the main metric."""
-        return self.main_metric not in {LOSS, *self.lower_is_better}
 
 
 def full_precision(values: Tensor) -> Tensor:

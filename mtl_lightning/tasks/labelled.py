@@ -9,9 +9,10 @@ from torch import Tensor
 
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.raw_labels import Counted, Missing, Names, tidy
-from mtl_lightning.tasks.base import IGNORE, LabelScores, Task
+from mtl_lightning.tasks.base import IGNORE, Task
 from mtl_lightning.tasks.class_catalogue import ranks
 from mtl_lightning.tasks.class_weights import BALANCED, Weights, balanced, balanced_positive, checked, in_order, unseen
+from mtl_lightning.tasks.evaluated import LabelScores
 from mtl_lightning.tasks.inheriting import fitting, output_layer
 from mtl_lightning.tasks.label_names import index_of, name_of, positions
 from mtl_lightning.tasks.label_scores import AVERAGES, RATIOS

@@ -7,7 +7,7 @@ from functools import partial
 from torchmetrics import Metric
 
 from mtl_lightning.errors import UserError, did_you_mean
-from mtl_lightning.tasks.base import LOSS
+from mtl_lightning.tasks.evaluated import LOSS
 from mtl_lightning.tasks.label_counts import Score
 from mtl_lightning.tasks.label_scores import AVERAGES, RATIOS, Average, averaged
 

@@ -13,11 +13,12 @@ from mtl_lightning.errors import UserError, shown
 from mtl_lightning.raw_labels import Missing, missing_words, tidy
 from mtl_lightning.raw_labels.spans import Ends
 from mtl_lightning.tasks import bio
-from mtl_lightning.tasks.base import IGNORE, LabelScores
+from mtl_lightning.tasks.base import IGNORE
 from mtl_lightning.tasks.class_catalogue import class_metrics
 from mtl_lightning.tasks.class_weights import BALANCED, in_order
 from mtl_lightning.tasks.contracts import Features
 from mtl_lightning.tasks.decoded import as_array
+from mtl_lightning.tasks.evaluated import LabelScores
 from mtl_lightning.tasks.label_counts import LabelCounts
 from mtl_lightning.tasks.label_names import name_of
 from mtl_lightning.tasks.label_scores import AGREEMENTS, FOUND, RATIOS, with_averages

@@ -15,14 +15,14 @@ def groups_in(batch: Batch, data: Any, tasks: Mapping[str, Task], dataset: str, 
 
     Args:
         batch: Of the data set.
-        data: The data module; one without ``groups`` has none.
+        data: The data module; one without ``tables`` has none.
         tasks: All tasks.
         dataset: Name of the data set.
         split: Which the batch is of.
     """
     columns = {name: (tasks[name].group, target.device) for name, target in batch.targets.items()}
     return {
-        name: torch.from_numpy(data.groups(dataset, split, column)[batch.examples]).to(device)
+        name: torch.from_numpy(data.tables.groups(dataset, split, column)[batch.examples]).to(device)
         for name, (column, device) in columns.items()
-        if column is not None and hasattr(data, "groups")
+        if column is not None and hasattr(data, "tables")
     }
