@@ -1,6 +1,5 @@
 """Data sets in archives of NumPy arrays."""
 
-import io
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from mtl_lightning.array_files import packed
 from mtl_lightning.data.sources.base import SPLITS, DataSource
 from mtl_lightning.data.sources.paths import existing_file
 from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.inputs.image_files import decoded, pillow
 from mtl_lightning.paths import expanded
 from mtl_lightning.rows.columns import Inputs, Labels
 
@@ -107,14 +107,9 @@ def _nearest(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def _pixels(content: bytes, size: tuple[int, int] | None, path: Path) -> np.ndarray:
     """A JPEG [3, H, W], from 0 to 1."""
     try:
-        from PIL import Image, UnidentifiedImageError
-    except ImportError as error:
-        raise UserError(f"{path} holds JPEG files; `pip install pillow` reads them") from error
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            found = image.convert("RGB")
-            if size is not None:
-                found = found.resize((size[1], size[0]), Image.Resampling.BOX)
-    except (UnidentifiedImageError, OSError) as error:
-        raise UserError(f"{path} holds an image that cannot be read: {error}") from error
-    return np.moveaxis(np.asarray(found, np.float32) / np.float32(255), -1, 0)
+        image = decoded(content, 3)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    if size is not None:
+        image = image.resize((size[1], size[0]), pillow().Resampling.BOX)
+    return np.moveaxis(np.asarray(image, np.float32) / np.float32(255), -1, 0)

@@ -42,7 +42,12 @@ def test_an_archive_is_a_table(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(b"no archive", "a.npz cannot be read"), (None, "no file .*a.npz"), ("jpeg", "an image")]
+    ("content", "message"),
+    [
+        (b"no archive", "a.npz cannot be read"),
+        (None, "no file .*a.npz"),
+        ("jpeg", "a.npz: the image is none that can be read"),
+    ],
 )
 def test_a_bad_archive_is_one_line(content: Any, message: str, tmp_path: Path) -> None:
     if isinstance(content, bytes):
