@@ -1,6 +1,6 @@
 """Decoders from what JSON holds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from inspect import Parameter, signature
 from itertools import islice
 from math import isfinite
@@ -60,7 +60,7 @@ def made(kind: type[T], given: Mapping[str, Any], *first: Any) -> T:
     """An object of a class of this package, from arguments that JSON has held.
 
     Args:
-        kind: The class; its arguments are texts, numbers, tuples of them, and arrays of numbers.
+        kind: The class; its arguments are texts, numbers, tuples and sequences of them, and arrays of numbers.
         given: Arguments by name.
         first: Arguments that come before these, objects of the program's own.
 
@@ -95,7 +95,7 @@ def _fitting(value: Any, hint: Any) -> Any:
         return next((found for found in (_fitting(value, each) for each in options) if found is not _UNFIT), _UNFIT)
     if origin is Literal:
         return value if any(type(value) is type(each) and value == each for each in options) else _UNFIT
-    if origin is tuple:
+    if origin in (tuple, Sequence):
         items = [_fitting(each, options[0]) for each in value] if isinstance(value, list | tuple) else [_UNFIT]
         return _UNFIT if any(each is _UNFIT for each in items) else tuple(items)
     if origin is np.ndarray:

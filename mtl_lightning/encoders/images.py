@@ -77,8 +77,6 @@ class ImageProcessor(PlainProcessor):
     files = ImageInputs.files
 
     def __init__(self, images: Images, channels: int = 3, of_model: ImagesOfModel | None = None) -> None:
-        if channels not in (1, 3):
-            raise UserError(f"images have 1 or 3 channels, found {channels}")
         own = of_model or ImagesOfModel()
         size = own.size if images.size is None else _pair(images.size)
         if size is None:

@@ -33,6 +33,9 @@ class ImageInputs(Inputs):
         mean: Of each channel, subtracted from its pixels in [0, 1].
         std: Of each channel, by which the rest is divided.
         max_pixels: See there.
+
+    Raises:
+        UserError: If there can be no such images.
     """
 
     inputs = (IMAGE,)
@@ -49,6 +52,11 @@ class ImageInputs(Inputs):
         std: Sequence[float] = (0.5,),
         max_pixels: int = MAX_PIXELS,
     ) -> None:
+        of_channels = (1, channels)
+        if channels not in (1, 3) or len(mean) not in of_channels or len(std) not in of_channels:
+            raise UserError(f"images have 1 or 3 channels, and a mean and a std of each; found {channels}")
+        if len(size) != 2 or min(size) < 1:
+            raise UserError(f"images have a height and a width of at least 1, found {list(size)}")
         self.size = (int(size[0]), int(size[1]))
         self.channels = channels
         self.fit = fit

@@ -86,7 +86,7 @@ class FolderSource(DataSource):
         if not found:
             raise UserError(f"{path} has no folders of images, one for each class")
         if others:
-            _warn(f"{path}: {others:,} files that are no images were passed over")
+            _warn(f"{path}: files that are no images were passed over: {others:,}")
         features = Features({"image": Value("string"), "class": Value("string")})
         images_and_classes = dict(zip(features, zip(*found, strict=True), strict=True))
         return Dataset.from_dict({name: list(values) for name, values in images_and_classes.items()}, features)

@@ -1,6 +1,7 @@
 """Images: what is read of files, and which are refused."""
 
 import base64
+import json
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -10,6 +11,7 @@ import pytest
 from images import file_of, pixels
 from PIL import Image
 
+from mtl_lightning.decoding.from_state import made
 from mtl_lightning.errors import UserError
 from mtl_lightning.inputs.images import ImageInputs
 
@@ -45,6 +47,14 @@ def test_pixels_are_normalised_by_channel() -> None:
     (found,) = inputs.collate([{"image": inputs.encode({"image": [RED]})["image"][0]}])["image"]
     assert found.dtype == np.float32
     assert found[:, 0, 0].tolist() == [1.0, -1.0, 0.0]
+
+
+def test_what_an_export_keeps_makes_the_same_reader() -> None:
+    state = json.loads(json.dumps(ImageInputs((4, 5), mean=[0.5, 0.25, 0.0], std=[0.5, 0.25, 2.0]).state()))
+    assert made(ImageInputs, state).state() == state
+    for broken in ({"size": [4]}, {"size": [0, 4]}, {"channels": 2}, {"mean": [0.5, 0.5]}):
+        with pytest.raises(UserError, match="images have"):
+            made(ImageInputs, {**state, **broken})
 
 
 def test_grey_palette_transparent_16_bit_and_cmyk_images_become_8_bit_colours() -> None:
