@@ -61,7 +61,7 @@ MISTAKES = {
     "task name": ("labels: {x: x", "labels: {xx: x", "bad.yaml, line 18: data.datasets.d.labels: unknown task 'xx'; did you mean 'x'?"),
     "name of a task": ("    x: {class", "    x-y: {class", "bad.yaml, line 7: model.tasks.x-y: 'x-y' cannot be a task's name; try 'x_y'"),
     "reserved name of a task": ("    x: {class", "    loss: {class", "bad.yaml, line 7: model.tasks.loss: 'loss' cannot be a task's name; try 'loss_task'"),
-    "unknown metric": ("{dropout: 0.2}", "{main_metric: recal}", "bad.yaml, line 7: model.tasks.x: `main_metric`: unknown metric 'recal'; did you mean 'recall'? Choose from accuracy, balanced_accuracy, kappa, mcc, f1, precision, recall, specificity, quadratic_kappa, auroc, average_precision, loss; f1, precision, recall, specificity also as f1_macro, f1_micro, …"),
+    "unknown metric": ("{dropout: 0.2}", "{main_metric: recal}", "bad.yaml, line 7: model.tasks.x: `main_metric`: unknown metric 'recal'; did you mean 'recall'? Choose from accuracy, balanced_accuracy, kappa, mcc, f1, precision, recall, specificity, quadratic_kappa, auroc, average_precision, log_loss, bias, calibration_error, loss; f1, precision, recall, specificity also as f1_macro, f1_micro, …"),
     "unknown average": ("{dropout: 0.2}", "{average: samples}", "bad.yaml, line 7: 'model.tasks.x.average': expected one of 'macro', 'micro', 'weighted' or null, found samples"),
     "unknown positive label": ("{dropout: 0.2}", "{positive: c}", "bad.yaml, line 7: model.tasks.x: `positive` names the unknown label 'c'; choose from a, b"),
     "weight of no label": ("{dropout: 0.2}", "{class_weights: {a: 1, b: 2, c: 3}}", "bad.yaml, line 7: model.tasks.x: `class_weights` names the unknown label 'c'; choose from a, b"),
