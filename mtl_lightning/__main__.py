@@ -43,17 +43,19 @@ configuration (flags win over environment variables, MTL_<COMMAND>__<KEY> with d
   --seed_everything N               seed of all random numbers
   --trust_classes NAMES             classes or modules, separated by commas, that somebody else's checkpoint may import
   --name NAME                       name of the run; its files are in runs/NAME/<time>
-  --model.encoder CLASS             TransformerEncoder, ConvolutionalEncoder, PerceptronEncoder, or your.module.Class
+  --model.encoder CLASS             TransformerEncoder, VisionEncoder, UNetEncoder, TablePerceptron, ..., or
+                                    your.module.Class
   --model.tasks.NAME CLASS          SequenceClassification, MultiLabelClassification, TokenClassification,
                                     TokenMultiLabelClassification, RelationClassification, DependencyParsing,
                                     SpanQuestionAnswering, MultipleChoice, Ranking, Regression, SimilarityRegression,
-                                    Seq2Seq, CausalLM
+                                    Seq2Seq, CausalLM, SemanticSegmentation, DepthEstimation, SurfaceNormals,
+                                    DenseBinary
   --model.sharing CLASS             HardSharing (default), HybridSharing, MMoE, PLE, CrossStitch, TaskEmbedding, LoRA,
                                     ...; --model.sharing.help names all
   --model.weighting CLASS           EqualWeighting, FixedWeighting, UncertaintyWeighting, UPGrad, ... (31 in all)
   --model.optimizer CLASS           any of torch.optim; --model.optimizer.lr VALUE sets the learning rate
   --model.lr_scheduler CLASS        WarmupDecay, or any of torch.optim.lr_scheduler
-  --data.datasets.NAME CLASS        FileSource, HubSource, NpzSource, NpyFolderSource, DigitPairs, ...
+  --data.datasets.NAME CLASS        FileSource, HubSource, FolderSource, NpzSource, NpyFolderSource, DigitPairs, ...
   --data.batch_size N               examples per step, data set and process
   --data.schedule CLASS             RoundRobin (default), Alternating, Proportional, Uniform, Temperature, Annealed,
                                     FixedProbabilities, ValidationDriven

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 PHASES = {
-    "reading": "mtl_lightning.data.module:_load",
+    "reading": "mtl_lightning.data.sources.files:FileSource.load",
     "encoding": "mtl_lightning.data.encoding:Encoding.__call__",
     "sanity check": "lightning.pytorch.trainer.trainer:Trainer._run_sanity_check",
     "step": "mtl_lightning.callbacks.last_checkpoint:LastCheckpoint.on_train_batch_start",
