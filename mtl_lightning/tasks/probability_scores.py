@@ -16,6 +16,7 @@ _BINS = 15
 class LogLoss(MeanScore):
     """The mean of -log p of the right label: the cross entropy without weights, smoothing or focus.
 
+    >>> import torch
     >>> loss = LogLoss()
     >>> loss.update(torch.tensor([[0.0, 0.0]]), torch.tensor([1]))
     >>> loss.compute()
@@ -32,6 +33,7 @@ class LogLoss(MeanScore):
 class Bias(MeanScore):
     """The mean of the predicted probabilities minus the share of examples that are positive: 0 at best.
 
+    >>> import torch
     >>> bias = Bias()
     >>> bias.update(torch.tensor([0.5, 0.75]), torch.tensor([0, 1]))
     >>> bias.compute()
