@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from mtl_lightning.errors import UserError
 from mtl_lightning.inputs.base import Inputs
 from mtl_lightning.inputs.beginnings import Beginnings
 from mtl_lightning.inputs.input_kinds import InputKind, kind_of
@@ -34,6 +35,9 @@ class TextInputs(Inputs):
         spans: What the ends of ``spans`` mean.
         overlap: Tokens that two windows of a ``context`` have in common; null: a quarter of ``max_length``.
         more: Further kinds of inputs, which come first.
+
+    Raises:
+        UserError: If there can be no such lengths.
     """
 
     inputs = ("text", "text_pair", "tokens", "spans", "choices", "texts", CONTEXT)
@@ -50,6 +54,10 @@ class TextInputs(Inputs):
         overlap: int | None = None,
         more: Sequence[InputKind] = (),
     ) -> None:
+        if max_length < 1 or (overlap is not None and overlap < 0):
+            raise UserError(
+                f"texts of {max_length} tokens at most, and windows that overlap by {overlap}: there are none"
+            )
         self.tokenizer = tokenizer
         self.max_length = max_length
         self._arguments = {

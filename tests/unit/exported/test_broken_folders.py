@@ -169,6 +169,16 @@ def test_whatever_a_description_says_it_is_refused_or_understood(whole: Path, da
         handmade.reseal(whole, lambda _: known)
 
 
+def test_lengths_that_cannot_be_are_refused(whole: Path) -> None:
+    known = json.loads((whole / DESCRIPTION).read_text())
+    try:
+        for name in ("max_length", "overlap"):
+            handmade.reseal(whole, lambda known, name=name: replaced(known, ("inputs", name), -1))
+            assert "there are no texts" in str(refused(whole))
+    finally:
+        handmade.reseal(whole, lambda _: known)
+
+
 MANIFESTS = st.recursive(
     st.none() | st.integers() | st.text(max_size=3) | st.just("text.onnx"),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["format", "files", "x"]), inner),
