@@ -55,9 +55,7 @@ class TextInputs(Inputs):
         more: Sequence[InputKind] = (),
     ) -> None:
         if max_length < 1 or (overlap is not None and overlap < 0):
-            raise UserError(
-                f"texts of {max_length} tokens at most, and windows that overlap by {overlap}: there are none"
-            )
+            raise UserError(f"there are no texts of {max_length} tokens at most, or windows that overlap by {overlap}")
         self.tokenizer = tokenizer
         self.max_length = max_length
         self._arguments = {
