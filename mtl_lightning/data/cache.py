@@ -94,3 +94,18 @@ def num_encoders(rows: int) -> int | None:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     number = min(cores, rows // _ROWS_A_PROCESS)
     return number if number > 1 else None
+
+
+@contextmanager
+def same_environment() -> Iterator[None]:
+    """Leaves the environment as it was, and the same object, which libraries hold on to: where several processes
+    encode a table, `datasets` puts a copy in its place.
+    """
+    held, before = os.environ, dict(os.environ)
+    try:
+        yield
+    finally:
+        os.environ = held
+        for name in held.keys() - before.keys():
+            del held[name]
+        held.update(before)

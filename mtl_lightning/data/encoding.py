@@ -9,7 +9,7 @@ import numpy as np
 from datasets import Dataset
 from datasets.fingerprint import Hasher
 
-from mtl_lightning.data.cache import made_once, num_encoders
+from mtl_lightning.data.cache import made_once, num_encoders, same_environment
 from mtl_lightning.data.examples import FORMAT, Columns, ExampleEncoder, LabelEncoder, Processor
 from mtl_lightning.data.readers.bad_rows import BadRow, visible
 from mtl_lightning.data.readers.tables import chunks, decoded, exact
@@ -104,7 +104,7 @@ class Encoding:
             ],
         ]
         (raw, json_columns), fingerprint = exact(table), Hasher.hash(signature)
-        with followed():
+        with followed(), same_environment():
             encoded = made_once(
                 fingerprint,
                 lambda path: raw.map(

@@ -81,7 +81,9 @@ def test_a_table_in_memory_is_encoded_once(notes: Path) -> None:
 
 @pytest.mark.usefixtures("large")
 def test_large_tables_are_divided_among_processes(notes: Path) -> None:
+    environment, before = os.environ, dict(os.environ)
     encoded = encode(notes, processes=2)
+    assert os.environ is environment and dict(environment) == before
     found = noted(notes)
     assert {pid for pid, _ in found} == {pid for pid, _ in found} - {os.getpid()}
     assert len({pid for pid, _ in found}) == 2
