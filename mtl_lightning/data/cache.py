@@ -105,7 +105,7 @@ def same_environment() -> Iterator[None]:
     try:
         yield
     finally:
-        os.environ = held
+        os.environ = held  # noqa: B003 - as it was
         for name in held.keys() - before.keys():
             del held[name]
         held.update(before)
