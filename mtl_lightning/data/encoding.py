@@ -11,6 +11,7 @@ from datasets.fingerprint import Hasher
 
 from mtl_lightning.data.cache import made_once, num_encoders, same_environment
 from mtl_lightning.data.examples import FORMAT, Columns, ExampleEncoder, LabelEncoder, Processor
+from mtl_lightning.data.file_states import state_of, states_of_arrays
 from mtl_lightning.data.readers.bad_rows import BadRow, visible
 from mtl_lightning.data.readers.tables import chunks, decoded, exact
 from mtl_lightning.data.sources.base import DataSource
@@ -98,6 +99,7 @@ class Encoding:
             type(self.processor).__qualname__,
             self.processor.signature(),
             self._files(table),
+            list(states_of_arrays(table, [*self.source.input_columns, *self.source.label_columns])),
             [
                 (task, self.source.labels[task], self._names(task), _settings(encoder))
                 for task, encoder in tasks.items()
@@ -136,7 +138,9 @@ class Encoding:
         inputs = {name: self.source.inputs[name] for name in sorted(names)}
         columns = list(dict.fromkeys(column for _, column in pairs_of(inputs)))
         values = (value for column in columns for chunk in chunks(table, column) for value in chunk)
-        return root, [_state(found) for found in (located(root, value) for value in values) if isinstance(found, Path)]
+        return root, [
+            state_of(found) for found in (located(root, value) for value in values) if isinstance(found, Path)
+        ]
 
     def first(self, table: Dataset, number: int) -> dict[str, Sequence[Any]]:
         """The same columns of the good ones among the first rows of a table, without labels."""
@@ -229,14 +233,6 @@ def check_columns(where: str, mapping: Inputs, table: Dataset, source: DataSourc
             found = decoded(raw[:_FIRST_ROWS], json_columns)
             rows = [dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)]
             raise UserError(f"{where}.{name}: the data has no column '{column}'; {source.hint(column, rows)}")
-
-
-def _state(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_size, found.st_mtime_ns
 
 
 def _missing(table: Dataset, encoded: Dataset) -> list[int]:

@@ -1,6 +1,7 @@
 """Data sets in archives and folders of NumPy arrays."""
 
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from PIL import Image
 
 from mtl_lightning.array_files import from_file
 from mtl_lightning.data import NpyFolderSource, NpzSource
+from mtl_lightning.data.encoding import Encoding
+from mtl_lightning.encoders import TensorProcessor
 from mtl_lightning.errors import UserError
 
 INPUTS, LABELS = {"image": "rgb"}, {"depth": "mm", "kind": "kind", "mask": "mask"}
@@ -73,3 +76,16 @@ def test_a_folder_of_files_is_a_column(tmp_path: Path) -> None:
         NpyFolderSource({"train": "train"}, {"image": "imag"}, {}, root=str(tmp_path)).load()
     with pytest.raises(UserError, match=r"no folder .*; it comes from the moon: name another one as `root`"):
         NpyFolderSource({"train": "t"}, {"image": "image"}, {}, str(tmp_path), "the moon").check_files()
+
+
+def test_what_is_encoded_of_files_follows_them(tmp_path: Path) -> None:
+    (tmp_path / "train" / "f").mkdir(parents=True)
+    file = tmp_path / "train" / "f" / "1.npy"
+    source = NpyFolderSource({"train": "train"}, {"features": "f"}, {"x": "y"}, root=str(tmp_path))
+    np.save(file, np.ones(2))
+    table = source.load()["train"]
+    for number in (1, 2):
+        np.save(file, np.full(2, number))
+        os.utime(file, ns=(number, number))
+        encoded = Encoding("d", source, TensorProcessor("features", ndim=1), {})(table, "train", labelled=False)
+        assert encoded["inputs/features"][:].tolist() == [[number, number]]
