@@ -92,6 +92,10 @@ VISION: dict[str, dict[str, Any]] = {
         "layer_type": "basic",
     },
     "convnext": {"model_type": "convnext", "hidden_sizes": [4, 6], "depths": [1, 1], "num_stages": 2},
+    "swin": {
+        **{"model_type": "swin", "image_size": 32, "patch_size": 4, "window_size": 2},
+        **{"embed_dim": 3, "depths": [1, 1], "num_heads": [1, 2]},
+    },
     "vit": {
         "model_type": "vit",
         "image_size": 32,

@@ -73,6 +73,8 @@ class VisionEncoder(StagedEncoder):
         try:
             with torch.enable_grad():
                 found = self({"image": image})
+        except UserError:
+            raise
         except (TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise UserError(
                 f"{type(self.backbone).__name__} makes no features of an image of {plain.size[0]} x {plain.size[1]}: "
@@ -100,13 +102,21 @@ class VisionEncoder(StagedEncoder):
         found = self.backbone(pixel_values=image, output_hidden_states=True)
         last = found.last_hidden_state
         if last.dim() == 3:
-            stride, tokens = int(self.backbone.config.patch_size), last
-            rows, columns = image.shape[2] // stride, image.shape[3] // stride
-            maps = {stride: tokens[:, -rows * columns :].mT.unflatten(2, (rows, columns))}
-            return Representation(tokens[:, 0] if self.pooling == "cls" else tokens.mean(1), maps=maps)
+            return self._of_tokens(last, image.shape[2], image.shape[3])
         maps = {round(image.shape[2] / each.shape[2]): each for each in (*(found.hidden_states or ()), last)}
-        pooled = last.mean((2, 3)) if found.pooler_output is None else found.pooler_output.flatten(1)
-        return Representation(pooled, maps=maps)
+        pooled = getattr(found, "pooler_output", None)
+        return Representation(last.mean((2, 3)) if pooled is None else pooled.flatten(1), maps=maps)
+
+    def _of_tokens(self, tokens: Tensor, height: int, width: int) -> Representation:
+        """Of a transformer, whose last tokens [B, N, D] are the patches of the image, or, as in Swin, joined ones."""
+        stride = int(self.backbone.config.patch_size)
+        while (height // stride) * (width // stride) > tokens.shape[1]:
+            stride *= 2
+        rows, columns = height // stride, width // stride
+        if self.pooling == "cls" and rows * columns == tokens.shape[1]:
+            raise UserError(f"`pooling`: {type(self.backbone).__name__} has no token `cls`; choose `mean`")
+        maps = {stride: tokens[:, -rows * columns :].mT.reshape(tokens.shape[0], -1, rows, columns)}
+        return Representation(tokens[:, 0] if self.pooling == "cls" else tokens.mean(1), maps=maps)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         nn.Module.compile(self, *args, **kwargs)  # the model is run whole, also one that cannot be cut

@@ -15,7 +15,7 @@ IMAGES = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
 @pytest.mark.parametrize(
     ("kind", "widths"),
-    [("resnet", {4: 4, 8: 6}), ("convnext", {4: 4, 8: 6}), ("vit", {8: 6})],
+    [("resnet", {4: 4, 8: 6}), ("convnext", {4: 4, 8: 6}), ("vit", {8: 6}), ("swin", {8: 6})],
 )
 def test_a_model_gives_pooled_features_and_maps_by_stride(kind: str, widths: dict[int, int]) -> None:
     encoder = VisionEncoder(config=VISION[kind], images=Images(32)).eval()
@@ -88,6 +88,7 @@ def test_images_are_read_as_the_model_was_trained_and_its_assets_build_it_again(
         ({"config": BERT}, "BertModel reads no images alone"),
         ({"config": {"model_type": "resnet", "trust_remote_code": True}}, "is never run"),
         ({"model": "no/such"}, "cannot load 'no/such'"),
+        ({"config": VISION["swin"], "images": Images(32), "pooling": "cls"}, "has no token `cls`; choose `mean`"),
         ({"config": VISION["vit"], "images": Images(20)}, "makes no features of an image of 20 x 20"),
     ],
 )
