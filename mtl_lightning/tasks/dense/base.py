@@ -131,7 +131,10 @@ class DenseTask(Task):
         """Logits [B, C, H, W]."""
         assert self.head is not None, "build() comes first"
         if features.maps is None:
-            raise UserError(f"{type(self).__name__} reads feature maps, which this encoder or input lacks")
+            raise UserError(
+                f"{type(self).__name__} reads feature maps, which this encoder or input lacks; VisionEncoder has "
+                "none where a sharing cuts it into stages: choose HardSharing there"
+            )
         logits: Tensor = self.head({stride: self.dropout(found) for stride, found in features.maps.items()})
         image = (features.given or {}).get("image")
         finest = min(features.maps)
