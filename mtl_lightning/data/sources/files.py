@@ -14,11 +14,12 @@ from mtl_lightning.data.readers.mosaics import Mosaic, with_tiles
 from mtl_lightning.data.readers.nested import with_nested
 from mtl_lightning.data.readers.parquet import parquet_rows, parquet_table
 from mtl_lightning.data.readers.text_tables import text_rows, text_table
-from mtl_lightning.data.sources.base import SPLITS, DataSource
+from mtl_lightning.data.sources.base import DataSource
+from mtl_lightning.data.sources.by_split import of_splits
 from mtl_lightning.data.sources.paths import existing_file
 from mtl_lightning.data.sources.splits import Split
 from mtl_lightning.data.streams.settings import Streaming
-from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.errors import UserError
 from mtl_lightning.paths import expanded
 from mtl_lightning.rows.columns import Inputs, Labels
 from mtl_lightning.rows.conll import line_of_word
@@ -101,9 +102,7 @@ class FileSource(DataSource):
                 "`files` must name a file for each split, or be a single file with `split` beside it, say "
                 "`split: {class_path: FractionSplit, init_args: {val: 0.1, test: 0.1}}`"
             )
-        for name in files if isinstance(files, Mapping) else ():
-            if name not in SPLITS:
-                raise UserError(f"`files` has the unknown split '{name}'; {did_you_mean(name, SPLITS)}")
+        self.files = {"": expanded(files, "files")} if isinstance(files, str) else of_splits("files", files)
         if streaming is not None and split is not None:
             raise UserError("`streaming` needs a file of its own for `train`; `split` divides one that it must count")
         if streaming is not None and mosaic is not None:
@@ -112,8 +111,6 @@ class FileSource(DataSource):
             )
         self.streaming = streaming
         self.mosaic = mosaic
-        given = {"": files} if isinstance(files, str) else files
-        self.files = {name: expanded(file, f"files.{name}".removesuffix(".")) for name, file in given.items()}
         self.root = root
         self.split = split
         self.format = format

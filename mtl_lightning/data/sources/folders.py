@@ -8,9 +8,10 @@ from datasets import Dataset, Features, Value
 from lightning.pytorch.utilities import rank_zero_only
 
 from mtl_lightning.data.readers.bad_rows import OnBadRow
-from mtl_lightning.data.sources.base import SPLITS, DataSource
+from mtl_lightning.data.sources.base import DataSource
+from mtl_lightning.data.sources.by_split import of_splits
 from mtl_lightning.data.sources.splits import Split
-from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.errors import UserError
 from mtl_lightning.inputs.image_files import ENDINGS
 from mtl_lightning.paths import expanded
 from mtl_lightning.rows.columns import Inputs, Labels
@@ -53,11 +54,8 @@ class FolderSource(DataSource):
                 "`folders` must name a folder for each split, or `split` divide a single one, say "
                 "`split: {class_path: FractionSplit, init_args: {val: 0.1, test: 0.1}}`"
             )
-        for name in folders or ():
-            if name not in SPLITS:
-                raise UserError(f"`folders` has the unknown split '{name}'; {did_you_mean(name, SPLITS)}")
         self.root = expanded(root, "root")
-        self.folders = {name: expanded(path, f"folders.{name}") for name, path in (folders or {"": "."}).items()}
+        self.folders = {"": "."} if folders is None else of_splits("folders", folders)
         self.split = split
         self.written_by = written_by
 

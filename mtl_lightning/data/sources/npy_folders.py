@@ -4,7 +4,8 @@ from pathlib import Path
 
 from datasets import Dataset
 
-from mtl_lightning.data.sources.base import SPLITS, DataSource
+from mtl_lightning.data.sources.base import DataSource
+from mtl_lightning.data.sources.by_split import of_splits
 from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.paths import expanded
 from mtl_lightning.rows.columns import Inputs, Labels
@@ -31,11 +32,7 @@ class NpyFolderSource(DataSource):
         self, folders: dict[str, str], inputs: Inputs, labels: Labels, root: str = ".", written_by: str = ""
     ) -> None:
         super().__init__(inputs, labels)
-        for name in folders:
-            if name not in SPLITS:
-                raise UserError(f"`folders` has the unknown split '{name}'; {did_you_mean(name, SPLITS)}")
-        self.root = expanded(root, "root")
-        self.folders = {name: expanded(folder, f"folders.{name}") for name, folder in folders.items()}
+        self.root, self.folders = expanded(root, "root"), of_splits("folders", folders)
         self.written_by = written_by
 
     def check_files(self) -> None:

@@ -9,9 +9,10 @@ import numpy as np
 from datasets import Dataset
 
 from mtl_lightning.array_files import packed
-from mtl_lightning.data.sources.base import SPLITS, DataSource
+from mtl_lightning.data.sources.base import DataSource
+from mtl_lightning.data.sources.by_split import of_splits
 from mtl_lightning.data.sources.paths import existing_file
-from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.errors import UserError
 from mtl_lightning.inputs.image_files import decoded, pillow
 from mtl_lightning.paths import expanded
 from mtl_lightning.rows.columns import Inputs, Labels
@@ -47,13 +48,9 @@ class NpzSource(DataSource):
         written_by: str = "",
     ) -> None:
         super().__init__(inputs, labels)
-        for name in files:
-            if name not in SPLITS:
-                raise UserError(f"`files` has the unknown split '{name}'; {did_you_mean(name, SPLITS)}")
         if size is not None and min(size) < 1:
             raise UserError(f"`size` must be a height and a width of at least 1, found {list(size)}")
-        self.root = expanded(root, "root")
-        self.files = {name: expanded(file, f"files.{name}") for name, file in files.items()}
+        self.root, self.files = expanded(root, "root"), of_splits("files", files)
         self.scale, self.size, self.written_by = dict(scale or {}), size, written_by
 
     def check_files(self) -> None:
