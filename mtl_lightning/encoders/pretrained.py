@@ -208,12 +208,19 @@ def load_vision_model(model: str | None, settings: Mapping[str, Any] | None, pre
 
 
 def load_image_settings(model: str | None) -> dict[str, Any]:
-    """How a model was given its images, where its folder says so; empty: it does not."""
+    """How a model was given its images, where its folder says so; empty: it does not.
+
+    Raises:
+        UserError: If what it says is no JSON.
+    """
     if model is None:
         return {}
     lenient = dict.fromkeys(("_raise_exceptions_for_missing_entries", "_raise_exceptions_for_connection_errors"), False)
     path = cached_file(model, "preprocessor_config.json", **lenient)
-    found = {} if path is None else json.loads(Path(path).read_text("utf-8"))
+    try:
+        found = {} if path is None else json.loads(Path(path).read_text("utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is no JSON ({error}); get it again, or remove it and set `images`") from error
     return found if isinstance(found, dict) else {}
 
 

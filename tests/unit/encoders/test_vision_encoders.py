@@ -78,6 +78,9 @@ def test_images_are_read_as_the_model_was_trained_and_its_assets_build_it_again(
         assert plain.size == (32, 24) and plain.interpolation == "bicubic"
         assert plain.mean == [0.1, 0.2, 0.3] and plain.std == [1, 1, 2]
     assert torch.equal(other({"image": IMAGES}).pooled, encoder({"image": IMAGES}).pooled)
+    (tmp_path / "preprocessor_config.json").write_text("{")
+    with pytest.raises(UserError, match=r"preprocessor_config\.json is no JSON"):
+        VisionEncoder(str(tmp_path))
 
 
 @pytest.mark.parametrize(
