@@ -1,16 +1,14 @@
 """Keeps other runs out of a folder."""
 
-import errno
 from contextlib import suppress
 from pathlib import Path
 
-from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
+from filelock import BaseFileLock, Timeout
 
 from mtl_lightning.errors import UserError
+from mtl_lightning.file_locks import acquired
 
 _NAME = ".running"
-_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
-"""What file systems say that keep no locks; of ``ENOSYS``, filelock takes care itself."""
 
 
 class FolderLock:
@@ -35,13 +33,15 @@ class FolderLock:
         self._file, self._note = folder / _NAME, folder / f"{_NAME}.job"
         try:
             self._lock = self._taken(job if again else None)
+            self._file = Path(self._lock.lock_file)
             if job is not None and self._file.read_text("utf-8", errors="replace"):
                 self._note.write_text(job, "utf-8")
         except Timeout as error:
             hint = "wait until it ends, or choose another folder"
-            if holder := self._file.read_text("utf-8", errors="replace").split():
+            held = Path(error.lock_file)
+            if holder := held.read_text("utf-8", errors="replace").split():
                 process = f" (process {holder[0]} on {holder[1]})" if len(holder) > 1 else ""
-                hint = f"{hint}; if it is no longer running{process}, remove {self._file}"
+                hint = f"{hint}; if it is no longer running{process}, remove {held}"
             raise UserError(f"{key}another run is writing to {folder}; {hint}") from error
 
     def release(self) -> None:
@@ -54,22 +54,9 @@ class FolderLock:
     def _taken(self, job: str | None) -> BaseFileLock:
         """The lock, also where an earlier start of this job has left it."""
         try:
-            return self._acquired()
-        except Timeout:
+            return acquired(self._file)
+        except Timeout as error:
             if job is None or not self._note.exists() or self._note.read_text("utf-8", errors="replace") != job:
                 raise
-            self._file.unlink(missing_ok=True)
-            return self._acquired()
-
-    def _acquired(self) -> BaseFileLock:
-        lock: BaseFileLock = FileLock(self._file, timeout=0)
-        try:
-            lock.acquire()
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
-            self._file.unlink(missing_ok=True)  # which is nobody's
-            self._file = self._file.with_name(f"{_NAME}.here")
-            lock = SoftFileLock(self._file, timeout=0)
-            lock.acquire()
-        return lock
+            Path(error.lock_file).unlink(missing_ok=True)
+            return acquired(self._file)

@@ -5,8 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import Timeout
+
 from mtl_lightning import manifest
 from mtl_lightning.errors import UserError
+from mtl_lightning.file_locks import acquired
 from mtl_lightning.writing import synchronise, writing
 
 
@@ -33,19 +36,19 @@ def new_export(folder: Path, form: str) -> Iterator[Path]:
         form: Name of the format.
 
     Raises:
-        UserError: If something else is there.
+        UserError: If something else is there, or another process writes there.
         CannotWriteError: If it cannot be written; what was there before stays, and nothing is left beside it.
     """
     check_place(folder)
     folder = folder.resolve()
     unfinished, before = (folder.with_name(f".{folder.name}.{word}") for word in ("unfinished", "before"))
-    with writing(folder, "--output"):
+    with writing(folder, "--output"), _held(folder):
         try:
             if before.exists() and not folder.exists():  # killed between the two renames below
                 before.replace(folder)
             for path in (unfinished, before):
                 shutil.rmtree(path, ignore_errors=True)
-            unfinished.mkdir(parents=True)
+            unfinished.mkdir()
             yield unfinished
             manifest.seal(unfinished, form)
             check_place(folder)  # which may have changed meanwhile
@@ -61,3 +64,18 @@ def new_export(folder: Path, form: str) -> Iterator[Path]:
         finally:
             for path in (unfinished, before):
                 shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = acquired(folder.with_name(f".{folder.name}.lock"))
+    except Timeout:
+        said = f"--output: another export is writing to {folder}"
+        raise UserError(f"{said}; wait until it ends, or name another folder") from None
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)  # before the lock: whoever comes now makes one of its own
+        lock.release()

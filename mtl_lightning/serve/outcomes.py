@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mtl_lightning.errors import UserError
+from mtl_lightning.exported.graph import NotComputedError
 from mtl_lightning.named_files import kept_closed
 from mtl_lightning.serve.models import Model
 from mtl_lightning.serve.sizes import characters
@@ -15,11 +16,11 @@ class Outcome(NamedTuple):
 
     Attributes:
         text: Its predictions as JSON; or why there are none.
-        is_refused: Whether it is the latter.
+        status: Of HTTP: 200; 422 where the input is no good; 500 where it was read and the model failed.
     """
 
     text: str
-    is_refused: bool = False
+    status: int = 200
 
 
 def outcomes(
@@ -54,7 +55,7 @@ def _of(
         yield from [Outcome(to_json(found)) for found in predicted]
     except UserError as error:
         if len(numbers) == 1:
-            yield Outcome(str(error), is_refused=True)
+            yield Outcome(str(error), status=500 if isinstance(error, NotComputedError) else 422)
             return
         middle = len(numbers) // 2
         for half in (numbers[:middle], numbers[middle:]):

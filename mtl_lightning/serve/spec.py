@@ -82,8 +82,8 @@ class PredictionSpec(LitSpec):
         finally:
             self.metrics.answered += 1
         for number, outcome in enumerate(found):
-            if outcome.is_refused:
-                raise Refusal(422, outcome.text, asked.field(number))
+            if outcome.status != 200:
+                raise Refusal(outcome.status, outcome.text, asked.field(number))
         texts = ",".join(outcome.text for outcome in found)
         return Response(f'{{"predictions":{f"[{texts}]" if asked.is_list else texts}}}', media_type="application/json")
 

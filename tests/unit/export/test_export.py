@@ -69,6 +69,20 @@ def test_what_is_there_is_replaced_if_it_is_an_export(folder: Path, tmp_path: Pa
     assert (path / "notes.md").read_text() == "mine"
 
 
+def test_two_exports_at_once_do_not_mix(tmp_path: Path) -> None:
+    def second() -> None:
+        with new_export(tmp_path / "out", "test"):
+            pass
+
+    with new_export(tmp_path / "out", "test") as new:
+        (new / "file").write_text("first")
+        with pytest.raises(UserError, match="another export is writing to"):
+            second()
+    assert (tmp_path / "out" / "file").read_text() == "first"
+    second()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 def test_what_fails_leaves_what_was_there(tmp_path: Path) -> None:
     with new_export(tmp_path / "out", "test") as new:
         (new / "file").write_text("first")

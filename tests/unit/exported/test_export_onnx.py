@@ -71,9 +71,7 @@ def test_both_predict_alike(
     (first, told), (second, as_told) = (opened(Options(path), "cpu") for path in ("out", "run"))
     assert told == as_told and told.as_json()["tasks"]["cls"]["inputs"] == [["features"]]
     served = [outcomes(each, {"features": [[1, 2, 3], "odd"]}, ["cls"]) for each in (first, second)]
-    assert (
-        [outcome.is_refused for outcome in served[0]] == [outcome.is_refused for outcome in served[1]] == [False, True]
-    )
+    assert [outcome.status for outcome in served[0]] == [outcome.status for outcome in served[1]] == [200, 422]
     assert main(["predict", "--model", "out", "--input", "in.csv", "--batch_size", "0"]) == 2
     assert "--batch_size must be at least 1, found 0" in capsys.readouterr().err
     assert main(["predict", "--model", "out", "--help"]) == 0

@@ -15,6 +15,7 @@ from in_process import InProcess
 
 from mtl_lightning.__main__ import main
 from mtl_lightning.errors import UserError
+from mtl_lightning.exported.graph import NotComputedError
 from mtl_lightning.inputs.numbers import numbers
 from mtl_lightning.serve.batches import AHEAD
 from mtl_lightning.serve.models import opened
@@ -109,11 +110,22 @@ def test_a_request_opens_no_file_of_this_machine(tmp_path: Path) -> None:
             return [{"sum": float(numbers(value).sum())} for value in columns["features"]]
 
     found = outcomes(Reader(), {"features": [str(tmp_path / "secret.npy"), [1, 2]]}, None)
-    assert [outcome.is_refused for outcome in found] == [True, False]
+    assert [outcome.status for outcome in found] == [422, 200]
     assert "names a file, and a request can name none" in found[0].text
     assert numbers(str(tmp_path / "secret.npy")).sum() == 2
     with pytest.raises(UserError, match=r"gone\.npy is not there"):
         numbers("gone.npy")
+
+
+def test_where_the_model_fails_it_is_its_fault() -> None:
+    class Failing:
+        def predict(self, columns: Any, *_: Any) -> list[dict[str, Any]]:
+            if "long" in columns["text"]:
+                raise NotComputedError("model.onnx cannot be computed on these inputs: out of memory")
+            return [{"mood": {"label": "glad"}} for _ in columns["text"]]
+
+    found = outcomes(Failing(), {"text": ["a", "long", "b"]}, None)
+    assert [outcome.status for outcome in found] == [200, 500, 200] and "out of memory" in found[1].text
 
 
 def test_unknown_paths_and_methods_are_refused(server: InProcess) -> None:
