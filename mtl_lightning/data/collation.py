@@ -18,6 +18,9 @@ from mtl_lightning.data.sampler import Plan, Rows
 from mtl_lightning.errors import UserError
 from mtl_lightning.padding import pad
 
+Keys = Sequence[Sequence[int]]
+"""Of random numbers, one an example."""
+
 
 class StepDataset(TorchDataset[StepBatch]):
     """Encoded tables, indexed by the plan of a step.
@@ -26,7 +29,7 @@ class StepDataset(TorchDataset[StepBatch]):
         tables: Encoded tables by data set, see :class:`Encoding`.
         processor: The encoder's processor.
         missing: Encoded value of a missing label, by task.
-        mirror: What makes of an encoded label that of the mirrored image, by task; of others, it is the same.
+        of_pixels: By task that labels pixels, what it makes of labels whose pixels have moved; see ``Task.moved``.
     """
 
     def __init__(
@@ -34,12 +37,12 @@ class StepDataset(TorchDataset[StepBatch]):
         tables: Mapping[str, Dataset],
         processor: Processor,
         missing: Mapping[str, float],
-        mirror: Mapping[str, Callable[[Any], Any]] = MappingProxyType({}),
+        of_pixels: Mapping[str, Callable[..., np.ndarray]] = MappingProxyType({}),
     ) -> None:
         self.tables = {name: table.with_format("arrow") for name, table in tables.items()}
         self.processor = processor
         self.missing = missing
-        self.mirror = dict(mirror)
+        self.of_pixels = dict(of_pixels)
 
     def __getitem__(self, plan: Plan) -> dict[str, Batch]:
         return {name: self._read(name, rows) for name, rows in plan.items()}
@@ -47,13 +50,10 @@ class StepDataset(TorchDataset[StepBatch]):
     def _read(self, name: str, rows: Rows) -> Batch:
         columns = read_rows(self.tables[name], rows.indices) if rows.examples is None else rows.examples.columns
         keys = None if rows.key is None else [[*rows.key, row] for row in columns["row"].tolist()]
-        targets = with_prefix("targets/", columns)
-        if keys is not None:
-            for task in self.mirror.keys() & targets.keys():
-                targets[task] = self._mirrored(task, targets[task], keys)
+        inputs = with_prefix("inputs/", columns)
         return Batch(
-            inputs=self.processor.collate_columns(with_prefix("inputs/", columns), keys),
-            targets={task: stack(values, self.missing[task]) for task, values in targets.items()},
+            inputs=self.processor.collate_columns(inputs, keys),
+            targets=self._targets(with_prefix("targets/", columns), inputs, keys),
             counts={task: int(values.sum()) for task, values in with_prefix("counts/", columns).items()},
             shares=rows.shares,
             examples=columns["row"].tolist(),
@@ -62,10 +62,26 @@ class StepDataset(TorchDataset[StepBatch]):
             soft_shares=rows.soft_shares,
         )
 
-    def _mirrored(self, task: str, targets: Sequence[Any], keys: Sequence[Sequence[int]]) -> list[Any]:
-        """Labels of examples of which some are mirrored."""
-        pairs = zip(targets, keys, strict=True)
-        return [self.mirror[task](target) if self.processor.mirrored(key) else target for target, key in pairs]
+    def _targets(
+        self, targets: Mapping[str, Sequence[Any]], inputs: Mapping[str, Sequence[Any]], keys: Keys | None
+    ) -> dict[str, Tensor]:
+        """Labels by task; those of pixels are where the pixels are."""
+        found = {task: stack(each, self.missing[task]) for task, each in targets.items() if task not in self.of_pixels}
+        if of_pixels := [task for task in targets if task in self.of_pixels]:
+            examples = [dict(zip(inputs, row, strict=True)) for row in zip(*inputs.values(), strict=True)]
+            movements = list(map(self.processor.moved, examples, keys or [None] * len(examples)))
+            found |= {task: self._moved(task, targets[task], movements) for task in of_pixels}
+        return found
+
+    def _moved(self, task: str, targets: Sequence[bytes], movements: Sequence[Any]) -> Tensor:
+        labels, moved, missing = map(unpacked, targets), self.of_pixels[task], self.missing[task]
+        return _stacked(
+            [
+                label if to is None else moved(to(label, missing), to.zoom, to.mirrored)
+                for label, to in zip(labels, movements, strict=True)
+            ],
+            missing,
+        )
 
 
 def stack(targets: Sequence[Any], missing: float) -> Tensor:
@@ -73,16 +89,20 @@ def stack(targets: Sequence[Any], missing: float) -> Tensor:
 
     Packed arrays have one shape.
     """
-    dtype = np.float32 if missing != missing else np.int64
     if isinstance(targets[0], bytes):
-        return _stacked([unpacked(target).astype(dtype) for target in targets])
+        return _stacked([unpacked(target) for target in targets], missing)
+    dtype = _dtype(missing)
     return torch.from_numpy(np.array(targets, dtype)) if np.ndim(targets[0]) == 0 else pad(targets, missing, dtype)
 
 
-def _stacked(arrays: Sequence[np.ndarray]) -> Tensor:
+def _stacked(arrays: Sequence[np.ndarray], missing: float) -> Tensor:
     """Arrays of one shape [B, ...]; one of 1 x 1, a missing label, gets the others'."""
     shape = max(arrays, key=np.size).shape
     if any(array.shape not in (shape, (*shape[:-2], 1, 1)) for array in arrays):
         found = " and ".join(str(list(each)) for each in sorted({array.shape for array in arrays})[:2])
         raise UserError(f"labels of the images of a batch must have one size, found {found}; resize them before")
-    return torch.from_numpy(np.stack([np.broadcast_to(array, shape) for array in arrays]))
+    return torch.from_numpy(np.stack([np.broadcast_to(array, shape) for array in arrays]).astype(_dtype(missing)))
+
+
+def _dtype(missing: float) -> type[np.float32] | type[np.int64]:
+    return np.float32 if missing != missing else np.int64

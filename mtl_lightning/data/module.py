@@ -272,6 +272,6 @@ class MultiTaskDataModule(LightningDataModule):
     def _loader(self, tables: Mapping[str, Dataset], sampler: Any) -> DataLoader[StepBatch]:
         model = self._trainer.lightning_module
         missing = {name: task.missing for name, task in model.tasks.items()}
-        mirror = {name: type(task).mirrored for name, task in model.tasks.items() if task.level == "maps"}
-        dataset = StepDataset(tables, model.encoder.processor, missing, mirror)
+        of_pixels = {name: type(task).moved for name, task in model.tasks.items() if task.level == "maps"}
+        dataset = StepDataset(tables, model.encoder.processor, missing, of_pixels)
         return step_loader(dataset, sampler, self.num_workers, self._trainer)

@@ -16,6 +16,7 @@ from mtl_lightning.encoders.unet import UNetEncoder
 from mtl_lightning.encoders.vision import VisionEncoder
 from mtl_lightning.inputs.augmentation import (
     Augmentation,
+    Change,
     ColorJitter,
     RandomAffine,
     RandomGrayscale,
@@ -27,6 +28,7 @@ from mtl_lightning.inputs.augmentation import (
 __all__ = [
     "Assets",
     "Augmentation",
+    "Change",
     "ColorJitter",
     "ConvolutionalEncoder",
     "Encoder",

@@ -10,9 +10,10 @@ from torch import Tensor
 from mtl_lightning.encoders.input_processor import PlainProcessor
 from mtl_lightning.encoders.shown import Picture, Shown
 from mtl_lightning.errors import UserError
-from mtl_lightning.inputs.augmentation import Augmentation
+from mtl_lightning.inputs.augmentation import Augmentation, Change
 from mtl_lightning.inputs.image_files import MAX_PIXELS
 from mtl_lightning.inputs.images import IMAGE, Fit, ImageInputs, Interpolation
+from mtl_lightning.inputs.movement import Movement, drawn, movement
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Images:
         crop_fraction: With ``crop``, the share of the side that is kept: 0.875 is 224 of 256.
         mean: Of each channel, subtracted from its pixels in [0, 1]; null: the model's own, or 0.5.
         std: Of each channel, by which the rest is divided; null: the model's own, or 0.5.
-        augment: Random changes of training images, in this order; evaluation knows none.
+        augment: Random changes of training images, and of the labels of their pixels, in this order; evaluation knows
+            none.
         max_pixels: Of the largest image that is decoded.
     """
 
@@ -97,15 +99,20 @@ class ImageProcessor(PlainProcessor):
     def varied(self, example: Mapping[str, Any], key: Sequence[int]) -> Mapping[str, Any]:
         if not self.augment:
             return example
-        draw, image = np.random.default_rng(list(key)), self.plain.read(example[IMAGE])
-        for augmentation in self.augment:
-            change = augmentation.drawn(draw, image.size, self.plain.size[::-1])
-            image = image if change is None else change(image, False)
+        image = self.plain.read(example[IMAGE])
+        for change in drawn(self.augment, key, image.size, self.plain.size[::-1]):
+            image = change(image)
         return {**example, IMAGE: self.plain.pixels(self.plain.fitted(image))}
 
-    @property
-    def moves_pixels(self) -> bool:
-        return any(augmentation.moves for augmentation in self.augment)
+    def moved(self, example: Mapping[str, Any], key: Sequence[int] | None) -> Movement | None:
+        height, width = example[IMAGE]["size"]
+        size = (int(width), int(height))
+        changes = [] if key is None else drawn(self.augment, key, size, self.plain.size[::-1])
+        last = next((change.size for change in reversed(changes) if change.size is not None), size)
+        fits = last == self.plain.size[::-1] and self.plain.crop_fraction == 1
+        zoom = self.plain.zoom(last) / self.plain.zoom(size)
+        fit = Change(self.plain.fitted, zoom, moves=not fits or zoom != 1)
+        return movement(changes, (size[1], size[0]), fit)
 
     def shown(self, inputs: Mapping[str, Tensor], example: int) -> Sequence[Shown]:
         mean, std = (np.asarray(each, np.float32) for each in (self.plain.mean, self.plain.std))

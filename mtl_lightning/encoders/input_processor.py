@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from mtl_lightning.encoders.shown import PackedRow, Shown, picture_or_numbers
+from mtl_lightning.inputs.augmentation import Augmentation
 from mtl_lightning.inputs.base import Inputs
+from mtl_lightning.inputs.movement import Movement
 from mtl_lightning.inputs.words import Words
 
 
@@ -28,6 +30,7 @@ class InputProcessor(ABC):
         of_batch: Names of what ``collate`` returns of the batch as a whole, which begins with no B.
         for_heads: Names of what ``collate`` returns for heads alone, which begins with B; the encoder passes over it.
         files: The inputs whose texts, in a data set, are paths of files: ``encode`` gets a ``pathlib.Path`` for them.
+        augment: What ``varied`` does to images.
     """
 
     inputs: tuple[str, ...]
@@ -36,6 +39,7 @@ class InputProcessor(ABC):
     for_heads: frozenset[str] = frozenset({"sequences"})
     of_batch: frozenset[str] = frozenset()
     files: frozenset[str] = frozenset()
+    augment: tuple[Augmentation, ...] = ()
 
     def check(self, inputs: Collection[str]) -> None:  # noqa: B027 - most take any
         """Raises :class:`mtl_lightning.errors.UserError` if a data set cannot have these inputs together.
@@ -77,16 +81,15 @@ class InputProcessor(ABC):
         """
         return example
 
-    def mirrored(self, key: Sequence[int]) -> bool:
-        """Whether ``varied`` mirrors the example of a key left and right, so that labels of its pixels must be, too; by
-        default, none is.
-        """
-        return False
+    def moved(self, example: Mapping[str, Any], key: Sequence[int] | None) -> Movement | None:
+        """Where ``varied`` and ``collate`` move the pixels of an example's image, for their labels; null: they stay, as
+        by default.
 
-    @property
-    def moves_pixels(self) -> bool:
-        """Whether ``varied`` moves pixels in other ways, which labels of pixels cannot follow; by default, not."""
-        return False
+        Args:
+            example: Encoded, and not varied.
+            key: That of ``varied``; null: the example is not varied.
+        """
+        return None
 
     def collate_columns(
         self, columns: Mapping[str, Sequence[Any]], keys: Sequence[Sequence[int]] | None = None

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from mtl_lightning.encoders.input_processor import PlainProcessor
-from mtl_lightning.errors import UserError
 from mtl_lightning.inputs.arrays import ArrayInputs
+from mtl_lightning.inputs.augmentation import Augmentation, Change
+from mtl_lightning.inputs.movement import Movement, changed_array, drawn, movement
 from mtl_lightning.inputs.several import SEQUENCES
 
 
@@ -25,28 +26,40 @@ class TensorProcessor(PlainProcessor):
         ndim: Number of dimensions of one example.
         first: Size of the first of them; null: that of the other examples.
         setting: The encoder's argument that says ``first``, for messages.
-        flip: How often a training example is mirrored, so that its last dimension runs the other way; 0 to 1.
+        augment: Random changes of training examples, which are images [C, H, W] then, in this order.
     """
 
     plain: ArrayInputs
     for_heads = frozenset({SEQUENCES, "choices"})
 
     def __init__(
-        self, name: str, ndim: int, first: int | None = None, setting: str | None = None, flip: float = 0.0
+        self,
+        name: str,
+        ndim: int,
+        first: int | None = None,
+        setting: str | None = None,
+        augment: Sequence[Augmentation] = (),
     ) -> None:
-        if not 0 <= flip <= 1:
-            raise UserError(f"`flip` must be from 0 to 1, found {flip}")
-        self.flip = flip
+        self.augment = tuple(augment)
         self.plain = ArrayInputs(name, ndim, first, setting)
         self.inputs = self.plain.inputs
 
     def signature(self) -> Any:
         return [(self.plain.name,), self.plain.ndim, self.plain.first]
 
-    def mirrored(self, key: Sequence[int]) -> bool:
-        return self.flip > 0 and np.random.default_rng(list(key)).random() < self.flip
-
     def varied(self, example: Mapping[str, Any], key: Sequence[int]) -> Mapping[str, Any]:
-        if not self.mirrored(key):
+        if not self.augment:
             return example
-        return {**example, self.plain.name: np.asarray(example[self.plain.name], np.float32)[..., ::-1]}
+        array = np.asarray(example[self.plain.name], np.float32)
+        return {**example, self.plain.name: changed_array(array, self._drawn(array.shape[1:], key))}
+
+    def moved(self, example: Mapping[str, Any], key: Sequence[int] | None) -> Movement | None:
+        if not self.augment or key is None:
+            return None
+        rows = example[self.plain.name][0]
+        size = (len(rows), len(rows[0]))
+        return movement(self._drawn(size, key), size)
+
+    def _drawn(self, size: Sequence[int], key: Sequence[int]) -> list[Change]:
+        """What a key draws for an image of a height and a width."""
+        return drawn(self.augment, key, (size[1], size[0]), (size[1], size[0]))

@@ -1,6 +1,7 @@
 """A small U-Net over images, for tasks that label pixels."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import torch
@@ -8,9 +9,12 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d
 
 from mtl_lightning.encoders.base import Representation, State
+from mtl_lightning.encoders.images import ImageProcessor, Images
+from mtl_lightning.encoders.input_processor import PlainProcessor
 from mtl_lightning.encoders.staged import Stage, StagedEncoder
 from mtl_lightning.encoders.tensors import TensorProcessor
 from mtl_lightning.errors import UserError
+from mtl_lightning.inputs.augmentation import Augmentation, RandomHorizontalFlip
 
 
 class UNetEncoder(StagedEncoder):
@@ -32,11 +36,13 @@ class UNetEncoder(StagedEncoder):
         in_channels: C.
         channels: Of the maps, from the largest to the smallest.
         batch_norm: Normalise after each convolution.
-        flip: How often a training image is mirrored left and right, with the labels of its pixels; 0 to 1. It follows
-            from seed, epoch and example.
+        flip: Short for a ``RandomHorizontalFlip`` before the other changes: how often an image is mirrored, 0 to 1.
+        images: How image files are read; null: ``image`` is an array of numbers [C, H, W], which are taken as they are.
+        augment: Random changes of training images that are arrays, and of the labels of their pixels, in this order;
+            those of image files are a part of ``images``.
 
     Raises:
-        UserError: If there are fewer than two sizes, or ``flip`` is out of its range.
+        UserError: If there are fewer than two sizes, or changes of images stand in two places.
     """
 
     channel_axis = 1
@@ -48,11 +54,23 @@ class UNetEncoder(StagedEncoder):
         channels: Sequence[int] = (16, 32, 64, 96),
         batch_norm: bool = True,
         flip: float = 0.0,
+        images: Images | None = None,
+        augment: list[Augmentation] | None = None,
     ) -> None:
         super().__init__()
         if len(channels) < 2 or min(channels) < 1:
             raise UserError(f"`channels` must be two widths or more, each of at least 1, found {list(channels)}")
-        self.processor = TensorProcessor("image", ndim=3, first=in_channels, setting="in_channels", flip=flip)
+        if not 0 <= flip <= 1:
+            raise UserError(f"`flip` must be from 0 to 1, found {flip}")
+        flips = [RandomHorizontalFlip(flip)] if flip else []
+        if images is None:
+            changes = [*flips, *(augment or ())]
+            self.processor: PlainProcessor = TensorProcessor("image", 3, in_channels, "in_channels", changes)
+        elif augment:
+            raise UserError("`augment` is for images that are arrays; of image files, name changes as `images.augment`")
+        else:
+            images = replace(images, augment=[*flips, *(images.augment or ())])
+            self.processor = ImageProcessor(images, in_channels)
         self.in_channels, self.features = in_channels, channels[0]
         self.first = _convolutions(in_channels, channels[0], batch_norm)
         self.smaller = _Smaller(channels, batch_norm)

@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,25 +11,45 @@ import numpy as np
 from mtl_lightning.errors import UserError
 from mtl_lightning.inputs.image_files import pillow
 
-Change = Callable[[Any, bool], Any]
-"""Changes an image of Pillow; the flag says whether the nearest pixel is taken instead of a mixture of pixels."""
-
 _TRIES = 10
+_OUTSIDE = -1
 
 
-class Augmentation(ABC):
-    """A random change.
+@dataclass(frozen=True)
+class Change:
+    """What was drawn for an example.
 
-    What is drawn for an example depends on the run's seed, the epoch and the number of the example alone. A change is
-    drawn once and can then be made to several images alike: to the image itself and, if it ``moves`` pixels, to what
-    lies on it, pixel for pixel: masks, depth and each channel of normals, as images of Pillow (``L``, ``I`` or ``F``),
-    with the nearest pixel taken.
-
-    Attributes:
+    Args:
+        make: Changes an image of Pillow: ``RGB``, ``L``, or ``F`` for a channel of numbers. The flag says that it holds
+            the numbers of pixels instead (``I``): each new pixel takes the nearest one, and -1 where the image ends.
+        zoom: How many times larger things are in pixels; the geometric mean of both directions.
+        mirrored: Whether left and right change places, and whether top and bottom do.
+        size: Width and height that the image gets; null: it keeps its own.
         moves: Whether pixels change their places; false: their colours alone change.
     """
 
+    make: Callable[[Any, bool], Any]
+    zoom: float = 1.0
+    mirrored: tuple[bool, bool] = (False, False)
+    size: tuple[int, int] | None = None
     moves: bool = True
+
+    def __call__(self, image: Any, numbered: bool = False) -> Any:
+        return self.make(image, numbered)
+
+
+class Augmentation(ABC):
+    """A random change of an image and, if pixels move, of their labels.
+
+    What is drawn for an example depends on the run's seed, the epoch and the number of the example alone. It is made to
+    the image and to the numbers of its pixels, by which labels follow; see :class:`.Movement`.
+
+    Attributes:
+        turns: Whether it turns the image by an angle, which labels of pixels do not follow: normals would point
+            elsewhere, and no camera stands so.
+    """
+
+    turns: bool = False
 
     @abstractmethod
     def drawn(self, draw: np.random.Generator, size: tuple[int, int], target: tuple[int, int]) -> Change | None:
@@ -52,7 +73,7 @@ class RandomHorizontalFlip(Augmentation):
         self.p = _probability(p)
 
     def drawn(self, draw: np.random.Generator, size: tuple[int, int], target: tuple[int, int]) -> Change | None:
-        return _mirrored_left_right if draw.random() < self.p else None
+        return Change(_mirrored_left_right, mirrored=(True, False)) if draw.random() < self.p else None
 
 
 class RandomVerticalFlip(Augmentation):
@@ -66,11 +87,17 @@ class RandomVerticalFlip(Augmentation):
         self.p = _probability(p)
 
     def drawn(self, draw: np.random.Generator, size: tuple[int, int], target: tuple[int, int]) -> Change | None:
-        return _mirrored_top_bottom if draw.random() < self.p else None
+        return Change(_mirrored_top_bottom, mirrored=(False, True)) if draw.random() < self.p else None
 
 
 class RandomResizedCrop(Augmentation):
     """Takes a part of the image, and distorts it to the size that the model reads.
+
+    What looks s times larger, is s times nearer: depth is divided by s, as MTAN and LibMTL do on NYUv2
+    (``RandomScaleCrop``). Of a part that is distorted, s is the geometric mean of both directions. Normals stay.
+
+    Reference: Eigen, Puhrsch and Fergus, "Depth Map Prediction from a Single Image using a Multi-Scale Deep Network"
+    (NeurIPS 2014), section 3.4, "Scale".
 
     Args:
         scale: Smallest and largest area, as a share of the image.
@@ -85,7 +112,8 @@ class RandomResizedCrop(Augmentation):
         width, height = self._part(draw, size)
         left, top = draw.uniform(0, size[0] - width), draw.uniform(0, size[1] - height)
         box = (left, top, left + width, top + height)
-        return lambda image, nearest: image.resize(target, _resampling(nearest), box=box)
+        zoom = math.sqrt(target[0] * target[1] / (width * height))
+        return Change(lambda image, numbered: image.resize(target, _resampling(numbered), box=box), zoom, size=target)
 
     def _part(self, draw: np.random.Generator, size: tuple[int, int]) -> tuple[float, float]:
         for _ in range(_TRIES):
@@ -101,11 +129,13 @@ class RandomResizedCrop(Augmentation):
 class RandomAffine(Augmentation):
     """Turns, shifts and scales around the middle.
 
+    Where the image ends, pixels have no label. Depth is divided by the factor; see :class:`RandomResizedCrop`.
+
     Args:
-        degrees: Largest angle, either way.
+        degrees: Largest angle, either way; 0 where pixels are labelled.
         translate: Largest shift to the sides, and up and down, as a share of width and height.
         scale: Smallest and largest factor.
-        fill: What shows where the image ends, 0 black to 255 white; masks get 0.
+        fill: What shows where the image ends, 0 black to 255 white.
     """
 
     def __init__(
@@ -121,7 +151,7 @@ class RandomAffine(Augmentation):
             raise UserError(f"`translate` must be two shares from 0 to 1, found {list(translate)}")
         if not 0 <= fill <= 255:
             raise UserError(f"`fill` must be from 0 to 255, found {fill}")
-        self.degrees = degrees
+        self.degrees, self.turns = degrees, degrees > 0
         self.translate = translate
         self.scale = _interval("scale", scale)
         self.fill = fill
@@ -137,12 +167,12 @@ class RandomAffine(Augmentation):
             *(-sine, cosine, y + sine * (x + shift[0]) - cosine * (y + shift[1])),
         )
 
-        def change(image: Any, nearest: bool) -> Any:
-            fill = 0 if nearest else (self.fill if image.mode == "L" else (self.fill,) * 3)
+        def make(image: Any, numbered: bool) -> Any:
+            fills = {"I": _OUTSIDE, "L": self.fill, "F": self.fill / 255, "RGB": (self.fill,) * 3}
             method = pillow().Transform.AFFINE
-            return image.transform(size, method, back, resample=_resampling(nearest), fillcolor=fill)
+            return image.transform(size, method, back, resample=_resampling(numbered), fillcolor=fills[image.mode])
 
-        return change
+        return Change(make, factor)
 
 
 class ColorJitter(Augmentation):
@@ -154,8 +184,6 @@ class ColorJitter(Augmentation):
         saturation: The same.
         hue: Largest turn of the circle of hues, at most half of it: 0.5.
     """
-
-    moves = False
 
     def __init__(
         self, brightness: float = 0.0, contrast: float = 0.0, saturation: float = 0.0, hue: float = 0.0
@@ -172,7 +200,7 @@ class ColorJitter(Augmentation):
         factors = [(name, draw.uniform(max(0.0, 1 - most), 1 + most)) for name, most in ranges.items() if most]
         turn = draw.uniform(-self.hue, self.hue)
         draw.shuffle(factors)
-        return lambda image, nearest: _recoloured(image, factors, turn)
+        return Change(lambda image, numbered: _recoloured(image, factors, turn), moves=False)
 
 
 class RandomGrayscale(Augmentation):
@@ -182,20 +210,22 @@ class RandomGrayscale(Augmentation):
         p: How often.
     """
 
-    moves = False
-
     def __init__(self, p: float = 0.1) -> None:
         self.p = _probability(p)
 
     def drawn(self, draw: np.random.Generator, size: tuple[int, int], target: tuple[int, int]) -> Change | None:
-        return (lambda image, nearest: image.convert("L").convert(image.mode)) if draw.random() < self.p else None
+        return Change(_without_colours, moves=False) if draw.random() < self.p else None
 
 
-def _mirrored_left_right(image: Any, nearest: bool) -> Any:
+def _without_colours(image: Any, numbered: bool) -> Any:
+    return image.convert("L").convert(image.mode)
+
+
+def _mirrored_left_right(image: Any, numbered: bool) -> Any:
     return image.transpose(pillow().Transpose.FLIP_LEFT_RIGHT)
 
 
-def _mirrored_top_bottom(image: Any, nearest: bool) -> Any:
+def _mirrored_top_bottom(image: Any, numbered: bool) -> Any:
     return image.transpose(pillow().Transpose.FLIP_TOP_BOTTOM)
 
 

@@ -4,6 +4,8 @@ import base64
 import binascii
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,9 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".
 
 MAX_PIXELS = 89_478_485
 """Pixels of the largest image that is decoded, unless another number is given: a quarter of a gigabyte in colour."""
+
+_ORIENTATION, _ON_THE_SIDE = 0x0112, (5, 6, 7, 8)
+"""Tag of the rotation that a camera has noted, and its values by which height and width change places."""
 
 _MODES = {1: "L", 3: "RGB"}
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError, struct.error)
@@ -39,7 +44,7 @@ def pillow() -> Any:
     return Image
 
 
-def decoded(image: Path | bytes, channels: int, max_pixels: int = MAX_PIXELS, to_check: bool = False) -> Any:
+def decoded(image: Path | bytes, channels: int, max_pixels: int = MAX_PIXELS) -> Any:
     """An image of Pillow, upright, with 8 bits a channel.
 
     The rotation that a camera has noted (EXIF) is applied. What is transparent shows white. Palettes and CMYK become
@@ -49,25 +54,37 @@ def decoded(image: Path | bytes, channels: int, max_pixels: int = MAX_PIXELS, to
         image: The path of a file, or what it holds.
         channels: 1 for grey, 3 for red, green and blue.
         max_pixels: Of the largest image that is decoded.
-        to_check: Whether it is read for mistakes alone, so that a JPEG may be decoded at an eighth of its size.
 
     Raises:
         UserError: If there is no such file, it is no image or a broken one, or it has too many pixels.
     """
-    library = pillow()
-    from PIL import ImageOps
+    with opened(image, max_pixels) as (name, file):
+        return _converted(name, _upright(file), _MODES[channels])
 
+
+def checked(image: Path | bytes, channels: int, max_pixels: int = MAX_PIXELS) -> list[int]:
+    """Height and width of an image, upright; arguments and errors as those of :func:`decoded`.
+
+    It is read for mistakes alone, so that a JPEG is decoded at an eighth of its size.
+    """
+    with opened(image, max_pixels) as (name, file):
+        width, height = file.size
+        file.draft(None, (1, 1))
+        _converted(name, _upright(file), _MODES[channels])
+        return [width, height] if file.getexif().get(_ORIENTATION, 1) in _ON_THE_SIDE else [height, width]
+
+
+@contextmanager
+def opened(image: Path | bytes, max_pixels: int = MAX_PIXELS) -> Iterator[tuple[str, Any]]:
+    """What to call an image in messages, and its file, opened by Pillow; arguments and errors as of :func:`decoded`."""
+    library = pillow()
     name = f"image {image}" if isinstance(image, Path) else "the image"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of many pixels, which are counted here, and of odd notes of cameras
             with library.open(image if isinstance(image, Path) else BytesIO(image), formats=FORMATS) as file:
                 _check_size(name, file.size, max_pixels)
-                if to_check:
-                    file.draft(None, (1, 1))
-                file.load()
-                upright = ImageOps.exif_transpose(file)
-        return _converted(name, upright, _MODES[channels])
+                yield name, file
     except UserError:
         raise
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -80,6 +97,13 @@ def decoded(image: Path | bytes, channels: int, max_pixels: int = MAX_PIXELS, to
         raise UserError(f"{name} is none that can be read; save it as JPEG or PNG") from error
     except _BROKEN as error:
         raise UserError(f"{name} is broken: {' '.join(str(error).split())[:100]}; get it again") from error
+
+
+def _upright(file: Any) -> Any:
+    from PIL import ImageOps
+
+    file.load()
+    return ImageOps.exif_transpose(file)
 
 
 def stored(value: Any) -> Path | bytes:

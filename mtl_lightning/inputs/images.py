@@ -1,5 +1,6 @@
 """Images: from files, bytes or arrays to normalised pixels of one size."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -8,7 +9,7 @@ import numpy as np
 
 from mtl_lightning.errors import UserError
 from mtl_lightning.inputs.base import Inputs
-from mtl_lightning.inputs.image_files import MAX_PIXELS, decoded, pillow, stored
+from mtl_lightning.inputs.image_files import MAX_PIXELS, checked, decoded, pillow, stored
 
 IMAGE = "image"
 
@@ -67,6 +68,7 @@ class ImageInputs(Inputs):
         self.max_pixels = max_pixels
 
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+        """Of each example the path or the bytes of its image, and its height and width."""
         return {IMAGE: [self._encoded(value) for value in columns[IMAGE]]}
 
     def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
@@ -85,19 +87,32 @@ class ImageInputs(Inputs):
         """
         return decoded(encoded["bytes"] or Path(encoded["path"]), self.channels, self.max_pixels)
 
-    def fitted(self, image: Any) -> Any:
-        """An image of Pillow in the size that the model reads."""
+    def fitted(self, image: Any, numbered: bool = False) -> Any:
+        """An image of Pillow in the size that the model reads.
+
+        Args:
+            image: Of any size.
+            numbered: Whether it holds numbers of pixels; see :class:`.Change`.
+        """
         library, height_and_width = pillow(), self.size
         size = height_and_width[::-1]
-        resample = library.Resampling[self.interpolation.upper()]
+        resample = library.Resampling["NEAREST" if numbered else self.interpolation.upper()]
         if self.fit == "pad":
             from PIL import ImageOps
 
-            return ImageOps.pad(image, size, resample, color="white")
+            return ImageOps.pad(image, size, resample, color=-1 if numbered else "white")
         if image.size == size and self.crop_fraction == 1:
             return image
         box = self._middle(image.size) if self.fit == "crop" else None
         return image.resize(size, resample, box=box)
+
+    def zoom(self, size: tuple[int, int]) -> float:
+        """How many times larger things get when an image of a width and a height is fitted."""
+        rows, columns = self.size
+        if self.fit == "pad":
+            return min(columns / size[0], rows / size[1])
+        left, top, right, bottom = self._middle(size) if self.fit == "crop" else (0, 0, *size)
+        return math.sqrt(columns * rows / ((right - left) * (bottom - top)))
 
     def pixels(self, image: Any) -> np.ndarray:
         """Of an image of Pillow [H, W, C]."""
@@ -116,19 +131,19 @@ class ImageInputs(Inputs):
 
     def signature(self) -> Any:
         """Something small that changes with what ``encode`` gives."""
-        return [IMAGE, self.max_pixels]
+        return [IMAGE, self.max_pixels, "size"]
 
     def _encoded(self, value: Any) -> dict[str, Any]:
         if isinstance(value, tuple):
             raise UserError(f"input '{IMAGE}' is one column, found {len(value)}")
         try:
             found = stored(value)
-            decoded(found, self.channels, self.max_pixels, to_check=True)
+            size = checked(found, self.channels, self.max_pixels)
         except UserError as error:
             raise UserError(f"input '{IMAGE}': {error}") from error
         if isinstance(found, Path):
-            return {"path": str(found.absolute()), "bytes": b""}
-        return {"path": "", "bytes": found}
+            return {"path": str(found.absolute()), "bytes": b"", "size": size}
+        return {"path": "", "bytes": found, "size": size}
 
     def _middle(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
         """The box that is kept of an image, of the shape that is wanted."""

@@ -120,13 +120,15 @@ class Task(InWords, Decoded, Evaluated, Taught, nn.Module, ABC):
         return (target or [self.missing] * number)[: len(example["word_starts"])]
 
     @staticmethod
-    def mirrored(target: Any) -> Any:
-        """An encoded label that fits, of an image that is mirrored left and right; by default, the same.
+    def moved(label: np.ndarray, zoom: float, mirrored: tuple[bool, bool]) -> np.ndarray:
+        """The label of each pixel [..., H, W] after the pixels of its image have moved; by default, it is the same.
 
         Args:
-            target: What ``fit`` returned.
+            label: In the new order.
+            zoom: How many times larger things look.
+            mirrored: Whether left and right changed places, and whether top and bottom did.
         """
-        return target
+        return label
 
     def count(self, target: Any) -> int:
         """Number of labels present in an encoded label that fits: what the loss is the mean over."""

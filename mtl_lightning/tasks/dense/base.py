@@ -77,8 +77,7 @@ class DenseTask(Task):
 
     def fit(self, target: np.ndarray | None, example: Mapping[str, Any]) -> bytes:
         """The label, packed; where there is none, one of the image's size without a labelled pixel."""
-        image = example.get("image")
-        size = image.shape[-2:] if isinstance(image, np.ndarray) and image.ndim > 1 else None
+        size = _size_of(example.get("image"))
         if target is None:
             return packed(np.full((*self._channels, *(size or (1, 1))), self.missing, np.float32))
         if size is not None and target.shape[-2:] != size:
@@ -87,10 +86,6 @@ class DenseTask(Task):
                 "them before"
             )
         return packed(target)
-
-    @staticmethod
-    def mirrored(target: bytes) -> bytes:
-        return packed(np.ascontiguousarray(unpacked(target)[..., ::-1]))
 
     def count(self, target: bytes) -> int:
         """Number of labelled pixels."""
@@ -116,10 +111,10 @@ class DenseTask(Task):
                 f"{type(self).__name__} reads feature maps, which {type(encoder).__name__} does not give; choose an "
                 "encoder that does, such as UNetEncoder"
             )
-        if encoder.processor.moves_pixels:
+        if turning := [type(each).__name__ for each in encoder.processor.augment if each.turns]:
             raise UserError(
-                f"{type(self).__name__} labels pixels, which would not follow those that `images.augment` moves; leave "
-                "out what moves them, such as crops"
+                f"{type(self).__name__} labels pixels, which do not follow an image that {turning[0]} turns; give it "
+                "`degrees: 0`, or leave it out"
             )
 
     def build(self, features: int) -> None:
@@ -194,6 +189,13 @@ class DenseTask(Task):
         present = self.labelled(target.unsqueeze(0))[0]
         found = (target.movedim(0, -1) if self._channels else target)[present]
         return self.summary(found) if len(found) else None
+
+
+def _size_of(image: Any) -> tuple[int, int] | None:
+    """Height and width of an encoded image; null: it is none."""
+    if isinstance(image, Mapping) and "size" in image:
+        return int(image["size"][0]), int(image["size"][1])
+    return image.shape[-2:] if isinstance(image, np.ndarray) and image.ndim > 1 else None
 
 
 def _by(size: Iterable[int]) -> str:

@@ -83,6 +83,11 @@ class DepthEstimation(DenseTask):
             )
         return np.where(np.isfinite(array) & (array > 0), array, np.float32(math.nan))
 
+    @staticmethod
+    def moved(label: np.ndarray, zoom: float, mirrored: tuple[bool, bool]) -> np.ndarray:
+        """What looks larger, is nearer; see :class:`mtl_lightning.encoders.RandomResizedCrop`."""
+        return label / np.float32(zoom)
+
     @property
     def num_outputs(self) -> int:
         return 1

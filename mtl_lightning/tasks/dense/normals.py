@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
 
-from mtl_lightning.array_files import packed, unpacked
 from mtl_lightning.tasks.base import full_precision
 from mtl_lightning.tasks.decoded import Drawn, as_array
 from mtl_lightning.tasks.dense.arrays import label_array
@@ -69,10 +68,10 @@ class SurfaceNormals(DenseTask):
         return np.where(length > _SHORTEST, unit, np.float32(math.nan))
 
     @staticmethod
-    def mirrored(target: bytes) -> bytes:
-        """What points to the right, points to the left."""
-        x, y, z = unpacked(target)[..., ::-1]
-        return packed(np.stack([-x, y, z]))
+    def moved(label: np.ndarray, zoom: float, mirrored: tuple[bool, bool]) -> np.ndarray:
+        """What points to the right, points to the left in a mirrored image; so with up and down."""
+        signs = [-1 if turned else 1 for turned in (*mirrored, False)]
+        return label * np.array(signs, label.dtype)[:, None, None]
 
     @property
     def _channels(self) -> tuple[int, ...]:

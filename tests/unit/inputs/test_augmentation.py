@@ -17,6 +17,7 @@ from mtl_lightning.inputs.augmentation import (
     RandomResizedCrop,
     RandomVerticalFlip,
 )
+from mtl_lightning.inputs.movement import changed_array, drawn, movement
 
 IMAGE = pixels(height=16, width=12)
 
@@ -25,6 +26,12 @@ def changed(augmentation: Augmentation, image: np.ndarray = IMAGE, seed: int = 0
     height, width = image.shape[:2]
     change = augmentation.drawn(np.random.default_rng(seed), (width, height), (width, height))
     return image if change is None else np.asarray(change(Image.fromarray(image), nearest))
+
+
+def moved(augmentation: Augmentation, label: np.ndarray, missing: float = -1, seed: int = 0) -> np.ndarray:
+    height, width = label.shape[-2:]
+    found = movement(drawn([augmentation], [seed], (width, height), (width, height)), (height, width))
+    return label if found is None else found(label, missing)
 
 
 def test_flips_mirror_as_often_as_they_are_told() -> None:
@@ -55,7 +62,7 @@ def test_an_affine_change_without_an_extent_changes_nothing() -> None:
 def test_an_affine_change_shifts_turns_and_scales_around_the_middle() -> None:
     dot = np.zeros((33, 33), np.uint8)
     dot[16, 16] = 255
-    turned = changed(RandomAffine(degrees=180, scale=(2.0, 2.0)), dot, nearest=True)
+    turned = moved(RandomAffine(degrees=180, scale=(2.0, 2.0)), dot, 0)
     assert np.argwhere(turned).mean(0) == pytest.approx([16, 16], abs=0.6)
     assert (turned > 0).sum() == pytest.approx(4, abs=2)
     shifted = changed(RandomAffine(translate=(0.2, 0.0), fill=7), dot)
@@ -64,10 +71,50 @@ def test_an_affine_change_shifts_turns_and_scales_around_the_middle() -> None:
     assert 7 in shifted[:, [0, -1]]
 
 
-def test_a_mask_takes_the_nearest_pixel_and_zero_where_it_ends() -> None:
-    mask = np.kron(np.array([[10, 200], [77, 30]], np.uint8), np.ones((8, 8), np.uint8))
-    found = changed(RandomAffine(scale=(0.7, 0.7), degrees=40, fill=255), mask, seed=1, nearest=True)
-    assert set(np.unique(found)) == {0, 10, 30, 77, 200}
+def test_a_label_takes_the_nearest_pixel_and_is_missing_where_the_image_ends() -> None:
+    mask = np.kron(np.array([[10, 200], [77, 30]], np.int16), np.ones((8, 8), np.int16))
+    shrunk = RandomAffine(scale=(0.7, 0.7), translate=(0.2, 0.2), fill=255)
+    assert set(np.unique(moved(shrunk, mask))) == {-1, 10, 30, 77, 200}
+    depth = moved(shrunk, mask.astype(np.float32)[None], np.nan)
+    assert depth.shape == (1, 16, 16) and np.array_equal(np.isnan(depth[0]), moved(shrunk, mask) == -1)
+
+
+@pytest.mark.parametrize(
+    "augmentation", [RandomResizedCrop((0.2, 0.9), (0.5, 2.0)), RandomAffine(0, (0.3, 0.3), (0.7, 1.4))]
+)
+def test_labels_lie_where_the_image_lies(augmentation: Augmentation) -> None:
+    rows, columns = np.mgrid[:40, :60]
+    for seed in range(8):
+        for ramp in (rows, columns):
+            image = changed_array(
+                (ramp[None] / 60).astype(np.float32), drawn([augmentation], [seed], (60, 40), (60, 40))
+            )
+            label = moved(augmentation, ramp.astype(np.int16), seed=seed)
+            inside = label[5:-5, 5:-5] >= 5
+            assert np.abs(image[0] * 60 - label)[5:-5, 5:-5][inside].max() < 1.6
+
+
+def test_what_looks_larger_is_nearer_by_the_root_of_the_area() -> None:
+    for seed in range(5):
+        (crop,) = drawn([RandomResizedCrop((0.25, 0.25))], [seed], (64, 64), (32, 32))
+        assert crop.zoom == pytest.approx(1) and crop.size == (32, 32), "half the side, in half the pixels"
+        (factor,) = drawn([RandomAffine(scale=(1.5, 1.5))], [seed], (8, 8), (8, 8))
+        assert factor.zoom == 1.5
+    flips = [RandomHorizontalFlip(1.0), RandomVerticalFlip(1.0), RandomHorizontalFlip(1.0), ColorJitter(0.5)]
+    found = movement(drawn(flips, [0], (3, 2), (3, 2)), (2, 3))
+    assert found is not None and found.mirrored == (False, True)
+    assert found(np.array([[1, 2, 3], [4, 5, 6]]), -1).tolist() == [[4, 5, 6], [1, 2, 3]]
+    assert movement(drawn([ColorJitter(0.5)], [0], (3, 2), (3, 2)), (2, 3)) is None
+
+
+def test_colours_of_numbers_change_alike_and_other_numbers_have_none() -> None:
+    image = np.moveaxis(IMAGE.astype(np.float32), -1, 0) / 255
+    changes = drawn([ColorJitter(0.5)], [0], (12, 16), (12, 16))
+    wanted = np.asarray(changes[0](Image.fromarray(IMAGE)), np.float32) / 255
+    np.testing.assert_allclose(changed_array(image, changes), np.moveaxis(wanted, -1, 0), atol=1e-6)
+    for array in (image * 4, image - 1, image[:2]):
+        with pytest.raises(UserError, match="`augment` changes colours, which are 1 or 3 channels from 0 to 1"):
+            changed_array(array, changes)
 
 
 def test_colours_change_and_places_do_not() -> None:

@@ -16,9 +16,9 @@ from mtl_lightning.array_files import packed
 from mtl_lightning.data.collation import StepDataset, stack
 from mtl_lightning.data.sampler import Rows
 from mtl_lightning.encoders import PerceptronEncoder, Representation, UNetEncoder
-from mtl_lightning.encoders.images import ImageProcessor, Images
+from mtl_lightning.encoders.images import Images
 from mtl_lightning.errors import UserError
-from mtl_lightning.inputs.augmentation import ColorJitter, RandomResizedCrop
+from mtl_lightning.inputs.augmentation import ColorJitter, RandomAffine, RandomResizedCrop
 from mtl_lightning.tasks import DenseBinary, DenseTask, DepthEstimation, SemanticSegmentation, SurfaceNormals
 from mtl_lightning.tasks.dense.decoders import DECODERS
 from mtl_lightning.tasks.dense.pixel_metrics import Median
@@ -216,22 +216,32 @@ def test_a_process_without_a_label_gathers_what_others_have(kind: str) -> None:
     assert task.lower_is_better <= set(task.catalogue()), "Δm takes directions from it"
 
 
+TURNS: Mapping[str, DenseTask] = {"depth": DepthEstimation(2.0), "normals": SurfaceNormals()}
+
+
+def dataset_of(processor: Any, image: Any, depth: Any, normals: Any, number: int = 8) -> StepDataset:
+    """Examples of one image with its depth and normals, as a worker gets them."""
+    images = processor.encode({"image": [image] * number})["image"]
+    fitted = {
+        name: task.fit(task.encode(label), {"image": images[0]})
+        for (name, task), label in zip(TURNS.items(), (depth, normals), strict=True)
+    }
+    columns = {"row": [*range(number)], "length": [1] * number, "inputs/image": images}
+    table = Dataset.from_dict({**columns, **{f"targets/{name}": [each] * number for name, each in fitted.items()}})
+    of_pixels = {name: type(task).moved for name, task in TURNS.items()}
+    missing = dict.fromkeys(TURNS, math.nan)
+    found: StepDataset = pickle.loads(pickle.dumps(StepDataset({"d": table}, processor, missing, of_pixels)))
+    return found
+
+
+def batch_of(dataset: StepDataset, epoch: int | None) -> Any:
+    return dataset[{"d": Rows([*range(8)], {}, key=None if epoch is None else (0, epoch, 0))}]["d"]
+
+
 def test_labels_are_mirrored_with_their_image() -> None:
-    processor = UNetEncoder(1, [2, 3], flip=0.5).processor
-    depth, normals = DepthEstimation(2.0), SurfaceNormals()
     label, vectors = np.arange(1.0, 13).reshape(H, W), np.random.default_rng(0).normal(size=(H, W, 3))
-    image = processor.encode({"image": [label] * 8})["image"]
-    fitted = {"depth": depth.fit(depth.encode(label), {}), "normals": normals.fit(normals.encode(vectors), {})}
-    columns = {"row": [*range(8)], "length": [1] * 8, "inputs/image": image}
-    table = Dataset.from_dict({**columns, **{f"targets/{name}": [value] * 8 for name, value in fitted.items()}})
-    tasks: dict[str, DenseTask] = {"depth": depth, "normals": normals}
-    mirror = {name: type(task).mirrored for name, task in tasks.items()}
-    dataset = pickle.loads(pickle.dumps(StepDataset({"d": table}, processor, dict.fromkeys(tasks, math.nan), mirror)))
-
-    def batch(epoch: int | None) -> Any:
-        return dataset[{"d": Rows([*range(8)], {}, key=None if epoch is None else (0, epoch, 0))}]["d"]
-
-    plain, first = batch(None), batch(0)
+    dataset = dataset_of(UNetEncoder(1, [2, 3], flip=0.5).processor, label, label, vectors)
+    plain, first = batch_of(dataset, None), batch_of(dataset, 0)
     turned = (first.inputs["image"] != plain.inputs["image"]).flatten(1).any(1)
     assert turned.any() and not turned.all()
     torch.testing.assert_close(first.inputs["image"][turned], plain.inputs["image"][turned].flip(-1))
@@ -239,16 +249,48 @@ def test_labels_are_mirrored_with_their_image() -> None:
     signs = torch.tensor([-1.0, 1, 1]).view(3, 1, 1)
     torch.testing.assert_close(first.targets["normals"][turned], plain.targets["normals"][turned].flip(-1) * signs)
     torch.testing.assert_close(first.targets["normals"][~turned], plain.targets["normals"][~turned])
-    assert torch.equal(batch(0).inputs["image"], first.inputs["image"])
-    assert not torch.equal(batch(1).inputs["image"], first.inputs["image"])
+    assert torch.equal(batch_of(dataset, 0).inputs["image"], first.inputs["image"])
+    assert not torch.equal(batch_of(dataset, 1).inputs["image"], first.inputs["image"])
     with pytest.raises(UserError, match="`flip` must be from 0 to 1, found 2"):
         UNetEncoder(flip=2)
 
 
+def test_a_crop_takes_labels_along_and_brings_depth_nearer() -> None:
+    ramp = np.tile(np.arange(1.0, 41) / 40, (40, 1))
+    depth = np.where(np.eye(40), 0, ramp)
+    crop = RandomResizedCrop((0.25, 0.25), (1.0, 1.0))
+    dataset = dataset_of(UNetEncoder(1, [2, 3], augment=[crop]).processor, ramp, depth, np.ones((40, 40, 3)))
+    found, plain = batch_of(dataset, 0), batch_of(dataset, None)
+    torch.testing.assert_close(plain.targets["depth"][0].nan_to_num(), torch.from_numpy(depth).float())
+    measured = ~found.targets["depth"].isnan()
+    assert 0.9 < measured.float().mean() < 1 and not measured.all(), "what is not measured stays so"
+    nearer = found.targets["depth"] * 2
+    torch.testing.assert_close(nearer[measured], found.inputs["image"][:, 0][measured], atol=0.03, rtol=0)
+
+
+@pytest.mark.parametrize(("fit", "larger"), [("crop", math.sqrt(2)), ("stretch", 2), ("pad", math.sqrt(8))])
+def test_labels_of_image_files_are_fitted_as_images_are(fit: Any, larger: float) -> None:
+    """A quarter of 30 x 60 pixels becomes 20 x 20, which are 30 x 30, 30 x 60 or 60 x 60 without a random change."""
+    ramp = np.tile(np.arange(0, 240, 4, dtype=np.uint8), (30, 1))
+    crop = RandomResizedCrop((0.25, 0.25), (2.0, 2.0))
+    images = Images(20, fit, crop_fraction=1.0 if fit == "pad" else 0.8, mean=[0], std=[1], augment=[crop])
+    encoder = UNetEncoder(1, [2, 3], flip=0.5, images=images)
+    dataset = dataset_of(encoder.processor, ramp, ramp / 255.0, np.ones((30, 60, 3)))
+    for epoch in (None, 0):
+        batch = batch_of(dataset, epoch)
+        image, depth, normals = batch.inputs["image"][:, 0], batch.targets["depth"], batch.targets["normals"]
+        measured = ~depth.isnan()
+        zoom = 1.0 if epoch is None else larger
+        inner = measured & (image < 0.9)
+        torch.testing.assert_close((depth * zoom)[inner], image[inner], atol=0.05, rtol=0)
+        assert depth.shape == (8, 20, 20) and normals.shape == (8, 3, 20, 20)
+        assert normals.isnan().any().item() == (fit == "pad" and epoch is None), "added white has no label"
+
+
 def test_changes_that_labels_cannot_follow_are_refused() -> None:
-    encoder = UNetEncoder(3, [2, 3])
-    encoder.processor = ImageProcessor(Images(8, augment=[ColorJitter(0.5)]))
-    DepthEstimation().meet(encoder)
-    encoder.processor = ImageProcessor(Images(8, augment=[RandomResizedCrop()]))
-    with pytest.raises(UserError, match=r"would not follow those that `images\.augment` moves"):
-        DepthEstimation().meet(encoder)
+    crops = [RandomResizedCrop(), ColorJitter(0.5), RandomAffine(translate=(0.1, 0.1))]
+    DepthEstimation().meet(UNetEncoder(3, [2, 3], augment=crops))
+    with pytest.raises(UserError, match="do not follow an image that RandomAffine turns; give it `degrees: 0`"):
+        DepthEstimation().meet(UNetEncoder(3, [2, 3], images=Images(8, augment=[RandomAffine(degrees=5)])))
+    with pytest.raises(UserError, match=r"of image files, name changes as `images\.augment`"):
+        UNetEncoder(images=Images(8), augment=crops)
