@@ -69,7 +69,9 @@ class StepDataset(TorchDataset[StepBatch]):
         found = {task: stack(each, self.missing[task]) for task, each in targets.items() if task not in self.of_pixels}
         if of_pixels := [task for task in targets if task in self.of_pixels]:
             examples = [dict(zip(inputs, row, strict=True)) for row in zip(*inputs.values(), strict=True)]
-            movements = list(map(self.processor.moved, examples, keys or [None] * len(examples)))
+            movements = [
+                self.processor.moved(each, None if keys is None else keys[i]) for i, each in enumerate(examples)
+            ]
             found |= {task: self._moved(task, targets[task], movements) for task in of_pixels}
         return found
 

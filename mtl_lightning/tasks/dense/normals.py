@@ -70,8 +70,9 @@ class SurfaceNormals(DenseTask):
     @staticmethod
     def moved(label: np.ndarray, zoom: float, mirrored: tuple[bool, bool]) -> np.ndarray:
         """What points to the right, points to the left in a mirrored image; so with up and down."""
-        signs = [-1 if turned else 1 for turned in (*mirrored, False)]
-        return label * np.array(signs, label.dtype)[:, None, None]
+        signs = np.array([-1 if changed else 1 for changed in (*mirrored, False)], label.dtype)
+        turned: np.ndarray = label * signs[:, None, None]
+        return turned
 
     @property
     def _channels(self) -> tuple[int, ...]:
