@@ -3,6 +3,7 @@
 from functools import cache
 from importlib.metadata import entry_points
 
+import lean_parsers
 import torch
 from lightning.fabric.utilities import registry
 
@@ -15,3 +16,5 @@ for device in (torch.cuda, torch.mtia, torch.xpu):
 # a trainer reads the metadata of all that is installed, in case a package adds callbacks
 registry.entry_points = cache(entry_points)
 registry._load_external_callbacks("lightning.pytorch.callbacks_factory")
+
+lean_parsers.install()

@@ -1,7 +1,7 @@
 """Trains with callbacks that copy, freeze, prune, replace or average parameters: ``python changes.py FOLDER``.
 
-On each process, each case is trained once as a whole and once from a checkpoint of the second of its three epochs.
-Results are pickled by process.
+On each process, each case is trained once as a whole, and every other one, on two processes the others, once from a
+checkpoint of the second of its three epochs. Results are pickled by process.
 """
 
 import pickle
@@ -120,6 +120,9 @@ CASES: dict[str, tuple[Callable[[], Callback], dict[str, Any]]] = {
 }
 
 
+RESUMED = {1: [*list(CASES)[::2], "backbone, gramian", "replaced, jacobian"], 2: list(CASES)[1::2]}
+"""By the number of processes, which each kind is resumed on."""
+
 TESTED = ("average", "pruned")
 """How cases begin that are validated and, at their best, tested."""
 
@@ -210,7 +213,8 @@ def main(folder: Path) -> None:
         found: dict[str, Any] = {}
         try:
             found["whole"] = run(case, world, here / "whole")
-            found["resumed"] = run(case, world, here / "resumed", here / "whole" / "2-2.ckpt")
+            if case in RESUMED[world]:
+                found["resumed"] = run(case, world, here / "resumed", here / "whole" / "2-2.ckpt")
         except Exception:
             found["error"] = traceback.format_exc()
         (folder / str(world) / f"{case}-{rank}.pickle").write_bytes(pickle.dumps(found))

@@ -61,7 +61,7 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "one data set a step, Jacobian": ("MoCo", {"alternating": True}),
 }
 CASES = {**{name: (name, {}) for name in METHODS}, **OPTIONS}
-EPOCHS, SAVED, STEPS, ACCUMULATED, ROWS = 3, 2, 2, 2, 7
+EPOCHS, SAVED, STEPS, ACCUMULATED, ROWS = 3, 2, 1, 2, 7
 
 
 def main(folder: Path) -> None:
@@ -99,7 +99,7 @@ def fit(
     checkpoint: str | None = None,
     epochs: int = EPOCHS,
 ) -> dict[str, Any]:
-    """Two steps an epoch of AdamW with accumulation and clipping, in float64; a checkpoint after four."""
+    """A step an epoch of AdamW with accumulation and clipping, in float64; a checkpoint after two."""
     module = model(make, options)
     trainer = Trainer(
         accelerator="cpu",

@@ -1,7 +1,7 @@
 """Trains, stops at chosen places, goes on, and says how the runs ended: ``python resume.py FOLDER``, on each process.
 
-Each case is trained three times without being stopped (with a checkpoint of every step, without any, and by a second
-object) and once from each of the chosen checkpoints. Results are pickled by process.
+Each case is trained with a checkpoint of every step, once more without any, and from the chosen checkpoints: one of the
+middle of an epoch and one between two, on two processes either. Results are pickled by process.
 """
 
 import math
@@ -186,6 +186,13 @@ def run(
     }
 
 
+def chosen(folder: Path, seed: int) -> list[Path]:
+    """One of the checkpoints in the middle of epochs, and one of those between them."""
+    found = sorted(folder.glob("[0-9]*.ckpt"))
+    between = [path for path in found if path.stem.endswith("-0")]
+    return [Random(seed).choice(some) for some in ([path for path in found if path not in between], between)]
+
+
 def main(folder: Path) -> None:
     world, rank = begin()
     for number, (name, case) in enumerate(CASES.items()):
@@ -195,7 +202,7 @@ def main(folder: Path) -> None:
             found["whole"] = run(case, world, here / "whole", saving=True)
             if world == 1:
                 found["unsaved"] = run(case, world, here / "unsaved", saving=False)
-            for checkpoint in Random(number).sample(sorted(here.glob("whole/[0-9]*.ckpt")), 4 // world):
+            for checkpoint in chosen(here / "whole", number)[number % 2 if world > 1 else 0 :: world]:
                 found[checkpoint.stem] = run(case, world, here / f"from-{checkpoint.stem}", False, checkpoint)
         except Exception:
             found["error"] = traceback.format_exc()

@@ -48,7 +48,7 @@ def main(folder: Path) -> None:
 
 def train(cls: type[Sharing], steps: list[dict[str, Batch]], world: int, folder: Path) -> dict[str, Any]:
     options = {"encoder": PerceptronEncoder(5, [6, 4]), "sharing": cls}
-    return fit(METHODS["UPGrad"], options, steps, world, folder, epochs=1)
+    return fit(METHODS["UPGrad"], options, steps, world, folder, epochs=2)
 
 
 def make(cls: type[Sharing]) -> Sharing:

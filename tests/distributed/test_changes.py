@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from changes import CASES, TESTED
+from changes import CASES, RESUMED, TESTED
 from launch import assert_same, run
 
 SCRIPT = Path(__file__).parent / "changes.py"
@@ -61,8 +61,10 @@ def test_processes_agree(runs: Path, case: str) -> None:
         assert_same(first[part], second[part], 0, part)
 
 
-@everywhere
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    ("case", "world", "rank"),
+    [(case, world, rank) for world in RESUMED for case in RESUMED[world] for rank in range(world)],
+)
 def test_a_resumed_run_goes_on_as_if_it_had_not_been_stopped(runs: Path, case: str, world: int, rank: int) -> None:
     found = load(runs, world, rank, case)
     whole, resumed = found["whole"], found["resumed"]

@@ -2,6 +2,7 @@
 
 import json
 
+import launch
 import pytest
 from forked import Forked
 
@@ -41,8 +42,11 @@ ROWS = [{"text": f"text {i}", "kind": "pq"[i % 2], "score": i / 3, "flags": ["u"
 QUIET = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
 
 
-def on_two(folder, *arguments, **options):
-    ended = Forked(*arguments, "--trainer.devices=2", "--trainer.strategy=ddp", cwd=folder, **options).finish()
+TWO = ("--trainer.devices=2", "--trainer.strategy=ddp")
+
+
+def checked(started):
+    ended = started.finish()
     assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-4000:]
     return ended
 
@@ -53,7 +57,9 @@ def folder(tmp_path_factory):
     (folder / "config.yaml").write_text(CONFIG)
     for name, rows in (("train", ROWS), ("one", ROWS[4:5])):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    on_two(folder, "fit", "--config=config.yaml", "--trainer.default_root_dir=run", "--json=val.json")
+    fit = ("fit", "--config=config.yaml", "--trainer.default_root_dir=run", "--json=val.json", *TWO)
+    for started in launch.start(2, *fit, cwd=folder):
+        checked(started)
     return folder
 
 
@@ -80,7 +86,8 @@ def test_standard_input_is_answered_in_its_order(folder, one):
     """Steps of two rows a process, the last of one row; what is refused stands before, between and after them."""
     texts = ["", "one", "two", "", "three", "four", " ", "five", ""]
     content = "".join(f"{text}\n" for text in texts)
-    ended = on_two(folder, "predict", "--ckpt_path=run", "--data.eval_batch_size=2", input=content)
+    predict = ("predict", "--ckpt_path=run", "--data.eval_batch_size=2", *TWO)
+    ended = checked(Forked(*predict, cwd=folder, input=content))
     (folder / "in.txt").write_text(content)
     model, data, trainer = one
     trainer.predict(model, data, input=str(folder / "in.txt"), output=str(folder / "out.jsonl"))
