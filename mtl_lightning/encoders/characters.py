@@ -1,10 +1,11 @@
 """A tokenizer whose tokens are characters: it needs no vocabulary file and no network."""
 
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from mtl_lightning.errors import UserError, did_you_mean
 
-_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _ALPHABETS = {
     "ascii": ((0x21, 0x7F),),
     "printable": ((0x0A, 0x0B), (0x20, 0x7F)),  # the end of a line, and ASCII with the blank
@@ -28,13 +29,11 @@ def character_tokenizer(alphabet: str = "ascii") -> PreTrainedTokenizerFast:
     >>> tokenizer.decode(tokenizer("no , thanks")["input_ids"], skip_special_tokens=True)
     'no , thanks'
     """
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
-
     if alphabet not in _ALPHABETS:
         hint = did_you_mean(alphabet, _ALPHABETS)
         raise UserError(f"`tokenizer` is the unknown character tokenizer '{alphabet}'; {hint}")
     ranges = _ALPHABETS[alphabet]
-    tokens = [*_SPECIAL, *(chr(code) for start, stop in ranges for code in range(start, stop))]
+    tokens = [*SPECIAL, *(chr(code) for start, stop in ranges for code in range(start, stop))]
     tokenizer = Tokenizer(models.WordLevel({token: i for i, token in enumerate(tokens)}, unk_token="[UNK]"))
     if alphabet == "printable":
         tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
@@ -43,11 +42,17 @@ def character_tokenizer(alphabet: str = "ascii") -> PreTrainedTokenizerFast:
         tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
             [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex("."), behavior="isolated")]
         )
+    return as_fast(tokenizer)
+
+
+def as_fast(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
+    """A tokenizer as transformers has them, with ``[CLS]`` before and ``[SEP]`` after each text."""
+    numbers = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=numbers
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         clean_up_tokenization_spaces=False,
-        **dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), _SPECIAL, strict=True)),
+        **dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL, strict=True)),
     )

@@ -27,6 +27,7 @@ from transformers.utils import cached_file
 from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.encoder_decoder import EncoderDecoder, is_encoder_decoder
 from mtl_lightning.encoders.gguf_files import dense_options, forget_file, gguf_options
+from mtl_lightning.encoders.learnt_tokenizer import number_of_tokens, unlearnt_tokenizer
 from mtl_lightning.encoders.quantised import refuse_quantised
 from mtl_lightning.errors import UserError, did_you_mean
 
@@ -48,14 +49,16 @@ def without_weights() -> Iterator[None]:
 
 
 def load_tokenizer(name: str, gguf_file: str | None = None) -> PreTrainedTokenizerBase:
-    """The tokenizer of that name, or in that folder; ``characters:ascii``, ``characters:printable`` (with blanks)
-    and ``characters:cjk`` need no file.
+    """The tokenizer of that name, or in that folder; ``characters:ascii``, ``characters:printable`` (with blanks),
+    ``characters:cjk`` and ``learnt:1000``, which has yet to learn its tokens, need no file.
 
     Raises:
         UserError: If there is none.
     """
     if name.startswith("characters:"):
         return character_tokenizer(name.removeprefix("characters:"))
+    if number_of_tokens(name) is not None:
+        return unlearnt_tokenizer()
     options = {**gguf_options(name, gguf_file), **_OWN_CODE}
     return _guard(name, lambda: AutoTokenizer.from_pretrained(name, **options))
 

@@ -1,5 +1,6 @@
 """Any encoder of the transformers library."""
 
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from os import fspath
 from typing import Any, Literal
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from mtl_lightning.encoders.base import Representation, State
 from mtl_lightning.encoders.cut_transformers import Cut, find_cut
+from mtl_lightning.encoders.learnt_tokenizer import learn_tokens, number_of_tokens, take_tokens
 from mtl_lightning.encoders.layers import longest_text, num_positions
 from mtl_lightning.encoders.packing import PACKED, UNPACKED, row_length, run
 from mtl_lightning.encoders.pooling import POOLINGS, over, pooled_over
@@ -16,7 +18,9 @@ from mtl_lightning.encoders.pretrained import load_backbone, load_config, load_t
 from mtl_lightning.encoders.pretrained_transformer import PretrainedTransformer
 from mtl_lightning.encoders.prompt_cache import read
 from mtl_lightning.encoders.text import TextProcessor
+from mtl_lightning.encoders.vocabularies import TOKENIZER
 from mtl_lightning.errors import UserError
+from mtl_lightning.inputs.column_statistics import CountedRows
 from mtl_lightning.raw_labels.spans import Ends
 
 
@@ -33,7 +37,8 @@ class TransformerEncoder(PretrainedTransformer):
         pretrained: Load the weights of ``model``. False: only its configuration and tokenizer.
         tokenizer: Name or folder of the tokenizer, where it is not the model's; ``characters:ascii``,
             ``characters:printable`` (keeps blanks, for models that write) and ``characters:cjk`` are character
-            tokenizers that need no file.
+            tokenizers that need no file; ``learnt:1000`` learns that many tokens, pieces of words, from the training
+            data, for a model built from ``config``.
         pooling: ``mean`` over the tokens, the first token (``cls``), or the ``last`` one: in a decoder-only model, the
             only one that has read the whole text.
         max_length: Longest sequence in tokens; null: what the model and its tokenizer allow.
@@ -90,6 +95,13 @@ class TransformerEncoder(PretrainedTransformer):
         if name is None:
             raise UserError("`tokenizer` is missing: a model built from `config` needs one, say `characters:ascii`")
         words = load_tokenizer(name, None if tokenizer else gguf_file)
+        self._num_to_learn = number_of_tokens(name)
+        if self._num_to_learn is not None:
+            if model is not None:
+                raise UserError(
+                    f"`tokenizer: {name}`: {model} has learnt other tokens; leave `tokenizer` or `model` out"
+                )
+            config = {"vocab_size": self._num_to_learn, **(config or {})}
         architecture = load_config(model, config, words, dropout, gguf_file)
         self._take(load_backbone(model if pretrained else None, architecture, attention, gguf_file), model, pretrained)
         self.pooling = pooling
@@ -116,6 +128,22 @@ class TransformerEncoder(PretrainedTransformer):
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         nn.Module.compile(self, *args, **kwargs)  # the model is run whole, also one that cannot be cut
+
+    # -- what it learns of the training data before it trains ---------------------------------------------------------
+    @property
+    def is_complete(self) -> bool:
+        return self._num_to_learn is None
+
+    def learn(self, rows: Iterable[CountedRows]) -> None:
+        if self._num_to_learn is not None:
+            learn_tokens(self.processor.tokenizer, self._num_to_learn, rows)
+
+    def take_learnt(self, files: Mapping[str, str]) -> bool:
+        number = self._num_to_learn or 0
+        return TOKENIZER in files and take_tokens(self.processor.tokenizer, number, files[TOKENIZER])
+
+    def complete(self) -> None:
+        self._num_to_learn = None
 
     # -- stages ------------------------------------------------------------------------------------------------------
     def begin(self, inputs: dict[str, Tensor]) -> State:

@@ -4,7 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-_FAST = "tokenizer.json"
+TOKENIZER = "tokenizer.json"
+"""The file of a fast tokenizer."""
+
 _STEPS = ("normalizer", "pre_tokenizer")
 
 
@@ -15,10 +17,10 @@ def difference(was: Mapping[str, str], now: Mapping[str, str]) -> str | None:
         was: Files of the one, by name.
         now: Files of the other.
     """
-    if _FAST not in was or _FAST not in now:
+    if TOKENIZER not in was or TOKENIZER not in now:
         shared = [name for name in was if name in now and name.startswith("vocab")]
         return next((f"{name} is another one" for name in shared if was[name] != now[name]), None)
-    before, after = json.loads(was[_FAST]), json.loads(now[_FAST])
+    before, after = json.loads(was[TOKENIZER]), json.loads(now[TOKENIZER])
     one, other = _tokens(before), _tokens(after)
     if len(one) != len(other):
         return f"it knows {len(one):,} tokens, this one {len(other):,}"

@@ -38,7 +38,9 @@ def complete_encoder(
     saved = {} if start is None else AtomicCheckpointIO().load_checkpoint(start)[CHECKPOINT_KEY]["assets"]["files"]
     if not encoder.take_learnt(saved):
         if training_inputs is None:
-            raise UserError(f"model.encoder: {type(encoder).__name__} learns its columns from training data; give some")
+            raise UserError(
+                f"model.encoder: {type(encoder).__name__} learns what it reads from training data; give some"
+            )
         encoder.learn(training_inputs())
     seed = torch.initial_seed() % 2**63
     for each in module.modules():
