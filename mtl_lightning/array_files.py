@@ -17,7 +17,7 @@ def from_file(value: Any) -> np.ndarray | None:
     Raises:
         UserError: If the file is not there, holds no array of numbers, or may not be opened (:mod:`.named_files`).
     """
-    if isinstance(value, str) and value.endswith(".npy"):
+    if isinstance(value, str) and value.lower().endswith(".npy"):
         check_may_open(value)
         return _loaded(value, f"file {value}")
     if isinstance(value, bytes) and value.startswith(_MAGIC):

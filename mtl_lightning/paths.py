@@ -53,6 +53,20 @@ def located(root: str, value: Any) -> Any:
     return Path(root, value).absolute() if isinstance(value, str) and value.strip() else value
 
 
+def located_file(root: str, value: Any, endings: tuple[str, ...] = (".npy",)) -> Any:
+    """A raw value that may be the path of a file, as the whole path from a folder on; others are as they are.
+
+    Args:
+        root: The folder.
+        value: Raw; of several columns, or a list of texts, each.
+        endings: Of texts that are paths, in lower case.
+    """
+    if isinstance(value, tuple) or (isinstance(value, list) and value and isinstance(value[0], str)):
+        return type(value)(located_file(root, part, endings) for part in value)
+    is_path = isinstance(value, str) and value.lower().endswith(endings)
+    return str(Path(root, value).absolute()) if is_path else value
+
+
 def _value(variable: re.Match[str]) -> str:
     value = os.environ.get(variable["plain"] or variable["braced"], "")
     default = (variable["default"] or "").removeprefix(":-")

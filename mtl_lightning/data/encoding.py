@@ -16,6 +16,7 @@ from mtl_lightning.data.readers.bad_rows import BadRow, visible
 from mtl_lightning.data.readers.tables import chunks, decoded, exact
 from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.inputs.image_files import ARRAYS, LABEL_ENDINGS
 from mtl_lightning.paths import located
 from mtl_lightning.rows.bad_lines import BAD, LINE, BadLine
 from mtl_lightning.rows.columns import Inputs, pairs_of, raw_values
@@ -99,7 +100,8 @@ class Encoding:
             type(self.processor).__qualname__,
             self.processor.signature(),
             self._files(table),
-            list(states_of_arrays(table, [*self.source.input_columns, *self.source.label_columns])),
+            list(states_of_arrays(table, self.source.input_columns, self.source.root, (ARRAYS,))),
+            list(states_of_arrays(table, self._columns_of_pixels(), self.source.root, LABEL_ENDINGS)),
             [
                 (task, self.source.labels[task], self._names(task), _settings(encoder))
                 for task, encoder in tasks.items()
@@ -141,6 +143,10 @@ class Encoding:
         return root, [
             state_of(found) for found in (located(root, value) for value in values) if isinstance(found, Path)
         ]
+
+    def _columns_of_pixels(self) -> list[str]:
+        labels = {task: self.source.labels[task] for task, encoder in self.tasks.items() if encoder.level == "maps"}
+        return list(dict.fromkeys(column for _, column in pairs_of(labels)))
 
     def first(self, table: Dataset, number: int) -> dict[str, Sequence[Any]]:
         """The same columns of the good ones among the first rows of a table, without labels."""

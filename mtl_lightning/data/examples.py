@@ -5,7 +5,8 @@ from typing import Any, Protocol
 
 from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.errors import UserError
-from mtl_lightning.paths import located
+from mtl_lightning.inputs.image_files import LABEL_ENDINGS
+from mtl_lightning.paths import located, located_file
 from mtl_lightning.rows.columns import at_fault, called, raw_values
 
 Columns = Mapping[str, Sequence[Any]]
@@ -24,6 +25,7 @@ class Processor(Protocol):
 
     inputs: tuple[str, ...]
     files: frozenset[str]
+    array_files: frozenset[str]
 
     @property
     def packs(self) -> bool: ...
@@ -106,6 +108,8 @@ class ExampleEncoder:
         values = {name: raw_values(columns, of) for name, of in self.source.inputs.items()}
         for name in self.processor.files & values.keys():
             values[name] = [located(self.source.root, value) for value in values[name]]
+        for name in self.processor.array_files & values.keys():
+            values[name] = [located_file(self.source.root, value) for value in values[name]]
         try:
             return self.processor.encode(values)
         except UserError as error:
@@ -129,6 +133,8 @@ class ExampleEncoder:
 
 
 def relabelled(source: DataSource, task: str, encoder: LabelEncoder, value: Any) -> Any:
-    """A raw label in the task's own names."""
+    """A raw label in the task's own names; of pixels, the path of a file starts from the root of its data set."""
+    if encoder.level == "maps":
+        value = located_file(source.root, value, LABEL_ENDINGS)
     rename = source.renaming(task)
     return value if rename is None else encoder.relabel(value, rename)

@@ -30,6 +30,7 @@ class InputProcessor(ABC):
         of_batch: Names of what ``collate`` returns of the batch as a whole, which begins with no B.
         for_heads: Names of what ``collate`` returns for heads alone, which begins with B; the encoder passes over it.
         files: The inputs whose texts, in a data set, are paths of files: ``encode`` gets a ``pathlib.Path`` for them.
+        array_files: The inputs that may be paths of ``.npy`` files; in a data set they start from its root.
         augment: What ``varied`` does to images.
     """
 
@@ -39,6 +40,7 @@ class InputProcessor(ABC):
     for_heads: frozenset[str] = frozenset({"sequences"})
     of_batch: frozenset[str] = frozenset()
     files: frozenset[str] = frozenset()
+    array_files: frozenset[str] = frozenset()
     augment: tuple[Augmentation, ...] = ()
 
     def check(self, inputs: Collection[str]) -> None:  # noqa: B027 - most take any

@@ -42,7 +42,7 @@ class TensorProcessor(PlainProcessor):
     ) -> None:
         self.augment = tuple(augment)
         self.plain = ArrayInputs(name, ndim, first, setting)
-        self.inputs = self.plain.inputs
+        self.inputs, self.array_files = self.plain.inputs, self.plain.array_files
 
     def signature(self) -> Any:
         return [(self.plain.name,), self.plain.ndim, self.plain.first]

@@ -9,7 +9,7 @@ from mtl_lightning.errors import UserError
 from mtl_lightning.exported.graph import NotComputedError
 from mtl_lightning.exported.model import ExportedModel
 from mtl_lightning.exported.rows import InputFile, Row
-from mtl_lightning.paths import located
+from mtl_lightning.paths import located, located_file
 from mtl_lightning.rows.columns import at_fault, pairs_of, raw_values
 from mtl_lightning.strict_json import is_finite, to_json
 
@@ -77,12 +77,14 @@ class Lines:
         """
         if not numbers:
             return
-        columns = self._file.inputs
+        columns, root = self._file.inputs, str(Path(self._file.origin).parent)
         values = {name: [rows[number].values[name] for number in numbers] for _, name in pairs_of(columns)}
         try:
             raw = {name: raw_values(values, of) for name, of in columns.items()}
             for name in self._model.inputs.files & raw.keys():
-                raw[name] = [located(str(Path(self._file.origin).parent), value) for value in raw[name]]
+                raw[name] = [located(root, value) for value in raw[name]]
+            for name in self._model.inputs.array_files & raw.keys():
+                raw[name] = [located_file(root, value) for value in raw[name]]
             encoded = self._model.encode(raw, self._tasks)
             predictions = self._model.predict_encoded(encoded, len(numbers), self._tasks)
         except NotComputedError:

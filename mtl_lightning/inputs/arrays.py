@@ -20,6 +20,7 @@ class ArrayInputs(Inputs):
     def __init__(self, name: str, ndim: int, first: int | None = None, setting: str | None = None) -> None:
         self.name = name
         self.inputs = (name, _CHOICES)
+        self.array_files = frozenset(self.inputs)
         self.ndim = ndim
         self.first = first
         self.setting = setting

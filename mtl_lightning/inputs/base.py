@@ -16,11 +16,13 @@ class Inputs(ABC):
         inputs: The names that columns may be mapped to.
         placed_in: The inputs whose parts, words or choices, predictions are placed in.
         files: The inputs whose texts, in a table, are paths of files: ``encode`` gets a ``pathlib.Path`` for them.
+        array_files: The inputs that may be paths of ``.npy`` files; in a table they start from its data set's root.
     """
 
     inputs: tuple[str, ...]
     placed_in: tuple[str, ...] = ()
     files: frozenset[str] = frozenset()
+    array_files: frozenset[str] = frozenset()
 
     def check(self, inputs: Collection[str]) -> None:  # noqa: B027 - most take any
         """Raises :class:`mtl_lightning.errors.UserError` if these inputs cannot be had together.

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from mtl_lightning.array_files import from_file
 from mtl_lightning.errors import UserError, did_you_mean, shown
 from mtl_lightning.inputs.numbers import numbers
 
@@ -20,6 +21,11 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 
+ARRAYS = ".npy"
+
+LABEL_ENDINGS = (ARRAYS, ".png", ".tif", ".tiff", ".bmp", ".gif", ".pgm", ".jpg", ".jpeg", ".webp")
+"""Of files of labels of pixels; those that change numbers are refused when they are read."""
+
 MAX_PIXELS = 89_478_485
 """Pixels of the largest image that is decoded, unless another number is given: a quarter of a gigabyte in colour."""
 
@@ -27,6 +33,7 @@ _ORIENTATION, _ON_THE_SIDE = 0x0112, (5, 6, 7, 8)
 """Tag of the rotation that a camera has noted, and its values by which height and width change places."""
 
 _MODES = {1: "L", 3: "RGB"}
+_LOSSY = ("JPEG", "WEBP")
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError, struct.error)
 """What Pillow raises of files that are no images, or broken ones."""
 
@@ -106,11 +113,30 @@ def _upright(file: Any) -> Any:
     return ImageOps.exif_transpose(file)
 
 
+def label_pixels(image: Path | bytes) -> np.ndarray:
+    """The numbers in an image, as they are: [H, W] of one channel or of a palette, or [H, W, 3].
+
+    Args:
+        image: The path of a file, or what it holds; the rotation that a camera has noted is applied.
+
+    Raises:
+        UserError: As :func:`decoded` does, and for a format that changes numbers.
+    """
+    with opened(image) as (name, file):
+        if file.format in _LOSSY:
+            raise UserError(f"{name} is {file.format}, which changes numbers; save labels of pixels as PNG")
+        upright = _upright(file)
+        if upright.mode in ("RGBA", "CMYK", "YCbCr", "HSV", "LAB"):
+            upright = upright.convert("RGB")
+        return np.asarray(upright.getchannel(0) if upright.mode in ("LA", "PA") else upright)
+
+
 def stored(value: Any) -> Path | bytes:
     """A raw value as a path, or as what an image file holds.
 
     Args:
-        value: A path; the bytes of a file, as such or written in base64; an object with ``bytes`` or ``path``, as
+        value: A path, also of a ``.npy`` file, of which fractions from 0 to 1 are colours, too; the bytes of a file, as
+            such or written in base64; an object with ``bytes`` or ``path``, as
             `datasets` has it; an image of Pillow; or whole numbers from 0 to 255, [H, W], [H, W, C] or [C, H, W], of
             one, three or four channels. A text is no path, so that a request to a server reads no file.
 
@@ -119,6 +145,10 @@ def stored(value: Any) -> Path | bytes:
     """
     if isinstance(value, dict) and {"bytes", "path"} & set(value):
         value = value.get("path") if value.get("bytes") is None else value["bytes"]
+    if (
+        array := None if isinstance(value, str) else from_file(str(value) if isinstance(value, Path) else value)
+    ) is not None:
+        value = _of_array(array)
     if isinstance(value, Path | bytes):
         return value
     if isinstance(value, str):
@@ -138,6 +168,12 @@ def _of_text(value: str) -> bytes:
         raise UserError(
             f"a text must be an image file in base64, found {shown(value)}; give a path as a `pathlib.Path`"
         ) from error
+
+
+def _of_array(array: np.ndarray) -> np.ndarray:
+    """Fractions from 0 to 1 are 256 levels."""
+    fractions = array.dtype.kind == "f" and array.size and array.min() >= 0 and array.max() <= 1
+    return np.round(array * 255) if fractions else array
 
 
 def _pixels(value: Any) -> np.ndarray:

@@ -68,7 +68,7 @@ class ImageInputs(Inputs):
         self.max_pixels = max_pixels
 
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-        """Of each example the path or the bytes of its image, and its height and width."""
+        """Of each example the path or the bytes of its image, its height and width, and whether it is stretched."""
         return {IMAGE: [self._encoded(value) for value in columns[IMAGE]]}
 
     def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
@@ -131,7 +131,7 @@ class ImageInputs(Inputs):
 
     def signature(self) -> Any:
         """Something small that changes with what ``encode`` gives."""
-        return [IMAGE, self.max_pixels, "size"]
+        return [IMAGE, self.max_pixels, "size", self.fit == "stretch"]
 
     def _encoded(self, value: Any) -> dict[str, Any]:
         if isinstance(value, tuple):
@@ -141,9 +141,10 @@ class ImageInputs(Inputs):
             size = checked(found, self.channels, self.max_pixels)
         except UserError as error:
             raise UserError(f"input '{IMAGE}': {error}") from error
+        fit = {"size": size, "stretched": self.fit == "stretch"}
         if isinstance(found, Path):
-            return {"path": str(found.absolute()), "bytes": b"", "size": size}
-        return {"path": "", "bytes": found, "size": size}
+            return {"path": str(found.absolute()), "bytes": b"", **fit}
+        return {"path": "", "bytes": found, **fit}
 
     def _middle(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
         """The box that is kept of an image, of the shape that is wanted."""

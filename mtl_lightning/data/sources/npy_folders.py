@@ -1,4 +1,4 @@
-"""Data sets with a ``.npy`` file for each example and column."""
+"""Data sets with a file for each example and column: arrays of NumPy, or images."""
 
 from pathlib import Path
 
@@ -7,14 +7,17 @@ from datasets import Dataset
 from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.data.sources.by_split import of_splits
 from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.inputs.image_files import ARRAYS, ENDINGS
 from mtl_lightning.paths import expanded
 from mtl_lightning.rows.columns import Inputs, Labels
 
-_ENDING = ".npy"
+_ENDINGS = (ARRAYS, *ENDINGS)
 
 
 class NpyFolderSource(DataSource):
     """Examples in folders ``SPLIT/COLUMN/NAME.npy``: a column is a folder, an example the files of one name in all.
+
+    Files may be images as well: ``NAME.jpg`` in one folder, ``NAME.png`` in another.
 
     NYUv2 and Cityscapes are passed around so, preprocessed (``train/image/0.npy``, ``train/depth/0.npy``, ...). An
     example without a file in the folder of a label has no such label. Examples are in the order of their names, numbers
@@ -51,27 +54,35 @@ class NpyFolderSource(DataSource):
     def _table(self, folder: Path) -> Dataset:
         self._existing(folder)
         names, columns = self._names(folder), dict.fromkeys([*self.input_columns, *self.label_columns])
-        paths = {column: [folder / column / f"{name}{_ENDING}" for name in names] for column in columns}
-        there = {column: found for column, found in paths.items() if (folder / column).is_dir()}
+        there = {column: _files(folder / column) for column in columns if (folder / column).is_dir()}
         optional = set(self.label_columns) - set(self.input_columns)
         return Dataset.from_dict(
             {
-                column: [None if column in optional and not path.exists() else str(path.absolute()) for path in found]
-                for column, found in there.items()
+                column: [
+                    None if column in optional and name not in files else str(files.get(name, folder / column / name))
+                    for name in names
+                ]
+                for column, files in there.items()
             }
         )
 
     def _names(self, folder: Path) -> list[str]:
         """Of the examples: those of the first input's files."""
         first = folder / self.input_columns[0]
-        found = [path.stem for path in first.glob(f"*{_ENDING}")]
+        found = list(_files(first))
         if not found:
             beside = sorted(path.name for path in folder.iterdir() if path.is_dir())
             hint = did_you_mean(first.name, beside) if beside else f"{folder} has no folders"
-            raise UserError(f"{first} holds no {_ENDING} files; {hint}")
+            raise UserError(f"{first} holds no {ARRAYS} files and no images; {hint}")
         return sorted(found, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
 
     def _existing(self, folder: Path) -> None:
         if not folder.is_dir():
             how = f"; it comes from {self.written_by}" if self.written_by else ""
             raise UserError(f"no folder {folder}{how}: name another one as `root`")
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """Arrays and images by their names without the ending."""
+    paths = folder.iterdir() if folder.is_dir() else ()
+    return {path.stem: path.absolute() for path in sorted(paths) if path.suffix.lower() in _ENDINGS}

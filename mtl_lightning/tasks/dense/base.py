@@ -25,7 +25,8 @@ class DenseTask(Task):
     Its head reads feature maps and makes logits [B, C, H, W] of the image's size. A pixel may be without a label: it
     counts neither in the loss, which is the mean over labelled pixels of the batch, nor in any metric.
 
-    A label is an array of the image's size: a path of a ``.npy`` file, the bytes of one, or lists of lists.
+    A label is an array of the image's size: a path of a ``.npy`` file or a PNG, the bytes of one, or lists of lists.
+    Beside image files that are stretched to one size (``images.fit: stretch``), it may have another one.
 
     Args:
         main_metric: The metric that stands for the task; ``loss`` is one.
@@ -80,7 +81,7 @@ class DenseTask(Task):
         size = _size_of(example.get("image"))
         if target is None:
             return packed(np.full((*self._channels, *(size or (1, 1))), self.missing, np.float32))
-        if size is not None and target.shape[-2:] != size:
+        if size is not None and target.shape[-2:] != size and not _is_stretched(example["image"]):
             raise UserError(
                 f"the label is {_by(target.shape[-2:])} pixels, the image {_by(size)} (height x width); resize one of "
                 "them before"
@@ -196,6 +197,10 @@ def _size_of(image: Any) -> tuple[int, int] | None:
     if isinstance(image, Mapping) and "size" in image:
         return int(image["size"][0]), int(image["size"][1])
     return image.shape[-2:] if isinstance(image, np.ndarray) and image.ndim > 1 else None
+
+
+def _is_stretched(image: Any) -> bool:
+    return isinstance(image, Mapping) and bool(image.get("stretched"))
 
 
 def _by(size: Iterable[int]) -> str:

@@ -23,7 +23,8 @@ _DIGITS = 4
 class DepthEstimation(DenseTask):
     """Depth estimation: a distance for each pixel, by the absolute error.
 
-    A label is an array of distances [H, W] in any unit, metres say. Pixels of 0, NaN or infinity have none.
+    A label is an array of distances [H, W] in any unit, metres say. Pixels of 0, NaN or infinity have none. It may be a
+    PNG with 16 bits of grey.
 
     Metrics: ``abs_err`` (mean absolute error, in the unit of the label), ``rel_err`` (of the absolute error divided by
     the depth), ``rmse``; all are better when lower.
@@ -38,6 +39,7 @@ class DepthEstimation(DenseTask):
         dropout: Before the head.
         metrics: What to report; null: ``abs_err`` and ``rel_err``.
         convention: ``exact`` or ``batch_means``, see :class:`DenseTask`.
+        scale: What labels are multiplied by: 0.001 makes metres of millimetres.
     """
 
     missing = math.nan
@@ -54,9 +56,12 @@ class DepthEstimation(DenseTask):
         dropout: float = 0.0,
         metrics: list[str] | None = None,
         convention: Convention = "exact",
+        scale: float = 1.0,
     ) -> None:
         super().__init__(main_metric, architecture, width, dropout, metrics, convention)
-        self.mean = mean
+        if not 0 < scale < math.inf:
+            raise UserError(f"`scale` must be positive, found {scale}")
+        self.mean, self.scale = mean, scale
 
     def adapt(self, values: Iterable[Any]) -> None:
         total, count = 0.0, 0
@@ -74,7 +79,7 @@ class DepthEstimation(DenseTask):
     def encode(self, value: Any) -> np.ndarray | None:
         if self.is_missing(value):
             return None
-        array = label_array(value).astype(np.float32)
+        array = label_array(value).astype(np.float32) * np.float32(self.scale)
         if (negative := array < 0).any() and np.isfinite(array[negative]).any():
             wrong = negative & np.isfinite(array)
             raise UserError(

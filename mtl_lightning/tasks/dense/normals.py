@@ -10,7 +10,7 @@ from torch.nn.functional import cosine_similarity, normalize
 
 from mtl_lightning.tasks.base import full_precision
 from mtl_lightning.tasks.decoded import Drawn, as_array
-from mtl_lightning.tasks.dense.arrays import label_array
+from mtl_lightning.tasks.dense.arrays import is_image, label_array
 from mtl_lightning.tasks.dense.base import DenseTask
 from mtl_lightning.tasks.dense.batch_means import Convention
 from mtl_lightning.tasks.dense.decoders import Architecture
@@ -18,13 +18,14 @@ from mtl_lightning.tasks.dense.pixel_metrics import LIMITS, angle_metrics
 from mtl_lightning.tasks.scoring import Catalogue
 
 _DIGITS = 4
-_SHORTEST = 1e-6
+_SHORTEST, _SHORTEST_OF_IMAGES = 1e-6, 0.1
 
 
 class SurfaceNormals(DenseTask):
     """Surface normals: a direction for each pixel, by 1 - cosine of the angle to the true one.
 
-    A label is an array of vectors [H, W, 3], of any length but 0: pixels of zero or NaN have none.
+    A label is an array of vectors [H, W, 3], of any length but 0: pixels of zero or NaN have none. It may be a PNG:
+    red, green and blue are x, y and z, 0 is -1 and 255 is 1; black, and a length below a tenth, is none.
 
     Metrics: ``mean_angle`` and ``median_angle`` (of the angle to the true direction, in degrees; better when lower),
     ``within_11_25``, ``within_22_5`` and ``within_30`` (share of pixels within so many degrees; better when higher).
@@ -65,7 +66,8 @@ class SurfaceNormals(DenseTask):
         array = np.where(np.isfinite(array).all(0), array, np.float32(0))
         length = np.sqrt(np.square(array).sum(0))
         unit = array / np.maximum(length, np.float32(_SHORTEST))
-        return np.where(length > _SHORTEST, unit, np.float32(math.nan))
+        shortest = _SHORTEST_OF_IMAGES if is_image(value) else _SHORTEST
+        return np.where(length > shortest, unit, np.float32(math.nan))
 
     @staticmethod
     def moved(label: np.ndarray, zoom: float, mirrored: tuple[bool, bool]) -> np.ndarray:

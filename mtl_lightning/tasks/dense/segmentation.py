@@ -25,7 +25,7 @@ _SHOWN = 4
 class SemanticSegmentation(DenseTask):
     """Semantic segmentation: a class for each pixel, by cross entropy.
 
-    A label is an array of class numbers [H, W], from 0 on.
+    A label is an array of class numbers [H, W], from 0 on. It may be a PNG of grey (8 or 16 bits) or of a palette.
 
     Metrics: ``miou`` (intersection over union, the mean over the classes that labels or predictions have),
     ``pixel_accuracy``, ``class_accuracy`` (the mean over classes); all are better when higher.
@@ -90,7 +90,7 @@ class SemanticSegmentation(DenseTask):
                 f"class {array[wrong][0]:g} {first_place(wrong)} is out of range; classes are 0 to {last}: correct "
                 "`classes`, or add it to `ignore_index` if it means 'no label'"
             )
-        return np.where(ignored, IGNORE, array).astype(np.int16)
+        return np.where(ignored, np.int16(IGNORE), array.astype(np.int16))
 
     @property
     def num_outputs(self) -> int:

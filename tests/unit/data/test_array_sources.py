@@ -72,7 +72,7 @@ def test_a_folder_of_files_is_a_column(tmp_path: Path) -> None:
     assert first == {"image": str(tmp_path / "train" / "image" / "2.npy"), "depth": None}
     assert from_file(second["depth"])[0, 0] == 10
     assert source.describe("train", 1) == f"{tmp_path / 'train'}, example 10"
-    with pytest.raises(UserError, match=r"imag holds no .npy files; did you mean 'image'\?"):
+    with pytest.raises(UserError, match=r"imag holds no .npy files and no images; did you mean 'image'\?"):
         NpyFolderSource({"train": "train"}, {"image": "imag"}, {}, root=str(tmp_path)).load()
     with pytest.raises(UserError, match=r"no folder .*; it comes from the moon: name another one as `root`"):
         NpyFolderSource({"train": "t"}, {"image": "image"}, {}, str(tmp_path), "the moon").check_files()

@@ -4,9 +4,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny import main
+
+from mtl_lightning.data import FileSource, NpyFolderSource
+from mtl_lightning.data.collation import StepDataset
+from mtl_lightning.data.encoding import Encoding
+from mtl_lightning.data.sampler import Rows
+from mtl_lightning.encoders import ImageProcessor, Images, UNetEncoder
+from mtl_lightning.tasks import DepthEstimation, SemanticSegmentation, SurfaceNormals
 
 PIXELS = torch.rand(6, 3, 4, 4, generator=torch.Generator().manual_seed(0)).tolist()
 GOOD = [{"image": image, "class": [[0, 1, 1, -1]] * 4, "depth": [[1, 2, 0, 3]] * 4} for image in PIXELS]
@@ -73,6 +82,99 @@ def test_bad_rows_may_be_skipped(tmp_path: Path) -> None:
     )
     (skipped,) = tmp_path.rglob("skipped_rows/d-train.jsonl")
     assert "the label is 1 x 2 pixels" in skipped.read_text() and "is negative" in skipped.read_text()
+
+
+FILES = {
+    "inputs": {"image": "image"},
+    "labels": {"class": "mask", "depth": "depth", "normals": "normals"},
+}
+
+
+def scenes(root: Path, number: int = 6) -> list[dict[str, Any]]:
+    """Image files of 6 x 8 pixels, whose columns tell the class, the depth in millimetres and the normal."""
+    rows, columns = [], np.arange(8)
+    made = {
+        "image": np.tile(columns[:, None] * np.uint8(30), (6, 1, 3)).astype(np.uint8),
+        "mask": np.tile(np.where(columns == 7, 255, columns // 4), (6, 1)).astype(np.uint8),
+        "depth": np.tile(columns * 1000, (6, 1)).astype(np.uint16),
+        "normals": np.tile([[255, 128, 128]] * 7 + [[0, 0, 0]], (6, 1, 1)).astype(np.uint8),
+    }
+    for column, pixels in made.items():
+        (root / "train" / column).mkdir(parents=True)
+        for index in range(number):
+            image = Image.fromarray(pixels)
+            if column == "mask" and index % 2:
+                image.putpalette([*range(30)] * 3)
+            image.save(root / "train" / column / f"{index}.png")
+    rows = [{column: f"train/{column}/{index}.png" for column in made} for index in range(number)]
+    return rows
+
+
+def of_files(folder: Path, rows: list[dict[str, Any]], images: dict[str, Any], **source: Any) -> dict[str, Any]:
+    found = config(folder, rows, **FILES, **source)
+    (folder / "val.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:2]))
+    found["model"]["encoder"]["init_args"]["images"] = images
+    found["model"]["tasks"]["depth"] = {"class_path": "DepthEstimation", "init_args": {"scale": 0.001}}
+    found["model"]["tasks"]["normals"] = "SurfaceNormals"
+    return found
+
+
+def test_labels_are_image_files_beside_their_images(tmp_path: Path) -> None:
+    rows = scenes(tmp_path)
+    table = FileSource({"train": "t.jsonl"}, **FILES, root=str(tmp_path))
+    folders = NpyFolderSource({"train": "train"}, **FILES, root=str(tmp_path))
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    tasks = {"class": SemanticSegmentation(2), "depth": DepthEstimation(scale=0.001), "normals": SurfaceNormals()}
+    processor = UNetEncoder(images=Images((3, 4))).processor
+    for source in (table, folders):
+        encoded = Encoding("d", source, processor, tasks)(source.load()["train"], "train")
+        missing = {name: task.missing for name, task in tasks.items()}
+        dataset = StepDataset({"d": encoded}, processor, missing, {name: type(t).moved for name, t in tasks.items()})
+        batch = dataset[{"d": Rows([0, 1], {})}]["d"]
+        assert batch.targets["class"].tolist() == [[[0, 0, 1, -100]] * 3] * 2
+        torch.testing.assert_close(batch.targets["depth"], torch.tensor([1.0, 3.0, 5.0, 7.0]).expand(2, 3, 4))
+        assert encoded["counts/depth"].tolist() == [6 * 7] * 6, "0 is not measured"
+        found = batch.targets["normals"][0, :, 0]
+        assert found[0, :3].tolist() == pytest.approx([1.0] * 3, abs=0.001) and found[:, 3].isnan().all()
+
+
+@pytest.mark.parametrize(
+    ("break_it", "said"),
+    [
+        (lambda path: Image.new("L", (4, 6)).save(path), "the label is 6 x 4 pixels, the image 6 x 8 (height x width)"),
+        (lambda path: Image.new("L", (8, 6), 9).save(path), "class 9 in row 1, column 1 of the image is out of range"),
+        (lambda path: Image.new("RGB", (8, 6)).save(path), "has 3 channels, and the label 1; save it as a PNG of grey"),
+        (lambda path: Image.new("L", (8, 6)).save(path, "JPEG"), "is JPEG, which changes numbers; save labels of"),
+        (lambda path: path.unlink(), "did you mean"),
+        (lambda path: path.write_bytes(path.read_bytes()[:60]), "is broken"),
+    ],
+    ids=["size", "class", "colours", "jpeg", "gone", "cut off"],
+)
+def test_a_bad_label_file_is_one_line_or_skipped(
+    break_it: Any, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = scenes(tmp_path)
+    break_it(tmp_path / rows[3]["mask"])
+    path = tmp_path / "config.yaml"
+    found = of_files(tmp_path, rows, {"size": [6, 8]})
+    path.write_text(json.dumps(found))
+    assert main(["fit", "--config", str(path)]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "train.jsonl, line 4" in error and "column 'mask' (task 'class')" in error and said in error
+    found["data"]["datasets"]["d"]["init_args"]["on_bad_row"] = "skip"
+    if said.startswith("the label is"):
+        path.write_text(json.dumps(found))
+        assert main(["fit", "--config", str(path)]) == 0
+        (skipped,) = tmp_path.rglob("skipped_rows/d-train.jsonl")
+        assert said in skipped.read_text()
+
+
+def test_a_mask_of_another_size_lies_stretched_over_an_image_that_is_stretched() -> None:
+    image = ImageProcessor(Images((6, 8), "stretch")).encode({"image": [np.zeros((12, 8, 3), np.uint8)]})["image"][0]
+    task = SemanticSegmentation(2)
+    assert task.count(task.fit(task.encode([[0, 1]]), {"image": image})) == 2
+    found = ImageProcessor(Images((6, 8), "stretch")).moved({"image": image}, None)
+    assert found is not None and found(np.array([[0, 1]]), -1).tolist() == [[0] * 4 + [1] * 4] * 6
 
 
 def test_a_sharing_of_pooled_features_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
