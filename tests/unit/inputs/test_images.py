@@ -11,6 +11,7 @@ import pytest
 from images import file_of, pixels
 from PIL import Image
 
+from mtl_lightning.array_files import packed
 from mtl_lightning.decoding.from_state import made
 from mtl_lightning.errors import UserError
 from mtl_lightning.inputs.images import ImageInputs
@@ -147,3 +148,12 @@ def test_a_file_that_breaks_after_it_was_checked_is_named(tmp_path: Path) -> Non
     path.write_bytes(file_of(RED)[:50])
     with pytest.raises(UserError, match=r"a\.png is broken"):
         inputs.collate([{"image": encoded[0]}])
+
+
+def test_an_array_of_fractions_is_an_image(tmp_path: Path) -> None:
+    found = np.random.default_rng(0).random((3, 5, 6)).astype(np.float32)
+    np.save(tmp_path / "a.npy", found)
+    inputs = ImageInputs((5, 6), mean=[0], std=[1])
+    encoded = inputs.encode({"image": [packed(found), tmp_path / "a.npy"]})["image"]
+    for image in inputs.collate([{"image": each} for each in encoded])["image"]:
+        np.testing.assert_allclose(image, found, atol=0.5 / 255 + 1e-6)

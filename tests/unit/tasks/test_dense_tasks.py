@@ -146,8 +146,8 @@ def test_losses_are_means_over_labelled_pixels() -> None:
         (SemanticSegmentation(3), [[0.5, 1]], "expected whole numbers of classes, found 0.5 in row 1, column 1"),
         (
             SemanticSegmentation(3),
-            "a.png",
-            r"expected the path of a .npy file, or lists of lists of numbers, found 'a.txt'",
+            "a.txt",
+            r"expected the path of a .npy file or a PNG, or lists of lists of numbers, found 'a.txt''",
         ),
         (SemanticSegmentation(3), "none.npy", r"file none.npy is not there"),
         (SemanticSegmentation(3), b"\x93NUMPY", "array cannot be read"),
