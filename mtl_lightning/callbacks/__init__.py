@@ -6,6 +6,7 @@ from mtl_lightning.callbacks.expert_watch import ExpertWatch
 from mtl_lightning.callbacks.exposure import Exposure
 from mtl_lightning.callbacks.last_checkpoint import LastCheckpoint
 from mtl_lightning.callbacks.multi_task_early_stopping import MultiTaskEarlyStopping
+from mtl_lightning.callbacks.pixel_grids import PixelGrids
 from mtl_lightning.callbacks.process_watch import ProcessWatch
 from mtl_lightning.callbacks.progress_lines import ProgressLines
 from mtl_lightning.callbacks.skipping import StopWhenNotFinite
@@ -22,6 +23,7 @@ __all__ = [
     "Interrupted",
     "LastCheckpoint",
     "MultiTaskEarlyStopping",
+    "PixelGrids",
     "ProcessWatch",
     "ProgressLines",
     "StopWhenNotFinite",

@@ -22,6 +22,11 @@ Keys = Sequence[Sequence[int]]
 """Of random numbers, one an example."""
 
 
+def moves_of_labels(tasks: Mapping[str, Any]) -> dict[str, Callable[..., np.ndarray]]:
+    """``of_pixels`` of :class:`StepDataset`, of tasks by name."""
+    return {name: type(task).moved for name, task in tasks.items() if task.level == "maps"}
+
+
 class StepDataset(TorchDataset[StepBatch]):
     """Encoded tables, indexed by the plan of a step.
 

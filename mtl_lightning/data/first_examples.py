@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from mtl_lightning.data.batch import Batch
-from mtl_lightning.data.collation import StepDataset
+from mtl_lightning.data.collation import StepDataset, moves_of_labels
 from mtl_lightning.data.columns import integers, with_prefix
 from mtl_lightning.data.module import MultiTaskDataModule
 from mtl_lightning.data.sampler import Rows
@@ -48,5 +48,6 @@ def labelled_batch(data: MultiTaskDataModule, task: str, split: str, number: int
             (rows,) = np.nonzero(integers(table, [f"counts/{task}"])[f"counts/{task}"])
             if len(rows):
                 plan = {name: Rows(rows[:number].tolist(), {})}
-                return StepDataset({name: table}, model.encoder.processor, missing)[plan][name]
+                moves = moves_of_labels(model.tasks)
+                return StepDataset({name: table}, model.encoder.processor, missing, moves)[plan][name]
     return None

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from mtl_lightning.data.batch import StepBatch
 from mtl_lightning.data.batch_sizes import BatchSizes
-from mtl_lightning.data.collation import StepDataset
+from mtl_lightning.data.collation import StepDataset, moves_of_labels
 from mtl_lightning.data.columns import lengths_of, numbers_of
 from mtl_lightning.data.encoding import Encoding
 from mtl_lightning.data.evaluation_sampler import SequentialSampler
@@ -272,6 +272,5 @@ class MultiTaskDataModule(LightningDataModule):
     def _loader(self, tables: Mapping[str, Dataset], sampler: Any) -> DataLoader[StepBatch]:
         model = self._trainer.lightning_module
         missing = {name: task.missing for name, task in model.tasks.items()}
-        of_pixels = {name: type(task).moved for name, task in model.tasks.items() if task.level == "maps"}
-        dataset = StepDataset(tables, model.encoder.processor, missing, of_pixels)
+        dataset = StepDataset(tables, model.encoder.processor, missing, moves_of_labels(model.tasks))
         return step_loader(dataset, sampler, self.num_workers, self._trainer)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from mtl_lightning.encoders.base import Representation, State
 from mtl_lightning.encoders.cut_transformers import Cut, find_cut
-from mtl_lightning.encoders.learnt_tokenizer import learn_tokens, number_of_tokens, take_tokens
 from mtl_lightning.encoders.layers import longest_text, num_positions
+from mtl_lightning.encoders.learnt_tokenizer import learn_tokens, number_of_tokens, take_tokens
 from mtl_lightning.encoders.packing import PACKED, UNPACKED, row_length, run
 from mtl_lightning.encoders.pooling import POOLINGS, over, pooled_over
 from mtl_lightning.encoders.pretrained import load_backbone, load_config, load_tokenizer

@@ -140,6 +140,11 @@ class Network(RestorableModule):
         with evaluating(self), predicting([writing]):
             return writing.texts(self(batch.inputs, [task])[task], batch.targets[task])
 
+    def logits(self, batch: Batch, task: str) -> Any:
+        """What a task's ``forward`` makes of a batch; dropout is off."""
+        with evaluating(self):
+            return self(batch.inputs, [task])[task]
+
     def predict(
         self, columns: Mapping[str, Sequence[Any]], batch_size: int = 64, tasks: Sequence[str] | None = None
     ) -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ for part in ("encoders", "data"):
 for part in ("tasks", "data", "encoders", "chains", "inputs"):
     OF_ITSELF[part] |= {"raw_labels", "array_files", "named_files"}
 OF_ITSELF["chains"].add("tasks")
-OF_ITSELF["tasks"] |= {"decoding", "inputs"}
+OF_ITSELF["tasks"] |= {"decoding", "inputs", "png"}
 OF_ITSELF["serve"] = {"serve", "errors", "exported", "manifest", "paths", "rows", "stopping", "strict_json", "terminal"}
 OF_ITSELF["serve"] |= {
     "named_files",

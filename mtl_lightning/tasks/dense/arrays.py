@@ -63,11 +63,17 @@ def _of_image(value: str | bytes, channels: int) -> np.ndarray:
     return np.where(array.any(-1, keepdims=True), numbers, np.float32(np.nan))
 
 
+def grey(values: np.ndarray) -> np.ndarray:
+    """Colours [H, W, 3] of numbers [H, W] from 0, black, to 1, a light grey: white is kept for what has no label."""
+    return np.repeat(np.clip(values, 0, 1)[..., None] * _LIGHT, 3, -1)
+
+
 def first_place(found: np.ndarray) -> str:
     """Where the first true value of an array [H, W] is, for messages."""
     row, column = np.argwhere(found)[0]
     return f"in row {row + 1}, column {column + 1} of the image"
 
 
+_LIGHT = 230
 _KINDS = {1: "a PNG of grey or of a palette", 3: "a PNG of red, green and blue"}
 _EXPECTED = "expected the path of a .npy file or a PNG, or lists of lists of numbers, found {}"

@@ -14,6 +14,7 @@ from mtl_lightning.array_files import packed, unpacked
 from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.tasks.base import Task, full_precision
 from mtl_lightning.tasks.contracts import Features
+from mtl_lightning.tasks.decoded import as_array
 from mtl_lightning.tasks.dense.batch_means import BatchMean, Convention
 from mtl_lightning.tasks.dense.decoders import DECODERS, Architecture
 from mtl_lightning.tasks.scoring import Catalogue, choose
@@ -177,6 +178,29 @@ class DenseTask(Task):
             logits: [N, C].
             targets: [N], or [N, C].
         """
+
+    # -- pictures ----------------------------------------------------------------------------------------------------
+    @abstractmethod
+    def predicted(self, logits: Tensor) -> Tensor:
+        """Predictions [B, H, W] or [B, C, H, W], in the numbers of labels."""
+
+    @abstractmethod
+    def coloured(self, values: np.ndarray, label: np.ndarray) -> np.ndarray:
+        """Colours from 0 to 255 [H, W, 3] of a label, or of a prediction beside it.
+
+        Args:
+            values: To be coloured [H, W] or [C, H, W].
+            label: Of the image, which says what range colours have.
+        """
+
+    def pictures(self, logits: Tensor, targets: Tensor) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Label and prediction of each image in colours, uint8 [H, W, 3]; pixels without a label are white in it."""
+        present, found = as_array(self.labelled(targets)), as_array(self.predicted(full_precision(logits)))
+        labels = as_array(targets)
+        return [
+            (np.where(p[..., None], self.coloured(y, y), 255).astype(np.uint8), self.coloured(x, y).astype(np.uint8))
+            for x, y, p in zip(found, labels, present, strict=True)
+        ]
 
     def summary(self, target: Tensor) -> str:
         """What ``show-batch`` says of the label of an image that has one.

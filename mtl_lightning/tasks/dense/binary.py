@@ -17,7 +17,7 @@ from torchmetrics.classification import (
 from mtl_lightning.errors import UserError
 from mtl_lightning.tasks.base import IGNORE, full_precision
 from mtl_lightning.tasks.decoded import Drawn, as_array
-from mtl_lightning.tasks.dense.arrays import first_place, label_array
+from mtl_lightning.tasks.dense.arrays import first_place, grey, label_array
 from mtl_lightning.tasks.dense.base import DenseTask
 from mtl_lightning.tasks.dense.batch_means import Convention
 from mtl_lightning.tasks.dense.decoders import Architecture
@@ -114,6 +114,12 @@ class DenseBinary(DenseTask):
     def drawn(self, decoded: dict[str, Any]) -> Drawn:
         """Probabilities in grey: 0 is black, 1 white."""
         return Drawn("probabilities", np.round(np.array(decoded["probabilities"]) * 255).astype(np.uint8))
+
+    def predicted(self, logits: Tensor) -> Tensor:
+        return logits[:, 0].sigmoid()
+
+    def coloured(self, values: np.ndarray, label: np.ndarray) -> np.ndarray:
+        return grey(values)
 
     def summary(self, target: Tensor) -> str:
         return f"{target.double().mean():.1%} of {len(target):,} pixels"

@@ -10,7 +10,7 @@ from torch import Tensor
 from mtl_lightning.errors import UserError
 from mtl_lightning.tasks.base import full_precision
 from mtl_lightning.tasks.decoded import Drawn, as_array
-from mtl_lightning.tasks.dense.arrays import first_place, label_array
+from mtl_lightning.tasks.dense.arrays import first_place, grey, label_array
 from mtl_lightning.tasks.dense.base import DenseTask
 from mtl_lightning.tasks.dense.batch_means import Convention
 from mtl_lightning.tasks.dense.decoders import Architecture
@@ -18,6 +18,7 @@ from mtl_lightning.tasks.dense.pixel_metrics import depth_metrics
 from mtl_lightning.tasks.scoring import Catalogue
 
 _DIGITS = 4
+_SMALLEST = 1e-6
 
 
 class DepthEstimation(DenseTask):
@@ -118,6 +119,15 @@ class DepthEstimation(DenseTask):
         """Thousandths of the unit (millimetres of metres) in 16 bits of grey, up to 65,535."""
         thousandths = np.clip(np.round(np.array(decoded["depth"]) * 1000), 0, 2**16 - 1)
         return Drawn("depth", thousandths.astype(np.uint16))
+
+    def predicted(self, logits: Tensor) -> Tensor:
+        return self._depth(logits[:, 0])
+
+    def coloured(self, values: np.ndarray, label: np.ndarray) -> np.ndarray:
+        """Grey from the nearest to the farthest pixel of the label: near is dark."""
+        measured = label[np.isfinite(label)]
+        nearest, farthest = (measured.min(), measured.max()) if measured.size else (0.0, 1.0)
+        return grey((np.nan_to_num(values) - nearest) / max(farthest - nearest, _SMALLEST))
 
     def summary(self, target: Tensor) -> str:
         return f"{target.min():.3g} to {target.max():.3g}, median {target.median():.3g}; {len(target):,} pixels"

@@ -101,6 +101,13 @@ class SurfaceNormals(DenseTask):
         """x, y and z as red, green and blue: -1 is 0, 1 is 255."""
         return Drawn("normals", np.round((np.array(decoded["normals"]) + 1) * 127.5).astype(np.uint8))
 
+    def predicted(self, logits: Tensor) -> Tensor:
+        return normalize(logits, dim=1)
+
+    def coloured(self, values: np.ndarray, label: np.ndarray) -> np.ndarray:
+        """x, y and z as red, green and blue."""
+        return np.moveaxis((np.nan_to_num(values) + 1) * 127.5, 0, -1)
+
     def summary(self, target: Tensor) -> str:
         mean = ", ".join(f"{each:.2f}" for each in target.mean(0).tolist())
         return f"mean ({mean}); {len(target):,} pixels"

@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
 from mtl_lightning.errors import UserError
+from mtl_lightning.png import distinct_colours
 from mtl_lightning.tasks.base import IGNORE
 from mtl_lightning.tasks.decoded import Drawn
 from mtl_lightning.tasks.dense.arrays import first_place, label_array
@@ -117,6 +118,13 @@ class SemanticSegmentation(DenseTask):
         """Numbers of classes, in colours; of more than 256 classes, in 16 bits of grey."""
         few = self.num_outputs <= 256
         return Drawn("classes", np.array(decoded["classes"], np.uint8 if few else np.uint16), numbered=few)
+
+    def predicted(self, logits: Tensor) -> Tensor:
+        return logits.argmax(1)
+
+    def coloured(self, values: np.ndarray, label: np.ndarray) -> np.ndarray:
+        colours: np.ndarray = distinct_colours()[values % 256]
+        return colours
 
     def summary(self, target: Tensor) -> str:
         counts = torch.bincount(target, minlength=self.num_outputs)

@@ -147,7 +147,7 @@ def test_losses_are_means_over_labelled_pixels() -> None:
         (
             SemanticSegmentation(3),
             "a.txt",
-            r"expected the path of a .npy file or a PNG, or lists of lists of numbers, found 'a.txt''",
+            r"expected the path of a .npy file or a PNG, or lists of lists of numbers, found 'a.txt'",
         ),
         (SemanticSegmentation(3), "none.npy", r"file none.npy is not there"),
         (SemanticSegmentation(3), b"\x93NUMPY", "array cannot be read"),

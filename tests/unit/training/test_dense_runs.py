@@ -2,20 +2,24 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import wandb_log
 from PIL import Image
 from tiny import main
 
+from mtl_lightning.callbacks import PixelGrids
 from mtl_lightning.data import FileSource, NpyFolderSource
 from mtl_lightning.data.collation import StepDataset
 from mtl_lightning.data.encoding import Encoding
 from mtl_lightning.data.sampler import Rows
 from mtl_lightning.encoders import ImageProcessor, Images, UNetEncoder
-from mtl_lightning.tasks import DepthEstimation, SemanticSegmentation, SurfaceNormals
+from mtl_lightning.errors import UserError
+from mtl_lightning.tasks import DepthEstimation, Regression, SemanticSegmentation, SurfaceNormals
 
 PIXELS = torch.rand(6, 3, 4, 4, generator=torch.Generator().manual_seed(0)).tolist()
 GOOD = [{"image": image, "class": [[0, 1, 1, -1]] * 4, "depth": [[1, 2, 0, 3]] * 4} for image in PIXELS]
@@ -167,6 +171,37 @@ def test_a_bad_label_file_is_one_line_or_skipped(
         assert main(["fit", "--config", str(path)]) == 0
         (skipped,) = tmp_path.rglob("skipped_rows/d-train.jsonl")
         assert said in skipped.read_text()
+
+
+def test_the_log_shows_images_labels_and_predictions(tmp_path: Path) -> None:
+    found = of_files(tmp_path, scenes(tmp_path), {"size": [6, 8], "augment": ["RandomHorizontalFlip"]})
+    found["trainer"]["callbacks"] = [{"class_path": "PixelGrids", "init_args": {"number": 2}}]
+    path = tmp_path / "config.yaml"
+    path.write_text(json.dumps(found))
+    assert main(["fit", "--config", str(path), "--wandb=offline"]) == 0
+    (log,) = tmp_path.rglob("offline-run-*")
+    (logged,) = [item for item in wandb_log.history(log) if "grids/depth._type" in item]
+    assert logged["trainer/global_step"] == 3
+    for task in ("class", "depth", "normals"):
+        (file,) = tmp_path.rglob(f"grids/{task}/3.png")
+        grid = np.asarray(Image.open(file))
+        assert grid.shape == (6 * 2 + 2, 8 * 3 + 4, 3)
+        image, label, prediction = grid[:6, :8], grid[:6, 10:18], grid[:6, 20:]
+        assert (np.diff(image[..., 0].astype(int)) > 0).all(), "evaluation flips nothing"
+        if task == "depth":
+            assert abs(prediction.mean() - 230 * 3 / 6) < 20, "the mean depth, 4 of 1 to 7, where training begins"
+        shown = np.asarray(Image.open(next(log.glob(f"files/media/images/grids/{task}*.png"))).convert("RGB"))
+        assert np.array_equal(shown, grid)
+        missing = 0 if task == "depth" else 7
+        assert (label[:, missing] == 255).all() and not (label[:, 3] == 255).all()
+
+
+def test_grids_need_a_task_that_labels_pixels() -> None:
+    with pytest.raises(UserError, match="`number` must be at least 1, found 0"):
+        PixelGrids(0)
+    model: Any = SimpleNamespace(tasks={"n": Regression()})
+    with pytest.raises(UserError, match=r"trainer\.callbacks: PixelGrids needs a task that labels pixels"):
+        PixelGrids().setup(SimpleNamespace(), model, "fit")  # type: ignore[arg-type]
 
 
 def test_a_mask_of_another_size_lies_stretched_over_an_image_that_is_stretched() -> None:
