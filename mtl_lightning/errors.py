@@ -61,6 +61,8 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
     "did you mean 'accuracy'?"
     >>> did_you_mean("acc", ["accuracy", "ace"])
     "did you mean 'accuracy'?"
+    >>> did_you_mean("label", ["label_maps", "labels"])
+    "did you mean 'labels'?"
     >>> did_you_mean("zzz", ["accuracy", "f1"])
     'choose from accuracy, f1'
     """
@@ -70,7 +72,7 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
 @lru_cache(4096)
 def _nearest(name: str, choices: Sequence[str]) -> str:
     lower = {choice.lower(): choice for choice in choices}
-    longer = [choice for choice in lower if choice.startswith(name.lower())] if len(name) > 2 else []
+    longer = sorted((choice for choice in lower if choice.startswith(name.lower())), key=len) if len(name) > 2 else []
     near = longer or get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
     if near:
         return f"did you mean {lower[near[0]]!r}?"
