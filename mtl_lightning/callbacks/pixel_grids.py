@@ -30,8 +30,8 @@ class PixelGrids(Callback):
         python -m mtl_lightning fit --trainer.callbacks+=PixelGrids --trainer.callbacks.number=4
 
     A grid has a row an image: the image as the model reads it, its label, and the prediction. Weights & Biases and
-    TensorBoard get it as the image ``grids/<task>``. The same is in ``grids/<task>/<step>.png`` in the run's folder, with
-    the number of optimizer steps so far in its name. Pixels without a label are white in it; depth is grey between the
+    TensorBoard get it as the image ``grids/<task>``. The run's folder has it as ``grids/<task>/<step>.png``, with the
+    number of optimizer steps so far in its name. Pixels without a label are white in it; depth is grey between the
     nearest and the farthest pixel of the label.
 
     Args:

@@ -4,12 +4,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mtl_lightning.cli.prediction_images import PredictionImages
 from mtl_lightning.data import MultiTaskDataModule
 from mtl_lightning.data.readers.bad_rows import visible
 from mtl_lightning.data.readers.tables import decoded, exact
 from mtl_lightning.inputs.words import Words
+from mtl_lightning.prediction_images import Drawing, PredictionImages
 from mtl_lightning.strict_json import is_finite, to_json
+from mtl_lightning.tasks import Task
 from mtl_lightning.training.module import MultiTaskModule
 from mtl_lightning.training.prediction import placed, placers
 
@@ -33,7 +34,7 @@ class PredictionLines:
         self._raw, self._json_columns = exact(table.select_columns(visible(table)))
         tasks = {name: model.tasks[name] for name in model.asked or model.tasks}
         self._placers = placers(tasks)
-        self._images = None if images is None else PredictionImages(images, tasks)
+        self._images = None if images is None else PredictionImages(images, tasks, _drawing(tasks))
         self._processor = model.encoder.processor
         places = any(task.places for task in tasks.values())
         named = [source.inputs[name] for name in self._processor.placed_in if name in source.inputs]
@@ -82,3 +83,7 @@ class PredictionLines:
             )
         kept = predicted if self._images is None else self._images.kept(row, predicted)
         return to_json({**found, "predictions": kept})
+
+
+def _drawing(tasks: Mapping[str, Task]) -> dict[str, Drawing]:
+    return {name: task.drawn for name, task in tasks.items() if task.draws}

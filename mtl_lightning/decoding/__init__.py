@@ -6,6 +6,7 @@ from mtl_lightning.decoding.choices import ChoiceDecoder, RankingDecoder
 from mtl_lightning.decoding.from_state import decoder_of
 from mtl_lightning.decoding.labels import LabelDecoder, LabelSetDecoder
 from mtl_lightning.decoding.numbers import NumberDecoder
+from mtl_lightning.decoding.pixels import ClassMapDecoder, DepthDecoder, MaskDecoder, NormalsDecoder
 from mtl_lightning.decoding.relations import RelationDecoder
 from mtl_lightning.decoding.tags import TagDecoder, WordLabelSetDecoder
 from mtl_lightning.decoding.trees import TreeDecoder
@@ -13,10 +14,14 @@ from mtl_lightning.decoding.trees import TreeDecoder
 __all__ = [
     "AnswerDecoder",
     "ChoiceDecoder",
+    "ClassMapDecoder",
     "Decoder",
+    "DepthDecoder",
     "InputWords",
     "LabelDecoder",
     "LabelSetDecoder",
+    "MaskDecoder",
+    "NormalsDecoder",
     "NumberDecoder",
     "RankingDecoder",
     "RelationDecoder",

@@ -14,6 +14,7 @@ from mtl_lightning.decoding.base import Decoder
 from mtl_lightning.decoding.choices import ChoiceDecoder, RankingDecoder
 from mtl_lightning.decoding.labels import LabelDecoder, LabelSetDecoder
 from mtl_lightning.decoding.numbers import NumberDecoder
+from mtl_lightning.decoding.pixels import ClassMapDecoder, DepthDecoder, MaskDecoder, NormalsDecoder
 from mtl_lightning.decoding.relations import RelationDecoder
 from mtl_lightning.decoding.tags import TagDecoder, WordLabelSetDecoder
 from mtl_lightning.decoding.trees import TreeDecoder
@@ -26,8 +27,12 @@ DECODERS: dict[str, type[Decoder]] = {
     for decoder in (
         AnswerDecoder,
         ChoiceDecoder,
+        ClassMapDecoder,
+        DepthDecoder,
         LabelDecoder,
         LabelSetDecoder,
+        MaskDecoder,
+        NormalsDecoder,
         NumberDecoder,
         RankingDecoder,
         RelationDecoder,

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -133,6 +134,11 @@ def write_graph(
     wanted = [task for task in model.can_predict(tensors) if task in tasks]
     if not wanted:
         return None
+    if named := [task for task in model.tasks if iskeyword(task)]:
+        raise UserError(
+            f"this model cannot be exported as onnx: task '{named[0]}' has the name of a word of Python, which the "
+            "exporter of torch cannot read; train it under another name"
+        )
     traced = _Outputs(model, list(tensors), wanted).eval()
     with torch.no_grad():
         outputs, logits = traced.describe(*tensors.values())

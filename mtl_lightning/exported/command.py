@@ -26,6 +26,7 @@ options:
                             of the training data; '-' (default) reads texts from standard input
   --output FILE             where to write the JSON lines; '-' (default) is standard output
   --tasks NAME[,NAME...]    predict these tasks alone (default: all)
+  --images FOLDER           write predictions that are images as PNG files FOLDER/TASK/ROW.png
   --batch_size N            examples that are read, computed and written at once (default: 64); 1: each line of a
                             pipe is answered as it comes
   --threads N               that compute (default: as many as there are cores)
@@ -54,7 +55,7 @@ def _predict(arguments: Sequence[str]) -> int:
         check_output(given.output)
     file = read(given.input, in_order_of(model.readings, tasks))
     model.open(model.reading_of(file.inputs, tasks))
-    lines = Lines(model, file, tasks)
+    lines = Lines(model, file, tasks, given.images)
     output = LineOutput(given.output)
     try:
         for rows in batched(file.rows, given.batch_size):
@@ -74,6 +75,7 @@ def _parsed(arguments: Sequence[str]) -> Namespace:
     for name in ("input", "output"):
         parser.add_argument(f"--{name}", default="-")
     parser.add_argument("--tasks")
+    parser.add_argument("--images")
     parser.add_argument("--batch_size", type=int, default=64)
     parser.add_argument("--threads", type=int)
     given = parser.parse_args(list(arguments))
@@ -82,4 +84,5 @@ def _parsed(arguments: Sequence[str]) -> Namespace:
             raise UserError(f"--{name} must be at least 1, found {number}")
     for name in ("model", "input", "output"):
         setattr(given, name, expanded(getattr(given, name), f"--{name}"))
+    given.images = None if given.images is None else expanded(given.images, "--images")
     return given

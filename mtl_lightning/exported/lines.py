@@ -5,11 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mtl_lightning.decoding.pixels import PixelDecoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.exported.graph import NotComputedError
 from mtl_lightning.exported.model import ExportedModel
 from mtl_lightning.exported.rows import InputFile, Row
 from mtl_lightning.paths import located, located_file
+from mtl_lightning.prediction_images import PredictionImages
 from mtl_lightning.rows.columns import at_fault, pairs_of, raw_values
 from mtl_lightning.strict_json import is_finite, to_json
 
@@ -23,9 +25,15 @@ class Lines:
         model: What predicts.
         file: Of inputs.
         tasks: Names of those to predict; null: all.
+        images: Folder for predictions that are images; null: they are numbers in the lines.
     """
 
-    def __init__(self, model: ExportedModel, file: InputFile, tasks: Sequence[str] | None) -> None:
+    def __init__(
+        self, model: ExportedModel, file: InputFile, tasks: Sequence[str] | None, images: str | None = None
+    ) -> None:
+        decoders = {name: each for name, each in model.tasks.items() if tasks is None or name in tasks}
+        drawing = {name: each.drawn for name, each in decoders.items() if isinstance(each, PixelDecoder)}
+        self._images = None if images is None else PredictionImages(images, decoders, drawing)
         self._model, self._file, self._tasks = model, file, tasks
         self._num_rows = self._num_refused = self._num_cut = self._num_lost = 0
         self._first_refused = self._first_reason = self._first_cut = ""
@@ -43,6 +51,11 @@ class Lines:
             NotComputedError: If the model fails.
         """
         predicted = dict(self._predicted(rows, [number for number, row in enumerate(rows) if row.reason is None]))
+        if self._images is not None:
+            predicted = {
+                number: found if isinstance(found, str) else self._images.kept(self._num_rows + number, found)
+                for number, found in predicted.items()
+            }
         lines = [self._line(row, predicted.get(number, row.reason)) for number, row in enumerate(rows)]
         self._num_rows += len(rows)
         return lines

@@ -1,28 +1,15 @@
 """Logits as predictions."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mtl_lightning.decoding import Decoder, InputWords
+from mtl_lightning.decoding.pixels import Drawn
 from mtl_lightning.errors import UserError
-
-
-class Drawn(NamedTuple):
-    """A prediction as an image.
-
-    Attributes:
-        key: Where its numbers are in the prediction.
-        pixels: uint8 or uint16 [H, W], or uint8 [H, W, 3] for red, green and blue.
-        numbered: Whether they are numbers of classes, which colours tell apart.
-    """
-
-    key: str
-    pixels: np.ndarray
-    numbered: bool = False
 
 
 class Decoded:

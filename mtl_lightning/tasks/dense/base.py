@@ -11,6 +11,7 @@ from torch.nn.functional import interpolate
 from torchmetrics import Metric, MetricCollection
 
 from mtl_lightning.array_files import packed, unpacked
+from mtl_lightning.decoding.pixels import Drawn, PixelDecoder
 from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.tasks.base import Task, full_precision
 from mtl_lightning.tasks.contracts import Features
@@ -43,7 +44,6 @@ class DenseTask(Task):
 
     level = "maps"
     usual_metrics: ClassVar[tuple[str, ...]] = ()
-    needs_torch: ClassVar[str] = "labels pixels, and no export carries feature maps; predict with the checkpoint"
     beside_labels = Task.beside_labels | {"architecture", "width", "convention"}
 
     def __init__(
@@ -178,6 +178,15 @@ class DenseTask(Task):
             logits: [N, C].
             targets: [N], or [N, C].
         """
+
+    def outputs(self, logits: Any, mask: Tensor | None) -> dict[str, Tensor]:
+        return {"logits": full_precision(logits)}
+
+    @abstractmethod
+    def decoder(self) -> PixelDecoder: ...
+
+    def drawn(self, decoded: dict[str, Any]) -> Drawn:
+        return self.decoder().drawn(decoded)
 
     # -- pictures ----------------------------------------------------------------------------------------------------
     @abstractmethod

@@ -14,16 +14,14 @@ from torchmetrics.classification import (
     BinaryRecall,
 )
 
+from mtl_lightning.decoding.pixels import MaskDecoder
 from mtl_lightning.errors import UserError
-from mtl_lightning.tasks.base import IGNORE, full_precision
-from mtl_lightning.tasks.decoded import Drawn, as_array
+from mtl_lightning.tasks.base import IGNORE
 from mtl_lightning.tasks.dense.arrays import first_place, grey, label_array
 from mtl_lightning.tasks.dense.base import DenseTask
 from mtl_lightning.tasks.dense.batch_means import Convention
 from mtl_lightning.tasks.dense.decoders import Architecture
 from mtl_lightning.tasks.scoring import Catalogue
-
-_DIGITS = 4
 
 
 class DenseBinary(DenseTask):
@@ -107,13 +105,8 @@ class DenseBinary(DenseTask):
     def compared(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
         return logits[:, 0].sigmoid(), targets
 
-    def decode(self, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
-        probabilities = as_array(full_precision(logits[:, 0]).sigmoid()).astype(np.float64)
-        return [{"probabilities": np.round(found, _DIGITS).tolist()} for found in probabilities]
-
-    def drawn(self, decoded: dict[str, Any]) -> Drawn:
-        """Probabilities in grey: 0 is black, 1 white."""
-        return Drawn("probabilities", np.round(np.array(decoded["probabilities"]) * 255).astype(np.uint8))
+    def decoder(self) -> MaskDecoder:
+        return MaskDecoder()
 
     def predicted(self, logits: Tensor) -> Tensor:
         return logits[:, 0].sigmoid()

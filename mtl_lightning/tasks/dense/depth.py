@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
+from mtl_lightning.decoding.pixels import DepthDecoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.tasks.base import full_precision
-from mtl_lightning.tasks.decoded import Drawn, as_array
 from mtl_lightning.tasks.dense.arrays import first_place, grey, label_array
 from mtl_lightning.tasks.dense.base import DenseTask
 from mtl_lightning.tasks.dense.batch_means import Convention
@@ -17,7 +17,6 @@ from mtl_lightning.tasks.dense.decoders import Architecture
 from mtl_lightning.tasks.dense.pixel_metrics import depth_metrics
 from mtl_lightning.tasks.scoring import Catalogue
 
-_DIGITS = 4
 _SMALLEST = 1e-6
 
 
@@ -111,14 +110,9 @@ class DepthEstimation(DenseTask):
     def compared(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
         return self._depth(logits[:, 0]).double(), targets.double()
 
-    def decode(self, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
-        depth = as_array(self._depth(logits[:, 0])).astype(np.float64)
-        return [{"depth": np.round(found, _DIGITS).tolist()} for found in depth]
-
-    def drawn(self, decoded: dict[str, Any]) -> Drawn:
-        """Thousandths of the unit (millimetres of metres) in 16 bits of grey, up to 65,535."""
-        thousandths = np.clip(np.round(np.array(decoded["depth"]) * 1000), 0, 2**16 - 1)
-        return Drawn("depth", thousandths.astype(np.uint16))
+    def decoder(self) -> DepthDecoder:
+        assert self.mean is not None, "adapt() comes first"
+        return DepthDecoder(self.mean)
 
     def predicted(self, logits: Tensor) -> Tensor:
         return self._depth(logits[:, 0])

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
 
-from mtl_lightning.tasks.base import full_precision
-from mtl_lightning.tasks.decoded import Drawn, as_array
+from mtl_lightning.decoding.pixels import NormalsDecoder
 from mtl_lightning.tasks.dense.arrays import is_image, label_array
 from mtl_lightning.tasks.dense.base import DenseTask
 from mtl_lightning.tasks.dense.batch_means import Convention
@@ -17,7 +16,6 @@ from mtl_lightning.tasks.dense.decoders import Architecture
 from mtl_lightning.tasks.dense.pixel_metrics import LIMITS, angle_metrics
 from mtl_lightning.tasks.scoring import Catalogue
 
-_DIGITS = 4
 _SHORTEST, _SHORTEST_OF_IMAGES = 1e-6, 0.1
 
 
@@ -93,13 +91,8 @@ class SurfaceNormals(DenseTask):
     def compared(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
         return (angles(logits, targets),)
 
-    def decode(self, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
-        unit = as_array(normalize(full_precision(logits), dim=1).movedim(1, -1)).astype(np.float64)
-        return [{"normals": np.round(found, _DIGITS).tolist()} for found in unit]
-
-    def drawn(self, decoded: dict[str, Any]) -> Drawn:
-        """x, y and z as red, green and blue: -1 is 0, 1 is 255."""
-        return Drawn("normals", np.round((np.array(decoded["normals"]) + 1) * 127.5).astype(np.uint8))
+    def decoder(self) -> NormalsDecoder:
+        return NormalsDecoder()
 
     def predicted(self, logits: Tensor) -> Tensor:
         return normalize(logits, dim=1)

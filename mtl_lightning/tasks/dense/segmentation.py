@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
+from mtl_lightning.decoding.pixels import ClassMapDecoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.png import distinct_colours
 from mtl_lightning.tasks.base import IGNORE
-from mtl_lightning.tasks.decoded import Drawn
 from mtl_lightning.tasks.dense.arrays import first_place, label_array
 from mtl_lightning.tasks.dense.base import DenseTask
 from mtl_lightning.tasks.dense.batch_means import Convention
@@ -111,13 +111,8 @@ class SemanticSegmentation(DenseTask):
     def compared(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
         return logits.argmax(-1), targets
 
-    def decode(self, logits: Tensor, mask: Tensor | None) -> list[dict[str, Any]]:
-        return [{"classes": found.tolist()} for found in logits.argmax(1)]
-
-    def drawn(self, decoded: dict[str, Any]) -> Drawn:
-        """Numbers of classes, in colours; of more than 256 classes, in 16 bits of grey."""
-        few = self.num_outputs <= 256
-        return Drawn("classes", np.array(decoded["classes"], np.uint8 if few else np.uint16), numbered=few)
+    def decoder(self) -> ClassMapDecoder:
+        return ClassMapDecoder(self.num_outputs)
 
     def predicted(self, logits: Tensor) -> Tensor:
         return logits.argmax(1)

@@ -176,13 +176,19 @@ def test_a_bad_label_file_is_one_line_or_skipped(
 def test_the_log_shows_images_labels_and_predictions(tmp_path: Path) -> None:
     found = of_files(tmp_path, scenes(tmp_path), {"size": [6, 8], "augment": ["RandomHorizontalFlip"]})
     found["trainer"]["callbacks"] = [{"class_path": "PixelGrids", "init_args": {"number": 2}}]
+    found["model"]["tasks"]["normals"] = {"class_path": "SurfaceNormals", "init_args": {"architecture": "aspp"}}
+    found["model"]["tasks"]["classes"] = found["model"]["tasks"].pop("class")
+    labels = found["data"]["datasets"]["d"]["init_args"]["labels"]
+    found["data"]["datasets"]["d"]["init_args"]["labels"] = {**labels, "classes": "mask"}
+    found["data"]["datasets"]["d"]["init_args"]["labels"].pop("class")
     path = tmp_path / "config.yaml"
     path.write_text(json.dumps(found))
     assert main(["fit", "--config", str(path), "--wandb=offline"]) == 0
+    _exported(tmp_path)
     (log,) = tmp_path.rglob("offline-run-*")
     (logged,) = [item for item in wandb_log.history(log) if "grids/depth._type" in item]
     assert logged["trainer/global_step"] == 3
-    for task in ("class", "depth", "normals"):
+    for task in ("classes", "depth", "normals"):
         (file,) = tmp_path.rglob(f"grids/{task}/3.png")
         grid = np.asarray(Image.open(file))
         assert grid.shape == (6 * 2 + 2, 8 * 3 + 4, 3)
@@ -194,6 +200,30 @@ def test_the_log_shows_images_labels_and_predictions(tmp_path: Path) -> None:
         assert np.array_equal(shown, grid)
         missing = 0 if task == "depth" else 7
         assert (label[:, missing] == 255).all() and not (label[:, 3] == 255).all()
+
+
+def _exported(folder: Path) -> None:
+    """An exported model predicts what its checkpoint does, and draws the same."""
+    (checkpoint,) = folder.rglob("best.ckpt")
+    out = str(folder / "onnx")
+    assert main(["export", "--ckpt_path", str(checkpoint), "--format", "onnx", "--output", out]) == 0
+    seen, lines = [], []
+    for name, model in (("a", f"--ckpt_path={checkpoint}"), ("b", f"--model={out}")):
+        file = folder / f"{name}.jsonl"
+        given = ["predict", model, f"--input={folder / 'val.jsonl'}", f"--output={file}"]
+        assert main([*given, f"--images={folder / name}"]) == 0
+        lines.append([json.loads(line)["predictions"] for line in file.read_text().splitlines()])
+        seen.append(
+            {
+                path.relative_to(folder / name): np.asarray(Image.open(path))
+                for path in folder.rglob("*/00*.png")
+                if name in path.parts
+            }
+        )
+    assert len(seen[0]) == 6 and seen[0].keys() == seen[1].keys()
+    for path, pixels in seen[0].items():
+        np.testing.assert_allclose(pixels.astype(int), seen[1][path].astype(int), atol=1)
+    assert lines[1][0]["depth"] == {"depth": str(folder / "b" / "depth" / "000001.png")}
 
 
 def test_grids_need_a_task_that_labels_pixels() -> None:

@@ -1,13 +1,16 @@
 """Predictions that are images, in files of their own."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from mtl_lightning.decoding.pixels import Drawn
 from mtl_lightning.errors import UserError
 from mtl_lightning.png import distinct_colours, png
-from mtl_lightning.tasks import Task
 from mtl_lightning.writing import writing
+
+Drawing = Callable[[dict[str, Any]], Drawn]
+"""Makes an image of a prediction."""
 
 
 class PredictionImages:
@@ -15,15 +18,15 @@ class PredictionImages:
 
     Args:
         folder: Where to.
-        tasks: Those that are predicted, by name.
+        tasks: Names of those that are predicted.
+        drawing: What draws a prediction, by name of the tasks that predict images.
 
     Raises:
         UserError: If none of them predicts images, or the folder cannot be made.
     """
 
-    def __init__(self, folder: str, tasks: Mapping[str, Task]) -> None:
-        self.folder, self.tasks = Path(folder), tasks
-        self._drawing = [name for name, task in tasks.items() if task.draws]
+    def __init__(self, folder: str, tasks: Iterable[str], drawing: Mapping[str, Drawing]) -> None:
+        self.folder, self._drawing = Path(folder), drawing
         if not self._drawing:
             raise UserError(f"--images: none of the tasks {', '.join(tasks)} predicts images; leave it out")
         for name in self._drawing:
@@ -42,7 +45,7 @@ class PredictionImages:
     def _kept(self, row: int, name: str, predicted: dict[str, Any]) -> dict[str, Any]:
         if name not in self._drawing:
             return predicted
-        key, pixels, numbered = self.tasks[name].drawn(predicted)
+        key, pixels, numbered = self._drawing[name](predicted)
         path = self.folder / name / f"{row + 1:06}.png"
         with writing(path, "--images"):
             path.write_bytes(png(pixels, distinct_colours() if numbered else None))
