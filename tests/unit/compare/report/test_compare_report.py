@@ -33,7 +33,11 @@ SHAPES = {
     "no baseline": {"baseline": False},
     "one task": {"tasks": ("only",), "baseline": False},
     "two contestants": {"contestants": ["equal", "upgrad"]},
-    "12 contestants, 6 tasks": {"contestants": MANY[:12], "tasks": [f"task {number}" for number in range(6)], "seeds": 2},
+    "12 contestants, 6 tasks": {
+        "contestants": MANY[:12],
+        "tasks": [f"task {number}" for number in range(6)],
+        "seeds": 2,
+    },
     "without any run": {"lost": ("pcgrad",)},
     "reference without any run": {"lost": ("equal",), "baseline": False},
     "nothing finished": {"lost": (*METHODS, SINGLE_TASK)},
