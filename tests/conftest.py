@@ -19,7 +19,7 @@ os.environ["HF_MODULES_CACHE"] = tempfile.mkdtemp(prefix="modules-")  # one each
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("COLUMNS", "120")
 
-import lean
+import lean  # noqa: F401
 import lightning.pytorch  # noqa: F401 - its log handler keeps the stream it is born with; let that be pytest's own
 import pytest
 import real_data
@@ -34,7 +34,7 @@ atexit.register(shutil.rmtree, os.environ["HF_MODULES_CACHE"], ignore_errors=Tru
 settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any speed")
 
-forking._PRELOADED.append(lean.__name__)
+forking._PRELOADED.append("lean_forks")
 
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
     # a shell's `&`, or nohup, ignores some

@@ -5,6 +5,7 @@ The next run of the command finds the parser as it was when it was new.
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -38,7 +39,7 @@ def install() -> None:
 
 def _set_up(self: LightningCLI, add_subcommands: bool, *settings: dict[str, Any]) -> None:
     classes = (type(self), self.trainer_class, self._model_class, self._datamodule_class)
-    key = (*classes, tuple(self.subcommands()), sys.argv[0], add_subcommands, repr(settings))
+    key = (*classes, tuple(self.subcommands()), add_subcommands, repr(settings))
     if key not in _BUILT:
         _build(self, add_subcommands, *settings)
         _BUILT[key] = {name: getattr(self, name) for name in _OF_CLI if hasattr(self, name)}, _state(self.parser)
@@ -47,6 +48,7 @@ def _set_up(self: LightningCLI, add_subcommands: bool, *settings: dict[str, Any]
         container.clear()
         container.extend(content) if isinstance(container, list) else container.update(content)
     vars(self).update(of_cli)
+    _rename(self.parser)
 
 
 def _state(parser: jsonargparse.ArgumentParser) -> list[tuple[Any, Any]]:
@@ -54,6 +56,14 @@ def _state(parser: jsonargparse.ArgumentParser) -> list[tuple[Any, Any]]:
     attributes = [vars(part) for part in _parts(parser)]
     inside = [value for each in attributes for value in each.values() if type(value) in (dict, list, set)]
     return [(container, container.copy()) for container in (*attributes, *inside)]
+
+
+def _rename(parser: jsonargparse.ArgumentParser) -> None:
+    """Calls the program by its name of now, which begins those of its commands."""
+    before, now = parser.prog, Path(sys.argv[0]).name
+    for part in _parts(parser):
+        for name in {"prog", "_prog_prefix"} & set(vars(part)):
+            setattr(part, name, now + getattr(part, name).removeprefix(before))
 
 
 def _parts(parser: jsonargparse.ArgumentParser) -> Iterator[Any]:

@@ -31,9 +31,15 @@ FLAGS = {
     "experiments/multimnist": [f"--data.datasets.multimnist.{split}=100" for split in ("train", "val", "test")],
 }
 PARSED = ("trees", "entities")
+WRITTEN = ("restaurant", "hotel", "laptop", "tv")
 FLAGS_ON_REAL_DATA = {
     "tox21": ["--trainer.limit_val_batches=1.0"],  # a batch may lack the active molecules of an assay
     "parsing": [*LARGE, *(f"--data.datasets.{d}.files={{train: dev.conll.gz, val: dev.conll.gz}}" for d in PARSED)],
+    "generation": [
+        *LARGE,
+        "--data.batch_size=4",
+        *(f"--data.datasets.{d}.files={{train: {d}-dev.jsonl.gz, val: {d}-dev.jsonl.gz}}" for d in WRITTEN),
+    ],
     "goemotions": [*LARGE, "--data.datasets.goemotions.files={train: test.tsv.gz, val: dev.tsv.gz}"],
     "ewt": [*LARGE, "--data.datasets.ewt.files={train: test.conll.gz, val: dev.conll.gz}"],
     "rooms": [*LARGE, "--data.datasets.rooms.files={train: dev.npz, val: dev.npz}"],
