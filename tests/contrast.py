@@ -18,14 +18,19 @@ CONTRAST = """element => {
 """A function of an element: the contrast ratio of its text to the ground it stands on."""
 
 HARD_TO_READ = """least => {
-  const contrast = CONTRAST, known = new Map(), found = new Set();
+  const contrast = CONTRAST, known = new Map(), grounds = new Map(), found = new Set();
+  const ground = element => {
+    if (!element) return "";
+    if (!grounds.has(element))
+      grounds.set(element, getComputedStyle(element).backgroundColor + ground(element.parentElement));
+    return grounds.get(element);
+  };
   for (const element of document.querySelectorAll("body *")) {
     const text = [...element.childNodes].filter(node => node.nodeType === Node.TEXT_NODE)
       .map(node => node.data.trim()).join(" ").trim();
     if (!text || !element.checkVisibility({ visibilityProperty: true, opacityProperty: true })) continue;
-    const chain = [element.closest("svg") ? getComputedStyle(element).fill : getComputedStyle(element).color];
-    for (let up = element; up; up = up.parentElement) chain.push(getComputedStyle(up).backgroundColor);
-    const key = chain.join();
+    const style = getComputedStyle(element), ink = element.closest("svg") ? style.fill : style.color;
+    const key = ink + ground(element);
     if (!known.has(key)) known.set(key, contrast(element));
     if (known.get(key) < least) found.add(`${text.slice(0, 40)} (${element.className}): ${known.get(key).toFixed(2)}`);
   }
