@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
+import soundfile
 from PIL import Image
 
 from experiments.data.recipes.rooms import convert as rendered
@@ -183,6 +184,20 @@ def emoji2(folder: Path) -> None:
     _write(folder / "labels.tsv", _table(names, table))
 
 
+def fsdd(folder: Path) -> None:
+    """Tones, of which the pitch says the digit and the loudness the speaker, one file a speaker."""
+    rows, length = [], 800
+    for loudness, speaker in enumerate(("george", "theo"), 1):
+        sounds = []
+        for number, split in enumerate(["train"] * 16 + ["dev"] * 8 + ["test"] * 8):
+            pitch = 400 * (1 + number % 4)
+            sounds.append(np.sin(2 * np.pi * pitch * np.arange(length) / 8000) * loudness / 3)
+            rows.append((speaker, str(number % 4), str(number), str(number * length), str(length), split))
+        folder.mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / f"{speaker}.flac", np.concatenate(sounds), 8000)
+    _write(folder / "index.tsv", _table(("speaker", "digit", "index", "start", "length", "split"), rows))
+
+
 def crossre(folder: Path) -> None:
     """Sentences of four domains with their entities, and what relates those."""
     for domain in ("ai", "news", "politics", "science"):
@@ -309,7 +324,7 @@ MAKERS: Mapping[str, Callable[[Path], None]] = {
     make.__name__: make
     for make in (
         *(snips, clinc150, ud_ewt, ud_ewt_dep, vader, goemotions, tox21, crossre, sick, codah, policyqa, rnnlg),
-        *(rooms, nyuv2, feedlog, emoji2),
+        *(rooms, nyuv2, feedlog, emoji2, fsdd),
     )
 }
 

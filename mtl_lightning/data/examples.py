@@ -81,20 +81,21 @@ class ExampleEncoder:
         """Encodes N examples.
 
         Returns:
-            Columns ``inputs/<name>``, ``length``, ``lost`` (words or tokens beyond the encoder's limit) and, for each
-            task, ``targets/<task>``, ``counts/<task>`` and ``irregular/<task>``, and ``places/<task>`` of one that a
-            teacher teaches; see :class:`Encoding`.
+            Columns ``inputs/<name>``, ``length``, ``lost`` (words or tokens beyond the encoder's limit), ``note`` where
+            the processor makes some, and, for each task, ``targets/<task>``, ``counts/<task>`` and
+            ``irregular/<task>``, and ``places/<task>`` of one that a teacher teaches; see :class:`Encoding`.
 
         Raises:
             UserError: For a value that cannot be understood; it names the column.
         """
         labels = {task: self._encode_labels(task, columns) for task in self.tasks}  # first: a bad one costs little then
         inputs = self._encode_inputs(columns)
-        lost = inputs.pop("lost", None)
+        lost, notes = inputs.pop("lost", None), inputs.pop("note", None)
         encoded = {f"inputs/{name}": values for name, values in inputs.items()}
         examples = [dict(zip(inputs, values, strict=True)) for values in zip(*inputs.values(), strict=True)]
         encoded["length"] = [self.processor.length(example) for example in examples]
         encoded["lost"] = [0] * len(examples) if lost is None else lost
+        encoded |= {} if notes is None else {"note": notes}
         for task, encoder in self.tasks.items():
             targets = self._fit(task, labels[task], examples)
             encoded[f"targets/{task}"] = targets

@@ -28,6 +28,7 @@ def report(encoding: Encoding, table: Dataset, encoded: Dataset, split: str, fol
         path = write_bad_rows(encoding.skipped(table, encoded, split), folder, encoding.name, split)
         _LOG.warning(f"{where}: skipped {skipped:,} of {len(table):,} rows, which are bad; they and why are in {path}")
     _report_cut(encoding, table, encoded, split)
+    _report_notes(encoding, table, encoded, split)
     found = integers(encoded, [f"irregular/{task}" for task in encoding.tasks])
     for task in encoding.tasks:
         if (counts := found[f"irregular/{task}"]).any():
@@ -54,6 +55,7 @@ def report_inputs(encoding: Encoding, table: Dataset, encoded: Dataset, refused:
         )
     if len(encoded):
         _report_cut(encoding, table, encoded, "predict")
+        _report_notes(encoding, table, encoded, "predict")
 
 
 def _report_cut(encoding: Encoding, table: Dataset, encoded: Dataset, split: str) -> None:
@@ -70,9 +72,23 @@ def _report_cut(encoding: Encoding, table: Dataset, encoded: Dataset, split: str
         )
 
 
+def _report_notes(encoding: Encoding, table: Dataset, encoded: Dataset, split: str) -> None:
+    if "note" not in encoded.column_names:
+        return
+    notes = np.array(encoded["note"])
+    for note in sorted(set(notes) - {""}):
+        of_it = notes == note
+        _LOG.warning(
+            f"data set '{encoding.name}', split '{split}': {of_it.sum():,} of {len(encoded):,} examples {note}; "
+            f"the first: {_first(encoding, table, encoded, split, of_it)}"
+        )
+
+
 def without_notes(encoded: Dataset) -> Dataset:
     """An encoded table without the columns that training does not read."""
-    return encoded.remove_columns([n for n in encoded.column_names if n == "lost" or n.startswith("irregular/")])
+    return encoded.remove_columns(
+        [n for n in encoded.column_names if n in ("lost", "note") or n.startswith("irregular/")]
+    )
 
 
 def _first(encoding: Encoding, table: Dataset, encoded: Dataset, split: str, counts: np.ndarray) -> str:

@@ -7,6 +7,8 @@ from mtl_lightning.encoders.images import ImageProcessor, Images
 from mtl_lightning.encoders.input_processor import InputProcessor
 from mtl_lightning.encoders.perceptron import PerceptronEncoder
 from mtl_lightning.encoders.shown import Mark, Numbers, Picture, Piece, Tokens
+from mtl_lightning.encoders.sounds import SoundProcessor, Sounds
+from mtl_lightning.encoders.spectrograms import SpectrogramEncoder
 from mtl_lightning.encoders.staged import Stage, StagedEncoder
 from mtl_lightning.encoders.tables import TableCrossNetwork, TablePerceptron, TableTransformer
 from mtl_lightning.encoders.tensors import TensorProcessor
@@ -24,6 +26,7 @@ from mtl_lightning.inputs.augmentation import (
     RandomResizedCrop,
     RandomVerticalFlip,
 )
+from mtl_lightning.inputs.spec_augment import SpecAugment
 
 __all__ = [
     "Assets",
@@ -46,6 +49,10 @@ __all__ = [
     "RandomResizedCrop",
     "RandomVerticalFlip",
     "Representation",
+    "SoundProcessor",
+    "Sounds",
+    "SpecAugment",
+    "SpectrogramEncoder",
     "Stage",
     "StagedEncoder",
     "State",

@@ -61,8 +61,9 @@ class InputProcessor(ABC):
         Returns:
             Encoded values by name, each a list of N. A processor that knows label positions adds ``num_words``, the
             number of positions of each raw example, and ``word_starts``, of the positions that were kept. One that cuts
-            long examples adds ``lost``, the number of words or tokens of each that were cut off. One whose examples are
-            several sequences adds ``num_sequences``, and lists the values of these; see :mod:`.several`.
+            long examples adds ``lost``, the number of words or tokens of each that were cut off. One that finds
+            something odd adds ``note``, what is said of each ("are silent"), or nothing. One whose examples are several
+            sequences adds ``num_sequences``, and lists the values of these; see :mod:`.several`.
 
         Raises:
             UserError: For a value that is no such input; of a tuple it says which (``part``). The caller adds file,

@@ -14,6 +14,7 @@ from mtl_lightning.inputs.arrays import ArrayInputs
 from mtl_lightning.inputs.base import Inputs as InputReader
 from mtl_lightning.inputs.column_statistics import ColumnStatistics
 from mtl_lightning.inputs.images import ImageInputs
+from mtl_lightning.inputs.sounds import SoundInputs
 from mtl_lightning.inputs.tables import TableInputs
 from mtl_lightning.inputs.text_inputs import TextInputs
 from mtl_lightning.manifest import check_files, listed
@@ -189,8 +190,8 @@ def _inputs(state: dict[str, Any], tokenizer: Any) -> InputReader:
     kind = state.pop("kind")
     if kind == "arrays":
         return made(ArrayInputs, state)
-    if kind == "images":
-        return made(ImageInputs, state)
+    if kind in ("images", "sounds"):
+        return made(_KINDS[kind], state)
     if kind == "tables":
         return made(TableInputs, state, ColumnStatistics.read(state.pop("statistics")))
     if kind != "texts":
@@ -225,5 +226,6 @@ _KINDS: Mapping[str, type[InputReader]] = {
     "texts": TextInputs,
     "arrays": ArrayInputs,
     "images": ImageInputs,
+    "sounds": SoundInputs,
     "tables": TableInputs,
 }

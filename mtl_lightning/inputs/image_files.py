@@ -1,7 +1,5 @@
 """Reads image files: JPEG, PNG and a few others become 8-bit pixels of one or three channels."""
 
-import base64
-import binascii
 import struct
 import warnings
 from collections.abc import Iterator
@@ -13,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from mtl_lightning.array_files import from_file
-from mtl_lightning.errors import UserError, did_you_mean, shown
+from mtl_lightning.errors import UserError
+from mtl_lightning.inputs.file_values import content_of, hint_for
 from mtl_lightning.inputs.numbers import numbers
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
@@ -95,7 +94,7 @@ def opened(image: Path | bytes, max_pixels: int = MAX_PIXELS) -> Iterator[tuple[
     except UserError:
         raise
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise UserError(f"no file {name.removeprefix('image ')}; {_hint(Path(error.filename))}") from error
+        raise UserError(f"no file {name.removeprefix('image ')}; {hint_for(Path(error.filename))}") from error
     except library.DecompressionBombError as error:
         raise UserError(
             f"{name} has more than {max_pixels:,} pixels; make it smaller, or raise `max_pixels`"
@@ -152,22 +151,11 @@ def stored(value: Any) -> Path | bytes:
     if isinstance(value, Path | bytes):
         return value
     if isinstance(value, str):
-        return _of_text(value)
+        return content_of(value, "an image")
     library = pillow()
     if value is None:
         raise UserError("the image is missing: null")
     return png(value if isinstance(value, library.Image) else library.fromarray(_pixels(value)))
-
-
-def _of_text(value: str) -> bytes:
-    if not value.strip():
-        raise UserError(f"the image is missing: {value!r}")
-    try:
-        return base64.b64decode(value.partition(";base64,")[2] or value, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise UserError(
-            f"a text must be an image file in base64, found {shown(value)}; give a path as a `pathlib.Path`"
-        ) from error
 
 
 def _of_array(array: np.ndarray) -> np.ndarray:
@@ -215,10 +203,3 @@ def _converted(name: str, image: Any, mode: str) -> Any:
         white = library.new("RGBA", drawn.size, "white")
         image = library.alpha_composite(white, drawn)
     return image if image.mode == mode else image.convert("RGB").convert(mode)
-
-
-def _hint(path: Path) -> str:
-    if not path.parent.is_dir():
-        return f"there is no folder {path.parent}; name the one that paths start from as `root`"
-    beside = [entry.name for _, entry in zip(range(10_000), path.parent.iterdir(), strict=False)]
-    return did_you_mean(path.name, beside) if beside else f"{path.parent} is empty"

@@ -13,6 +13,7 @@ from mtl_lightning.data.readers.constants import with_constants
 from mtl_lightning.data.readers.mosaics import Mosaic, with_tiles
 from mtl_lightning.data.readers.nested import with_nested
 from mtl_lightning.data.readers.parquet import parquet_rows, parquet_table
+from mtl_lightning.data.readers.templates import with_templates
 from mtl_lightning.data.readers.text_tables import text_rows, text_table
 from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.data.sources.by_split import of_splits
@@ -64,6 +65,7 @@ class FileSource(DataSource):
             thousands: ``1.234,5``.
         written_by: Command that writes the files; the error names it where their folder is not there.
         constants: Columns that have one value in all rows, say ``{topic: politics}`` for files about one topic.
+        templates: Columns that are made of others, say ``{file: "{speaker}.flac"}``.
         mosaic: An image whose tiles are the images of the rows, see :class:`Mosaic`; its path starts from ``root``.
     """
 
@@ -88,6 +90,7 @@ class FileSource(DataSource):
         decimal: Literal[".", ","] | None = None,
         constants: dict[str, str | int | float] | None = None,
         mosaic: Mosaic | None = None,
+        templates: dict[str, str] | None = None,
     ) -> None:
         root = expanded(root, "root")
         if isinstance(files, PathLike):
@@ -116,6 +119,7 @@ class FileSource(DataSource):
         self.format = format
         self.written_by = written_by
         self.constants = dict(constants or {})
+        self.templates = dict(templates or {})
         self.form = TextFormat(tuple(columns or ()), delimiter, quotes, header, encoding, field, decimal=decimal)
         if all(kinds := {self._kind(file) for file in self.files.values()}):
             self.form.check_kinds({str(kind) for kind in kinds})
@@ -130,6 +134,7 @@ class FileSource(DataSource):
             for name, file in self.files.items()
         }
         tables = {name: with_constants(table, self.constants, self.files[name]) for name, table in tables.items()}
+        tables = {name: with_templates(table, self.templates, self.files[name]) for name, table in tables.items()}
         if self.mosaic is not None:
             image = existing_file(Path(self.root, expanded(self.mosaic.file, "mosaic.file")), self.written_by)
             tables = {name: with_tiles(table, self.mosaic, image) for name, table in tables.items()}

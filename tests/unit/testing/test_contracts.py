@@ -23,6 +23,8 @@ from mtl_lightning.encoders import (
     Images,
     PerceptronEncoder,
     Representation,
+    Sounds,
+    SpectrogramEncoder,
     TransformerEncoder,
     UNetEncoder,
     VisionEncoder,
@@ -218,6 +220,10 @@ ENCODERS: dict[str, tuple[Callable[[], Encoder], dict[str, Sequence[Any]]]] = {
     "vision": (
         lambda: VisionEncoder(config=VISION["resnet"], images=Images(32)),
         {"image": [images.pixels(seed) for seed in range(3)]},
+    ),
+    "spectrogram": (
+        lambda: SpectrogramEncoder([2, 3], features=16, sounds=Sounds(1000, 8, 0.1, 0.05)),
+        {"sound": [np.sin(np.arange(600 + 300 * n) * (n + 1) / 9) for n in range(3)]},
     ),
     "perceptron-choices": (lambda: PerceptronEncoder(5, [32]), {"choices": [VECTORS[:1], tuple(VECTORS)]}),
     "u-net": (lambda: UNetEncoder(1, [2, 3, 4]), {"image": IMAGES}),

@@ -1,0 +1,86 @@
+"""Reads sounds: what is made of each before a model hears it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mtl_lightning.encoders.input_processor import PlainProcessor
+from mtl_lightning.encoders.shown import Picture, Shown
+from mtl_lightning.errors import UserError
+from mtl_lightning.inputs.sounds import MASK, SOUND, Normalise, SoundInputs
+from mtl_lightning.inputs.spec_augment import SpecAugment
+
+
+@dataclass(frozen=True)
+class Sounds:
+    """How sounds become log-mel spectrograms.
+
+    Args:
+        sample_rate: Samples a second; files of another rate are resampled.
+        num_mels: Bands of the mel scale.
+        window: Of a frame, in seconds.
+        hop: From frame to frame, in seconds.
+        max_seconds: Of the longest part that is read, from its beginning; null: all of it.
+        normalise: To mean 0 and deviation 1: all numbers of a spectrogram together (``utterance``), each of its
+            ``bands``, or ``none``.
+        augment: Masks on training spectrograms; null: none.
+    """
+
+    sample_rate: int = 16_000
+    num_mels: int = 64
+    window: float = 0.025
+    hop: float = 0.01
+    max_seconds: float | None = None
+    normalise: Normalise = "utterance"
+    augment: SpecAugment | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("sample_rate", self.sample_rate), ("window", self.window), ("hop", self.hop)):
+            if not value > 0:
+                raise UserError(f"sounds.{name} must be above 0, found {value}")
+
+
+class SoundProcessor(PlainProcessor):
+    """Reads the input ``sound``: paths of files, their bytes, or samples; see :func:`.sound_files.stored`.
+
+    ``sound_start`` and ``sound_length`` beside it say which part of the file is meant, in samples of the file. Files
+    are checked when the data is encoded, and decoded when a batch is made.
+
+    Args:
+        sounds: How they are read.
+    """
+
+    plain: SoundInputs
+    files = SoundInputs.files
+    for_heads = frozenset[str]()
+
+    def __init__(self, sounds: Sounds) -> None:
+        window, hop = (max(1, round(seconds * sounds.sample_rate)) for seconds in (sounds.window, sounds.hop))
+        self.plain = SoundInputs(sounds.sample_rate, sounds.num_mels, window, hop, sounds.max_seconds, sounds.normalise)
+        self.inputs = self.plain.inputs
+        self.mask = sounds.augment
+
+    def varied(self, example: Mapping[str, Any], key: Sequence[int]) -> Mapping[str, Any]:
+        if self.mask is None:
+            return example
+        return {**example, SOUND: self.mask(self.plain.features(self.plain.read(example[SOUND])), key)}
+
+    def can_join(self, batches: Sequence[Mapping[str, Tensor]]) -> bool:
+        return False
+
+    def shown(self, inputs: Mapping[str, Tensor], example: int) -> Sequence[Shown]:
+        frames = int(inputs[MASK][example].sum())
+        found = inputs[SOUND][example, :frames].numpy(force=True)
+        return [Picture(SOUND, np.ascontiguousarray(found.T[::-1]))]
+
+    def signature(self) -> Any:
+        return self.plain.signature()
+
+
+def lengths(inputs: Mapping[str, Tensor]) -> Tensor:
+    """Number of frames of each example [B]."""
+    return inputs[MASK].sum(1, dtype=torch.int64)

@@ -1,0 +1,126 @@
+"""A small convolutional network over spectrograms."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import max_pool2d, relu
+
+from mtl_lightning.encoders.base import Representation, State
+from mtl_lightning.encoders.sounds import SoundProcessor, Sounds, lengths
+from mtl_lightning.encoders.staged import StagedEncoder
+from mtl_lightning.inputs.sounds import SOUND
+
+
+class SpectrogramEncoder(StagedEncoder):
+    """Convolutions with ReLU and 2x2 max pooling over log-mel spectrograms, then one linear layer on the mean and the
+    largest value over time.
+
+    Its representation is pooled [B, features]. It is the same whatever examples a batch has: frames that fill up are 0
+    before and after each layer.
+
+    Args:
+        channels: Output channels of each convolution; each is followed by 2x2 pooling.
+        kernel_size: Width of the convolutions, odd.
+        features: Width of the representation.
+        dropout: Probability of zeroing a feature of the representation.
+        sounds: How sounds are read.
+    """
+
+    channel_axis = 1
+    pretrained = False
+
+    def __init__(
+        self,
+        channels: Sequence[int] = (32, 64, 64),
+        kernel_size: int = 3,
+        features: int = 128,
+        dropout: float = 0.0,
+        sounds: Sounds | None = None,
+    ) -> None:
+        super().__init__()
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd, found {kernel_size}")
+        self.features = features
+        self.processor: SoundProcessor = SoundProcessor(sounds or Sounds())
+        self._bands = bands = self.processor.plain.num_mels or 1
+        self.layers = nn.ModuleList(
+            _Block(fan_in, fan_out, kernel_size, 2**depth)
+            for depth, (fan_in, fan_out) in enumerate(pairwise([1, *channels]))
+        )
+        self.project = _Projection(2 * channels[-1] * -(-bands // 2 ** len(channels)), features, 2 ** len(channels))
+        self.dropout = nn.Dropout(dropout)
+
+    def begin(self, inputs: dict[str, Tensor]) -> State:
+        return State(inputs[SOUND][:, None], lengths(inputs))
+
+    @cached_property
+    def stages(self) -> list[nn.Module]:
+        """One a convolution, with the pooling behind it, and one for the linear layer."""
+        return [*self.layers, self.project]
+
+    @property
+    def widths(self) -> list[int]:
+        convolutions = [module for module in self.layers.modules() if isinstance(module, nn.Conv2d)]
+        return [1, *(each.out_channels for each in convolutions), self.features]
+
+    def pool(self, state: State) -> Tensor:
+        """The mean over real frames and all bands [B, C]."""
+        if state.hidden.dim() < 4:
+            return state.hidden
+        shrunk, bands = 1, self._bands
+        while bands > state.hidden.shape[3]:
+            shrunk, bands = 2 * shrunk, -(-bands // 2)
+        return _mean(state.hidden, _frames(state, shrunk)).mean(2)
+
+    def end(self, state: State) -> Representation:
+        return Representation(pooled=self.dropout(state.hidden))
+
+
+class _Block(nn.Module):
+    """A convolution of spectrograms [B, C, T, M] with ReLU and 2x2 pooling.
+
+    Args:
+        fan_in: Input channels.
+        fan_out: Output channels.
+        kernel_size: Odd.
+        shrunk: How many frames of the spectrogram one of its input is.
+    """
+
+    def __init__(self, fan_in: int, fan_out: int, kernel_size: int, shrunk: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(fan_in, fan_out, kernel_size, padding=kernel_size // 2)
+        self.shrunk = shrunk
+
+    def forward(self, state: State) -> State:
+        real = _frames(state, self.shrunk)[:, None, :, None]
+        hidden = relu(self.convolution(state.hidden)) * real
+        return state._replace(hidden=max_pool2d(hidden, 2, ceil_mode=True))
+
+
+class _Projection(nn.Module):
+    """A linear layer with ReLU on the mean and the largest value over time of each channel and band."""
+
+    def __init__(self, fan_in: int, features: int, shrunk: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(fan_in, features)
+        self.shrunk = shrunk
+
+    def forward(self, state: State) -> State:
+        mean, largest = _mean(state.hidden, _frames(state, self.shrunk)), state.hidden.amax(2)
+        return state._replace(hidden=relu(self.linear(torch.cat([mean, largest], 1).flatten(1))))
+
+
+def _frames(state: State, shrunk: int) -> Any:
+    """1 for each real frame [B, T] of a state, 0 for others."""
+    number = state.hidden.shape[2]
+    places = torch.arange(number, device=state.hidden.device)
+    return (places < (state.context[:, None] + shrunk - 1) // shrunk).to(state.hidden.dtype)
+
+
+def _mean(hidden: Tensor, real: Tensor) -> Tensor:
+    """The mean over real frames [B, C, M]; what is filled up is 0."""
+    return hidden.sum(2) / real.sum(1).clamp(min=1)[:, None, None]

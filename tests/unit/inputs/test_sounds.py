@@ -1,0 +1,164 @@
+"""Sounds: what is read of files, what becomes of samples, and what is refused."""
+
+import base64
+import json
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from mtl_lightning.decoding.from_state import made
+from mtl_lightning.encoders import Sounds, SpecAugment, SpectrogramEncoder
+from mtl_lightning.errors import UserError
+from mtl_lightning.inputs.sounds import SoundInputs
+from mtl_lightning.inputs.spectrograms import log_mel, mel_filters, resampled
+
+RATE = 8000
+TONE = np.sin(2 * np.pi * 1000 * np.arange(2000) / RATE).astype(np.float32) / 2
+
+
+def file_of(samples: np.ndarray, rate: int = RATE, form: str = "FLAC") -> bytes:
+    file = BytesIO()
+    soundfile.write(file, samples, rate, format=form)
+    return file.getvalue()
+
+
+def read(value: Any, start: Any = None, length: Any = None, **settings: Any) -> np.ndarray:
+    """The samples of one sound, at a rate of 8 kHz."""
+    inputs = SoundInputs(**{"sample_rate": RATE, "normalise": "none", **settings})
+    columns = {"sound": [value], "sound_start": [start], "sound_length": [length]}
+    (found,) = inputs.collate([{"sound": inputs.encode(columns)["sound"][0]}])["sound"]
+    return found
+
+
+def notes(value: Any) -> str:
+    (found,) = SoundInputs(RATE).encode({"sound": [value]})["note"]
+    return str(found)
+
+
+def test_a_path_bytes_base64_and_samples_give_the_same(tmp_path: Path) -> None:
+    content = file_of(TONE)
+    (tmp_path / "a.flac").write_bytes(content)
+    text = base64.b64encode(content).decode()
+    ways = [tmp_path / "a.flac", content, text, TONE, TONE.tolist(), np.stack([TONE, TONE])]
+    ways += [{"bytes": content, "path": None}, {"array": TONE, "sampling_rate": RATE}, file_of(TONE, form="WAV")]
+    for way in ways:
+        assert read(way) == pytest.approx(TONE, abs=1e-4)
+
+
+def test_a_part_is_the_same_samples_of_the_file() -> None:
+    content = file_of(TONE)
+    assert np.array_equal(read(content, 500, "100"), read(content)[500:600])
+    assert np.array_equal(read(content, 1900), read(content)[1900:])
+    assert len(read(content, max_seconds=0.01)) == 80
+
+
+def test_channels_are_averaged() -> None:
+    assert read(file_of(np.stack([TONE, -TONE / 2], 1))) == pytest.approx(TONE / 4, abs=1e-4)
+
+
+@pytest.mark.parametrize("rate", [4000, 11025, 16000, 44100])
+def test_another_rate_is_resampled(rate: int) -> None:
+    times = np.arange(rate // 4) / rate
+    found = resampled(np.sin(2 * np.pi * 1000 * times).astype(np.float32), rate, RATE)
+    assert len(found) == -(-len(times) * RATE // rate)
+    middle = slice(200, -200)
+    assert found[middle] == pytest.approx(np.sin(2 * np.pi * 1000 * np.arange(len(found)) / RATE)[middle], abs=2e-3)
+
+
+def test_what_the_lower_rate_cannot_hold_is_gone() -> None:
+    high = np.sin(2 * np.pi * 7000 * np.arange(8000) / 16000).astype(np.float32)
+    assert np.abs(resampled(high, 16000, RATE))[200:-200].max() < 0.01
+
+
+def test_a_tone_is_in_its_band() -> None:
+    found = log_mel(TONE, RATE, 40, 200, 80)
+    assert found.shape == (1 + -(-(2000 - 200) // 80), 40)
+    centres = 700 * (10 ** (np.linspace(0, 2595 * np.log10(1 + 4000 / 700), 42)[1:-1] / 2595) - 1)
+    assert np.argmax(found[5]) == np.argmin(np.abs(centres - 1000))
+    assert (found[5] > np.log(1e-3)).sum() < 10
+    assert mel_filters(RATE, 40, 256).max(0) == pytest.approx(np.ones(40), abs=0.5)
+
+
+@pytest.mark.parametrize("normalise", ["utterance", "bands"])
+def test_spectrograms_are_normalised(normalise: Any) -> None:
+    noise = np.random.default_rng(0).normal(size=4000).astype(np.float32) / 10
+    found = read(noise, num_mels=20, window=200, hop=80, normalise=normalise)
+    axis = 0 if normalise == "bands" else None
+    assert np.abs(found.mean(axis)).max() < 1e-4 and np.abs(found.std(axis) - 1).max() < 1e-3
+
+
+def test_what_is_odd_is_noted() -> None:
+    assert notes(file_of(TONE)) == ""
+    assert notes(file_of(TONE * 0)) == "are silent"
+    assert notes(file_of(TONE, 16000)) == "have 16,000 samples a second, and are resampled to 8,000"
+
+
+@pytest.mark.parametrize(
+    ("value", "part", "message"),
+    [
+        (b"", (None, None), "the sound is an empty file"),
+        (b"nothing that is heard", (None, None), "cannot be read: .*; save it as WAV or FLAC"),
+        (Path("gone.wav"), (None, None), r"no file gone\.wav"),
+        ("a.wav", (None, None), "a text must be a sound file in base64"),
+        ("", (None, None), "the sound is missing"),
+        (None, (None, None), "the sound is missing: null"),
+        (file_of(TONE), (1900, 200), "has 2,000 samples, and no part of 200 from 1,900 on"),
+        (file_of(TONE), (-1, 2), "no part of 2 from -1 on"),
+        (file_of(TONE), (0, 0), "a part has at least one sample"),
+        (file_of(TONE), (0.5, 10), "`sound_start` must be a whole number"),
+        (np.full(10, np.nan), (None, None), "must be finite numbers, found nan"),
+        ([], (None, None), r"must be \[n\], or \[channels, n\], found \(0,\)"),
+        (np.zeros((2, 2, 9)), (None, None), "found"),
+        ({"array": [0.5], "sampling_rate": "fast"}, (None, None), "`sampling_rate` must be a number"),
+        (file_of(TONE, form="WAV")[:200], (None, None), "the sound is cut off: it has 200 of 4,044 bytes"),
+        (file_of(TONE)[:-200], (None, None), "cut off|cannot be read"),
+    ],
+)
+def test_what_is_no_sound_is_refused_in_one_line(value: Any, part: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message) as error:
+        read(value, *part)
+    assert "\n" not in str(error.value) and "input 'sound'" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Sounds(hop=0),
+        lambda: SoundInputs(RATE, 40, window=100, hop=200),
+        lambda: SoundInputs(RATE, 200, window=64, hop=32),
+        lambda: SpecAugment(p=2),
+        lambda: SoundInputs(RATE).check(["sound_start"]),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(make: Any) -> None:
+    with pytest.raises(UserError):
+        make()
+
+
+def test_what_an_export_keeps_makes_the_same_reader() -> None:
+    state = json.loads(json.dumps(SoundInputs(RATE, 40, 200, 80, 1.5, "bands").state()))
+    assert made(SoundInputs, state).state() == state
+
+
+def test_masks_follow_from_the_key() -> None:
+    spectrogram = np.ones((50, 20), np.float32)
+    augment = SpecAugment(5, 10, num_masks=2)
+    first, again, other = (augment(spectrogram, key) for key in ([1, 2, 3], [1, 2, 3], [1, 2, 4]))
+    assert np.array_equal(first, again) and not np.array_equal(first, other) and spectrogram.min() == 1
+    bands = [(augment(spectrogram, [seed]) == 0).all(0).sum() for seed in range(200)]
+    frames = [(augment(spectrogram, [seed]) == 0).all(1).sum() for seed in range(200)]
+    assert 5 < max(bands) <= 10 and 10 < max(frames) <= 20 and min(bands) == min(frames) == 0
+
+
+def test_a_sound_is_encoded_the_same_beside_longer_ones() -> None:
+    encoder = SpectrogramEncoder([2, 3, 4], features=8, sounds=Sounds(RATE, 20)).eval()
+    processor = encoder.processor
+    examples = [{"sound": processor.encode({"sound": [s]})["sound"][0]} for s in (TONE[:700], TONE, TONE[:1900])]
+    together = encoder(processor.collate(examples)).pooled
+    for row, example in enumerate(examples):
+        alone = encoder(processor.collate([example])).pooled[0]
+        assert together[row].tolist() == pytest.approx(alone.tolist(), abs=1e-5)
