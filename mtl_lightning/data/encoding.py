@@ -131,12 +131,10 @@ class Encoding:
         return encoded.with_format("numpy")
 
     def _files(self, table: Dataset) -> Any:
-        """What the result depends on beside the table: where files are and, if bad ones are skipped, their state."""
+        """What the result depends on beside the table: where files are, and their state."""
         if not (names := self.processor.files & set(self.source.inputs)):
             return None
         root = str(Path(self.source.root).absolute())
-        if self.source.on_bad_row != "skip":
-            return root
         inputs = {name: self.source.inputs[name] for name in sorted(names)}
         columns = list(dict.fromkeys(column for _, column in pairs_of(inputs)))
         values = (value for column in columns for chunk in chunks(table, column) for value in chunk)

@@ -148,7 +148,7 @@ class StreamPasses:
         encoded = self._encoded(rows, first)
         self._warn_of_long_ones(encoded.pop("lost"))
         encoded["row"] = list(range(first, first + number))
-        read = {n: values for n, values in encoded.items() if not n.startswith("irregular/")}
+        read = {n: values for n, values in encoded.items() if n != "note" and not n.startswith("irregular/")}
         return Examples({name: _array(values) for name, values in read.items()})
 
     def _encoded(self, rows: Sequence[Mapping[str, Any]], first: int) -> dict[str, list[Any]]:

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from mtl_lightning.data import FileSource
+from mtl_lightning.data.encoding import Encoding
 from mtl_lightning.decoding.from_state import made
 from mtl_lightning.encoders import Sounds, SpecAugment, SpectrogramEncoder
 from mtl_lightning.errors import UserError
@@ -162,3 +164,15 @@ def test_a_sound_is_encoded_the_same_beside_longer_ones() -> None:
     for row, example in enumerate(examples):
         alone = encoder(processor.collate([example])).pooled[0]
         assert together[row].tolist() == pytest.approx(alone.tolist(), abs=1e-5)
+
+
+def test_a_file_that_has_changed_is_read_anew(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("file\na.wav\n")
+    source = FileSource({"train": "a.csv"}, {"sound": "file"}, {}, str(tmp_path))
+    encoding = Encoding("d", source, SpectrogramEncoder([2], sounds=Sounds(RATE, 20)).processor, {})
+    table = source.load()["train"]
+    lengths = []
+    for samples in (TONE, TONE[:1000]):
+        (tmp_path / "a.wav").write_bytes(file_of(samples, form="WAV"))
+        lengths.append(encoding(table, "train")[0]["inputs/sound"]["length"])
+    assert lengths == [2000, 1000]
