@@ -211,11 +211,14 @@ def _windows(sizes: Sequence[int], most: int) -> Iterator[slice]:
 
 
 def _array(values: Sequence[Any]) -> np.ndarray:
-    """One array of numbers, or one of objects: arrays, or lists of arrays where examples are lists of lists."""
+    """One array of numbers, or one of objects: arrays, or lists of arrays where examples are lists of lists, or what
+    describes a file.
+    """
     if not hasattr(values[0], "__len__"):
         return np.array(values)
     array = np.empty(len(values), dtype=object)
     for position, value in enumerate(values):
         is_nested = isinstance(value, list) and value and hasattr(value[0], "__len__")
-        array[position] = [np.asarray(item) for item in value] if is_nested else np.asarray(value)
+        is_plain = isinstance(value, dict | str | bytes)
+        array[position] = value if is_plain else [np.asarray(i) for i in value] if is_nested else np.asarray(value)
     return array
