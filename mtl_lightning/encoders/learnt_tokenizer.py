@@ -1,5 +1,6 @@
 """A tokenizer that learns its tokens from the training data: it needs no vocabulary file and no network."""
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -76,12 +77,13 @@ def take_tokens(tokenizer: PreTrainedTokenizerBase, number: int, text: str) -> b
         text: The other's ``tokenizer.json``.
 
     Returns:
-        Whether there are so few.
+        Whether it is such a tokenizer, and has so few.
     """
-    other = Tokenizer.from_str(text)
-    if other.get_vocab_size() > number:
+    backend, other = tokenizer.backend_tokenizer, Tokenizer.from_str(text)
+    pieces, others = (json.loads(each.to_str())["pre_tokenizer"] for each in (backend, other))
+    if pieces != others or other.get_vocab_size() > number:
         return False
-    tokenizer.backend_tokenizer.model = other.model
+    backend.model = other.model
     return True
 
 

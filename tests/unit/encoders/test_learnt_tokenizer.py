@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 import tiny
+from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 import mtl_lightning
-from mtl_lightning.encoders.characters import SPECIAL
-from mtl_lightning.encoders.learnt_tokenizer import learn_tokens, unlearnt_tokenizer
+from mtl_lightning.data import FileSource
+from mtl_lightning.data.labels import counted_inputs
+from mtl_lightning.encoders.characters import SPECIAL, character_tokenizer
+from mtl_lightning.encoders.learnt_tokenizer import learn_tokens, take_tokens, unlearnt_tokenizer
 from mtl_lightning.encoders.transformer import TransformerEncoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.inputs.column_statistics import CountedColumn
@@ -53,6 +56,25 @@ def test_what_was_read_before_is_read_anew() -> None:
     assert set(tokenizer("the 2000", add_special_tokens=False)["input_ids"]) == {tokenizer.unk_token_id}
     learn_tokens(tokenizer, 80, [{"text": [CountedColumn(TEXTS, [2, 2, 2])]}])
     assert tokenizer("the 2000") == WHOLE("the 2000")
+
+
+@pytest.mark.parametrize("other", [character_tokenizer("printable"), learnt(TEXTS, number=100)])
+def test_tokens_of_another_kind_or_too_many_are_not_taken(other: PreTrainedTokenizerFast) -> None:
+    tokenizer = unlearnt_tokenizer()
+    assert len(other) > 50 and not take_tokens(
+        tokenizer, 50 if len(other) < 100 else 104, other.backend_tokenizer.to_str()
+    )
+    assert len(tokenizer) == len(SPECIAL)
+
+
+def test_words_in_lists_and_chats_are_learnt_of_a_data_set() -> None:
+    rows = [{"words": ["some", "jazz"], "chat": [{"role": "user", "content": "jazz"}]}] * 3
+    for inputs in ({"tokens": "words"}, {"messages": "chat"}):
+        source = FileSource({"train": "a.jsonl"}, inputs, {})
+        counted = list(counted_inputs(source, Dataset.from_list(rows), "a"))
+        tokenizer = unlearnt_tokenizer()
+        learn_tokens(tokenizer, 60, counted)
+        assert "jazz" in tokenizer.get_vocab()
 
 
 def test_there_are_no_more_than_were_asked_for() -> None:
