@@ -1,6 +1,6 @@
 """Columns that are made of others."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from string import Formatter
 from typing import Any
 
@@ -11,7 +11,7 @@ from mtl_lightning.errors import UserError, did_you_mean
 
 
 def with_templates(table: Dataset | IterableDataset, templates: Mapping[str, str], file: str) -> Any:
-    """A table with further columns of texts.
+    """A table, or a stream, with further columns of texts.
 
     Args:
         table: What a file holds.
@@ -21,19 +21,33 @@ def with_templates(table: Dataset | IterableDataset, templates: Mapping[str, str
     Raises:
         UserError: If there is such a column already, or none of a name in braces.
     """
+    needed = {name: names_in(template) for name, template in templates.items()}
+    if isinstance(table, IterableDataset):
+        arguments = {"templates": dict(templates), "needed": needed, "file": file}
+        return table.map(_filled, fn_kwargs=arguments) if templates else table
     for name, template in templates.items():
-        known, needed = table.column_names or [], names_in(template)
-        if name in known:
-            raise UserError(f"`templates`: {file} has a column '{name}' already; choose another name")
-        for missing in (each for each in needed if isinstance(table, Dataset) and each not in known):
-            raise UserError(f"`templates.{name}`: {file} has no column '{missing}'; {did_you_mean(missing, known)}")
-        if isinstance(table, Dataset):
-            values = zip(*([v for chunk in chunks(table, each) for v in chunk] for each in needed), strict=True)
-            texts = [template.format(**dict(zip(needed, row, strict=True))) for row in values]
-            table = table.add_column(name, texts if needed else [template] * len(table))
-        else:
-            table = table.map(lambda row, name=name, text=template: {name: text.format(**row)})
+        _check(name, needed[name], table.column_names, file)
+        columns = [[value for chunk in chunks(table, each) for value in chunk] for each in needed[name]]
+        rows = zip(*columns, strict=True) if columns else ((),) * len(table)
+        table = table.add_column(name, [template.format_map(dict(zip(needed[name], row, strict=True))) for row in rows])
     return table
+
+
+def _filled(
+    row: dict[str, Any], templates: Mapping[str, str], needed: Mapping[str, Iterable[str]], file: str
+) -> dict[str, Any]:
+    for name, template in templates.items():
+        _check(name, needed[name], row, file)
+        row = {**row, name: template.format_map(row)}
+    return row
+
+
+def _check(name: str, needed: Iterable[str], known: Iterable[str], file: str) -> None:
+    if name in known:
+        raise UserError(f"`templates`: {file} has a column '{name}' already; choose another name")
+    for each in needed:
+        if each not in known:
+            raise UserError(f"`templates.{name}`: {file} has no column '{each}'; {did_you_mean(each, known)}")
 
 
 def names_in(template: str) -> list[str]:

@@ -27,6 +27,12 @@ def test_streams_have_them_too() -> None:
     ]
 
 
+def test_a_stream_without_the_column_is_named() -> None:
+    stream = IterableDataset.from_generator(lambda: iter([{"whom": "ann"}]))
+    with pytest.raises(UserError, match=r"`templates.file`: a\.csv has no column 'who'; did you mean 'whom'"):
+        list(with_templates(stream, {"file": "{who}.wav"}, "a.csv"))
+
+
 @pytest.mark.parametrize(
     ("templates", "message"),
     [
