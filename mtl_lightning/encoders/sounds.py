@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from mtl_lightning.encoders.input_processor import PlainProcessor
@@ -56,7 +55,6 @@ class SoundProcessor(PlainProcessor):
 
     plain: SoundInputs
     files = SoundInputs.files
-    for_heads = frozenset[str]()
 
     def __init__(self, sounds: Sounds) -> None:
         window, hop = (max(1, round(seconds * sounds.sample_rate)) for seconds in (sounds.window, sounds.hop))
@@ -69,9 +67,6 @@ class SoundProcessor(PlainProcessor):
             return example
         return {**example, SOUND: self.mask(self.plain.features(self.plain.read(example[SOUND])), key)}
 
-    def can_join(self, batches: Sequence[Mapping[str, Tensor]]) -> bool:
-        return False
-
     def shown(self, inputs: Mapping[str, Tensor], example: int) -> Sequence[Shown]:
         frames = int(inputs[MASK][example].sum())
         found = inputs[SOUND][example, :frames].numpy(force=True)
@@ -79,8 +74,3 @@ class SoundProcessor(PlainProcessor):
 
     def signature(self) -> Any:
         return self.plain.signature()
-
-
-def lengths(inputs: Mapping[str, Tensor]) -> Tensor:
-    """Number of frames of each example [B]."""
-    return inputs[MASK].sum(1, dtype=torch.int64)

@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, relu
 
 from mtl_lightning.encoders.base import Representation, State
-from mtl_lightning.encoders.sounds import SoundProcessor, Sounds, lengths
+from mtl_lightning.encoders.sounds import SoundProcessor, Sounds
 from mtl_lightning.encoders.staged import StagedEncoder
-from mtl_lightning.inputs.sounds import SOUND
+from mtl_lightning.inputs.sounds import MASK, SOUND
 
 
 class SpectrogramEncoder(StagedEncoder):
@@ -46,7 +45,7 @@ class SpectrogramEncoder(StagedEncoder):
             raise ValueError(f"kernel_size must be odd, found {kernel_size}")
         self.features = features
         self.processor: SoundProcessor = SoundProcessor(sounds or Sounds())
-        self._bands = bands = self.processor.plain.num_mels or 1
+        self._bands = bands = self.processor.plain.num_mels
         self.layers = nn.ModuleList(
             _Block(fan_in, fan_out, kernel_size, 2**depth)
             for depth, (fan_in, fan_out) in enumerate(pairwise([1, *channels]))
@@ -55,7 +54,7 @@ class SpectrogramEncoder(StagedEncoder):
         self.dropout = nn.Dropout(dropout)
 
     def begin(self, inputs: dict[str, Tensor]) -> State:
-        return State(inputs[SOUND][:, None], lengths(inputs))
+        return State(inputs[SOUND][:, None], inputs[MASK].sum(1, dtype=torch.int64))
 
     @cached_property
     def stages(self) -> list[nn.Module]:
@@ -114,11 +113,12 @@ class _Projection(nn.Module):
         return state._replace(hidden=relu(self.linear(torch.cat([mean, largest], 1).flatten(1))))
 
 
-def _frames(state: State, shrunk: int) -> Any:
+def _frames(state: State, shrunk: int) -> Tensor:
     """1 for each real frame [B, T] of a state, 0 for others."""
     number = state.hidden.shape[2]
     places = torch.arange(number, device=state.hidden.device)
-    return (places < (state.context[:, None] + shrunk - 1) // shrunk).to(state.hidden.dtype)
+    lengths: Tensor = state.context[:, None]
+    return (places * shrunk < lengths).to(state.hidden.dtype)
 
 
 def _mean(hidden: Tensor, real: Tensor) -> Tensor:

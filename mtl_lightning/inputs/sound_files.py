@@ -98,6 +98,21 @@ def read(sound: Path | bytes, start: int = 0, length: int | None = None, at_most
     return samples.mean(1), rate
 
 
+def resampled(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:
+    """Samples [n] at another rate, about [n * wanted / rate], by libsoxr.
+
+    Raises:
+        UserError: If soxr is not installed.
+    """
+    if rate == wanted:
+        return samples
+    try:
+        import soxr
+    except ImportError as error:
+        raise UserError("sound is resampled by the package soxr; pip install 'mtl-lightning[audio]'") from error
+    return np.asarray(soxr.resample(samples, rate, wanted), np.float32)
+
+
 def _check_whole(name: str, sound: Path | bytes) -> None:
     """Refuses a WAV file that says it is longer than it is, which libsndfile reads as a shorter one."""
     try:

@@ -1,4 +1,4 @@
-"""Sounds: from files, bytes or samples to spectrograms or waveforms of one rate."""
+"""Sounds: from files, bytes or samples to spectrograms."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -9,15 +9,15 @@ import numpy as np
 from mtl_lightning.errors import UserError
 from mtl_lightning.inputs.base import Inputs
 from mtl_lightning.inputs.numbers import numbers
-from mtl_lightning.inputs.sound_files import read, stored
-from mtl_lightning.inputs.spectrograms import fft_size, log_mel, mel_filters, num_frames, resampled
+from mtl_lightning.inputs.sound_files import read, resampled, stored
+from mtl_lightning.inputs.spectrograms import fft_size, log_mel, mel_filters, num_frames
 
 SOUND, START, LENGTH, MASK = "sound", "sound_start", "sound_length", "sound_mask"
 
 Normalise = Literal["utterance", "bands", "none"]
 """To mean 0 and deviation 1: all numbers of an example together, each band of its own, or not at all."""
 
-_LEAST_DEVIATION = 1e-3
+_LEAST_VARIANCE = np.float32(1e-6)
 _SILENCE = 10 ** (-80 / 20)
 """Largest amplitude of what is called silent: 80 dB below full scale, 3 steps of 16 bits."""
 
@@ -30,7 +30,7 @@ class SoundInputs(Inputs):
 
     Args:
         sample_rate: Samples a second that the model reads.
-        num_mels: Bands of its spectrograms; null: it reads waveforms.
+        num_mels: Bands of its spectrograms.
         window: Of a frame, in samples.
         hop: From frame to frame, in samples.
         max_seconds: See :class:`.Sounds`.
@@ -46,7 +46,7 @@ class SoundInputs(Inputs):
     def __init__(
         self,
         sample_rate: int,
-        num_mels: int | None = None,
+        num_mels: int = 64,
         window: int = 400,
         hop: int = 160,
         max_seconds: float | None = None,
@@ -57,9 +57,7 @@ class SoundInputs(Inputs):
                 f"sounds have a rate and a length above 0, and windows no shorter than hops; found a rate of "
                 f"{sample_rate}, a length of {max_seconds} seconds, windows of {window} samples and hops of {hop}"
             )
-        if num_mels is not None and (
-            num_mels < 1 or not mel_filters(sample_rate, num_mels, fft_size(window)).any(0).all()
-        ):
+        if num_mels < 1 or not mel_filters(sample_rate, num_mels, fft_size(window)).any(0).all():
             raise UserError(
                 f"sounds.num_mels: {num_mels} bands are too many for windows of {window} samples, so that some would "
                 "have no frequency; take fewer, or longer windows"
@@ -85,14 +83,14 @@ class SoundInputs(Inputs):
         return {SOUND: [sound for sound, _ in found], "note": [note for _, note in found]}
 
     def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
-        """``sound``, log-mel spectrograms [B, T, num_mels] or waveforms [B, T], and ``sound_mask`` [B, T], true where
-        there is one; of an example that has an array of these already, this.
+        """``sound``, log-mel spectrograms [B, T, num_mels], and ``sound_mask`` [B, T], true where there is one; of an
+        example that has one already, this.
         """
         sounds = [
             e[SOUND] if isinstance(e[SOUND], np.ndarray) else self.features(self.read(e[SOUND])) for e in examples
         ]
         longest = max(map(len, sounds))
-        filled = np.zeros((len(sounds), longest, *sounds[0].shape[1:]), np.float32)
+        filled = np.zeros((len(sounds), longest, self.num_mels), np.float32)
         mask = np.zeros((len(sounds), longest), bool)
         for sound, row, real in zip(sounds, filled, mask, strict=True):
             row[: len(sound)] = sound
@@ -110,24 +108,19 @@ class SoundInputs(Inputs):
         return resampled(samples, rate, self.sample_rate)
 
     def features(self, samples: np.ndarray) -> np.ndarray:
-        """What the model reads of samples at its rate: [T, num_mels], or [n]; normalised."""
-        if self.num_mels is None:
-            found = samples
-        else:
-            found = log_mel(samples, self.sample_rate, self.num_mels, self.window, self.hop)
+        """What the model reads of samples at its rate [T, num_mels], normalised."""
+        found = log_mel(samples, self.sample_rate, self.num_mels, self.window, self.hop)
         if self.normalise == "none":
             return found
         axis = 0 if self.normalise == "bands" else None
-        least = _LEAST_DEVIATION if self.num_mels is not None else 1e-7**0.5
-        deviation = np.sqrt(found.var(axis) + np.float32(least**2))
-        normalised: np.ndarray = (found - found.mean(axis)) / deviation
+        normalised: np.ndarray = (found - found.mean(axis)) / np.sqrt(found.var(axis) + _LEAST_VARIANCE)
         return normalised
 
     def length(self, example: Mapping[str, Any]) -> int:
-        """Frames of a spectrogram, or samples of a waveform."""
+        """Frames of the spectrogram."""
         sound = example[SOUND]
         samples = -(-int(sound["length"]) * self.sample_rate // int(sound["rate"]))
-        return samples if self.num_mels is None else num_frames(samples, self.window, self.hop)
+        return num_frames(samples, self.window, self.hop)
 
     def state(self) -> dict[str, Any]:
         return dict(vars(self))
@@ -140,7 +133,7 @@ class SoundInputs(Inputs):
 
     def signature(self) -> Any:
         """Something small that changes with what ``encode`` gives."""
-        return [SOUND, self.sample_rate, self.num_mels, self.window, self.hop, self.max_seconds]
+        return [SOUND, self.sample_rate, self.window, self.hop, self.max_seconds]
 
     def _encoded(self, value: Any, start: Any, length: Any) -> tuple[dict[str, Any], str]:
         """A sound, and what is odd of it."""

@@ -1,7 +1,7 @@
-"""From samples to log-mel spectrograms, and from one rate to another."""
+"""From samples to log-mel spectrograms."""
 
 from functools import lru_cache
-from math import ceil, gcd
+from math import ceil
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -9,42 +9,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 FLOOR = 1e-6
 """Least power of a band, about that of the rounding to 16 bits."""
 
-_CROSSINGS = 16
-"""Zero crossings of the filter's sinc on each side."""
-
-_ROLL_OFF = 0.95
-"""Where the filter cuts, as a share of the lower of both Nyquist frequencies."""
-
-
-def resampled(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:
-    """Samples [n] at another rate [ceil(n * wanted / rate)], band-limited by a windowed sinc.
-
-    >>> resampled(np.ones(3, np.float32), 2, 4).shape
-    (6,)
-    """
-    divisor = gcd(rate, wanted)
-    step, phases = rate // divisor, wanted // divisor
-    if step == phases:
-        return samples
-    cut = min(1.0, phases / step) * _ROLL_OFF
-    reach = ceil(_CROSSINGS / cut)
-    count = -(-len(samples) * phases // step)
-    windows = sliding_window_view(np.pad(samples, (reach, reach + step)), 2 * reach + 1)
-    result = np.empty(count, np.float32)
-    for phase in range(min(phases, count)):
-        first, rest = divmod(phase * step, phases)
-        places = result[phase::phases]
-        places[:] = windows[first::step][: len(places)] @ _filter(rest / phases, cut, reach)
-    return result
-
-
-@lru_cache(4096)
-def _filter(shift: float, cut: float, reach: int) -> np.ndarray:
-    """Weights of the samples from ``reach`` before to ``reach`` behind one [2 * reach + 1], for a place behind it."""
-    distance = np.arange(-reach, reach + 1) - shift
-    window = np.cos(np.pi / 2 * np.clip(distance / (reach + 1), -1, 1)) ** 2
-    weights = np.sinc(distance * cut) * window
-    return np.asarray(weights / weights.sum(), np.float32)
+_BLOCK = 4096
+"""Frames that are transformed at once: those of an hour would need gigabytes."""
 
 
 def num_frames(num_samples: int, window: int, hop: int) -> int:
@@ -65,12 +31,12 @@ def log_mel(samples: np.ndarray, rate: int, num_mels: int, window: int, hop: int
         window: Of a frame, in samples.
         hop: From frame to frame, in samples.
     """
-    count = num_frames(len(samples), window, hop)
+    count, size = num_frames(len(samples), window, hop), fft_size(window)
     padded = np.pad(samples, (0, max(0, (count - 1) * hop + window - len(samples))))
-    frames = sliding_window_view(padded, window)[::hop][:count] * _hann(window)
-    size = fft_size(window)
-    power = np.abs(np.fft.rfft(frames, size)) ** 2
-    return np.asarray(np.log(np.maximum(power @ mel_filters(rate, num_mels, size), FLOOR)), np.float32)
+    frames, filters = sliding_window_view(padded, window)[::hop][:count], mel_filters(rate, num_mels, size)
+    blocks = (frames[first : first + _BLOCK] * _hann(window) for first in range(0, count, _BLOCK))
+    power = np.concatenate([np.abs(np.fft.rfft(block, size)) ** 2 @ filters for block in blocks])
+    return np.asarray(np.log(np.maximum(power, FLOOR)), np.float32)
 
 
 def fft_size(window: int) -> int:

@@ -46,7 +46,7 @@ OF_ITSELF["serve"] |= {
 OF_ITSELF["data"] |= {"rows", "names", "paths", "small_files", "stopping", "terminal", "yaml_limits"}
 
 OF_OTHERS = {
-    "inputs": {"numpy", "PIL", "soundfile", "tokenizers"},
+    "inputs": {"numpy", "PIL", "soundfile", "soxr", "tokenizers"},
     "rows": set(),
     "weighting": {"torch", "numpy", "scipy", "torchjd"},
     "sharing": {"torch"},

@@ -15,8 +15,10 @@ from mtl_lightning.data.encoding import Encoding
 from mtl_lightning.decoding.from_state import made
 from mtl_lightning.encoders import Sounds, SpecAugment, SpectrogramEncoder
 from mtl_lightning.errors import UserError
+from mtl_lightning.inputs import spectrograms
+from mtl_lightning.inputs.sound_files import resampled
 from mtl_lightning.inputs.sounds import SoundInputs
-from mtl_lightning.inputs.spectrograms import log_mel, mel_filters, resampled
+from mtl_lightning.inputs.spectrograms import log_mel, mel_filters
 
 RATE = 8000
 TONE = np.sin(2 * np.pi * 1000 * np.arange(2000) / RATE).astype(np.float32) / 2
@@ -30,10 +32,9 @@ def file_of(samples: np.ndarray, rate: int = RATE, form: str = "FLAC") -> bytes:
 
 def read(value: Any, start: Any = None, length: Any = None, **settings: Any) -> np.ndarray:
     """The samples of one sound, at a rate of 8 kHz."""
-    inputs = SoundInputs(**{"sample_rate": RATE, "normalise": "none", **settings})
+    inputs = SoundInputs(RATE, **settings)
     columns = {"sound": [value], "sound_start": [start], "sound_length": [length]}
-    (found,) = inputs.collate([{"sound": inputs.encode(columns)["sound"][0]}])["sound"]
-    return found
+    return inputs.read(inputs.encode(columns)["sound"][0])
 
 
 def notes(value: Any) -> str:
@@ -85,10 +86,16 @@ def test_a_tone_is_in_its_band() -> None:
     assert mel_filters(RATE, 40, 256).max(0) == pytest.approx(np.ones(40), abs=0.5)
 
 
+def test_long_sounds_are_transformed_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = log_mel(TONE, RATE, 40, 200, 80)
+    monkeypatch.setattr(spectrograms, "_BLOCK", 7)
+    assert np.array_equal(log_mel(TONE, RATE, 40, 200, 80), whole)
+
+
 @pytest.mark.parametrize("normalise", ["utterance", "bands"])
 def test_spectrograms_are_normalised(normalise: Any) -> None:
     noise = np.random.default_rng(0).normal(size=4000).astype(np.float32) / 10
-    found = read(noise, num_mels=20, window=200, hop=80, normalise=normalise)
+    found = SoundInputs(RATE, 20, 200, 80, normalise=normalise).features(noise)
     axis = 0 if normalise == "bands" else None
     assert np.abs(found.mean(axis)).max() < 1e-4 and np.abs(found.std(axis) - 1).max() < 1e-3
 
