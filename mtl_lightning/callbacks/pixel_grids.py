@@ -5,16 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lightning.fabric.utilities import move_data_to_device
-from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
-from lightning.pytorch.trainer.states import TrainerFn
 
-from mtl_lightning.callbacks.careful_loggers import attempt
+from mtl_lightning.callbacks.validation_examples import ValidationExamples
 from mtl_lightning.data import Batch
-from mtl_lightning.data.first_examples import labelled_batch
 from mtl_lightning.encoders import Picture
-from mtl_lightning.errors import UserError
 from mtl_lightning.png import png
 from mtl_lightning.tasks import DenseTask
 from mtl_lightning.writing import replacing
@@ -22,7 +17,7 @@ from mtl_lightning.writing import replacing
 _GAP = 2
 
 
-class PixelGrids(Callback):
+class PixelGrids(ValidationExamples):
     """Shows in the log, at each validation, what tasks that label pixels make of the first validation images.
 
     From the command line::
@@ -38,47 +33,32 @@ class PixelGrids(Callback):
         number: How many images of each task.
     """
 
+    kind = DenseTask
+    needs = "labels pixels, such as DepthEstimation"
+
     def __init__(self, number: int = 4) -> None:
-        if number < 1:
-            raise UserError(f"`number` must be at least 1, found {number}")
-        self.number = number
-        self._batches: dict[str, Batch] | None = None
+        super().__init__(number)
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Starts anew, and refuses a run that has nothing to show."""
-        self._batches = None
-        if stage == "fit" and not _dense(pl_module):
-            raise UserError(
-                "trainer.callbacks: PixelGrids needs a task that labels pixels, such as DepthEstimation; take it out"
-            )
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Lets the tasks predict, and logs it."""
-        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
-            return
-        if self._batches is None:
-            self._batches = self._first(trainer.datamodule, pl_module)  # type: ignore[attr-defined]
-        grids = {}
-        for task, batch in self._batches.items():
-            with trainer.precision_plugin.val_step_context():
-                logits = pl_module.logits(move_data_to_device(batch, pl_module.device), task)  # type: ignore[operator]
-            grids[task] = self._grid(pl_module, task, batch, logits)
-        if trainer.is_global_zero:
-            for task, found in grids.items():
-                _keep(Path(trainer.default_root_dir, "grids", task, f"{trainer.global_step}.png"), found)
-            for logger in trainer.loggers:
-                with attempt(logger):
-                    _log(logger, grids, trainer.global_step)
-
-    def _first(self, data: Any, module: Any) -> dict[str, Batch]:
-        batches = {task: labelled_batch(data, task, "val", self.number) for task in _dense(module)}
-        return {task: batch for task, batch in batches.items() if batch is not None}
-
-    def _grid(self, module: Any, task: str, batch: Batch, logits: Any) -> np.ndarray:
-        pictures = module.tasks[task].pictures(logits.cpu(), batch.targets[task])
+    def made(self, module: Any, task: str, batch: Batch) -> np.ndarray:
+        """Its grid."""
+        pictures = module.tasks[task].pictures(module.logits(batch, task).cpu(), batch.targets[task].cpu())
         shown = [module.encoder.processor.shown(batch.inputs, example) for example in range(len(pictures))]
         images = [[_bytes(each.pixels) for each in found if isinstance(each, Picture)] for found in shown]
         return grid([[*image, *pair] for image, pair in zip(images, pictures, strict=True)])
+
+    def keep(self, folder: Path, found: Mapping[str, np.ndarray], step: int) -> None:
+        """``grids/<task>/<step>.png``."""
+        for task, each in found.items():
+            with replacing(folder / "grids" / task / f"{step}.png") as unfinished:
+                unfinished.write_bytes(png(each))
+
+    def show(self, logger: Any, found: Mapping[str, np.ndarray], step: int) -> None:
+        """An image a task."""
+        for task, each in found.items():
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image(f"grids/{task}", each, step, dataformats="HWC")
+            elif isinstance(logger, WandbLogger):
+                logger.log_image(f"grids/{task}", [each], step=step)
 
 
 def grid(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
@@ -92,25 +72,8 @@ def grid(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     return np.ascontiguousarray(np.concatenate(lines)[:-_GAP, :-_GAP])
 
 
-def _keep(path: Path, found: np.ndarray) -> None:
-    with replacing(path) as unfinished:
-        unfinished.write_bytes(png(found))
-
-
-def _dense(module: Any) -> list[str]:
-    return [name for name, task in module.tasks.items() if isinstance(task, DenseTask)]
-
-
 def _bytes(pixels: np.ndarray) -> np.ndarray:
     """A picture [H, W] or [H, W, 3] in colours [H, W, 3]: the least number is black, the largest white."""
     low, high = float(pixels.min()), float(pixels.max())
     colours = ((pixels - low) / (high - low or 1.0) * 255).astype(np.uint8)
     return colours if colours.ndim == 3 else np.repeat(colours[..., None], 3, -1)
-
-
-def _log(logger: Any, grids: Mapping[str, np.ndarray], step: int) -> None:
-    for task, found in grids.items():
-        if isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_image(f"grids/{task}", found, step, dataformats="HWC")
-        elif isinstance(logger, WandbLogger):
-            logger.log_image(f"grids/{task}", [found], step=step)

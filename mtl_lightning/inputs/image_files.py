@@ -144,9 +144,8 @@ def stored(value: Any) -> Path | bytes:
     """
     if isinstance(value, dict) and {"bytes", "path"} & set(value):
         value = value.get("path") if value.get("bytes") is None else value["bytes"]
-    if (
-        array := None if isinstance(value, str) else from_file(str(value) if isinstance(value, Path) else value)
-    ) is not None:
+    named = str(value) if isinstance(value, Path) else value
+    if not isinstance(value, str) and (array := from_file(named)) is not None:
         value = _of_array(array)
     if isinstance(value, Path | bytes):
         return value

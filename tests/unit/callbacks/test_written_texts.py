@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mtl_lightning.callbacks import WrittenTexts
-from mtl_lightning.callbacks.written_texts import _log, _markdown
+from mtl_lightning.callbacks.written_texts import _markdown
 from mtl_lightning.errors import UserError
 from mtl_lightning.tasks import Regression
 from mtl_lightning.tasks.writing_task import Written
@@ -21,8 +21,8 @@ def test_a_logger_with_tables_gets_one_and_others_nothing() -> None:
     calls: list[Any] = []
     logger = SimpleNamespace(log_table=lambda name, **more: calls.append((name, more)))
     found = {"w": [Written("t", ["r", "s"], "p")]}
-    _log(logger, found, 7)
-    _log(SimpleNamespace(), found, 7)
+    WrittenTexts().show(logger, found, 7)
+    WrittenTexts().show(SimpleNamespace(), found, 7)
     ((name, more),) = calls
     assert name == "texts/w" and more["step"] == 7 and more["data"] == [["p", "t", "r\ns"]]
 
