@@ -21,5 +21,6 @@ class NumberDecoder(Decoder):
     std: float
 
     def decode(self, arrays: Arrays) -> list[dict[str, Any]]:
-        values = array_of(arrays, "values").astype(np.float64) * self.std + self.mean
+        with np.errstate(over="ignore"):  # what is beyond the largest number is infinite, and null in JSON
+            values = array_of(arrays, "values").astype(np.float64) * self.std + self.mean
         return [{"value": value} for value in values.tolist()]

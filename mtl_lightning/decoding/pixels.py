@@ -69,7 +69,8 @@ class DepthDecoder(PixelDecoder):
     mean: float
 
     def decode(self, arrays: Arrays) -> list[dict[str, Any]]:
-        depth = array_of(arrays, "logits")[:, 0] + np.float32(self.mean)
+        with np.errstate(over="ignore"):
+            depth = array_of(arrays, "logits")[:, 0] + np.float32(self.mean)
         return [{"depth": found} for found in _rounded(depth)]
 
     def drawn(self, decoded: dict[str, Any]) -> Drawn:

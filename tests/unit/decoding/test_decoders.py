@@ -1,6 +1,7 @@
 """Decoders: as JSON and back, and what is refused."""
 
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,15 @@ import pytest
 import torch
 
 from mtl_lightning import decoding
-from mtl_lightning.decoding import Decoder, LabelDecoder, RankingDecoder, TagDecoder, decoder_of
+from mtl_lightning.decoding import (
+    Decoder,
+    DepthDecoder,
+    LabelDecoder,
+    NumberDecoder,
+    RankingDecoder,
+    TagDecoder,
+    decoder_of,
+)
 from mtl_lightning.decoding.from_state import DECODERS
 from mtl_lightning.decoding.probabilities import log_softmax, sigmoid, softmax
 from mtl_lightning.errors import UserError
@@ -136,3 +145,12 @@ def test_which_tasks_place_predictions_beside_words() -> None:
     assert not SequenceClassification(["a", "b"]).places and not CausalLM().places
     decoded = {"text": "x"}
     assert CausalLM().place(decoded, None) is decoded  # type: ignore[arg-type]
+
+
+def test_numbers_beyond_the_largest_are_infinite() -> None:
+    assert NumberDecoder(0.0, 1e308).decode({"values": np.array([100.0, 1.0])}) == [
+        {"value": math.inf},
+        {"value": 1e308},
+    ]
+    depth = DepthDecoder(1e308).decode({"logits": np.zeros((1, 1, 1, 1), np.float32)})
+    assert depth == [{"depth": [[math.inf]]}]
