@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mtl_lightning.data.sources.base import DataSource
-from mtl_lightning.data.sources.files import form_of
+from mtl_lightning.data.sources.files import form_of, made_of
 from mtl_lightning.data.sources.prediction import FOUND, widest_first
 from mtl_lightning.errors import UserError
 from mtl_lightning.export.graphs import WrittenGraph, write_graph
 from mtl_lightning.export.samples import samples, tensors_of
 from mtl_lightning.exported.description import Reading
-from mtl_lightning.rows.columns import Inputs
+from mtl_lightning.rows.columns import Inputs, pairs_of
+from mtl_lightning.rows.made_columns import MadeColumns
 from mtl_lightning.rows.text_format import TextFormat
 from mtl_lightning.training.module import MultiTaskModule
 
@@ -28,12 +29,14 @@ class Source(NamedTuple):
         form: How the text of its files is read.
         labels: The tasks that it labels.
         dataset: Its name, to find its examples by.
+        made: Columns that a file need not have.
     """
 
     columns: Inputs
     form: TextFormat
     labels: Sequence[str] = ()
     dataset: str = ""
+    made: MadeColumns = MadeColumns()
 
 
 def sources_of(datasets: Mapping[str, DataSource]) -> list[Source]:
@@ -43,7 +46,16 @@ def sources_of(datasets: Mapping[str, DataSource]) -> list[Source]:
         datasets: By name.
     """
     found = widest_first(datasets).items()
-    return [Source(source.inputs, form_of(source), list(source.labels), name) for name, source in found]
+    return [
+        Source(
+            source.inputs,
+            form_of(source),
+            list(source.labels),
+            name,
+            made_of(source).needed((column for _, column in pairs_of(source.inputs)), ()),
+        )
+        for name, source in found
+    ]
 
 
 def portable(model: MultiTaskModule) -> list[str]:
@@ -96,7 +108,8 @@ def write_readings(
         absent = FOUND in read_by[kind] and (finder is not None or FOUND not in kind)
         labels = [task for task in way.labels if task in tasks]
         found = {FOUND: finder} if absent else {}
-        readings.append(Reading(dict(way.columns), way.form, graph.graph, outputs, labels, found))
+        made = dict(way.made.constants), dict(way.made.templates)
+        readings.append(Reading(dict(way.columns), way.form, graph.graph, outputs, labels, found, *made))
     if missing := [task for task in tasks if not any(task in reading.outputs for reading in readings)]:
         raise UserError(f"no data set has inputs on which task '{missing[0]}' can be predicted; leave it out (--tasks)")
     of = {each.dataset: graphs[read_by[frozenset(each.columns)]] for each in sources if each in ways}

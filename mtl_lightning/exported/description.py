@@ -19,6 +19,7 @@ from mtl_lightning.inputs.tables import TableInputs
 from mtl_lightning.inputs.text_inputs import TextInputs
 from mtl_lightning.manifest import check_files, listed
 from mtl_lightning.rows.columns import Inputs, pairs_of
+from mtl_lightning.rows.made_columns import MadeColumns, names_in
 from mtl_lightning.rows.text_format import TextFormat
 from mtl_lightning.writing import write_whole
 
@@ -45,6 +46,8 @@ class Reading(NamedTuple):
         outputs: Of each task that can be predicted on them: the model's name of each array of its decoder.
         labels: Tasks that the data labels; inputs are read so first where these tasks are asked for.
         found: Inputs that are read as a task finds them, by its name; null: none are there.
+        constants: See :class:`.MadeColumns`.
+        templates: See there.
     """
 
     columns: Inputs
@@ -53,6 +56,13 @@ class Reading(NamedTuple):
     outputs: Mapping[str, Mapping[str, str]]
     labels: Sequence[str] = ()
     found: Mapping[str, str | None] = {}
+    constants: Mapping[str, Any] = {}
+    templates: Mapping[str, str] = {}
+
+    @property
+    def made(self) -> MadeColumns:
+        """Columns that a file need not have."""
+        return MadeColumns(self.constants, self.templates)
 
     @property
     def inputs(self) -> list[str]:
@@ -164,6 +174,8 @@ def _reading(each: Mapping[str, Any], decoders: Mapping[str, Decoder], inputs: I
     finders = [task for task in found.found.values() if task is not None]
     if not (pairs and all(isinstance(text, str) for text in named)):
         raise ValueError("a way to read inputs must name columns, a graph and its outputs")
+    for template in found.templates.values():
+        names_in(template)
     if odd := [task for task in (*found.outputs, *finders) if task not in decoders]:
         raise ValueError(f"unknown task {shown(odd[0])}")
     if odd := [task for task in finders if task not in found.outputs or not _finds_spans(decoders[task])]:

@@ -13,8 +13,9 @@ from mtl_lightning.rows.columns import Inputs, pairs_of
 from mtl_lightning.rows.files import PARQUET, format_of, read_rows
 from mtl_lightning.rows.lines import Example, check_names, check_number
 from mtl_lightning.rows.lines import Rows as RawRows
+from mtl_lightning.rows.made_columns import MadeColumns, check_agreement
 from mtl_lightning.rows.text_format import CONLL, CONLLU, TextFormat
-from mtl_lightning.rows.texts import OF_LINES, TEXT, read_texts
+from mtl_lightning.rows.texts import OF_LINES, TEXT, no_lines, read_texts
 
 
 class Row(NamedTuple):
@@ -70,8 +71,8 @@ def read(path: str, readings: Sequence[Reading]) -> InputFile:
 def _texts(path: str, readings: Sequence[Reading]) -> InputFile:
     names = [name for name in OF_LINES if any(set(reading.columns) == {name} for reading in readings)]
     if not names:
-        known = " or ".join(dict.fromkeys(", ".join(reading.columns) for reading in readings))
-        raise UserError(f"--input: the model reads {known}, not lines of text; give a table")
+        known = ", ".join(sorted({name for reading in readings for name in reading.columns}))
+        raise UserError(no_lines(path, known, _columns_read(readings)))
     origin, rows = "standard input" if path == "-" else path, read_texts(path)
     if (first := next(rows, None)) is None:
         raise UserError(f"--input: {origin} holds no text")
@@ -80,19 +81,27 @@ def _texts(path: str, readings: Sequence[Reading]) -> InputFile:
 
 def _table(path: str, kind: str, readings: Sequence[Reading]) -> InputFile:
     columns: list[str] = []
-    for reading in readings:
+    for number, reading in enumerate(readings):
         wanted = [column for _, column in pairs_of(reading.columns)]
         form = replace(reading.form, keep_blank=True, nested=tuple(column for column in wanted if "." in column))
         try:
             columns = _columns(path, read_rows(path, kind, form))
         except UserError as error:
             raise UserError(f"--input: {error}") from error
-        if set(wanted) <= set(columns):
-            return InputFile(path, reading.columns, columns, _rows(path, kind, form, columns))
-    known = " or ".join(
-        dict.fromkeys(", ".join(column for _, column in pairs_of(reading.columns)) for reading in readings)
-    )
-    raise UserError(f"{path} has the columns {shown(', '.join(columns), 400)[1:-1]}; the model reads {known}")
+        if reading.made.missing(wanted, columns):
+            continue
+        made = reading.made.needed(wanted, columns)
+        alike = [other.made for other in readings[number + 1 :] if other.columns == reading.columns]
+        check_agreement(path, made, alike)
+        return InputFile(path, reading.columns, [*columns, *made.names], _rows(path, kind, form, columns, made))
+    found = shown(", ".join(columns), 400)[1:-1]
+    raise UserError(f"{path} has the columns {found}; the model reads {_columns_read(readings)}")
+
+
+def _columns_read(readings: Sequence[Reading]) -> str:
+    """The columns of which a table needs some, as messages list them."""
+    ways = [(reading.made, [column for _, column in pairs_of(reading.columns)]) for reading in readings]
+    return " or ".join(dict.fromkeys(made.called(columns) for made, columns in ways))
 
 
 def _columns(path: str, rows: RawRows) -> list[str]:
@@ -115,8 +124,9 @@ def _columns(path: str, rows: RawRows) -> list[str]:
     return list(names)
 
 
-def _rows(path: str, kind: str, form: TextFormat, columns: Collection[str]) -> Iterator[Row]:
-    return (_row(row, columns) for row in read_rows(path, kind, form))
+def _rows(path: str, kind: str, form: TextFormat, columns: Collection[str], made: MadeColumns) -> Iterator[Row]:
+    for row in (_row(each, columns) for each in read_rows(path, kind, form)):
+        yield row._replace(values=made.filled(row.values))
 
 
 def _row(found: Example | BadLine, columns: Collection[str]) -> Row:

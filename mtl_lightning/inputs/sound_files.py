@@ -13,6 +13,9 @@ from mtl_lightning.inputs.numbers import numbers
 MAX_SAMPLES = 100_000_000
 """Of all channels of the longest part that is read: 400 megabytes."""
 
+ENDINGS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64", ".rf64")
+"""Of files that libsndfile reads and that tell their rate and form."""
+
 _UNKNOWN = 2**32 - 256
 """Programs that write to a pipe do not know how long a file will be, and give about the largest size there is."""
 

@@ -28,6 +28,19 @@ def read_texts(path: str) -> Rows:
             yield Example(number, {TEXT: line.rstrip("\r\n")})
 
 
+def no_lines(path: str, inputs: str, columns: str) -> str:
+    """What is said of lines of text, or of none, for a model that reads something else.
+
+    Args:
+        path: As :func:`read_texts` takes it.
+        inputs: The model's.
+        columns: Those of a table that it reads.
+    """
+    what = "standard input is" if path == "-" else f"{path} is"
+    table = f"name a table with the columns {columns}, say `--input new.csv`"
+    return f"--input: {what} read as lines of text, and the model reads {inputs}; {table}"
+
+
 def _standard_input() -> Iterator[str]:
     if isinstance(sys.stdin, TextIOWrapper):
         sys.stdin.reconfigure(encoding="utf-8-sig", errors="surrogateescape", newline="")

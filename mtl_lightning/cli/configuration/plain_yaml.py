@@ -43,13 +43,14 @@ def parse_value(text: str) -> Any:
     """What a value on the command line means.
 
     Only what is surely a number, ``true``, ``false``, ``null``, a list or a mapping is read as one: ``007`` or ``1:30``
-    or ``off`` stay words, of which jsonargparse makes what the parameter is.
+    or ``off`` stay words, of which jsonargparse makes what the parameter is; so does a dash, which is standard input or
+    output, and not a list of nothing.
 
     Raises:
         UserError: If a key stands twice, or the value is nested without end or stands for too many.
     """
     try:
-        return _rebuilt(_loaded(text)) if text.strip() else text
+        return _rebuilt(_loaded(text)) if text.strip() not in ("", "-") else text
     except UserError:
         raise
     except (yaml.YAMLError, ValueError):

@@ -9,11 +9,10 @@ from typing import Any, Literal
 from datasets import Dataset, IterableDataset
 
 from mtl_lightning.data.readers.bad_rows import OnBadRow
-from mtl_lightning.data.readers.constants import with_constants
+from mtl_lightning.data.readers.made_columns import with_made
 from mtl_lightning.data.readers.mosaics import Mosaic, with_tiles
 from mtl_lightning.data.readers.nested import with_nested
 from mtl_lightning.data.readers.parquet import parquet_rows, parquet_table
-from mtl_lightning.data.readers.templates import with_templates
 from mtl_lightning.data.readers.text_tables import text_rows, text_table
 from mtl_lightning.data.sources.base import DataSource
 from mtl_lightning.data.sources.by_split import of_splits
@@ -25,6 +24,7 @@ from mtl_lightning.paths import expanded
 from mtl_lightning.rows.columns import Inputs, Labels
 from mtl_lightning.rows.conll import line_of_word
 from mtl_lightning.rows.files import FORMATS, PARQUET, format_of
+from mtl_lightning.rows.made_columns import MadeColumns
 from mtl_lightning.rows.text_format import CONLL, CONLLU, CONLLU_COLUMNS, CSV, TSV, TextFormat
 
 _SHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
@@ -118,8 +118,7 @@ class FileSource(DataSource):
         self.split = split
         self.format = format
         self.written_by = written_by
-        self.constants = dict(constants or {})
-        self.templates = dict(templates or {})
+        self.made = MadeColumns(dict(constants or {}), dict(templates or {}))
         self.form = TextFormat(tuple(columns or ()), delimiter, quotes, header, encoding, field, decimal=decimal)
         if all(kinds := {self._kind(file) for file in self.files.values()}):
             self.form.check_kinds({str(kind) for kind in kinds})
@@ -133,8 +132,7 @@ class FileSource(DataSource):
             name: self._read(file, stream=name == "train" and self.streaming is not None)
             for name, file in self.files.items()
         }
-        tables = {name: with_constants(table, self.constants, self.files[name]) for name, table in tables.items()}
-        tables = {name: with_templates(table, self.templates, self.files[name]) for name, table in tables.items()}
+        tables = {name: with_made(table, self.made, self.files[name]) for name, table in tables.items()}
         if self.mosaic is not None:
             image = existing_file(Path(self.root, expanded(self.mosaic.file, "mosaic.file")), self.written_by)
             tables = {name: with_tiles(table, self.mosaic, image) for name, table in tables.items()}
@@ -203,3 +201,8 @@ def file_like(source: DataSource, path: str) -> FileSource:
 def form_of(source: DataSource) -> TextFormat:
     """How the text of files is read that are like those of a data set; by default, if it is no :class:`FileSource`."""
     return source.form if isinstance(source, FileSource) else TextFormat()
+
+
+def made_of(source: DataSource) -> MadeColumns:
+    """The columns that a data set adds to those of its files; none, if it is no :class:`FileSource`."""
+    return source.made if isinstance(source, FileSource) else MadeColumns()

@@ -8,15 +8,17 @@ from typing import Any
 from datasets import Dataset
 
 from mtl_lightning.data.readers.bad_rows import REMEDY, visible
+from mtl_lightning.data.readers.made_columns import with_made
 from mtl_lightning.data.sources.base import DataSource
-from mtl_lightning.data.sources.files import file_like
+from mtl_lightning.data.sources.files import file_like, made_of
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.rows.bad_lines import BAD, LINE, BadLine
 from mtl_lightning.rows.columns import Inputs, pairs_of
 from mtl_lightning.rows.files import format_of
 from mtl_lightning.rows.lines import Rows
+from mtl_lightning.rows.made_columns import check_agreement
 from mtl_lightning.rows.text_format import CONLL, CONLLU
-from mtl_lightning.rows.texts import OF_LINES, TEXT, read_texts
+from mtl_lightning.rows.texts import OF_LINES, TEXT, no_lines, read_texts
 
 FOUND = "spans"
 """The input that another task may find, so that a table need not have it."""
@@ -73,7 +75,7 @@ def read_inputs(path: str, datasets: Mapping[str, DataSource]) -> tuple[DataSour
         return _read_table(path, list(datasets.values()))
     names = {name for inputs in mappings for name in inputs}
     if not (of_lines := [name for name in OF_LINES if name in names]):
-        raise UserError(f"--input: the model reads {', '.join(sorted(names))}, not lines of text; give a table")
+        raise UserError(no_lines(path, ", ".join(sorted(names)), _columns_read(list(datasets.values()))))
     origin = "standard input" if path == "-" else path
     table = _text_table(read_texts(path))
     if len(table) == 0:
@@ -95,19 +97,30 @@ def widest_first(datasets: Mapping[str, DataSource]) -> dict[str, DataSource]:
 
 
 def _read_table(path: str, sources: Sequence[DataSource]) -> tuple[DataSource, Dataset]:
-    """The file, with all its lines, as the first data set reads it whose columns it has."""
-    for source in sources:
+    """The file, with all its lines, as the first data set reads it whose columns it has, or can be made to have."""
+    for number, source in enumerate(sources):
         try:
             table = file_like(source, path).load()["test"]
         except UserError as error:
             raise UserError(f"--input: {str(error).replace(REMEDY, _PredictSource.remedy)}") from error
         assert isinstance(table, Dataset), "no stream"
-        given = _to_predict_on(source.inputs, columns := visible(table))
-        if {column for _, column in pairs_of(given)} <= set(columns):
-            return _PredictSource(given, table, path), table
-    wanted = " or ".join(", ".join(column for _, column in pairs_of(_to_predict_on(s.inputs, ()))) for s in sources)
-    found = shown(", ".join(columns), 400)[1:-1]
-    raise UserError(f"{path} has the columns {found}; the model reads {wanted}")
+        given, made = _to_predict_on(source.inputs, columns := visible(table)), made_of(source)
+        wanted = [column for _, column in pairs_of(given)]
+        if made.missing(wanted, columns):
+            continue
+        alike = [made_of(other) for other in sources[number + 1 :] if other.inputs == source.inputs]
+        needed = made.needed(wanted, columns)
+        check_agreement(path, needed, alike)
+        table = with_made(table, needed, path)
+        return _PredictSource(given, table, path), table
+    known = shown(", ".join(columns), 400)[1:-1]
+    raise UserError(f"{path} has the columns {known}; the model reads {_columns_read(sources)}")
+
+
+def _columns_read(sources: Sequence[DataSource]) -> str:
+    """The columns of which a table needs some, as messages list them."""
+    ways = [(made_of(s), [column for _, column in pairs_of(_to_predict_on(s.inputs, ()))]) for s in sources]
+    return " or ".join(dict.fromkeys(made.called(columns) for made, columns in ways))
 
 
 def _to_predict_on(inputs: Inputs, columns: Collection[str]) -> Inputs:

@@ -8,6 +8,7 @@ import yaml
 from jsonargparse import Namespace
 
 from mtl_lightning.__main__ import main
+from mtl_lightning.cli.configuration.given import as_text, as_value
 from mtl_lightning.cli.configuration.plain_yaml import read_yaml
 from mtl_lightning.cli.parser import WORDS, Parser
 from mtl_lightning.data.sources.label_maps import Renaming, read_label_map
@@ -60,6 +61,11 @@ def test_flags_are_read_alike() -> None:
     flags = [f"--{line.replace(': ', '=', 1)}" for line in CONFIG.splitlines()[1:]]
     found = parser().parse_args(["--labels=[no, on, 007]", *flags]).as_dict()
     assert found == {"labels": ["no", "on", "007"], **FOUND}
+
+
+def test_a_dash_is_standard_input() -> None:
+    assert as_text("input", "-") == as_value("input", "-") == "-"
+    assert as_text("labels", "- a") == ["a"]
 
 
 def test_what_is_saved_is_read_back() -> None:

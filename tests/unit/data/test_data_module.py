@@ -464,5 +464,5 @@ def test_every_line_is_a_row(tmp_path: Path, name: str, content: str, texts: lis
 
 def test_lines_for_a_model_of_images(tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("a\n")
-    with pytest.raises(UserError, match="the model reads image, not lines of text; give a table"):
+    with pytest.raises(UserError, match=r"in\.txt is read as lines of text, and the model reads image; name a table"):
         read_inputs(str(tmp_path / "in.txt"), {"images": Memory({"image": "image"}, {})})

@@ -179,6 +179,17 @@ def test_folders_of_classes_are_a_table(tmp_path: Path) -> None:
     assert {name: len(table) for name, table in whole.items()} == {"train": 2, "val": 1, "test": 1}
 
 
+def test_folders_may_hold_recordings(tmp_path: Path) -> None:
+    for name in ("one/1.wav", "one/2.FLAC", "two/3.ogg", "two/cover.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    source = FolderSource({"digit": "class"}, str(tmp_path), {"train": "."}, kind="sound")
+    assert source.inputs == {"sound": "sound"}
+    table = source.load()["train"]
+    assert table.to_dict() == {"sound": ["one/1.wav", "one/2.FLAC", "two/3.ogg"], "class": ["one", "one", "two"]}
+    assert source.describe("train", 0) == f"{tmp_path}, sound 1"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -187,11 +198,14 @@ def test_folders_of_classes_are_a_table(tmp_path: Path) -> None:
         ({"folders": {"train": "none"}, "written_by": "make it"}, "there is no folder .*none: `make it` writes it"),
         ({"folders": {"train": "empty"}}, "empty has no folders of images, one for each class"),
         ({"folders": {"train": "bare"}}, r"bare/kind has no images \(.jpg"),
+        ({"folders": {"train": "sounds"}}, r"sounds/a has no images .*or fill it; for sounds, set `kind: sound`"),
     ],
 )
 def test_folders_that_are_no_classes_are_refused(arguments: Any, message: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "bare" / "kind").mkdir(parents=True)
+    (tmp_path / "sounds" / "a").mkdir(parents=True)
+    (tmp_path / "sounds" / "a" / "1.wav").write_text("")
     with pytest.raises(UserError, match=message):
         FolderSource({"kind": "class"}, str(tmp_path), **arguments).load()
 

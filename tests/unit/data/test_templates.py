@@ -20,6 +20,11 @@ def test_names_in_braces_are_replaced(tmp_path: Path) -> None:
     assert source.where(table, "train", 1).endswith("a.csv, line 3")
 
 
+def test_what_is_made_of_a_missing_value_is_missing() -> None:
+    table = Dataset.from_dict({"who": ["ann", None]})
+    assert with_templates(table, {"file": "{who}.wav"}, "a.csv")["file"][:] == ["ann.wav", None]
+
+
 def test_streams_have_them_too() -> None:
     stream = IterableDataset.from_generator(lambda: iter([{"who": "ann"}]))
     assert list(with_templates(stream, {"file": "{who}.wav", "kind": "x"}, "a.csv")) == [
