@@ -36,9 +36,11 @@ def no_lines(path: str, inputs: str, columns: str) -> str:
         inputs: The model's.
         columns: Those of a table that it reads.
     """
-    what = "standard input is" if path == "-" else f"{path} is"
-    table = f"name a table with the columns {columns}, say `--input new.csv`"
-    return f"--input: {what} read as lines of text, and the model reads {inputs}; {table}"
+    origin = "standard input" if path == "-" else path
+    return (
+        f"--input: {origin} is read as lines of text, and the model reads {inputs}; name a table with the columns "
+        f"{columns}, say `--input new.csv`"
+    )
 
 
 def _standard_input() -> Iterator[str]:
