@@ -27,9 +27,11 @@ from mtl_lightning.weighting.fairgrad import FairGrad
 from mtl_lightning.weighting.famo import FAMO
 from mtl_lightning.weighting.fixed import FixedWeighting
 from mtl_lightning.weighting.gls import GLS
+from mtl_lightning.weighting.go4align import GO4Align
 from mtl_lightning.weighting.graddrop import GradDrop
 from mtl_lightning.weighting.gradnorm import GradNorm
 from mtl_lightning.weighting.gradvac import GradVac
+from mtl_lightning.weighting.igb import IGB
 from mtl_lightning.weighting.imtl import IMTL
 from mtl_lightning.weighting.imtl_g import IMTLG
 from mtl_lightning.weighting.imtl_l import IMTLL
@@ -44,18 +46,21 @@ from mtl_lightning.weighting.stch import STCH
 from mtl_lightning.weighting.torchjd_adapter import TorchJDAggregator, TorchJDScalarizer, TorchJDWeighting
 from mtl_lightning.weighting.uncertainty import UncertaintyWeighting
 from mtl_lightning.weighting.upgrad import UPGrad
+from mtl_lightning.weighting.uw_so import UWSO
 
 __all__ = [
     "DBMTL",
     "DWA",
     "FAMO",
     "GLS",
+    "IGB",
     "IMTL",
     "IMTLG",
     "IMTLL",
     "MGDA",
     "RLW",
     "STCH",
+    "UWSO",
     "AlignedMTL",
     "CAGrad",
     "CoBa",
@@ -65,6 +70,7 @@ __all__ = [
     "ExcessMTL",
     "FairGrad",
     "FixedWeighting",
+    "GO4Align",
     "GradDrop",
     "GradNorm",
     "GradVac",

@@ -99,6 +99,9 @@ WEIGHTINGS: dict[str, Entry] = {
     "GLS": _loss(),
     "IMTLL": _loss(),
     "STCH": _loss(mu=Range(0.1, 10.0, log=True, default=1.0)),
+    "UWSO": _loss(temperature=Range(0.1, 100.0, log=True, default=1.0)),
+    "IGB": _loss(),
+    "GO4Align": _loss(step_size=Range(1e-5, 1e-2, log=True, default=1e-4)),
     "CoBa": _loss(tau=Range(1.0, 10.0, log=True, default=5.0)),
     "FAMO": _loss(
         learning_rate=Range(1e-3, 0.1, log=True, default=0.025), gamma=Range(1e-4, 1e-2, log=True, default=1e-3)

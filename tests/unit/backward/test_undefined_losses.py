@@ -13,9 +13,12 @@ from mtl_lightning.weighting import (
     DWA,
     FAMO,
     GLS,
+    IGB,
     MGDA,
     STCH,
+    UWSO,
     CoBa,
+    GO4Align,
     GradNorm,
     LossWeighting,
     ScaleInvariantWeighting,
@@ -35,6 +38,9 @@ def after_epochs(weighting: Weighting, losses: Sequence[float]) -> Weighting:
 
 METHODS: dict[str, tuple[Callable[[], Weighting], str]] = {
     "gls": (partial(GLS, TASKS), "GLS needs losses of at least 0"),
+    "uw-so": (partial(UWSO, TASKS), "UWSO needs losses of at least 0"),
+    "igb": (partial(IGB, TASKS), "IGB needs losses of at least 0"),
+    "go4align": (partial(GO4Align, TASKS), "GO4Align needs losses of at least 0"),
     "scale-invariant": (
         partial(ScaleInvariantWeighting, TASKS),
         "ScaleInvariantWeighting needs losses of at least 0",

@@ -20,14 +20,18 @@ from mtl_lightning.weighting import (
     DWA,
     FAMO,
     GLS,
+    IGB,
     IMTLL,
     RLW,
     STCH,
+    UWSO,
     CoBa,
+    GO4Align,
     LossWeighting,
     ScaleInvariantWeighting,
     UncertaintyWeighting,
 )
+from mtl_lightning.weighting.line_clusters import cluster_means
 
 Factory = Callable[[Sequence[str]], LossWeighting]
 NAMES = ["a", "b", "c", "d"]
@@ -55,6 +59,12 @@ METHODS: dict[str, Factory] = {
     "stch": STCH,
     "stch-preferences": lambda names: STCH(names, 0.1, numbers(names), reference=numbers(names)),
     "stch-warmup": lambda names: STCH(names, 0.5, numbers(names), warmup_epochs=2),
+    "uw-so": UWSO,
+    "uw-so-hot": lambda names: UWSO(names, temperature=20.0),
+    "igb": IGB,
+    "igb-first": lambda names: IGB(names, base_epoch=1),
+    "go4align": GO4Align,
+    "go4align-fast": lambda names: GO4Align(names, num_groups=3, step_size=0.5),
     "famo": FAMO,
     "famo-minima": lambda names: FAMO(names, learning_rate=0.1, gamma=0.0, min_losses=numbers(names)),
     "coba": CoBa,
@@ -220,7 +230,9 @@ def test_gls_of_many_tasks_stays_within_range() -> None:
         torch.testing.assert_close(weights, torch.full((32,), 1 / 32), rtol=1e-5, atol=0)
 
 
-@pytest.mark.parametrize("factory", [ScaleInvariantWeighting, GLS, METHODS["stch-warmup"]])
+@pytest.mark.parametrize(
+    "factory", [ScaleInvariantWeighting, GLS, UWSO, IGB, GO4Align, METHODS["igb-first"], METHODS["stch-warmup"]]
+)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_loss_of_zero_weighs_nothing_and_a_negative_one_is_not_a_number(factory: Factory, dtype: torch.dtype) -> None:
     for loss, expected in ((0.0, 0.0), (-1.0, float("nan"))):
@@ -430,6 +442,105 @@ def test_stch_after_the_warmup_does_not_see_the_scales_of_the_losses() -> None:
     torch.testing.assert_close(found[0], found[1])
 
 
+# -- UW-SO -------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 20.0, 1e6])
+def test_uw_so_is_the_softmax_of_the_inverse_losses(temperature: float) -> None:
+    expected = torch.softmax(1 / (temperature * double(LOSSES)), 0)
+    torch.testing.assert_close(ask(UWSO(NAMES, temperature), LOSSES), expected)
+    assert objective(UWSO(NAMES, temperature), LOSSES) == pytest.approx(float(expected @ double(LOSSES)))
+
+
+def test_uw_so_of_the_smallest_losses_there_are() -> None:
+    for losses, expected in (([1e-45, 1.0], [1, 0]), ([0.0, 0.0], [0, 0]), ([0.0, 2.0], [0, 1])):
+        evidence = torch.tensor(losses, requires_grad=True)
+        (weights,) = torch.autograd.grad(UWSO(["a", "b"], 1e-6)(evidence, torch.arange(2)), evidence)
+        assert weights.tolist() == expected
+
+
+# -- IGB ---------------------------------------------------------------------------------------------------------------
+def test_igb_is_the_formula_of_the_paper_after_the_base_epoch() -> None:
+    weighting, tasks, means = IGB(NAMES).double(), torch.arange(4), double([2.0, 2.0, 4.0, 0.01])
+    for epoch in range(4):
+        ratios = double(LOSSES) / means
+        expected = 4 * torch.softmax(ratios, 0) if epoch > 1 else torch.ones(4, dtype=torch.float64)
+        torch.testing.assert_close(ask(weighting, LOSSES), expected / double(LOSSES))
+        assert objective(weighting, LOSSES) == pytest.approx(float(expected @ double(LOSSES).log()))
+        weighting.on_epoch_end(means if epoch == 1 else double([9.0] * 4), tasks)
+
+
+def test_igb_takes_the_first_epoch_that_has_a_task() -> None:
+    weighting = IGB(["a", "b", "c"], base_epoch=2).double()
+    for means, present in (([1.0], [0]), ([2.0, 0.0], [0, 1]), ([7.0, 8.0], [0, 1]), ([9.0, 9.0, 9.0], [0, 1, 2])):
+        before = weighting.means.tolist()
+        weighting.on_epoch_end(double(means), torch.tensor(present))
+    assert before == [2, 8, 0]
+    assert weighting.means.tolist() == [2, 8, 9]
+
+
+def test_igb_does_not_see_the_scales_of_the_losses() -> None:
+    scales, found = double([1e-6, 1.0, 1e3, 1e6]), []
+    for scale in (torch.ones(4), scales):
+        weighting = IGB(NAMES, base_epoch=1).double()
+        weighting.on_epoch_end(double([1.0, 2.0, 3.0, 4.0]) * scale, torch.arange(4))
+        found.append(ask(weighting, (double(LOSSES) * scale).tolist()) * scale)
+    torch.testing.assert_close(found[0], found[1])
+
+
+# -- GO4Align ----------------------------------------------------------------------------------------------------------
+def partitions(size: int) -> list[list[int]]:
+    """The cluster of each of the numbers, in all ways."""
+    ways = [[0]]
+    for _ in range(size - 1):
+        ways = [[*way, label] for way in ways for label in range(max(way) + 2)]
+    return ways
+
+
+def means_by_trying(values: Tensor, num_clusters: int) -> Tensor:
+    tried = []
+    for way in partitions(len(values)):
+        if max(way) < num_clusters:
+            groups = torch.nn.functional.one_hot(torch.tensor(way)).double()
+            means = groups @ ((groups.T @ values) / groups.sum(0))
+            tried.append((float((values - means).square().sum()), means))
+    return min(tried, key=lambda one: one[0])[1]
+
+
+@pytest.mark.parametrize("num_clusters", [1, 2, 3, 7])
+def test_clusters_are_the_best_of_all(num_clusters: int) -> None:
+    random = torch.Generator().manual_seed(0)
+    for size in (1, 2, 3, 6):
+        for scale in (1e-30, 1.0, 1e30):
+            values = scale * torch.rand(size, generator=random, dtype=torch.float64) ** 3
+            expected = means_by_trying(values / scale, num_clusters) * scale
+            torch.testing.assert_close(cluster_means(values, torch.ones(size), num_clusters), expected)
+
+
+def test_what_counts_nothing_leaves_the_clusters_alone() -> None:
+    values = double([5.0, 0.0, 1.0, 0.0, 2.0])
+    found = cluster_means(values, double([1, 0, 1, 0, 1]), 2)
+    torch.testing.assert_close(found[[0, 2, 4]], double([5, 1.5, 1.5]))
+
+
+def test_go4align_is_the_algorithm_of_the_paper() -> None:
+    weighting, probabilities = GO4Align(NAMES, 2, step_size=0.3).double(), double([0.25] * 4)
+    random = torch.Generator().manual_seed(0)
+    for _ in range(5):
+        losses = 0.1 + 3 * torch.rand(4, generator=random, dtype=torch.float64)
+        probabilities = probabilities * torch.exp(-0.3 * losses)
+        probabilities = probabilities / probabilities.sum()
+        expected = means_by_trying(losses.sum() / losses * probabilities, 2)
+        torch.testing.assert_close(ask(weighting, losses.tolist()), expected)
+
+
+def test_go4align_leaves_missing_tasks_alone() -> None:
+    weighting = GO4Align(NAMES, step_size=0.5).double()
+    before = torch.softmax(weighting.log_probabilities, 0)
+    ask(weighting, [2.0, 0.1], [1, 3])
+    after = torch.softmax(weighting.log_probabilities, 0)
+    torch.testing.assert_close(after[[0, 2]], before[[0, 2]])
+    assert after[3] > before[3] > after[1]
+
+
 # -- FAMO --------------------------------------------------------------------------------------------------------------
 def random_steps(num_steps: int, num_tasks: int) -> Tensor:
     """Losses before and after each step [num_steps, 2, num_tasks]."""
@@ -610,6 +721,10 @@ def test_coba_weighs_a_task_that_diverges_alone() -> None:
         (lambda: FAMO(NAMES, learning_rate=0), "`learning_rate` must be"),
         (lambda: FAMO(NAMES, gamma=-1e-3), "`gamma` must be a finite number of at least 0, found -0.001"),
         (lambda: FAMO(NAMES, min_losses={"A": 1}), "`min_losses` names the unknown task 'A'; did you mean 'a'"),
+        (lambda: UWSO(NAMES, temperature=0), "`temperature` must be a finite number above 0, found 0"),
+        (lambda: IGB(NAMES, base_epoch=0), "`base_epoch` must be at least 1, found 0"),
+        (lambda: GO4Align(NAMES, num_groups=0), "`num_groups` must be at least 1, found 0"),
+        (lambda: GO4Align(NAMES, step_size=math.inf), "`step_size` must be a finite number above 0, found inf"),
         (lambda: CoBa(NAMES, window=1), "`window` must be at least 2, found 1"),
         (lambda: CoBa(NAMES, warmup_validations=1), "`warmup_validations` must be at least 2"),
         (lambda: CoBa(NAMES, tau=0), "`tau` must be"),
