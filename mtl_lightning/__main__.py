@@ -49,7 +49,7 @@ configuration (flags win over environment variables, MTL_<COMMAND>__<KEY> with d
                                     TokenMultiLabelClassification, RelationClassification, DependencyParsing,
                                     SpanQuestionAnswering, MultipleChoice, Ranking, Regression, SimilarityRegression,
                                     Seq2Seq, CausalLM, SemanticSegmentation, DepthEstimation, SurfaceNormals,
-                                    DenseBinary
+                                    DenseBinary, PrototypicalClassification, FewShotClassification
   --model.sharing CLASS             HardSharing (default), HybridSharing, MMoE, PLE, CrossStitch, TaskEmbedding, LoRA,
                                     ...; --model.sharing.help names all
   --model.weighting CLASS           EqualWeighting, FixedWeighting, UncertaintyWeighting, UPGrad, ... (31 in all)

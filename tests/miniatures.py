@@ -287,6 +287,27 @@ def rooms(folder: Path) -> None:
         (folder / name).write_bytes(content)
 
 
+def omniglot_small(folder: Path) -> None:
+    """Characters: a few drawers of each, in the alphabets of the two small sets."""
+    folder.mkdir()
+    alphabets = {
+        "small1": ("Balinese", "Early_Aramaic", "Greek", "Korean", "Latin"),
+        "small2": ("Greek", "Japanese_(katakana)", "Latin", "Sanskrit", "Tagalog"),
+    }
+    for number, (name, names) in enumerate(alphabets.items()):
+        draw = np.random.default_rng(number)
+        character = np.repeat(np.arange(30), 8)
+        drawn = draw.integers(0, 2, (30, 7, 7)).repeat(4, 1).repeat(4, 2)[character] * 200
+        np.savez(
+            folder / f"{name}.npz",
+            images=(drawn + draw.integers(0, 50, drawn.shape)).astype(np.uint8),
+            alphabet=(character // 6).astype(np.uint8),
+            character=character.astype(np.int16),
+            alphabet_names=np.array(names),
+            character_names=np.array([f"{names[i // 6]}/character{i % 6}" for i in range(30)]),
+        )
+
+
 def nyuv2(folder: Path) -> None:
     """Photographs as people pass them around, preprocessed: an array for each image and kind of label."""
     random = np.random.default_rng(0)
@@ -324,7 +345,7 @@ MAKERS: Mapping[str, Callable[[Path], None]] = {
     make.__name__: make
     for make in (
         *(snips, clinc150, ud_ewt, ud_ewt_dep, vader, goemotions, tox21, crossre, sick, codah, policyqa, rnnlg),
-        *(rooms, nyuv2, feedlog, emoji2, fsdd),
+        *(rooms, nyuv2, feedlog, emoji2, fsdd, omniglot_small),
     )
 }
 

@@ -1,6 +1,7 @@
 """Data sets, splits, encoding, schedules and the data module."""
 
 from mtl_lightning.data.batch import Batch, StepBatch
+from mtl_lightning.data.episodes import Episodes
 from mtl_lightning.data.module import MultiTaskDataModule
 from mtl_lightning.data.readers.mosaics import Mosaic
 from mtl_lightning.data.schedules import (
@@ -36,6 +37,7 @@ __all__ = [
     "ColumnSplit",
     "DataSource",
     "DigitPairs",
+    "Episodes",
     "FileSource",
     "FixedProbabilities",
     "FoldSplit",

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from mtl_lightning.data.episodes.form import Form
+
 
 class Batch(NamedTuple):
     """A batch from one data set. Numbers of labels are known on the host, so that no step has to ask the device.
@@ -21,6 +23,7 @@ class Batch(NamedTuple):
         soft_shares: The same of the mean soft loss, over all places of the step, labelled or not; only the tasks that a
             teacher teaches.
         step_size: Number of examples of this data set in the step, on all processes; 0: not known, as in an evaluation.
+        form: Which rows are support and query sets of which episode; null: they are no episodes.
     """
 
     inputs: dict[str, Tensor]
@@ -31,6 +34,7 @@ class Batch(NamedTuple):
     num_tokens: int
     step_size: int = 0
     soft_shares: dict[str, float] = {}  # noqa: RUF012 - nobody changes it
+    form: Form | None = None
 
     @property
     def taught(self) -> Collection[str]:

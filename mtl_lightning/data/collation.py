@@ -1,6 +1,6 @@
 """Reads the rows of a plan and makes batches of them; this is what the workers of a data loader run."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -35,6 +35,7 @@ class StepDataset(TorchDataset[StepBatch]):
         processor: The encoder's processor.
         missing: Encoded value of a missing label, by task.
         of_pixels: By task that labels pixels, what it makes of labels whose pixels have moved; see ``Task.moved``.
+        by_episode: Tasks whose labels are numbered within an episode.
     """
 
     def __init__(
@@ -43,11 +44,13 @@ class StepDataset(TorchDataset[StepBatch]):
         processor: Processor,
         missing: Mapping[str, float],
         of_pixels: Mapping[str, Callable[..., np.ndarray]] = MappingProxyType({}),
+        by_episode: Collection[str] = (),
     ) -> None:
         self.tables = {name: table.with_format("arrow") for name, table in tables.items()}
         self.processor = processor
         self.missing = missing
         self.of_pixels = dict(of_pixels)
+        self.by_episode = frozenset(by_episode)
 
     def __getitem__(self, plan: Plan) -> dict[str, Batch]:
         return {name: self._read(name, rows) for name, rows in plan.items()}
@@ -55,16 +58,17 @@ class StepDataset(TorchDataset[StepBatch]):
     def _read(self, name: str, rows: Rows) -> Batch:
         columns = read_rows(self.tables[name], rows.indices) if rows.examples is None else rows.examples.columns
         keys = None if rows.key is None else [[*rows.key, row] for row in columns["row"].tolist()]
-        inputs = with_prefix("inputs/", columns)
+        inputs, targets = with_prefix("inputs/", columns), with_prefix("targets/", columns)
         return Batch(
             inputs=self.processor.collate_columns(inputs, keys),
-            targets=self._targets(with_prefix("targets/", columns), inputs, keys),
+            targets={**self._targets(targets, inputs, keys), **self._places(targets, rows)},
             counts={task: int(values.sum()) for task, values in with_prefix("counts/", columns).items()},
             shares=rows.shares,
             examples=columns["row"].tolist(),
             num_tokens=int(columns["length"].sum()),
             step_size=rows.step_size,
             soft_shares=rows.soft_shares,
+            form=rows.form,
         )
 
     def _targets(
@@ -79,6 +83,11 @@ class StepDataset(TorchDataset[StepBatch]):
             ]
             found |= {task: self._moved(task, targets[task], movements) for task in of_pixels}
         return found
+
+    def _places(self, tasks: Collection[str], rows: Rows) -> dict[str, Tensor]:
+        """Labels of the tasks that are numbered within an episode."""
+        found = [task for task in tasks if task in self.by_episode] if rows.form is not None and rows.form.ways else []
+        return {task: torch.tensor(rows.form.places(len(rows.indices))) for task in found if rows.form is not None}
 
     def _moved(self, task: str, targets: Sequence[bytes], movements: Sequence[Any]) -> Tensor:
         labels, moved, missing = map(unpacked, targets), self.of_pixels[task], self.missing[task]

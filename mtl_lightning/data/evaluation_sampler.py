@@ -1,12 +1,14 @@
 """Which rows each step of an evaluation reads: of all of it, or of a fair part."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import zip_longest
+from types import MappingProxyType
 
 import numpy as np
 from torch.utils.data import DistributedSampler
 
+from mtl_lightning.data.episodes import EpisodeList
 from mtl_lightning.data.sampler import Plan, Rows
 
 _PADDING = 256
@@ -29,6 +31,7 @@ class SequentialSampler(DistributedSampler[Plan]):
         rank: Of this process.
         num_replicas: Number of processes.
         limit: How many steps are read, or which fraction of them; see Lightning's ``limit_val_batches``.
+        episodes: Those that other data sets are evaluated on, by name; of these, the first ones are read.
     """
 
     def __init__(
@@ -38,15 +41,22 @@ class SequentialSampler(DistributedSampler[Plan]):
         rank: int = 0,
         num_replicas: int = 1,
         limit: int | float = 1.0,
+        episodes: Mapping[str, EpisodeList] = MappingProxyType({}),
     ) -> None:
+        self._forms = {name: each.form for name, each in episodes.items()}
+        drawn = {name: each.batches(batch_sizes[name], rank, num_replicas) for name, each in episodes.items()}
         orders = {name: np.argsort(-length, kind="stable") for name, length in lengths.items()}
         edges = {
             name: _edges(lengths[name][order[::num_replicas]], batch_sizes[name]) for name, order in orders.items()
         }
-        self._most = sum(len(each) - 1 for each in edges.values())
+        numbers = {name: len(each) - 1 for name, each in edges.items()} | {n: len(each) for n, each in drawn.items()}
+        self._most = sum(numbers.values())
         most = int(self._most * limit) if isinstance(limit, float) else limit
         batches = []
-        for seed, (name, number) in enumerate(_apportioned(edges, most).items()):
+        for seed, (name, number) in enumerate(_apportioned(numbers, most).items()):
+            if name in drawn:
+                batches.append([{name: rows} if len(rows) else {} for rows in drawn[name][:number]])
+                continue
             places, ends = _sample(edges[name], number, seed)
             mine = orders[name][rank::num_replicas]
             parts = np.split(mine[places[places < len(mine)]], ends)
@@ -59,22 +69,21 @@ class SequentialSampler(DistributedSampler[Plan]):
 
     def __iter__(self) -> Iterator[Plan]:
         for batch in self.batches:
-            yield {name: Rows(rows.tolist(), {}) for name, rows in batch.items()}
+            yield {name: Rows(rows.tolist(), {}, form=self._forms.get(name)) for name, rows in batch.items()}
 
     def set_epoch(self, epoch: int) -> None:
         """Every epoch is the same."""
 
 
-def _apportioned(edges: Mapping[str, Sequence[int] | np.ndarray], most: int) -> dict[str, int]:
+def _apportioned(numbers: Mapping[str, int], most: int) -> dict[str, int]:
     """How many of the steps each data set has: one, and of the others in proportion to its own (Webster's method).
 
-    >>> _apportioned({"a": range(9), "b": range(3)}, 6)
+    >>> _apportioned({"a": 8, "b": 2}, 6)
     {'a': 5, 'b': 1}
     """
-    numbers = {name: len(each) - 1 for name, each in edges.items()}
     turns = [((turn and turn + 0.5) / number, name) for name, number in numbers.items() for turn in range(number)]
     taken = Counter(name for _, name in sorted(turns, key=lambda turn: turn[0])[:most])
-    return {name: taken[name] for name in edges if taken[name]}
+    return {name: taken[name] for name in numbers if taken[name]}
 
 
 def _sample(edges: np.ndarray, number: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

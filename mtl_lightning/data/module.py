@@ -15,6 +15,8 @@ from mtl_lightning.data.batch_sizes import BatchSizes
 from mtl_lightning.data.collation import StepDataset, moves_of_labels
 from mtl_lightning.data.columns import lengths_of, numbers_of
 from mtl_lightning.data.encoding import Encoding
+from mtl_lightning.data.episodes import Episodes, Pool
+from mtl_lightning.data.episodes.building import check_episodes, fixed, pool_of
 from mtl_lightning.data.evaluation_sampler import SequentialSampler
 from mtl_lightning.data.examples import ExampleEncoder
 from mtl_lightning.data.findings import report, report_inputs, without_notes
@@ -58,6 +60,8 @@ class MultiTaskDataModule(LightningDataModule):
         batch_size_of: Whether ``batch_size`` and ``eval_batch_size`` are those of each ``process`` or of a ``step``, of
             which each process takes its part: a run then keeps its course on another number of processes.
         joint_pass: Whether a step's batches go through the encoder together where only rounding may differ, or never.
+        episodes: Data sets that are read in episodes, by name, and what an episode is; see :class:`.Episodes`. Batch
+            sizes of these are numbers of episodes.
 
     Attributes:
         tables: Those of the data sets, once it is set up.
@@ -78,6 +82,7 @@ class MultiTaskDataModule(LightningDataModule):
         drop_last: bool = False,
         joint_pass: Literal["auto", "never"] = "auto",
         batch_size_of: Literal["process", "step"] = "process",
+        episodes: dict[str, Episodes] | None = None,
     ) -> None:
         super().__init__()
         check_names(datasets)
@@ -94,6 +99,7 @@ class MultiTaskDataModule(LightningDataModule):
         self.seed = seed
         self.drop_last = drop_last
         self.joint_pass = joint_pass
+        self.episodes = dict(episodes or {})
         self.predict_source: tuple[DataSource, Dataset] | None = None
         self.refused: dict[int, str] = {}
         self.progress: Progress | None = None
@@ -114,6 +120,7 @@ class MultiTaskDataModule(LightningDataModule):
         check_labelled(self.datasets, list(model.tasks), model.trained_tasks)
         self.schedule.check({name: list(source.labels) for name, source in self.datasets.items()})
         check_groups(self.datasets, self.tables, model.tasks)
+        check_episodes(self.episodes, self.datasets, model)
         for name, source in self.datasets.items() if stage == "fit" else ():
             check_label_maps(name, source, self._trainer.lightning_module.tasks)
             check_streams(name, source, self.tables[name])
@@ -176,6 +183,7 @@ class MultiTaskDataModule(LightningDataModule):
             window=lambda: int(self._trainer.accumulate_grad_batches),
             packed=self._trainer.lightning_module.encoder.processor.packs,
             streams={name: self._stream(name) for name in self.datasets if self.tables.is_stream(name)},
+            pools={name: self._pool(name, "train", tables[name]) for name in self.episodes},
         )
         if empty := [name for name, number in sampler.num_batches.items() if number == 0]:
             batch = f"{self.batch_sizes[empty[0]]} on each process, the batch that `data.drop_last` asks for; lower "
@@ -255,12 +263,18 @@ class MultiTaskDataModule(LightningDataModule):
         tasks = {task: head for task, head in model.tasks.items() if task in source.labels}
         return Encoding(name, source, model.encoder.processor, tasks)
 
+    def _pool(self, name: str, split: str, encoded: Dataset) -> Pool:
+        model, raw = self._trainer.lightning_module, self.tables.of(name, split)
+        return pool_of(name, self.episodes[name], self.datasets[name], split, raw, encoded, model.tasks)
+
     def _evaluation(self, split: str, limit: int | float) -> DataLoader[StepBatch]:
         found = [name for name in self.datasets if split in self.tables[name]]
         self._say_left_out(split, found)
         tables = self._encoded(split, found or self.datasets)
         process = (self._trainer.global_rank, self._trainer.world_size)
-        sampler = SequentialSampler(lengths_of(tables), self.eval_batch_sizes, *process, limit)
+        episodes = {n: fixed(self._pool(n, split, tables[n]), n, split) for n in self.episodes if n in tables}
+        whole = {name: table for name, table in tables.items() if name not in episodes}
+        sampler = SequentialSampler(lengths_of(whole), self.eval_batch_sizes, *process, limit, episodes)
         return self._loader(tables, sampler)
 
     def _say_left_out(self, split: str, found: Sequence[str]) -> None:
@@ -272,5 +286,6 @@ class MultiTaskDataModule(LightningDataModule):
     def _loader(self, tables: Mapping[str, Dataset], sampler: Any) -> DataLoader[StepBatch]:
         model = self._trainer.lightning_module
         missing = {name: task.missing for name, task in model.tasks.items()}
-        dataset = StepDataset(tables, model.encoder.processor, missing, moves_of_labels(model.tasks))
+        by_episode = [name for name, task in model.tasks.items() if task.by_episode]
+        dataset = StepDataset(tables, model.encoder.processor, missing, moves_of_labels(model.tasks), by_episode)
         return step_loader(dataset, sampler, self.num_workers, self._trainer)

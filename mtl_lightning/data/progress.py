@@ -126,12 +126,14 @@ class Progress:
     def _plan(self) -> dict[str, Any]:
         """What the batches of an epoch follow from, by what a message calls it."""
         assert self._sampler is not None
+        pools = {name: pool.settings for name, pool in self._sampler.pools.items()}
         schedule = {name: value for name, value in vars(self._sampler.schedule).items() if name[0] != "_"}
         return {
             "data.seed": self.seed,
             "data.schedule": f"{type(self._sampler.schedule).__name__} {schedule}",
             "data.max_tokens": self._sampler.max_tokens,
             "data.drop_last": self._sampler.drop_last,
+            **({"data.episodes": str(pools)} if pools else {}),
             LENT: {name: passes.lent for name, passes in self._sampler.passes.items() if isinstance(passes, Passes)},
             "the number of training examples": self.sizes,
             JOINED: dict(self._sampler.global_batch_sizes),

@@ -8,12 +8,13 @@ import numpy as np
 from torch.utils.data import DistributedSampler
 
 from mtl_lightning.data.columns import with_prefix
+from mtl_lightning.data.episodes import EpisodePasses, Form, Pool
 from mtl_lightning.data.passes import Passes
 from mtl_lightning.data.schedules import Moment, Schedule
 from mtl_lightning.data.shares import Drawn, Numbers, shares_of
 from mtl_lightning.data.streams.passes import StreamPasses
 from mtl_lightning.data.streams.settings import Examples
-from mtl_lightning.data.stretches import Steps, Stretch, rests_of
+from mtl_lightning.data.stretches import AnyPasses, Steps, Stretch, rests_of
 from mtl_lightning.errors import UserError
 
 
@@ -27,6 +28,7 @@ class Rows(NamedTuple):
         soft_shares: See there.
         examples: What the rows of a stream hold; they cannot be looked up.
         key: Of random changes to the examples: seed, epoch and number of the data set; null: there are none.
+        form: See :class:`mtl_lightning.data.Batch`.
     """
 
     indices: list[int]
@@ -35,6 +37,7 @@ class Rows(NamedTuple):
     examples: Examples | None = None
     soft_shares: dict[str, float] = {}  # noqa: RUF012 - nobody changes it
     key: tuple[int, ...] | None = None
+    form: Form | None = None
 
 
 Plan = dict[str, Rows]
@@ -71,6 +74,7 @@ class StepSampler(DistributedSampler[Plan]):
         streams: Data sets that are read as they come, by name.
         drop_last: Leave out the last batch of a pass where it is smaller than the others.
         packed: Whether ``max_tokens`` is of the sum of lengths, since batches are packed and not padded.
+        pools: What episodes are drawn from, by data set; the batch sizes of these are numbers of episodes.
         places: The same as ``counts`` of labels present or missing, of tasks that a teacher teaches.
         window: Asked at the start of an epoch: how many steps accumulate gradients for one step of the optimizer.
 
@@ -101,6 +105,7 @@ class StepSampler(DistributedSampler[Plan]):
         packed: bool = False,
         window: Callable[[], int] = lambda: 1,
         places: Counts | None = None,
+        pools: Mapping[str, Pool] | None = None,
     ) -> None:
         self.streams = streams = streams or {}
         self.max_tokens = max_tokens
@@ -115,6 +120,7 @@ class StepSampler(DistributedSampler[Plan]):
         self.lengths = lengths
         self.counts = counts
         self.places = places or {}
+        self.pools = pools or {}
         self.batch_sizes = dict(batch_sizes)
         self.global_batch_sizes = {name: size * num_replicas for name, size in batch_sizes.items()}
         self.schedule = schedule
@@ -128,10 +134,12 @@ class StepSampler(DistributedSampler[Plan]):
         self.passes = self._cut(now)
         self.num_batches = {name: len(passes.sizes) for name, passes in self.passes.items()}
 
-    def _cut(self, stretch: Stretch) -> dict[str, Passes | StreamPasses]:
+    def _cut(self, stretch: Stretch) -> dict[str, AnyPasses]:
         sizes, num_replicas = stretch.batch_sizes, stretch.num_replicas
-        passes: dict[str, Passes | StreamPasses] = {
-            name: Passes(length, sizes[name], num_replicas, self.bucket, self.max_tokens, self.drop_last, self.packed)
+        passes: dict[str, AnyPasses] = {
+            name: EpisodePasses(self.pools[name], sizes[name], num_replicas)
+            if name in self.pools
+            else Passes(length, sizes[name], num_replicas, self.bucket, self.max_tokens, self.drop_last, self.packed)
             for name, length in self.lengths.items()
         }
         for name, each in self.streams.items():
@@ -191,7 +199,11 @@ class StepSampler(DistributedSampler[Plan]):
         for step, (shares, soft) in zip(window, shares_of(drawn, part, self.num_replicas), strict=True):
             yield {
                 name: self._rows(examples[part])._replace(
-                    shares=shares[name], soft_shares=soft[name], step_size=len(examples), key=keys[name]
+                    shares=shares[name],
+                    soft_shares=soft[name],
+                    step_size=len(examples),
+                    key=keys[name],
+                    form=self.pools[name].form if name in self.pools else None,
                 )
                 for name, examples in step.items()
             }

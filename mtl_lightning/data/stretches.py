@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
+from mtl_lightning.data.episodes import EpisodePasses, EpisodeRest
 from mtl_lightning.data.passes import Passes, Rest
 from mtl_lightning.data.schedules import Moment, Schedule, checked_steps
 from mtl_lightning.data.streams.passes import StreamPasses, StreamRest
 
-AnyPasses = Passes | StreamPasses
-Rests = dict[str, Rest | StreamRest]
+AnyPasses = Passes | StreamPasses | EpisodePasses
+Rests = dict[str, Rest | StreamRest | EpisodeRest]
 """What is left of the passes under way, by data set."""
 
 

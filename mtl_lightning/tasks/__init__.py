@@ -6,8 +6,10 @@ from mtl_lightning.tasks.contracts import Features
 from mtl_lightning.tasks.dense import DenseBinary, DenseTask, DepthEstimation, SemanticSegmentation, SurfaceNormals
 from mtl_lightning.tasks.dependency_parsing import DependencyParsing
 from mtl_lightning.tasks.evaluated import LOSS, LabelScores
+from mtl_lightning.tasks.few_shot import EpisodicClassification, FewShotClassification
 from mtl_lightning.tasks.multi_label_classification import MultiLabelClassification
 from mtl_lightning.tasks.multiple_choice import MultipleChoice
+from mtl_lightning.tasks.prototypical import PrototypicalClassification
 from mtl_lightning.tasks.ranking import Ranking
 from mtl_lightning.tasks.regression import Regression
 from mtl_lightning.tasks.relation_classification import RelationClassification
@@ -27,10 +29,13 @@ __all__ = [
     "DenseTask",
     "DependencyParsing",
     "DepthEstimation",
+    "EpisodicClassification",
     "Features",
+    "FewShotClassification",
     "LabelScores",
     "MultiLabelClassification",
     "MultipleChoice",
+    "PrototypicalClassification",
     "Ranking",
     "Regression",
     "RelationClassification",

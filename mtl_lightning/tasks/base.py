@@ -37,6 +37,9 @@ class Task(InWords, Decoded, Evaluated, Taught, nn.Module, ABC):
     Attributes:
         level: Which features the head reads: one vector an example (``pooled``), one a position (``tokens``), or
             feature maps (``maps``).
+        by_episode: Whether its labels are numbered within an episode, from 0, as its support set has them; it then has
+            ``ways``, the number of classes of an episode.
+        reads_support: Whether its predictions follow from the support set of an episode; see ``on_support``.
         by_sequence: Whether it tells the sequences of an example apart, such as the choices of a question: it reads
             ``pooled`` [B, N, D], ``tokens`` [B, N, L, D] and ``mask`` [B, N, L], with the number of each sequence, or
             -1, in ``given["sequences"]`` [B, N]. Otherwise it reads the mean of their ``pooled``.
@@ -61,6 +64,8 @@ class Task(InWords, Decoded, Evaluated, Taught, nn.Module, ABC):
 
     level: Literal["pooled", "tokens", "maps"] = "pooled"
     by_sequence: ClassVar[bool] = False
+    by_episode: ClassVar[bool] = False
+    reads_support: ClassVar[bool] = False
     required_inputs: tuple[str, ...] = ()
     uses_encoder: bool = False
     missing: ClassVar[float] = IGNORE
@@ -213,6 +218,16 @@ class Task(InWords, Decoded, Evaluated, Taught, nn.Module, ABC):
         if hidden is None:
             raise UserError(f"{type(self).__name__} reads {self.level} features, which this encoder or input lacks")
         logits: Tensor = self.head(self.dropout(hidden))
+        return logits
+
+    def on_support(self, logits: Any, support: Any, labels: Tensor) -> Any:
+        """Logits of the query set of an episode; by default as they are, whatever the support set.
+
+        Args:
+            logits: What ``forward`` returned of the query set.
+            support: The same of the support set.
+            labels: Its targets.
+        """
         return logits
 
     def inherited(self, state: Mapping[str, Tensor], adapted: Mapping[str, Any]) -> tuple[dict[str, Tensor], str]:

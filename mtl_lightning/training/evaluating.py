@@ -6,6 +6,7 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 
 from mtl_lightning.data import StepBatch
+from mtl_lightning.training.episodes import answers
 from mtl_lightning.training.evaluation import Evaluation, Results, labelled_tasks, labelling
 from mtl_lightning.training.grouped import groups_in
 from mtl_lightning.training.network import Network
@@ -35,9 +36,9 @@ class Evaluations:
     def update(self, module: Any, stage: str, batch: StepBatch) -> None:
         """Feeds the metrics."""
         for dataset, part in batch.items():
-            logits = module(part.inputs, list(part.targets))
             groups = groups_in(part, module.trainer.datamodule, module.tasks, dataset, stage)
-            self._of[stage].update(dataset, module.tasks, logits, part.targets, part.counts, groups)
+            for found in answers(module, part):
+                self._of[stage].update(dataset, module.tasks, *found, groups, part.form is not None)
 
     def finish(self, module: Any, stage: str) -> Results:
         """Computes the results over all processes, logs them, and starts anew."""

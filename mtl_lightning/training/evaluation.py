@@ -14,6 +14,7 @@ from torchmetrics import Metric, MetricCollection
 from mtl_lightning.tasks import Task
 from mtl_lightning.tasks.correlation import is_constant
 from mtl_lightning.training.empty_states import give_types
+from mtl_lightning.training.episode_spread import Spreads, intervals_of, scores_of_episode
 from mtl_lightning.training.extents import Extents
 from mtl_lightning.training.returned import as_score, check_correct, check_loss
 from mtl_lightning.training.undefined import Undefined
@@ -101,6 +102,7 @@ class Evaluation(nn.Module):
         self.datasets = list(datasets)
         self.joint = Means(len(self.datasets))
         self.extents = Extents(len(self.parts))
+        self.episodes = Spreads(len(self.parts))
         self._undefined = Undefined()
 
     def update(
@@ -111,6 +113,7 @@ class Evaluation(nn.Module):
         targets: Mapping[str, Tensor],
         counts: Mapping[str, int],
         groups: Mapping[str, Tensor] = MappingProxyType({}),
+        is_episode: bool = False,
     ) -> None:
         """Feeds a batch of one data set; tasks without a label in it are passed over.
 
@@ -121,6 +124,7 @@ class Evaluation(nn.Module):
             targets: Encoded labels by task.
             counts: Number of labels present by task.
             groups: By task with a ``group``, the number of each example's [B].
+            is_episode: Whether the batch is the query set of an episode.
         """
         right, joint = [], dataset in self.datasets
         for name, task in ((name, tasks[name]) for name in logits):
@@ -133,6 +137,8 @@ class Evaluation(nn.Module):
                 for place in self._places(name, dataset):
                     self.losses.update(place, loss * counts[name], counts[name])
                     self.extents.update(place, targets[name], task.missing)
+                    if is_episode:
+                        self.episodes.update(place, *scores_of_episode(task, found, targets[name], loss))
                     task.update(self._of(place), found, targets[name])
                     if name in groups:
                         task.update_grouped(self._of(place), found, targets[name], groups[name])
@@ -148,6 +154,7 @@ class Evaluation(nn.Module):
         results = Results()
         losses, counts = _synchronised(self.losses)
         low, high = _synchronised(self.extents)
+        intervals = intervals_of(_synchronised(self.episodes))
         constant = is_constant(low, high, low.new_tensor([tasks[part.task].rounding for part in self.parts]))
         found = zip(self.parts, losses.tolist(), counts.tolist(), low.tolist(), constant.tolist(), strict=True)
         for place, (part, loss, count, value, is_one) in enumerate(found):
@@ -156,6 +163,7 @@ class Evaluation(nn.Module):
                 if is_one:
                     scores.update(dict.fromkeys(scores.keys() & set(tasks[part.task].undefined(value)), math.nan))
                 scores["loss"] = loss
+                scores.update(intervals[place])
                 if part.dataset is not None:
                     results.by_dataset.setdefault(part.task, {})[part.dataset] = scores
                     continue
@@ -188,6 +196,7 @@ class Evaluation(nn.Module):
         """Forgets all batches."""
         self.losses.reset()
         self.extents.reset()
+        self.episodes.reset()
         for place in range(len(self.parts)):
             self._of(place).reset()
         self.joint.reset()

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from mtl_lightning.data import Batch
 from mtl_lightning.sharing.contracts import Representation
 from mtl_lightning.tasks import Task
+from mtl_lightning.training.episodes import label_loss
 
 
 class Lesson(Protocol):
@@ -78,7 +79,7 @@ class LabelLesson:
         return self._batch.shares
 
     def loss(self, name: str, task: Task, logits: Any, made: Representation | None) -> Tensor:
-        return task.loss(logits, self._batch.targets[name])
+        return label_loss(task, logits, self._batch.targets[name], self._batch)
 
 
 class Labels:

@@ -1,7 +1,7 @@
 """Data sets in archives of NumPy arrays."""
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from datasets import Dataset
 
 from mtl_lightning.array_files import packed
 from mtl_lightning.data.sources.base import DataSource
-from mtl_lightning.data.sources.by_split import of_splits
+from mtl_lightning.data.sources.by_split import check_splits, of_splits
 from mtl_lightning.data.sources.paths import existing_file
 from mtl_lightning.errors import UserError
 from mtl_lightning.inputs.image_files import decoded, pillow
@@ -35,6 +35,8 @@ class NpzSource(DataSource):
         size: Height and width to which all that has pixels is resized: JPEGs by averaging, other arrays by the nearest
             pixel; null: as they are.
         written_by: Command that writes the files; the error names it where their folder is not there.
+        names: By column, the array [C] of the names that its numbers, 0 to C - 1, stand for.
+        only: By split and column, the values of the examples that are kept: ``{test: {alphabet: [Sanskrit]}}``.
     """
 
     def __init__(
@@ -46,31 +48,38 @@ class NpzSource(DataSource):
         scale: dict[str, float] | None = None,
         size: tuple[int, int] | None = None,
         written_by: str = "",
+        names: dict[str, str] | None = None,
+        only: dict[str, dict[str, list[str | int | float]]] | None = None,
     ) -> None:
         super().__init__(inputs, labels)
         if size is not None and min(size) < 1:
             raise UserError(f"`size` must be a height and a width of at least 1, found {list(size)}")
         self.root, self.files = expanded(root, "root"), of_splits("files", files)
         self.scale, self.size, self.written_by = dict(scale or {}), size, written_by
+        self.names = dict(names or {})
+        self.only = dict(only or {})
+        check_splits("only", self.only)
 
     def check_files(self) -> None:
         for file in self.files.values():
             existing_file(Path(self.root, file), self.written_by)
 
     def load(self) -> dict[str, Dataset]:
-        return {split: self._read(file) for split, file in self.files.items()}
+        return {split: self._read(file, self.only.get(split, {})) for split, file in self.files.items()}
 
     def describe(self, split: str, row: int, line: int | None = None, word: int | None = None) -> str:
         file = self.files.get(split)
         return f"{Path(self.root, file)}, example {row + 1}" if file else super().describe(split, row)
 
-    def _read(self, file: str) -> Dataset:
+    def _read(self, file: str, only: Mapping[str, Sequence[str | int | float]]) -> Dataset:
         path = existing_file(Path(self.root, file), self.written_by)
-        names = dict.fromkeys([*self.input_columns, *self.label_columns])
+        names = dict.fromkeys([*self.input_columns, *self.label_columns, *self.names])
         try:
             with np.load(path, allow_pickle=False) as archive:
+                found = {name: self._column(archive, name, path) for name in names if _has(archive, name)}
+                kept = self._kept(archive, only, path)
                 return Dataset.from_dict(
-                    {name: self._column(archive, name, path) for name in names if _has(archive, name)}
+                    found if kept is None else {name: [values[i] for i in kept] for name, values in found.items()}
                 )
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             raise UserError(f"{path} cannot be read: {error}; write it with numpy.savez") from error
@@ -80,13 +89,42 @@ class NpzSource(DataSource):
             ends, content = archive[name + _OFFSETS], archive[name + _JPEG].tobytes()
             parts = zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)
             return [packed(_pixels(content[start:end], self.size, path)) for start, end in parts]
-        values = archive[name]
+        values = self._named(archive, name, path)
         is_number = values.dtype.kind in "biuf"
         if is_number and name in self.scale:
             values = values * np.float32(self.scale[name])
         if not is_number or values.ndim < 3:
             return list(values.tolist())
         return [packed(value) for value in (values if self.size is None else _nearest(values, self.size))]
+
+    def _named(self, archive: Mapping[str, np.ndarray], name: str, path: Path) -> np.ndarray:
+        """A column, with names in the place of numbers."""
+        if name not in self.names:
+            return archive[name]
+        if self.names[name] not in archive:
+            raise UserError(f"`names.{name}`: {path} has no array '{self.names[name]}'")
+        numbers, words = archive[name], archive[self.names[name]]
+        if numbers.dtype.kind not in "iu" or (len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(words)):
+            raise UserError(f"`names.{name}`: {path} has values other than the numbers 0 to {len(words) - 1}")
+        found: np.ndarray = words[numbers]
+        return found
+
+    def _kept(
+        self, archive: Mapping[str, np.ndarray], only: Mapping[str, Sequence[str | int | float]], path: Path
+    ) -> np.ndarray | None:
+        """Numbers of the examples with the values asked for; null: all."""
+        kept = None
+        for name, wanted in only.items():
+            if name not in archive:
+                raise UserError(f"`only`: {path} has no array '{name}'")
+            values = self._named(archive, name, path)
+            for value in wanted:
+                if not np.isin(str(value), values.astype(str)):
+                    some = ", ".join(map(str, np.unique(values)[:10]))
+                    raise UserError(f"`only.{name}`: no example of {path} has {value!r}; it has {some}")
+            is_wanted = np.isin(values.astype(str), [str(value) for value in wanted])
+            kept = is_wanted if kept is None else kept & is_wanted
+        return None if kept is None else np.flatnonzero(kept)
 
 
 def _has(archive: Mapping[str, np.ndarray], name: str) -> bool:

@@ -17,6 +17,7 @@ from mtl_lightning.tasks import Task
 from mtl_lightning.training.distilling.features import features_loss, width_read
 from mtl_lightning.training.distilling.settings import Distillation
 from mtl_lightning.training.distilling.teachers import Taught, Teacher, check_inputs, find_teachers, load_teachers
+from mtl_lightning.training.episodes import label_loss
 from mtl_lightning.training.from_checkpoint import load_as
 
 _KEY = "teachers"
@@ -161,7 +162,7 @@ class Lesson:
     def loss(self, name: str, task: Task, logits: Any, made: Representation | None) -> Tensor:
         """The joined loss; the hard one is a mean over labels, and so has another share in the step's."""
         if name not in self._taught:
-            return task.loss(logits, self._batch.targets[name])
+            return label_loss(task, logits, self._batch.targets[name], self._batch)
         options, taught = self._distilled.settings, self._taught[name]
         mask = made.mask if task.level == "tokens" and made is not None else None
         total = options.weight * task.soft_loss(logits, taught.logits, mask, options.temperature)

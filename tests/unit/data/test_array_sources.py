@@ -44,6 +44,32 @@ def test_an_archive_is_a_table(tmp_path: Path) -> None:
     assert source.describe("train", 1) == f"{tmp_path / 'a.npz'}, example 2"
 
 
+def test_numbers_may_stand_for_names_and_some_examples_may_be_chosen(tmp_path: Path) -> None:
+    archive(tmp_path / "a.npz", kind=[1, 0], kinds=["cat", "dog"])
+    given: dict[str, Any] = {"inputs": INPUTS, "labels": LABELS, "root": str(tmp_path), "names": {"kind": "kinds"}}
+    both = NpzSource({"train": "a.npz"}, **given).load()["train"]
+    assert both["kind"][:] == ["dog", "cat"]
+    only = NpzSource({"train": "a.npz"}, **given, only={"train": {"kind": ["cat"]}}).load()["train"]
+    assert only["kind"][:] == ["cat"]
+    assert only["mask"][0] == both["mask"][1]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"names": {"kind": "kinds"}}, "`names.kind`: .*a.npz has values other than the numbers 0 to 1"),
+        ({"names": {"mm": "none"}}, "`names.mm`: .*a.npz has no array 'none'"),
+        ({"only": {"train": {"kind": ["c"]}}}, "`only.kind`: no example of .*a.npz has 'c'; it has a, b"),
+        ({"only": {"train": {"age": [1]}}}, "`only`: .*a.npz has no array 'age'"),
+        ({"only": {"tran": {}}}, "`only` has the unknown split 'tran'; did you mean 'train'?"),
+    ],
+)
+def test_names_and_choices_that_the_archive_does_not_have_are_refused(more: Any, message: str, tmp_path: Path) -> None:
+    archive(tmp_path / "a.npz", kinds=["cat", "dog"])
+    with pytest.raises(UserError, match=message):
+        NpzSource({"train": "a.npz"}, INPUTS, LABELS, root=str(tmp_path), **more).load()
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -1,0 +1,1 @@
+"""Learning to learn: episodes of characters and of sine waves."""
