@@ -21,8 +21,13 @@ def _fixed(tasks: Sequence[str]) -> Weighting:
     return weighting.FixedWeighting(tasks, dict.fromkeys(tasks, 1.0))
 
 
+def _informed(tasks: Sequence[str]) -> Weighting:
+    return weighting.PIVRG(tasks, dict.fromkeys(tasks, 1.0))
+
+
 _WITH_ARGUMENTS: Mapping[str, MakeWeighting] = {
     "FixedWeighting": _fixed,
+    "PIVRG": _informed,
     **{name: partial(getattr(weighting, name), name=theirs) for name, theirs in ADAPTED.items()},
 }
 

@@ -15,6 +15,7 @@ from mtl_lightning.weighting import (
     IMTLL,
     MGDA,
     RLW,
+    SAMGS,
     STCH,
     UWSO,
     AlignedMTL,
@@ -85,6 +86,7 @@ METHODS = {
     "ConFIG": Method(ConFIG),
     "GradDrop": Method(GradDrop),
     "MoCo": Method(MoCo, shifted=True),
+    "SAMGS": Method(SAMGS),
     "ExcessMTL": Method(ExcessMTL),
 }
 PUBLISHED = tuple(name for name, method in METHODS.items() if method.published is not None)

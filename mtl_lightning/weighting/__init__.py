@@ -40,7 +40,9 @@ from mtl_lightning.weighting.mgda import MGDA
 from mtl_lightning.weighting.moco import MoCo
 from mtl_lightning.weighting.nash_mtl import NashMTL
 from mtl_lightning.weighting.pcgrad import PCGrad
+from mtl_lightning.weighting.pivrg import PIVRG
 from mtl_lightning.weighting.rlw import RLW
+from mtl_lightning.weighting.sam_gs import SAMGS
 from mtl_lightning.weighting.scale_invariant import ScaleInvariantWeighting
 from mtl_lightning.weighting.stch import STCH
 from mtl_lightning.weighting.torchjd_adapter import TorchJDAggregator, TorchJDScalarizer, TorchJDWeighting
@@ -58,7 +60,9 @@ __all__ = [
     "IMTLG",
     "IMTLL",
     "MGDA",
+    "PIVRG",
     "RLW",
+    "SAMGS",
     "STCH",
     "UWSO",
     "AlignedMTL",

@@ -38,6 +38,7 @@ class AlignedMTL(GramianWeighting):
         scale_mode: What the length :math:`\sigma` of the aligned gradients is taken from: the smallest singular value,
             as in the paper (``min``), the median (``median``; the lower one of two) or the root of their mean square
             (``rmse``).
+        log: Whether to combine the gradients of the logarithms of the losses.
 
     >>> import torch
     >>> gramian = torch.tensor([[1.0, 0.0], [0.0, 4.0]], dtype=torch.float64)
@@ -45,8 +46,8 @@ class AlignedMTL(GramianWeighting):
     tensor([1.0000, 0.5000], dtype=torch.float64)
     """
 
-    def __init__(self, tasks: Sequence[str], scale_mode: ScaleMode = "min") -> None:
-        super().__init__(tasks)
+    def __init__(self, tasks: Sequence[str], scale_mode: ScaleMode = "min", log: bool = False) -> None:
+        super().__init__(tasks, log)
         if scale_mode not in get_args(ScaleMode):
             raise UserError(f"`scale_mode` must be one of {', '.join(get_args(ScaleMode))}, found '{scale_mode}'")
         self.scale_mode = scale_mode

@@ -180,7 +180,33 @@ class GramianWeighting(Weighting):
 
     It computes on the host, in float64: the [T, T] problem is too small for a device. A task whose gradient is zero
     (the diagonal tells) asks for nothing and must not hold the others back.
+
+    Args:
+        tasks: Names of the K tasks, in the order of the state.
+        log: Whether to combine the gradients of the logarithms of the losses: ``forward`` sees their Gramian, rows and
+            columns divided by the losses, and its weights are divided by the losses, which is exact. A loss of zero has
+            nothing to gain; a step with a negative one is skipped.
     """
+
+    def __init__(self, tasks: Sequence[str], log: bool = False) -> None:
+        super().__init__(tasks)
+        self.log = log
+        if log:
+            self.domain = "losses of at least 0 with `log: true`"
+
+    def __call__(self, gramian: Tensor, losses: Tensor, tasks: Tensor) -> Tensor:
+        """The weights of the tasks' gradients [T], float64; see ``forward``."""
+        if not self.log:
+            weights: Tensor = super().__call__(gramian, losses, tasks)
+            return weights
+        slopes = torch.where(losses < 0, torch.nan, torch.where(losses > 0, 1 / losses, 0.0))
+        if slopes.isnan().any():
+            return slopes
+        weights = super().__call__(gramian * torch.outer(slopes, slopes), losses, tasks)
+        return slopes * weights
+
+    def undefined(self, losses: Tensor, tasks: Tensor) -> Tensor:
+        return (losses < 0) & self.log
 
     @abstractmethod
     def forward(self, gramian: Tensor, losses: Tensor, tasks: Tensor) -> Tensor:

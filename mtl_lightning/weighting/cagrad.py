@@ -45,6 +45,7 @@ class CAGrad(GramianWeighting):
         tasks: Names of the K tasks.
         c: Radius, at least 0 (the mean gradient) and less than 1.
         rescale: What the direction is divided by: none (the paper's), or one of the two choices in the authors' code.
+        log: Whether to combine the gradients of the logarithms of the losses.
 
     >>> import torch
     >>> gramian = torch.tensor([[1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
@@ -52,8 +53,8 @@ class CAGrad(GramianWeighting):
     tensor([0.7500, 0.7500], dtype=torch.float64)
     """
 
-    def __init__(self, tasks: Sequence[str], c: float = 0.5, rescale: Rescale = "none") -> None:
-        super().__init__(tasks)
+    def __init__(self, tasks: Sequence[str], c: float = 0.5, rescale: Rescale = "none", log: bool = False) -> None:
+        super().__init__(tasks, log)
         if not 0 <= c < 1:
             raise UserError(f"`c` must be at least 0 and less than 1, found {c}")
         if rescale not in (choices := get_args(Rescale)):

@@ -25,6 +25,11 @@ class ConFIG(GramianWeighting):
     two of five starts are still on their way after 35,000 steps. A tiny gradient, which may be noise, counts as much as
     any other.
 
+    Args:
+        tasks: Names of the K tasks.
+        log: Whether to combine the gradients of the logarithms of the losses, which
+            changes the length alone.
+
     >>> import torch
     >>> gramian = torch.tensor([[1.0, -1.0], [-1.0, 4.0]], dtype=torch.float64)
     >>> ConFIG(["a", "b"])(gramian, torch.ones(2), torch.arange(2))

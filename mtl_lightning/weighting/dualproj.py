@@ -23,6 +23,7 @@ class DualProj(GramianWeighting):
 
     Args:
         tasks: Names of the K tasks.
+        log: Whether to combine the gradients of the logarithms of the losses.
 
     >>> import torch
     >>> gramian = torch.tensor([[1.0, -2.0], [-2.0, 8.0]], dtype=torch.float64)

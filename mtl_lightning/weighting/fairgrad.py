@@ -29,6 +29,7 @@ class FairGrad(GramianWeighting):
     Args:
         tasks: Names of the K tasks.
         alpha: Fairness, positive; 1 is the default of the authors' code.
+        log: Whether to combine the gradients of the logarithms of the losses.
 
     >>> import torch
     >>> gramian = torch.tensor([[1.0, 0.0], [0.0, 8.0]], dtype=torch.float64)
@@ -36,8 +37,8 @@ class FairGrad(GramianWeighting):
     tensor([1.0000, 0.2500], dtype=torch.float64)
     """
 
-    def __init__(self, tasks: Sequence[str], alpha: float = 1.0) -> None:
-        super().__init__(tasks)
+    def __init__(self, tasks: Sequence[str], alpha: float = 1.0, log: bool = False) -> None:
+        super().__init__(tasks, log)
         self.alpha = positive("alpha", alpha)
 
     def forward(self, gramian: Tensor, losses: Tensor, tasks: Tensor) -> Tensor:

@@ -41,6 +41,7 @@ class GradVac(GramianWeighting):
         tasks: Names of the K tasks.
         beta: Rate at which the targets follow the cosines; 0 to 1.
         seed: Of the orders; null: the seed of the run.
+        log: Whether to combine the gradients of the logarithms of the losses.
 
     >>> gramian = torch.tensor([[1.0, -1.0], [-1.0, 4.0]], dtype=torch.float64)
     >>> GradVac(["a", "b"])(gramian, torch.ones(2), torch.arange(2))
@@ -49,8 +50,8 @@ class GradVac(GramianWeighting):
 
     targets: Tensor
 
-    def __init__(self, tasks: Sequence[str], beta: float = 1e-2, seed: int | None = None) -> None:
-        super().__init__(tasks)
+    def __init__(self, tasks: Sequence[str], beta: float = 1e-2, seed: int | None = None, log: bool = False) -> None:
+        super().__init__(tasks, log)
         if not 0 <= beta <= 1:
             raise UserError(f"`beta` must be between 0 and 1, found {beta}")
         self.beta = beta

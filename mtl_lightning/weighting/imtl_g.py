@@ -25,6 +25,11 @@ class IMTLG(GramianWeighting):
     is nearly learned, gets a huge weight. Where gradients are nearly dependent, weights are large and of both signs,
     and noise decides.
 
+    Args:
+        tasks: Names of the K tasks.
+        log: Whether to combine the gradients of the logarithms of the losses, which
+            changes the length alone.
+
     >>> import torch
     >>> gramian = torch.tensor([[1.0, -1.0], [-1.0, 9.0]], dtype=torch.float64)
     >>> IMTLG(["a", "b"])(gramian, torch.ones(2), torch.arange(2))

@@ -34,6 +34,8 @@ class MGDA(GramianWeighting):
     Args:
         tasks: Names of the K tasks.
         normalization: The normaliser s.
+        log: Whether to combine the gradients of the logarithms of the losses; not where
+            losses are normalisers.
 
     >>> import torch
     >>> gramian = torch.tensor([[1.0, 0.0], [0.0, 4.0]], dtype=torch.float64)
@@ -41,16 +43,19 @@ class MGDA(GramianWeighting):
     tensor([0.8000, 0.2000], dtype=torch.float64)
     """
 
-    def __init__(self, tasks: Sequence[str], normalization: Normalization = "none") -> None:
-        super().__init__(tasks)
+    def __init__(self, tasks: Sequence[str], normalization: Normalization = "none", log: bool = False) -> None:
+        super().__init__(tasks, log)
         if normalization not in (choices := get_args(Normalization)):
             raise UserError(f"`normalization` must be one of {', '.join(choices)}, found '{normalization}'")
         self.normalization = normalization
         self._by_losses = normalization in ("loss", "loss+")
-        self.domain = f"losses of at least 0 with `normalization: {normalization}`" if self._by_losses else ""
+        if self._by_losses:
+            if log:
+                raise UserError(f"`log` divides by the losses, as `normalization: {normalization}` does; choose one")
+            self.domain = f"losses of at least 0 with `normalization: {normalization}`"
 
     def undefined(self, losses: Tensor, tasks: Tensor) -> Tensor:
-        return (losses < 0) & self._by_losses
+        return (losses < 0) & (self._by_losses or self.log)
 
     def forward(self, gramian: Tensor, losses: Tensor, tasks: Tensor) -> Tensor:
         if self._by_losses and not losses.all():

@@ -26,14 +26,15 @@ class PCGrad(GramianWeighting):
     Args:
         tasks: Names of the K tasks.
         seed: Of the orders; null: the seed of the run.
+        log: Whether to combine the gradients of the logarithms of the losses.
 
     >>> gramian = torch.tensor([[1.0, -1.0], [-1.0, 4.0]], dtype=torch.float64)
     >>> PCGrad(["a", "b"])(gramian, torch.ones(2), torch.arange(2))
     tensor([2.0000, 1.2500], dtype=torch.float64)
     """
 
-    def __init__(self, tasks: Sequence[str], seed: int | None = None) -> None:
-        super().__init__(tasks)
+    def __init__(self, tasks: Sequence[str], seed: int | None = None, log: bool = False) -> None:
+        super().__init__(tasks, log)
         self.add_random_state(seed)
 
     def forward(self, gramian: Tensor, losses: Tensor, tasks: Tensor) -> Tensor:

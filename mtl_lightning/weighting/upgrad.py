@@ -31,14 +31,15 @@ class UPGrad(GramianWeighting):
         tasks: Names of the K tasks.
         preferences: p, the weight of each task's projected gradient, by name, not negative; null: the paper's mean,
             over the tasks present.
+        log: Whether to combine the gradients of the logarithms of the losses.
 
     >>> gramian = torch.tensor([[1.0, -1.0], [-1.0, 2.0]], dtype=torch.float64)
     >>> UPGrad(["a", "b"])(gramian, torch.ones(2), torch.arange(2))
     tensor([1.0000, 0.7500], dtype=torch.float64)
     """
 
-    def __init__(self, tasks: Sequence[str], preferences: Mapping[str, float] | None = None) -> None:
-        super().__init__(tasks)
+    def __init__(self, tasks: Sequence[str], preferences: Mapping[str, float] | None = None, log: bool = False) -> None:
+        super().__init__(tasks, log)
         self.preferences: Array | None = None
         if preferences is not None:
             by_name("preferences", preferences, tasks)

@@ -122,11 +122,14 @@ WEIGHTINGS: dict[str, Entry] = {
     "GradDrop": _jacobian(leak=Range(0.0, 0.9, default=0.0)),
     "MoCo": _jacobian(gamma=Range(0.01, 1.0, log=True, default=0.1)),
     "DBMTL": _jacobian(beta=Range(0.5, 0.99, default=0.9)),
+    "SAMGS": _jacobian(gamma=Range(0.1, 0.95, default=0.7)),
     "ExcessMTL": _jacobian(robust_step_size=Range(1e-3, 0.1, log=True, default=1e-2)),
 }
 """Every method that needs no argument, by class name."""
 
 FIXED = "FixedWeighting"
+WITH_ARGUMENTS = {"PIVRG": "baselines"}
+"""Gramian methods that need an argument, and which."""
 WEIGHT = Range(0.1, 10.0, log=True, default=1.0)
 """Where a search for fixed weights looks for the weight of each task, before they are scaled to a mean of 1."""
 
@@ -151,6 +154,10 @@ def class_name(name: str) -> str:
         return known[_bare(name)]
     if _bare(name) == _bare(FIXED):
         raise UserError("weightings: fixed weights must be tuned: `--tune N` adds them, tuned like all others")
+    for cls, argument in WITH_ARGUMENTS.items():
+        if _bare(name) == _bare(cls):
+            way = f"--variant '{_bare(cls)}={{model.weighting: {cls}, model.weighting.{argument}: …}}'"
+            raise UserError(f"weightings: {cls} needs `{argument}`; compare it as a variant: {way}")
     hint = "separate names by commas: equal,upgrad" if " " in name.strip() else did_you_mean(name, (*known, "all"))
     raise UserError(f"weightings: no weighting is called '{name}'; {hint}")
 

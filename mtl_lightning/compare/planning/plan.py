@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from mtl_lightning.compare.planning.catalogue import FIXED, WEIGHTINGS, Family, short_name
+from mtl_lightning.compare.planning.catalogue import FIXED, WEIGHTINGS, WITH_ARGUMENTS, Family, short_name
 from mtl_lightning.compare.planning.configs import (
     Config,
     class_path,
@@ -189,6 +189,8 @@ def _family(config: Config) -> Family | None:
     weighting = class_path(get_value(config, "model.weighting")) or "EqualWeighting"
     if weighting == FIXED:
         return "loss"
+    if weighting in WITH_ARGUMENTS:
+        return "gramian"
     return WEIGHTINGS[weighting].family if weighting in WEIGHTINGS else None
 
 

@@ -16,6 +16,7 @@ from mtl_lightning.weighting.excess_mtl import ExcessMTL
 from mtl_lightning.weighting.graddrop import GradDrop
 from mtl_lightning.weighting.mgda import MGDA
 from mtl_lightning.weighting.moco import MoCo, project_on_simplex
+from mtl_lightning.weighting.sam_gs import SAMGS, mean_similarity
 
 FACTORIES: dict[str, Callable[[Sequence[str]], JacobianWeighting]] = {
     "db-mtl": DBMTL,
@@ -26,6 +27,8 @@ FACTORIES: dict[str, Callable[[Sequence[str]], JacobianWeighting]] = {
     "graddrop-leak": partial(GradDrop, leak=0.3, seed=0),
     "moco": MoCo,
     "moco-as-they-are": partial(MoCo, normalize=False, rho=0.1),
+    "sam-gs": SAMGS,
+    "sam-gs-momentum": partial(SAMGS, gamma=0.0),
 }
 EVERYONE = pytest.mark.parametrize("factory", FACTORIES.values(), ids=FACTORIES)
 NAMES = ["a", "b", "c"]
@@ -217,6 +220,57 @@ def test_moco_follows_a_task_that_is_alone() -> None:
     assert weighting.weights.tolist() == [1.0, 0.0, 0.0]
 
 
+# -- SAM-GS ------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("gamma", [0.0, 0.7, 0.9, 1.0])
+def test_sam_gs_is_the_algorithm_of_the_paper(gamma: float) -> None:
+    weighting = prepared(partial(SAMGS, beta1=0.6, beta2=0.8, gamma=gamma))
+    momenta, counts, square = torch.zeros(3, NUM_PARAMETERS).double(), [0, 0, 0], 0.0
+    ways = set()
+    for step, (jacobian, losses, tasks) in enumerate(steps(*MIXED), start=1):
+        jacobian = jacobian * torch.tensor([[1.0], [2.0], [3.0]])[tasks] ** (step % 2)
+        lengths = [float(row.norm()) for row in jacobian]
+        pairs = [(a, b) for i, a in enumerate(lengths) for b in lengths[:i]]
+        similarity = sum(2 * a * b / (a**2 + b**2) for a, b in pairs) / len(pairs) if pairs else 1.0
+        square = 0.8 * square + 0.2 * (1 - similarity) ** 2 + 1e-8
+        equal = torch.zeros(NUM_PARAMETERS).double()
+        modulated = torch.zeros(NUM_PARAMETERS).double()
+        for row, task, length in zip(jacobian, tasks.tolist(), lengths, strict=True):
+            counts[task] += 1
+            momenta[task] = 0.6 * momenta[task] + 0.4 * row
+            momentum = momenta[task] / (1 - 0.6 ** counts[task])
+            modulated += row * momentum.abs() / (square / (1 - 0.8**step)) ** 0.5
+            equal += row / length * sum(lengths) / len(lengths)
+        ways.add(similarity < gamma)
+        expected = equal if similarity < gamma else modulated
+        torch.testing.assert_close(weighting(jacobian, losses, tasks), expected)
+    assert len(ways) == (1 if gamma == 0 else 2)
+
+
+def test_sam_gs_leaves_out_a_task_without_a_gradient() -> None:
+    for gamma in (0.0, 1.0):
+        for jacobian, losses, tasks in steps([0, 1, 2]):
+            jacobian[1] = 0
+            found = prepared(partial(SAMGS, gamma=gamma))(jacobian, losses, tasks)
+            others = prepared(partial(SAMGS, gamma=gamma))(jacobian[[0, 2]], losses[[0, 2]], tasks[[0, 2]])
+            torch.testing.assert_close(found, others)
+
+
+def test_sam_gs_leaves_absent_tasks_alone() -> None:
+    weighting = prepared(SAMGS)
+    for jacobian, losses, tasks in steps([0, 1, 2], [0, 2], [1]):
+        before = {name: buffer.clone() for name, buffer in weighting.named_buffers()}
+        weighting(jacobian, losses, tasks)
+        absent = [task for task in range(3) if task not in tasks]
+        for name in ("momenta", "steps"):
+            assert torch.equal(weighting.get_buffer(name)[absent], before[name][absent])
+
+
+def test_the_similarity_of_lengths() -> None:
+    for norms, expected in (([5.0], 1.0), ([0.0, 0.0], 1.0), ([2.0, 2.0], 1.0), ([1e-10, 1e10], 2e-20)):
+        found = mean_similarity(torch.tensor(norms).double())
+        torch.testing.assert_close(found, torch.tensor(expected).double(), atol=0, rtol=1e-6)
+
+
 # -- ExcessMTL ---------------------------------------------------------------------------------------------------------
 def test_excess_mtl_is_the_formula_of_the_paper() -> None:
     weighting = prepared(partial(ExcessMTL, robust_step_size=0.3))
@@ -309,6 +363,9 @@ def test_averages_are_not_lowered_to_half_precision(factory: Any) -> None:
         (lambda: DBMTL(["a"], beta=1.0), "`beta` must be from 0 to below 1, found 1.0"),
         (lambda: DBMTL(["a"], beta_sigma=-1.0), "`beta_sigma` must be a finite number of at least 0, found -1.0"),
         (lambda: ExcessMTL(["a"], robust_step_size=0.0), "`robust_step_size` must be a finite number above 0"),
+        (lambda: SAMGS(["a"], beta1=1.0), "`beta1` must be from 0 to below 1, found 1.0"),
+        (lambda: SAMGS(["a"], beta2=-0.1), "`beta2` must be from 0 to below 1, found -0.1"),
+        (lambda: SAMGS(["a"], gamma=1.1), "`gamma` must be from 0 to 1, found 1.1"),
         (lambda: GradDrop(["a"], leak=1.5), "`leak` must be from 0 to 1, found 1.5"),
         (lambda: GradDrop(["sentiment"], leak={"sentimen": 0.5}), "did you mean 'sentiment'?"),
         (lambda: MoCo(["a"], beta=2.0), "`beta` must be at most 1, found 2.0"),

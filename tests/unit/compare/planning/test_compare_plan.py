@@ -16,6 +16,7 @@ from mtl_lightning.compare.planning.catalogue import (
     FIXED,
     JOINT_OUTPUTS,
     WEIGHTINGS,
+    WITH_ARGUMENTS,
     Choice,
     Range,
     class_name,
@@ -48,7 +49,16 @@ def test_the_catalogue_has_every_method():
     classes = {name for name in weighting.__all__ if inspect.isclass(getattr(weighting, name))}
     abstract = {name for name in classes if inspect.isabstract(getattr(weighting, name))}
     adapters = {name for name in classes if name.startswith("TorchJD")}
-    assert set(WEIGHTINGS) == classes - abstract - adapters - {FIXED, "Weighting"}
+    assert set(WEIGHTINGS) == classes - abstract - adapters - {FIXED, *WITH_ARGUMENTS, "Weighting"}
+
+
+@pytest.mark.parametrize("name", WITH_ARGUMENTS)
+def test_a_method_that_needs_an_argument_is_compared_as_a_variant(name):
+    cls = getattr(weighting, name)
+    assert issubclass(cls, weighting.GramianWeighting)
+    assert inspect.signature(cls).parameters[WITH_ARGUMENTS[name]].default is inspect.Parameter.empty
+    with pytest.raises(UserError, match=f"{name} needs `{WITH_ARGUMENTS[name]}`; compare it as a variant: --variant"):
+        class_name(name.lower())
 
 
 @pytest.mark.parametrize("name", WEIGHTINGS)
