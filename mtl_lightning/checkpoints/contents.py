@@ -5,10 +5,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mtl_lightning.checkpoints.asset_files import filled_in, take_arguments, write_assets
 from mtl_lightning.checkpoints.io import CHECKPOINT_KEY, AtomicCheckpointIO
 from mtl_lightning.errors import UserError
 from mtl_lightning.trust.origin import own_places
-from mtl_lightning.writing import temporary_folder, write_whole
+from mtl_lightning.writing import temporary_folder
 
 _TAKEN = ("seed_everything", "name", "model", "data")
 """What evaluation and prediction take of a configuration."""
@@ -75,9 +76,7 @@ def checkpoint_config(path: Path, stack: ExitStack) -> Found:
         config["model"].pop(name, None)
     for name, adapted in saved["tasks"].items():
         config["model"]["tasks"][name].setdefault("init_args", {}).update(adapted)
-    for name, text in saved["assets"]["files"].items():
-        write_whole(folder / Path(name).name, text)
-    for name, value in saved["assets"]["init_args"].items():
-        filled = value.replace("{folder}", str(folder)) if isinstance(value, str) else value
-        config["model"]["encoder"].setdefault("init_args", {})[name] = filled
+    write_assets(saved["assets"]["files"], folder)
+    arguments = filled_in(saved["assets"]["init_args"], folder)
+    take_arguments(config["model"]["encoder"].setdefault("init_args", {}), arguments)
     return Found(config, places)

@@ -12,6 +12,7 @@ import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from mtl_lightning.checkpoints.asset_files import write_assets
 from mtl_lightning.checkpoints.shapes import CHECKPOINT_KEY
 from mtl_lightning.checkpoints.split import put_together, take_apart
 from mtl_lightning.errors import UserError
@@ -50,8 +51,7 @@ def write_exported(checkpoint: Mapping[str, Any], folder: Path) -> None:
     ours = dict(split.rest[CHECKPOINT_KEY])
     files, ours["assets"] = ours["assets"]["files"], {**ours["assets"], "files": {}}
     (folder / _ASSETS).mkdir()
-    for name, text in files.items():
-        (folder / _ASSETS / Path(name).name).write_text(text, "utf-8", newline="")
+    write_assets(files, folder / _ASSETS)
     extra = {name: value for name, value in split.rest["state_dict"].items() if value is not None}
     nested = {name: place for name, place in places.items() if len(place) > 2}
     rest = {**split.rest, CHECKPOINT_KEY: ours, "state_dict": extra, "nested": nested}
@@ -74,7 +74,7 @@ def read_exported(path: Path) -> dict[str, Any]:
         check_yaml(text, _Loader)
         checkpoint: dict[str, Any] = yaml.load(text, _Loader)
         assets = [path.parent / name for name in found.files if name.startswith(f"{_ASSETS}/")]
-        files = {file.name: file.read_bytes().decode() for file in assets}
+        files = {str(file.relative_to(path.parent / _ASSETS).as_posix()): file.read_bytes().decode() for file in assets}
         checkpoint[CHECKPOINT_KEY]["assets"]["files"] = files
         nested = checkpoint.pop("nested")
         checkpoint["state_dict"] |= {name: tensor for name, tensor in tensors.items() if name not in nested}

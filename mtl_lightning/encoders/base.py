@@ -61,9 +61,9 @@ class Assets:
     """What an encoder needs besides its weights to be built again from a checkpoint alone.
 
     Attributes:
-        files: Text files by name, say a tokenizer's.
+        files: Text files by name, say a tokenizer's; ``part/name`` stands in a folder of its own.
         init_args: Arguments of the constructor that replace the configured ones; ``{folder}`` in a string stands for
-            the folder into which ``files`` are written.
+            the folder into which ``files`` are written. ``{part: {init_args: …}}`` replaces those of encoders in one.
     """
 
     files: Mapping[str, str] = field(default_factory=dict)

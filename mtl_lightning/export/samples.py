@@ -12,6 +12,7 @@ from mtl_lightning.errors import UserError
 from mtl_lightning.inputs.arrays import ArrayInputs
 from mtl_lightning.inputs.base import Inputs
 from mtl_lightning.inputs.images import ImageInputs
+from mtl_lightning.inputs.modalities import ModalityInputs
 from mtl_lightning.inputs.sounds import SoundInputs
 from mtl_lightning.inputs.tables import TableInputs
 from mtl_lightning.inputs.text_inputs import TextInputs
@@ -39,6 +40,12 @@ def samples(inputs: Inputs, names: Collection[str], sizes: Sequence[int]) -> dic
     Raises:
         UserError: If nothing is known of such inputs.
     """
+    if isinstance(inputs, ModalityInputs):
+        parts = inputs.names.of_parts(dict.fromkeys(names))
+        found = {stem: samples(inputs.parts[stem], own, sizes) for stem, own in parts.items()}
+        return {
+            name: found[stem][own] for name, (stem, own) in inputs.names.origin(names).items() if own in found[stem]
+        }
     if isinstance(inputs, ArrayInputs):
         sides = (_SIDE + max(sizes) % modulus for modulus in (9, 11))
         shape = (inputs.first or _SIDE, *islice(sides, inputs.ndim - 1))

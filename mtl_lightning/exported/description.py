@@ -2,21 +2,16 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from mtl_lightning.decoding import Decoder, decoder_of
 from mtl_lightning.decoding.from_state import made
 from mtl_lightning.decoding.tags import TagDecoder
 from mtl_lightning.errors import UserError, shown
-from mtl_lightning.inputs.arrays import ArrayInputs
+from mtl_lightning.exported.input_states import inputs_of, state_of, tokenizer_files, tokenizer_in, tokenizers_of
 from mtl_lightning.inputs.base import Inputs as InputReader
-from mtl_lightning.inputs.column_statistics import ColumnStatistics
-from mtl_lightning.inputs.images import ImageInputs
-from mtl_lightning.inputs.sounds import SoundInputs
-from mtl_lightning.inputs.tables import TableInputs
-from mtl_lightning.inputs.text_inputs import TextInputs
 from mtl_lightning.manifest import check_files, listed
 from mtl_lightning.rows.columns import Inputs, pairs_of
 from mtl_lightning.rows.made_columns import MadeColumns, names_in
@@ -26,7 +21,7 @@ from mtl_lightning.writing import write_whole
 FORMAT = "onnx"
 """What ``export --format`` calls it."""
 
-DESCRIPTION, TOKENIZER = "model.json", "tokenizer.json"
+DESCRIPTION = "model.json"
 
 VERSION = 1
 """Of what stands in the description; a folder of another one is refused."""
@@ -92,13 +87,11 @@ def write_description(folder: Path, description: Description, more: Mapping[str,
         description: What they are.
         more: What else is worth knowing, such as the configuration; nothing reads it again.
     """
-    inputs = description.inputs
-    kind = next(name for name, made in _KINDS.items() if isinstance(inputs, made))
-    if isinstance(inputs, TextInputs):
-        write_whole(folder / TOKENIZER, _tokenizer_file(inputs))
+    for file, text in tokenizers_of(description.inputs).items():
+        write_whole(folder / file, text)
     found = {
         "version": VERSION,
-        "inputs": {"kind": kind, **inputs.state()},
+        "inputs": state_of(description.inputs),
         "tasks": {name: decoder.state() for name, decoder in description.decoders.items()},
         "readings": [{**reading._asdict(), "form": asdict(reading.form)} for reading in description.readings],
         **more,
@@ -121,8 +114,8 @@ def read_description(folder: Path) -> Description:
     path = listed(found, folder, DESCRIPTION)
     try:
         known: Any = json.loads(path.read_text("utf-8"))  # of any size: it holds the categories of tables
-        version, state = known["version"], known["inputs"]
-        tokenizer = _tokenizer(listed(found, folder, TOKENIZER)) if state["kind"] == "texts" else None
+        version = known["version"]
+        tokenizers = {file: tokenizer_in(listed(found, folder, file)) for file in tokenizer_files(known["inputs"])}
     except UserError:
         raise
     except _BROKEN as error:
@@ -130,7 +123,7 @@ def read_description(folder: Path) -> Description:
     if version != VERSION:
         raise _of_another_version(folder, found.version, version)
     try:
-        description = _described(known, tokenizer)
+        description = _described(known, tokenizers)
     except (*_BROKEN, UserError) as error:
         raise _broken(path, error) from error
     for reading in description.readings:
@@ -138,9 +131,9 @@ def read_description(folder: Path) -> Description:
     return description
 
 
-def _described(known: Mapping[str, Any], tokenizer: Any) -> Description:
+def _described(known: Mapping[str, Any], tokenizers: Mapping[str, Any]) -> Description:
     decoders = {name: decoder_of(state) for name, state in known["tasks"].items()}
-    inputs = _inputs(dict(known["inputs"]), tokenizer)
+    inputs = inputs_of(known["inputs"], tokenizers)
     readings = [_reading(each, decoders, inputs) for each in known["readings"]]
     if not (decoders and readings):
         raise ValueError("it names no tasks, or no inputs")
@@ -187,57 +180,3 @@ def _reading(each: Mapping[str, Any], decoders: Mapping[str, Decoder], inputs: I
 
 def _finds_spans(decoder: Decoder) -> bool:
     return isinstance(decoder, TagDecoder) and decoder.scheme == "bio"
-
-
-@dataclass(frozen=True)
-class _Tokenizer:
-    """What stands of a tokenizer beside its file; see :func:`.described`."""
-
-    model_input_names: tuple[str, ...]
-    pad_token_id: int | None
-    truncation_side: Literal["left", "right"]
-
-
-def _inputs(state: dict[str, Any], tokenizer: Any) -> InputReader:
-    kind = state.pop("kind")
-    if kind == "arrays":
-        return made(ArrayInputs, state)
-    if kind in ("images", "sounds"):
-        return made(_KINDS[kind], state)
-    if kind == "tables":
-        return made(TableInputs, state, ColumnStatistics.read(state.pop("statistics")))
-    if kind != "texts":
-        raise ValueError(f"unknown kind of inputs, {shown(kind)}")
-    from mtl_lightning.inputs.plain_tokenizer import PlainTokenizer
-
-    described = made(_Tokenizer, state.pop("tokenizer"))
-    return made(TextInputs, state, PlainTokenizer(tokenizer, asdict(described)))
-
-
-def _tokenizer(path: Path) -> Any:
-    """The tokenizer in a file, which has read something."""
-    from tokenizers import Tokenizer
-
-    try:
-        found = Tokenizer.from_str(path.read_text("utf-8"))
-        found.encode("a", "b")
-    except BaseException as error:  # the library has no class of its own; what it panics of is no Exception
-        if not (isinstance(error, Exception) or type(error).__name__ == "PanicException"):
-            raise
-        raise UserError(f"{path} is no tokenizer: {str(error)[:200]}") from error
-    return found
-
-
-def _tokenizer_file(inputs: TextInputs) -> str:
-    """The tokenizer as a file holds it, without what a call has set."""
-    found = json.loads(inputs.tokenizer.backend_tokenizer.to_str())
-    return json.dumps({**found, "truncation": None, "padding": None}, ensure_ascii=False)
-
-
-_KINDS: Mapping[str, type[InputReader]] = {
-    "texts": TextInputs,
-    "arrays": ArrayInputs,
-    "images": ImageInputs,
-    "sounds": SoundInputs,
-    "tables": TableInputs,
-}

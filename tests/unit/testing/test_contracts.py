@@ -21,6 +21,7 @@ from mtl_lightning.encoders import (
     ConvolutionalEncoder,
     Encoder,
     Images,
+    ModalityEncoder,
     PerceptronEncoder,
     Representation,
     Sounds,
@@ -229,6 +230,10 @@ ENCODERS: dict[str, tuple[Callable[[], Encoder], dict[str, Sequence[Any]]]] = {
     "spectrogram": (
         lambda: SpectrogramEncoder([2, 3], features=16, sounds=Sounds(1000, 8, 0.1, 0.05)),
         {"sound": [np.sin(np.arange(600 + 300 * n) * (n + 1) / 9) for n in range(3)]},
+    ),
+    "modalities": (
+        lambda: ModalityEncoder({"words": bert(), "image": ConvolutionalEncoder(channels=[2])}, 8, [16]),
+        {"tokens": WORDS, "image": IMAGES},
     ),
     "perceptron-choices": (lambda: PerceptronEncoder(5, [32]), {"choices": [VECTORS[:1], tuple(VECTORS)]}),
     "u-net": (lambda: UNetEncoder(1, [2, 3, 4]), {"image": IMAGES}),

@@ -1,0 +1,109 @@
+"""Reads inputs of several kinds, each as the stem reads it that it belongs to."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from mtl_lightning.encoders.input_processor import InputProcessor
+from mtl_lightning.encoders.shown import PackedRow, Shown
+from mtl_lightning.inputs.modalities import ModalityInputs, ModalityNames
+from mtl_lightning.inputs.words import Words
+
+
+class ModalityProcessor(InputProcessor):
+    """Gives each stem its inputs; see :class:`.ModalityNames` for what they are called.
+
+    A data set has the inputs of one stem or of several.
+
+    Args:
+        parts: The stems' processors, by stem.
+    """
+
+    def __init__(self, parts: Mapping[str, InputProcessor]) -> None:
+        self.parts = dict(parts)
+        self.names = ModalityNames(self.parts)
+        self.inputs, self.placed_in = self.names.inputs, self.names.placed_in
+        self.files, self.array_files = (
+            frozenset().union(*(self.names.called(getattr(part, kind), stem) for stem, part in self.parts.items()))
+            for kind in ("files", "array_files")
+        )
+        self.for_heads, self.of_batch = (
+            frozenset(self.names.joined({s: dict.fromkeys(getattr(p, kind)) for s, p in self.parts.items()}))
+            for kind in ("for_heads", "of_batch")
+        )
+
+    @property
+    def plain(self) -> ModalityInputs | None:  # type: ignore[override]
+        """What does the same without torch, where all stems have it."""
+        plain = {stem: part.plain for stem, part in self.parts.items() if part.plain is not None}
+        return ModalityInputs(plain) if len(plain) == len(self.parts) else None
+
+    @property
+    def packs(self) -> bool:
+        """Whether all stems read a batch packed."""
+        return all(part.packs for part in self.parts.values())
+
+    def check(self, inputs: Collection[str]) -> None:
+        for stem, own in self.names.of_parts(dict.fromkeys(inputs)).items():
+            self.parts[stem].check(own)
+
+    def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+        return self.names.encode(self.parts, columns)
+
+    def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        parted = [self.names.parted(example) for example in examples]
+        return self.names.joined(
+            {stem: self.parts[stem].collate([each[stem] for each in parted]) for stem in parted[0]}
+        )
+
+    def collate_columns(
+        self, columns: Mapping[str, Sequence[Any]], keys: Sequence[Sequence[int]] | None = None
+    ) -> dict[str, Tensor]:
+        parted = self.names.parted(columns)
+        return self.names.joined({stem: self.parts[stem].collate_columns(of, keys) for stem, of in parted.items()})
+
+    def varied(self, example: Mapping[str, Any], key: Sequence[int]) -> Mapping[str, Any]:
+        parted = self.names.parted(example)
+        return self.names.joined({stem: self.parts[stem].varied(of, key) for stem, of in parted.items()})
+
+    def can_join(self, batches: Sequence[Mapping[str, Tensor]]) -> bool:
+        parted = [self.names.parted(inputs) for inputs in batches]
+        return all(each.keys() == parted[0].keys() for each in parted) and all(
+            self.parts[stem].can_join([each[stem] for each in parted]) for stem in parted[0]
+        )
+
+    def join(self, batches: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        parted = [self.names.parted(inputs) for inputs in batches]
+        return self.names.joined({stem: self.parts[stem].join([each[stem] for each in parted]) for stem in parted[0]})
+
+    def num_positions(self, inputs: Mapping[str, Tensor]) -> int | None:
+        words = self.names.words
+        of = {} if words is None else self.names.parted(inputs).get(words, {})
+        return self.parts[words].num_positions(of) if words is not None and of else None
+
+    def length(self, example: Mapping[str, Any]) -> int:
+        """Together of all that is read of it."""
+        return sum(self.parts[stem].length(of) for stem, of in self.names.parted(example).items())
+
+    def words(self, value: Any) -> Words | None:
+        return None if self.names.words is None else self.parts[self.names.words].words(value)
+
+    def shown(self, inputs: Mapping[str, Tensor], example: int) -> Sequence[Shown]:
+        shown: list[Shown] = []
+        for stem, of in self.names.parted(inputs).items():
+            found = self.parts[stem].shown(of, example)
+            named = [next(iter(self.names.called([each.name], stem)), each.name) for each in found]
+            shown += [each._replace(name=name) for each, name in zip(found, named, strict=True)]
+        return shown
+
+    def packed_rows(self, inputs: Mapping[str, Tensor]) -> Sequence[PackedRow]:
+        parted = self.names.parted(inputs)
+        return self.parts[self.names.words].packed_rows(parted[self.names.words]) if self.names.words in parted else ()
+
+    def cut_off(self, values: Mapping[str, Any]) -> str:
+        parted = self.names.of_parts(values)
+        return " ".join(filter(None, (self.parts[stem].cut_off(of) for stem, of in parted.items())))
+
+    def signature(self) -> Any:
+        return {stem: [type(part).__qualname__, part.signature()] for stem, part in self.parts.items()}
