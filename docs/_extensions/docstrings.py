@@ -74,8 +74,14 @@ def options(cls: type, given: Collection[str]) -> Iterator[Option]:
     meanings = docstring(cls).meanings
     for name, parameter in inspect.signature(cls).parameters.items():
         if name not in given:
-            default = "" if parameter.default is parameter.empty else repr(parameter.default)
-            yield Option(name, default, meanings.get(name, ""))
+            yield Option(name, _shown(parameter.default), meanings.get(name, ""))
+
+
+def _shown(default: object) -> str:
+    """A default as Python writes it, a class by its name."""
+    if inspect.isclass(default):
+        return "" if default is inspect.Parameter.empty else default.__name__
+    return repr(default)
 
 
 def _labelled(paragraphs: list[str]) -> Iterator[tuple[str, str]]:

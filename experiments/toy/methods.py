@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from mtl_lightning.weighting import (
+    CRMOGM,
     DBMTL,
     DWA,
     FAMO,
@@ -84,6 +85,7 @@ METHODS = {
     "DualProj": Method(DualProj),
     "DBMTL": Method(DBMTL, shifted=True),
     "ConFIG": Method(ConFIG),
+    "CRMOGM": Method(CRMOGM),
     "GradDrop": Method(GradDrop),
     "MoCo": Method(MoCo, shifted=True),
     "SAMGS": Method(SAMGS),

@@ -18,6 +18,7 @@ from mtl_lightning.weighting.base import GramianWeighting, JacobianWeighting, Lo
 from mtl_lightning.weighting.cagrad import CAGrad
 from mtl_lightning.weighting.coba import CoBa
 from mtl_lightning.weighting.con_fig import ConFIG
+from mtl_lightning.weighting.cr_mogm import CRMOGM
 from mtl_lightning.weighting.db_mtl import DBMTL
 from mtl_lightning.weighting.dualproj import DualProj
 from mtl_lightning.weighting.dwa import DWA
@@ -51,6 +52,7 @@ from mtl_lightning.weighting.upgrad import UPGrad
 from mtl_lightning.weighting.uw_so import UWSO
 
 __all__ = [
+    "CRMOGM",
     "DBMTL",
     "DWA",
     "FAMO",

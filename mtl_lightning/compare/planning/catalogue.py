@@ -119,6 +119,7 @@ WEIGHTINGS: dict[str, Entry] = {
     "UPGrad": _gramian(),
     "DualProj": _gramian(),
     "ConFIG": _gramian(),
+    "CRMOGM": _gramian(alpha=Range(0.5, 0.99, default=0.9)),
     "GradDrop": _jacobian(leak=Range(0.0, 0.9, default=0.0)),
     "MoCo": _jacobian(gamma=Range(0.01, 1.0, log=True, default=0.1)),
     "DBMTL": _jacobian(beta=Range(0.5, 0.99, default=0.9)),

@@ -36,7 +36,7 @@ def evidence() -> tuple[Tensor, Tensor]:
 
 def test_all_methods_have_it_that_it_changes() -> None:
     others = {name for name, cls in exported().items() if issubclass(cls, GramianWeighting)} - set(HAVE_IT)
-    assert others == {"GradNorm", "IMTL", "NashMTL", "TorchJDWeighting"}
+    assert others == {"CRMOGM", "GradNorm", "IMTL", "NashMTL", "TorchJDWeighting"}
 
 
 @methods
