@@ -31,6 +31,7 @@ TASKS = ("a", "b", "c")
 DATASETS = {"first": ("a", "b"), "second": ("c", "a")}
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "FixedWeighting": {"weights": {"a": 1.0, "b": 0.5, "c": 2.0}},
+    "PIVRG": {"baselines": {"a": 0.4, "b": 1.1, "c": 0.9}},
     "TorchJDAggregator": {"name": "UPGrad"},
     "TorchJDWeighting": {"name": "UPGradWeighting"},
     "TorchJDScalarizer": {"name": "GeometricMean"},

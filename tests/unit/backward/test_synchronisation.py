@@ -26,6 +26,7 @@ TASKS = ("a", "b", "c")
 ONE_INPUT, SEVERAL_INPUTS = (TASKS,), (("a",), ("b",), ("c",))
 ARGUMENTS = {
     "FixedWeighting": {"weights": dict.fromkeys(TASKS, 0.5)},
+    "PIVRG": {"baselines": dict.fromkeys(TASKS, 0.5)},
     "TorchJDAggregator": {"name": "UPGrad"},
     "TorchJDScalarizer": {"name": "Mean"},
     "TorchJDWeighting": {"name": "UPGradWeighting"},

@@ -57,6 +57,7 @@ from mtl_lightning.tasks import (
 )
 from mtl_lightning.testing import check_encoder, check_schedule, check_task, check_weighting
 from mtl_lightning.weighting import (
+    PIVRG,
     EqualWeighting,
     FixedWeighting,
     GramianWeighting,
@@ -109,6 +110,10 @@ def encoder_decoder(config: dict[str, Any]) -> TransformerEncoder:
 
 def halves(names: Sequence[str]) -> Weighting:
     return FixedWeighting(names, dict.fromkeys(names, 0.5))
+
+
+def informed(names: Sequence[str]) -> Weighting:
+    return PIVRG(names, dict.fromkeys(names, 0.5))
 
 
 TASKS: dict[str, tuple[Callable[[], Task], list[Any]]] = {
@@ -250,6 +255,7 @@ WEIGHTINGS: dict[str, Callable[[Sequence[str]], Weighting]] = {
     **{name: getattr(weighting, name) for name in weighting.__all__ if name not in ("Weighting", "gramian")},
     **{name: partial(getattr(weighting, name), name=theirs) for name, theirs in ADAPTED.items()},
     "FixedWeighting": halves,
+    "PIVRG": informed,
 }
 for name in ("LossWeighting", "GramianWeighting", "JacobianWeighting"):
     del WEIGHTINGS[name]
