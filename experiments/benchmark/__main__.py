@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from experiments.benchmark import algebra, memory, parallel, processes, reading, starting
+from experiments.benchmark import algebra, feeding, memory, parallel, processes, reading, starting
 from experiments.benchmark.measure import keep_freed_memory
 from experiments.benchmark.rows import Row, print_tables, record, row, write
 from experiments.benchmark.sections import QUICK, SECTIONS, Section
@@ -44,6 +44,7 @@ def _all(options: argparse.Namespace) -> list[Row]:
     if not (options.processor_time or options.workloads):
         rows += _on_processes(options.quick, options.rounds)
         rows += _on_real_sentences(options.data, options.quick)
+        rows += feeding.measure(feeding.QUICK if options.quick else feeding.Effort())
         rows += starting.measure(1) if options.quick else starting.measure()
     return rows
 

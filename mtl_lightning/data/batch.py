@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from mtl_lightning.data.episodes.form import Form
@@ -40,6 +41,15 @@ class Batch(NamedTuple):
     def taught(self) -> Collection[str]:
         """The tasks that learn from this batch: from labels, or from a teacher."""
         return {**self.shares, **self.soft_shares}
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on a device; Lightning asks for it, which would look at every number of an example otherwise."""
+        wait = device.type in ("cpu", "mps")  # as it does: mps may not copy later
+
+        def moved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+            return {name: tensor.to(device, non_blocking=not wait) for name, tensor in tensors.items()}
+
+        return self._replace(inputs=moved(self.inputs), targets=moved(self.targets))
 
 
 StepBatch = Mapping[str, Batch]

@@ -12,11 +12,15 @@ from torch.utils.data import Dataset as TorchDataset
 
 from mtl_lightning.array_files import unpacked
 from mtl_lightning.data.batch import Batch, StepBatch
-from mtl_lightning.data.columns import read_rows, with_prefix
+from mtl_lightning.data.columns import with_prefix
 from mtl_lightning.data.examples import Processor
+from mtl_lightning.data.row_reader import RowReader
 from mtl_lightning.data.sampler import Plan, Rows
 from mtl_lightning.errors import UserError
 from mtl_lightning.padding import pad
+
+_READ = ("row", "length", "inputs", "targets", "counts")
+"""Columns of an encoded table that a batch is made of; the first word of their names, before ``/``."""
 
 Keys = Sequence[Sequence[int]]
 """Of random numbers, one an example."""
@@ -51,12 +55,16 @@ class StepDataset(TorchDataset[StepBatch]):
         self.missing = missing
         self.of_pixels = dict(of_pixels)
         self.by_episode = frozenset(by_episode)
+        self._readers: dict[str, RowReader] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_readers": {}}  # they point to memory of this process
 
     def __getitem__(self, plan: Plan) -> dict[str, Batch]:
         return {name: self._read(name, rows) for name, rows in plan.items()}
 
     def _read(self, name: str, rows: Rows) -> Batch:
-        columns = read_rows(self.tables[name], rows.indices) if rows.examples is None else rows.examples.columns
+        columns = self._reader(name)(rows.indices) if rows.examples is None else rows.examples.columns
         keys = None if rows.key is None else [[*rows.key, row] for row in columns["row"].tolist()]
         inputs, targets = with_prefix("inputs/", columns), with_prefix("targets/", columns)
         return Batch(
@@ -70,6 +78,13 @@ class StepDataset(TorchDataset[StepBatch]):
             soft_shares=rows.soft_shares,
             form=rows.form,
         )
+
+    def _reader(self, name: str) -> RowReader:
+        if name not in self._readers:
+            table = self.tables[name]
+            read = [each for each in table.column_names if each in _READ or each.partition("/")[0] in _READ]
+            self._readers[name] = RowReader(table, read)
+        return self._readers[name]
 
     def _targets(
         self, targets: Mapping[str, Sequence[Any]], inputs: Mapping[str, Sequence[Any]], keys: Keys | None

@@ -67,6 +67,12 @@ CONTESTANTS = {
     "snips, MiniLM, 2 workers: peak anonymous memory": ["100 texts", "200 texts"],
     "snips, MiniLM, 2 workers: the same, before the first step": ["100 texts", "200 texts"],
     "snips, MiniLM, 2 workers: private memory of a worker": ["100 texts", "200 texts"],
+    "U-Net of 0.4 M, batches of 8 JPEG files of 48 x 64 with PNG labels: waiting for data": WAITING,
+    "perceptron 64-64 on a table of 32,768 rows, 6 numbers and 4 categories: time of a row": [
+        "10 microseconds",
+        "in batches of 1,024",
+        "in batches of 4,096",
+    ],
     "compare, every weighting and pairs of three tasks: time to the plan": ["half a second", "the plan"],
     "algebra, beside TorchJD's": ["MGDA", "MGDA", "UPGrad", "UPGrad"],
 }
