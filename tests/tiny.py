@@ -108,6 +108,27 @@ VISION: dict[str, dict[str, Any]] = {
 }
 """The same of models of images."""
 
+_CONVOLUTIONS = {"conv_dim": [8, 8], "conv_kernel": [10, 3], "conv_stride": [5, 2], "num_feat_extract_layers": 2}
+_WAVEFORM = {
+    **{"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16, **_CONVOLUTIONS},
+    **{"num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 2},
+}
+_OVER_CHANNELS = {"feat_extract_norm": "layer", "do_stable_layer_norm": True}
+
+SOUND: dict[str, dict[str, Any]] = {
+    "wav2vec2": {"model_type": "wav2vec2", **_WAVEFORM},
+    "hubert": {"model_type": "hubert", **_WAVEFORM, **_OVER_CHANNELS},
+    "wavlm": {"model_type": "wavlm", **_WAVEFORM, **_OVER_CHANNELS},
+    "whisper": {
+        **{"model_type": "whisper", "d_model": 16, "num_mel_bins": 8, "max_source_positions": 20, "vocab_size": 60},
+        **{f"{part}_layers": 1 for part in ("encoder", "decoder")},
+        **{f"{part}_attention_heads": 2 for part in ("encoder", "decoder")},
+        **{f"{part}_ffn_dim": 16 for part in ("encoder", "decoder")},
+        **{"pad_token_id": 1, "bos_token_id": 2, "eos_token_id": 3, "decoder_start_token_id": 2},
+    },
+}
+"""The same of models of sounds; wav2vec 2.0's norm is over time."""
+
 
 def write(folder: Path, chance: bool = False) -> None:
     """Writes ``config.yaml`` with 20 examples to train on and 12 to validate.

@@ -57,7 +57,8 @@ class _Numbers:
         addresses = np.array([piece.ctypes.data for piece in pieces])
         first = int(addresses.min())
         size = max(int(address) + piece.nbytes for address, piece in zip(addresses, pieces, strict=True)) - first
-        self._memory = np.frombuffer((ctypes.c_char * size).from_address(first), kind)  # with what lies between pieces
+        memory: Any = (ctypes.c_char * size).from_address(first)  # with what lies between pieces
+        self._memory: np.ndarray = np.frombuffer(memory, kind)
         self._places = (addresses - first) // kind.itemsize - self._starts[:-1] * step  # of row 0, were it there
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
@@ -65,9 +66,11 @@ class _Numbers:
         if len(rows) and not (rows.min() >= 0 and rows.max() < self._starts[-1]):
             raise IndexError(f"the table has {self._starts[-1]:,} rows, and no row {rows.max():,}")
         pieces = np.searchsorted(self._starts, rows, "right") - 1
-        if self._width is None:
-            return self._memory[self._places[pieces] + rows]
-        return self._memory[(self._places[pieces] + rows * self._width)[:, None] + np.arange(self._width)]
+        places = self._places[pieces] + rows * (self._width or 1)
+        if self._width is not None:
+            places = places[:, None] + np.arange(self._width)
+        found: np.ndarray = self._memory[places]
+        return found
 
 
 def _numbers(column: pa.ChunkedArray) -> _Numbers | None:

@@ -8,6 +8,7 @@ from mtl_lightning.encoders.input_processor import InputProcessor
 from mtl_lightning.encoders.modalities import ModalityEncoder
 from mtl_lightning.encoders.modality_processor import ModalityProcessor
 from mtl_lightning.encoders.perceptron import PerceptronEncoder
+from mtl_lightning.encoders.pretrained_sound import PretrainedSoundEncoder
 from mtl_lightning.encoders.shown import Mark, Numbers, Picture, Piece, Tokens
 from mtl_lightning.encoders.sounds import SoundProcessor, Sounds
 from mtl_lightning.encoders.spectrograms import SpectrogramEncoder
@@ -47,6 +48,7 @@ __all__ = [
     "PerceptronEncoder",
     "Picture",
     "Piece",
+    "PretrainedSoundEncoder",
     "RandomAffine",
     "RandomGrayscale",
     "RandomHorizontalFlip",

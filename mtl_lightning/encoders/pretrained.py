@@ -1,10 +1,8 @@
 """Loads what a transformer is made of, from a folder or the Hugging Face hub: tokenizer, architecture and weights."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -22,7 +20,6 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.utils import cached_file
 
 from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.encoder_decoder import EncoderDecoder, is_encoder_decoder
@@ -31,7 +28,7 @@ from mtl_lightning.encoders.learnt_tokenizer import number_of_tokens, unlearnt_t
 from mtl_lightning.encoders.quantised import refuse_quantised
 from mtl_lightning.errors import UserError, did_you_mean
 
-_OWN_CODE: dict[str, Any] = {"trust_remote_code": False}
+OWN_CODE: dict[str, Any] = {"trust_remote_code": False}
 """Classes of transformers alone: otherwise it asks on the terminal whether to run what comes with a model."""
 
 
@@ -48,6 +45,11 @@ def without_weights() -> Iterator[None]:
         _WITHOUT_WEIGHTS.reset(token)
 
 
+def is_without_weights() -> bool:
+    """Whether models are made so now."""
+    return _WITHOUT_WEIGHTS.get()
+
+
 def load_tokenizer(name: str, gguf_file: str | None = None) -> PreTrainedTokenizerBase:
     """The tokenizer of that name, or in that folder; ``characters:ascii``, ``characters:printable`` (with blanks),
     ``characters:cjk`` and ``learnt:1000``, which has yet to learn its tokens, need no file.
@@ -59,8 +61,8 @@ def load_tokenizer(name: str, gguf_file: str | None = None) -> PreTrainedTokeniz
         return character_tokenizer(name.removeprefix("characters:"))
     if number_of_tokens(name) is not None:
         return unlearnt_tokenizer()
-    options = {**gguf_options(name, gguf_file), **_OWN_CODE}
-    return _guard(name, lambda: AutoTokenizer.from_pretrained(name, **options))
+    options = {**gguf_options(name, gguf_file), **OWN_CODE}
+    return guarded(name, lambda: AutoTokenizer.from_pretrained(name, **options))
 
 
 def load_config(
@@ -86,8 +88,8 @@ def load_config(
     if "trust_remote_code" in settings:
         raise UserError("`config.trust_remote_code`: code that comes with a model is never run; leave it out")
     if model is not None:
-        options = {**gguf_options(model, gguf_file), **_OWN_CODE}
-        config = _guard(model, lambda: AutoConfig.from_pretrained(model, **settings, **options))
+        options = {**gguf_options(model, gguf_file), **OWN_CODE}
+        config = guarded(model, lambda: AutoConfig.from_pretrained(model, **settings, **options))
     elif (kind := settings.get("model_type")) is not None:
         if kind not in CONFIG_MAPPING:
             raise UserError(f"`config.model_type` is the unknown '{kind}'; {did_you_mean(kind, CONFIG_MAPPING)}")
@@ -143,17 +145,17 @@ def load_backbone(
         return _load_both(model, architecture, attention, gguf_file)
     if _WITHOUT_WEIGHTS.get():
         with torch.device("meta"):
-            body = AutoModel.from_config(architecture, **_OWN_CODE)
+            body = AutoModel.from_config(architecture, **OWN_CODE)
         body.config._attn_implementation = attention or body.config._attn_implementation  # which need not be here
         return Loaded(body)
     options = {"attn_implementation": attention, "dtype": torch.get_default_dtype()}
     if model is None:
-        return Loaded(AutoModel.from_config(architecture, **options, **_OWN_CODE))
-    options |= _OWN_CODE
+        return Loaded(AutoModel.from_config(architecture, **options, **OWN_CODE))
+    options |= OWN_CODE
     if gguf_file is None and not _was_language_model(architecture):
-        return Loaded(_guard(model, lambda: AutoModel.from_pretrained(model, config=architecture, **options)))
+        return Loaded(guarded(model, lambda: AutoModel.from_pretrained(model, config=architecture, **options)))
     options |= dense_options(gguf_file)
-    whole = _guard(model, lambda: AutoModelForCausalLM.from_pretrained(model, config=architecture, **options))
+    whole = guarded(model, lambda: AutoModelForCausalLM.from_pretrained(model, config=architecture, **options))
     forget_file(whole)
     return Loaded(whole.base_model, whole.get_output_embeddings(), whole.generation_config)
 
@@ -168,69 +170,24 @@ def _load_both(
             "name a folder of transformers"
         )
     architecture.is_encoder_decoder = True  # a folder of the encoder alone denies it
-    options: dict[str, Any] = {"attn_implementation": attention, "dtype": torch.get_default_dtype(), **_OWN_CODE}
+    options: dict[str, Any] = {"attn_implementation": attention, "dtype": torch.get_default_dtype(), **OWN_CODE}
     if _WITHOUT_WEIGHTS.get():
         with torch.device("meta"):
-            whole = AutoModelForSeq2SeqLM.from_config(architecture, **_OWN_CODE)
+            whole = AutoModelForSeq2SeqLM.from_config(architecture, **OWN_CODE)
         parts = EncoderDecoder(whole)
     elif model is None:
         parts = EncoderDecoder(AutoModelForSeq2SeqLM.from_config(architecture, **options))
     else:
         options |= {"config": architecture, "output_loading_info": True}
-        whole, found = _guard(model, lambda: AutoModelForSeq2SeqLM.from_pretrained(model, **options))
+        whole, found = guarded(model, lambda: AutoModelForSeq2SeqLM.from_pretrained(model, **options))
         parts = EncoderDecoder(whole, lacks=next(iter(sorted(found["missing_keys"])), None))
     return Loaded(parts.encoder, generation=parts.decoder.generation_config, parts=parts)
-
-
-def load_vision_model(model: str | None, settings: Mapping[str, Any] | None, pretrained: bool) -> PreTrainedModel:
-    """A model that reads images, without a head.
-
-    Args:
-        model: Its name or folder; null: ``settings`` say the architecture.
-        settings: What replaces the model's own.
-        pretrained: Whether its weights are loaded; false: they are random.
-
-    Raises:
-        UserError: If there is no such model or type of model, or it does not read images alone.
-    """
-    given = dict(settings or {})
-    if "trust_remote_code" in given:
-        raise UserError("`config.trust_remote_code`: code that comes with a model is never run; leave it out")
-    if model is not None:
-        config = _guard(model, lambda: AutoConfig.from_pretrained(model, **given, **_OWN_CODE))
-    elif (kind := given.get("model_type")) is None:
-        raise UserError("`config` misses 'model_type' (say `resnet`); give it, or name a `model`")
-    elif kind not in CONFIG_MAPPING:
-        raise UserError(f"`config.model_type` is the unknown '{kind}'; {did_you_mean(kind, CONFIG_MAPPING)}")
-    else:
-        config = AutoConfig.for_model(**given)
-    body = load_backbone(model if pretrained else None, config, None).body
-    if body.main_input_name != "pixel_values":
-        raise UserError(f"{type(body).__name__} reads no images alone; choose a vision model, such as ResNet or ViT")
-    return body
-
-
-def load_image_settings(model: str | None) -> dict[str, Any]:
-    """How a model was given its images, where its folder says so; empty: it does not.
-
-    Raises:
-        UserError: If what it says is no JSON.
-    """
-    if model is None:
-        return {}
-    lenient = dict.fromkeys(("_raise_exceptions_for_missing_entries", "_raise_exceptions_for_connection_errors"), False)
-    path = cached_file(model, "preprocessor_config.json", **lenient)
-    try:
-        found = {} if path is None else json.loads(Path(path).read_text("utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} is no JSON ({error}); get it again, or remove it and set `images`") from error
-    return found if isinstance(found, dict) else {}
 
 
 def load_generation(model: str) -> GenerationConfig | None:
     """How a language model generates, where its folder says so."""
     try:
-        return GenerationConfig.from_pretrained(model, **_OWN_CODE)
+        return GenerationConfig.from_pretrained(model, **OWN_CODE)
     except OSError:
         return None
 
@@ -251,7 +208,7 @@ def _was_language_model(architecture: PretrainedConfig) -> bool:
     return known is not None and known.__name__ in (architecture.architectures or ())
 
 
-def _guard(name: str, load: Callable[[], Any]) -> Any:
+def guarded(name: str, load: Callable[[], Any]) -> Any:
     """Runs ``load``; a model that is neither on disk nor on the hub becomes one clear line."""
     try:
         return load()

@@ -1,5 +1,6 @@
 """Reads sounds: what is made of each before a model hears it."""
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,8 @@ from torch import Tensor
 from mtl_lightning.encoders.input_processor import PlainProcessor
 from mtl_lightning.encoders.shown import Picture, Shown
 from mtl_lightning.errors import UserError
-from mtl_lightning.inputs.sounds import MASK, SOUND, Normalise, SoundInputs
+from mtl_lightning.inputs.recordings import MASK, SOUND, Recordings
+from mtl_lightning.inputs.sounds import Normalise, SoundInputs
 from mtl_lightning.inputs.spec_augment import SpecAugment
 
 
@@ -43,23 +45,54 @@ class Sounds:
                 raise UserError(f"sounds.{name} must be above 0, found {value}")
 
 
-class SoundProcessor(PlainProcessor):
+class RecordingProcessor(PlainProcessor):
     """Reads the input ``sound``: paths of files, their bytes, or samples; see :func:`.sound_files.stored`.
 
     ``sound_start`` and ``sound_length`` beside it say which part of the file is meant, in samples of the file. Files
     are checked when the data is encoded, and decoded when a batch is made.
 
     Args:
+        plain: How they are read.
+    """
+
+    plain: Recordings
+    files = Recordings.files
+
+    def __init__(self, plain: Recordings) -> None:
+        self.plain = plain
+        self.inputs = plain.inputs
+
+    def shown(self, inputs: Mapping[str, Tensor], example: int) -> Sequence[Shown]:
+        real = int(inputs[MASK][example].sum())
+        return [Picture(SOUND, self.spectrogram(inputs[SOUND][example].numpy(force=True), real))]
+
+    @abstractmethod
+    def spectrogram(self, sound: np.ndarray, real: int) -> np.ndarray:
+        """A picture of an example, high frequencies above.
+
+        Args:
+            sound: Of a batch, without B.
+            real: How many samples or frames are more than what fills it up.
+        """
+
+    def signature(self) -> Any:
+        return self.plain.signature()
+
+
+class SoundProcessor(RecordingProcessor):
+    """Makes log-mel spectrograms of what :class:`RecordingProcessor` reads.
+
+    Args:
         sounds: How they are read.
     """
 
     plain: SoundInputs
-    files = SoundInputs.files
 
     def __init__(self, sounds: Sounds) -> None:
         window, hop = (max(1, round(seconds * sounds.sample_rate)) for seconds in (sounds.window, sounds.hop))
-        self.plain = SoundInputs(sounds.sample_rate, sounds.num_mels, window, hop, sounds.max_seconds, sounds.normalise)
-        self.inputs = self.plain.inputs
+        super().__init__(
+            SoundInputs(sounds.sample_rate, sounds.num_mels, window, hop, sounds.max_seconds, sounds.normalise)
+        )
         self.mask = sounds.augment
 
     def varied(self, example: Mapping[str, Any], key: Sequence[int]) -> Mapping[str, Any]:
@@ -67,10 +100,5 @@ class SoundProcessor(PlainProcessor):
             return example
         return {**example, SOUND: self.mask(self.plain.features(self.plain.read(example[SOUND])), key)}
 
-    def shown(self, inputs: Mapping[str, Tensor], example: int) -> Sequence[Shown]:
-        frames = int(inputs[MASK][example].sum())
-        found = inputs[SOUND][example, :frames].numpy(force=True)
-        return [Picture(SOUND, np.ascontiguousarray(found.T[::-1]))]
-
-    def signature(self) -> Any:
-        return self.plain.signature()
+    def spectrogram(self, sound: np.ndarray, real: int) -> np.ndarray:
+        return np.ascontiguousarray(sound[:real].T[::-1])

@@ -11,7 +11,7 @@ from torch.nn.functional import max_pool2d, relu
 from mtl_lightning.encoders.base import Representation, State
 from mtl_lightning.encoders.sounds import SoundProcessor, Sounds
 from mtl_lightning.encoders.staged import StagedEncoder
-from mtl_lightning.inputs.sounds import MASK, SOUND
+from mtl_lightning.inputs.recordings import MASK, SOUND
 
 
 class SpectrogramEncoder(StagedEncoder):

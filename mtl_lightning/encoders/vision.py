@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mtl_lightning.encoders.base import Assets, Representation, State
 from mtl_lightning.encoders.images import ImageProcessor, Images, ImagesOfModel
-from mtl_lightning.encoders.pretrained import load_image_settings, load_vision_model
+from mtl_lightning.encoders.sensory_models import load_input_settings, load_vision_model
 from mtl_lightning.encoders.staged import Stage, StagedEncoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.inputs.images import Interpolation
@@ -56,7 +56,7 @@ class VisionEncoder(StagedEncoder):
         self.pretrained = model is not None and pretrained
         self.pooling, self.frozen = pooling, frozen
         settings = self.backbone.config
-        self._settings = load_image_settings(model)
+        self._settings = load_input_settings(model, "set `images`")
         own = _images_of(self._settings, getattr(settings, "image_size", None))
         self.processor = ImageProcessor(images or Images(), getattr(settings, "num_channels", 3), own)
         if getattr(self.backbone, "pooler", None) is not None and list(self.backbone.pooler.parameters()):

@@ -13,7 +13,7 @@ from mtl_lightning.inputs.arrays import ArrayInputs
 from mtl_lightning.inputs.base import Inputs
 from mtl_lightning.inputs.images import ImageInputs
 from mtl_lightning.inputs.modalities import ModalityInputs
-from mtl_lightning.inputs.sounds import SoundInputs
+from mtl_lightning.inputs.recordings import Recordings
 from mtl_lightning.inputs.tables import TableInputs
 from mtl_lightning.inputs.text_inputs import TextInputs
 from mtl_lightning.training.module import MultiTaskModule
@@ -51,7 +51,7 @@ def samples(inputs: Inputs, names: Collection[str], sizes: Sequence[int]) -> dic
         shape = (inputs.first or _SIDE, *islice(sides, inputs.ndim - 1))
         made = np.random.default_rng(0).normal(size=(len(sizes), 2, *shape)).astype(np.float32)
         return {name: [each if name == "choices" else each[0] for each in made.tolist()] for name in names}
-    if isinstance(inputs, TableInputs | ImageInputs | SoundInputs):
+    if isinstance(inputs, TableInputs | ImageInputs | Recordings):
         return inputs.samples(len(sizes))
     if not isinstance(inputs, TextInputs) or not set(names) <= {*_MAKERS, "spans"}:
         raise UserError(f"a model that reads {', '.join(names)} cannot be exported as onnx")

@@ -16,6 +16,8 @@ from mtl_lightning.inputs.modalities import ModalityInputs
 from mtl_lightning.inputs.sounds import SoundInputs
 from mtl_lightning.inputs.tables import TableInputs
 from mtl_lightning.inputs.text_inputs import TextInputs
+from mtl_lightning.inputs.waveforms import WaveformInputs
+from mtl_lightning.inputs.whisper import WhisperInputs
 
 TOKENIZER = "tokenizer.json"
 
@@ -26,6 +28,8 @@ _KINDS: Mapping[str, type[Inputs]] = {
     "arrays": ArrayInputs,
     "images": ImageInputs,
     "sounds": SoundInputs,
+    "waveforms": WaveformInputs,
+    "whisper": WhisperInputs,
     "tables": TableInputs,
 }
 
@@ -56,7 +60,7 @@ def inputs_of(state: Mapping[str, Any], tokenizers: Mapping[str, Any], prefix: s
         return ModalityInputs({name: inputs_of(part, tokenizers, f"{prefix}{name}.") for name, part in parts})
     if kind == "tables":
         return made(TableInputs, own, ColumnStatistics.read(own.pop("statistics")))
-    if kind in ("arrays", "images", "sounds"):
+    if kind in ("arrays", "images", "sounds", "waveforms", "whisper"):
         return made(_KINDS[kind], own)
     if kind != _TEXTS:
         raise ValueError(f"unknown kind of inputs, {shown(kind)}")

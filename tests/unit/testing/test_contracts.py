@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import BART, T5, VISION
+from tiny import BART, SOUND, T5, VISION
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -23,6 +23,7 @@ from mtl_lightning.encoders import (
     Images,
     ModalityEncoder,
     PerceptronEncoder,
+    PretrainedSoundEncoder,
     Representation,
     Sounds,
     SpectrogramEncoder,
@@ -240,6 +241,13 @@ ENCODERS: dict[str, tuple[Callable[[], Encoder], dict[str, Sequence[Any]]]] = {
         lambda: ModalityEncoder({"words": bert(), "image": ConvolutionalEncoder(channels=[2])}, 8, [16]),
         {"tokens": WORDS, "image": IMAGES},
     ),
+    **{
+        kind: (
+            lambda kind=kind: PretrainedSoundEncoder(config=SOUND[kind]),
+            {"sound": [np.sin(np.arange(600 + 300 * n) * (n + 1) / 9) for n in range(3)]},
+        )
+        for kind in SOUND
+    },
     "perceptron-choices": (lambda: PerceptronEncoder(5, [32]), {"choices": [VECTORS[:1], tuple(VECTORS)]}),
     "u-net": (lambda: UNetEncoder(1, [2, 3, 4]), {"image": IMAGES}),
     "u-net-without-norm": (lambda: UNetEncoder(1, [2, 3], batch_norm=False), {"image": IMAGES}),
