@@ -49,6 +49,7 @@ def collect(plan: Plan, store: Store, agenda: Agenda, workers: int) -> Evidence:
         cosines=_table(_cosines(compared), "contestant seed first second cosine conflicting steps"),
         gates=_table(_rows(compared, "gates"), "contestant seed level task expert share"),
         similarity=_table(_rows(compared, "similarity"), "contestant seed first second cosine"),
+        fronts=plan.fronts,
         runs=_table(_runs(agenda, store), "contestant seed role status message folder seconds"),
         trials=_table(_trials(agenda), "contestant number value settings status"),
         chosen=agenda.chosen(),

@@ -58,6 +58,8 @@ class Evidence:
             between their gradients, and the share of steps in which it is negative.
         gates: ``contestant, seed, level, task, expert, share``: what each task took of each expert of a sharing, the
             mean over the last epoch; ``level`` is empty where a sharing has one.
+        fronts: Names of the contestants that differ in preferences between tasks alone, by front; see
+            :mod:`.planning.fronts`.
         similarity: ``contestant, seed, first, second, cosine``: between the task embeddings of a sharing, at the end.
         runs: ``contestant, seed, role, status, message, folder, seconds``: every run that was planned. ``role``:
             ``compare``, ``tune`` or ``pair``. ``status``: ``finished``, ``diverged`` (its loss or gradients are not
@@ -95,6 +97,7 @@ class Evidence:
     unscored: list[str] = field(default_factory=list)
     gates: pd.DataFrame = field(default_factory=pd.DataFrame)
     similarity: pd.DataFrame = field(default_factory=pd.DataFrame)
+    fronts: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def tasks(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from mtl_lightning.compare.planning.configs import (
     set_value,
     tasks_of,
 )
+from mtl_lightning.compare.planning.fronts import PREFERENCES, front_of, point_name, preferences, with_preference
 from mtl_lightning.compare.planning.names import PAIR, SINGLE_TASK, TUNED_WEIGHTS, single_task_of
 from mtl_lightning.compare.planning.settings import Settings
 from mtl_lightning.errors import UserError
@@ -48,6 +49,7 @@ class Contestant:
         own: What it varies for this one alone.
         tasks: The tasks it is trained on, where they are not all: a single-task baseline has one for each task.
         role: What its runs are for.
+        front: The front that it is a point of, if any.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Contestant:
     own: Space = field(default_factory=dict)
     tasks: tuple[str, ...] = ()
     role: Role = "compare"
+    front: str = ""
 
     @property
     def searched(self) -> Space:
@@ -79,10 +82,15 @@ def contestants(settings: Settings, base: Config, tasks: tuple[str, ...]) -> Ite
     Raises:
         UserError: If there is to be a search, and nothing to search.
     """
-    for weighting in settings.weightings:
-        yield _contestant(settings, base, short_name(weighting), _weighting(weighting, base))
     trained, labelled = _trained(base, tasks), labelled_tasks(base)
-    if settings.tune and settings.weightings and len(trained) > 1:
+    swept = [weighting for weighting in settings.weightings if settings.front and weighting in PREFERENCES]
+    for weighting in settings.weightings:
+        if weighting not in swept:
+            yield _contestant(settings, base, short_name(weighting), _weighting(weighting, base))
+    if settings.front:
+        for weighting in dict.fromkeys([*swept, FIXED]):
+            yield from _front(settings, base, weighting, trained)
+    elif settings.tune and settings.weightings and len(trained) > 1:
         weights = {"class_path": FIXED, "init_args": {"weights": dict.fromkeys(trained, 1.0)}}
         own: Space = {f"model.weighting.weights.{task}": WEIGHT for task in trained}
         changes = {"model.weighting": weights}
@@ -131,6 +139,14 @@ def _baselines(
     """A model for each task, of the architecture that the changes make."""
     general = _general(settings, _changed(base, changes), name)
     yield from (Contestant(name, changes, general, tasks=(task,)) for task in tasks)
+
+
+def _front(settings: Settings, base: Config, weighting: str, tasks: Sequence[str]) -> Iterator[Contestant]:
+    """A contestant for each preference between the tasks."""
+    for preference in preferences(len(tasks), settings.front):
+        name = point_name(front_of(weighting), preference)
+        made = _contestant(settings, base, name, with_preference(weighting, tasks, preference))
+        yield replace(made, front=front_of(weighting))
 
 
 def _contestant(settings: Settings, base: Config, name: str, changes: Mapping[str, Any]) -> Contestant:

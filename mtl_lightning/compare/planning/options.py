@@ -109,6 +109,7 @@ _CONVERT: dict[str, Converter] = {
     "folds": count(3),
     "single_task": switch,
     "pairs": switch,
+    "front": count(2),
     "tune": count(0),
     "space": values.space,
     "split": one_of(Split),

@@ -87,6 +87,15 @@ class Plan:
         return list(dict.fromkeys(c.name for c in self.contestants if c.role == "compare"))
 
     @property
+    def fronts(self) -> dict[str, list[str]]:
+        """Names of the contestants that are points of a front, by front."""
+        found: dict[str, list[str]] = {}
+        for contestant in self.contestants:
+            if contestant.front:
+                found.setdefault(contestant.front, []).append(contestant.name)
+        return found
+
+    @property
     def reference(self) -> str:
         """Equal weighting, or the first contestant where it does not compete."""
         equal = short_name("EqualWeighting")

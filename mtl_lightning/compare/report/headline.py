@@ -4,6 +4,7 @@ import pandas as pd
 
 from mtl_lightning.compare.evidence import Evidence
 from mtl_lightning.compare.evidence.wording import worded
+from mtl_lightning.compare.planning.fronts import FIXED_WEIGHTS
 from mtl_lightning.compare.planning.names import is_single_task
 from mtl_lightning.compare.report.numbers import number, places, span
 from mtl_lightning.compare.report.times import TITLES, time_measure, times
@@ -17,6 +18,7 @@ def headline(evidence: Evidence, summary: Summary) -> list[str]:
     tests = summary.tests[summary.tests["family"] == "reference"]
     alone = tests["first"].map(is_single_task).astype(bool)
     answer = [*_answer(evidence, summary, tests[~alone]), *_baselines(tests[alone], evidence.reference)]
+    answer += _fronts(summary)
     answer = [*answer, meaning(summary)] if len(summary.delta_m) else answer
     return [worded(sentence, evidence) for sentence in answer]
 
@@ -32,6 +34,24 @@ def meaning(summary: Summary) -> str:
         f"Δm is the mean relative gain in {of[summary.convention]} over a model of the same architecture that is "
         "trained on the task alone, in per cent; higher is better."
     )
+
+
+def _fronts(summary: Summary) -> list[str]:
+    """Which fronts are shown to dominate more than that of fixed weights, or less."""
+    if summary.fronts.empty:
+        return []
+    volumes = summary.fronts[(summary.fronts["measure"] == "hypervolume") & (summary.fronts["front"] != FIXED_WEIGHTS)]
+    said = {
+        "more": volumes[volumes["difference_low"] > 0],
+        "less": volumes[volumes["difference_high"] < 0],
+    }
+    found = [
+        f"The front of {row.front} dominates {how} than that of fixed weights: a hypervolume of "
+        f"{number(row['mean'], 3)}, by {span(row.difference_low, row.difference_high, 3, signed=True)}."
+        for how, rows in said.items()
+        for _, row in rows.iterrows()
+    ]
+    return found or ["No front is shown to dominate more or less than that of fixed weights."]
 
 
 def _baselines(tests: pd.DataFrame, reference: str) -> list[str]:

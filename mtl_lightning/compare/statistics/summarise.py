@@ -10,6 +10,7 @@ from mtl_lightning.compare.statistics.comparisons import comparisons
 from mtl_lightning.compare.statistics.costs import conflicts, costs
 from mtl_lightning.compare.statistics.critical_difference import critical_difference, friedman_p, joined
 from mtl_lightning.compare.statistics.delta_m import DeltaM, delta_m
+from mtl_lightning.compare.statistics.fronts import fronts_table
 from mtl_lightning.compare.statistics.improvement import improvement
 from mtl_lightning.compare.statistics.notes import notes
 from mtl_lightning.compare.statistics.overall import overall_score
@@ -54,6 +55,7 @@ def summarise(evidence: Evidence) -> Summary:
         affinity=matrix,
         affinity_source=source,
         grouping=grouping(matrix),
+        fronts=fronts_table(table, evidence.fronts),
         notes=notes(evidence, table, deltas, overall, ranks, tests, source),
     )
 

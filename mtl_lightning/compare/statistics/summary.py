@@ -43,6 +43,8 @@ class Summary:
         affinity_source: What it was taken from: ``pairs`` (relative gain in per cent), ``cosines``, or nothing.
         grouping: The suggested groups of tasks.
         notes: Sentences a reader must know: which contestants lack seeds, what was left out and why.
+        fronts: ``front, measure, mean, low, high, num_seeds, difference, difference_low, difference_high``; see
+            :func:`.fronts_table`.
         convention: In which convention Δm is shown.
     """
 
@@ -64,3 +66,4 @@ class Summary:
     grouping: list[list[str]]
     notes: list[str] = field(default_factory=list)
     convention: str = "main"
+    fronts: pd.DataFrame = field(default_factory=pd.DataFrame)

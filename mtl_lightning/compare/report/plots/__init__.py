@@ -16,6 +16,7 @@ from mtl_lightning.compare.report.plots import (
     embeddings,
     experts,
     forest,
+    fronts,
     ranks,
     tradeoff,
     weights,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 DRAWN: dict[str, tuple[str, Callable[[Material], "tuple[Figure, str]"]]] = {
     "delta_m": ("Quality, with intervals", forest.delta_m),
     "tradeoff": ("Trade-off between tasks", tradeoff.tradeoff),
+    "fronts": ("Fronts of preferences", fronts.fronts),
     "cost": ("Cost against quality", cost.cost),
     "critical_difference": ("Mean ranks", ranks.critical_difference),
     "curves": ("Learning curves on validation", curves.curves),

@@ -3,6 +3,7 @@
 from mtl_lightning.compare.evidence import Evidence
 from mtl_lightning.compare.report.tables.affinity import affinity
 from mtl_lightning.compare.report.tables.comparisons import improvement, paired_tests
+from mtl_lightning.compare.report.tables.fronts import fronts
 from mtl_lightning.compare.report.tables.metrics import all_metrics
 from mtl_lightning.compare.report.tables.overview import overview as _overview
 from mtl_lightning.compare.report.tables.runs import failures, search
@@ -21,6 +22,7 @@ def overview(evidence: Evidence, summary: Summary) -> Table:
 def details(evidence: Evidence, summary: Summary) -> list[Table]:
     """All tables but the main one, in the order of the report; those without a row are left out."""
     tables = [
+        fronts(summary),
         all_metrics(evidence, summary),
         *paired_tests(summary),
         improvement(evidence, summary),

@@ -25,7 +25,7 @@ from mtl_lightning.compare.statistics import summarise
 from tests.compare_specimen import MANY, METHODS, evidence, summary
 
 ROOT = Path(__file__).parents[4]
-OF_SHARING = {"experts", "embeddings"}
+OPTIONAL = {"experts", "embeddings", "fronts"}
 """Plots of what most contestants do not have."""
 SHAPES = {
     "usual": {},
@@ -120,7 +120,7 @@ def test_report_is_complete_and_another_process_writes_the_same_bytes(tmp_path):
     assert again == {path.relative_to(tmp_path / "a") for path in files}
     for path in again:
         assert (tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes(), path
-    assert {path.stem for path in files if path.suffix == ".svg"} == set(plots.DRAWN) - OF_SHARING
+    assert {path.stem for path in files if path.suffix == ".svg"} == set(plots.DRAWN) - OPTIONAL
     html = (tmp_path / "a" / "report.html").read_text()
     assert "http" not in re.sub(r'xmlns(:xlink)?="[^"]*"', "", html).replace("http-equiv", "")
     for link in re.findall(r'href="([^#"]+)"', html):
@@ -140,15 +140,15 @@ def test_report_is_complete_and_another_process_writes_the_same_bytes(tmp_path):
         ("odd names", set()),
         ("without any run", set()),
         ("reference without any run", {"delta_m", "cost"}),
-        ("nothing finished", set(plots.DRAWN) - {"affinity", *OF_SHARING}),
+        ("nothing finished", set(plots.DRAWN) - {"affinity", *OPTIONAL}),
     ],
 )
 def test_plots_without_anything_to_show_are_left_out(shape, missing):
     found = evidence(**SHAPES[shape])
     material = Material(found, summary(found))
     captions = {name: _caption(function, material) for name, (_, function) in plots.DRAWN.items()}
-    assert all(caption.endswith(".") for name, (caption, _) in captions.items() if name not in OF_SHARING)
-    assert {name for name, (_, figure) in captions.items() if figure is None} == missing | OF_SHARING
+    assert all(caption.endswith(".") for name, (caption, _) in captions.items() if name not in OPTIONAL)
+    assert {name for name, (_, figure) in captions.items() if figure is None} == missing | OPTIONAL
 
 
 def _caption(function, material):
