@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mtl_lightning.backward.compared import Compared
 from mtl_lightning.backward.feature_products import FeatureProducts
+from mtl_lightning.backward.parameters import layout
 from mtl_lightning.backward.processes import adds_up_parts_sooner
 from mtl_lightning.backward.rows import WholeRows
 from mtl_lightning.backward.scattered_rows import ScatteredRows
@@ -35,7 +36,7 @@ def num_values(parameters: Sequence[nn.Parameter]) -> int:
 
 
 def prepare(setup: Setup, before: Sequence[nn.Parameter] | None = None, num_parameters: int | None = None) -> None:
-    """Tells a Jacobian method how many numbers it sees.
+    """Tells a Jacobian method how many numbers it sees, and of which layers.
 
     Args:
         setup: What is trained.
@@ -54,6 +55,8 @@ def prepare(setup: Setup, before: Sequence[nn.Parameter] | None = None, num_para
             buffer.data = buffer.to(kept)
             if before is not None:
                 _carry_over(kept, buffer, before, setup.shared)
+    if weighting.needs_layers:
+        weighting.prepare_layers(len(setup.layers) + 1, layout(setup.layers, setup.shared))
 
 
 def _carry_over(old: Tensor, new: Tensor, before: Sequence[nn.Parameter], now: Sequence[nn.Parameter]) -> None:

@@ -1,6 +1,6 @@
 """The executor: gathers a step's evidence, asks the weighting, writes ``.grad``."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from mtl_lightning.backward.kept import KeptWeights
 from mtl_lightning.backward.loop import Loop, Losses
 from mtl_lightning.backward.misuse import all_or_nothing, check_losses, check_total, factor_of
 from mtl_lightning.backward.options import check_options, check_tasks
-from mtl_lightning.backward.parameters import Candidates
+from mtl_lightning.backward.parameters import Candidates, GradientOf
 from mtl_lightning.backward.step import Setup, Step
 from mtl_lightning.backward.window import OptimizerStep, Window
 from mtl_lightning.errors import UserError
@@ -46,7 +46,8 @@ class Executor(Loop):
             or that multiplied by the task's weight (``weighted``, Gramian methods only). A loss weighting's heads
             receive the gradient of the objective.
         gradient_of: What a Gramian method sees the gradients of: all ``shared`` parameters, the encoder's ``features``,
-            or some of the shared parameters. Any but the first costs one ordinary backward pass and little more.
+            or some of the shared parameters. Any but the first costs one ordinary backward pass and little more. Of
+            :class:`mtl_lightning.weighting.per_layer.PerLayer`: its layers, groups of the shared parameters.
         refresh_every: A Gramian method's weights are computed in every n-th optimizer step and kept in between, at the
             cost of an ordinary backward pass; a task weighs 1 until it has been seen. For a loss weighting: how often
             the tasks' gradients are computed to see how they conflict, null for never.
@@ -61,14 +62,14 @@ class Executor(Loop):
         shared: Iterable[nn.Parameter],
         own: Mapping[str, Iterable[nn.Parameter]],
         head_gradients: Literal["own", "weighted"] = "own",
-        gradient_of: Literal["shared", "features"] | Sequence[nn.Parameter] = "shared",
+        gradient_of: GradientOf = "shared",
         refresh_every: int | None = None,
     ) -> None:
         check_options(weighting, head_gradients, gradient_of, refresh_every)
         check_tasks(weighting, own)
         weighted = head_gradients == "weighted" or isinstance(weighting, LossWeighting)
         self._candidates = Candidates(shared, own, gradient_of, keep=isinstance(weighting, JacobianWeighting))
-        super().__init__(Setup(weighting, *self._candidates.trained(), weighted))
+        super().__init__(Setup(weighting, *self._candidates.trained(), weighted, layers=self._candidates.layers))
         self.check_finite = True
         """Whether to look for numbers that are not finite where that takes a device synchronisation of its own."""
         self.overflow = False
@@ -105,13 +106,14 @@ class Executor(Loop):
         self,
         shared: Iterable[nn.Parameter],
         own: Mapping[str, Iterable[nn.Parameter]],
-        gradient_of: Literal["shared", "features"] | Sequence[nn.Parameter] = "shared",
+        gradient_of: GradientOf = "shared",
     ) -> None:
         """Names the parameters there are, where some were added or replaced; see the class.
 
         Which of them train is asked whenever a step begins, so that nobody need say what is frozen or unfrozen.
         """
         self._candidates.replace(shared, own, gradient_of)
+        self.setup.layers = self._candidates.layers
 
     def _follow(self) -> None:
         """Asks what trains, and starts anew with what depends on it if that has changed."""

@@ -1,6 +1,6 @@
 """Which of the executor's options go together."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -19,7 +19,10 @@ def check_options(weighting: Weighting, head_gradients: str, gradient_of: object
     name = type(weighting).__name__
     if head_gradients == "weighted" and isinstance(weighting, JacobianWeighting):
         raise UserError(f"`head_gradients: weighted` needs task weights, which {name} has not")
-    if gradient_of != "shared" and not isinstance(weighting, GramianWeighting):
+    if isinstance(gradient_of, Sequence) and any(not isinstance(part, str | nn.Parameter) for part in gradient_of):
+        if not (isinstance(weighting, JacobianWeighting) and weighting.needs_layers):
+            raise UserError(f"`gradient_of`: groups of parameters are for `PerLayer`; put it around {name}")
+    elif gradient_of != "shared" and not isinstance(weighting, GramianWeighting):
         raise UserError(f"`gradient_of` is for methods that see the Gramian of the gradients; {name} does not")
     if refresh_every is not None and refresh_every < 1:
         raise UserError(f"`refresh_every` must be at least 1, found {refresh_every}")

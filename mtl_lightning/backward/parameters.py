@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal, TypeAlias
 
 from torch import nn
 
@@ -11,6 +11,8 @@ from mtl_lightning.backward.shards import is_sharded
 
 Shared = list[nn.Parameter]
 Own = dict[str, list[nn.Parameter]]
+GradientOf: TypeAlias = Literal["shared", "features"] | Sequence[nn.Parameter] | Sequence[Sequence[nn.Parameter]]
+"""What the tasks are compared by: some parameters, or groups of shared ones, one after another."""
 Trained = tuple[Shared, Own, Shared | None]
 """Shared parameters, those of each head, and those whose gradients are compared (none of them: the features')."""
 
@@ -27,6 +29,7 @@ class Candidates:
 
     Attributes:
         known: All of them, frozen or not.
+        layers: Groups of the shared parameters, for a weighting per layer; each parameter is one by default.
         is_sharded: Whether each process holds a part alone of some of them.
     """
 
@@ -34,7 +37,7 @@ class Candidates:
         self,
         shared: Iterable[nn.Parameter],
         own: Mapping[str, Iterable[nn.Parameter]],
-        gradient_of: Literal["shared", "features"] | Sequence[nn.Parameter],
+        gradient_of: GradientOf,
         keep: bool,
     ) -> None:
         self._keep = keep
@@ -45,7 +48,7 @@ class Candidates:
         self,
         shared: Iterable[nn.Parameter],
         own: Mapping[str, Iterable[nn.Parameter]],
-        gradient_of: Literal["shared", "features"] | Sequence[nn.Parameter],
+        gradient_of: GradientOf,
     ) -> None:
         """Takes other parameters instead."""
         self._own = {task: parameters_of(f"own['{task}']", parameters) for task, parameters in own.items()}
@@ -53,9 +56,11 @@ class Candidates:
         check_shared(shared, self._own)
         holders = Counter(parameter for head in self._own.values() for parameter in head)
         self._shared = list(dict.fromkeys([*shared, *(p for p, number in holders.items() if number > 1)]))
-        self._gradient_of = gradient_of
+        groups = groups_of(gradient_of)
+        self.layers = [[parameter] for parameter in self._shared] if groups is None else groups
+        self._gradient_of: Any = "shared" if groups is not None else gradient_of
         self.known = {*self._shared, *holders}
-        compared = () if isinstance(gradient_of, str) else gradient_of
+        compared = () if isinstance(self._gradient_of, str) else self._gradient_of
         self._all = list(dict.fromkeys([*self._shared, *holders, *compared]))
         self.is_sharded = any(map(is_sharded, self._all))
         self._flags: list[bool] | None = None
@@ -77,8 +82,21 @@ class Candidates:
             return shared, own, shared
         if self._gradient_of == "features":
             return shared, own, None
-        assert not isinstance(self._gradient_of, str)
         return shared, own, [parameter for parameter in self._gradient_of if parameter.requires_grad]
+
+
+def groups_of(gradient_of: GradientOf) -> list[list[nn.Parameter]] | None:
+    """Groups of parameters, if these are what the tasks are compared by."""
+    if isinstance(gradient_of, str):
+        return None
+    groups = [group for group in gradient_of if not isinstance(group, nn.Parameter)]
+    return [list(group) for group in groups] if groups else None
+
+
+def layout(layers: Sequence[Sequence[nn.Parameter]], shared: Sequence[nn.Parameter]) -> list[tuple[int, int]]:
+    """The layer of each shared parameter, and its size; those that stand in none make one more, the last."""
+    of_layer = {parameter: number for number, layer in enumerate(layers) for parameter in layer}
+    return [(of_layer.get(parameter, len(layers)), parameter.numel()) for parameter in shared]
 
 
 def same_parameters(first: Trained, second: Trained) -> bool:

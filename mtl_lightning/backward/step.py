@@ -65,6 +65,7 @@ class Setup:
         scaler: The gradient scaler of fp16 training, if there is one.
         writer: What writes gradients.
         num_accumulated: How many steps make one of the optimizer, in whose mean ``shares`` are.
+        layers: Groups of the shared parameters, for a weighting per layer.
     """
 
     weighting: Weighting
@@ -75,6 +76,7 @@ class Setup:
     scaler: Any = None
     writer: Writer = field(default_factory=Writer)
     num_accumulated: int = 1
+    layers: Sequence[Sequence[nn.Parameter]] = ()
     _indices: dict[tuple[torch.device, Tasks], Tensor] = field(default_factory=dict)
     _lengths: dict[tuple[bool, Tasks], Lengths] = field(default_factory=dict)
     _like: Tensor | None = None

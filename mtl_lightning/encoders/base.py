@@ -237,7 +237,7 @@ class Encoder(nn.Module, ABC):
         return UserError(f"{type(self).__name__} has no adapter as peft has; a sharing that has is LoRA")
 
     def layers_by_depth(self) -> Sequence[Sequence[nn.Parameter]]:
-        """The parameters of each layer, from the input to the output, for learning rates by layer.
+        """The parameters of each layer, from the input to the output, for what differs by layer.
 
         A parameter that stands in none counts as the last one's.
 
@@ -245,8 +245,9 @@ class Encoder(nn.Module, ABC):
             UserError: If the encoder does not know an order, as by default.
         """
         raise UserError(
-            f"model.layer_decay: {type(self).__name__} does not say how its layers follow each other; give it a method "
-            "`layers_by_depth` that returns the parameters of each, from the input to the output"
+            f"model: {type(self).__name__} does not say how its layers follow each other, as `layer_decay` and "
+            "`gradient_of: layers` need; give it a method `layers_by_depth` that returns the parameters of each, from "
+            "the input to the output"
         )
 
     def reads_differently(self, files: Mapping[str, str]) -> str | None:

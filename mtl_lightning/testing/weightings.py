@@ -33,6 +33,8 @@ def check_weighting(factory: Callable[[Sequence[str]], Weighting], num_tasks: in
         weighting = factory(tasks)
         if isinstance(weighting, JacobianWeighting):
             weighting.prepare(_NUM_PARAMETERS)
+            if weighting.needs_layers:
+                weighting.prepare_layers(3, [(0, 2), (2, _NUM_PARAMETERS - 3), (0, 1)])
         return weighting
 
     with seeded():

@@ -48,7 +48,7 @@ from mtl_lightning.training.step_log import StepLog
 from mtl_lightning.training.supervision import Labels, Supervision
 from mtl_lightning.training.task_names import check_task_names
 from mtl_lightning.training.told_apart import warn_of_same_beginnings
-from mtl_lightning.training.trained import TrainedParameters
+from mtl_lightning.training.trained import TrainedParameters, weighting_of
 from mtl_lightning.training.walk import parameters_and_buffers
 from mtl_lightning.weighting import EqualWeighting, Weighting
 
@@ -82,7 +82,7 @@ class MultiTaskModule(AdaptedModule):
         no_decay: Whether biases and the parameters of normalisation are spared the optimizer's weight decay.
         head_gradients: What heads receive from a Gramian or Jacobian method, see :class:`Executor`.
         gradient_of: What a Gramian method sees the gradients of: all ``shared`` parameters, the encoder's ``features``,
-            or the shared parameters whose name matches a pattern, such as ``encoder.*layer.11.*`` or ``*lora*``.
+            those whose name matches a pattern such as ``*layer.11.*``, or each of the ``layers``, with its own weights.
         refresh_every: Optimizer steps between two times that a Gramian method's weights are computed, null for 1. For a
             loss weighting: between two times that the tasks' gradients are computed, for the log alone, null for never.
         max_skipped: After how many optimizer steps in a row that are skipped because a number is not finite the run
@@ -121,7 +121,7 @@ class MultiTaskModule(AdaptedModule):
         meet(tasks, encoder)
         refuse_instances(weighting=weighting, sharing=sharing)
         self.chain = Chain(chain or {}, list(tasks))
-        self.weighting = weighting(self.chain.trained)
+        self.weighting = weighting_of(weighting, self.chain.trained, gradient_of)
         self.sharing = sharing(self.chain.readers, encoder)
         self._optimizer = optimizer
         self._lr_scheduler = lr_scheduler

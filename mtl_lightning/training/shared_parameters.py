@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from mtl_lightning.encoders import Encoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.sharing import Sharing
 from mtl_lightning.training.losses import Losses
@@ -38,13 +39,18 @@ def own_parameters(module: Any, task: str) -> list[nn.Parameter]:
     return [*found, *module.supervision.own_parameters(task)]
 
 
-def gradient_source(gradient_of: str, shared: Named) -> Literal["shared", "features"] | list[nn.Parameter]:
+def gradient_source(
+    gradient_of: str, shared: Named, encoder: Encoder
+) -> Literal["shared", "features"] | list[nn.Parameter] | list[Sequence[nn.Parameter]]:
     """What a Gramian method sees the gradients of; of parameters, those that are frozen too.
 
     Args:
-        gradient_of: ``shared``, ``features``, or a pattern of parameter names.
+        gradient_of: ``shared``, ``features``, ``layers``, or a pattern of parameter names.
         shared: The shared parameters.
+        encoder: Says what its layers are.
     """
+    if gradient_of == "layers":
+        return list(encoder.layers_by_depth())
     if gradient_of == "shared":
         return "shared"
     if gradient_of == "features":
@@ -58,8 +64,9 @@ def check_gradient_source(gradient_of: str, shared: Named) -> None:
     Raises:
         UserError: Of such a pattern.
     """
-    source = gradient_source(gradient_of, shared)
-    if not isinstance(source, str) and not any(parameter.requires_grad for parameter in source):
+    if gradient_of in ("shared", "features", "layers"):
+        return
+    if not any(fnmatchcase(name, gradient_of) and parameter.requires_grad for name, parameter in shared):
         names = [name for name, parameter in shared if parameter.requires_grad]
         some = f"their names are like '{names[-1]}'" if names else "there are none"
         raise UserError(f"model.gradient_of: '{gradient_of}' matches no shared parameter that trains; {some}")

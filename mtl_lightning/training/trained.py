@@ -1,12 +1,13 @@
 """Keeps executor, optimizer and schedulers to the parameters that there are, and that train."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 from lightning.pytorch.utilities import rank_zero_info
 from torch import nn
 
 from mtl_lightning.backward import synchronise_parameters
+from mtl_lightning.backward.parameters import GradientOf
 from mtl_lightning.training.late_parameters import adopt, follow_groups, parts
 from mtl_lightning.training.made_of import frozen, made_of, named_parameters, refuse_another, thaw
 from mtl_lightning.training.optimizer_record import Options, apply, arrange, changed, members, options_of
@@ -14,6 +15,8 @@ from mtl_lightning.training.optimizers import check_length
 from mtl_lightning.training.resumed_config import resumed_with
 from mtl_lightning.training.shared_parameters import gradient_source, own_parameters, shared_parameters
 from mtl_lightning.training.walk import parameters_and_buffers
+from mtl_lightning.weighting import Weighting
+from mtl_lightning.weighting.per_layer import PerLayer
 
 Shared = list[nn.Parameter]
 Own = dict[str, list[nn.Parameter]]
@@ -34,11 +37,11 @@ class TrainedParameters:
         self._frozen_at_start: list[str] = []
         self._saved: Mapping[str, Any] = {}
 
-    def of(self, module: Any) -> tuple[Shared, Own, Literal["shared", "features"] | Shared]:
+    def of(self, module: Any) -> tuple[Shared, Own, GradientOf]:
         """What the executor is to know: shared parameters, each task's, and what tasks are compared by."""
         shared = shared_parameters(module.encoder, module.sharing)
         own = {task: own_parameters(module, task) for task in module.trained_tasks}
-        return [parameter for _, parameter in shared], own, gradient_source(self._gradient_of, shared)
+        return [parameter for _, parameter in shared], own, gradient_source(self._gradient_of, shared, module.encoder)
 
     def follow(self, module: Any, parameters: Sequence[nn.Parameter] | None = None) -> None:
         """Tells executor, optimizer and schedulers of what has changed.
@@ -135,3 +138,12 @@ class TrainedParameters:
             lines.setdefault(f"`{option}` is {value} now, was {was}", []).append(name)
         for line, groups in lines.items():
             rank_zero_info(f"Resumed with another optimizer setting: {line} ({', '.join(groups)})")
+
+
+def weighting_of(weighting: Callable[[Sequence[str]], Weighting], tasks: Sequence[str], gradient_of: str) -> Weighting:
+    """What balances the tasks: with ``gradient_of: layers`` a copy of the method for each layer.
+
+    Raises:
+        UserError: If the method does not see the Gramian of the gradients.
+    """
+    return PerLayer(tasks, cast(Any, weighting)) if gradient_of == "layers" else weighting(tasks)

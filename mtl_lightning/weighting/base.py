@@ -225,6 +225,19 @@ class GramianWeighting(Weighting):
 class JacobianWeighting(Weighting):
     """A method that needs the tasks' gradients themselves, and computes on their device."""
 
+    @property
+    def needs_layers(self) -> bool:
+        """Whether ``prepare_layers`` has an effect: whether the class has one of its own, unless it says otherwise."""
+        return type(self).prepare_layers is not JacobianWeighting.prepare_layers
+
+    def prepare_layers(self, num_layers: int, parameters: Sequence[tuple[int, int]]) -> None:
+        """Tells which columns belong to which layer; called after ``prepare``.
+
+        Args:
+            num_layers: How many layers there are, those without columns too.
+            parameters: For each shared parameter, in the order of the columns: the layer, from 0, and its size.
+        """
+
     def prepare(self, num_parameters: int) -> None:
         """Creates the buffers whose size depends on P; called once, before training and before state is loaded.
 

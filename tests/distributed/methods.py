@@ -49,6 +49,8 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "weights kept for 3 steps": ("UPGrad", {"refresh_every": 3}),
     "gradient of the last layer": ("CAGrad", {"gradient_of": "encoder.layers.3.*"}),
     "gradient of the features": ("NashMTL", {"gradient_of": "features"}),
+    "weights for each layer": ("GradVac", {"gradient_of": "layers"}),
+    "weights for each layer, averaged": ("CRMOGM", {"gradient_of": "layers"}),
     "weighted heads": ("MGDA", {"head_gradients": "weighted"}),
     "conflicts of a loss weighting": ("UncertaintyWeighting", {"refresh_every": 2}),
     "experts chosen by example": ("UPGrad", {"sharing": ROUTED}),

@@ -146,5 +146,5 @@ def test_an_encoder_that_knows_no_order_is_refused() -> None:
     class Own(PerceptronEncoder):
         layers_by_depth = Encoder.layers_by_depth
 
-    with pytest.raises(UserError, match=r"model\.layer_decay: Own does not say how its layers follow each other"):
+    with pytest.raises(UserError, match=r"model: Own does not say how its layers follow each other"):
         Grouping(layer_decay=0.9).groups(Own(2, [2]), [], nn.Module())
