@@ -22,6 +22,12 @@ class StagedEncoder(Encoder):
     @abstractmethod
     def end(self, state: State) -> Representation: ...
 
+    def end_all(self, states: Sequence[State]) -> Representation:
+        """What the heads read of the states behind all stages [n], some of which a sharing has made something else of:
+        by default, of the last one.
+        """
+        return self.end(states[-1])
+
     @property
     @abstractmethod
     def widths(self) -> Sequence[int]: ...

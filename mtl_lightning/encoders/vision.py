@@ -1,7 +1,7 @@
 """Vision models of the transformers library."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mtl_lightning.encoders.base import Assets, Representation, State
 from mtl_lightning.encoders.images import ImageProcessor, Images, ImagesOfModel
+from mtl_lightning.encoders.modes import in_evaluation
 from mtl_lightning.encoders.sensory_models import load_input_settings, load_vision_model
 from mtl_lightning.encoders.staged import Stage, StagedEncoder
 from mtl_lightning.errors import UserError
@@ -25,7 +26,8 @@ class VisionEncoder(StagedEncoder):
     Its input is ``image`` [B, C, H, W]; see :class:`Images` for how files become that. Its representation is pooled
     [B, features] and has feature maps by stride: those of each stage of a convolutional model, the last one of a
     transformer. Models whose forward pass is that of an embedding and ``encoder.stages`` (ResNet, RegNet, ConvNeXt) can
-    be cut between these; others are run whole.
+    be cut between these; others are run whole. Feature maps behind a cut are what each stage reads there: a sharing
+    that mixes or changes what runs between stages does so to the maps.
 
     Args:
         model: Name on the Hugging Face hub, or a folder; null: ``config`` says the architecture.
@@ -127,7 +129,7 @@ class VisionEncoder(StagedEncoder):
         return State(self._embed(inputs["image"]))
 
     @cached_property
-    def stages(self) -> list[nn.Module]:
+    def stages(self) -> list["_MappingStage"]:
         """One a stage of the model, and one that pools.
 
         Raises:
@@ -140,7 +142,16 @@ class VisionEncoder(StagedEncoder):
                 "ConvNeXt, or a sharing that runs the encoder whole, such as HardSharing or MMoE"
             )
         norm = getattr(self.backbone, "layernorm", None)
-        return [*(Stage(each) for each in stages), Stage(_Pool(), nn.Identity() if norm is None else norm)]
+        pooling = nn.Sequential(_Pool(), nn.Identity() if norm is None else norm)
+        return [_MappingStage(stride, each) for stride, each in zip(self._strides(), [*stages, pooling], strict=True)]
+
+    def _strides(self) -> list[int]:
+        """Of what each stage reads."""
+        plain, parameter = self.processor.plain, next(self.backbone.parameters())
+        image = torch.zeros(1, plain.channels, *plain.size, device=parameter.device, dtype=parameter.dtype)
+        with in_evaluation(self.backbone), torch.no_grad():
+            found = self.backbone(pixel_values=image, output_hidden_states=True).hidden_states
+        return [round(plain.size[0] / each.shape[2]) for each in found]
 
     @property
     def _embed(self) -> Any:
@@ -153,7 +164,12 @@ class VisionEncoder(StagedEncoder):
         return [first, *stages, self.features]
 
     def end(self, state: State) -> Representation:
-        return Representation(state.hidden)
+        maps = state.context or {}
+        return Representation(state.hidden, maps=maps if set(maps) == set(self._map_widths) else None)
+
+    def end_all(self, states: Sequence[State]) -> Representation:
+        read = {stage.stride: state.hidden for stage, state in zip(self.stages[1:], states, strict=False)}
+        return self.end(states[-1]._replace(context={**(states[-1].context or {}), **read}))
 
     def layers_by_depth(self) -> list[list[nn.Parameter]]:
         return [list(self._embed.parameters()), *(list(stage.parameters()) for stage in self.stages)]
@@ -163,6 +179,22 @@ class VisionEncoder(StagedEncoder):
         config = self.backbone.config.to_json_string(use_diff=False)
         files = {"config.json": config, "preprocessor_config.json": json.dumps(self._settings)}
         return Assets(files, {"model": "{folder}", "config": None, "pretrained": False})
+
+
+class _MappingStage(Stage):
+    """A stage that keeps the feature map which it reads, by its stride, in the context of the state.
+
+    Args:
+        stride: Of the map.
+        layers: See :class:`Stage`.
+    """
+
+    def __init__(self, stride: int, *layers: nn.Module) -> None:
+        super().__init__(*layers)
+        self.stride = stride
+
+    def forward(self, state: State) -> State:
+        return super().forward(state._replace(context={**(state.context or {}), self.stride: state.hidden}))
 
 
 class _Pool(nn.Module):

@@ -61,11 +61,12 @@ class MTAN(Sharing):
         return {task: self._attended(encoded, task) for task in tasks}
 
     def _attended(self, states: Sequence[State], task: str) -> Any:
-        attended: Tensor | None = None
+        attended: list[State] = []
         modules: Any = self.attention[task]
         for state, attention in zip(states, modules, strict=True):
-            attended = attention(state.hidden, attended)
-        return self.encoder.end(states[-1]._replace(hidden=attended))
+            attended.append(state._replace(hidden=attention(state.hidden, attended[-1].hidden if attended else None)))
+        encoder: Any = self.encoder  # it is cut into stages
+        return encoder.end_all(attended)
 
     def own_parameters(self, task: str) -> list[nn.Parameter]:
         return list(self.attention[task].parameters())

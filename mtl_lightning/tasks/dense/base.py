@@ -129,8 +129,8 @@ class DenseTask(Task):
         assert self.head is not None, "build() comes first"
         if features.maps is None:
             raise UserError(
-                f"{type(self).__name__} reads feature maps, which this encoder or input lacks; VisionEncoder has "
-                "none where a sharing cuts it into stages: choose HardSharing there"
+                f"{type(self).__name__} reads feature maps, which this encoder or input lacks, or this sharing does "
+                "not hand on; choose HardSharing"
             )
         logits: Tensor = self.head({stride: self.dropout(found) for stride, found in features.maps.items()})
         image = (features.given or {}).get("image")

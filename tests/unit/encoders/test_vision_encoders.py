@@ -9,6 +9,7 @@ from tiny import BERT, VISION
 
 from mtl_lightning.encoders import Images, VisionEncoder
 from mtl_lightning.errors import UserError
+from mtl_lightning.sharing import MTAN, BottleneckAdapters, CrossStitch, FiLM, SeparateEncoders, Sharing
 
 IMAGES = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -38,10 +39,35 @@ def test_a_model_is_the_composition_of_its_stages(kind: str) -> None:
         widths.append(state.hidden.shape[1])
     whole = encoder({"image": IMAGES}).pooled
     assert whole is not None and torch.allclose(state.hidden, whole, atol=1e-6)
-    assert encoder.end(state).pooled is state.hidden
+    ended = encoder.end(state)
+    assert ended.pooled is state.hidden
+    maps = encoder({"image": IMAGES}).maps
+    assert ended.maps is not None and maps is not None and ended.maps.keys() == maps.keys()
+    assert all(torch.equal(ended.maps[stride], maps[stride]) for stride in maps)
     assert widths == encoder.widths
     staged = {id(p) for layer in encoder.layers_by_depth() for p in layer}
     assert {id(p) for p in encoder.parameters() if p.requires_grad} <= staged
+
+
+def test_a_sharing_changes_the_maps_that_its_tasks_read() -> None:
+    encoder = VisionEncoder(config=VISION["resnet"], images=Images(32))
+    for made, reach in ((MTAN, 8), (CrossStitch, 20), (FiLM, 1), (SeparateEncoders, 18), (BottleneckAdapters, 4)):
+        sharing = made(["a", "b"], encoder)
+        assert isinstance(sharing, Sharing)
+        maps = sharing({"image": IMAGES}, ["a", "b"])["a"].maps
+        assert maps is not None and {stride: of.shape[1] for stride, of in maps.items()} == encoder.map_widths
+        parts = list(sharing.own_parameters("a")) or list(sharing.parameters())
+        total = torch.stack([each.square().sum() for each in maps.values()]).sum()
+        found = torch.autograd.grad(total, [p for p in parts if p.requires_grad], allow_unused=True)
+        assert sum(gradient is not None for gradient in found) >= reach, made
+
+
+def test_maps_that_a_sharing_has_lost_are_not_there() -> None:
+    encoder = VisionEncoder(config=VISION["resnet"], images=Images(32))
+    state = encoder.begin({"image": IMAGES})
+    for stage in encoder.stages:
+        state = stage(state)
+    assert encoder.end(state._replace(context={4: state.context[4]})).maps is None
 
 
 def test_a_model_without_stages_is_run_whole() -> None:
