@@ -58,7 +58,7 @@ configuration (flags win over environment variables, MTL_<COMMAND>__<KEY> with d
   --data.datasets.NAME CLASS        FileSource, HubSource, FolderSource, NpzSource, NpyFolderSource, DigitPairs, ...
   --data.batch_size N               examples per step, data set and process
   --data.schedule CLASS             RoundRobin (default), Alternating, Proportional, Uniform, Temperature, Annealed,
-                                    FixedProbabilities, ValidationDriven
+                                    FixedProbabilities, ValidationDriven, LearningProgress
   --rank_timeout SECONDS            how long one of several processes may keep the others waiting (default: 1800)
   --trainer.KEY VALUE               anything that Lightning's Trainer takes: max_epochs, devices, precision, ...
 """

@@ -24,7 +24,7 @@ _EXECUTOR = {
     "num_parameters?": (int, type(None)),
 }
 _DATA = {
-    "scores": {str: [(str, int, float, type(None))]},
+    "scores": {str: [(str, int, float, type(None), list)]},
     "position": [int],
     "moment?": {"epoch": int, "scores": {str: [[object]]}},
     "plan?": {str: object},

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mtl_lightning.data.schedules import Score
+from mtl_lightning.data.schedules.moment import HISTORY
 
 
 class Scores:
-    """The latest and the best score of each task."""
+    """The scores of each task."""
 
     def __init__(self) -> None:
         self._scores: dict[str, Score] = {}
@@ -18,7 +19,8 @@ class Scores:
         before = self._scores.get(task)
         candidates = [v for v in (value, before.best if before else math.nan) if not math.isnan(v)]
         best = (max if higher_is_better else min)(candidates, default=math.nan)
-        self._scores[task] = Score(task, value, best, higher_is_better)
+        history = [*(before.history if before else ()), value][-HISTORY:]
+        self._scores[task] = Score(task, value, best, higher_is_better, history)
 
     def of(self, tasks: Iterable[str]) -> Sequence[Score]:
         """The scores of those of the tasks that have one."""

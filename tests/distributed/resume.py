@@ -51,7 +51,7 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "uncertainty, accumulated": {
         "model": {"weighting": UncertaintyWeighting, **PLATEAU},
-        "data": {"schedule": s.ValidationDriven(epoch_length=7)},
+        "data": {"schedule": s.LearningProgress(epoch_length=7)},
         "trainer": {"accumulate_grad_batches": 2, "val_check_interval": 3},
     },
     "CoBa, random encoder": {

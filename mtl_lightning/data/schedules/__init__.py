@@ -5,6 +5,7 @@ from mtl_lightning.data.schedules.annealed import Annealed
 from mtl_lightning.data.schedules.base import Schedule, checked_steps
 from mtl_lightning.data.schedules.epoch_length import EpochLength
 from mtl_lightning.data.schedules.fixed_probabilities import FixedProbabilities
+from mtl_lightning.data.schedules.learning_progress import LearningProgress
 from mtl_lightning.data.schedules.moment import Moment, Score
 from mtl_lightning.data.schedules.proportional import Proportional
 from mtl_lightning.data.schedules.round_robin import RoundRobin
@@ -18,6 +19,7 @@ __all__ = [
     "Annealed",
     "EpochLength",
     "FixedProbabilities",
+    "LearningProgress",
     "Moment",
     "Proportional",
     "RoundRobin",

@@ -3,6 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+HISTORY = 50
+"""How many validations a score remembers."""
+
 
 class Score(NamedTuple):
     """The main metric of a task on the validation split.
@@ -12,12 +15,14 @@ class Score(NamedTuple):
         latest: At the latest validation.
         best: The best one so far.
         higher_is_better: Whether a higher value is better.
+        history: At the latest validations, oldest first, up to :data:`HISTORY` of them, the latest among them.
     """
 
     task: str
     latest: float
     best: float
     higher_is_better: bool = True
+    history: Sequence[float] = ()
 
 
 class Moment(NamedTuple):

@@ -21,6 +21,7 @@ from mtl_lightning.data.schedules import (
     Annealed,
     EpochLength,
     FixedProbabilities,
+    LearningProgress,
     Moment,
     Proportional,
     RoundRobin,
@@ -398,3 +399,44 @@ def test_flags_of_a_process() -> None:
     assert done.returncode == 0, done.stderr
     found = yaml.safe_load(done.stdout)["data"]["schedule"]["init_args"]
     assert found == {"alpha": 0.5, "batches_per_step": 1, "epoch_length": 200}
+
+
+# -- driven by progress ------------------------------------------------------------------------------------------------
+def progress(histories: Mapping[str, list[list[float]]], **settings: Any) -> list[float]:
+    """Shares of the data sets, each of which labels some tasks."""
+    scores = {
+        name: [Score(str(n), each[-1] if each else nan, nan, history=each) for n, each in enumerate(found)]
+        for name, found in histories.items()
+    }
+    weights = LearningProgress(**settings).weights(dict.fromkeys(scores, 10), Moment(0, 1, None, scores))
+    return [weights[name] / sum(weights.values()) for name in scores]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "ratio"),
+    [
+        ([0.4, 0.5], [0.5, 0.6], 0.2 / (1 / 6)),  # relative changes
+        ([0.5, 0.4], [0.4, 0.5], 1),  # forgetting counts like learning
+        ([40.0, 50.0], [0.4, 0.5], 1),  # whatever the unit
+        ([0.2, 0.4, 0.4], [0.4, 0.4, 0.8], 0.5),  # what is past counts half
+        ([0.4, nan, 0.5], [0.4, 0.5], 1),  # a validation without a score
+    ],
+)
+def test_progress_of_a_task(first: list[float], second: list[float], ratio: float) -> None:
+    shares = progress({"a": [first], "b": [second]}, exploration=1e-9)
+    assert shares[0] / shares[1] == pytest.approx(ratio, rel=1e-6)
+
+
+def test_a_data_set_has_the_progress_of_its_tasks_or_that_of_the_others() -> None:
+    shares = progress({"a": [[0.4, 0.5], [0.5, 0.5]], "b": [[0.4, 0.5]], "new": [[0.3]], "none": []}, exploration=0.4)
+    free = [(share - 0.1) / 0.6 for share in shares]
+    assert [found / sum(free) for found in free] == pytest.approx([0.1 / 0.6, 0.2 / 0.6, 0.15 / 0.6, 0.15 / 0.6])
+    assert progress({"a": [[0.5, 0.5]], "b": [[0.1, 0.1]]}) == [0.5, 0.5]
+    sizes = Moment(0, 0, None, {"a": [Score("t", 0.5, 0.5, history=[0.5])]})
+    assert drawn(LearningProgress(), {"a": 30, "b": 10}, sizes) == Counter(a=30, b=10)
+
+
+@pytest.mark.parametrize("settings", [{"smoothing": 0.0}, {"smoothing": 1.1}, {"exploration": 0.0}])
+def test_a_bandit_that_cannot_be(settings: dict[str, float]) -> None:
+    with pytest.raises(UserError, match=f"data.schedule.{next(iter(settings))} must be above 0"):
+        LearningProgress(**settings)

@@ -277,6 +277,7 @@ SCHEDULES: dict[str, Schedule] = {
     "temperature-mixed": schedules.Temperature(0.3, batches_per_step=5, epoch_length="shortest"),
     "annealed": schedules.Annealed(),
     "fixed-without-one": schedules.FixedProbabilities({"a": 0.1, "b": 0, "c": 0.3}, epoch_length="longest"),
+    "learning-progress": schedules.LearningProgress(0.3, 0.1, batches_per_step=2, epoch_length=11),
     "validation-driven": schedules.ValidationDriven({"a": 0.9}, batches_per_step=2, epoch_length=11),
 }
 
