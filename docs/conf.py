@@ -65,6 +65,7 @@ reference_modules = [
     "mtl_lightning.decoding",
     "mtl_lightning.encoders",
     "mtl_lightning.optim",
+    "mtl_lightning.inner_loops",
     "mtl_lightning.sharing",
     "mtl_lightning.tasks",
     "mtl_lightning.testing",

@@ -11,6 +11,7 @@ from mtl_lightning.encoders.images import ImageProcessor, Images
 from mtl_lightning.encoders.input_processor import PlainProcessor
 from mtl_lightning.encoders.staged import Stage, StagedEncoder
 from mtl_lightning.encoders.tensors import TensorProcessor
+from mtl_lightning.errors import UserError
 
 
 class ConvolutionalEncoder(StagedEncoder):
@@ -26,6 +27,7 @@ class ConvolutionalEncoder(StagedEncoder):
         features: Width of the representation.
         batch_norm: Normalise after each convolution.
         dropout: Probability of zeroing a feature of the representation.
+        group_norm: Number of groups of channels to normalise after each convolution, each example by itself; null: not.
         images: How image files are read; null: ``image`` is an array of numbers [C, H, W], which are taken as they are.
     """
 
@@ -42,8 +44,11 @@ class ConvolutionalEncoder(StagedEncoder):
         batch_norm: bool = False,
         dropout: float = 0.0,
         images: Images | None = None,
+        group_norm: int | None = None,
     ) -> None:
         super().__init__()
+        if group_norm is not None and (group_norm < 1 or any(width % group_norm for width in channels)):
+            raise UserError(f"`group_norm` must divide each of `channels`, {list(channels)}; found {group_norm}")
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd, found {kernel_size}")
         self.features = features
@@ -59,6 +64,8 @@ class ConvolutionalEncoder(StagedEncoder):
             layers.append(nn.Conv2d(fan_in, fan_out, kernel_size, padding=kernel_size // 2))
             if batch_norm:
                 layers.append(nn.BatchNorm2d(fan_out))
+            if group_norm is not None:
+                layers.append(nn.GroupNorm(group_norm, fan_out))
             layers.append(nn.ReLU())
         self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(grid), nn.Flatten())
         self.project = nn.Sequential(nn.Linear(channels[-1] * grid[0] * grid[1], features), nn.ReLU())

@@ -6,6 +6,7 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 
 from mtl_lightning.data import StepBatch
+from mtl_lightning.training import adapting
 from mtl_lightning.training.episodes import answers
 from mtl_lightning.training.evaluation import Evaluation, Results, labelled_tasks, labelling
 from mtl_lightning.training.grouped import groups_in
@@ -37,7 +38,8 @@ class Evaluations:
         """Feeds the metrics."""
         for dataset, part in batch.items():
             groups = groups_in(part, module.trainer.datamodule, module.tasks, dataset, stage)
-            for found in answers(module, part):
+            adapts = part.form is not None and module.inner_loop is not None
+            for found in adapting.answers(module, part) if adapts else answers(module, part):
                 self._of[stage].update(dataset, module.tasks, *found, groups, part.form is not None)
 
     def finish(self, module: Any, stage: str) -> Results:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from mtl_lightning.backward import synchronise_buffers
 from mtl_lightning.data import Batch, StepBatch
 from mtl_lightning.encoders import Encoder
 from mtl_lightning.sharing.contracts import Representation
@@ -19,15 +20,28 @@ def passes(module: Any, batch: StepBatch) -> list[Parts]:
     """Which batches go through the encoder together, if data module and executor let any.
 
     None do where each task's gradient is asked for apart, or where the model is sharded: whether batches can be joined
-    may depend on what a process has read, and all must do the same.
+    may depend on what a process has read, and all must do the same. Nor with an inner loop, which has each for itself.
 
     Args:
         module: The MultiTaskModule.
         batch: Of one step.
     """
     allowed = getattr(module.trainer.datamodule, "joint_pass", "never") != "never"
-    joins = allowed and not (module.executor.is_by_task or module.executor.is_sharded)
+    joins = allowed and not (module.executor.is_by_task or module.executor.is_sharded or module.inner_loop is not None)
     return together(batch, module.encoder) if joins else apart(batch)
+
+
+def run_through(module: Any, batch: StepBatch) -> Tensor:
+    """A step that only updates running statistics; its loss is zero.
+
+    Args:
+        module: The MultiTaskModule.
+        batch: Of the step.
+    """
+    for parts in apart(batch):
+        module.losses(parts)
+    synchronise_buffers(module.forward_modules)
+    return torch.zeros((), device=module.device)
 
 
 def apart(batch: StepBatch) -> list[Parts]:

@@ -23,16 +23,17 @@ from mtl_lightning.chains import Chain, Link
 from mtl_lightning.checkpoints.io import AtomicCheckpointIO
 from mtl_lightning.data import StepBatch
 from mtl_lightning.encoders import Encoder
+from mtl_lightning.inner_loops import InnerLoop
 from mtl_lightning.sharing import HardSharing, Sharing
 from mtl_lightning.tasks import Task
-from mtl_lightning.training import randomness
+from mtl_lightning.training import adapting, randomness
 from mtl_lightning.training.adapted import AdaptedModule
 from mtl_lightning.training.compilation import compile_encoder
 from mtl_lightning.training.completion import TrainingInputs, complete_encoder
 from mtl_lightning.training.distilling import Distillation, Distilled
 from mtl_lightning.training.factories import refuse_instances
 from mtl_lightning.training.heads import TrainingLabels, build_heads, check_encoder_alone, check_maps, meet
-from mtl_lightning.training.joint_pass import Parts, apart, passes
+from mtl_lightning.training.joint_pass import Parts, passes, run_through
 from mtl_lightning.training.model_first import ModelFirst
 from mtl_lightning.training.monitors import check_monitors
 from mtl_lightning.training.optimizers import configured
@@ -89,6 +90,7 @@ class MultiTaskModule(AdaptedModule):
             ends; null: do not look for such numbers where that would make the host wait for the device.
         compile_encoder: Whether to compile the encoder with ``torch.compile``.
         distil: What trained models teach this one beside the labels, and how; see :class:`.Distillation`.
+        inner_loop: How the model adapts to the support sets of ``data.episodes``; null: not at all.
 
     Attributes:
         step: What the newest optimizer step found; see :class:`mtl_lightning.backward.Step`.
@@ -113,6 +115,7 @@ class MultiTaskModule(AdaptedModule):
         max_skipped: int | None = 10,
         compile_encoder: bool = False,
         distil: Distillation | None = None,
+        inner_loop: InnerLoop | None = None,
     ) -> None:
         super().__init__()
         check_task_names(tasks)
@@ -123,16 +126,14 @@ class MultiTaskModule(AdaptedModule):
         self.chain = Chain(chain or {}, list(tasks))
         self.weighting = weighting_of(weighting, self.chain.trained, gradient_of)
         self.sharing = sharing(self.chain.readers, encoder)
-        self._optimizer = optimizer
-        self._lr_scheduler = lr_scheduler
-        self._lr_interval = lr_interval
+        self._optimization = (optimizer, lr_scheduler, lr_interval)
         self.grouping = Grouping(head_lr_factor, layer_decay, no_decay)
         self._head_gradients: Literal["own", "weighted"] = head_gradients
         self._gradient_of = gradient_of
-        self._refresh_every = refresh_every
-        self._max_skipped = max_skipped
+        self._refresh_every, self._max_skipped = refresh_every, max_skipped
         self._compile_encoder = compile_encoder
         self.supervision: Supervision = Labels() if distil is None else Distilled(distil, MultiTaskModule)
+        self.inner_loop = inner_loop
         self._executor: Executor | None = None
         self._log = StepLog()
         self._trained = TrainedParameters(gradient_of)
@@ -157,6 +158,7 @@ class MultiTaskModule(AdaptedModule):
         if stage == "fit":
             check_monitors(self)
             warn_of_same_beginnings(self)
+            adapting.check(self)
 
     def make_whole(self) -> None:
         """Completes the tasks by what the training data says and builds their heads, unless that is done."""
@@ -186,6 +188,7 @@ class MultiTaskModule(AdaptedModule):
         build_heads(self.tasks, self.sharing.features, training_labels, self.chain)
         if self._init_from is not None:
             take_over(self, self._init_from)
+        adapting.arrange(self)
         check_gradient_source(self._gradient_of, shared_parameters(self.encoder, self.sharing))
         shared, own, source = self._trained.of(self)
         self._executor = Executor(self.weighting, shared, own, self._head_gradients, source, self._refresh_every)
@@ -195,6 +198,7 @@ class MultiTaskModule(AdaptedModule):
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The parameters that train now, as the optimizer is given them."""
         behind, sharing = [self.heads, self.sharing, self.chain, *self.supervision.modules_of_its_own], self.sharing
+        behind += [self.inner_loop] if self.inner_loop else []
         return self.grouping.groups(self.encoder, behind, self.weighting, sharing.copies(), sharing.lr_factors())
 
     def configure_callbacks(self) -> list[Callback]:
@@ -204,8 +208,8 @@ class MultiTaskModule(AdaptedModule):
         if self.trainer.state.fn != TrainerFn.FITTING:
             return []
         check_strategy(self)
-        found: list[Callback] = [Exposure(), TrainingTime(), Volumes()]
-        found += [ExpertWatch()] if self.sharing.observe().use else []
+        experts = [ExpertWatch()] if self.sharing.observe().use else []
+        found: list[Callback] = [Exposure(), TrainingTime(), Volumes(), *experts]
         return found if self._max_skipped is None else [*found, StopWhenNotFinite(self._max_skipped)]
 
     def on_fit_start(self) -> None:
@@ -246,17 +250,13 @@ class MultiTaskModule(AdaptedModule):
 
     def configure_optimizers(self) -> Any:
         """The optimizer, over the parameters that train, and its scheduler."""
-        options = (self._optimizer, self._lr_scheduler, self._lr_interval)
-        return self._trained.configured(self, configured(self.parameter_groups(), *options, self._trainer))
+        return self._trained.configured(self, configured(self.parameter_groups(), *self._optimization, self._trainer))
 
     # -- training ----------------------------------------------------------------------------------------------------
     def training_step(self, batch: StepBatch, batch_idx: int) -> Tensor:
         """The objective of a step; the gradients follow in ``backward``."""
         if self.trainer.fit_loop._skip_backward:  # an epoch for the running statistics of averaged weights
-            for parts in apart(batch):
-                self.losses(parts)
-            synchronise_buffers(self.forward_modules)
-            return torch.zeros((), device=self.device)
+            return run_through(self, batch)
         if self.weighting.needs_losses_after:
             self._random_state = random_state(self.device)
         last = not self.trainer.fit_loop._should_accumulate()

@@ -11,10 +11,12 @@ from mtl_lightning.chains import Chain
 from mtl_lightning.data import Batch
 from mtl_lightning.encoders import Encoder
 from mtl_lightning.errors import UserError
+from mtl_lightning.inner_loops import InnerLoop
 from mtl_lightning.names import names_asked
 from mtl_lightning.sharing import Sharing
 from mtl_lightning.tasks import Task
 from mtl_lightning.tasks.writing_task import WritingTask, Written
+from mtl_lightning.training import adapting
 from mtl_lightning.training.joint_pass import Parts, shortened, split
 from mtl_lightning.training.losses import Losses, merged, zero_of
 from mtl_lightning.training.prediction import (
@@ -44,6 +46,7 @@ class Network(RestorableModule):
         heads: The tasks, by name.
         chain: How tasks read others.
         supervision: What they learn from.
+        inner_loop: How they adapt to episodes; null: they do not.
     """
 
     encoder: Encoder
@@ -51,6 +54,7 @@ class Network(RestorableModule):
     heads: nn.ModuleDict
     chain: Chain
     supervision: Supervision
+    inner_loop: InnerLoop | None
 
     @property
     def tasks(self) -> dict[str, Task]:
@@ -97,6 +101,8 @@ class Network(RestorableModule):
             of_all: Of a single batch: whether a task that has labels on other processes alone has a loss of zero, which
                 depends on its logits. Where the model is sharded, processes must go through the same graph.
         """
+        if self.inner_loop is not None and parts[0].form is not None:
+            return adapting.losses(self, parts[0])
         if len(parts) == 1:
             return self._losses(parts[0], self.sharing.encode(parts[0].inputs), of_all=of_all)
         processor = self.encoder.processor

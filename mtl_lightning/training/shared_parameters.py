@@ -1,7 +1,8 @@
 """Which parameters the tasks share, and by which of them a Gramian method compares the tasks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -22,7 +23,9 @@ def shared_parameters(encoder: nn.Module, sharing: Sharing) -> list[tuple[str, n
     return [(name, parameter) for name, parameter in named if id(parameter) in shared]
 
 
-def own_parameters(module: Any, task: str) -> list[nn.Parameter]:
+def own_parameters(
+    module: Any, task: str, learnt: Mapping[int, Sequence[nn.Parameter]] = MappingProxyType({})
+) -> list[nn.Parameter]:
     """What a task's loss trains that not all tasks' losses do: its head, those of earlier tasks that it reads, and what
     supervision has for it.
 
@@ -31,11 +34,13 @@ def own_parameters(module: Any, task: str) -> list[nn.Parameter]:
     Args:
         module: The MultiTaskModule.
         task: Name of a task that trains.
+        learnt: What an inner loop learns with each parameter, by its id.
     """
-    found = []
+    found: list[nn.Parameter] = []
     for name in module.chain.trained_by(task):
         found += [*module.tasks[name].parameters(), *module.chain.link(name).parameters()]
         found += module.sharing.own_parameters(name) if name in module.chain.readers else []
+    found += [each for parameter in found for each in learnt.get(id(parameter), ())]
     return [*found, *module.supervision.own_parameters(task)]
 
 

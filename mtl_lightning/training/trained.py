@@ -8,6 +8,7 @@ from torch import nn
 
 from mtl_lightning.backward import synchronise_parameters
 from mtl_lightning.backward.parameters import GradientOf
+from mtl_lightning.training.adapting import learnt_with
 from mtl_lightning.training.late_parameters import adopt, follow_groups, parts
 from mtl_lightning.training.made_of import frozen, made_of, named_parameters, refuse_another, thaw
 from mtl_lightning.training.optimizer_record import Options, apply, arrange, changed, members, options_of
@@ -40,8 +41,11 @@ class TrainedParameters:
     def of(self, module: Any) -> tuple[Shared, Own, GradientOf]:
         """What the executor is to know: shared parameters, each task's, and what tasks are compared by."""
         shared = shared_parameters(module.encoder, module.sharing)
-        own = {task: own_parameters(module, task) for task in module.trained_tasks}
-        return [parameter for _, parameter in shared], own, gradient_source(self._gradient_of, shared, module.encoder)
+        learnt = learnt_with(module)
+        own = {task: own_parameters(module, task, learnt) for task in module.trained_tasks}
+        rates = [each for _, parameter in shared for each in learnt.get(id(parameter), ())]
+        source = gradient_source(self._gradient_of, shared, module.encoder)
+        return [*(parameter for _, parameter in shared), *rates], own, source
 
     def follow(self, module: Any, parameters: Sequence[nn.Parameter] | None = None) -> None:
         """Tells executor, optimizer and schedulers of what has changed.

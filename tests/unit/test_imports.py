@@ -27,7 +27,18 @@ HEAVY = {
 
 OF_ITSELF = {
     part: {part, "errors", "version"}
-    for part in ("weighting", "sharing", "encoders", "tasks", "decoding", "chains", "data", "inputs", "rows")
+    for part in (
+        "weighting",
+        "sharing",
+        "inner_loops",
+        "encoders",
+        "tasks",
+        "decoding",
+        "chains",
+        "data",
+        "inputs",
+        "rows",
+    )
 }
 """What each part may import of this package."""
 for part in ("encoders", "data"):
@@ -50,6 +61,7 @@ OF_OTHERS = {
     "rows": set(),
     "weighting": {"torch", "numpy", "scipy", "torchjd"},
     "sharing": {"torch"},
+    "inner_loops": {"torch"},
     "decoding": {"numpy"},
 }
 """What some parts may import besides the standard library; other parts are held by NOT_OF_OTHERS."""
@@ -181,7 +193,7 @@ LAYERS = {
         "callbacks | checkpoints | plugins",
         "chains",
         "backward | data | encoders | optim | tasks",
-        "sharing | weighting",
+        "sharing | weighting | inner_loops",
         "padding",
         "inputs",
         "manifest | rows | demo | duration | raw_labels | stopping | version | cluster | communication | decoding"

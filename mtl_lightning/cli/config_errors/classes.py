@@ -15,11 +15,15 @@ from mtl_lightning.cli.configuration.merge import class_path
 from mtl_lightning.cli.configuration.plain_yaml import parse_value
 from mtl_lightning.data import DataSource, Schedule, Split
 from mtl_lightning.encoders import Encoder
+from mtl_lightning.inner_loops import InnerLoop
 from mtl_lightning.sharing import Sharing
 from mtl_lightning.tasks import Task
 from mtl_lightning.weighting import Weighting
 
-_BASES = (Encoder, Task, Weighting, Sharing, DataSource, Split, Schedule, Optimizer, LRScheduler, Callback, Logger)
+_BASES = (
+    *(Encoder, Task, Weighting, Sharing, InnerLoop),
+    *(DataSource, Split, Schedule, Optimizer, LRScheduler, Callback, Logger),
+)
 _GIVEN: Mapping[type, Sequence[str]] = {Weighting: ["tasks"], Sharing: ["tasks", "encoder"]}
 """Arguments that the model gives."""
 

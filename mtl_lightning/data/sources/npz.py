@@ -23,6 +23,8 @@ _JPEG, _OFFSETS = "_jpeg", "_offsets"
 class NpzSource(DataSource):
     """Examples from ``.npz`` archives, one a split: each array that begins with the number of examples is a column.
 
+    Of arrays that are neither inputs nor labels, those with one value an example are columns, such as groups.
+
     Images may be JPEG files, all bytes one after another in the array ``NAME_jpeg``, and where each begins, and the
     last one ends, in ``NAME_offsets`` [N + 1]: they are the column ``NAME``, arrays [3, H, W] from 0 to 1.
 
@@ -77,6 +79,9 @@ class NpzSource(DataSource):
         try:
             with np.load(path, allow_pickle=False) as archive:
                 found = {name: self._column(archive, name, path) for name in names if _has(archive, name)}
+                number = len(next(iter(found.values()), ()))
+                others = [name for name in archive.files if name not in found and archive[name].shape == (number,)]
+                found |= {name: self._column(archive, name, path) for name in others}  # groups of examples, say
                 kept = self._kept(archive, only, path)
                 return Dataset.from_dict(
                     found if kept is None else {name: [values[i] for i in kept] for name, values in found.items()}
