@@ -10,6 +10,7 @@ from mtl_lightning.callbacks.pixel_grids import PixelGrids
 from mtl_lightning.callbacks.process_watch import ProcessWatch
 from mtl_lightning.callbacks.progress_lines import ProgressLines
 from mtl_lightning.callbacks.skipping import StopWhenNotFinite
+from mtl_lightning.callbacks.sound_examples import SoundExamples
 from mtl_lightning.callbacks.throughput import Throughput
 from mtl_lightning.callbacks.training_time import TrainingTime
 from mtl_lightning.callbacks.volumes import Volumes
@@ -26,6 +27,7 @@ __all__ = [
     "PixelGrids",
     "ProcessWatch",
     "ProgressLines",
+    "SoundExamples",
     "StopWhenNotFinite",
     "TaskConflicts",
     "Throughput",

@@ -43,7 +43,7 @@ class PixelGrids(ValidationExamples):
         """Its grid."""
         pictures = module.tasks[task].pictures(module.logits(batch, task).cpu(), batch.targets[task].cpu())
         shown = [module.encoder.processor.shown(batch.inputs, example) for example in range(len(pictures))]
-        images = [[_bytes(each.pixels) for each in found if isinstance(each, Picture)] for found in shown]
+        images = [[as_bytes(each.pixels) for each in found if isinstance(each, Picture)] for found in shown]
         return grid([[*image, *pair] for image, pair in zip(images, pictures, strict=True)])
 
     def keep(self, folder: Path, found: Mapping[str, np.ndarray], step: int) -> None:
@@ -72,7 +72,7 @@ def grid(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     return np.ascontiguousarray(np.concatenate(lines)[:-_GAP, :-_GAP])
 
 
-def _bytes(pixels: np.ndarray) -> np.ndarray:
+def as_bytes(pixels: np.ndarray) -> np.ndarray:
     """A picture [H, W] or [H, W, 3] in colours [H, W, 3]: the least number is black, the largest white."""
     low, high = float(pixels.min()), float(pixels.max())
     colours = ((pixels - low) / (high - low or 1.0) * 255).astype(np.uint8)

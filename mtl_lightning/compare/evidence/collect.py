@@ -49,6 +49,7 @@ def collect(plan: Plan, store: Store, agenda: Agenda, workers: int) -> Evidence:
         cosines=_table(_cosines(compared), "contestant seed first second cosine conflicting steps"),
         gates=_table(_rows(compared, "gates"), "contestant seed level task expert share"),
         similarity=_table(_rows(compared, "similarity"), "contestant seed first second cosine"),
+        grids=_table(_grids(compared), "contestant seed task path"),
         fronts=plan.fronts,
         runs=_table(_runs(agenda, store), "contestant seed role status message folder seconds"),
         trials=_table(_trials(agenda), "contestant number value settings status"),
@@ -118,6 +119,15 @@ def _rows(found: Sequence[Found], part: str) -> Iterator[Sequence[Any]]:
     for run, _, result in found:
         for row in result.get(part, ()):  # runs of before have none
             yield run.contestant.name, run.seed, *row
+
+
+def _grids(found: Sequence[Found]) -> Iterator[Sequence[Any]]:
+    """The newest grid of each task, which PixelGrids names by its step."""
+    for run, folder, result in found:
+        for task in result["metrics"]:
+            files = [file for file in (folder / "grids" / task).glob("*.png") if file.stem.isdigit()]
+            if files:
+                yield run.contestant.name, run.seed, task, str(max(files, key=lambda file: int(file.stem)))
 
 
 def _runs(agenda: Agenda, store: Store) -> Iterator[Sequence[Any]]:

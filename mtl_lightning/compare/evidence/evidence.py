@@ -61,6 +61,8 @@ class Evidence:
         fronts: Names of the contestants that differ in preferences between tasks alone, by front; see
             :mod:`.planning.fronts`.
         similarity: ``contestant, seed, first, second, cosine``: between the task embeddings of a sharing, at the end.
+        grids: ``contestant, seed, task, path``: the newest picture of images with their labels and predictions, of runs
+            with the callback ``PixelGrids``.
         runs: ``contestant, seed, role, status, message, folder, seconds``: every run that was planned. ``role``:
             ``compare``, ``tune`` or ``pair``. ``status``: ``finished``, ``diverged`` (its loss or gradients are not
             finite any more), ``failed`` (it raised), ``solver`` (its weighting's solver failed), ``timeout``,
@@ -97,6 +99,7 @@ class Evidence:
     unscored: list[str] = field(default_factory=list)
     gates: pd.DataFrame = field(default_factory=pd.DataFrame)
     similarity: pd.DataFrame = field(default_factory=pd.DataFrame)
+    grids: pd.DataFrame = field(default_factory=pd.DataFrame)
     fronts: dict[str, list[str]] = field(default_factory=dict)
 
     @property

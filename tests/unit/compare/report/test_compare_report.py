@@ -25,7 +25,7 @@ from mtl_lightning.compare.statistics import summarise
 from tests.compare_specimen import MANY, METHODS, evidence, summary
 
 ROOT = Path(__file__).parents[4]
-OPTIONAL = {"experts", "embeddings", "fronts"}
+OPTIONAL = {"experts", "embeddings", "fronts", "grids"}
 """Plots of what most contestants do not have."""
 SHAPES = {
     "usual": {},

@@ -1,12 +1,14 @@
 """Each plot of the report shows what was found, and says so where that is nothing."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from mtl_lightning.compare.evidence import SINGLE_TASK
+from mtl_lightning.compare.evidence.collect import _grids
 from mtl_lightning.compare.report import plots
 from mtl_lightning.compare.report.plots import (
     affinity,
@@ -16,6 +18,7 @@ from mtl_lightning.compare.report.plots import (
     embeddings,
     experts,
     forest,
+    grids,
     ranks,
     tradeoff,
     weights,
@@ -24,6 +27,7 @@ from mtl_lightning.compare.report.plots.canvas import styled
 from mtl_lightning.compare.report.plots.labels import label_points, spread
 from mtl_lightning.compare.report.plots.looks import Material, NothingToShowError
 from mtl_lightning.compare.statistics import summarise
+from mtl_lightning.png import png
 from tests.compare_specimen import MANY, METHODS, evidence, summary
 
 
@@ -322,3 +326,35 @@ def test_curves_begin_with_the_first_validation(usual):
         drawn = np.concatenate([line.get_ydata() for line in axes.lines])
         low, high = axes.get_ylim()
         assert low <= drawn.min() and high >= drawn.max()
+
+
+# -- predictions of pixels ---------------------------------------------------------------------------------------------
+def test_grids_stand_beside_each_other_by_task(usual, tmp_path):
+    rows = []
+    for shade, name in enumerate(METHODS[:3]):
+        for seed in (1, 0):
+            path = tmp_path / f"{name}-{seed}.png"
+            path.write_bytes(png(np.full((6, 9, 3), 40 * shade + seed, np.uint8)))
+            rows.append((name, seed, "slots", str(path)))
+    rows.append((METHODS[0], 0, "intent", str(tmp_path / "gone.png")))
+    found = replace(usual, grids=pd.DataFrame(rows, columns=["contestant", "seed", "task", "path"]))
+    with styled():
+        figure, caption = grids.grids(Material(found, summary(found)))
+    shown = {axes.get_title(loc="left"): axes.images[0].get_array() for axes in figure.axes}
+    assert [float(of[0, 0, 0]) for of in shown.values()] == pytest.approx([0, 40 / 255, 80 / 255]), "of the first seed"
+    assert list(shown) == METHODS[:3] and figure.axes[0].get_ylabel() == "slots"
+    assert "the first validation images at the end of training" in caption.lower()
+
+
+def test_without_grids_there_is_no_plot_of_them(usual):
+    with pytest.raises(NothingToShowError):
+        draw(grids.grids, usual)
+
+
+def test_the_newest_grid_of_a_run_is_taken(tmp_path):
+    for name in ("depth/9.png", "depth/10.png", "depth/notes.png", "other/3.png"):
+        (tmp_path / "grids" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "grids" / name).write_bytes(b"")
+    run = SimpleNamespace(contestant=SimpleNamespace(name="equal"), seed=0)
+    found = list(_grids([(run, tmp_path, {"metrics": {"depth": {}, "normals": {}}})]))
+    assert found == [("equal", 0, "depth", str(tmp_path / "grids" / "depth" / "10.png"))]
