@@ -13,7 +13,7 @@ import soundfile
 from mtl_lightning.data import FileSource
 from mtl_lightning.data.encoding import Encoding
 from mtl_lightning.decoding.from_state import made
-from mtl_lightning.encoders import Sounds, SpecAugment, SpectrogramEncoder
+from mtl_lightning.encoders import SoundProcessor, Sounds, SpecAugment, SpectrogramEncoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.inputs import spectrograms
 from mtl_lightning.inputs.sound_files import resampled
@@ -183,3 +183,19 @@ def test_a_file_that_has_changed_is_read_anew(tmp_path: Path) -> None:
         (tmp_path / "a.wav").write_bytes(file_of(samples, form="WAV"))
         lengths.append(encoding(table, "train")[0]["inputs/sound"]["length"])
     assert lengths == [2000, 1000]
+
+
+def test_training_sounds_are_played_faster_and_higher_or_slower_and_lower() -> None:
+    times = np.arange(RATE) / RATE
+    tone = np.sin(2 * np.pi * 0.1 * RATE * times).astype(np.float32)
+    processor = SoundProcessor(Sounds(RATE, 40, normalise="none", speed=0.2))
+    example = {"sound": processor.encode({"sound": [tone]})["sound"][0]}
+    played = [processor.varied(example, [0, 0, 0, row])["sound"] for row in range(30)]
+    lengths, bands = ([int(of(sound)) for sound in played] for of in (len, lambda sound: sound.mean(0).argmax()))
+    usual = len(processor.plain.features(tone))
+    assert 0.8 * usual < min(lengths) < 0.9 * usual and 1.1 * usual < max(lengths) < 1.27 * usual
+    assert np.corrcoef(lengths, bands)[0, 1] < -0.9 and len(set(bands)) > 4
+    again = processor.varied(example, [0, 0, 0, 7])["sound"]
+    assert np.array_equal(again, played[7])
+    with pytest.raises(UserError, match=r"sounds\.speed"):
+        Sounds(speed=1.0)
