@@ -31,6 +31,7 @@ from mtl_lightning.data.sampler import StepSampler
 from mtl_lightning.data.schedules import RoundRobin, Schedule
 from mtl_lightning.data.sources.base import DataSource, check_names
 from mtl_lightning.data.sources.streamed import check_streams
+from mtl_lightning.data.streamed_inputs import streamed_inputs
 from mtl_lightning.data.streams.passes import StreamPasses
 from mtl_lightning.errors import UserError
 from mtl_lightning.inputs.column_statistics import CountedColumn
@@ -151,16 +152,14 @@ class MultiTaskDataModule(LightningDataModule):
         """Yields raw values of the inputs in the training splits of all data sets, some thousand rows at a time.
 
         Raises:
-            UserError: If a data set has no training split, or is a stream.
+            UserError: If a data set has no training split, or a column is missing.
         """
         if not self.tables:
             raise UserError("`predict` reads no training data to learn columns from")
         for name, source in self.datasets.items():
             if self.tables.is_stream(name):
-                raise UserError(
-                    f"data set '{name}' is a stream, which nobody has read before training starts; the encoder learns "
-                    "its columns of a table: leave out `streaming`"
-                )
+                yield from streamed_inputs(name, source, self.tables[name]["train"])
+                continue
             self._encoding(name).check(self.tables.of(name, "train"))
             yield from counted_inputs(source, self.tables.of(name, "train"), f"data set '{name}', split 'train'")
 

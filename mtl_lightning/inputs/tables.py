@@ -88,7 +88,7 @@ class TableInputs(Inputs):
 
     def stack(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, np.ndarray]:
         """The same of columns: B encoded values by name, or an array of them [B, width]."""
-        return {name: np.array(columns[name], kind) for name, kind in _KINDS.items() if name in columns}
+        return {name: _stacked(columns[name], kind) for name, kind in _KINDS.items() if name in columns}
 
     def length(self, example: Mapping[str, Any]) -> int:
         return 1
@@ -158,6 +158,12 @@ class TableInputs(Inputs):
         if not self.hash_buckets:
             return UNKNOWN
         return _FIRST + len(numbers) + crc32(name.encode("utf-8", "surrogatepass")) % self.hash_buckets
+
+
+def _stacked(values: Any, kind: Any) -> np.ndarray:
+    """An array [B, width] of what may be one of objects, as examples of a stream are."""
+    is_of_objects = isinstance(values, np.ndarray) and values.dtype == object
+    return np.array(list(values) if is_of_objects else values, kind)
 
 
 def _numbered(statistics: ColumnStatistics) -> list[dict[str, int]]:

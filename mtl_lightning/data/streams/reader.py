@@ -42,6 +42,14 @@ class StreamReader:
             found += more
         return found
 
+    def of_this_turn(self, number: int) -> list[dict[str, Any]]:
+        """The next examples of this turn, fewer at its end, and none after it.
+
+        Raises:
+            UserError: If the stream breaks off.
+        """
+        return self._read(number) if number > 0 else []
+
     def state(self) -> dict[str, Any]:
         """Where it stands, for a checkpoint: in which turn, after how many examples, and where in the source."""
         return {"turn": self._turn, "taken": self.taken, "position": self._position}

@@ -16,13 +16,16 @@ class Streaming:
         num_examples: Number of examples that counts as a pass, from which schedules tell epochs and proportions; null:
             what the source says. A stream that ends earlier begins anew; of a longer one, the next epoch reads on.
         buffer: Number of examples that are held, shuffled, and sorted into batches of similar length.
+        learn_from: Number of examples, from the beginning, from which an encoder learns what it must know of the data
+            before training starts, such as the categories of a table; null: those of a pass.
     """
 
     num_examples: int | None = None
     buffer: int = 10_000
+    learn_from: int | None = None
 
     def __post_init__(self) -> None:
-        for name, value in (("num_examples", self.num_examples), ("buffer", self.buffer)):
+        for name, value in vars(self).items():
             if value is not None and value < 1:
                 raise UserError(f"streaming.{name} must be at least 1, found {value}")
 

@@ -36,6 +36,7 @@ from mtl_lightning.encoders import TablePerceptron, TransformerEncoder
 from mtl_lightning.encoders.characters import character_tokenizer
 from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.errors import UserError
+from mtl_lightning.inputs.column_statistics import ColumnStatistics
 from mtl_lightning.tasks import IGNORE, SequenceClassification, TokenClassification
 from mtl_lightning.training.module import MultiTaskModule
 
@@ -566,17 +567,38 @@ def test_labels_must_be_configured() -> None:
         fit(data(), net)
 
 
-def test_columns_are_learnt_of_tables() -> None:
-    inputs, labels = {"categorical": "topic"}, {"topic": "topic"}
-    source = FileSource(
-        {"train": "t.jsonl", "val": "t.jsonl"}, inputs, labels, root=".", streaming=Streaming(num_examples=12)
-    )
+def table_of(folder: Path, streaming: Streaming | None, **inputs: str) -> FileSource:
+    columns: Any = inputs or {"categorical": "colour", "numeric": "size"}
+    return FileSource({"train": "t.csv", "val": "v.csv"}, columns, {"topic": "topic"}, str(folder), streaming=streaming)
+
+
+@pytest.mark.parametrize("learn_from", [None, 4, 100])
+def test_columns_are_learnt_before_training_starts(tmp_path: Path, learn_from: int | None) -> None:
+    rows = [f"{'red' if n % 3 else 'blue'}{n // 8},{n},{'xy'[n % 2]}" for n in range(12)]
+    (tmp_path / "t.csv").write_text("\n".join(["colour,size,topic", *rows]) + "\n")
+    (tmp_path / "v.csv").write_text("\n".join(["colour,size,topic", *rows[:4]]) + "\n")
+    found = []
+    for source in (table_of(tmp_path, Streaming(12, 6, learn_from)), table_of(tmp_path, None)):
+        net = MultiTaskModule(TablePerceptron(), {"topic": SequenceClassification(labels=["x", "y"])})
+        fit(data(datasets={"s": source}), net)
+        found.append(net.encoder.processor.plain.statistics)  # type: ignore[union-attr]
+    if learn_from == 4:
+        assert found[0] == ColumnStatistics((("blue0", "red0"),), (1.5,), (np.std(range(4)),))
+    else:
+        assert found[0] == found[1]
+
+
+def test_a_column_that_a_stream_lacks_is_named_before_training_starts(tmp_path: Path) -> None:
+    for name in ("t.csv", "v.csv"):
+        (tmp_path / name).write_text("colour,topic\nred,x\n")
+    source = table_of(tmp_path, Streaming(12), categorical="color")
     net = MultiTaskModule(TablePerceptron(), {"topic": SequenceClassification(labels=["x", "y"])})
-    with pytest.raises(UserError, match=r"data set 's' is a stream, .*leave out `streaming`"):
+    message = r"data\.datasets\.s: inputs: the first 1 examples have no column 'color'; did you mean 'colour'"
+    with pytest.raises(UserError, match=message):
         fit(data(datasets={"s": source}), net)
 
 
-@pytest.mark.parametrize(("name", "value"), [("num_examples", 0), ("buffer", 0), ("buffer", -1)])
+@pytest.mark.parametrize(("name", "value"), [("num_examples", 0), ("buffer", 0), ("buffer", -1), ("learn_from", 0)])
 def test_bad_numbers(name: str, value: int) -> None:
     with pytest.raises(UserError, match=rf"streaming\.{name} must be at least 1, found {value}"):
         Streaming(**{name: value})
