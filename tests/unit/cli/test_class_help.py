@@ -21,6 +21,7 @@ from mtl_lightning.errors import UserError
         ("model.tasks.NAME", "SequenceClassification", "labels"),
         ("model.tasks.intent", "TokenClassification", "scheme"),
         ("model.weighting", "UPGrad", "preferences"),
+        ("model.inner_loop", "Reptile", "steps"),
         ("model.optimizer", "SGD", "momentum"),
         ("model.lr_scheduler", "WarmupDecay", "warmup"),
         ("data.datasets", "HubSource", "inputs"),

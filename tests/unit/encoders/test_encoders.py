@@ -423,3 +423,12 @@ def rebuilt(encoder: Encoder, arguments: dict[str, Any], folder: Path) -> Transf
 def test_encoders_of_tensors_need_no_assets() -> None:
     for encoder in (PerceptronEncoder(in_features=3), ConvolutionalEncoder()):
         assert (dict(encoder.assets().files), dict(encoder.assets().init_args)) == ({}, {})
+
+
+def test_groups_of_channels_are_normalised_in_each_example_by_itself() -> None:
+    encoder = ConvolutionalEncoder(channels=(4, 8), group_norm=2, features=3)
+    images = torch.randn(3, 1, 8, 8)
+    assert not encoder.mixes_examples
+    assert torch.allclose(encoder({"image": images}).pooled[:1], encoder({"image": images[:1]}).pooled, atol=1e-6)
+    with pytest.raises(UserError, match=r"`group_norm` must divide each of `channels`, \[4, 6\]; found 4"):
+        ConvolutionalEncoder(channels=(4, 6), group_norm=4)

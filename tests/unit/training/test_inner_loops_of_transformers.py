@@ -75,5 +75,7 @@ def test_flash_attention_is_refused_with_what_to_set(loop: InnerLoop) -> None:
     model = module(FOMAML())
     model.inner_loop = loop
     model.encoder.backbone.config._attn_implementation = "flash_attention_2"
-    with pytest.raises(UserError, match=r"`flash_attention_2` has no second derivative, .* set model.encoder.attention"):
+    with pytest.raises(
+        UserError, match=r"`flash_attention_2` has no second derivative, .* set model.encoder.attention"
+    ):
         model.build()
