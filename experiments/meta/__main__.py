@@ -14,7 +14,7 @@ from mtl_lightning.__main__ import main
 HERE = Path(__file__).parent
 DATA = Path("build", "meta")
 LOOPS: dict[str, dict[str, float]] = {
-    "ANIL": {"lr": 0.05, "steps": 5, "eval_steps": 10},
+    "ANIL": {"lr": 0.06, "steps": 8, "eval_steps": 15},
     "FOMAML": {"lr": 0.05, "steps": 5, "eval_steps": 15},
     "MAML": {"lr": 0.05, "steps": 3, "eval_steps": 15},
     "Reptile": {"lr": 0.05, "steps": 5, "eval_steps": 15},

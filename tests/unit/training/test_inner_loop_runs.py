@@ -94,6 +94,14 @@ def test_a_run_that_goes_on_is_the_same_to_the_bit(loop: str) -> None:
     assert any(name.startswith("inner_loop.rates.") for name in names) == (loop == "MetaSGD")
 
 
+def test_a_run_that_goes_on_in_mid_epoch_reads_the_episodes_that_are_left() -> None:
+    option = "--trainer.check_val_every_n_epoch=2"
+    assert tiny.fit("whole", option) == 0
+    assert tiny.fit("part", option, "--trainer.max_steps=4") == 0  # of two epochs of three
+    assert tiny.fit("part", option, "--ckpt_path=part") == 0
+    tiny.check_same_states()
+
+
 def test_episodes_that_adapt_at_once_train_as_they_do_one_by_one() -> None:
     assert tiny.fit("one") == 0
     assert tiny.fit("once", "--model.inner_loop.vectorized=true") == 0
