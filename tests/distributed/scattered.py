@@ -32,7 +32,11 @@ LONG = 3 * 4096 - 1
 """Parameters, more than are multiplied exactly in any case; a quarter of them would be."""
 KINDS = {"whole": WholeRows, "scattered": ScatteredRows, "scattered by the library": ScatteredRows}
 CASES: dict[str, tuple[Callable[..., Weighting], dict[str, Any]]] = {
-    **{name: (cls, {}) for name, cls in METHODS.items() if issubclass(cls, GramianWeighting)},
+    **{
+        name: (cls, {})
+        for name, cls in METHODS.items()
+        if issubclass(cls, GramianWeighting) and cls.on_validation_end is Weighting.on_validation_end
+    },
     "weights kept for 2 steps": (METHODS["UPGrad"], {"refresh_every": 2}),
     "weighted heads": (METHODS["MGDA"], {"head_gradients": "weighted"}),
     "gradient of the last layer": (METHODS["CAGrad"], {}),
