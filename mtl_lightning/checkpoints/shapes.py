@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mtl_lightning.checkpoints.asset_files import is_asset_name
+from mtl_lightning.checkpoints.asset_files import are_asset_names, is_asset_name
 from mtl_lightning.errors import UserError, shown
 
 CHECKPOINT_KEY = "mtl_lightning"
@@ -91,6 +91,8 @@ def _wrong(checkpoint: dict[str, Any]) -> Iterator[str]:
     for name, text in ours["assets"]["files"].items():
         if not is_asset_name(name) or _SURROGATE.search(text):
             yield f"{shown(name)} is not a text file"
+    if not are_asset_names(ours["assets"]["files"]):
+        yield "a file of its encoder has the name of a folder of others"
     for name, options in ours.get("optimizer", {"options": {}})["options"].items():
         yield from _misfits(options, {"lr?": _NUMBER}, f"{CHECKPOINT_KEY}.optimizer.options.{name[:80]}.")
         yield from _not_plain(options, f"{CHECKPOINT_KEY}.optimizer.options.{name[:80]}")
