@@ -1,17 +1,16 @@
 """Reads inputs of several kinds, each as the stem reads it that it belongs to."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
 from mtl_lightning.encoders.input_processor import InputProcessor
 from mtl_lightning.encoders.shown import PackedRow, Shown
-from mtl_lightning.inputs.modalities import ModalityInputs, ModalityNames
-from mtl_lightning.inputs.words import Words
+from mtl_lightning.inputs.modalities import ModalityInputs, Parted
 
 
-class ModalityProcessor(InputProcessor):
+class ModalityProcessor(Parted, InputProcessor):
     """Gives each stem its inputs; see :class:`.ModalityNames` for what they are called.
 
     A data set has the inputs of one stem or of several.
@@ -21,13 +20,7 @@ class ModalityProcessor(InputProcessor):
     """
 
     def __init__(self, parts: Mapping[str, InputProcessor]) -> None:
-        self.parts = dict(parts)
-        self.names = ModalityNames(self.parts)
-        self.inputs, self.placed_in = self.names.inputs, self.names.placed_in
-        self.files, self.array_files = (
-            frozenset().union(*(self.names.called(getattr(part, kind), stem) for stem, part in self.parts.items()))
-            for kind in ("files", "array_files")
-        )
+        super().__init__(parts)
         self.for_heads, self.of_batch = (
             frozenset(self.names.joined({s: dict.fromkeys(getattr(p, kind)) for s, p in self.parts.items()}))
             for kind in ("for_heads", "of_batch")
@@ -43,19 +36,6 @@ class ModalityProcessor(InputProcessor):
     def packs(self) -> bool:
         """Whether all stems read a batch packed."""
         return all(part.packs for part in self.parts.values())
-
-    def check(self, inputs: Collection[str]) -> None:
-        for stem, own in self.names.of_parts(dict.fromkeys(inputs)).items():
-            self.parts[stem].check(own)
-
-    def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-        return self.names.encode(self.parts, columns)
-
-    def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        parted = [self.names.parted(example) for example in examples]
-        return self.names.joined(
-            {stem: self.parts[stem].collate([each[stem] for each in parted]) for stem in parted[0]}
-        )
 
     def collate_columns(
         self, columns: Mapping[str, Sequence[Any]], keys: Sequence[Sequence[int]] | None = None
@@ -81,13 +61,6 @@ class ModalityProcessor(InputProcessor):
         words = self.names.words
         of = {} if words is None else self.names.parted(inputs).get(words, {})
         return self.parts[words].num_positions(of) if words is not None and of else None
-
-    def length(self, example: Mapping[str, Any]) -> int:
-        """Together of all that is read of it."""
-        return sum(self.parts[stem].length(of) for stem, of in self.names.parted(example).items())
-
-    def words(self, value: Any) -> Words | None:
-        return None if self.names.words is None else self.parts[self.names.words].words(value)
 
     def shown(self, inputs: Mapping[str, Tensor], example: int) -> Sequence[Shown]:
         shown: list[Shown] = []

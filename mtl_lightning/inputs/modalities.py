@@ -4,8 +4,6 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-import numpy as np
-
 from mtl_lightning.errors import UserError
 from mtl_lightning.inputs.base import Inputs
 from mtl_lightning.inputs.several import NUM_SEQUENCES
@@ -118,14 +116,14 @@ class ModalityNames:
         return name if stem == self.words else f"{stem}.{name}"
 
 
-class ModalityInputs(Inputs):
-    """The plain part of :class:`.ModalityProcessor`.
+class Parted:
+    """What :class:`ModalityInputs` and :class:`.ModalityProcessor` have in common: each part is given what is its own.
 
     Args:
         parts: What reads inputs, by name.
     """
 
-    def __init__(self, parts: Mapping[str, Inputs]) -> None:
+    def __init__(self, parts: Mapping[str, Any]) -> None:
         self.parts = dict(parts)
         self.names = ModalityNames(self.parts)
         self.inputs, self.placed_in = self.names.inputs, self.names.placed_in
@@ -135,13 +133,16 @@ class ModalityInputs(Inputs):
         )
 
     def check(self, inputs: Collection[str]) -> None:
+        """Raises :class:`UserError` if a part cannot have its inputs together."""
         for stem, own in self.names.of_parts(dict.fromkeys(inputs)).items():
             self.parts[stem].check(own)
 
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+        """See :meth:`ModalityNames.encode`."""
         return self.names.encode(self.parts, columns)
 
-    def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """What the parts make of B encoded examples."""
         parted = [self.names.parted(example) for example in examples]
         return self.names.joined(
             {stem: self.parts[stem].collate([each[stem] for each in parted]) for stem in parted[0]}
@@ -152,7 +153,15 @@ class ModalityInputs(Inputs):
         return sum(self.parts[stem].length(of) for stem, of in self.names.parted(example).items())
 
     def words(self, value: Any) -> Words | None:
-        return None if self.names.words is None else self.parts[self.names.words].words(value)
+        """Those of the part that has label positions."""
+        if self.names.words is None:
+            return None
+        found: Words | None = self.parts[self.names.words].words(value)
+        return found
+
+
+class ModalityInputs(Parted, Inputs):
+    """The plain part of :class:`.ModalityProcessor`: its parts are :class:`Inputs`."""
 
     def state(self) -> dict[str, Any]:
         return {"parts": {stem: part.state() for stem, part in self.parts.items()}}
