@@ -27,7 +27,7 @@ from experiments.benchmark.silence import silence
 from mtl_lightning.data import FileSource, MultiTaskDataModule
 from mtl_lightning.encoders import Images, TablePerceptron, UNetEncoder
 from mtl_lightning.inputs.augmentation import Augmentation, ColorJitter, RandomHorizontalFlip, RandomResizedCrop
-from mtl_lightning.tasks import DenseBinary, Regression, SemanticSegmentation, SequenceClassification
+from mtl_lightning.tasks import DenseBinary, Regression, SemanticSegmentation, SequenceClassification, Task
 from mtl_lightning.training.module import MultiTaskModule
 
 READ = (96, 128)
@@ -107,7 +107,7 @@ def _unet() -> MultiTaskModule:
         RandomResizedCrop(scale=(0.4, 1.0)),
         ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2),
     ]
-    tasks = {"classes": SemanticSegmentation(classes=["a", "b", "c", "d"]), "edge": DenseBinary()}
+    tasks: dict[str, Task] = {"classes": SemanticSegmentation(classes=["a", "b", "c", "d"]), "edge": DenseBinary()}
     return MultiTaskModule(
         UNetEncoder(images=Images(size=READ, augment=changes)), tasks, optimizer=partial(AdamW, lr=LEARNING_RATE)
     )
@@ -154,7 +154,7 @@ def table(path: Path, effort: Effort) -> list[Row]:
 
 def _write_table(path: Path, number: int) -> None:
     draw = np.random.default_rng(0)
-    columns = {f"n{i}": draw.normal(size=number) for i in range(NUMBERS)}
+    columns: dict[str, np.ndarray] = {f"n{i}": draw.normal(size=number) for i in range(NUMBERS)}
     columns |= {f"c{i}": draw.integers(0, size, number) for i, size in enumerate(CATEGORIES)}
     columns |= {"kind": (columns["n0"] + columns["n1"] > 0).astype(int), "size": columns["n2"] * columns["n3"]}
     parquet.write_table(pa.table(columns), path)
