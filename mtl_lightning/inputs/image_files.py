@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mtl_lightning.array_files import from_file
+from mtl_lightning.decoded_limits import check_pixels
 from mtl_lightning.errors import UserError
 from mtl_lightning.inputs.file_values import content_of, hint_for
 from mtl_lightning.inputs.numbers import numbers
@@ -184,7 +185,8 @@ def png(image: Any) -> bytes:
 
 
 def _check_size(name: str, size: tuple[int, int], max_pixels: int) -> None:
-    if (found := size[0] * size[1]) > max_pixels:
+    check_pixels(found := size[0] * size[1])
+    if found > max_pixels:
         raise UserError(
             f"{name} has {size[0]} x {size[1]} = {found:,} pixels, more than {max_pixels:,}; make it smaller, or raise "
             "`max_pixels`"

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from mtl_lightning.decoded_limits import check_samples
 from mtl_lightning.errors import UserError
 from mtl_lightning.inputs.base import Inputs
 from mtl_lightning.inputs.numbers import numbers
-from mtl_lightning.inputs.sound_files import read, resampled, stored
+from mtl_lightning.inputs.sound_files import MAX_SAMPLES, read, resampled, stored
 
 SOUND, START, LENGTH, MASK = "sound", "sound_start", "sound_length", "sound_mask"
 
@@ -110,6 +111,13 @@ class Recordings(Inputs):
         return {**where, "start": first, "length": len(samples), "rate": rate}, " and ".join(notes)
 
     def _check_length(self, number: int, rate: int) -> None:
+        at_models_rate = number * self.sample_rate // rate
+        check_samples(at_models_rate)
+        if at_models_rate > MAX_SAMPLES:
+            raise UserError(
+                f"the sound has {number:,} samples at {rate:,} a second, which are {at_models_rate:,} at the model's "
+                f"{self.sample_rate:,}, more than {MAX_SAMPLES:,}; correct its rate, or set `max_seconds`"
+            )
         if number * self.sample_rate < self.least * rate:
             raise UserError(
                 f"the sound has {number:,} samples at {rate:,} a second, and the model reads "

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mtl_lightning.decoded_limits import check_samples
 from mtl_lightning.errors import UserError
 from mtl_lightning.inputs.file_values import content_of, hint_for
 from mtl_lightning.inputs.numbers import numbers
@@ -144,6 +145,7 @@ def _part(name: str, frames: int, start: int, length: int | None) -> int:
 
 
 def _check_size(name: str, number: int, channels: int) -> None:
+    check_samples(number * channels)
     if number * channels > MAX_SAMPLES:
         raise UserError(
             f"{name} has {number * channels:,} samples, more than {MAX_SAMPLES:,}; set `max_seconds`, or give parts of "

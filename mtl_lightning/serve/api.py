@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from fastapi import HTTPException, Request
 from litserve import LitAPI
 
+from mtl_lightning.decoded_limits import DecodedLimits, decoded_within
 from mtl_lightning.errors import UserError
 from mtl_lightning.serve.keys import check_key
 from mtl_lightning.serve.models import Model, opened
@@ -71,7 +72,9 @@ class PredictionAPI(LitAPI):
         """What becomes of each input."""
         if self._model is None:
             raise HTTPException(503, "there is no model")
-        return outcomes(self._model, x.columns, x.tasks, ON_CPU if self.device == "cpu" else None)
+        limits = DecodedLimits(self.options.max_pixels, self.options.max_samples)
+        with decoded_within(limits):
+            return outcomes(self._model, x.columns, x.tasks, ON_CPU if self.device == "cpu" else None)
 
     def encode_response(self, output: list[Outcome], **_: Any) -> list[Outcome]:
         """The outcomes as they are."""

@@ -14,10 +14,12 @@ class Catalogue:
     Attributes:
         tasks: What each predicts, by name: ``labels`` and the like, whatever its decoder has.
         ways: Names of inputs that are given together; and the tasks that are predicted on them.
+        files: Inputs that are files in base64.
     """
 
     tasks: Mapping[str, Mapping[str, Any]]
     ways: Sequence[tuple[frozenset[str], Sequence[str]]]
+    files: frozenset[str] = frozenset()
 
     @property
     def text(self) -> str | None:

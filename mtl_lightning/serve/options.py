@@ -31,8 +31,11 @@ options:
   --batch_wait SECONDS    how long a request waits for others while nothing is computed (default: 0.005)
   --max_waiting N         requests that may wait; the next one is answered 429 (default: 256)
   --timeout SECONDS       after which a request that has no answer is answered 504 (default: 30)
-  --max_text N            characters of an input, at most (default: 20000)
+  --max_text N            characters of an input that is no file, at most (default: 20000)
   --max_bytes N           of a request, at most (default: 1000000)
+  --max_pixels N          of an image, at most (default: 25000000)
+  --max_samples N         of a sound, at most, at the model's rate too (default: 2000000: 2 minutes at 16 kHz)
+  --max_connections N     that may be open; the next one is answered 429 and closed (default: 512)
   --threads N             that compute (default: as many as there are cores)
   --name NAME             of the run (default: run)
   --trust_classes NAMES   classes or modules, separated by commas, that somebody else's checkpoint may import
@@ -59,13 +62,19 @@ class Options:
     timeout: float = 30.0
     max_text: int = 20_000
     max_bytes: int = 1_000_000
+    max_pixels: int = 25_000_000
+    max_samples: int = 2_000_000
+    max_connections: int = 512
     threads: int | None = None
     name: str = "run"
     trust_classes: str = ""
     key: str = ""
 
 
-_COUNTS = ("batch_size", "max_waiting", "max_text", "max_bytes", "threads")
+_COUNTS = (
+    *("batch_size", "threads", "max_waiting", "max_connections"),
+    *("max_text", "max_bytes", "max_pixels", "max_samples"),
+)
 
 
 def parsed(arguments: Sequence[str]) -> Options:

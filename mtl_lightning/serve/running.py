@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 from mtl_lightning.errors import UserError
 from mtl_lightning.serve.api import PredictionAPI
 from mtl_lightning.serve.catalogue import Catalogue
+from mtl_lightning.serve.connections import bounded, make_room
 from mtl_lightning.serve.metrics import Metrics, MetricsMiddleware
 from mtl_lightning.serve.models import is_exported
 from mtl_lightning.serve.options import Options
@@ -140,11 +141,12 @@ def _keep_ours(app: FastAPI, spec: PredictionSpec) -> None:
 
 
 def listening(options: Options) -> socket.socket:
-    """A socket at the address that was asked for.
+    """A socket at the address that was asked for, and room for its connections.
 
     Raises:
-        UserError: If it cannot be had.
+        UserError: If they cannot be had.
     """
+    make_room(options)
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     try:
         return socket.create_server((options.host, options.port), family=family, backlog=2048)
@@ -166,20 +168,27 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def answer(served: Served, options: Options, place: socket.socket) -> bool:
-    """Answers requests until it is asked to stop, and then those that it has accepted.
-
-    Returns:
-        Whether it was asked to stop; if not, one of its processes has ended.
-    """
-    config = uvicorn.Config(
-        served.app,
+def configuration(app: FastAPI, options: Options) -> uvicorn.Config:
+    """How uvicorn answers."""
+    return uvicorn.Config(
+        app,
+        http=bounded(options),
+        ws="none",
         log_config=None,
         log_level="error",
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=int(options.timeout) + _PATIENCE,
     )
+
+
+def answer(served: Served, options: Options, place: socket.socket) -> bool:
+    """Answers requests until it is asked to stop, and then those that it has accepted.
+
+    Returns:
+        Whether it was asked to stop; if not, one of its processes has ended.
+    """
+    config = configuration(served.app, options)
     server = _Server(config, served.spec)
     ended = False
 

@@ -44,12 +44,13 @@ OF_ITSELF = {
 for part in ("encoders", "data"):
     OF_ITSELF[part] |= {"inputs", "padding", "writing"}
 for part in ("tasks", "data", "encoders", "chains", "inputs"):
-    OF_ITSELF[part] |= {"raw_labels", "array_files", "named_files"}
+    OF_ITSELF[part] |= {"raw_labels", "array_files", "named_files", "decoded_limits"}
 OF_ITSELF["chains"].add("tasks")
 OF_ITSELF["tasks"] |= {"decoding", "inputs", "png"}
 OF_ITSELF["serve"] = {"serve", "errors", "exported", "manifest", "paths", "rows", "stopping", "strict_json", "terminal"}
 OF_ITSELF["serve"] |= {
     "named_files",
+    "decoded_limits",
     "checkpoints",
     "cli.quiet",
     "training",

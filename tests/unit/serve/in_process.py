@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 from litserve.utils import LitAPIStatus
 
+from mtl_lightning.decoded_limits import DecodedLimits, decoded_within
 from mtl_lightning.serve.api import Job
 from mtl_lightning.serve.models import opened
 from mtl_lightning.serve.options import Options
@@ -44,7 +45,8 @@ class InProcess:
         self.jobs.append(job)
         if not self.hold:
             item = self.spec.response_buffer[uid]
-            item.response = (outcomes(self.model, *job), LitAPIStatus.OK)
+            with decoded_within(DecodedLimits(self.options.max_pixels, self.options.max_samples)):
+                item.response = (outcomes(self.model, *job), LitAPIStatus.OK)
             item.event.set()
 
     @asynccontextmanager
