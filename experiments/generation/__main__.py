@@ -2,7 +2,8 @@
 
 Trains ``configs/generation.yaml``, or takes a checkpoint; lets the model write for all meaning representations of the
 test splits; and prints the scores of each domain beside those of nearest neighbours, which are computed here too, and
-the published ones. Further flags are those of ``fit``.
+the published ones. With ``--masks``, the model reads and writes masks for values, as all published systems do. Further
+flags are those of ``fit``.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from typing import Any
 import mtl_lightning
 from experiments.data.place import data_folder
 from experiments.data.recipes.rnnlg import DOMAINS
+from experiments.generation import masks
 from experiments.generation.neighbours import neighbours
 from experiments.generation.scores import Scores, scores
 
@@ -38,6 +40,13 @@ def rows(folder: Path, domain: str, split: str) -> Rows:
         return [(row["mr"], row["text"]) for row in map(json.loads, file)]
 
 
+def mask(data: Path, output: Path) -> list[str]:
+    """Writes the data with masks for values, and returns the flags of ``fit`` that read it."""
+    names = [(domain, split) for domain in DOMAINS for split in ("train", "dev", "test")]
+    masks.write(output, {f"{domain}-{split}": rows(data, domain, split) for domain, split in names})
+    return [f"--data.datasets.{domain}.root={output}" for domain in DOMAINS]
+
+
 def train(output: Path, flags: Sequence[str]) -> Path:
     """The checkpoint of a run of its own: the best one, or the last where validation was turned off."""
     command = [sys.executable, "-m", "mtl_lightning", "fit", "--config", str(CONFIG)]
@@ -47,15 +56,21 @@ def train(output: Path, flags: Sequence[str]) -> Path:
     return best if best.exists() else best.with_name("last.ckpt")
 
 
-def write(checkpoint: Path, prompts: Mapping[str, Sequence[str]]) -> dict[str, dict[str, str]]:
-    """What the model writes for the prompts of each domain."""
+def write(checkpoint: Path, asked: Mapping[str, Sequence[str]], *, has_masks: bool) -> dict[str, dict[str, str]]:
+    """What the model writes for the meaning representations of each domain."""
     model = mtl_lightning.load(checkpoint)
     found = {}
-    for domain, asked in prompts.items():
+    for domain, mrs in asked.items():
         task, start = f"{domain}_text", time.process_time()
-        alike = sorted(set(asked), key=len)  # prompts of a batch have about the same length
-        predictions = model.predict({"prompt": alike}, tasks=[task])
-        found[domain] = {mr: row[task]["text"] for mr, row in zip(alike, predictions, strict=True)}
+        prompts = {mr: masks.masked(mr) if has_masks else mr for mr in mrs}
+        alike = sorted(set(prompts.values()), key=len)  # prompts of a batch have about the same length
+        texts = {
+            prompt: row[task]["text"]
+            for prompt, row in zip(alike, model.predict({"prompt": alike}, tasks=[task]), strict=True)
+        }
+        found[domain] = {
+            mr: masks.unmasked_text(texts[prompt], mr) if has_masks else texts[prompt] for mr, prompt in prompts.items()
+        }
         print(f"{domain}: {len(alike):,} texts in {time.process_time() - start:.0f} s of processor", flush=True)
     return found
 
@@ -85,12 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Trains, writes, scores."""
     parser = argparse.ArgumentParser(prog="python -m experiments.generation", description=__doc__, allow_abbrev=False)
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="of a trained model; default: train one")
-    parser.add_argument(
-        "--limit",
-        type=int,
-        metavar="N",
-        help="the first N examples of each test split alone",
-    )
+    parser.add_argument("--masks", action="store_true", help="masks for values, in what is read and what is written")
+    parser.add_argument("--limit", type=int, metavar="N", help="the first N examples of each test split alone")
     parser.add_argument("--output", type=Path, default=Path("build/generation"), metavar="FOLDER", help="for all files")
     options, flags = parser.parse_known_args(arguments)
     if options.checkpoint and flags:
@@ -98,8 +109,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folder = data_folder() / "rnnlg"
     truth = {domain: rows(folder, domain, "test") for domain in DOMAINS}
     options.output.mkdir(parents=True, exist_ok=True)
-    checkpoint = options.checkpoint or train(options.output, flags)
-    written = write(checkpoint, {domain: [mr for mr, _ in found[: options.limit]] for domain, found in truth.items()})
+    read = mask(folder, options.output / "data") if options.masks else []
+    checkpoint = options.checkpoint or train(options.output, [*read, *flags])
+    asked = {domain: [mr for mr, _ in found[: options.limit]] for domain, found in truth.items()}
+    written = write(checkpoint, asked, has_masks=options.masks)
     (options.output / "texts.json").write_text(json.dumps(written, indent=1) + "\n", "utf-8")
     found = compare(folder, truth, written)
     print(table(found))
