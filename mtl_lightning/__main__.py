@@ -28,6 +28,7 @@ commands:
              and at what cost
   submit     submit a training run, or several, to a SLURM cluster; or print a script for it, torchrun or SkyPilot
   show-batch print what a training step really sees: tokens, images, labels, weights; --html writes a page
+  adapt      teach a trained model a new task, or new labels, from a few examples
   convert    make one file of a checkpoint whose parts several processes have written, or the other way round
   export     write a trained model into a folder that other programs read
   serve      answer requests for predictions over HTTP, in batches
@@ -97,7 +98,7 @@ _OPTIONS = {
 """,
 }
 
-_WITH_HELP_OF_THEIR_OWN = ("compare", "submit", "show-batch", "convert", "export", "serve")
+_WITH_HELP_OF_THEIR_OWN = ("compare", "submit", "show-batch", "adapt", "convert", "export", "serve")
 
 _READER_LEFT = 128 + 13
 """Exit status of a program that SIGPIPE ends."""
@@ -183,6 +184,8 @@ def _imported(command: str) -> Callable[[list[str]], int]:
         from mtl_lightning.submit.command import run
     elif command == "show-batch":
         from mtl_lightning.show_batch.command import run
+    elif command == "adapt":
+        from mtl_lightning.adapt.command import run
     elif command == "convert":
         from mtl_lightning.cli.convert import run
     elif command == "export":

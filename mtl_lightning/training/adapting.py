@@ -25,7 +25,7 @@ _PREFIXES = ("encoder.", "sharing.", "heads.", "chain.")
 _warn = rank_zero_only(logging.getLogger(__name__).warning)
 
 
-class _Caller(nn.Module):
+class Caller(nn.Module):
     """Calls a method of a module, so that its parameters can be replaced meanwhile."""
 
     def __init__(self, module: nn.Module) -> None:
@@ -132,13 +132,13 @@ def _losses(module: Any, batch: Batch, task: str, terms: dict[str, Tensor]) -> I
     for support, query in _sets(batch, loop.vectorized):
         number = query.shape[-1] // support.shape[-1]
         parts = [support, *(query[..., first::number] for first in range(number))]
-        batches = [_loss_on(module, batch, rows, task) for rows in parts]
-        episode = Episode(batches[0], _loss_on(module, batch, query, task, terms), batches)
+        batches = [loss_on(module, batch, rows, task) for rows in parts]
+        episode = Episode(batches[0], loss_on(module, batch, query, task, terms), batches)
         with _twice_differentiable(loop.second_order):
             yield loop.loss(_of_each(parameters, support), episode)
 
 
-def _loss_on(
+def loss_on(
     module: Any, batch: Batch, rows: Tensor, task: str, terms: dict[str, Tensor] | None = None
 ) -> Callable[[Parameters], Tensor]:
     """A task's loss on some rows, or on those of each of E episodes [E], as a function of parameters.
@@ -150,7 +150,7 @@ def _loss_on(
         task: Name of the task.
         terms: What loss terms of sharing and chain are added to.
     """
-    caller, part = _Caller(module), _part(batch, rows, task)
+    caller, part = Caller(module), _part(batch, rows, task)
 
     def one(values: Parameters, inputs: dict[str, Tensor], targets: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         made: Losses = caller.at(values, "losses", [part._replace(inputs=inputs, targets={task: targets})])
@@ -173,13 +173,13 @@ def answers(module: Any, batch: Batch) -> Iterator[Answers]:
         module: The MultiTaskModule.
         batch: Of episodes.
     """
-    caller, loop = _Caller(module), module.inner_loop
+    caller, loop = Caller(module), module.inner_loop
     with torch.inference_mode(False):
         parameters = loop.chosen(adaptable(module))
         for support, query in _sets(batch, loop.vectorized):
             for task in batch.targets:
                 with torch.enable_grad():
-                    adapted = loop.adapted(_of_each(parameters, support), _loss_on(module, batch, support, task))
+                    adapted = loop.adapted(_of_each(parameters, support), loss_on(module, batch, support, task))
                 asked = _part(batch, query, task)
 
                 def one(values: Parameters, inputs: dict[str, Tensor], task: str = task) -> Any:

@@ -37,7 +37,7 @@ def load_as(kind: type[Model], path: Path, trusted: Collection[str] = (), option
     with usable(path):
         with ExitStack() as stack:
             config, places = checkpoint_config(path, stack)
-            model = _made(kind, config["model"], path, Imports(str(path), places, trusted, option))
+            model = made(kind, config["model"], path, Imports(str(path), places, trusted, option))
         model.build()
         checkpoint = read_checkpoint(path)
         model.load_state_dict(checkpoint["state_dict"])
@@ -59,11 +59,21 @@ def data_of(
     with usable(path), ExitStack() as stack:
         config, places = checkpoint_config(path, stack)
         data = config["data"] if tasks is None else {"datasets": config["data"]["datasets"], "tasks": list(tasks)}
-        return _made(MultiTaskDataModule, data, path, Imports(str(path), places, trusted, option))
+        return made(MultiTaskDataModule, data, path, Imports(str(path), places, trusted, option))
 
 
-def _made(kind: type[Made], config: dict[str, Any], path: Path, imports: Imports) -> Made:
-    """What a part of the configuration in a checkpoint describes."""
+def made(kind: type[Made], config: dict[str, Any], path: Path, imports: Imports) -> Made:
+    """What a part of the configuration in a checkpoint describes.
+
+    Args:
+        kind: Its class.
+        config: Arguments, as plain data.
+        path: The checkpoint.
+        imports: What it may import.
+
+    Raises:
+        UserError: If an argument is wrong, or names a class that is not trusted.
+    """
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, "it")
     with guarded(imports):

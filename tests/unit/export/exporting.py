@@ -12,7 +12,7 @@ from tiny import BERT
 import mtl_lightning
 from mtl_lightning.__main__ import main
 from mtl_lightning.checkpoints import AtomicCheckpointIO
-from mtl_lightning.training.from_checkpoint import _made
+from mtl_lightning.training.from_checkpoint import made
 from mtl_lightning.training.module import MultiTaskModule
 from mtl_lightning.trust.imports import Imports
 
@@ -50,13 +50,13 @@ def encoder(**settings: Any) -> dict[str, Any]:
 def checkpoint(path: Path, model: Mapping[str, Any], metrics: Mapping[str, float] | None = None) -> MultiTaskModule:
     """Writes a checkpoint of a model with random weights, as ``fit`` does; returns what it holds."""
     config = {"encoder": encoder(), "tasks": TASKS, **model}
-    made = _made(MultiTaskModule, deepcopy(config), path, Imports(str(path), {}, (), ""))
+    module = made(MultiTaskModule, deepcopy(config), path, Imports(str(path), {}, (), ""))
     torch.manual_seed(1)
-    made.build()
-    for parameter in made.parameters():
+    module.build()
+    for parameter in module.parameters():
         parameter.data.normal_(0, 0.5)
-    made.keep_config({"model": config, "data": {"datasets": DATA}, "seed_everything": 3})
-    contents = made.contents()
+    module.keep_config({"model": config, "data": {"datasets": DATA}, "seed_everything": 3})
+    contents = module.contents()
     contents["mtl_lightning"] |= {"metrics": dict(metrics or {}), "made_of": {"weighting": "UPGrad"}}
     contents |= {"epoch": 1, "global_step": 1234, "callbacks": {"TrainingTime": {"seconds": 90.0}}}
     AtomicCheckpointIO().save_checkpoint(contents, path)

@@ -1,0 +1,118 @@
+"""``python -m mtl_lightning adapt``: from a checkpoint and a few examples to a checkpoint with one task more."""
+
+import logging
+from argparse import Namespace
+from collections.abc import Sequence
+from functools import partial
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.table import Table
+
+from mtl_lightning.adapt.choosing import Choice, choose, learn
+from mtl_lightning.adapt.curve import Point, curve, shots_of
+from mtl_lightning.adapt.learners import HeadLearner, Learner, WholeLearner
+from mtl_lightning.adapt.model import Begun, begin
+from mtl_lightning.adapt.options import HELP, parsed
+from mtl_lightning.checkpoints import find_checkpoint
+from mtl_lightning.cli.quiet import quieten_libraries
+from mtl_lightning.errors import UserError
+from mtl_lightning.paths import expanded
+from mtl_lightning.stopping import SIGNALS
+from mtl_lightning.strict_json import to_json
+from mtl_lightning.tasks import SequenceClassification
+from mtl_lightning.terminal import say
+from mtl_lightning.terminal.commands import run_command
+from mtl_lightning.terminal.console import Console
+from mtl_lightning.writing import writing
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs ``adapt`` and prints a mistake in the input as one line.
+
+    Args:
+        arguments: After ``adapt``.
+
+    Returns:
+        The exit status: 0; 2 for a mistake in the input.
+    """
+    return run_command(arguments, HELP, partial(_adapt, arguments))
+
+
+def _adapt(arguments: Sequence[str]) -> int:
+    quieten_libraries()
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)  # what is taken over: all
+    given = parsed(arguments)
+    path = find_checkpoint(expanded(given.ckpt_path, "--ckpt_path"), given.name, last=False)
+    torch.manual_seed(given.seed)
+    begun = begin(path, given)
+    learner, generator = _learner(begun, given), torch.Generator().manual_seed(given.seed)
+    shots = shots_of(begun.examples, begun.judged, given.shots)
+    everything = [row for rows in begun.examples.by_label() for row in rows]
+    choice = choose(learner, everything, generator)
+    begun.model.load_state_dict({**begun.model.state_dict(), **learn(learner, everything, choice.at)})
+    model = begun.model if given.by in ("head", "prototypes") else begun.model.merge(given.task)
+    with SIGNALS.deferred("Stopping once the checkpoint is written"):
+        model.save(given.output)
+    say(_said(path, given, begun, learner, choice))
+    points = list(curve(learner, begun.judged, shots, given.draws, generator))
+    if points:
+        console = Console()
+        title = f"{given.task}, by {given.by}: mean of {given.draws} draws, and its 95 % interval"
+        console.print(title, style="table.title", soft_wrap=True)
+        console.print(_table(learner, points))
+    _write(Path(given.output).with_suffix(".json"), given, begun, learner, choice, points)
+    return 0
+
+
+def _learner(begun: Begun, given: Namespace) -> Learner:
+    model, name, examples = begun.model, given.task, begun.examples
+    if given.by == "lora":
+        return WholeLearner(model, name, examples, given.steps, given.lr)
+    if given.by == "inner_loop":
+        if begun.loop is None:
+            raise UserError("--by inner_loop: the model was trained without `model.inner_loop`; choose head or lora")
+        return WholeLearner(model, name, examples, given.steps, given.lr, begun.loop)
+    if given.by == "prototypes" and not isinstance(model.tasks[name], SequenceClassification):
+        raise UserError("--by prototypes: only a SequenceClassification has classes with means; choose head")
+    steps = 0 if given.by == "prototypes" else given.steps
+    return HeadLearner(model, name, examples, begun.embedding, steps, given.lr)
+
+
+def _said(path: Path, given: Namespace, begun: Begun, learner: Learner, choice: Choice) -> str:
+    labels = begun.examples.by_label()
+    of = f"{len(begun.examples)} examples" + (f" of {len(labels)} labels" if len(labels) > 1 else "")
+    how = f"{given.by}, {choice.at} {learner.unit}" if learner.unit == "steps" else given.by
+    if choice.score is None:
+        left = "no label has an example to leave out"
+    else:
+        left = f"left out, they have {learner.task.main_metric} {choice.score:.3f}, loss {choice.loss:.3f}"
+    return f"Adapted {path} to '{given.task}' by {how}, from {of}: {left}\nWrote {given.output}"
+
+
+def _table(learner: Learner, points: Sequence[Point]) -> Table:
+    table = Table()
+    for name in ("examples of a label", learner.task.main_metric, "from", "to"):
+        table.add_column(name, justify="right")
+    for point in points:
+        values = (point.mean, point.low, point.high)
+        table.add_row(str(point.shots), *("" if isnan(value) else f"{value:.3f}" for value in values))
+    return table
+
+
+def _write(
+    path: Path, given: Namespace, begun: Begun, learner: Learner, choice: Choice, points: Sequence[Point]
+) -> None:
+    found: dict[str, Any] = {
+        "task": given.task,
+        "by": given.by,
+        "metric": learner.task.main_metric,
+        "examples": len(begun.examples),
+        "chosen": {learner.unit: choice.at, "loss": choice.loss, "score": choice.score, "parts": choice.num_parts},
+        "draws": given.draws,
+        "curve": [point._asdict() for point in points],
+    }
+    with writing(path, "--output"):
+        path.write_text(to_json(found) + "\n", "utf-8")

@@ -1,0 +1,228 @@
+"""Ways to learn a task from a few examples."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.optim import AdamW
+from torch.utils._pytree import tree_map
+
+from mtl_lightning.adapt.examples import Examples
+from mtl_lightning.inner_loops import InnerLoop
+from mtl_lightning.inner_loops.base import gradients_of
+from mtl_lightning.tasks import SequenceClassification, Task
+from mtl_lightning.tasks.prototypical import means_by_label
+from mtl_lightning.training.adapting import Caller, adaptable, loss_on
+from mtl_lightning.training.module import MultiTaskModule
+from mtl_lightning.training.prediction import evaluating
+
+Values = Mapping[str, Tensor]
+"""Parameters by their names in the model."""
+
+SCALES = (1, 2, 4, 8, 16, 32, 64)
+"""By what distances to the classes' means are multiplied, relative to the mean squared distance between means."""
+
+_USUAL_SCALE = 8
+_STEPS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700)
+"""After which numbers of steps training may end, below its longest."""
+
+
+class Learner(ABC):
+    """Learns from some of the examples of a task.
+
+    Args:
+        model: With the task.
+        name: Of the task.
+        examples: All that there are.
+
+    Attributes:
+        unit: What is chosen, in words.
+        usual: What is chosen where nothing can be left out.
+        folds: Into how many parts examples are divided at most to choose by.
+    """
+
+    unit = "steps"
+    usual: int
+    folds = 5
+
+    def __init__(self, model: MultiTaskModule, name: str, examples: Examples) -> None:
+        self.model = model
+        self.name = name
+        self.examples = examples
+        self.task: Task = model.tasks[name]
+
+    @abstractmethod
+    def learnt(self, rows: Sequence[int]) -> Iterator[tuple[int, Values]]:
+        """Parameters learnt from some examples, each with its choice, such as a number of steps, from small to large.
+
+        Args:
+            rows: Numbers of examples; each label occurs.
+        """
+
+    @abstractmethod
+    def outputs(self, values: Values, examples: Examples, rows: Sequence[int]) -> tuple[Any, Tensor]:
+        """Logits and targets of some examples.
+
+        Args:
+            values: Parameters that were learnt; the others are the model's.
+            examples: Those that the learner has, or others.
+            rows: Their numbers.
+        """
+
+
+class HeadLearner(Learner):
+    """A head on the encoder as it is. One that classifies whole examples starts from the means of the classes.
+
+    Args:
+        model: As of :class:`Learner`.
+        name: As of :class:`Learner`.
+        examples: As of :class:`Learner`.
+        embedding: What is put behind features before means are taken; null: nothing.
+        steps: Longest training; 0: the means alone.
+        lr: Learning rate of AdamW.
+    """
+
+    folds = 50
+
+    def __init__(
+        self,
+        model: MultiTaskModule,
+        name: str,
+        examples: Examples,
+        embedding: nn.Linear | None,
+        steps: int,
+        lr: float,
+    ) -> None:
+        super().__init__(model, name, examples)
+        self.embedding = embedding
+        self.has_means = isinstance(self.task, SequenceClassification) and isinstance(self.task.head, nn.Linear)
+        self.steps, self.lr = steps, lr
+        self.unit, self.usual = ("steps", 0 if self.has_means else min(20, steps)) if steps else ("scale", _USUAL_SCALE)
+        self._made: dict[int, Any] = {}
+
+    def learnt(self, rows: Sequence[int]) -> Iterator[tuple[int, Values]]:
+        features, targets = self._features(self.examples, rows), self.examples.targets[list(rows)]
+        if not self.steps:
+            for scale in SCALES:
+                yield scale, self._means(features, targets, scale)
+            return
+        begin = dict(self.task.named_parameters())
+        start = self._means(features, targets, _USUAL_SCALE) if self.has_means else self._named(begin)
+
+        def loss(values: Values) -> Tensor:
+            return self.task.loss(functional_call(self.task, self._bare(values), (features,)), targets)
+
+        yield from descent(start, loss, self.steps, self.lr)
+
+    def outputs(self, values: Values, examples: Examples, rows: Sequence[int]) -> tuple[Any, Tensor]:
+        with torch.no_grad():
+            logits = functional_call(self.task, self._bare(values), (self._features(examples, rows),))
+        return logits, examples.targets[list(rows)]
+
+    def _features(self, examples: Examples, rows: Sequence[int]) -> Any:
+        """What the head reads of some examples; it is computed once."""
+        if id(examples) not in self._made:
+            with evaluating(self.model):
+                self._made[id(examples)] = self.model._made(examples.batch.inputs, [self.name])[self.name]
+        index, number = list(rows), len(examples)
+
+        def some(value: Any) -> Any:
+            return value[index] if isinstance(value, Tensor) and value.shape[:1] == (number,) else value
+
+        return tree_map(some, self._made[id(examples)])
+
+    def _means(self, features: Any, targets: Tensor, scale: float) -> dict[str, Tensor]:
+        """A linear layer whose logits are the negative squared distances to the classes' means, times a scale."""
+        present = targets >= 0
+        pooled = features.pooled[present].float()
+        embedded = pooled if self.embedding is None else self.embedding(pooled)
+        means = means_by_label(embedded.detach(), targets[present])
+        between = torch.cdist(means, means).square().sum() / max(len(means) * (len(means) - 1), 1)
+        by = scale / between.clamp(min=1e-12)
+        weight, bias = 2 * means, -means.square().sum(-1)
+        if self.embedding is not None:
+            bias = bias + weight @ self.embedding.bias.detach()
+            weight = weight @ self.embedding.weight.detach()
+        return self._named({"head.weight": by * weight, "head.bias": by * bias})
+
+    def _named(self, values: Values) -> dict[str, Tensor]:
+        return {f"heads.{self.name}.{key}": value.detach().clone() for key, value in values.items()}
+
+    def _bare(self, values: Values) -> dict[str, Tensor]:
+        return {key.removeprefix(f"heads.{self.name}."): value for key, value in values.items()}
+
+
+class WholeLearner(Learner):
+    """All that may change in a model: a head and an adapter by AdamW, or what an inner loop adapts, by its steps.
+
+    Args:
+        model: As of :class:`Learner`.
+        name: As of :class:`Learner`.
+        examples: As of :class:`Learner`.
+        steps: Longest training; null: that of the loop.
+        lr: Learning rate of AdamW.
+        loop: The inner loop; null: none, and the head starts as that of :class:`HeadLearner`.
+    """
+
+    def __init__(
+        self,
+        model: MultiTaskModule,
+        name: str,
+        examples: Examples,
+        steps: int | None,
+        lr: float,
+        loop: InnerLoop | None = None,
+    ) -> None:
+        super().__init__(model, name, examples)
+        self.loop, self.lr = loop, lr
+        self.head = HeadLearner(model, name, examples, None, 1, lr)
+        self.steps: int = steps if steps is not None else loop.eval_steps if loop is not None else 50
+        self.usual = min(self.steps, 10) if loop is None else self.steps
+        of_all = {key: value for key, value in adaptable(model).items() if value.requires_grad}
+        self.values: Values = of_all if loop is None else loop.chosen(adaptable(model))
+
+    def learnt(self, rows: Sequence[int]) -> Iterator[tuple[int, Values]]:
+        loss = loss_on(self.model, self.examples.batch, torch.tensor(list(rows)), self.name)
+        start = {key: value.detach().clone() for key, value in self.values.items()}
+        if self.loop is None:
+            start |= next(self.head.learnt(rows))[1]
+            yield from descent(start, loss, self.steps, self.lr)
+            return
+        loop, values = self.loop, start
+        longest, loop.eval_steps = loop.eval_steps, 1
+        try:
+            for step in range(1, self.steps + 1):
+                values = loop.adapted(values, loss)
+                yield step, values
+        finally:
+            loop.eval_steps = longest
+
+    def outputs(self, values: Values, examples: Examples, rows: Sequence[int]) -> tuple[Any, Tensor]:
+        index = list(rows)
+        inputs = {key: tensor[index] for key, tensor in examples.batch.inputs.items()}
+        with torch.no_grad():
+            logits = Caller(self.model).at(values, "__call__", inputs, [self.name])[self.name]
+        return logits, examples.targets[index]
+
+
+def descent(start: Values, loss: Callable[[Values], Tensor], steps: int, lr: float) -> Iterator[tuple[int, Values]]:
+    """What AdamW comes to, from the start on, after some numbers of steps.
+
+    Args:
+        start: Parameters.
+        loss: A function of them.
+        steps: The most.
+        lr: Learning rate.
+    """
+    values = {key: value.detach().clone().requires_grad_() for key, value in start.items()}
+    optimizer, shown = AdamW(list(values.values()), lr=lr), {step for step in _STEPS if step < steps} | {steps}
+    yield 0, {key: value.detach().clone() for key, value in values.items()}
+    for step in range(1, steps + 1):
+        for key, gradient in gradients_of(loss(values), values).items():
+            values[key].grad = gradient
+        optimizer.step()
+        if step in shown:
+            yield step, {key: value.detach().clone() for key, value in values.items()}

@@ -1,0 +1,148 @@
+"""A model with a new task, which begins at a trained one."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from mtl_lightning import tasks
+from mtl_lightning.adapt.examples import Config, Examples, described, source_of
+from mtl_lightning.checkpoints import CHECKPOINT_KEY, checkpoint_config, read_checkpoint
+from mtl_lightning.data.encoding import Encoding
+from mtl_lightning.data.labels import understood_labels
+from mtl_lightning.errors import UserError, did_you_mean
+from mtl_lightning.inner_loops import InnerLoop
+from mtl_lightning.names import checked_name, names_asked
+from mtl_lightning.sharing import LoRA
+from mtl_lightning.tasks import SequenceClassification, Task
+from mtl_lightning.training.from_checkpoint import made
+from mtl_lightning.training.loading import load
+from mtl_lightning.training.module import MultiTaskModule
+from mtl_lightning.trust.imports import Imports
+from mtl_lightning.writing import temporary_folder
+
+
+class Begun(NamedTuple):
+    """What adaptation begins with.
+
+    Attributes:
+        model: With the new task, whose head knows its labels, and learns next.
+        examples: To learn from.
+        judged: Further examples to be judged by; null: there are none.
+        embedding: What a task that compares features puts behind them; null: nothing.
+        loop: The inner loop that the trained model has; null: none.
+    """
+
+    model: MultiTaskModule
+    examples: Examples
+    judged: Examples | None
+    embedding: nn.Linear | None
+    loop: InnerLoop | None
+
+
+def begin(path: Path, given: Any) -> Begun:
+    """Makes a model of a trained one, with a new task.
+
+    Args:
+        path: The trained one's checkpoint.
+        given: Options of ``adapt``.
+
+    Raises:
+        UserError: If the model, the task and the data do not fit together.
+    """
+    trusted = given.trust_classes.split(",") if given.trust_classes else ()
+    base, name = load(path, trusted), checked_name("--task", given.task)
+    stays = given.by in ("head", "prototypes")
+    read = _read(base, name, given.like)
+    plain = base.merge(*(read if stays else read[:1]))
+    kept = [task for task in plain.tasks if stays and task != name and not plain.tasks[task].by_episode]
+    with temporary_folder() as folder, ExitStack() as stack:
+        start = folder / "start.ckpt"
+        plain.save(start)
+        config, places = checkpoint_config(start, stack)
+        whole: Config = deepcopy(read_checkpoint(start)[CHECKPOINT_KEY]["config"])
+        datasets = deepcopy(base.config or {})["data"]["datasets"]
+        few = described(given.data, name, given.label, datasets)
+        of_task = _task(base, name, given.kind)
+        whole["data"] = _data(datasets, name, few, kept)
+        sharing = {"class_path": _path_of(LoRA), "init_args": {"rank": given.rank}}
+        for each in (config, whole):
+            tasks = {task: each["model"]["tasks"].get(task) for task in kept}
+            each["model"] = {"encoder": each["model"]["encoder"], "tasks": {**tasks, name: deepcopy(of_task)}}
+        made_of = {**config["model"], **({"sharing": sharing} if given.by == "lora" else {})}
+        model = made(MultiTaskModule, made_of, start, Imports(str(start), places, trusted))
+        task, processor = model.tasks[name], model.encoder.processor
+        model.start_from(start)
+        model.build(lambda _: _labels(source_of(few), name, task, processor))
+    model.keep_config(whole, base.config_is_own)
+    source = source_of(few)
+    judged = None
+    if given.test is not None:
+        judged = Examples(source_of(described(given.test, name, given.label, datasets)), name, task, processor)
+    examples = Examples(source, name, task, processor)
+    return Begun(model.eval(), examples, judged, _embedding(base, given.like), base.inner_loop)
+
+
+def _read(base: MultiTaskModule, name: str, like: str | None) -> list[str]:
+    """The tasks whose features the new one reads, all of which read the same."""
+    plain = [task for task in base.tasks if len(base.chain.needed([task])) == 1]
+    if like is not None:
+        names_asked("--like", [like], list(base.tasks))
+        return [like] if not base.sharing.is_plain else [like, *(task for task in plain if task != like)]
+    if not base.sharing.is_plain and len(base.tasks) > 1 and name not in base.tasks:
+        kind = type(base.sharing).__name__
+        raise UserError(f"--like: under {kind} each task reads features of its own; name the one to go on from")
+    if not base.sharing.is_plain:
+        return [name if name in base.tasks else plain[0]]
+    return plain
+
+
+def _task(base: MultiTaskModule, name: str, kind: str | None) -> Config:
+    """The new task, as a configuration describes it: as that of its name was, but for what it learnt of its labels."""
+    if kind is not None:
+        if kind not in (known := _kinds()):
+            raise UserError(f"--kind: unknown class '{kind[:80]}'; {did_you_mean(kind, known)}")
+        return {"class_path": known[kind], "init_args": {}}
+    was = base.tasks.get(name)
+    if was is None or was.by_episode:
+        return {"class_path": _path_of(SequenceClassification), "init_args": {}}
+    found: Any = deepcopy((base.config or {})["model"]["tasks"][name])
+    found = {"class_path": found} if isinstance(found, str) else found
+    settings = {key: value for key, value in found.get("init_args", {}).items() if key not in was.adapted()}
+    return {"class_path": found["class_path"], "init_args": settings}
+
+
+def _kinds() -> dict[str, str]:
+    """Paths of the tasks of this package that need nothing but a label, by their names."""
+    kinds = [getattr(tasks, name) for name in tasks.__all__]
+    found = [each for each in kinds if isinstance(each, type) and issubclass(each, Task) and each is not Task]
+    return {each.__name__: _path_of(each) for each in found if not each.by_episode}
+
+
+def _data(datasets: dict[str, Config], name: str, few: Config, kept: Sequence[str]) -> Config:
+    """The data of the new model: what labels the tasks that it keeps, and the few examples."""
+    found = {}
+    for dataset, config in datasets.items():
+        labels = {task: of for task, of in config.get("init_args", {}).get("labels", {}).items() if task in kept}
+        if labels:
+            found[dataset] = {**config, "init_args": {**config["init_args"], "labels": labels}}
+    return {"datasets": {**found, f"{name}_examples" if name in found else name: few}}
+
+
+def _labels(source: Any, name: str, task: Any, processor: Any) -> Iterator[Any]:
+    """Raw labels of the examples."""
+    return understood_labels(Encoding(name, source, processor, {name: task}), source.load()["train"], "train", name)
+
+
+def _embedding(base: MultiTaskModule, like: str | None) -> nn.Linear | None:
+    """What the model puts behind features to compare them, if a task that does so is meant, or is the only one."""
+    comparing = [task for task in base.tasks.values() if task.reads_support]
+    meant = [base.tasks[like]] if like is not None else comparing if len(base.tasks) == 1 else []
+    return next((task.head for task in meant if task.reads_support and isinstance(task.head, nn.Linear)), None)
+
+
+def _path_of(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
