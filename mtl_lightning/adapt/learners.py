@@ -12,7 +12,6 @@ from torch.utils._pytree import tree_map
 
 from mtl_lightning.adapt.examples import Examples
 from mtl_lightning.inner_loops import InnerLoop
-from mtl_lightning.inner_loops.base import gradients_of
 from mtl_lightning.tasks import SequenceClassification, Task
 from mtl_lightning.tasks.prototypical import means_by_label
 from mtl_lightning.training.adapting import Caller, adaptable, loss_on
@@ -221,8 +220,8 @@ def descent(start: Values, loss: Callable[[Values], Tensor], steps: int, lr: flo
     optimizer, shown = AdamW(list(values.values()), lr=lr), {step for step in _STEPS if step < steps} | {steps}
     yield 0, {key: value.detach().clone() for key, value in values.items()}
     for step in range(1, steps + 1):
-        for key, gradient in gradients_of(loss(values), values).items():
-            values[key].grad = gradient
+        optimizer.zero_grad()
+        torch.autograd.backward(loss(values))
         optimizer.step()
         if step in shown:
             yield step, {key: value.detach().clone() for key, value in values.items()}
