@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jinja2 import TemplateError
+from jinja2 import TemplateError, TemplateSyntaxError
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import render_jinja_template
 
@@ -60,13 +60,15 @@ class ChatTemplate:
         source: The Jinja template; null: there is none.
 
     Raises:
-        UserError: If there is no template of that name.
+        UserError: If there is no template of that name, or a template is no Jinja.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, name: str | None) -> None:
         self.source = _find(tokenizer.chat_template, name)
         tokens = tokenizer.special_tokens_map
         self._tokens = {"eos_token": tokens.get("sep_token", ""), **tokens}
+        if name is not None:
+            self._check_syntax()
 
     def pieces(self, messages: Sequence[Message]) -> list[Piece]:
         """The text of a conversation, in pieces: up to its last answer, or to the header of one that is to come.
@@ -81,7 +83,16 @@ class ChatTemplate:
         else:
             text, spans = self._by_prefixes(messages, open_end)
         pieces = _cut(text, spans)
+        if not pieces:
+            raise UserError("the chat template writes nothing of the conversation; it should say what is in it")
         return pieces[:-1] if spans and not open_end and not pieces[-1].is_answer else pieces
+
+    def _check_syntax(self) -> None:
+        try:
+            self._rendered([{"role": "user", "content": ""}])
+        except UserError as error:
+            if isinstance(cause := error.__cause__, TemplateSyntaxError):
+                raise UserError(f"`chat_template`: line {cause.lineno} of the template: {cause.message}") from cause
 
     def _by_prefixes(self, messages: Sequence[Message], open_end: bool) -> tuple[str, Sequence[tuple[int, int]]]:
         text, spans = "", []

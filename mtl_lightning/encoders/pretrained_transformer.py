@@ -141,6 +141,7 @@ class PretrainedTransformer(StagedEncoder):
                 "not tied to the embeddings; name a folder in which the whole language model was saved"
             )
         output = output or new_output(self.backbone)
+        output.train(self.training)  # from_pretrained leaves it in evaluation mode
         return output.requires_grad_(self.backbone.get_input_embeddings().weight.requires_grad)
 
     # -- what trains -------------------------------------------------------------------------------------------------

@@ -65,8 +65,9 @@ class CausalLM(WritingTask):
     Logits exist at the positions of the answers alone, 1,024 at a time; more are computed again in the backward pass.
 
     Metrics, each token with the right ones before it given: ``perplexity`` and ``token_accuracy``. Of what the model
-    writes by itself behind the prompt, which takes much longer: ``bleu`` (corpus BLEU-4, as ``sacrebleu`` counts it),
-    ``rouge_l`` and ``exact_match``, in [0, 1]. They compare it with the last answer.
+    writes by itself behind the prompt, which takes much longer: ``bleu`` (corpus BLEU-4, as ``sacrebleu`` counts it;
+    ``bleu_zh`` and ``bleu_char`` by its tokenizers ``zh`` and ``char``), ``rouge_l`` and ``exact_match``, in [0, 1].
+    They compare it with the last answer.
 
     A prediction has the ``text`` that the model writes. Tasks with the same ``generation`` write the same, so it is
     written once for all of them.

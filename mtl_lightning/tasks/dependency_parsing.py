@@ -27,6 +27,9 @@ from mtl_lightning.tasks.trees import check_tree
 Arc = tuple[int, str]
 """Number of a word's head, and its relation to it."""
 
+_UNSPECIFIED = "_"
+"""What stands in a CoNLL-U file where nothing does: no relation is called so."""
+
 
 class DependencyParsing(LabelledTask):
     """Dependency parsing: each word's head, and its relation to it, by biaffine scores; see :class:`.BiaffineHead`.
@@ -49,7 +52,7 @@ class DependencyParsing(LabelledTask):
         labels: Relations, in the order of the outputs; null: those of the training split, sorted.
         main_metric: The metric that stands for the task.
         dropout: Of features and of what the head makes of them.
-        missing: Words that stand for a missing label, say ``_``.
+        missing: Words that stand for a missing label, say ``_``, which is no name of a relation.
         metrics: What to report; null: ``uas`` and ``las``. The main metric is always reported.
         arc_size: Width of the vectors that heads are scored by.
         relation_size: Width of the vectors that relations are scored by.
@@ -121,7 +124,7 @@ class DependencyParsing(LabelledTask):
         return arcs
 
     def _arc(self, position: int, head: Any, relation: Any) -> Arc | None:
-        none = [self.is_missing(head), self.is_missing(relation)]
+        none = [self.is_missing(head), self.is_missing(relation) or (relation == _UNSPECIFIED != head)]
         if all(none):
             return None
         if any(none):
@@ -129,7 +132,10 @@ class DependencyParsing(LabelledTask):
             raise UserError(f"word {position + 1} has {found}; give it both, or neither", position)
         number = str(head).removesuffix(".0")
         if not number.isdecimal():
-            raise UserError(f"word {position + 1}: its head is {shown(head)}, which is no word's number", position)
+            hint = "; if it says that the word has none, set `missing: _`" if head == _UNSPECIFIED else ""
+            raise UserError(
+                f"word {position + 1}: its head is {shown(head)}, which is no word's number{hint}", position
+            )
         return int(number), name_of(relation)
 
     # -- model -------------------------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ def _answer(item: Any) -> Answer:
         start = _start_of(item)
         if start is None or (type(start) is int and start >= 0):
             return _stripped(item["text"], start)
-    raise UserError(f"expected answers with `text` and `start`, the character where it begins, found {shown(item)}")
+    raise UserError(f"expected answers {{text, start}}, start being the character where it begins, found {shown(item)}")
 
 
 def _start_of(item: Mapping[str, Any]) -> Any:

@@ -84,4 +84,4 @@ def place_of(end: Span | int, spans: Sequence[Sequence[int]]) -> tuple[int, int]
         return (end.start, end.end)
     if (-1, -1) in places:
         return (-1, -1)
-    raise UserError(f"names {end.place}, which is no span of the input")
+    raise UserError(f"names {end.place} (counted from 1), which is no span of the input")

@@ -22,7 +22,7 @@ def is_list_of_texts(value: Any) -> bool:
 def check_references(texts: Sequence[Any]) -> None:
     """Raises :class:`UserError` if there is none, or one of them is no text."""
     if not texts:
-        raise UserError("the list of references is empty; an answer that is not known is null")
+        raise UserError("the list is empty; give a text or a message, or null where the answer is not known")
     for number, text in enumerate(texts, start=1):
         if not isinstance(text, str) or not text.strip():
             raise UserError(f"reference {number}: expected a text to write, found {shown(text)}")

@@ -91,7 +91,9 @@ class Regression(Task):
     def in_words(self, target: Tensor) -> str | None:
         """The number in its own unit."""
         assert self.mean is not None and self.std is not None, "adapt() comes first"
-        return in_numbers(target.double() * self.std + self.mean, math.nan)
+        numbers = target.double() * self.std + self.mean
+        numbers[numbers.abs() < 1e-6 * self.std] = 0.0  # which rounding left of it
+        return in_numbers(numbers, math.nan)
 
     def is_missing(self, value: Any) -> bool:
         """As of other tasks; but NaN is the result of a calculation that went wrong, unless ``missing`` names it."""

@@ -56,9 +56,9 @@ class Seq2Seq(WritingTask):
     vectors of ``tokens``, and writes the most probable token each time.
 
     Metrics: ``token_accuracy`` and ``perplexity``, with the right tokens before each one given. Of what is written:
-    ``exact_match``, ``bleu`` (corpus BLEU-4, as ``sacrebleu`` counts it) and ``rouge_l``, in [0, 1]. They take much
-    longer, since each text of the split is written; but whether a new decoder would write the only text that is right
-    is known without.
+    ``exact_match``, ``rouge_l`` and ``bleu`` (corpus BLEU-4, as ``sacrebleu`` counts it; ``bleu_zh`` and ``bleu_char``
+    by its tokenizers ``zh`` and ``char``), in [0, 1]. They take much longer, since each text of the split is written;
+    but whether a new decoder would write the only text that is right is known without.
 
     Args:
         layers: Of a new decoder; null: 2.

@@ -1,6 +1,7 @@
 """How well texts that were written agree with references."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from inspect import signature
@@ -8,10 +9,17 @@ from typing import Any
 
 from torchmetrics import Metric
 from torchmetrics.functional.text import rouge_score
-from torchmetrics.text import SacreBLEUScore
 
 from mtl_lightning.errors import UserError
+from mtl_lightning.tasks.corpus_bleu import CorpusBleu
 from mtl_lightning.tasks.means import MeanScore
+
+_WITHOUT_BLANKS = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
+)
+"""Thai, Lao, Burmese, Khmer, kana and Chinese characters."""
+
+_WORD = re.compile(f"[{_WITHOUT_BLANKS}]|[^\\s{_WITHOUT_BLANKS}]+")
 
 TextScore = Callable[..., float]
 """A score of a text and a reference; of the prompt too, where it has a third parameter ``prompt``."""
@@ -48,17 +56,27 @@ def exact_match(written: str, reference: str) -> float:
 
 
 def rouge_l(written: str, reference: str) -> float:
-    """F1 by the longest common subsequence of words.
+    """F1 by the longest common subsequence of words, in lower case and without punctuation.
 
-    >>> round(rouge_l("the cat sat", "the old cat sat"), 3)
-    0.857
+    In scripts without blanks, such as Chinese, each character is a word. ROUGE's own script knows ASCII alone.
+
+    >>> round(rouge_l("the cat sat", "the old cat sat"), 3), round(rouge_l("你好!", "你们好。"), 3)
+    (0.857, 0.8)
     """
-    return float(rouge_score(written, reference, rouge_keys="rougeL")["rougeL_fmeasure"])
+    found = rouge_score(written, reference, normalizer=_plain, tokenizer=_WORD.findall, rouge_keys="rougeL")
+    return float(found["rougeL_fmeasure"])
+
+
+def _plain(text: str) -> str:
+    """A text in lower case, of letters with their marks and numbers alone."""
+    return "".join(each if unicodedata.category(each)[0] in "LMN" else " " for each in text.lower())
 
 
 TEXT_METRICS: Mapping[str, Callable[[], Metric]] = {
     "exact_match": partial(MeanOfTexts, exact_match),
-    "bleu": SacreBLEUScore,
+    "bleu": CorpusBleu,
+    "bleu_zh": partial(CorpusBleu, "zh"),
+    "bleu_char": partial(CorpusBleu, "char"),
     "rouge_l": partial(MeanOfTexts, rouge_l),
 }
 """What makes each metric of written texts, by name; BLEU-4 is that of all texts together, as ``sacrebleu`` has it."""

@@ -137,6 +137,7 @@ def test_batches_are_padded_and_know_their_real_positions() -> None:
         ({"chat_template": "plain"}, {"messages": ["hello"]}, "expected a list of messages, each with `role` and `c"),
         ({"chat_template": "plain"}, {"messages": [[{"role": "user"}]]}, "message 1: expected `role` and `content`, f"),
         ({"chat_template": "{{ raise_exception('no') }}"}, {"messages": [CHAT]}, "the chat template refuses the con"),
+        ({"chat_template": "{{ messages[0].text }}"}, {"messages": [CHAT]}, "the chat template writes nothing of the"),
         ({"chat_template": "{{ messages | length }}"}, {"messages": [CHAT]}, "beginning .* otherwise .*; name another"),
     ],
 )
@@ -149,6 +150,11 @@ def test_what_cannot_be_read(settings: dict[str, Any], columns: dict[str, Any], 
 def test_a_template_that_nobody_has_is_refused() -> None:
     with pytest.raises(UserError, match=r"`chat_template`: the tokenizer has no template 'chatnl'; did you mean 'chat"):
         processor(chat_template="chatnl")
+
+
+def test_a_template_that_is_no_jinja_is_refused_before_any_data() -> None:
+    with pytest.raises(UserError, match=r"`chat_template`: line 2 of the template: Encountered unknown tag 'end'"):
+        processor(chat_template="{% for message in messages %}\n{% end %}")
 
 
 def test_the_tokenizers_own_template_is_used() -> None:

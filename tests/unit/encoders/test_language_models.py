@@ -134,6 +134,7 @@ def test_two_texts_are_told_apart_where_no_token_does_it() -> None:
 def test_finding_out_changes_nothing() -> None:
     whole = encoder()
     assert all(module.training for module in whole.modules())
+    assert whole.output_embedding().training
     assert not whole.backbone.get_input_embeddings()._forward_hooks
 
 

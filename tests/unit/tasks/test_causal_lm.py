@@ -141,7 +141,7 @@ BAD = {
     "no reference": (
         "c",
         [{"p": "a", "c": ["b"]}, {"p": "a", "c": []}],
-        "column 'c' .*the list of references is empty",
+        "column 'c' .*the list is empty; give a text or a message",
     ),
     "empty reference": ("c", [{"p": "a", "c": ["b"]}, {"p": "a", "c": ["b", " "]}], "reference 2: expected a text to"),
     "empty completion": ("c", [{"p": "a", "c": "b"}, {"p": "a", "c": ""}], "column 'c' .*expected a text to write, fo"),

@@ -258,7 +258,7 @@ def test_the_first_reference_is_learnt_and_what_is_written_is_compared_with_all(
 
 
 @pytest.mark.parametrize(
-    ("value", "message"), [([], "list of references is empty"), (["a", 3], "reference 2: expected")]
+    ("value", "message"), [([], "the list is empty; give a text"), (["a", 3], "reference 2: expected")]
 )
 def test_references_that_are_none_are_refused(value: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):

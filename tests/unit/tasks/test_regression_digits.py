@@ -117,3 +117,9 @@ def test_a_number_for_no_target_is_remarked_upon() -> None:
 def test_a_mean_that_is_no_number_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="`mean` must be a number, found inf"):
         Regression(mean=math.inf)
+
+
+def test_a_target_is_said_in_words_as_it_stands_in_the_data() -> None:
+    task = learnt([0.0, 0.5, 3.5, 1.2])
+    said = [task.in_words(torch.tensor(task.encode(value), dtype=torch.float32)) for value in (0, 0.5, 3.5, None)]
+    assert said == ["0", "0.5", "3.5", None]

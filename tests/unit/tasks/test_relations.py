@@ -157,7 +157,10 @@ def test_spans_beyond_the_words_kept_are_left_out() -> None:
             [[[0, 1], [2, 2], "won"]],
             "relation 1: `tail`: it starts at 2 and ends at 2, so it has no words; .* inclusive",
         ),
-        ([[[0, 1], [2, 5], "won"]], r"relation 1 \(won\) names words 3 to 5, which is no span of the input"),
+        (
+            [[[0, 1], [2, 5], "won"]],
+            r"relation 1 \(won\) names words 3 to 5 \(counted from 1\), which is no span",
+        ),
         ([[0, 3, "won"]], r"relation 1 \(won\) names span 3, but there are 3, counted from 0"),
         ([[1, 1, "won"]], r"relation 1 \(won\) leads from a span to itself"),
         ([[0, 1, "NA"]], "relation 1: its label is missing, 'NA'; take it out if there is no relation"),

@@ -170,8 +170,8 @@ def test_no_answer_scores_as_in_squad_2() -> None:
     [
         ([{"text": "Alan", "start": 7}], "'Alan' does not stand in the context at character 7 .* where ' Ala' stands"),
         (["Eva"], "'Eva' does not stand in the context anywhere"),
-        ([{"text": "Alan", "start": -1}], "expected answers with `text` and `start`"),
-        ([3], "expected answers with `text` and `start`"),
+        ([{"text": "Alan", "start": -1}], "expected answers {text, start}, start"),
+        ([3], "expected answers {text, start}, start"),
         ({"text": ["a", "b"], "answer_start": [1]}, "there are 2 answers, but 1 places"),
         ({"text": ["Ada"], "answer_start": 0}, "their places must be one too, found 0"),
         ({"text": ["Ada"], "answer_start": 3}, "their places must be one too, found 3"),
