@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from experiments.generation import __main__ as command
+from experiments.generation import masks
 from experiments.generation.acts import parsed
 from experiments.generation.neighbours import neighbours
 from experiments.generation.scores import SlotError, bleu, scores, slot_errors
@@ -132,3 +133,18 @@ def test_the_command_trains_writes_and_scores(
     assert "SC-LSTM, published" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         command.main(["--checkpoint", "any.ckpt", "--trainer.max_epochs=1"])
+    command.main(["--checkpoint", "any.ckpt", "--limit", "8", "--output", str(tmp_path / "masked"), "--masks"])
+    masked = json.loads((tmp_path / "masked" / "scores.json").read_text())
+    assert masked == found  # the model writes the mask of the first slot, and the value comes back
+    assert len(list((tmp_path / "masked" / "data").iterdir())) == 12
+
+
+def test_data_with_masks_say_the_same(tmp_path: Path) -> None:
+    rows = [(COMPARE, "b 22 lasts 3.5 hours , and a 1 has 4 hours ."), ("goodbye()", "bye")]
+    masks.write(tmp_path, {"tv-train": rows})
+    found = command.rows(tmp_path, "tv", "train")
+    assert found[0][0] == "?compare(name=SLOT_NAME;battery=SLOT_BATTERY;name2=SLOT_NAME2;battery2=SLOT_BATTERY2)"
+    assert found[0][1] == "SLOT_NAME2 lasts SLOT_BATTERY2 -s , and SLOT_NAME has SLOT_BATTERY -s"
+    assert [masks.unmasked_text(text, mr) for (_, text), (mr, _) in zip(found, rows, strict=True)] == [
+        normalised(text) for _, text in rows
+    ]
