@@ -20,6 +20,7 @@ model:
       config: {model_type: bert, hidden_size: 16, num_hidden_layers: 1, num_attention_heads: 2, intermediate_size: 32}
       tokenizer: characters:ascii
       dropout: 0.0
+      max_length: 36
   tasks:
     topic:
       class_path: SequenceClassification
@@ -33,6 +34,8 @@ model:
     choice: {class_path: MultipleChoice, init_args: {dropout: 0.0, label_smoothing: 0.1, metrics: [mrr]}}
     order: {class_path: Ranking, init_args: {dropout: 0.0, objective: listnet, metrics: [ndcg_at_2]}}
     alike: {class_path: SimilarityRegression, init_args: {metrics: [spearman, rmse]}}
+    answer: {class_path: SpanQuestionAnswering, init_args: {dropout: 0.0}}
+    relation: {class_path: RelationClassification, init_args: {dropout: 0.0, hidden: 8}}
     story: {class_path: Seq2Seq, init_args: {layers: 1, heads: 2, dropout: 0.0, max_target_length: 6}}
     score: {class_path: Regression, init_args: {dropout: 0.0, metrics: [pearson, rmse, mae, r2]}}
     flags:
@@ -71,6 +74,18 @@ data:
         files: {train: fourth.jsonl, val: fourth.jsonl}
         inputs: {texts: [topic, name]}
         labels: {alike: score}
+    sixth:   # contexts of one window and of several
+      class_path: FileSource
+      init_args:
+        files: {train: fourth.jsonl, val: fourth.jsonl}
+        inputs: {text: topic, context: passage}
+        labels: {answer: answers}
+    seventh:
+      class_path: FileSource
+      init_args:
+        files: {train: fourth.jsonl, val: fourth.jsonl}
+        inputs: {tokens: words, spans: places}
+        labels: {relation: related}
 trainer:
   precision: 64-true
   accelerator: cpu
@@ -92,7 +107,7 @@ FIXED = """{
     "class_path": "FixedWeighting",
     "init_args": {"weights": {
         "topic": 1, "story": 1, "spans": 2, "path": 1, "marks": 1, "tree": 1, "score": 0.5, "flags": 1,
-        "choice": 1, "order": 0.5, "alike": 1
+        "choice": 1, "order": 0.5, "alike": 1, "answer": 1, "relation": 1
     }}
 }"""
 CHAIN = """{
@@ -162,6 +177,10 @@ def _asked(draw):
         "name": words[0],
         "choice": None if draw.random() < 0.3 else draw.randrange(len(words)),
         "order": None if draw.random() < 0.3 else [word.count("a") for word in words],
+        "passage": " ".join(words * draw.randint(1, 5)),
+        "answers": draw.choice([None, [], [words[-1]], [words[0], words[-1]]]),
+        "places": [[place, place + 1, word[0]] for place, word in enumerate(words)],
+        "related": None if draw.random() < 0.3 else [[0, len(words) - 1, words[0][0]]],
     }
 
 
@@ -200,7 +219,7 @@ def test_two_processes_equal_one(folder, weighting, flags, starter, request):
                 two["state_dict"][key], value, rtol=0, atol=1e-10, msg=lambda m, k=key: f"{k}: {m}"
             )
     of_words, of_texts = (
-        {"spans", "path", "marks", "tree", "story"},
+        {"spans", "path", "marks", "tree", "story", "answer", "relation"},
         {"topic", "score", "flags", "choice", "order", "alike"},
     )
     assert set(one_metrics) == {*of_words, *of_texts, "joint", "average", "by_dataset"}
