@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 from transformers.modeling_outputs import BaseModelOutput
 
 from mtl_lightning.encoders.layers import num_positions
@@ -20,6 +20,9 @@ DEFAULTS: Mapping[str, Any] = {"max_new_tokens": 64, "do_sample": False, "num_be
 _NOT_OPTIONS = {"bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id"}
 _NOT_OPTIONS |= {"return_dict_in_generate", "use_cache", "max_length"}
 """Options that are set here."""
+
+_FRACTIONS = ("top_p", "typical_p")
+"""Options that have no effect where they are no fractions of 1."""
 
 _OF_CHOICE = {*DEFAULTS, "min_new_tokens", "temperature", "top_k", "top_p", "min_p", "typical_p"}
 """Options that say how the next token is chosen by its probability alone, and how many there are."""
@@ -35,7 +38,7 @@ class Generation:
         fixed: Those that are no choice.
 
     Raises:
-        UserError: If an option is unknown, or may not be set.
+        UserError: If an option is unknown, may not be set, or has a value that it cannot have.
     """
 
     def __init__(self, options: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
@@ -46,6 +49,9 @@ class Generation:
         self._options = {**DEFAULTS, **options, **fixed, "use_cache": True}
         if type(number := self._options["max_new_tokens"]) is not int or number < 1:
             raise UserError(f"`generation.max_new_tokens` must be a number from 1 on, found {number!r}")
+        if options.keys() - {"max_new_tokens"}:
+            _check(options)
+            _try(self._options)
 
     @torch.no_grad()
     def __call__(self, make: Callable[[], Any], source: Tensor, room: int, **inputs: Any) -> Tensor:
@@ -64,6 +70,35 @@ class Generation:
             config = GenerationConfig(**{**self._options, "max_new_tokens": longest})
             found: Tensor = model.generate(**inputs, generation_config=config)
         return found
+
+
+def _check(options: Mapping[str, Any]) -> None:
+    """Raises :class:`UserError` if one has a value that transformers takes, and that does not do."""
+    if (number := options.get("num_return_sequences", 1)) != 1:
+        raise UserError(f"`generation.num_return_sequences` must be 1, for a prompt has one text; found {number!r}")
+    least, most = options.get("min_new_tokens"), options.get("max_new_tokens", DEFAULTS["max_new_tokens"])
+    if isinstance(least, int) and least > most:
+        raise UserError(f"`generation.min_new_tokens` is {least}, but at most {most} are written (`max_new_tokens`)")
+    for name in _FRACTIONS:
+        value = options.get(name, 1)
+        if not (isinstance(value, int | float) and 0 < value <= 1):
+            raise UserError(f"`generation.{name}` must lie between 0 and 1, found {value!r}")
+
+
+@torch.no_grad()
+def _try(options: Mapping[str, Any]) -> None:
+    """Raises :class:`UserError` if no model could write so: a very small one is let write as little as it may."""
+    size = {"vocab_size": 2**18, "hidden_size": 2, "intermediate_size": 2}
+    config = AutoConfig.for_model("llama", num_hidden_layers=1, num_attention_heads=1, **size)
+    with torch.random.fork_rng(devices=[]):
+        model = AutoModelForCausalLM.from_config(config)
+        try:
+            few = {"max_new_tokens": min(options["max_new_tokens"], max(options.get("min_new_tokens") or 1, 1))}
+            model.generate(
+                torch.zeros(1, 2, dtype=torch.long), generation_config=GenerationConfig(**{**options, **few})
+            )
+        except (ValueError, TypeError, ArithmeticError, AttributeError, RuntimeError, OSError) as error:
+            raise UserError(f"`generation`: {' '.join(str(error).split())}") from error
 
 
 class Writer:

@@ -92,6 +92,14 @@ def test_no_more_is_written_than_the_model_has_positions_for() -> None:
         ({"max_tokens": 3}, "unknown option 'max_tokens'"),
         ({"eos_token_id": 3}, "unknown option 'eos_token_id'"),
         ({"max_new_tokens": 0}, "`generation.max_new_tokens` must be a number from 1 on, found 0"),
+        ({"num_return_sequences": 3, "do_sample": True}, "`generation.num_return_sequences` must be 1, .* found 3"),
+        ({"do_sample": True, "top_p": 2}, "`generation.top_p` must lie between 0 and 1, found 2"),
+        ({"do_sample": True, "temperature": -1}, "`generation`: `temperature` .* strictly positive"),
+        ({"min_new_tokens": 5, "max_new_tokens": 3}, "`generation.min_new_tokens` is 5, but at most 3 are written"),
+        ({"num_beams": 0}, "`generation`: "),
+        ({"num_beams": "two"}, "`generation`: "),
+        ({"repetition_penalty": 0}, "`generation`: `penalty` has to be a strictly positive float"),
+        ({"stop_strings": ["."]}, "`generation`: .*stop"),
     ],
 )
 def test_options_that_are_refused(options: dict[str, Any], words: str) -> None:
