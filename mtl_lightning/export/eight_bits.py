@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mtl_lightning.export.outliers import spread_outliers
 from mtl_lightning.export.quantisation import quantise
 from mtl_lightning.export.validation import HALF_A_POINT, Judged
 from mtl_lightning.training.module import MultiTaskModule
@@ -14,7 +15,7 @@ Judge = Callable[[], Mapping[str, Judged]]
 """Judges the file as it is now."""
 
 Batches = Callable[[], Iterable[Mapping[str, np.ndarray]]]
-"""Inputs that ranges of activations are taken from."""
+"""Inputs that activations are looked at on."""
 
 
 class Quality(NamedTuple):
@@ -34,18 +35,27 @@ class Quality(NamedTuple):
         return cls({} if judge is None else judge())
 
 
-def in_8_bits(model: MultiTaskModule, path: Path, judge: Judge | None, batches: Batches | None = None) -> Quality:
+def in_8_bits(
+    model: MultiTaskModule,
+    path: Path,
+    judge: Judge | None,
+    batches: Batches | None = None,
+    some: Batches | None = None,
+) -> Quality:
     """Quantises a file; a task that loses more than half a point gets its head back, with those that it reads.
 
     Args:
         model: It was made of.
         path: Of the file, which is replaced.
         judge: Null: nothing is known of the metrics, and all heads have 8 bits.
-        batches: Null: activations are quantised as they come.
+        batches: That ranges of activations are taken from; null: they are quantised as they come.
+        some: Of which outliers among activations are found and made smaller (:mod:`.outliers`); null: they stay.
     """
     whole = path.with_suffix(".full")
     path.replace(whole)
     try:
+        if some is not None:
+            spread_outliers(whole, some())
         quantise(whole, path, inputs=batches and batches())
         found = Quality.of(judge)
         if short := [task for task, judged in found.metrics.items() if judged.lost > HALF_A_POINT]:

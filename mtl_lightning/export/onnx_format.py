@@ -22,6 +22,9 @@ from mtl_lightning.training.module import MultiTaskModule
 
 _LOG = logging.getLogger(__name__)
 _TRUST = "--trust_classes {}"
+_SOME = 64
+"""Examples of each data set on which outliers of activations are looked for; they stand out in a few as in all."""
+
 _NEEDED = ("onnx", "onnxscript", "onnxruntime")
 
 
@@ -113,7 +116,8 @@ def export_onnx(
             if half is not None:
                 halve_graph(folder / name, half)
             batches = partial(validation.inputs, of, calibrate) if validation and of and calibrate else None
-            qualities[name] = in_8_bits(model, folder / name, judge, batches) if int8 else Quality.of(judge)
+            some = partial(validation.inputs, of, _SOME) if validation and of else None
+            qualities[name] = in_8_bits(model, folder / name, judge, batches, some) if int8 else Quality.of(judge)
         widest = {reading.graph: reading for reading in sorted(readings, key=lambda reading: len(reading.outputs))}
         checks = [
             check(model, inputs, reading, folder)._replace(**qualities[name]._asdict())

@@ -76,7 +76,7 @@ class AdaptedModule(EvaluatedModule):
         for name in names:
             merged.heads[name].load_state_dict(self.heads[name].state_dict())
         if self.config is not None:
-            merged.keep_config(_plain_config(self.config, names), self.config_is_own)
+            merged.keep_config(_plain_config(self.config, names), self.config_is_own, self.config_places)
         merged.merged_from = type(self.sharing).__name__
         found: Self = merged.to(self.device).train(self.training)
         return found

@@ -25,7 +25,7 @@ def model_contents(module: Any) -> dict[str, Any]:
         "assets": {"files": dict(assets.files), "init_args": dict(assets.init_args)},
         "metrics": {name: float(value) for name, value in metrics.items()},
     }
-    return signed(contents) if module.config_is_own else contents
+    return signed(contents, module.config_places) if module.config_is_own else contents
 
 
 def refuse_other_tasks(saved: Mapping[str, Any], tasks: Mapping[str, Task]) -> None:

@@ -41,7 +41,7 @@ def load_as(kind: type[Model], path: Path, trusted: Collection[str] = (), option
         model.build()
         checkpoint = read_checkpoint(path)
         model.load_state_dict(checkpoint["state_dict"])
-        model.keep_config(checkpoint[CHECKPOINT_KEY]["config"], own=places is not None)
+        model.keep_config(checkpoint[CHECKPOINT_KEY]["config"], places is not None, places)
     return model.eval()
 
 

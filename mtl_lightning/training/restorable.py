@@ -27,6 +27,7 @@ class RestorableModule(ClippedModule):
         goes_on_from: The checkpoint of the run that goes on; it is known before the trainer reads it.
         config: The configuration that checkpoints carry, if there is one.
         config_is_own: Whether this user wrote it; see :mod:`mtl_lightning.trust.origin`.
+        config_places: Where the packages were that it names, when it came from a checkpoint; see there.
     """
 
     def __init__(self) -> None:
@@ -36,6 +37,7 @@ class RestorableModule(ClippedModule):
         self.goes_on_from: Path | None = None
         self.config: dict[str, Any] | None = None
         self.config_is_own = True
+        self.config_places: Mapping[str, str] | None = None
 
     def build(self) -> None:
         """Creates what configuration and training data leave open.
@@ -45,14 +47,15 @@ class RestorableModule(ClippedModule):
         """
         raise NotImplementedError
 
-    def keep_config(self, config: dict[str, Any], own: bool = True) -> None:
+    def keep_config(self, config: dict[str, Any], own: bool = True, places: Mapping[str, str] | None = None) -> None:
         """Takes the configuration that this model was made of, which its checkpoints then carry.
 
         Args:
             config: All that ``fit`` was given, as plain data.
             own: Whether this user wrote it, and not perhaps somebody else.
+            places: Where the packages were that it names, if that is known of a checkpoint.
         """
-        self.config, self.config_is_own = config, own
+        self.config, self.config_is_own, self.config_places = config, own, places
 
     def start_from(self, trained: str | Path) -> None:
         """Takes over a trained model's encoder and the heads whose labels fit, once this model is built.

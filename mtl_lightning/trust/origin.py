@@ -19,16 +19,17 @@ _KEY = "signature"
 _BYTES = 32
 
 
-def signed(contents: Mapping[str, Any]) -> dict[str, Any]:
+def signed(contents: Mapping[str, Any], known: Mapping[str, str] | None = None) -> dict[str, Any]:
     """What a checkpoint holds, with a signature; without one where this user's secret can be neither read nor written.
 
     Args:
         contents: What there is to sign, see :data:`SIGNED`, and more.
+        known: Where packages were when this user wrote the configuration, those that are not imported now among them.
     """
     secret = _secret()
     if secret is None or "config" not in contents:
         return dict(contents)
-    found = places(contents["config"])
+    found = {**(known or {}), **places(contents["config"])}
     return {**contents, _KEY: {"places": found, "code": _code(secret, contents, found)}}
 
 

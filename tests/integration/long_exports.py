@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from closeness import close
 from in_process import InProcess
@@ -53,7 +54,7 @@ def test_exports_predict_as_the_checkpoint(
         if not set(source.inputs) <= set(plain.inputs):
             continue
         (tmp_path / f"{number}.jsonl").write_text(
-            "".join(json.dumps(row) + "\n" for row in rows_of(source.inputs, plain))
+            "".join(json.dumps(row, default=np.ndarray.tolist) + "\n" for row in rows_of(source.inputs, plain))
         )
         found = {}
         for flags in (["--ckpt_path", str(checkpoint)], ["--ckpt_path", "torch"], ["--model", "onnx"]):

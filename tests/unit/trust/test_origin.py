@@ -28,6 +28,11 @@ def test_what_the_user_wrote_is_his_and_says_where_the_packages_were():
     assert secret_file().stat().st_mode & 0o777 == 0o600
 
 
+def test_packages_that_are_not_imported_again_stay_where_they_were():
+    known = {"mine": "/here/mine.py", "pytest": "/before/pytest.py"}
+    assert own_places(signed(CONTENTS, known)) == {"mine": "/here/mine.py", "pytest": pytest.__file__}
+
+
 def test_what_is_altered_is_nobodys():
     for key, value in {
         "config": {"model": {}},
