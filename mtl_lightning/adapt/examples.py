@@ -17,6 +17,7 @@ from mtl_lightning.data.readers.bad_rows import visible
 from mtl_lightning.data.sampler import Rows
 from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.rows.columns import pairs_of
+from mtl_lightning.tasks import Task
 
 Config = dict[str, Any]
 
@@ -25,13 +26,16 @@ _OF_ITS_FILES = ("files", "root", "split", "streaming", "label_maps", "written_b
 """Arguments of a data set that say nothing of another file."""
 
 
-def described(path: str, task: str, label: str, datasets: Mapping[str, Config]) -> Config:
+def described(path: str, task: str, label: str, kind: type[Task], datasets: Mapping[str, Config]) -> Config:
     """A file of labelled examples as a data set, read as the first data set of a model is whose columns it has.
+
+    Data sets without the inputs that the task reads are passed over, if there are others.
 
     Args:
         path: The file.
         task: Whose labels it has.
         label: The column of labels, or several, separated by commas.
+        kind: Class of the task.
         datasets: Those that the model was trained on, as its configuration describes them.
 
     Raises:
@@ -40,7 +44,7 @@ def described(path: str, task: str, label: str, datasets: Mapping[str, Config]) 
     needed: dict[str, None] = {}
     found: list[str] = []
     of_label = [part.strip() for part in label.split(",")]
-    for each in datasets.values():
+    for each in [each for each in datasets.values() if _suffices(each, kind)] or datasets.values():
         arguments = deepcopy(each.get("init_args", {}))
         own = {"inputs"} if not _is_file(each) else arguments.keys() - {*_OF_ITS_FILES, "labels"}
         settings = {key: arguments[key] for key in own}
@@ -142,6 +146,12 @@ class Examples:
         parts = [dealt[first::number] for first in range(number)]
         whole = [set(group) for group in groups if len(group) > 1]
         return [part for part in parts if not any(group <= set(part) for group in whole)]
+
+
+def _suffices(config: Config, kind: type[Task]) -> bool:
+    """Whether a data set has the inputs that a task reads."""
+    needed = kind.required_inputs or (("tokens",) if kind.level == "tokens" else ())
+    return all(set(each.split("|")) & set(config["init_args"]["inputs"]) for each in needed)
 
 
 def _is_file(config: Config) -> bool:

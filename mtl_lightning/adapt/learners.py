@@ -22,7 +22,7 @@ Values = Mapping[str, Tensor]
 """Parameters by their names in the model."""
 
 SCALES = (1, 2, 4, 8, 16, 32, 64)
-"""By what distances to the classes' means are multiplied, relative to the mean squared distance between means."""
+"""By what squared distances to the classes' means are multiplied, relative to their mean between two examples."""
 
 _USUAL_SCALE = 8
 _STEPS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700)
@@ -139,8 +139,8 @@ class HeadLearner(Learner):
         pooled = features.pooled[present].float()
         embedded = pooled if self.embedding is None else self.embedding(pooled)
         means = means_by_label(embedded.detach(), targets[present])
-        between = torch.cdist(means, means).square().sum() / max(len(means) * (len(means) - 1), 1)
-        by = scale / between.clamp(min=1e-12)
+        between_two = 2 * embedded.detach().var(0).sum() if len(embedded) > 1 else embedded.new_ones(())
+        by = scale / between_two.clamp(min=1e-12)
         weight, bias = 2 * means, -means.square().sum(-1)
         if self.embedding is not None:
             bias = bias + weight @ self.embedding.bias.detach()

@@ -65,8 +65,8 @@ def begin(path: Path, given: Any) -> Begun:
         config, places = checkpoint_config(start, stack)
         whole: Config = deepcopy(read_checkpoint(start)[CHECKPOINT_KEY]["config"])
         datasets = deepcopy(base.config or {})["data"]["datasets"]
-        few = described(given.data, name, given.label, datasets)
-        of_task = _task(base, name, given.kind)
+        kind = _class(base, name, given.kind)
+        few, of_task = described(given.data, name, given.label, kind, datasets), _task(base, name, kind)
         whole["data"] = _data(datasets, name, few, kept)
         sharing = {"class_path": _path_of(LoRA), "init_args": {"rank": given.rank}}
         for each in (config, whole):
@@ -81,7 +81,7 @@ def begin(path: Path, given: Any) -> Begun:
     source = source_of(few)
     judged = None
     if given.test is not None:
-        judged = Examples(source_of(described(given.test, name, given.label, datasets)), name, task, processor)
+        judged = Examples(source_of(described(given.test, name, given.label, kind, datasets)), name, task, processor)
     examples = Examples(source, name, task, processor)
     return Begun(model.eval(), examples, judged, _embedding(base, given.like), base.inner_loop)
 
@@ -100,26 +100,32 @@ def _read(base: MultiTaskModule, name: str, like: str | None) -> list[str]:
     return plain
 
 
-def _task(base: MultiTaskModule, name: str, kind: str | None) -> Config:
-    """The new task, as a configuration describes it: as that of its name was, but for what it learnt of its labels."""
+def _class(base: MultiTaskModule, name: str, kind: str | None) -> type[Task]:
+    """The new task's class: the one that is asked for, or that of the task of its name, or the usual one."""
     if kind is not None:
         if kind not in (known := _kinds()):
             raise UserError(f"--kind: unknown class '{kind[:80]}'; {did_you_mean(kind, known)}")
-        return {"class_path": known[kind], "init_args": {}}
+        return known[kind]
     was = base.tasks.get(name)
-    if was is None or was.by_episode:
-        return {"class_path": _path_of(SequenceClassification), "init_args": {}}
+    return SequenceClassification if was is None or was.by_episode else type(was)
+
+
+def _task(base: MultiTaskModule, name: str, kind: type[Task]) -> Config:
+    """The new task, as a configuration describes it: as that of its name was, but for what it learnt of its labels."""
+    was = base.tasks.get(name)
+    if was is None or type(was) is not kind:
+        return {"class_path": _path_of(kind), "init_args": {}}
     found: Any = deepcopy((base.config or {})["model"]["tasks"][name])
     found = {"class_path": found} if isinstance(found, str) else found
     settings = {key: value for key, value in found.get("init_args", {}).items() if key not in was.adapted()}
     return {"class_path": found["class_path"], "init_args": settings}
 
 
-def _kinds() -> dict[str, str]:
-    """Paths of the tasks of this package that need nothing but a label, by their names."""
+def _kinds() -> dict[str, type[Task]]:
+    """The tasks of this package that need nothing but a label, by their names."""
     kinds = [getattr(tasks, name) for name in tasks.__all__]
     found = [each for each in kinds if isinstance(each, type) and issubclass(each, Task) and each is not Task]
-    return {each.__name__: _path_of(each) for each in found if not each.by_episode}
+    return {each.__name__: each for each in found if not each.by_episode}
 
 
 def _data(datasets: dict[str, Config], name: str, few: Config, kept: Sequence[str]) -> Config:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny import BERT
 
 import mtl_lightning
 from mtl_lightning.__main__ import main
@@ -29,13 +30,13 @@ POINTS = {
 }
 
 
-def trained(path: Path, **model: Any) -> MultiTaskModule:
+def trained(path: Path, datasets: dict[str, Any] | None = None, **model: Any) -> MultiTaskModule:
     """A checkpoint of a model of random weights, as ``fit`` writes it."""
     config = {"encoder": PERCEPTRON, "tasks": {"kind": KINDS, "size": SIZE}, **model}
     module = made(MultiTaskModule, deepcopy(config), path, Imports(str(path), {}, (), ""))
     torch.manual_seed(1)
     module.build()
-    module.keep_config({"model": config, "data": {"datasets": {"points": POINTS}}, "seed_everything": 3})
+    module.keep_config({"model": config, "data": {"datasets": datasets or {"points": POINTS}}, "seed_everything": 3})
     AtomicCheckpointIO().save_checkpoint(module.contents(), path)
     return module.eval()
 
@@ -132,7 +133,7 @@ def test_means_are_taken_where_a_prototypical_task_takes_them(files: Path) -> No
     distances = -torch.cdist(embedded, means).square()
     centred = distances - distances.mean(-1, keepdim=True)
     scale = json.loads(Path("new.json").read_text())["chosen"]["scale"]
-    between = torch.cdist(means, means).square().sum() / 6
+    between = torch.cdist(embedded, embedded).square().sum() / (18 * 17)
     torch.testing.assert_close(logits - logits.mean(-1, keepdim=True), centred * scale / between, rtol=1e-4, atol=1e-4)
 
 
@@ -143,6 +144,22 @@ def test_features_of_a_task_are_read_where_each_has_its_own(files: Path, capsys:
     assert "--like: under LoRA each task reads features of its own" in capsys.readouterr().err
     assert adapt(*flags, "--like", "kind") == 0
     assert list(mtl_lightning.load("new.ckpt").tasks) == ["kind", "letter"]
+
+
+def test_labels_of_words_are_learnt_from_the_column_of_words(files: Path) -> None:
+    tokens = {"class_path": "FileSource", "init_args": {"files": "x", "inputs": {"tokens": "words"}, "labels": {}}}
+    text = {"class_path": "HubSource", "init_args": {"path": "x", "inputs": {"text": "review"}, "labels": {}}}
+    config = {"class_path": "TransformerEncoder", "init_args": {"tokenizer": "characters:printable", "config": BERT}}
+    trained(files / "old.ckpt", {"text": text, "words": tokens}, encoder=config)
+    words = [["play", "jazz"], ["in", "rome"], ["play", "rock"], ["in", "oslo"]]
+    rows = [
+        {"review": "-", "words": each, "tags": ["verb" if each[0] == "play" else "place", "noun"]} for each in words
+    ]
+    Path("few.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    flags = ["--task", "tags", "--kind", "TokenClassification", "--steps", "10", "--shots", "2", "--draws", "2"]
+    assert adapt(*flags) == 0
+    found = mtl_lightning.load("new.ckpt").predict({"tokens": words}, tasks=["tags"])
+    assert [len(each["tags"]["labels"]) for each in found] == [2, 2, 2, 2]
 
 
 def test_the_same_seed_gives_the_same_model(files: Path) -> None:
