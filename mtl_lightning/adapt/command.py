@@ -2,7 +2,8 @@
 
 import logging
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from math import isnan
 from pathlib import Path
@@ -43,11 +44,11 @@ def run(arguments: Sequence[str]) -> int:
 
 def _adapt(arguments: Sequence[str]) -> int:
     quieten_libraries()
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)  # what is taken over: all
     given = parsed(arguments)
     path = find_checkpoint(expanded(given.ckpt_path, "--ckpt_path"), given.name, last=False)
     torch.manual_seed(given.seed)
-    begun = begin(path, given)
+    with _nothing_taken_over_is_said():
+        begun = begin(path, given)
     learner, generator = _learner(begun, given), torch.Generator().manual_seed(given.seed)
     shots = shots_of(begun.examples, begun.judged, given.shots)
     everything = [row for rows in begun.examples.by_label() for row in rows]
@@ -65,6 +66,18 @@ def _adapt(arguments: Sequence[str]) -> int:
         console.print(_table(learner, points))
     _write(Path(given.output).with_suffix(".json"), given, begun, learner, choice, points)
     return 0
+
+
+@contextmanager
+def _nothing_taken_over_is_said() -> Iterator[None]:
+    """Here, the new model takes all of the trained one."""
+    logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _learner(begun: Begun, given: Namespace) -> Learner:
