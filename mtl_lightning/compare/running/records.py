@@ -19,12 +19,17 @@ KEPT = ("finished", "diverged", "solver")
 _CHECKSUM = "checksum"
 _LARGEST = 1e100  # squares and sums of smaller numbers are finite
 _BESIDE_TASKS = {"joint", "by_dataset", "average"}  # in scores
+_NOWHERE = object()
 
 Check: TypeAlias = Callable[[Any], bool]
 
 
-def read_json(path: Path) -> Any:
-    """What a file holds; None if there is none.
+def read_json(path: Path, otherwise: Any = None) -> Any:
+    """What a file holds.
+
+    Args:
+        path: Of the file.
+        otherwise: What is returned if there is none.
 
     Raises:
         UserError: If it cannot be read.
@@ -32,7 +37,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        return None
+        return otherwise
     except (OSError, ValueError, RecursionError) as error:
         said = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())[:120]
         raise UserError(f"{path} is broken ({said}); remove it, and what it says is determined again") from error
@@ -83,8 +88,8 @@ def read_result(path: Path, tasks: Collection[str] | None = None) -> dict[str, A
     Raises:
         UserError: If the file holds anything else, or was changed: runs of before had no checksum and have none.
     """
-    found = read_json(path)
-    if found is None and not path.exists():
+    found = read_json(path, _NOWHERE)
+    if found is _NOWHERE:  # asked once: another process may write it meanwhile
         return None
     try:
         problem = problem_of(found, tasks)

@@ -82,6 +82,19 @@ def test_what_is_not_there_is_none(tmp_path: Path) -> None:
     assert read_json(tmp_path / "nowhere.json") is None and read_result(tmp_path / RESULT) is None
 
 
+def test_a_result_that_comes_while_it_is_looked_for_is_not_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_yet(path: Path, encoding: str) -> str:
+        path.write_bytes(json.dumps(WHOLE).encode())  # another process has ended just now
+        raise FileNotFoundError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", not_yet)
+        assert read_result(tmp_path / RESULT) is None
+    assert (tmp_path / RESULT).exists()
+
+
 @pytest.mark.parametrize("place", MAY_BE, ids=".".join)
 def test_a_result_that_holds_something_else_is_said(place: Sequence[str], tmp_path: Path) -> None:
     for odd in (odd for odd in ODD if odd not in MAY_BE[tuple(place)]):
