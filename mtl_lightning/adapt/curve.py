@@ -68,7 +68,7 @@ def curve(
         draws: How many times each.
         generator: Of the draws.
     """
-    everything = range(len(learner.examples))
+    everything, rest = learner.examples.labelled, judged or learner.examples
     for number in shots:
         scores: list[float] = []
         for _ in range(draws):
@@ -76,8 +76,7 @@ def curve(
             if scores and len(rows) == len(everything):
                 break  # there is but one way to draw them all
             values = learn(learner, rows, choose(learner, rows, generator, _PARTS).at)
-            rest = judged or learner.examples
-            left = list(range(len(judged))) if judged is not None else [row for row in everything if row not in rows]
+            left = [row for row in rest.labelled if rest is judged or row not in rows]
             scores.append(judge(learner, values, rest, left)[1])
         found = t_interval(np.asarray(scores))
         yield Point(number, scores, float(found.mean), float(found.low), float(found.high))

@@ -100,7 +100,7 @@ class HeadLearner(Learner):
         self.has_means = isinstance(self.task, SequenceClassification) and isinstance(self.task.head, nn.Linear)
         self.steps, self.lr = steps, lr
         self.unit, self.usual = ("steps", 0 if self.has_means else min(20, steps)) if steps else ("scale", _USUAL_SCALE)
-        self._made: dict[int, Any] = {}
+        self._read: dict[Examples, Any] = {}
 
     def learnt(self, rows: Sequence[int]) -> Iterator[tuple[int, Values]]:
         features, targets = self._features(self.examples, rows), self.examples.targets[list(rows)]
@@ -122,16 +122,17 @@ class HeadLearner(Learner):
         return logits, examples.targets[list(rows)]
 
     def _features(self, examples: Examples, rows: Sequence[int]) -> Any:
-        """What the head reads of some examples; it is computed once."""
-        if id(examples) not in self._made:
+        """What the head reads of some examples; it is computed once for all."""
+        number, index = len(examples), list(rows)
+        if examples not in self._read:
             with evaluating(self.model):
-                self._made[id(examples)] = self.model._made(examples.batch.inputs, [self.name])[self.name]
-        index, number = list(rows), len(examples)
+                read = [self.model.outputs(each, [self.name])[1][self.name] for each in examples.pieces(range(number))]
+            self._read[examples] = joined(read)
 
         def some(value: Any) -> Any:
             return value[index] if isinstance(value, Tensor) and value.shape[:1] == (number,) else value
 
-        return tree_map(some, self._made[id(examples)])
+        return tree_map(some, self._read[examples])
 
     def _means(self, features: Any, targets: Tensor, scale: float) -> dict[str, Tensor]:
         """A linear layer whose logits are the negative squared distances to the classes' means, times a scale."""
@@ -161,7 +162,7 @@ class WholeLearner(Learner):
         model: As of :class:`Learner`.
         name: As of :class:`Learner`.
         examples: As of :class:`Learner`.
-        steps: Longest training; null: that of the loop.
+        steps: Longest training; null: that of the loop, which there is then.
         lr: Learning rate of AdamW.
         loop: The inner loop; null: none, and the head starts as that of :class:`HeadLearner`.
     """
@@ -178,7 +179,7 @@ class WholeLearner(Learner):
         super().__init__(model, name, examples)
         self.loop, self.lr = loop, lr
         self.head = HeadLearner(model, name, examples, None, 1, lr)
-        self.steps: int = steps if steps is not None else loop.eval_steps if loop is not None else 50
+        self.steps: int = steps or loop.eval_steps  # type: ignore[union-attr]
         self.usual = min(self.steps, 10) if loop is None else self.steps
         of_all = {key: value for key, value in adaptable(model).items() if value.requires_grad}
         self.values: Values = of_all if loop is None else loop.chosen(adaptable(model))
@@ -200,11 +201,18 @@ class WholeLearner(Learner):
             loop.eval_steps = longest
 
     def outputs(self, values: Values, examples: Examples, rows: Sequence[int]) -> tuple[Any, Tensor]:
-        index = list(rows)
-        inputs = {key: tensor[index] for key, tensor in examples.batch.inputs.items()}
+        model, name = Caller(self.model), self.name
         with torch.no_grad():
-            logits = Caller(self.model).at(values, "__call__", inputs, [self.name])[self.name]
-        return logits, examples.targets[index]
+            logits = joined([model.at(values, "__call__", each, [name])[name] for each in examples.pieces(rows)])
+        return logits, examples.targets[list(rows)]
+
+
+def joined(pieces: Sequence[Any]) -> Any:
+    """What was made of some examples at a time, for all of them: tensors in tuples and dicts, one behind the other."""
+    first, *rest = pieces
+    return tree_map(
+        lambda value, *more: torch.cat([value, *more]) if isinstance(value, Tensor) else value, first, *rest
+    )
 
 
 def descent(start: Values, loss: Callable[[Values], Tensor], steps: int, lr: float) -> Iterator[tuple[int, Values]]:

@@ -1,6 +1,6 @@
 """A model with a new task, which begins at a trained one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from copy import deepcopy
 from pathlib import Path
@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from mtl_lightning import tasks
-from mtl_lightning.adapt.examples import Config, Examples, described, source_of
-from mtl_lightning.checkpoints import CHECKPOINT_KEY, checkpoint_config, read_checkpoint
+from mtl_lightning.adapt.examples import Config, Examples, read
+from mtl_lightning.adapt.options import ON_FEATURES
+from mtl_lightning.checkpoints import checkpoint_config
 from mtl_lightning.data.encoding import Encoding
 from mtl_lightning.data.labels import understood_labels
 from mtl_lightning.errors import UserError, did_you_mean
@@ -55,49 +56,61 @@ def begin(path: Path, given: Any) -> Begun:
     """
     trusted = given.trust_classes.split(",") if given.trust_classes else ()
     base, name = load(path, trusted), checked_name("--task", given.task)
-    stays = given.by in ("head", "prototypes")
-    read = _read(base, name, given.like)
-    plain = base.merge(*(read if stays else read[:1]))
+    kind, stays = _class(base, name, given.kind), given.by in ON_FEATURES
+    same = _reading_the_same(base, name, given.like)
+    plain = base.merge(*(same if stays else same[:1]))
+    assert plain.config is not None, "it was in the checkpoint"
     kept = [task for task in plain.tasks if stays and task != name and not plain.tasks[task].by_episode]
+    of_task, datasets = _task(base, name, kind), plain.config["data"]["datasets"]
     with temporary_folder() as folder, ExitStack() as stack:
         start = folder / "start.ckpt"
         plain.save(start)
         config, places = checkpoint_config(start, stack)
-        whole: Config = deepcopy(read_checkpoint(start)[CHECKPOINT_KEY]["config"])
-        datasets = deepcopy(base.config or {})["data"]["datasets"]
-        kind = _class(base, name, given.kind)
-        few, of_task = described(given.data, name, given.label, kind, datasets), _task(base, name, kind)
-        whole["data"] = _data(datasets, name, few, kept)
+        imports = Imports(str(path), places, trusted)
+        files = [file for file in (given.data, given.test) if file is not None]
+        tables = [read(file, name, given.label, kind, datasets, imports) for file in files]
         sharing = {"class_path": _path_of(LoRA), "init_args": {"rank": given.rank}}
-        for each in (config, whole):
-            tasks = {task: each["model"]["tasks"].get(task) for task in kept}
-            each["model"] = {"encoder": each["model"]["encoder"], "tasks": {**tasks, name: deepcopy(of_task)}}
-        made_of = {**config["model"], **({"sharing": sharing} if given.by == "lora" else {})}
-        model = made(MultiTaskModule, made_of, start, Imports(str(start), places, trusted))
-        task, processor = model.tasks[name], model.encoder.processor
+        model = made(
+            MultiTaskModule,
+            _with_task(config["model"], kept, name, of_task) | ({"sharing": sharing} if given.by == "lora" else {}),
+            path,
+            imports,
+        )
+        task: Any = model.tasks[name]
+        encodings = [Encoding(name, table.source, model.encoder.processor, {name: task}) for table in tables]
         model.start_from(start)
-        model.build(lambda _: _labels(source_of(few), name, task, processor))
-    model.keep_config(whole, base.config_is_own)
-    source = source_of(few)
-    judged = None
-    if given.test is not None:
-        judged = Examples(source_of(described(given.test, name, given.label, kind, datasets)), name, task, processor)
-    examples = Examples(source, name, task, processor)
-    return Begun(model.eval(), examples, judged, _embedding(base, given.like), base.inner_loop)
+        model.build(lambda _: understood_labels(encodings[0], tables[0].rows, "train", name))
+    whole = {
+        **plain.config,
+        "model": _with_task(plain.config["model"], kept, name, of_task),
+        "data": _data(datasets, name, tables[0].config, kept),
+    }
+    model.keep_config(whole, base.config_is_own, base.config_places)
+    beside = Path(given.output).parent
+    examples = [Examples(encoding, table.rows, beside) for encoding, table in zip(encodings, tables, strict=True)]
+    judged = examples[1] if given.test is not None else None
+    return Begun(model.eval(), examples[0], judged, _embedding(base, given.like), base.inner_loop)
 
 
-def _read(base: MultiTaskModule, name: str, like: str | None) -> list[str]:
-    """The tasks whose features the new one reads, all of which read the same."""
-    plain = [task for task in base.tasks if len(base.chain.needed([task])) == 1]
+def _reading_the_same(base: MultiTaskModule, name: str, like: str | None) -> list[str]:
+    """The tasks whose features the new one reads; the first is the one that it is like."""
     if like is not None:
         names_asked("--like", [like], list(base.tasks))
-        return [like] if not base.sharing.is_plain else [like, *(task for task in plain if task != like)]
-    if not base.sharing.is_plain and len(base.tasks) > 1 and name not in base.tasks:
+    plain = [task for task in base.tasks if len(base.chain.needed([task])) == 1]
+    if like is None and (name in base.tasks or base.sharing.is_plain or len(base.tasks) == 1):
+        like = name if name in plain else plain[0]
+    if like is None:
         kind = type(base.sharing).__name__
         raise UserError(f"--like: under {kind} each task reads features of its own; name the one to go on from")
-    if not base.sharing.is_plain:
-        return [name if name in base.tasks else plain[0]]
-    return plain
+    return sorted(plain, key=lambda task: task != like) if base.sharing.is_plain else [like]
+
+
+def _with_task(model: Config, kept: Sequence[str], name: str, of_task: Config) -> Config:
+    """A model's configuration, of its encoder, the tasks that it keeps, and a new one."""
+    return {
+        "encoder": deepcopy(model["encoder"]),
+        "tasks": deepcopy({**{task: model["tasks"][task] for task in kept}, name: of_task}),
+    }
 
 
 def _class(base: MultiTaskModule, name: str, kind: str | None) -> type[Task]:
@@ -136,11 +149,6 @@ def _data(datasets: dict[str, Config], name: str, few: Config, kept: Sequence[st
         if labels:
             found[dataset] = {**config, "init_args": {**config["init_args"], "labels": labels}}
     return {"datasets": {**found, f"{name}_examples" if name in found else name: few}}
-
-
-def _labels(source: Any, name: str, task: Any, processor: Any) -> Iterator[Any]:
-    """Raw labels of the examples."""
-    return understood_labels(Encoding(name, source, processor, {name: task}), source.load()["train"], "train", name)
 
 
 def _embedding(base: MultiTaskModule, like: str | None) -> nn.Linear | None:

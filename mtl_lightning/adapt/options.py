@@ -7,7 +7,10 @@ from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.paths import expanded
 from mtl_lightning.terminal.commands import OptionParser
 
-WAYS = ("head", "prototypes", "lora", "inner_loop")
+ON_FEATURES = ("head", "prototypes")
+"""Ways that leave the encoder as it is, so that the model keeps its other tasks."""
+
+WAYS = (*ON_FEATURES, "lora", "inner_loop")
 
 HELP = """\
 usage: mtl-lightning adapt --ckpt_path FILE|FOLDER|best --task NAME --data FILE --output FILE [--KEY VALUE ...]
@@ -79,9 +82,9 @@ def parsed(arguments: Sequence[str]) -> Namespace:
         setattr(given, name, getattr(given, name) and expanded(getattr(given, name), f"--{name}"))
     given.shots = _shots(given.shots)
     given.label = given.label or given.task
-    is_small = given.by in ("head", "prototypes")
-    given.draws = given.draws or (10 if is_small else 3)
-    given.lr = given.lr or (0.01 if is_small else 0.001)
+    is_quick = given.by in ON_FEATURES
+    given.draws = given.draws or (10 if is_quick else 3)
+    given.lr = given.lr or (0.01 if is_quick else 0.001)
     given.steps = given.steps or {"lora": 50, "inner_loop": None}.get(given.by, 200)
     return given
 

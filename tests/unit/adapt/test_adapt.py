@@ -6,12 +6,15 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from closeness import close
 from tiny import BERT
 
 import mtl_lightning
 from mtl_lightning.__main__ import main
+from mtl_lightning.adapt import examples
 from mtl_lightning.checkpoints.io import AtomicCheckpointIO
 from mtl_lightning.training.from_checkpoint import made
 from mtl_lightning.training.module import MultiTaskModule
@@ -82,7 +85,8 @@ def test_a_new_task_is_learnt_beside_the_others(files: Path, capsys: pytest.Capt
     report = json.loads(Path("new.json").read_text())
     assert [point["shots"] for point in report["curve"]] == [1, 2, 5] and report["chosen"]["parts"] == 18
     assert report["curve"][-1]["mean"] > 0.9 and len(report["curve"][0]["scores"]) == 2
-    assert "18 examples of 3 labels" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "18 examples of 3 labels" in said and "which predicts kind, size as well" in said
 
 
 def test_the_means_of_the_classes_are_a_linear_head(files: Path) -> None:
@@ -107,12 +111,12 @@ def test_a_task_learns_new_labels_in_its_place(files: Path) -> None:
     assert list(mtl_lightning.load("new.ckpt").tasks) == ["kind", "size"]
 
 
-@pytest.mark.parametrize("weights", ["LoRA", "MAML"])
-def test_the_encoder_learns_too(files: Path, weights: str) -> None:
+@pytest.mark.parametrize("way", ["lora", "inner_loop"])
+def test_the_encoder_learns_too(files: Path, way: str) -> None:
     loop = {"class_path": "MAML", "init_args": {"lr": 0.5, "steps": 3}}
     old = trained(files / "old.ckpt", inner_loop=loop)
-    by = ["lora", "--steps", "10", "--lr", "0.05"] if weights == "LoRA" else ["inner_loop", "--steps", "8"]
-    assert adapt("--task", "letter", "--label", "label", "--shots", "1", "--draws", "2", "--by", *by) == 0
+    steps = ["--steps", "10", "--lr", "0.05"] if way == "lora" else ["--steps", "8"]
+    assert adapt("--task", "letter", "--label", "label", "--shots", "1", "--draws", "2", "--by", way, *steps) == 0
     new = mtl_lightning.load("new.ckpt")
     assert list(new.tasks) == ["letter"] and type(new.sharing).__name__ == "HardSharing"
     assert share_right("letter") > 0.6
@@ -160,6 +164,60 @@ def test_labels_of_words_are_learnt_from_the_column_of_words(files: Path) -> Non
     assert adapt(*flags) == 0
     found = mtl_lightning.load("new.ckpt").predict({"tokens": words}, tasks=["tags"])
     assert [len(each["tags"]["labels"]) for each in found] == [2, 2, 2, 2]
+
+
+@pytest.mark.parametrize("label", ["label", "much"])
+def test_examples_without_a_label_are_left_alone(files: Path, label: str) -> None:
+    trained(files / "old.ckpt")
+    rows = [{**row, label: None if place % 6 == 0 else row[label]} for place, row in enumerate(points("few"))]
+    Path("few.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    kind = ["--kind", "Regression"] if label == "much" else []
+    flags = ["--label", label, *kind, "--shots", "2", "--draws", "2", "--steps", "5"]
+    assert adapt("--task", "new", *flags) == 0
+    report = json.loads(Path("new.json").read_text())
+    assert report["examples"] == 15 and len(report["curve"][0]["scores"]) == 2
+
+
+def test_rows_that_a_model_skips_are_said(files: Path, caplog: pytest.LogCaptureFixture) -> None:
+    lenient = {**POINTS, "init_args": {**POINTS["init_args"], "on_bad_row": "skip"}}  # type: ignore[dict-item]
+    trained(files / "old.ckpt", {"points": lenient})
+    with open("few.jsonl", "a") as file:
+        file.write('{"point": [1], "label": "a"}\n')
+    assert adapt("--task", "letter", "--label", "label", "--shots", "none", "--steps", "2") == 0
+    assert "skipped 1 of 19 rows" in caplog.text
+
+
+def test_files_are_where_the_table_is(files: Path) -> None:
+    trained(files / "old.ckpt")
+    (files / "far").mkdir()
+    rows = points("few")
+    for place, row in enumerate(rows):
+        np.save(files / "far" / f"{place}.npy", np.array(row["point"], np.float32))
+    lines = [json.dumps({**row, "point": f"{place}.npy"}) for place, row in enumerate(rows)]
+    (files / "far" / "few.jsonl").write_text("\n".join(lines))
+    assert adapt("--task", "letter", "--label", "label", "--data", "far/few.jsonl", "--shots", "none") == 0
+    assert share_right("letter") > 0.9
+
+
+@pytest.mark.parametrize("output", ["few.ckpt", "old.ckpt"])
+def test_nothing_that_is_read_is_written_over(files: Path, output: str, capsys: pytest.CaptureFixture[str]) -> None:
+    trained(files / "old.ckpt")
+    Path("few.jsonl").rename("few.json")  # beside few.ckpt, the report would be called so
+    before = Path("old.ckpt").read_bytes(), Path("few.json").read_bytes()
+    assert adapt("--task", "letter", "--label", "label", "--data", "few.json", "--output", output) == 2
+    assert "which is read from; give another name" in capsys.readouterr().err
+    assert (Path("old.ckpt").read_bytes(), Path("few.json").read_bytes()) == before
+
+
+def test_features_are_read_some_at_a_time(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained(files / "old.ckpt")
+    flags = ["--task", "letter", "--label", "label", "--test", "more.jsonl", "--shots", "2", "--draws", "2"]
+    found = []
+    for number in (7, 256):
+        monkeypatch.setattr(examples, "_AT_ONCE", number)
+        assert adapt(*flags, "--by", "prototypes") == 0
+        found.append(json.loads(Path("new.json").read_text()))
+    assert close(*found)
 
 
 def test_the_same_seed_gives_the_same_model(files: Path) -> None:
