@@ -6,6 +6,7 @@ import multiprocessing
 import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import NamedTuple
@@ -21,7 +22,7 @@ from starlette.exceptions import HTTPException
 from mtl_lightning.errors import UserError
 from mtl_lightning.serve.api import PredictionAPI
 from mtl_lightning.serve.catalogue import Catalogue
-from mtl_lightning.serve.connections import bounded, make_room
+from mtl_lightning.serve.connections import BoundedConnection, make_room
 from mtl_lightning.serve.metrics import Metrics, MetricsMiddleware
 from mtl_lightning.serve.models import is_exported
 from mtl_lightning.serve.options import Options
@@ -172,7 +173,7 @@ def configuration(app: FastAPI, options: Options) -> uvicorn.Config:
     """How uvicorn answers."""
     return uvicorn.Config(
         app,
-        http=bounded(options),
+        http=partial(BoundedConnection, options),  # type: ignore[arg-type]
         ws="none",
         log_config=None,
         log_level="error",
