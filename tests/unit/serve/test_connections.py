@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_onnx
 import uvicorn
 from in_process import InProcess, run
 
@@ -20,11 +19,6 @@ from mtl_lightning.serve.running import configuration, listening
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Opener = Callable[[], Awaitable[Streams]]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_onnx.write(tmp_path_factory.mktemp("served") / "tiny")
 
 
 @asynccontextmanager

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-import tiny_onnx
 from in_process import InProcess
 from PIL import Image
 
@@ -22,11 +21,6 @@ from mtl_lightning.inputs.sounds import SoundInputs
 from mtl_lightning.serve.outcomes import outcomes
 from mtl_lightning.serve.refusals import Refusal
 from mtl_lightning.serve.schema import Schema
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_onnx.write(tmp_path_factory.mktemp("served") / "tiny")
 
 
 def test_a_request_opens_no_file_of_this_machine(tmp_path: Path) -> None:

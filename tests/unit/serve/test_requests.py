@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 import pytest
-import tiny_onnx
 from in_process import InProcess
 
 from mtl_lightning.__main__ import main
@@ -19,11 +18,6 @@ from mtl_lightning.serve.batches import AHEAD
 from mtl_lightning.serve.models import opened
 from mtl_lightning.serve.options import Options
 from mtl_lightning.serve.outcomes import outcomes
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_onnx.write(tmp_path_factory.mktemp("served") / "tiny")
 
 
 @pytest.fixture
