@@ -22,7 +22,7 @@ test:  ## all tests
 	$(PYTHON) -m pytest
 
 slowest:  ## the tests that take the most processor time; TESTS=tests/unit/data looks at some
-	$(PYTHON) -m pytest -n 0 -q --slowest 40 $(TESTS)
+	$(PYTHON) -m pytest -q --slowest 40 $(TESTS)
 
 lowest:  ## all tests on the oldest releases that pyproject.toml allows, in build/lowest; PYTHON=python3.13 chooses the Python
 	$(PYTHON) -m venv --clear build/lowest

@@ -87,7 +87,7 @@ def pytest_addoption(parser, pluginmanager):
     parser.addoption("--kills", type=int, default=0, help="so many random kills beside those of test_kills.py")
     parser.addoption("--first-kill", type=int, default=0, help="seed of the first random kill; the next ones count on")
     parser.addoption("--write-losses", action="store_true", help="keep the losses of test_losses.py as they are now")
-    parser.addoption("--slowest", type=int, help="show so many tests that took the most processor time; with -n 0")
+    parser.addoption("--slowest", type=int, help="show so many tests that took the most processor time")
 
 
 def _import_what_tests_need():

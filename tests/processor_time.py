@@ -12,6 +12,8 @@ from typing import Any
 import psutil
 import pytest
 
+PROPERTY = "processor seconds"
+
 
 def seconds() -> float:
     """Of the processor, so far: by this process, by those below it, and by those that these have waited for."""
@@ -24,7 +26,7 @@ def seconds() -> float:
 
 
 class ProcessorTime:
-    """A plugin of pytest.
+    """A plugin of pytest, for the processes that run tests and for the one that hands them out.
 
     Args:
         number: How many tests, and how many files, are shown.
@@ -33,14 +35,24 @@ class ProcessorTime:
     def __init__(self, number: int) -> None:
         self._number = number
         self._tests: Counter[str] = Counter()
+        self._begun = 0.0
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        """A test begins, with what is set up for it."""
+        self._begun = seconds()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[Any]:
-        """Measures a test, with what is set up for it."""
-        before = seconds()
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Iterator[Any]:
+        """The report of its end takes along what it took."""
         result = yield
-        self._tests[item.nodeid] += seconds() - before
+        item.user_properties.append((PROPERTY, seconds() - self._begun))
         return result
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keeps what a test took."""
+        if report.when == "teardown":
+            self._tests[report.nodeid] += dict(report.user_properties)[PROPERTY]
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Prints tests and files, the longest first."""
