@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from processor_time import ProcessorTime, seconds
@@ -19,21 +20,25 @@ class Lines:
     write_line = section
 
 
-def measure(plugin, name, test):
-    around = plugin.pytest_runtest_protocol(type("Item", (), {"nodeid": name}))
+def measure(runs, shows, name, test):
+    """One plugin is of the process that runs a test, and the other of that which shows what it took."""
+    properties = []
+    runs.pytest_runtest_setup()
+    around = runs.pytest_runtest_teardown(SimpleNamespace(user_properties=properties))
     next(around)
     test()
     with pytest.raises(StopIteration):
         next(around)
+    shows.pytest_runtest_logreport(SimpleNamespace(nodeid=name, when="teardown", user_properties=properties))
 
 
 def test_the_busiest_are_first_with_the_processes_that_they_start():
-    plugin, shown = ProcessorTime(1), Lines()
+    runs, shows, shown = ProcessorTime(1), ProcessorTime(1), Lines()
     before = seconds()
-    measure(plugin, "a.py::idle", lambda: None)
-    measure(plugin, "b.py::busy", lambda: subprocess.run(BUSY, check=True))
+    measure(runs, shows, "a.py::idle", lambda: None)
+    measure(runs, shows, "b.py::busy", lambda: subprocess.run(BUSY, check=True))
     assert seconds() - before > 0.25
-    plugin.pytest_terminal_summary(shown)
+    shows.pytest_terminal_summary(shown)
     tests, busiest, files, file = shown.lines
     assert tests.startswith("processor seconds of tests") and files.startswith("processor seconds of files")
     assert busiest.endswith(" b.py::busy") and file.endswith(" b.py")
