@@ -49,18 +49,19 @@ def in_8_bits(
         path: Of the file, which is replaced.
         judge: Null: nothing is known of the metrics, and all heads have 8 bits.
         batches: That ranges of activations are taken from; null: they are quantised as they come.
-        some: Of which outliers among activations are found and made smaller (:mod:`.outliers`); null: they stay.
+        some: On which outliers among activations are found and made smaller (:mod:`.outliers`), and weights are rounded
+            (:mod:`.rounding`); null: outliers stay, and weights are rounded to the nearest.
     """
     whole = path.with_suffix(".full")
     path.replace(whole)
     try:
         if some is not None:
             spread_outliers(whole, some())
-        quantise(whole, path, inputs=batches and batches())
+        quantise(whole, path, (), batches and batches(), some and some())
         found = Quality.of(judge)
         if short := [task for task, judged in found.metrics.items() if judged.lost > HALF_A_POINT]:
             full = model.chain.needed(short)
-            quantise(whole, path, full, batches and batches())
+            quantise(whole, path, full, batches and batches(), some and some())
             found = Quality.of(judge)._replace(full_precision=full)
     finally:
         whole.unlink()

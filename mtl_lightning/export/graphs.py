@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl_lightning.errors import UserError
+from mtl_lightning.export.attention import join_heads
 from mtl_lightning.export.pooling import pooling_of_any_size
 from mtl_lightning.export.quiet import errors_alone
 from mtl_lightning.export.samples import samples, tensors_of
@@ -157,6 +158,7 @@ def write_graph(
                 verbose=False,
             )
             _forget_sources(program.model)
+            join_heads(program.model)
             program.save(path, external_data=False)
         except (torch.onnx.OnnxExporterError, RuntimeError, NotImplementedError) as error:
             said = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

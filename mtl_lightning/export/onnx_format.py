@@ -22,8 +22,8 @@ from mtl_lightning.training.module import MultiTaskModule
 
 _LOG = logging.getLogger(__name__)
 _TRUST = "--trust_classes {}"
-_SOME = 64
-"""Examples of each data set on which outliers of activations are looked for; they stand out in a few as in all."""
+_SOME = 256
+"""Examples of each data set on which activations are looked at before weights take 8 bits."""
 
 _NEEDED = ("onnx", "onnxscript", "onnxruntime")
 

@@ -3,23 +3,30 @@
 import ast
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from mtl_lightning.export.quiet import errors_alone
+from mtl_lightning.export.rounding import round_weights
+from mtl_lightning.export.tables import quantise_tables
 from mtl_lightning.exported.graph import Graph
 
-_OPERATIONS = ["Conv", "Gather", "LSTM", "MatMul"]
-"""What is quantised: all that ONNX Runtime knows to quantise, but for attention, whose operation of ONNX it takes for
-one of its own; the weights around it count as products of matrices."""
+_OPERATIONS = ["Conv", "LSTM", "MatMul"]
+"""What ONNX Runtime quantises: all that it can, but for embeddings, see :mod:`.tables`, and for attention, whose
+operation of ONNX it takes for one of its own; the weights around it count as products of matrices."""
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
 """What the exporter calls the names of the modules that a node is part of."""
 
 
 def quantise(
-    source: Path, target: Path, full: Collection[str] = (), inputs: Iterable[Mapping[str, np.ndarray]] | None = None
+    source: Path,
+    target: Path,
+    full: Collection[str] = (),
+    inputs: Iterable[Mapping[str, np.ndarray]] | None = None,
+    some: Iterable[Mapping[str, np.ndarray]] | None = None,
 ) -> None:
     """Makes the weights of a graph integers of 8 bits, a scale a channel; those of embeddings too.
 
@@ -33,17 +40,23 @@ def quantise(
         target: The file to write.
         full: Names of tasks whose heads, and links to other tasks, stay in full precision.
         inputs: Batches that ranges are taken from; null: activations are quantised as they come.
+        some: Batches on which weights are rounded so that products change least (:mod:`.rounding`); null: each is
+            rounded to the nearest.
     """
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
 
+    left = head_nodes(source, full)
     settings: dict[str, Any] = {
         "op_types_to_quantize": _OPERATIONS,
         "per_channel": True,
         "reduce_range": True,
         "weight_type": QuantType.QInt8,
-        "nodes_to_exclude": head_nodes(source, full),
+        "nodes_to_exclude": left,
     }
-    with errors_alone():  # it recommends a step of its own
+    with TemporaryDirectory() as folder, errors_alone():  # it recommends a step of its own
+        if some is not None:
+            source = round_weights(source, Path(folder, "rounded.onnx"), some, left)
+        source = quantise_tables(source, Path(folder, "tables.onnx"), left)
         if inputs is None:
             quantize_dynamic(source, target, **settings)
         else:

@@ -21,8 +21,8 @@ MODEL: Any = SimpleNamespace(chain=SimpleNamespace(needed=lambda tasks: ["before
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file whose content says which heads were left alone when it was quantised."""
 
-    def quantise(source: Path, target: Path, full: Collection[str] = (), inputs: Any = None) -> None:
-        assert source.read_text() == "whole" and inputs is None
+    def quantise(source: Path, target: Path, full: Collection[str], inputs: Any, some: Any) -> None:
+        assert source.read_text() == "whole" and inputs is some is None
         target.write_text(",".join(full) or "none")
 
     monkeypatch.setattr("mtl_lightning.export.eight_bits.quantise", quantise)
