@@ -1,7 +1,7 @@
 """What turns raw columns into the inputs of an encoder."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -31,6 +31,7 @@ class InputProcessor(ABC):
         for_heads: Names of what ``collate`` returns for heads alone, which begins with B; the encoder passes over it.
         files: The inputs whose texts, in a data set, are paths of files: ``encode`` gets a ``pathlib.Path`` for them.
         array_files: The inputs that may be paths of ``.npy`` files; in a data set they start from its root.
+        optional: The inputs that say more of others, and may be left out of what is predicted on.
         augment: What ``varied`` does to images.
     """
 
@@ -41,7 +42,16 @@ class InputProcessor(ABC):
     of_batch: frozenset[str] = frozenset()
     files: frozenset[str] = frozenset()
     array_files: frozenset[str] = frozenset()
+    optional: frozenset[str] = frozenset()
     augment: tuple[Augmentation, ...] = ()
+
+    def modalities(self, inputs: Iterable[str]) -> frozenset[str]:
+        """What tells these inputs from others that the encoder reads by layers of their own; by default, nothing does.
+
+        Args:
+            inputs: Names.
+        """
+        return frozenset()
 
     def check(self, inputs: Collection[str]) -> None:  # noqa: B027 - most take any
         """Raises :class:`mtl_lightning.errors.UserError` if a data set cannot have these inputs together.

@@ -33,7 +33,10 @@ class Sounds:
         hop: From frame to frame, in seconds.
         max_seconds: Of the longest part that is read, from its beginning; null: all of it.
         normalise: To mean 0 and deviation 1: all numbers of a spectrogram together (``utterance``), each of its
-            ``bands``, or ``none``.
+            ``bands``, or ``none``; ``centred`` takes each band's own mean off, and divides by the deviation of all, so
+            that microphones matter less and the loud bands stand out still.
+        dynamic_range: What is quieter than the loudest frame and band of a sound by more than so many decibels is
+            raised to that, so that the noise between the sounds of speech is the same in all recordings; null: nothing.
         augment: Masks on training spectrograms; null: none.
         speed: Training sounds are played faster or slower by up to this share, say 0.1, and so higher or lower, as by
             another voice (Ko et al., "Audio Augmentation for Speech Recognition", Interspeech 2015).
@@ -47,11 +50,14 @@ class Sounds:
     normalise: Normalise = "utterance"
     augment: SpecAugment | None = None
     speed: float = 0.0
+    dynamic_range: float | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("sample_rate", self.sample_rate), ("window", self.window), ("hop", self.hop)):
             if not value > 0:
                 raise UserError(f"sounds.{name} must be above 0, found {value}")
+        if self.dynamic_range is not None and not self.dynamic_range > 0:
+            raise UserError(f"sounds.dynamic_range must be above 0 decibels, found {self.dynamic_range}")
         if not 0 <= self.speed < 1:
             raise UserError(f"sounds.speed must be at least 0 and below 1, found {self.speed}")
 
@@ -68,6 +74,7 @@ class RecordingProcessor(PlainProcessor):
 
     plain: Recordings
     files = Recordings.files
+    optional = Recordings.optional
 
     def __init__(self, plain: Recordings) -> None:
         self.plain = plain
@@ -102,7 +109,15 @@ class SoundProcessor(RecordingProcessor):
     def __init__(self, sounds: Sounds) -> None:
         window, hop = (max(1, round(seconds * sounds.sample_rate)) for seconds in (sounds.window, sounds.hop))
         super().__init__(
-            SoundInputs(sounds.sample_rate, sounds.num_mels, window, hop, sounds.max_seconds, sounds.normalise)
+            SoundInputs(
+                sounds.sample_rate,
+                sounds.num_mels,
+                window,
+                hop,
+                sounds.max_seconds,
+                sounds.normalise,
+                sounds.dynamic_range,
+            )
         )
         self.mask, self.speed = sounds.augment, sounds.speed
 

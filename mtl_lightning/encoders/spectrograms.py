@@ -16,7 +16,7 @@ from mtl_lightning.inputs.recordings import MASK, SOUND
 
 class SpectrogramEncoder(StagedEncoder):
     """Convolutions with ReLU and 2x2 max pooling over log-mel spectrograms, then one linear layer on the mean and the
-    largest value over time.
+    largest value over time, or on the means over successive parts of it.
 
     Its representation is pooled [B, features]. It is the same whatever examples a batch has: frames that fill up are 0
     before and after each layer.
@@ -27,6 +27,8 @@ class SpectrogramEncoder(StagedEncoder):
         features: Width of the representation.
         dropout: Probability of zeroing a feature of the representation.
         sounds: How sounds are read.
+        segments: Of how many parts of equal length the linear layer reads the mean, so that it knows what came first:
+            words differ in that. Null: it reads the mean and the largest value over all time, whatever the order.
     """
 
     channel_axis = 1
@@ -39,10 +41,13 @@ class SpectrogramEncoder(StagedEncoder):
         features: int = 128,
         dropout: float = 0.0,
         sounds: Sounds | None = None,
+        segments: int | None = None,
     ) -> None:
         super().__init__()
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd, found {kernel_size}")
+        if segments is not None and segments < 1:
+            raise ValueError(f"segments must be at least 1, found {segments}")
         self.features = features
         self.processor: SoundProcessor = SoundProcessor(sounds or Sounds())
         self._bands = bands = self.processor.plain.num_mels
@@ -50,7 +55,8 @@ class SpectrogramEncoder(StagedEncoder):
             _Block(fan_in, fan_out, kernel_size, 2**depth)
             for depth, (fan_in, fan_out) in enumerate(pairwise([1, *channels]))
         )
-        self.project = _Projection(2 * channels[-1] * -(-bands // 2 ** len(channels)), features, 2 ** len(channels))
+        size = channels[-1] * -(-bands // 2 ** len(channels))
+        self.project = _Projection(size, features, 2 ** len(channels), segments)
         self.dropout = nn.Dropout(dropout)
 
     def begin(self, inputs: dict[str, Tensor]) -> State:
@@ -101,16 +107,27 @@ class _Block(nn.Module):
 
 
 class _Projection(nn.Module):
-    """A linear layer with ReLU on the mean and the largest value over time of each channel and band."""
+    """A linear layer with ReLU on what is left of time, of each channel and band.
 
-    def __init__(self, fan_in: int, features: int, shrunk: int) -> None:
+    Args:
+        fan_in: Channels by bands.
+        features: Width of its output.
+        shrunk: How many frames of the spectrogram one of its input is.
+        segments: Parts of time, of each of which it reads the mean; null: the mean and the largest value of all.
+    """
+
+    def __init__(self, fan_in: int, features: int, shrunk: int, segments: int | None) -> None:
         super().__init__()
-        self.linear = nn.Linear(fan_in, features)
-        self.shrunk = shrunk
+        self.linear = nn.Linear(fan_in * (segments or 2), features)
+        self.shrunk, self.segments = shrunk, segments
 
     def forward(self, state: State) -> State:
-        mean, largest = _mean(state.hidden, _frames(state, self.shrunk)), state.hidden.amax(2)
-        return state._replace(hidden=relu(self.linear(torch.cat([mean, largest], 1).flatten(1))))
+        real = _frames(state, self.shrunk)
+        if self.segments is None:
+            pooled = torch.cat([_mean(state.hidden, real), state.hidden.amax(2)], 1)
+        else:
+            pooled = torch.einsum("bst,bctm->bscm", _weights(real, self.segments), state.hidden)
+        return state._replace(hidden=relu(self.linear(pooled.flatten(1))))
 
 
 def _frames(state: State, shrunk: int) -> Tensor:
@@ -119,6 +136,21 @@ def _frames(state: State, shrunk: int) -> Tensor:
     places = torch.arange(number, device=state.hidden.device)
     lengths: Tensor = state.context[:, None]
     return (places * shrunk < lengths).to(state.hidden.dtype)
+
+
+def _weights(real: Tensor, segments: int) -> Tensor:
+    """What each frame adds to the mean of each part of equal length of its example [B, S, T]; a frame on a border
+    belongs to both parts.
+
+    Args:
+        real: 1 for each real frame, which come first [B, T].
+        segments: S.
+    """
+    width = real.sum(1).clamp(min=1)[:, None, None] / segments
+    first = torch.arange(real.shape[1], device=real.device, dtype=real.dtype)
+    start = torch.arange(segments, device=real.device, dtype=real.dtype)[:, None] * width
+    shared = torch.minimum(first + 1, start + width) - torch.maximum(first, start)
+    return shared.clamp(min=0) / width
 
 
 def _mean(hidden: Tensor, real: Tensor) -> Tensor:

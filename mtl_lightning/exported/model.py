@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from mtl_lightning.errors import UserError, did_you_mean, shown
 from mtl_lightning.exported.description import Reading, read_description
 from mtl_lightning.exported.graph import Graph, NotComputedError
+from mtl_lightning.inputs.meant import not_meant
 from mtl_lightning.raw_labels.spans import placed
 
 
@@ -55,7 +56,8 @@ class ExportedModel:
         Args:
             columns: Values of each input, such as ``{"text": ["some jazz, please", "will it rain?"]}``.
             batch_size: How many examples are computed at once.
-            tasks: Names of the tasks to predict; null: all that the inputs suffice for.
+            tasks: Names of the tasks to predict; null: all that the inputs suffice for, but those that
+                were learnt from other kinds of inputs alone.
 
         Raises:
             UserError: If a value is no input, or the model predicts no such task of such inputs.
@@ -106,7 +108,8 @@ class ExportedModel:
         for task in tasks or ():
             if task not in self.tasks:
                 raise UserError(f"unknown task {shown(task)}; {did_you_mean(str(task), self.tasks)}")
-        fitting = [reading for reading in self.readings if set(reading.columns) == set(inputs)]
+        given, optional = set(inputs), self.inputs.optional
+        fitting = [each for each in self.readings if set(each.columns) - optional <= given <= set(each.columns)]
         if not fitting:
             known = " or ".join(dict.fromkeys(", ".join(reading.columns) for reading in self.readings))
             raise UserError(f"the model reads {known}; found {', '.join(inputs) or 'nothing'}")
@@ -128,12 +131,17 @@ class ExportedModel:
     def _batch(
         self, reading: Reading, examples: Sequence[Mapping[str, Any]], tasks: Sequence[str] | None
     ) -> list[dict[str, Any]]:
-        names = list(reading.outputs) if tasks is None else list(tasks)
+        names = self._meant(reading) if tasks is None else list(tasks)
         for name, task in reading.found.items():
             if task is not None and names != [task]:
                 spans = [placed(row[task]["spans"]) for row in self._run(reading, examples, [task])]
                 examples = [{**each, name: of_it} for each, of_it in zip(examples, spans, strict=True)]
         return self._run(reading, examples, names)
+
+    def _meant(self, reading: Reading) -> list[str]:
+        ways = [(each.columns, each.labels) for each in self.readings]
+        left_out = not_meant(self.inputs, reading.columns, ways)
+        return [task for task in reading.outputs if task not in left_out]
 
     def _run(
         self, reading: Reading, examples: Sequence[Mapping[str, Any]], tasks: Sequence[str]

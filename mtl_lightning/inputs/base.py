@@ -1,7 +1,7 @@
 """What turns raw values into the arrays that a model reads."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,22 @@ class Inputs(ABC):
         placed_in: The inputs whose parts, words or choices, predictions are placed in.
         files: The inputs whose texts, in a table, are paths of files: ``encode`` gets a ``pathlib.Path`` for them.
         array_files: The inputs that may be paths of ``.npy`` files; in a table they start from its data set's root.
+        optional: The inputs that say more of others, and may be left out of what is predicted on.
     """
 
     inputs: tuple[str, ...]
     placed_in: tuple[str, ...] = ()
     files: frozenset[str] = frozenset()
     array_files: frozenset[str] = frozenset()
+    optional: frozenset[str] = frozenset()
+
+    def modalities(self, inputs: Iterable[str]) -> frozenset[str]:
+        """What tells these inputs from others that a model reads by layers of their own; by default, nothing does.
+
+        Args:
+            inputs: Names.
+        """
+        return frozenset()
 
     def check(self, inputs: Collection[str]) -> None:  # noqa: B027 - most take any
         """Raises :class:`mtl_lightning.errors.UserError` if these inputs cannot be had together.

@@ -97,7 +97,7 @@ class ModalityNames:
         Raises:
             UserError: If an example is several sequences, and other parts read something of it beside.
         """
-        found = {stem: parts[stem].encode(of) for stem, of in self.of_parts(columns).items()}
+        found = {stem: _encoded(stem, parts[stem], of) for stem, of in self.of_parts(columns).items()}
         if len(found) > 1 and (several := [stem for stem, encoded in found.items() if NUM_SEQUENCES in encoded]):
             beside = next(stem for stem in found if stem != several[0])
             raise UserError(
@@ -116,6 +116,13 @@ class ModalityNames:
         return name if stem == self.words else f"{stem}.{name}"
 
 
+def _encoded(stem: str, part: Reader, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+    try:
+        return part.encode(columns)
+    except UserError as error:
+        raise UserError(f"of the stem '{stem}': {error}", error.word, error.part, error.of) from error
+
+
 class Parted:
     """What :class:`ModalityInputs` and :class:`.ModalityProcessor` have in common: each part is given what is its own.
 
@@ -127,10 +134,14 @@ class Parted:
         self.parts = dict(parts)
         self.names = ModalityNames(self.parts)
         self.inputs, self.placed_in = self.names.inputs, self.names.placed_in
-        self.files, self.array_files = (
+        self.files, self.array_files, self.optional = (
             frozenset().union(*(self.names.called(getattr(part, kind), stem) for stem, part in self.parts.items()))
-            for kind in ("files", "array_files")
+            for kind in ("files", "array_files", "optional")
         )
+
+    def modalities(self, inputs: Iterable[str]) -> frozenset[str]:
+        """The parts that read some of these inputs."""
+        return frozenset(part for part, _ in self.names.origin(name for name in inputs if name in self.inputs).values())
 
     def check(self, inputs: Collection[str]) -> None:
         """Raises :class:`UserError` if a part cannot have its inputs together."""

@@ -35,6 +35,7 @@ class Recordings(Inputs):
 
     inputs = (SOUND, START, LENGTH)
     files = frozenset({SOUND})
+    optional = frozenset({START, LENGTH})
     least = 1
 
     def __init__(self, sample_rate: int, max_seconds: float | None = None) -> None:

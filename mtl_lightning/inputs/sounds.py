@@ -9,8 +9,12 @@ from mtl_lightning.errors import UserError
 from mtl_lightning.inputs.recordings import MASK, SOUND, Recordings
 from mtl_lightning.inputs.spectrograms import fft_size, log_mel, mel_filters, num_frames
 
-Normalise = Literal["utterance", "bands", "none"]
-"""To mean 0 and deviation 1: all numbers of an example together, each band of its own, or not at all."""
+Normalise = Literal["utterance", "bands", "centred", "none"]
+"""To mean 0 and deviation 1: all numbers of an example together, each band of its own, each band's mean and the
+deviation of all, or not at all."""
+
+_NEPERS = np.log(10) / 10
+"""Of power, in a decibel."""
 
 _LEAST_VARIANCE = np.float32(1e-6)
 
@@ -25,6 +29,7 @@ class SoundInputs(Recordings):
         hop: From frame to frame, in samples.
         max_seconds: See :class:`.Sounds`.
         normalise: See there.
+        dynamic_range: See there.
 
     Raises:
         UserError: If there can be no such spectrograms.
@@ -38,6 +43,7 @@ class SoundInputs(Recordings):
         hop: int = 160,
         max_seconds: float | None = None,
         normalise: Normalise = "utterance",
+        dynamic_range: float | None = None,
     ) -> None:
         super().__init__(sample_rate, max_seconds)
         if not 1 <= hop <= window:
@@ -53,6 +59,7 @@ class SoundInputs(Recordings):
         self.window = window
         self.hop = hop
         self.normalise = normalise
+        self.dynamic_range = dynamic_range
 
     def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
         """``sound``, log-mel spectrograms [B, T, num_mels], and ``sound_mask`` [B, T], true where there is one; of an
@@ -72,10 +79,13 @@ class SoundInputs(Recordings):
     def features(self, samples: np.ndarray) -> np.ndarray:
         """What the model reads of samples at its rate [T, num_mels], normalised."""
         found = log_mel(samples, self.sample_rate, self.num_mels, self.window, self.hop)
+        if self.dynamic_range is not None:
+            found = np.maximum(found, found.max() - np.float32(self.dynamic_range * _NEPERS))
         if self.normalise == "none":
             return found
-        axis = 0 if self.normalise == "bands" else None
-        normalised: np.ndarray = (found - found.mean(axis)) / np.sqrt(found.var(axis) + _LEAST_VARIANCE)
+        centred: np.ndarray = found - found.mean(None if self.normalise == "utterance" else 0)
+        variance = centred.var(0 if self.normalise == "bands" else None)
+        normalised: np.ndarray = centred / np.sqrt(variance + _LEAST_VARIANCE)
         return normalised
 
     def length(self, example: Mapping[str, Any]) -> int:

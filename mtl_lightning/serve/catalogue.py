@@ -1,6 +1,6 @@
 """What a model says of itself: its tasks, and the inputs that it reads."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,16 +15,23 @@ class Catalogue:
         tasks: What each predicts, by name: ``labels`` and the like, whatever its decoder has.
         ways: Names of inputs that are given together; and the tasks that are predicted on them.
         files: Inputs that are files in base64.
+        optional: Inputs that may be left out.
     """
 
     tasks: Mapping[str, Mapping[str, Any]]
     ways: Sequence[tuple[frozenset[str], Sequence[str]]]
     files: frozenset[str] = frozenset()
+    optional: frozenset[str] = frozenset()
 
     @property
     def text(self) -> str | None:
         """The input that a plain text is; null: the model reads no such thing."""
         return next((name for name in OF_LINES if any(names == {name} for names, _ in self.ways)), None)
+
+    def reads(self, inputs: Iterable[str]) -> bool:
+        """Whether inputs of these names can be given together."""
+        given = set(inputs)
+        return any(names - self.optional <= given <= names for names, _ in self.ways)
 
     def as_json(self) -> dict[str, Any]:
         """What ``/tasks`` answers."""

@@ -57,7 +57,7 @@ def _exported(options: Options) -> tuple[Model, Catalogue]:
         known = ways.setdefault(frozenset(reading.columns), [])
         known += [task for task in reading.outputs if task not in known]
     tasks = {name: told(decoder.state()) for name, decoder in model.tasks.items()}
-    return model, Catalogue(tasks, list(ways.items()), model.inputs.files)
+    return model, Catalogue(tasks, list(ways.items()), model.inputs.files, model.inputs.optional)
 
 
 def _trained(options: Options, device: str) -> tuple[Model, Catalogue]:
@@ -75,13 +75,16 @@ def _trained(options: Options, device: str) -> tuple[Model, Catalogue]:
     trusted = options.trust_classes.split(",") if options.trust_classes else ()
     model = load(path, trusted).to(device)
     ways: dict[frozenset[str], list[str]] = {}
-    for source in data_of(path, trusted, "--trust_classes {}").datasets.values():
+    datasets = data_of(path, trusted, "--trust_classes {}").datasets
+    model.ways = [(source.inputs, list(source.labels)) for source in datasets.values()]
+    for source in datasets.values():
         known = ways.setdefault(frozenset(source.inputs), [])
         known += [task for task in model.tasks if task in source.labels and task not in known]
     about: dict[str, dict[str, Any]] = {}
+    processor = model.encoder.processor
     for name, task in model.tasks.items():
         try:
             about[name] = told(task.decoder().state())
         except UserError:  # it writes
             about[name] = {"predicts": type(task).__name__}
-    return model, Catalogue(about, list(ways.items()), model.encoder.processor.files)
+    return model, Catalogue(about, list(ways.items()), processor.files, processor.optional)

@@ -129,7 +129,7 @@ class Schema:
                 _refuse("is null; give it a value, or leave it out", f"{field}.{name}")
             if name not in self.catalogue.files:  # whose size is that of the request
                 self._check_size(each, f"{field}.{name}")
-        if not any(inputs == value.keys() for inputs, _ in self.catalogue.ways):
+        if not self.catalogue.reads(value):
             _refuse(f"the model reads {self._ways}, found {_names(value)}", field)
         return value
 

@@ -6,6 +6,7 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 
 from mtl_lightning.data import StepBatch
+from mtl_lightning.inputs.meant import not_meant
 from mtl_lightning.training import adapting
 from mtl_lightning.training.episodes import answers
 from mtl_lightning.training.evaluation import Evaluation, Results, labelled_tasks, labelling
@@ -73,6 +74,7 @@ class EvaluatedModule(Network):
         super().__init__()
         self.results: dict[str, Results] = {}
         self.asked: list[str] | None = None
+        self._left_out: frozenset[str] = frozenset()
         self._evaluations = Evaluations()
 
     def validation_step(self, batch: StepBatch, batch_idx: int) -> None:
@@ -103,9 +105,16 @@ class EvaluatedModule(Network):
         """Logs the metrics."""
         self.results["test"] = self._evaluations.finish(self, "test")
 
+    def on_predict_start(self) -> None:
+        """Finds which tasks are not meant where none is asked for."""
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if (given := getattr(data, "predict_source", None)) is not None:
+            ways = [(source.inputs, list(source.labels)) for source in data.datasets.values()]
+            self._left_out = not_meant(self.encoder.processor, given[0].inputs, ways)
+
     def predict_step(self, batch: StepBatch, batch_idx: int) -> list[dict[str, Any]]:
         """Decoded predictions: for each example ``{task: {"label": …, "probability": …}}``."""
-        return [row for part in batch.values() for row in self.decode(part, self.asked)]
+        return [row for part in batch.values() for row in self.decode(part, self.asked, self._left_out)]
 
 
 def _tell(module: Any, results: Results) -> None:

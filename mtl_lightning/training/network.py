@@ -1,7 +1,7 @@
 """What the model computes: the sharing, which runs the encoder, a head per task, and the links between tasks."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_only
@@ -12,6 +12,7 @@ from mtl_lightning.data import Batch
 from mtl_lightning.encoders import Encoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.inner_loops import InnerLoop
+from mtl_lightning.inputs.meant import Way, not_meant
 from mtl_lightning.names import names_asked
 from mtl_lightning.sharing import Sharing
 from mtl_lightning.tasks import Task
@@ -47,6 +48,7 @@ class Network(RestorableModule):
         chain: How tasks read others.
         supervision: What they learn from.
         inner_loop: How they adapt to episodes; null: they do not.
+        ways: What data sets give as inputs, and the tasks that they label, as far as it is known.
     """
 
     encoder: Encoder
@@ -55,6 +57,7 @@ class Network(RestorableModule):
     chain: Chain
     supervision: Supervision
     inner_loop: InnerLoop | None
+    ways: Sequence[Way] = ()
 
     @property
     def tasks(self) -> dict[str, Task]:
@@ -135,9 +138,11 @@ class Network(RestorableModule):
         terms = {**self.sharing.terms(), **self.chain.terms(logits)} if self.training else {}
         return Losses(losses, shares, encoded, terms)
 
-    def decode(self, batch: Batch, tasks: Sequence[str] | None = None) -> list[dict[str, Any]]:
-        """Predictions of ``tasks`` (null: all that the inputs suffice for) on a batch."""
-        return self._decode(batch.inputs, tasks)
+    def decode(
+        self, batch: Batch, tasks: Sequence[str] | None = None, left_out: Collection[str] = ()
+    ) -> list[dict[str, Any]]:
+        """Predictions of ``tasks`` (null: all that the inputs suffice for but those left out) on a batch."""
+        return self._decode(batch.inputs, tasks, left_out)
 
     def written(self, batch: Batch, task: str) -> list[Written]:
         """What a task that writes makes of the examples of a batch that have a label of it; dropout is off."""
@@ -161,7 +166,7 @@ class Network(RestorableModule):
                 or ``{"features": [[0.5, 1.2], [0.1, 0.9]]}``.
             batch_size: How many examples one encoder pass takes.
             tasks: Names of the tasks to predict; nothing is computed that the others alone need. Null: all that the
-                inputs suffice for.
+                inputs suffice for, but those that ``ways`` says were learnt from other kinds of inputs alone.
 
         Returns:
             For each example, in order, ``{task: {"label": …, "probability": …}}``; what else a task predicts is in its
@@ -175,9 +180,11 @@ class Network(RestorableModule):
             raise UserError("the model has no heads yet: train it, or load a trained one with `mtl_lightning.load`")
         wanted = None if tasks is None else names_asked("`tasks`", tasks, list(self.heads))
         found, beside = [], placers(self.tasks)
+        left_out = not_meant(self.encoder.processor, columns, self.ways)
         with evaluating(self):
             for inputs, words in raw_batches(self.encoder.processor, columns, batch_size):
-                decoded = self._decode({name: tensor.to(self.device) for name, tensor in inputs.items()}, wanted)
+                on_device = {name: tensor.to(self.device) for name, tensor in inputs.items()}
+                decoded = self._decode(on_device, wanted, left_out)
                 found += [placed(beside, row, of) for row, of in zip(decoded, words, strict=True)]
         return found
 
@@ -203,10 +210,15 @@ class Network(RestorableModule):
         """The tasks that inputs suffice for, in their order."""
         return list(decodable(self.tasks, self._made(inputs, self.chain.readers), self.chain))
 
-    def _decode(self, inputs: dict[str, Tensor], tasks: Sequence[str] | None) -> list[dict[str, Any]]:
+    def _decode(
+        self, inputs: dict[str, Tensor], tasks: Sequence[str] | None, left_out: Collection[str]
+    ) -> list[dict[str, Any]]:
+        wanted = [task for task in self.heads if task not in left_out] if tasks is None else tasks
         with predicting(self.tasks.values()):
-            representations = self._made(inputs, self.chain.readers if tasks is None else self.chain.read_by(tasks))
+            representations = self._made(inputs, self.chain.read_by(wanted))
         of_tasks = decodable(self.tasks, representations, self.chain, tasks)
+        if tasks is None:
+            of_tasks = {name: task for name, task in of_tasks.items() if name in wanted}
         if not of_tasks:  # says what the first of all tasks lacks
             decodable(self.tasks, representations, self.chain, list(self.heads))
         masks = {name: representations[self.chain.read_by([name])[-1]].mask for name in of_tasks}

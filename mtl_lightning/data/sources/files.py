@@ -135,7 +135,7 @@ class FileSource(DataSource):
         tables = {name: with_made(table, self.made, self.files[name]) for name, table in tables.items()}
         if self.mosaic is not None:
             image = existing_file(Path(self.root, expanded(self.mosaic.file, "mosaic.file")), self.written_by)
-            tables = {name: with_tiles(table, self.mosaic, image) for name, table in tables.items()}
+            tables = {name: with_tiles(table, self.mosaic, image, self.on_bad_row) for name, table in tables.items()}
         return self.split.divide(tables[""]) if self.split is not None else tables
 
     def describe(self, split: str, row: int, line: int | None = None, word: int | None = None) -> str:
@@ -206,3 +206,8 @@ def form_of(source: DataSource) -> TextFormat:
 def made_of(source: DataSource) -> MadeColumns:
     """The columns that a data set adds to those of its files; none, if it is no :class:`FileSource`."""
     return source.made if isinstance(source, FileSource) else MadeColumns()
+
+
+def mosaic_of(source: DataSource) -> Mosaic | None:
+    """The image whose tiles are those of the rows; null: there is none."""
+    return source.mosaic if isinstance(source, FileSource) else None

@@ -1,7 +1,7 @@
 """Inputs to predict on, as a data set without labels."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,12 @@ from datasets import Dataset
 
 from mtl_lightning.data.readers.bad_rows import REMEDY, visible
 from mtl_lightning.data.readers.made_columns import with_made
+from mtl_lightning.data.readers.mosaics import Mosaic, with_tiles
 from mtl_lightning.data.sources.base import DataSource
-from mtl_lightning.data.sources.files import file_like, made_of
+from mtl_lightning.data.sources.files import file_like, made_of, mosaic_of
+from mtl_lightning.data.sources.paths import existing_file
 from mtl_lightning.errors import UserError, shown
+from mtl_lightning.paths import expanded
 from mtl_lightning.rows.bad_lines import BAD, LINE, BadLine
 from mtl_lightning.rows.columns import Inputs, pairs_of
 from mtl_lightning.rows.files import format_of
@@ -105,16 +108,29 @@ def _read_table(path: str, sources: Sequence[DataSource]) -> tuple[DataSource, D
             raise UserError(f"--input: {str(error).replace(REMEDY, _PredictSource.remedy)}") from error
         assert isinstance(table, Dataset), "no stream"
         given, made = _to_predict_on(source.inputs, columns := visible(table)), made_of(source)
-        wanted = [column for _, column in pairs_of(given)]
-        if made.missing(wanted, columns):
+        wanted, mosaic = [column for _, column in pairs_of(given)], mosaic_of(source)
+        tiles = mosaic if mosaic is not None and mosaic.makes(wanted, columns) else None
+        if made.missing(wanted, columns if tiles is None else [*columns, tiles.column]):
             continue
-        alike = [made_of(other) for other in sources[number + 1 :] if other.inputs == source.inputs]
+        alike = [other for other in sources[number + 1 :] if other.inputs == source.inputs]
         needed = made.needed(wanted, columns)
-        check_agreement(path, needed, alike)
+        check_agreement(path, needed, map(made_of, alike))
         table = with_made(table, needed, path)
+        if tiles is not None:
+            table = _tiled(table, tiles, path, alike)
         return _PredictSource(given, table, path), table
     known = shown(", ".join(columns), 400)[1:-1]
     raise UserError(f"{path} has the columns {known}; the model reads {_columns_read(sources)}")
+
+
+def _tiled(table: Dataset, mosaic: Mosaic, path: str, others: Iterable[DataSource]) -> Dataset:
+    """A table with the images of a mosaic, whose path starts from the table's folder."""
+    for other in map(mosaic_of, others):
+        if other is not None and other.file != mosaic.file:
+            both = f"{mosaic.file} and of {other.file}"
+            raise UserError(f"--input: {path} has no column '{mosaic.column}', which are tiles of {both}; add it")
+    image = existing_file(Path(path).parent / expanded(mosaic.file, "mosaic.file"))
+    return with_tiles(table, mosaic, image, "skip")
 
 
 def _columns_read(sources: Sequence[DataSource]) -> str:

@@ -17,6 +17,7 @@ from mtl_lightning.data import ColumnSplit, FileSource, FolderSource, FractionSp
 from mtl_lightning.data.collation import StepDataset
 from mtl_lightning.data.encoding import Encoding
 from mtl_lightning.data.sampler import Rows, StepSampler
+from mtl_lightning.data.sources.prediction import read_inputs
 from mtl_lightning.encoders import ImageProcessor, Images, RandomHorizontalFlip, RandomResizedCrop
 from mtl_lightning.errors import UserError
 
@@ -229,3 +230,21 @@ def test_tiles_of_a_mosaic_are_a_column(tmp_path: Path) -> None:
         source.mosaic = mosaic
         with pytest.raises(UserError, match=message):
             source.load()
+
+
+def test_a_table_to_predict_on_has_the_tiles_of_its_mosaic(tmp_path: Path) -> None:
+    large = pixels(height=8, width=12)
+    (tmp_path / "m.png").write_bytes(file_of(large))
+    (tmp_path / "new.csv").write_text("n\n5\n9\nx\n")
+    made = {
+        name: FileSource({"train": "t.csv"}, {"image": "image"}, {}, mosaic=Mosaic(f"{name}.png", 4, index="n"))
+        for name in ("m", "other")
+    }
+    source, table = read_inputs(str(tmp_path / "new.csv"), {"m": made["m"]})
+    assert source.inputs == {"image": "image"}
+    first, *none = table["image"][:]
+    assert (np.asarray(Image.open(BytesIO(first))) == large[4:, 8:]).all() and none == [None, None]
+    with pytest.raises(UserError, match=r"no column 'image', which are tiles of m\.png and of other\.png; add it"):
+        read_inputs(str(tmp_path / "new.csv"), dict(made))
+    with pytest.raises(UserError, match=r"no file .*other\.png"):
+        read_inputs(str(tmp_path / "new.csv"), {"other": made["other"]})

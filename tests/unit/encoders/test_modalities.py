@@ -14,6 +14,7 @@ from mtl_lightning.__main__ import main
 from mtl_lightning.encoders import ConvolutionalEncoder, ModalityEncoder, PerceptronEncoder, TransformerEncoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.exported.input_states import inputs_of, state_of, tokenizer_files, tokenizers_of
+from mtl_lightning.inputs.meant import Way, not_meant
 
 WORDS = [["one", "two"], ["a", "longer", "one"]]
 IMAGES = torch.rand(2, 1, 4, 4, generator=torch.Generator().manual_seed(0)).tolist()
@@ -68,6 +69,21 @@ def test_an_input_of_several_stems_is_called_by_the_stem() -> None:
     assert not torch.allclose(encoder(collated(encoder, **alone)).pooled, encoder(collated(encoder, **both)).pooled)
     shown = encoder.processor.shown(collated(encoder, **both), 0)
     assert [each.name for each in shown] == ["front_image", "back_image"]
+
+
+def test_tasks_that_were_learnt_from_other_kinds_alone_are_not_meant() -> None:
+    reader = made(words=text(), image=picture()).processor
+    both: list[Way] = [(["text", "image"], ["kind"]), (["tokens"], ["mood", "tags"])]
+    assert not_meant(reader, ["text"], both) == {"kind"} == not_meant(reader.parts["words"], ["text"], []) | {"kind"}
+    assert not_meant(reader, ["image", "tokens"], both) == set()
+    assert not_meant(reader, ["image"], both) == set()  # nothing is left otherwise
+    assert not_meant(text().processor, ["text"], [(["tokens"], ["tags"])]) == set()  # one kind: words
+
+
+def test_a_mistake_says_of_which_stem_it_is() -> None:
+    encoder = made(front=PerceptronEncoder(3, [4]), back=PerceptronEncoder(2, [4]))
+    with pytest.raises(UserError, match=r"^of the stem 'back': `in_features` is 2, but input 'features' has 3 numbers"):
+        encoder.processor.encode({"back_features": [[1.0, 2.0, 3.0]]})
 
 
 def test_batches_of_the_same_inputs_join() -> None:
@@ -167,7 +183,9 @@ def test_a_checkpoint_suffices(tmp_path: Path, capsys: pytest.CaptureFixture[str
             (tmp_path / f"{split}.jsonl").unlink()
         tiny.write_rows(tmp_path / "new.jsonl", [{"words": ["thing", "there"]}])
         found = predictions(capsys, "--ckpt_path", "whole")
-        assert found[0].keys() == {"cls", "reg", "tags"} and found == predictions(capsys, "--ckpt_path", "out")
+        assert found[0].keys() == {"tags"} and found == predictions(capsys, "--ckpt_path", "out")  # goods have images
+        asked = ("--ckpt_path", "whole", "--tasks", "cls,tags")
+        assert predictions(capsys, *asked)[0].keys() == {"cls", "tags"}
 
 
 def test_an_export_reads_what_the_checkpoint_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

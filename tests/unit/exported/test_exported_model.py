@@ -19,6 +19,7 @@ from in_process import InProcess
 
 from mtl_lightning import manifest
 from mtl_lightning.chains import PredictedSpans
+from mtl_lightning.decoding import LabelDecoder
 from mtl_lightning.encoders import ConvolutionalEncoder, Encoder, TransformerEncoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.export import readings
@@ -28,8 +29,10 @@ from mtl_lightning.export.quantisation import quantise
 from mtl_lightning.export.readings import Source
 from mtl_lightning.export.samples import samples, tensors_of
 from mtl_lightning.exported import ExportedModel
+from mtl_lightning.exported.description import FORMAT, Description, Reading, write_description
 from mtl_lightning.exported.graph import Graph
 from mtl_lightning.exported.rows import in_order_of
+from mtl_lightning.inputs.sounds import SoundInputs
 from mtl_lightning.rows.text_format import TextFormat
 from mtl_lightning.tasks import (
     CausalLM,
@@ -254,6 +257,22 @@ def test_a_folder_that_is_not_whole_is_refused(
     change(tmp_path / name)
     with pytest.raises(UserError, match=said):
         ExportedModel(tmp_path)
+
+
+def test_what_says_more_of_an_input_may_be_left_out(tmp_path: Path) -> None:
+    columns = {"sound": "file", "sound_start": "start", "sound_length": "length"}
+    outputs = {"kind": {"logits": "kind/logits"}}
+    reading = Reading(columns, TextFormat(), "sound.onnx", outputs, ["kind"])
+    (tmp_path / "sound.onnx").touch()
+    inputs, decoders = SoundInputs(1000, 8, 100, 50), {"kind": LabelDecoder(("a", "b"))}
+    write_description(tmp_path, Description(inputs, decoders, [reading]), {})
+    manifest.seal(tmp_path, FORMAT)
+    model = ExportedModel(tmp_path)
+    assert model.reading_of(["sound"]) == model.reading_of(["sound_length", "sound"]) == model.readings[0]
+    encoded = model.encode({"sound": [[0.0, 0.5] * 100]}).examples[0]["sound"]
+    assert (encoded["start"], encoded["length"]) == (0, 200)
+    with pytest.raises(UserError, match="the model reads sound, sound_start, sound_length; found sound_start"):
+        model.reading_of(["sound_start"])
 
 
 def test_a_file_that_is_not_in_the_manifest_is_not_read(words: tuple[Path, MultiTaskModule], tmp_path: Path) -> None:

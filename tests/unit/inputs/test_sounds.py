@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from mtl_lightning.data import FileSource
 from mtl_lightning.data.encoding import Encoding
 from mtl_lightning.decoding.from_state import made
 from mtl_lightning.encoders import SoundProcessor, Sounds, SpecAugment, SpectrogramEncoder
+from mtl_lightning.encoders.spectrograms import _weights
 from mtl_lightning.errors import UserError
 from mtl_lightning.inputs import spectrograms
 from mtl_lightning.inputs.sound_files import resampled
@@ -137,6 +139,7 @@ def test_what_is_no_sound_is_refused_in_one_line(value: Any, part: Any, message:
     "make",
     [
         lambda: Sounds(hop=0),
+        lambda: Sounds(dynamic_range=0),
         lambda: SoundInputs(RATE, 40, window=100, hop=200),
         lambda: SoundInputs(RATE, 200, window=64, hop=32),
         lambda: SpecAugment(p=2),
@@ -171,6 +174,34 @@ def test_a_sound_is_encoded_the_same_beside_longer_ones() -> None:
     for row, example in enumerate(examples):
         alone = encoder(processor.collate([example])).pooled[0]
         assert together[row].tolist() == pytest.approx(alone.tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize("length", [1, 7, 32, 45])
+def test_segments_know_what_came_first_and_not_what_a_sound_is_batched_with(length: int) -> None:
+    encoder = SpectrogramEncoder([2, 3], features=8, sounds=Sounds(RATE, 20), segments=3).eval()
+    sounds = torch.randn(3, 60, 20, generator=torch.Generator().manual_seed(0))
+    mask = torch.arange(60) < torch.tensor([[length], [60], [30]])
+    beside = encoder({"sound": sounds * mask[..., None], "sound_mask": mask}).pooled
+    alone = encoder({"sound": sounds[:1, :length], "sound_mask": mask[:1, :length]}).pooled
+    torch.testing.assert_close(beside[:1], alone, atol=1e-5, rtol=1e-5)
+    turned = encoder({"sound": sounds[1:2].flip(1), "sound_mask": mask[1:2]}).pooled
+    assert not torch.allclose(turned, beside[1:2], atol=1e-3)
+
+
+def test_the_parts_of_time_are_of_equal_length() -> None:
+    weights = _weights(torch.tensor([[1.0, 1, 1, 0, 0], [1, 1, 1, 1, 0], [1, 0, 0, 0, 0]]), 2)
+    assert weights.sum(2).tolist() == [[pytest.approx(1)] * 2] * 3
+    torch.testing.assert_close(weights[0, :, :4], torch.tensor([[2, 1, 0, 0], [0, 1, 2, 0]]) / 3)
+    assert weights[1, 1].tolist() == [0, 0, 0.5, 0.5, 0] and weights[2].tolist() == [[1, 0, 0, 0, 0]] * 2
+
+
+def test_the_quietest_parts_are_raised() -> None:
+    samples = TONE * np.linspace(0, 1, len(TONE), dtype=np.float32)
+    plain, raised = (SoundInputs(RATE, 20, normalise="none", dynamic_range=db).features(samples) for db in (None, 20))
+    assert raised.max() == plain.max() and raised.min() == pytest.approx(plain.max() - 2 * np.log(10), abs=1e-4)
+    assert (raised[raised > raised.min()] == plain[raised > raised.min()]).all()
+    centred = SoundInputs(RATE, 20, normalise="centred").features(samples)
+    assert np.abs(centred.mean(0)).max() < 1e-4 and centred.std() == pytest.approx(1, abs=1e-2)
 
 
 def test_a_file_that_has_changed_is_read_anew(tmp_path: Path) -> None:

@@ -17,7 +17,9 @@ from mtl_lightning.errors import UserError
 from mtl_lightning.inputs.image_files import checked
 from mtl_lightning.inputs.images import ImageInputs
 from mtl_lightning.inputs.numbers import numbers
+from mtl_lightning.inputs.recordings import Recordings
 from mtl_lightning.inputs.sounds import SoundInputs
+from mtl_lightning.serve.catalogue import Catalogue
 from mtl_lightning.serve.outcomes import outcomes
 from mtl_lightning.serve.refusals import Refusal
 from mtl_lightning.serve.schema import Schema
@@ -75,6 +77,16 @@ def test_a_sound_of_a_few_kilobytes_that_would_fill_the_memory_is_refused(folder
     assert ["3,000,000" in said[0], "128,000" in said[1], "40,000" in said[2]] == [True] * 3
     assert all("at most 20,000 are decoded (--max_samples)" in each for each in said)
     assert answers[0].json()["field"] == "text"
+
+
+def test_what_says_more_of_a_sound_may_be_left_out() -> None:
+    part = frozenset({"sound", "sound_start", "sound_length"})
+    catalogue = Catalogue({"digit": {}}, [(part, ["digit"])], optional=Recordings.optional)
+    read = Schema(catalogue, max_text=100, max_inputs=2).read
+    for given in ({"sound": "UklGRg=="}, {"sound": "UklGRg==", "sound_length": 80}):
+        assert read(json.dumps({"inputs": given}).encode()).examples == [given]
+    with pytest.raises(Refusal, match="the model reads 'sound', 'sound_length', 'sound_start'"):
+        read(json.dumps({"inputs": {"sound_start": 4}}).encode())
 
 
 def test_an_image_of_a_few_kilobytes_that_would_fill_the_memory_is_refused(folder: Path) -> None:

@@ -237,6 +237,10 @@ ENCODERS: dict[str, tuple[Callable[[], Encoder], dict[str, Sequence[Any]]]] = {
         lambda: SpectrogramEncoder([2, 3], features=16, sounds=Sounds(1000, 8, 0.1, 0.05)),
         {"sound": [np.sin(np.arange(600 + 300 * n) * (n + 1) / 9) for n in range(3)]},
     ),
+    "spectrogram-segments": (
+        lambda: SpectrogramEncoder([2, 3], features=16, sounds=Sounds(1000, 8, 0.1, 0.05), segments=3),
+        {"sound": [np.sin(np.arange(600 + 300 * n) * (n + 1) / 9) for n in range(3)]},
+    ),
     "modalities": (
         lambda: ModalityEncoder({"words": bert(), "image": ConvolutionalEncoder(channels=[2])}, 8, [16]),
         {"tokens": WORDS, "image": IMAGES},
