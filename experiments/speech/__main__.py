@@ -19,6 +19,7 @@ FLAGS = [
     "--model.tasks.speaker=null",
     "--data.datasets.spoken.labels.speaker=null",
     "--model.encoder.segments=4",
+    "--model.encoder.batch_norm=true",
     "--model.encoder.sounds.normalise=centred",
     "--model.encoder.sounds.dynamic_range=35",
     "--model.encoder.sounds.speed=0.2",

@@ -29,6 +29,8 @@ class SpectrogramEncoder(StagedEncoder):
         sounds: How sounds are read.
         segments: Of how many parts of equal length the linear layer reads the mean, so that it knows what came first:
             words differ in that. Null: it reads the mean and the largest value over all time, whatever the order.
+        batch_norm: Whether to normalise each channel before its ReLU, over the batch, of which the frames that fill up
+            are no part.
     """
 
     channel_axis = 1
@@ -42,6 +44,7 @@ class SpectrogramEncoder(StagedEncoder):
         dropout: float = 0.0,
         sounds: Sounds | None = None,
         segments: int | None = None,
+        batch_norm: bool = False,
     ) -> None:
         super().__init__()
         if kernel_size % 2 == 0:
@@ -52,7 +55,7 @@ class SpectrogramEncoder(StagedEncoder):
         self.processor: SoundProcessor = SoundProcessor(sounds or Sounds())
         self._bands = bands = self.processor.plain.num_mels
         self.layers = nn.ModuleList(
-            _Block(fan_in, fan_out, kernel_size, 2**depth)
+            _Block(fan_in, fan_out, kernel_size, 2**depth, batch_norm)
             for depth, (fan_in, fan_out) in enumerate(pairwise([1, *channels]))
         )
         size = channels[-1] * -(-bands // 2 ** len(channels))
@@ -93,16 +96,20 @@ class _Block(nn.Module):
         fan_out: Output channels.
         kernel_size: Odd.
         shrunk: How many frames of the spectrogram one of its input is.
+        batch_norm: Whether to normalise what the convolution makes.
     """
 
-    def __init__(self, fan_in: int, fan_out: int, kernel_size: int, shrunk: int) -> None:
+    def __init__(self, fan_in: int, fan_out: int, kernel_size: int, shrunk: int, batch_norm: bool) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(fan_in, fan_out, kernel_size, padding=kernel_size // 2)
+        self.norm = nn.BatchNorm2d(fan_out) if batch_norm else None
         self.shrunk = shrunk
 
     def forward(self, state: State) -> State:
-        real = _frames(state, self.shrunk)[:, None, :, None]
-        hidden = relu(self.convolution(state.hidden)) * real
+        real, hidden = _frames(state, self.shrunk), self.convolution(state.hidden)
+        if self.norm is not None:
+            hidden = _of_real_frames(self.norm, hidden, real > 0) if self.training else self.norm(hidden)
+        hidden = relu(hidden) * real[:, None, :, None]
         return state._replace(hidden=max_pool2d(hidden, 2, ceil_mode=True))
 
 
@@ -128,6 +135,13 @@ class _Projection(nn.Module):
         else:
             pooled = torch.einsum("bst,bctm->bscm", _weights(real, self.segments), state.hidden)
         return state._replace(hidden=relu(self.linear(pooled.flatten(1))))
+
+
+def _of_real_frames(norm: nn.Module, hidden: Tensor, real: Tensor) -> Tensor:
+    """What a normalisation [1, C, N, M] makes of the N real frames of a batch [B, C, T, M]; the others are 0."""
+    frames = hidden.transpose(1, 2)
+    made = norm(frames[real].transpose(0, 1)[None])[0].transpose(0, 1)
+    return torch.zeros_like(frames, dtype=made.dtype).masked_scatter(real[:, :, None, None], made).transpose(1, 2)
 
 
 def _frames(state: State, shrunk: int) -> Tensor:

@@ -145,8 +145,17 @@ class TableInputs(Inputs):
             raise UserError(f"input '{NUMERIC}' {error}", part=part, of=NUMERIC) from error
 
     def _look_up(self, part: int, column: Sequence[Any]) -> np.ndarray:
-        numbers = self._numbers[part]
-        return np.array([self._number_of(numbers, value) for value in column], dtype=np.int32)
+        numbers, seen = self._numbers[part], dict[Any, int]()
+        found = []
+        for value in column:
+            kind = type(value)
+            known = seen.get(value) if kind is str or kind is int else None  # of which those that are equal are alike
+            if known is None:
+                known = self._number_of(numbers, value)
+                if kind is str or kind is int:
+                    seen[value] = known
+            found.append(known)
+        return np.array(found, dtype=np.int32)
 
     def _number_of(self, numbers: Mapping[str, int], value: Any) -> int:
         name = category(value)

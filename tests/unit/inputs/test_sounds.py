@@ -188,6 +188,20 @@ def test_segments_know_what_came_first_and_not_what_a_sound_is_batched_with(leng
     assert not torch.allclose(turned, beside[1:2], atol=1e-3)
 
 
+def test_frames_that_fill_up_are_no_part_of_what_a_batch_is_normalised_by() -> None:
+    torch.manual_seed(0)
+    encoder = SpectrogramEncoder([2, 3], features=8, sounds=Sounds(RATE, 20), batch_norm=True)
+    sounds, mask = torch.randn(2, 33, 20), torch.arange(33) < torch.tensor([[33], [17]])
+    inputs = {"sound": sounds * mask[..., None], "sound_mask": mask}
+    longer = {name: torch.cat([each, torch.zeros_like(each)], 1) for name, each in inputs.items()}
+    torch.testing.assert_close(encoder(inputs).pooled, encoder(longer).pooled)
+    seen = encoder.layers[0].convolution(inputs["sound"][:, None]).transpose(1, 2)[mask]
+    torch.testing.assert_close(encoder.layers[0].norm.running_mean, 0.19 * seen.mean((0, 2)))  # of two batches
+    encoder.eval()
+    alone = {"sound": inputs["sound"][1:, :17], "sound_mask": mask[1:, :17]}
+    torch.testing.assert_close(encoder(inputs).pooled[1:], encoder(alone).pooled)
+
+
 def test_the_parts_of_time_are_of_equal_length() -> None:
     weights = _weights(torch.tensor([[1.0, 1, 1, 0, 0], [1, 1, 1, 1, 0], [1, 0, 0, 0, 0]]), 2)
     assert weights.sum(2).tolist() == [[pytest.approx(1)] * 2] * 3

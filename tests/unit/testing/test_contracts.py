@@ -238,7 +238,7 @@ ENCODERS: dict[str, tuple[Callable[[], Encoder], dict[str, Sequence[Any]]]] = {
         {"sound": [np.sin(np.arange(600 + 300 * n) * (n + 1) / 9) for n in range(3)]},
     ),
     "spectrogram-segments": (
-        lambda: SpectrogramEncoder([2, 3], features=16, sounds=Sounds(1000, 8, 0.1, 0.05), segments=3),
+        lambda: SpectrogramEncoder([2, 3], features=16, sounds=Sounds(1000, 8, 0.1, 0.05), segments=3, batch_norm=True),
         {"sound": [np.sin(np.arange(600 + 300 * n) * (n + 1) / 9) for n in range(3)]},
     ),
     "modalities": (
