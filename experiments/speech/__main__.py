@@ -20,7 +20,6 @@ FLAGS = [
     "--data.datasets.spoken.labels.speaker=null",
     "--model.encoder.segments=4",
     "--model.encoder.batch_norm=true",
-    "--model.encoder.sounds.normalise=centred",
     "--model.encoder.sounds.dynamic_range=35",
     "--model.encoder.sounds.speed=0.2",
     "--trainer.max_epochs=40",
