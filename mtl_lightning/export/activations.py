@@ -10,6 +10,9 @@ import numpy as np
 
 from mtl_lightning.exported.graph import Graph
 
+_AT_ONCE = 4
+"""Examples that are computed at once: the activations of all products are held."""
+
 _ROWS = 256
 """Activations of as many places in a text, at most, are kept."""
 
@@ -85,8 +88,16 @@ def activations(model: Any, names: Sequence[str], inputs: Iterable[Mapping[str, 
     with TemporaryDirectory() as folder:
         onnx.save(probed, Path(folder, "probed.onnx"))
         graph = Graph(Path(folder, "probed.onnx"))
-        for batch in (each for each in inputs if each.keys() >= set(graph.inputs)):
+        for batch in (part for each in inputs if each.keys() >= set(graph.inputs) for part in _parts(each)):
             computed = graph.run(batch, asked) if asked else {}
             for name, values in {**computed, **{name: batch[name] for name in names if name in given}}.items():
                 found[name] = found.get(name, Seen.nothing(values.shape[-1])).and_of(values)
     return found
+
+
+def _parts(batch: Mapping[str, np.ndarray]) -> Iterator[Mapping[str, np.ndarray]]:
+    """A batch, some examples at a time; all of it where its inputs are not an example a row."""
+    sizes = {len(array) for array in batch.values()}
+    step = _AT_ONCE if len(sizes) == 1 else max(sizes)
+    for start in range(0, max(sizes), max(step, 1)):
+        yield {name: array[start : start + step] for name, array in batch.items()}
