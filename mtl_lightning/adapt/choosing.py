@@ -1,12 +1,26 @@
 """When to stop: by how well examples are predicted that were left out."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from mtl_lightning.adapt.examples import Examples
 from mtl_lightning.adapt.learners import Learner, Values
+from mtl_lightning.tasks import Task
+
+
+class Predicted(NamedTuple):
+    """What a task's head says of some examples.
+
+    Attributes:
+        logits: As its loss takes them.
+        targets: As its loss takes them.
+    """
+
+    logits: Any
+    targets: Tensor
 
 
 class Choice(NamedTuple):
@@ -35,17 +49,19 @@ def choose(learner: Learner, rows: Sequence[int], generator: torch.Generator, mo
         most: How many parts at most; null: as many as the learner says.
     """
     parts = learner.examples.folds(rows, most or learner.folds, generator)
-    losses, scores, number = dict[int, float](), dict[int, float](), 0
+    losses, predicted = dict[int, float](), dict[int, list[Predicted]]()
     for part in parts:
-        rest, number = [row for row in rows if row not in set(part)], number + len(part)
-        for at, values in learner.learnt(rest):
-            loss, score = judge(learner, values, learner.examples, part)
-            losses[at] = losses.get(at, 0.0) + loss * len(part)
-            scores[at] = scores.get(at, 0.0) + score * len(part)
+        left = set(part)
+        for at, values in learner.learnt([row for row in rows if row not in left]):
+            found = predict(learner, values, learner.examples, part)
+            losses[at] = losses.get(at, 0.0) + loss_of(learner.task, found) * len(part)
+            predicted.setdefault(at, []).append(found)
     if not parts:
         return Choice(learner.usual)
+    sizes = [len(part) for part in parts]
     best = min(losses, key=lambda at: (losses[at], at))
-    return Choice(best, losses[best] / number, scores[best] / number, len(parts))
+    scores = [score_of(learner.task, found) * size for found, size in zip(predicted[best], sizes, strict=True)]
+    return Choice(best, losses[best] / sum(sizes), sum(scores) / sum(sizes), len(parts))
 
 
 def learn(learner: Learner, rows: Sequence[int], at: int) -> Values:
@@ -53,8 +69,8 @@ def learn(learner: Learner, rows: Sequence[int], at: int) -> Values:
     return next(values for found, values in learner.learnt(rows) if found >= at)
 
 
-def judge(learner: Learner, values: Values, examples: Examples, rows: Sequence[int]) -> tuple[float, float]:
-    """Loss and main metric on some examples.
+def predict(learner: Learner, values: Values, examples: Examples, rows: Sequence[int]) -> Predicted:
+    """Logits and targets of some examples.
 
     Args:
         learner: What has learnt.
@@ -62,12 +78,19 @@ def judge(learner: Learner, values: Values, examples: Examples, rows: Sequence[i
         examples: Those that it has, or others.
         rows: Their numbers.
     """
-    task = learner.task
     logits, targets = learner.outputs(values, examples, rows)
-    logits = task.with_targets(logits, targets)
-    loss = float(task.loss(logits, targets))
+    return Predicted(learner.task.with_targets(logits, targets), targets)
+
+
+def loss_of(task: Task, predicted: Predicted) -> float:
+    """The mean loss."""
+    return float(task.loss(*predicted))
+
+
+def score_of(task: Task, predicted: Predicted) -> float:
+    """The main metric, which takes longer to compute than the loss."""
     if task.main_metric == "loss":
-        return loss, loss
-    metrics = task.metrics().to(targets.device)
-    task.update(metrics, logits, targets)
-    return loss, float(metrics.compute()[task.main_metric])
+        return loss_of(task, predicted)
+    metrics = task.metrics().to(predicted.targets.device)
+    task.update(metrics, *predicted)
+    return float(metrics.compute()[task.main_metric])

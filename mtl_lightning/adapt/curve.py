@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from mtl_lightning.adapt.choosing import choose, judge, learn
+from mtl_lightning.adapt.choosing import choose, learn, predict, score_of
 from mtl_lightning.adapt.examples import Examples
 from mtl_lightning.adapt.learners import Learner
 from mtl_lightning.errors import UserError
@@ -77,6 +77,6 @@ def curve(
                 break  # there is but one way to draw them all
             values = learn(learner, rows, choose(learner, rows, generator, _PARTS).at)
             left = [row for row in rest.labelled if rest is judged or row not in rows]
-            scores.append(judge(learner, values, rest, left)[1])
+            scores.append(score_of(learner.task, predict(learner, values, rest, left)))
         found = t_interval(np.asarray(scores))
         yield Point(number, scores, float(found.mean), float(found.low), float(found.high))

@@ -27,6 +27,8 @@ SCALES = (1, 2, 4, 8, 16, 32, 64)
 _USUAL_SCALE = 8
 _STEPS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700)
 """After which numbers of steps training may end, below its longest."""
+_LEARNT = 1e-3
+"""The loss of examples that need no further step."""
 
 
 class Learner(ABC):
@@ -216,7 +218,7 @@ def joined(pieces: Sequence[Any]) -> Any:
 
 
 def descent(start: Values, loss: Callable[[Values], Tensor], steps: int, lr: float) -> Iterator[tuple[int, Values]]:
-    """What AdamW comes to, from the start on, after some numbers of steps.
+    """What AdamW comes to, from the start on, after some numbers of steps. It stops once the loss is as good as none.
 
     Args:
         start: Parameters.
@@ -227,9 +229,13 @@ def descent(start: Values, loss: Callable[[Values], Tensor], steps: int, lr: flo
     values = {key: value.detach().clone().requires_grad_() for key, value in start.items()}
     optimizer, shown = AdamW(list(values.values()), lr=lr), {step for step in _STEPS if step < steps} | {steps}
     yield 0, {key: value.detach().clone() for key, value in values.items()}
+    is_learnt = False
     for step in range(1, steps + 1):
-        optimizer.zero_grad()
-        torch.autograd.backward(loss(values))
-        optimizer.step()
+        if not is_learnt:
+            optimizer.zero_grad()
+            found = loss(values)
+            is_learnt = float(found.detach()) < _LEARNT
+            torch.autograd.backward(found)
+            optimizer.step()
         if step in shown:
             yield step, {key: value.detach().clone() for key, value in values.items()}

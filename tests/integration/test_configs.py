@@ -27,6 +27,7 @@ BRIEF = [
 ]
 LARGE = ["--trainer.limit_val_batches=1"]
 FLAGS = {
+    "few_shot": [f"--data.episodes.omniglot.{flag}" for flag in ("evaluated=10", "ways=5", "queries=2")],
     "digits": [f"--data.datasets.digits.{split}=200" for split in ("train", "val", "test")],
     "nyuv2": ["--model.encoder.channels=[4, 8]"],
     "chinese": ["--data.datasets.reviews.limit=300", "--data.datasets.news.limit=300"],
@@ -39,7 +40,8 @@ FLAGS_ON_REAL_DATA = {
     "parsing": [*LARGE, *(f"--data.datasets.{d}.files={{train: dev.conll.gz, val: dev.conll.gz}}" for d in PARSED)],
     "generation": [
         *LARGE,
-        "--data.batch_size=4",
+        *("--data.batch_size=4", "--data.eval_batch_size=1"),
+        *(f"--model.tasks.{d}_text.generation.max_new_tokens=20" for d in WRITTEN),
         *(f"--data.datasets.{d}.files={{train: {d}-dev.jsonl.gz, val: {d}-dev.jsonl.gz}}" for d in WRITTEN),
     ],
     "goemotions": [*LARGE, "--data.datasets.goemotions.files={train: test.tsv.gz, val: dev.tsv.gz}"],
