@@ -115,7 +115,7 @@ def _learner(begun: Begun, given: Namespace) -> Learner:
 def _said(path: Path, given: Namespace, begun: Begun, model: MultiTaskModule, learner: Learner, choice: Choice) -> str:
     labels = begun.examples.by_label()
     of = f"{len(begun.examples.labelled)} examples" + (f" of {len(labels)} labels" if len(labels) > 1 else "")
-    how = f"{given.by}, {choice.at} {learner.unit}" if learner.unit == "steps" else given.by
+    how = f"{given.by}, {choice.at} step{'s' * (choice.at != 1)}" if learner.unit == "steps" else given.by
     if choice.score is None:
         left = "no label has an example to leave out"
     else:
