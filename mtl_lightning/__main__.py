@@ -100,6 +100,8 @@ _OPTIONS = {
 
 _WITH_HELP_OF_THEIR_OWN = ("compare", "submit", "show-batch", "adapt", "convert", "export", "serve")
 
+_NEEDS = "`pip install mtl-lightning` brings all; `predict --model` and `serve` of an exported model need no torch"
+
 _READER_LEFT = 128 + 13
 """Exit status of a program that SIGPIPE ends."""
 
@@ -169,8 +171,14 @@ def _run(arguments: list[str]) -> int:
     if command in _OPTIONS and not exported and {"--help", "-h"} & set(options):
         say(command_help(command))
         return 0
-    with SIGNALS.nothing_to_lose(), kept_imports():
-        run = _imported("predict --model" if exported else command)
+    try:
+        with SIGNALS.nothing_to_lose(), kept_imports():
+            run = _imported("predict --model" if exported else command)
+    except ModuleNotFoundError as error:
+        if os.environ.get("MTL_TRACEBACK") or (error.name or "").startswith(f"{__package__}."):
+            raise
+        say(f"error: {command} needs {error.name}, which is not installed; {_NEEDS}", error=True)
+        return 2
     if not exported and command != "convert":  # which make nothing of a configuration
         _find_own_classes()
     return run(options if exported or command not in _OPTIONS else arguments)

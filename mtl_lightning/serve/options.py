@@ -112,6 +112,8 @@ def _check(given: Options) -> None:
 
 def _key() -> str:
     key = os.environ.get(KEY, "")
+    if not key and KEY in os.environ:
+        raise UserError(f"{KEY} is set to nothing, so that anybody could ask; give it a key, or unset it")
     if key != key.strip() or not key.isascii() or not key.isprintable():
         raise UserError(f"{KEY} must be of printable ASCII characters, without spaces at its ends: a header holds it")
     return key

@@ -1,6 +1,9 @@
 # ruff: noqa: E501
 """Every mistake in a configuration is one line that says what, where, and the nearest match; the status is 2."""
 
+import subprocess
+import sys
+
 import pytest
 import yaml
 
@@ -291,6 +294,18 @@ def test_odd_flags(capsys, folder, flags, expected):
 
 def test_the_config_itself_is_right(capsys, folder):
     assert run(capsys, folder, CONFIG) == (0, [])
+
+
+@pytest.mark.parametrize("command", ["fit", "predict", "export"])
+def test_a_command_without_torch_is_one_line(command):
+    code = (
+        "import sys; sys.modules['torch'] = None; from mtl_lightning.__main__ import main; "
+        f"sys.exit(main(['{command}']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {command} needs torch, which is not installed; `pip install mtl-lightning`")
+    assert done.stderr.count("\n") == 1
 
 
 def test_unknown_command(capsys):

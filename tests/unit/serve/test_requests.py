@@ -268,3 +268,11 @@ def test_a_checkpoint_without_torch_is_refused(tmp_path: Path, monkeypatch: pyte
 def test_a_key_with_odd_characters_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MTL_API_KEY", "two\nlines")
     assert main(["serve", "nowhere"]) == 2
+
+
+def test_a_key_of_nothing_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("MTL_API_KEY", "")
+    assert main(["serve", "nowhere"]) == 2
+    assert capsys.readouterr().err == (
+        "error: MTL_API_KEY is set to nothing, so that anybody could ask; give it a key, or unset it\n"
+    )
