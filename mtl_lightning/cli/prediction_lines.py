@@ -4,6 +4,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from datasets import Dataset
+
 from mtl_lightning.data import MultiTaskDataModule
 from mtl_lightning.data.readers.bad_rows import visible
 from mtl_lightning.data.readers.tables import decoded, exact
@@ -31,7 +33,7 @@ class PredictionLines:
         source, table = data.predict_source
         self.reasons = data.refused
         self.num_inputs = len(table)
-        self._raw, self._json_columns = exact(table.select_columns(visible(table)))
+        self._raw, self._json_columns = exact(table.select_columns(written(table)))
         tasks = {name: model.tasks[name] for name in model.asked or model.tasks}
         self._placers = placers(tasks)
         self._images = None if images is None else PredictionImages(images, tasks, _drawing(tasks))
@@ -83,6 +85,13 @@ class PredictionLines:
             )
         kept = predicted if self._images is None else self._images.kept(row, predicted)
         return to_json({**found, "predictions": kept})
+
+
+def written(table: Dataset) -> list[str]:
+    """The columns that lines repeat: not those of files' contents, unless there are no others."""
+    names = visible(table)
+    files = [name for name in names if getattr(table.features[name], "dtype", "") in ("binary", "large_binary")]
+    return [name for name in names if name not in files] or names
 
 
 def _drawing(tasks: Mapping[str, Task]) -> dict[str, Drawing]:

@@ -13,6 +13,7 @@ from images import file_of, pixels, write
 from PIL import Image
 
 from mtl_lightning.__main__ import main
+from mtl_lightning.cli.prediction_lines import written
 from mtl_lightning.data import ColumnSplit, FileSource, FolderSource, FractionSplit, Moment, Mosaic, RoundRobin
 from mtl_lightning.data.collation import StepDataset
 from mtl_lightning.data.encoding import Encoding
@@ -244,6 +245,7 @@ def test_a_table_to_predict_on_has_the_tiles_of_its_mosaic(tmp_path: Path) -> No
     assert source.inputs == {"image": "image"}
     first, *none = table["image"][:]
     assert (np.asarray(Image.open(BytesIO(first))) == large[4:, 8:]).all() and none == [None, None]
+    assert written(table) == ["n"] and written(table.select_columns(["image"])) == ["image"]
     with pytest.raises(UserError, match=r"no column 'image', which are tiles of m\.png and of other\.png; add it"):
         read_inputs(str(tmp_path / "new.csv"), dict(made))
     with pytest.raises(UserError, match=r"no file .*other\.png"):
