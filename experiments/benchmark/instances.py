@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mtl_lightning import weighting
 from mtl_lightning.weighting import GramianWeighting, JacobianWeighting, LossWeighting, Weighting, gramian
+from mtl_lightning.weighting.batches import of_equal_batches
 
 MakeWeighting: TypeAlias = Callable[[Sequence[str]], Weighting]
 
@@ -60,7 +61,7 @@ def direction(made: Weighting, jacobian: Tensor, losses: Tensor) -> Tensor:
         made.prepare(jacobian.shape[1])
         return made.to(jacobian.dtype)(jacobian, losses, tasks)  # type: ignore[no-any-return]
     if isinstance(made, GramianWeighting):
-        weights: Tensor = made(gramian(jacobian), losses.double(), tasks)
+        weights = of_equal_batches(made, gramian(jacobian), losses.double(), tasks)
         return weights.to(jacobian) @ jacobian
     assert isinstance(made, LossWeighting)
     leaf = losses.detach().requires_grad_()

@@ -92,10 +92,12 @@ class ExecutorLoop(Loop):
         self.period = options.get("refresh_every", 1)
 
     def differentiate(self, batch: dict[str, Batch]) -> None:
-        for part in batch.values():
-            losses, features = self.forward(part)
-            self.executor.add(losses, features=features, complete=list(losses))
-        self.executor.backward(self.executor.combine().objective)
+        number = self.executor.setup.weighting.batches_per_step
+        for each in range(number):
+            for part in (batch if each == 0 else next(self.batches)).values():
+                losses, features = self.forward(part)
+                self.executor.add(losses, features=features, complete=list(losses))
+            self.executor.backward(self.executor.combine(last=each == number - 1).objective / number)
 
 
 class TorchJDLoop(Loop):

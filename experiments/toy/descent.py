@@ -10,6 +10,7 @@ from torch import Tensor
 from experiments.toy.methods import METHODS
 from experiments.toy.problem import MINIMA, STARTS, Array, evaluate
 from mtl_lightning.weighting import GramianWeighting, JacobianWeighting, LossWeighting, Weighting
+from mtl_lightning.weighting.batches import of_equal_batches
 
 LEARNING_RATE = 1e-3
 
@@ -92,7 +93,7 @@ class Descent:
         jacobians = torch.from_numpy(self._jacobians).unbind()
         with torch.no_grad():
             for run, weighting in self._by_gramian:
-                weights[run] = weighting(gramians[run], losses[run], _PRESENT).numpy()
+                weights[run] = of_equal_batches(weighting, gramians[run], losses[run], _PRESENT).numpy()
             directions: Array = np.einsum("nt,ntp->np", weights, self._jacobians)
             for run, method in self._by_jacobian:
                 directions[run] = method(jacobians[run], losses[run], _PRESENT).numpy()

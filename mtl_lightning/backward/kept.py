@@ -1,13 +1,18 @@
 """How often the weighting is asked with the tasks' gradients, and what it answered."""
 
+import logging
 from collections.abc import Mapping
 
+from mtl_lightning.backward.batch_pass import BatchPass
 from mtl_lightning.backward.compared import Compared
 from mtl_lightning.backward.passes import KnownWeightsPass, ObjectivePass, Pass
+from mtl_lightning.backward.processes import is_first
 from mtl_lightning.backward.step import Setup
 from mtl_lightning.backward.task_pass import TaskPass
 from mtl_lightning.backward.window import OptimizerStep
 from mtl_lightning.weighting import LossWeighting, Weighting
+
+_LOG = logging.getLogger(__name__)
 
 
 class KeptWeights:
@@ -27,6 +32,7 @@ class KeptWeights:
         self.every = 1 if every is None and not isinstance(weighting, LossWeighting) else every
         self.weights: dict[str, float] = dict.fromkeys(weighting.tasks, 1.0)
         self.age = self.every or 0
+        self._number, self._name, self._said = weighting.batches_per_step, type(weighting).__name__, False
 
     @property
     def asks(self) -> bool:
@@ -43,11 +49,20 @@ class KeptWeights:
         """
         of_losses = isinstance(setup.weighting, LossWeighting)
         if (setup.compares or of_losses) and self.every is not None and self.age >= self.every and not step.asked:
-            return TaskPass(setup, rows)
+            return TaskPass(setup, rows) if self._number == 1 else BatchPass(setup, rows, self.weights)
         return ObjectivePass(setup) if of_losses else KnownWeightsPass(setup, self.weights)
 
     def end_step(self, step: OptimizerStep) -> None:
-        """Keeps what was answered in an optimizer step."""
+        """Keeps what was answered in an optimizer step; says once where there has been nothing to ask of."""
+        is_new = all(weight == 1 for weight in self.weights.values())
+        if self._number > 1 and not step.asked and is_new and not self._said and is_first():
+            self._said = True
+            _LOG.warning(
+                f"{self._name} compares {self._number} batches a step, but no task had labels in so many: all weigh 1. "
+                "Give an epoch more batches (a smaller `data.batch_size`); where a step draws one data set, set "
+                "`trainer.accumulate_grad_batches` to their number; a loop of your own ends a step by `combine(last="
+                "True)` after the last batch alone"
+            )
         self.weights |= step.weights
         self.age = 1 if step.asked else self.age + 1
 

@@ -24,6 +24,13 @@ def check_options(weighting: Weighting, head_gradients: str, gradient_of: object
             raise UserError(f"`gradient_of`: groups of parameters are for `PerLayer`; put it around {name}")
     elif gradient_of != "shared" and not isinstance(weighting, GramianWeighting):
         raise UserError(f"`gradient_of` is for methods that see the Gramian of the gradients; {name} does not")
+    if weighting.batches_per_step > 1 and not isinstance(weighting, GramianWeighting):
+        raise UserError(f"{name}: `batches_per_step` above 1 is for methods that see the Gramian of the gradients")
+    if weighting.batches_per_step > 1 and gradient_of == "features":
+        raise UserError(
+            f"`gradient_of: features`: {name} compares several batches, whose examples have features of their own; use "
+            "`shared`, or a pattern of parameter names"
+        )
     if refresh_every is not None and refresh_every < 1:
         raise UserError(f"`refresh_every` must be at least 1, found {refresh_every}")
     if refresh_every not in (None, 1) and isinstance(weighting, JacobianWeighting):

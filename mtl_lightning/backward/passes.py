@@ -21,6 +21,9 @@ class Pass(ABC):
 
     Args:
         setup: What is trained.
+
+    Attributes:
+        num_steps: How many of the steps that make up an optimizer step are in.
     """
 
     is_by_task: bool = False
@@ -33,6 +36,7 @@ class Pass(ABC):
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self.terms = Terms(setup)
+        self.num_steps = 0
 
     def add_terms(self, terms: Mapping[str, Tensor]) -> None:
         """Takes the loss terms of one batch that are no task's, differentiable scalars, before ``add``."""
@@ -50,6 +54,10 @@ class Pass(ABC):
         Returns:
             What to keep of the terms until all batches of the step are in: detached if their graph is of no more use.
         """
+
+    def end_step(self) -> None:
+        """Called when all batches of one of the steps that make up an optimizer step are in."""
+        self.num_steps += 1
 
     @abstractmethod
     def combine(self, tasks: Tasks, terms: Tensor, losses: Tensor, appearances: Sequence[int]) -> Step:

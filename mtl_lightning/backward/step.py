@@ -64,7 +64,8 @@ class Setup:
         weighted_heads: Whether heads receive their loss's gradient times the task's weight.
         scaler: The gradient scaler of fp16 training, if there is one.
         writer: What writes gradients.
-        num_accumulated: How many steps make one of the optimizer, in whose mean ``shares`` are.
+        num_accumulated: How many steps make one batch of an optimizer step, in whose mean ``shares`` are; all of its
+            steps, unless the weighting compares several batches.
         layers: Groups of the shared parameters, for a weighting per layer.
     """
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,6 +19,22 @@ from mtl_lightning.backward.rows import Rows, WholeRows
 from mtl_lightning.backward.step import BatchTasks, Setup, Step, Tasks
 from mtl_lightning.weighting import GramianWeighting, JacobianWeighting, LossWeighting
 from mtl_lightning.weighting.solvers import SolverError
+
+
+class Evidence(NamedTuple):
+    """The gradients that are compared, R rows.
+
+    Attributes:
+        rows: Their names.
+        tasks: Of each, the task.
+        losses: Of each, the mean loss over all processes [R].
+        appearances: Of each, in how many steps its task had labels [R], float64.
+    """
+
+    rows: Sequence[str]
+    tasks: Tasks
+    losses: Tensor
+    appearances: Tensor
 
 
 class TaskPass(Pass):
@@ -41,6 +57,7 @@ class TaskPass(Pass):
         self._second = None if setup.evidence is setup.shared else SharedPass(setup)
         self._losses: dict[str, Tensor] = {}
         self._weights: Mapping[str, Any] = {}
+        self._weights_of_rows: Mapping[str, Any] = {}
         self._direction: Tensor | None = None
         self._objective: Tensor | None = None
         self._mean_appearances = 1.0
@@ -51,8 +68,12 @@ class TaskPass(Pass):
             self._differentiate(self._setup.scaled(terms), batch, features)
         return detached(terms)
 
+    def _row(self, task: str) -> str:
+        """The name of the row that a task's gradient is added to."""
+        return task
+
     def _differentiate(self, terms: Mapping[str, Tensor], batch: BatchTasks, features: Sequence[Tensor]) -> None:
-        self._rows.start_batch(batch.present)
+        self._rows.start_batch([*map(self._row, batch.present)])
         sources: Sequence[Tensor] = features if self._setup.evidence is None else self._setup.evidence
         remaining, one = len(terms), self._setup.one()
         for task in batch.present:
@@ -60,38 +81,44 @@ class TaskPass(Pass):
                 remaining -= 1
                 keep = self._second is not None or remaining > 0
                 gradients = self._setup.differentiate(term, [*sources, *self._setup.own[task]], one, keep)
-                self._rows.add(task, gradients[: len(sources)], sources)
+                self._rows.add(self._row(task), gradients[: len(sources)], sources)
                 self._heads.add(task, gradients[len(sources) :])
             if task in batch.complete:
-                self._rows.send(task)
+                self._rows.send(self._row(task))
         self._rows.end_batch()
         if self._second is not None:
-            add_terms(self._losses, terms)
+            add_terms(self._losses, {self._row(task): term for task, term in terms.items()})
 
     def combine(self, tasks: Tasks, terms: Tensor, losses: Tensor, appearances: Sequence[int]) -> Step:
         self._objective, found = losses.sum().requires_grad_(), ByTask(tasks, losses)
-        counts = torch.tensor(appearances, dtype=torch.float64)
-        gramian, on_host = self._evidence(tasks, losses, counts)
+        evidence = self._compared(tasks, losses, appearances)
+        gramian, on_host = self._look(evidence)
         if gramian is None:
             self._weights = dict.fromkeys(tasks, 1.0)  # for a gradient scaler, which is to see what is not finite
+            self._weights_of_rows = dict.fromkeys(evidence.rows, 1.0)
             if self._second is not None:
-                self._second.add(self._losses, self._weights)
+                self._second.add(self._losses, self._weights_of_rows)
             return Step(self._objective, found, {})
         seconds = time.perf_counter()
-        weights = self._ask(tasks, gramian, losses, on_host, counts)
+        weights, gramian = self._ask(tasks, gramian, evidence, on_host)
         seconds = time.perf_counter() - seconds
         if self._second is not None:
-            self._second.add(self._losses, self._weights)
+            self._second.add(self._losses, self._weights_of_rows)
         timed = isinstance(self._setup.weighting, GramianWeighting)
         return Step(self._objective, found, weights, gramian, seconds if timed else None)
 
-    def _evidence(self, tasks: Tasks, losses: Tensor, appearances: Tensor) -> tuple[Tensor | None, Tensor]:
-        """The Gramian [T, T] and the losses [T], brought to the host together: a step's one device synchronisation.
+    def _compared(self, tasks: Tasks, losses: Tensor, appearances: Sequence[int]) -> Evidence:
+        """What is known of the rows without looking at them."""
+        return Evidence(tasks, tasks, losses, torch.tensor(appearances, dtype=torch.float64))
+
+    def _look(self, evidence: Evidence) -> tuple[Tensor | None, Tensor]:
+        """The Gramian [R, R] and the losses [R], brought to the host together: a step's one device synchronisation.
 
         There is no Gramian if something is not finite, or the weighting is not defined for the losses.
         """
-        rows, size = self._rows, len(tasks)
-        length, sums = self._heads.length(tasks, losses) + self.terms.length(losses), Sums()
+        rows, losses, size = self._rows, evidence.losses, len(evidence.rows)
+        length, sums = self._heads.length(tuple(dict.fromkeys(evidence.tasks)), losses), Sums()
+        length = length + self.terms.length(losses)
         sums.start(length)
         rows.gather(losses.device)
         sums.wait()
@@ -101,49 +128,60 @@ class TaskPass(Pass):
         products = products.view(size, size)
         if not rows.is_accurate(products):
             products = rows.exact_gramian().cpu()
-        unit = 1 / (appearances * scale * num_processes())
-        if (order := self._order(tasks)) is not None:
+        unit = 1 / (evidence.appearances * scale * num_processes())
+        if (order := self._order(evidence.rows)) is not None:
             products = products[order][:, order]
         gramian = products * torch.outer(unit, unit)
         sizes = gramian.diagonal()
         others = 0.0
         if not length.isfinite():
-            norms = torch.cat([self._heads.norms(tasks, losses), self.terms.length(losses).view(1)])
+            norms = torch.cat([self._heads.norms(evidence.tasks, losses), self.terms.length(losses).view(1)])
             sums.start(norms)
             sums.wait()
             *of_heads, others = norms.tolist()
             sizes = sizes + torch.tensor(of_heads, dtype=sizes.dtype)
-        self.not_finite = judge(tasks, on_host, sizes, others)
+        self.not_finite = judge(evidence.tasks, on_host, sizes, others)
         if not (self.not_finite or isinstance(self._setup.weighting, LossWeighting)):
-            self.not_finite = undefined(self._setup, tasks, on_host)
+            self.not_finite = undefined(self._setup, evidence.tasks, on_host)
         return None if self.not_finite else gramian, on_host
 
     def _ask(
-        self, tasks: Tasks, gramian: Tensor, losses: Tensor, on_host: Tensor, appearances: Tensor
-    ) -> Mapping[str, Tensor]:
-        """Asks for the tasks' weights, or for the direction of a Jacobian method."""
-        weighting = self._setup.weighting
+        self, tasks: Tasks, gramian: Tensor, evidence: Evidence, on_host: Tensor
+    ) -> tuple[Mapping[str, Tensor], Tensor | None]:
+        """Asks for the tasks' weights, or for the direction of a Jacobian method; the tasks' Gramian comes along."""
+        weighting, losses = self._setup.weighting, evidence.losses
         if isinstance(weighting, JacobianWeighting):
-            jacobian, self._mean_appearances = self._jacobian(tasks, appearances), float(appearances.mean())
+            self._mean_appearances = float(evidence.appearances.mean())
+            jacobian = self._jacobian(tasks, evidence.appearances)
             self._direction = weighting(jacobian, losses, self._setup.index(tasks, losses.device))
             if not self._direction.isfinite().all():
                 raise SolverError(f"{type(weighting).__name__} gave a direction that is not finite")
-            return {}
+            return {}, gramian
         if isinstance(weighting, LossWeighting):
             self._objective, weights = ask_for_objective(self._setup, tasks, losses)
-            self._weights = ByTask(tasks, weights)
-            return self._weights
-        weights = weighting(gramian, on_host, self._setup.index(tasks, on_host.device))
+            self._weights = self._weights_of_rows = ByTask(tasks, weights)
+            return self._weights, gramian
+        weights = self._solve(tasks, gramian, on_host)
+        self._weights = self._weights_of_rows = dict(zip(tasks, weights.tolist(), strict=True))
+        return ByTask(tasks, weights), gramian
+
+    def _solve(self, tasks: Tasks, gramian: Tensor, losses: Tensor) -> Tensor:
+        """What a Gramian method answers.
+
+        Raises:
+            SolverError: If it is not finite.
+        """
+        weighting = self._setup.weighting
+        weights: Tensor = weighting(gramian, losses, self._setup.index(tasks, losses.device))
         if not weights.isfinite().all():
             name = type(weighting).__name__
             raise SolverError(f"{name} gave weights that are not finite, {weights.tolist()}, for {gramian.tolist()}")
-        self._weights = dict(zip(tasks, weights.tolist(), strict=True))
-        return ByTask(tasks, weights)
+        return weights
 
-    def _order(self, tasks: Tasks) -> list[int] | None:
-        """The rows of tasks; null if they are all in their order."""
+    def _order(self, wanted: Sequence[str]) -> list[int] | None:
+        """The places of rows; null if they are all in their order."""
         rows = self._rows.tasks
-        return None if list(tasks) == rows else [rows.index(task) for task in tasks]
+        return None if list(wanted) == rows else [rows.index(row) for row in wanted]
 
     def _jacobian(self, tasks: Tasks, appearances: Tensor) -> Tensor:
         """The tasks' mean gradients [T, P], in their order."""
@@ -162,7 +200,7 @@ class TaskPass(Pass):
             self._write_shared(tasks, self._direction * (factor * self._mean_appearances))
         else:
             number = num_processes()
-            in_order = [self._weights[task] / number for task in self._rows.tasks]
+            in_order = [self._weights_of_rows[row] / number for row in self._rows.tasks]
             self._write_shared(tasks, self._gradients.combine(in_order, unscaled))
         self._heads.write(tasks, self._weights, unscaled)
         self.terms.write(unscaled)

@@ -48,14 +48,12 @@ class Window:
         losses: Summed over batches, with their graph if the way has kept it.
         appearances: In how many steps tasks appeared.
         shares: Of the step under way, summed over its batches.
-        num_steps: How many steps there were.
     """
 
     way: Pass
     losses: dict[str, Tensor] = field(default_factory=dict)
     appearances: Counter[str] = field(default_factory=Counter)
     shares: dict[str, float] = field(default_factory=dict)
-    num_steps: int = 0
 
     def add(
         self,
@@ -80,7 +78,7 @@ class Window:
         """Counts the tasks of a step."""
         self.appearances.update(self.shares.keys())
         self.shares = {}
-        self.num_steps += 1
+        self.way.end_step()
 
     def present(self, setup: Setup) -> Tasks:
         """Tasks that have labels in the step on any process, in the weighting's order."""
@@ -94,7 +92,7 @@ class Window:
         losses = terms.detach()
         if max(appearances) > 1:
             losses /= vector(appearances, losses)
-        others = [term / self.num_steps for term in self.way.terms.values.values()]
+        others = [term / self.way.num_steps for term in self.way.terms.values.values()]
         found = mean_over_processes(torch.cat([losses, torch.stack(others)]) if others else losses)
         losses, others = found[: len(tasks)], list(found[len(tasks) :])
         with setup.full_precision():

@@ -179,7 +179,7 @@ class MultiTaskDataModule(LightningDataModule):
             num_replicas=self._trainer.world_size,
             max_tokens=self.max_tokens,
             drop_last=self.drop_last,
-            window=lambda: int(self._trainer.accumulate_grad_batches),
+            window=lambda: self._trainer.accumulate_grad_batches // self._trainer.lightning_module.batches_per_step,
             packed=self._trainer.lightning_module.encoder.processor.packs,
             streams={name: self._stream(name) for name in self.datasets if self.tables.is_stream(name)},
             pools={name: self._pool(name, "train", tables[name]) for name in self.episodes},

@@ -116,7 +116,7 @@ def _length(length: int, limit: float | int) -> int:
 
 def _num_steps(length: int, trainer: Any) -> int | None:
     """Number of steps of a run; null: the trainer does not say it."""
-    limits, window = [], trainer.accumulate_grad_batches
+    limits, window = [], trainer.accumulate_grad_batches * trainer.lightning_module.batches_per_step
     if trainer.max_epochs not in (None, -1):
         limits.append(trainer.max_epochs * length)
     if trainer.max_steps != -1:

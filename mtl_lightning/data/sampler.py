@@ -76,7 +76,8 @@ class StepSampler(DistributedSampler[Plan]):
         packed: Whether ``max_tokens`` is of the sum of lengths, since batches are packed and not padded.
         pools: What episodes are drawn from, by data set; the batch sizes of these are numbers of episodes.
         places: The same as ``counts`` of labels present or missing, of tasks that a teacher teaches.
-        window: Asked at the start of an epoch: how many steps accumulate gradients for one step of the optimizer.
+        window: Asked at the start of an epoch: how many steps accumulate gradients for one batch of a step of the
+            optimizer; a weighting may take several.
 
     Attributes:
         start: Epoch and number of its first steps to leave out, for a run that goes on in mid-epoch; later epochs are

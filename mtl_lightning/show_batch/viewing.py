@@ -46,7 +46,7 @@ def _notes(step: OneStep, model: MultiTaskModule, data: MultiTaskDataModule) -> 
     ]
     if (number := data.trainer.world_size) > 1:  # type: ignore[union-attr]
         notes.append(f"this is what the first of {number} processes sees")
-    if (window := data.trainer.accumulate_grad_batches) > 1:  # type: ignore[union-attr]
+    if (window := data.trainer.accumulate_grad_batches * model.batches_per_step) > 1:  # type: ignore[union-attr]
         notes.append(f"{window} such steps make one step of the optimizer")
     return notes
 

@@ -14,11 +14,6 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from mtl_lightning.backward import Executor, Step, forget, synchronise_buffers, take_over_reduction
-from mtl_lightning.callbacks.expert_watch import ExpertWatch
-from mtl_lightning.callbacks.exposure import Exposure
-from mtl_lightning.callbacks.skipping import StopWhenNotFinite
-from mtl_lightning.callbacks.training_time import TrainingTime
-from mtl_lightning.callbacks.volumes import Volumes
 from mtl_lightning.chains import Chain, Link
 from mtl_lightning.checkpoints.io import AtomicCheckpointIO
 from mtl_lightning.data import StepBatch
@@ -28,6 +23,7 @@ from mtl_lightning.sharing import HardSharing, Sharing
 from mtl_lightning.tasks import Task
 from mtl_lightning.training import adapting, randomness
 from mtl_lightning.training.adapted import AdaptedModule
+from mtl_lightning.training.companions import companions
 from mtl_lightning.training.compilation import compile_encoder
 from mtl_lightning.training.completion import TrainingInputs, complete_encoder
 from mtl_lightning.training.distilling import Distillation, Distilled
@@ -150,6 +146,11 @@ class MultiTaskModule(AdaptedModule):
         assert self._executor is not None, "build() comes first"
         return self._executor
 
+    @property
+    def batches_per_step(self) -> int:
+        """How many independent batches the weighting takes an optimizer step."""
+        return self.weighting.batches_per_step
+
     # -- set-up ------------------------------------------------------------------------------------------------------
     def setup(self, stage: str) -> None:
         """Builds what no callback has needed yet, and refuses monitors of what is never measured."""
@@ -208,9 +209,7 @@ class MultiTaskModule(AdaptedModule):
         if self.trainer.state.fn != TrainerFn.FITTING:
             return []
         check_strategy(self)
-        experts = [ExpertWatch()] if self.sharing.observe().use else []
-        found: list[Callback] = [Exposure(), TrainingTime(), Volumes(), *experts]
-        return found if self._max_skipped is None else [*found, StopWhenNotFinite(self._max_skipped)]
+        return companions(self, self._max_skipped)
 
     def on_fit_start(self) -> None:
         """Refuses what the executor cannot do, before anything is trained."""
@@ -226,7 +225,7 @@ class MultiTaskModule(AdaptedModule):
         """Lets go of the last step's gradients before the forward pass, not after it as Lightning does."""
         assert self._seed is not None, "on_fit_start comes first"
         seed_batch(self._seed, self.current_epoch, batch_idx, self.global_rank, self.device)
-        self.executor.setup.num_accumulated = self.trainer.accumulate_grad_batches
+        self.executor.setup.num_accumulated = self.trainer.accumulate_grad_batches // self.batches_per_step
         if batch_idx % self.trainer.accumulate_grad_batches == 0:
             parameters, buffers = parameters_and_buffers(self, apart=self.weighting)
             forget(parameters)
@@ -260,12 +259,13 @@ class MultiTaskModule(AdaptedModule):
         if self.weighting.needs_losses_after:
             self._random_state = random_state(self.device)
         last = not self.trainer.fit_loop._should_accumulate()
+        ends = last or (batch_idx + 1) % self.executor.setup.num_accumulated == 0
         self._parts = passes(self, batch)
         to_come = Counter(task for part in batch.values() for task in part.taught)
         for parts in self._parts:
             found = self.losses(parts, of_all=self.executor.is_sharded)
             to_come.subtract(task for part in parts for task in part.taught)
-            complete = [task for task in found.shares if last and not to_come[task]]
+            complete = [task for task in found.shares if ends and not to_come[task]]
             terms = {name: term / len(batch) for name, term in found.terms.items()}
             features = common_features(found, self.sharing) if self._gradient_of == "features" else ()
             self.executor.add(found.losses, found.shares, features, complete, terms)

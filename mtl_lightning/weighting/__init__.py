@@ -39,12 +39,14 @@ from mtl_lightning.weighting.imtl_l import IMTLL
 from mtl_lightning.weighting.inner_products import gramian
 from mtl_lightning.weighting.mgda import MGDA
 from mtl_lightning.weighting.moco import MoCo
+from mtl_lightning.weighting.modo import MoDo
 from mtl_lightning.weighting.nash_mtl import NashMTL
 from mtl_lightning.weighting.pcgrad import PCGrad
 from mtl_lightning.weighting.pivrg import PIVRG
 from mtl_lightning.weighting.rlw import RLW
 from mtl_lightning.weighting.sam_gs import SAMGS
 from mtl_lightning.weighting.scale_invariant import ScaleInvariantWeighting
+from mtl_lightning.weighting.sdmgrad import SDMGrad
 from mtl_lightning.weighting.stch import STCH
 from mtl_lightning.weighting.torchjd_adapter import TorchJDAggregator, TorchJDScalarizer, TorchJDWeighting
 from mtl_lightning.weighting.uncertainty import UncertaintyWeighting
@@ -84,8 +86,10 @@ __all__ = [
     "JacobianWeighting",
     "LossWeighting",
     "MoCo",
+    "MoDo",
     "NashMTL",
     "PCGrad",
+    "SDMGrad",
     "ScaleInvariantWeighting",
     "TorchJDAggregator",
     "TorchJDScalarizer",

@@ -26,6 +26,10 @@ class Weighting(nn.Module, ABC):
     needs_losses_after: ClassVar[bool] = False
     """Whether ``on_step_end`` is to be called, which costs a second forward pass in each step."""
 
+    batches_per_step: ClassVar[int] = 1
+    """How many independent batches an optimizer step takes, all under the same parameters. Above 1 for Gramian methods
+    alone, which then see inner products between batches, too."""
+
     domain: str = ""
     """What the method needs if it is not defined for any losses, such as "losses of at least 0"; see ``undefined``."""
 
@@ -180,6 +184,10 @@ class GramianWeighting(Weighting):
 
     It computes on the host, in float64: the [T, T] problem is too small for a device. A task whose gradient is zero
     (the diagonal tells) asks for nothing and must not hold the others back.
+
+    With b ``batches_per_step``, each task has a gradient in each batch: what is [T] below, but for ``tasks``, is [b T],
+    batch after batch, and the Gramian [b T, b T]. A task that lacks labels in one of the batches is left out of such a
+    step, in which it keeps the weight that it had.
 
     Args:
         tasks: Names of the K tasks, in the order of the state.

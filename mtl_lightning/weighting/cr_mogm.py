@@ -56,6 +56,9 @@ class CRMOGM(GramianWeighting):
         if not isinstance(self.weighting, GramianWeighting):
             found = type(self.weighting).__name__
             raise UserError(f"`weighting` must be a Gramian method, whose weights can be averaged, found {found}")
+        if self.weighting.batches_per_step > 1:
+            name = type(self.weighting).__name__
+            raise UserError(f"`weighting`: {name} compares several batches, whose weights CRMOGM cannot average")
         self.domain = self.weighting.domain
         self.add_state("weights", torch.zeros(len(self.tasks), dtype=torch.float64))
         self.add_state("seen", torch.zeros(len(self.tasks), dtype=torch.bool))

@@ -61,6 +61,9 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "encoders tied by a term": ("UPGrad", {"sharing": partial(SoftSharing, coefficient=0.1)}),
     "encoders tied by a term, loss weighting": ("DWA", {"sharing": partial(SoftSharing, norm="trace")}),
     "one data set a step": ("UPGrad", {"alternating": True}),
+    "one data set a step, several batches": ("SDMGrad", {"alternating": True}),
+    "several batches, weights kept for 2 steps": ("MoDo", {"refresh_every": 2, "head_gradients": "weighted"}),
+    "several batches, gradient of the last layer": ("SDMGrad", {"gradient_of": "encoder.layers.3.*"}),
     "one data set a step, Jacobian": ("MoCo", {"alternating": True}),
 }
 CASES = {**{name: (name, {}) for name in METHODS}, **OPTIONS}
@@ -85,10 +88,11 @@ def train(method: str, options: dict[str, Any], world: int, rank: int, folder: P
     datasets = {"first": TASKS} if options.get("gradient_of") == "features" else DATASETS
     alternating = options.pop("alternating", False)
     make = partial(METHODS[method], **ARGUMENTS.get(method, {}))
-    found = {"end": fit(make, options, batches(datasets, alternating, world, rank), world, folder)}
+    size = STEPS * ACCUMULATED * METHODS[method].batches_per_step
+    found = {"end": fit(make, options, batches(datasets, alternating, world, rank, size), world, folder)}
     if world > 1:
         checkpoint = str(folder / f"epoch={SAVED - 1}.ckpt")
-        steps = batches(datasets, alternating, world, rank)
+        steps = batches(datasets, alternating, world, rank, size)
         found["resumed"] = fit(make, options, steps, world, folder / "again", checkpoint)
     return found
 

@@ -47,7 +47,7 @@ CASES["TorchJDWeighting"] = (lambda tasks: METHODS["TorchJDWeighting"](tasks, "U
 
 
 def train(case: str, rank: int) -> dict[str, Any]:
-    """Two optimizer steps of two batches, of which the first has no labels of a task on every other process."""
+    """Two optimizer steps of two batches or more, of which the first has no labels of a task on every other process."""
     weighting, options = CASES[case]
     torch.manual_seed(0)
     encoder = nn.Sequential(nn.Linear(*WIDTHS[:2]), nn.Tanh(), nn.Linear(*WIDTHS[1:]))
@@ -63,12 +63,13 @@ def train(case: str, rank: int) -> dict[str, Any]:
     for _ in range(2):
         sent = TRAFFIC.bytes
         optimizer.zero_grad()
-        for number in range(2):
+        last = max(2, executor.setup.weighting.batches_per_step) - 1
+        for number in range(last + 1):
             present = [task for task in TASKS if not (number == 0 and rank % 2 and task == "b")]
             features = encoder(torch.randn(4, WIDTHS[0], generator=draw, dtype=torch.float64))
             losses = {task: (heads[task](features) - i).square().mean() for i, task in enumerate(present)}
-            executor.add(losses, dict.fromkeys(TASKS, 1.0), complete=TASKS if number == 1 else ())
-            step = executor.combine(last=number == 1)
+            executor.add(losses, dict.fromkeys(TASKS, 1.0), complete=TASKS if number == last else ())
+            step = executor.combine(last=number == last)
             executor.backward(step.objective)
             found["gramians"] += [] if step.gramian is None else [step.gramian]
         optimizer.step()

@@ -115,12 +115,15 @@ def steps(name: str, module: MultiTaskModule, dtype: torch.dtype, rank: int) -> 
     executor = Executor(weighting, module.encoder.parameters(), own)
     parameters = [*module.encoder.parameters(), *module.heads.parameters(), *weighting.parameters()]
     found = []
-    for number, step in enumerate(batches(DATASETS, False, 2, rank, TYPES[dtype])):
+    taken = weighting.batches_per_step
+    for number, step in enumerate(batches(DATASETS, False, 2, rank, TYPES[dtype] * taken)):
         executor.start_epoch(number)
         for part in step.values():
             losses = module.losses([converted(part, dtype)], of_all=executor.is_sharded)
             executor.add(losses.losses, losses.shares)
-        executor.backward(executor.combine().objective)
+        executor.backward(executor.combine(last=(number + 1) % taken == 0).objective)
+        if (number + 1) % taken:
+            continue
         if weighting.needs_losses_after:
             with torch.no_grad():
                 again = [module.losses([converted(part, dtype)]) for part in step.values()]

@@ -72,10 +72,17 @@ Space = dict[str, Range | Choice]
 
 @dataclass(frozen=True)
 class Entry:
-    """A weighting: what it sees, and which of its options a search varies (around what its paper tried)."""
+    """A weighting: what it sees, and which of its options a search varies (around what its paper tried).
+
+    Attributes:
+        family: Its base class.
+        options: To search.
+        batches: How many it takes a step.
+    """
 
     family: Family
     options: Space
+    batches: int = 1
 
 
 def _loss(**options: Range | Choice) -> Entry:
@@ -120,6 +127,8 @@ WEIGHTINGS: dict[str, Entry] = {
     "DualProj": _gramian(),
     "ConFIG": _gramian(),
     "CRMOGM": _gramian(alpha=Range(0.5, 0.99, default=0.9)),
+    "MoDo": Entry("gramian", {"gamma": Range(1e-4, 0.1, log=True, default=1e-3)}, batches=3),
+    "SDMGrad": Entry("gramian", {"lam": Range(0.1, 1.0, log=True, default=0.3)}, batches=3),
     "GradDrop": _jacobian(leak=Range(0.0, 0.9, default=0.0)),
     "MoCo": _jacobian(gamma=Range(0.01, 1.0, log=True, default=0.1)),
     "DBMTL": _jacobian(beta=Range(0.5, 0.99, default=0.9)),

@@ -29,6 +29,8 @@ SEARCH_SEED = 10_000
 """Searches train with this seed, which is not among those that are reported."""
 
 _NOT_IN_KEY = ("name", "project", "wandb", "tensorboard")
+_OF_ONE_BATCH = ("features", "layers")
+"""What of ``model.gradient_of`` does not go with weightings that take several batches a step."""
 _RECORDER = "mtl_lightning.compare.running.run.recorder.RunRecorder"
 
 
@@ -153,7 +155,7 @@ class Plan:
     def _suit_family(self, config: Config) -> None:
         """Leaves out what has no meaning for a weighting's family, and lets loss weightings look at conflicts."""
         family, model = _family(config), config["model"]
-        if family in ("loss", "jacobian"):
+        if family in ("loss", "jacobian") or _compares_batches(config) and model.get("gradient_of") in _OF_ONE_BATCH:
             model.pop("gradient_of", None)
         if family == "jacobian":
             model.pop("refresh_every", None)
@@ -191,6 +193,12 @@ def _canonical(value: Any) -> Any:
             return value["class_path"]
         return {str(key): _canonical(item) for key, item in value.items()}
     return [_canonical(item) for item in value] if isinstance(value, list) else value
+
+
+def _compares_batches(config: Config) -> bool:
+    """Whether a weighting takes several batches a step."""
+    weighting = class_path(get_value(config, "model.weighting"))
+    return weighting in WEIGHTINGS and WEIGHTINGS[weighting].batches > 1
 
 
 def _family(config: Config) -> Family | None:

@@ -130,11 +130,12 @@ def waits_of_steps(make, groups=SEVERAL_INPUTS, check_finite=True, **options):
         for _ in range(STEPS):
             inputs = torch.randn(8, 4, device=DEVICE)
             device.waits.clear()
-            for group in groups:
-                features = encoder(inputs)
-                losses = {task: (heads[task](features) - 1).square().mean() for task in group}
-                executor.add(losses, features=[features])
-            executor.backward(executor.combine().objective)
+            for number in range(balance.batches_per_step):
+                for group in groups:
+                    features = encoder(inputs)
+                    losses = {task: (heads[task](features) - 1).square().mean() for task in group}
+                    executor.add(losses, features=[features])
+                executor.backward(executor.combine(last=number == balance.batches_per_step - 1).objective)
             train([*encoder.parameters(), *heads.parameters(), *balance.parameters()])
             if executor.needs_losses_after:
                 executor.finish_step([(losses, dict.fromkeys(losses, 1.0))])

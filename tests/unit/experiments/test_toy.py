@@ -21,6 +21,7 @@ from experiments.toy.problem import (
     on_front,
 )
 from mtl_lightning.weighting import GramianWeighting, JacobianWeighting, LossWeighting, gramian
+from mtl_lightning.weighting.batches import of_equal_batches
 
 PRESENT = torch.arange(2)
 POINTS = np.concatenate(
@@ -61,7 +62,7 @@ def descend_in_torch(method: str, start: int, steps: int) -> Tensor:
         else:
             rows = torch.stack([torch.autograd.grad(loss, point, retain_graph=True)[0] for loss in losses])
             if isinstance(weighting, GramianWeighting):
-                point.grad = weighting(gramian(rows), losses.detach(), PRESENT) @ rows
+                point.grad = of_equal_batches(weighting, gramian(rows), losses.detach(), PRESENT) @ rows
             else:
                 point.grad = weighting(rows, losses.detach(), PRESENT)
         optimizer.step()

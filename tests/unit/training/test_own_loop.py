@@ -64,12 +64,15 @@ def train(module: Any, make: Make, optimizer_of: Callable[[Iterable[nn.Parameter
     heads = {task: head.parameters() for task, head in module.heads.items()}
     executor = Executor(weighting, module.encoder.parameters(), heads)
     optimizer = optimizer_of([*module.encoder.parameters(), *module.heads.parameters(), *weighting.parameters()])
+    wanted = weighting.batches_per_step
     for epoch in range(NUM_EPOCHS):
         executor.start_epoch(epoch)
-        for inputs in BATCHES:
+        for number, inputs in enumerate(BATCHES, 1):
             executor.add(losses_of(module, inputs))
-            step = executor.combine()
-            executor.backward(step.objective)
+            step = executor.combine(last=number % wanted == 0)
+            executor.backward(step.objective / wanted)
+            if number % wanted:
+                continue
             optimizer.step()
             optimizer.zero_grad()
             if executor.needs_losses_after:

@@ -14,6 +14,7 @@ from mtl_lightning.backward import Executor
 from mtl_lightning.errors import UserError
 from mtl_lightning.testing import check_weighting
 from mtl_lightning.weighting import MGDA, GramianWeighting, UPGrad, gramian
+from mtl_lightning.weighting.batches import of_equal_batches
 
 NAMES = ["a", "b", "c"]
 HAVE_IT = [name for name, cls in exported().items() if "log" in inspect.signature(cls).parameters]
@@ -48,8 +49,8 @@ def test_contract(name: str) -> None:
 def test_the_direction_is_that_of_the_gradients_of_the_logarithms(name: str) -> None:
     jacobian, losses = evidence()
     everyone, logs = torch.arange(3), jacobian / losses[:, None]
-    found = of(name)(NAMES)(gramian(jacobian), losses, everyone) @ jacobian
-    expected = of(name, log=False)(NAMES)(gramian(logs), losses, everyone) @ logs
+    found = of_equal_batches(of(name)(NAMES), gramian(jacobian), losses, everyone) @ jacobian
+    expected = of_equal_batches(of(name, log=False)(NAMES), gramian(logs), losses, everyone) @ logs
     torch.testing.assert_close(found, expected)
 
 
@@ -58,11 +59,11 @@ def test_a_loss_of_zero_has_nothing_to_gain_and_a_negative_one_is_not_defined(na
     jacobian, losses = evidence()
     losses[1] = 0
     weighting, everyone = of(name)(NAMES), torch.arange(3)
-    weights = weighting(gramian(jacobian), losses, everyone)
+    weights = of_equal_batches(weighting, gramian(jacobian), losses, everyone)
     assert weights[1] == 0
     assert weights.isfinite().all()
     losses[1] = -1
-    assert weighting(gramian(jacobian), losses, everyone).isnan().any()
+    assert of_equal_batches(weighting, gramian(jacobian), losses, everyone).isnan().any()
     assert weighting.undefined(losses, everyone).tolist() == [False, True, False]
     assert weighting.domain == "losses of at least 0 with `log: true`"
 
