@@ -155,7 +155,8 @@ class Plan:
     def _suit_family(self, config: Config) -> None:
         """Leaves out what has no meaning for a weighting's family, and lets loss weightings look at conflicts."""
         family, model = _family(config), config["model"]
-        if family in ("loss", "jacobian") or _compares_batches(config) and model.get("gradient_of") in _OF_ONE_BATCH:
+        of_one_batch = model.get("gradient_of") in _OF_ONE_BATCH
+        if family in ("loss", "jacobian") or (of_one_batch and _compares_batches(config)):
             model.pop("gradient_of", None)
         if family == "jacobian":
             model.pop("refresh_every", None)
