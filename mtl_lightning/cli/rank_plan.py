@@ -83,9 +83,9 @@ def _memory(plan: Planned, module: nn.Module, optimizers: Iterable[Optimizer]) -
     }
     sizes |= {f"state of {type(optimizer).__name__}": _state(optimizer) for optimizer in optimizers}
     if plan.rows is not None:
-        kind = "rows, in parts" if isinstance(plan.rows, ScatteredRows) else "rows"
+        kind = "rows in parts" if isinstance(plan.rows, ScatteredRows) else "rows"
         products = isinstance(plan.rows, FeatureProducts)
-        compared = "products of features' gradients" if products else f"{kind} of {plan.size.tasks} tasks"
+        compared = "products of features' gradients" if products else f"{kind}, {plan.size.tasks} gradients"
         sizes[compared] = plan.rows.num_bytes
     for name, size in sizes.items():
         table.add_row(name, "not known" if size is None else _bytes(size))
@@ -110,13 +110,14 @@ def _step(plan: Planned, work: Work | None) -> Table:
 
 
 def _work(trainer: Any, module: MultiTaskModule, num_processes: int) -> Work | None:
-    """What a process computes in a step with a batch of each data set; null: not known."""
+    """What a process computes in a step with a batch of each data set, or several; null: not known."""
     cost = cost_of_example(trainer, module, seconds=0.0).together
     if cost is None:
         return None
     sizes, _ = trainer.datamodule.given_sizes.on(num_processes)
-    forward = cost * sum(sizes.values()) / _FLOPS
-    return Work(forward, 2 * forward, len(sizes))
+    batches = module.batches_per_step
+    forward = batches * cost * sum(sizes.values()) / _FLOPS
+    return Work(forward, 2 * forward, batches * len(sizes))
 
 
 def _state(optimizer: Optimizer) -> int | None:

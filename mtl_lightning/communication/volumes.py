@@ -17,7 +17,7 @@ class Size:
     """What is trained.
 
     Attributes:
-        tasks: K.
+        tasks: K; if each has a gradient in each of several batches, their number.
         shared: P, parameters that several tasks train.
         heads: Parameters of all tasks' own parts together.
         bytes: b, of a number of a gradient.

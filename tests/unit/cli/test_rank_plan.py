@@ -22,7 +22,7 @@ from mtl_lightning.communication import H100_NODES, Size, Work, volumes
 from mtl_lightning.encoders import PerceptronEncoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.tasks import Regression
-from mtl_lightning.weighting import EqualWeighting, MoCo, UPGrad
+from mtl_lightning.weighting import EqualWeighting, MoCo, MoDo, UPGrad
 
 ENCODER, HEADS = 3 * 4 + 4, (4 + 1) * 2 + (4 + 1)
 BYTES = 4 * (ENCODER + HEADS)
@@ -53,7 +53,7 @@ def test_it_prints_tables_and_leaves_nothing(folder: Path, capsys: pytest.Captur
     found = rows(printed)
     assert found["parameters and buffers"] == found["their gradients"] == [f"{BYTES} B"]
     assert found["state of AdamW"] == [f"{2 * BYTES + 6 * 4} B"], "and the number of steps of each of six parameters"
-    assert found["rows of 2 tasks"] == [f"{2 * 4 * ENCODER} B"]
+    assert found["rows, 2 gradients"] == [f"{2 * 4 * ENCODER} B"]
     sent, exchanges, computing, waiting, together = found["this job"]
     assert (sent, exchanges) == (f"{volumes.rows(Size(2, ENCODER, HEADS)).sent(128):.3g} B", "5")
     assert computing.endswith("µs") and waiting.endswith("µs") and together.endswith("µs")
@@ -108,6 +108,12 @@ def test_steps_between_two_refreshes_count_as_often_as_they_come() -> None:
     plan = planned(make(UPGrad, refresh_every=4), 2)
     asked, between = (way(Size(3, SHARED, OWN)).sent(2) for way in (volumes.scattered_rows, volumes.known_weights))
     assert plan.sent()[0] == pytest.approx((asked + 3 * between) / 4)
+
+
+def test_methods_of_several_batches_send_a_row_for_each_task_and_batch() -> None:
+    plan = planned(make(MoDo), 2)
+    assert plan.size == Size(3 * 3, SHARED, OWN)
+    assert plan.rows is not None and plan.rows.num_bytes == 4 * 9 * SHARED * (1 + 1 / 2)
 
 
 def test_rows_of_some_parameters_are_followed_by_the_gradient_of_all() -> None:
