@@ -9,6 +9,7 @@ import yaml
 from jsonargparse import get_loader, set_loader
 from lightning.pytorch.cli import LightningArgumentParser
 
+import mtl_lightning.cli.whole_numbers  # noqa: F401 - it changes how values are read
 from mtl_lightning.cli.config_errors import ParserError
 from mtl_lightning.words import WordLoader
 from mtl_lightning.yaml_limits import check_yaml

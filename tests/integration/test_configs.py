@@ -40,8 +40,7 @@ FLAGS_ON_REAL_DATA = {
     "parsing": [*LARGE, *(f"--data.datasets.{d}.files={{train: dev.conll.gz, val: dev.conll.gz}}" for d in PARSED)],
     "generation": [
         *LARGE,
-        *("--data.batch_size=4", "--data.eval_batch_size=1"),
-        *(f"--model.tasks.{d}_text.generation.max_new_tokens=20" for d in WRITTEN),
+        "--data.batch_size=4",
         *(f"--data.datasets.{d}.files={{train: {d}-dev.jsonl.gz, val: {d}-dev.jsonl.gz}}" for d in WRITTEN),
     ],
     "goemotions": [*LARGE, "--data.datasets.goemotions.files={train: test.tsv.gz, val: dev.tsv.gz}"],
