@@ -12,7 +12,6 @@ from typing import Any, Union, get_args, get_origin
 
 from jsonargparse import _typehints
 
-
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 
 
