@@ -145,16 +145,14 @@ class TableInputs(Inputs):
             raise UserError(f"input '{NUMERIC}' {error}", part=part, of=NUMERIC) from error
 
     def _look_up(self, part: int, column: Sequence[Any]) -> np.ndarray:
-        numbers, seen = self._numbers[part], dict[Any, int]()
-        found = []
+        numbers, seen, found = self._numbers[part], dict[Any, int](), list[int]()
         for value in column:
-            kind = type(value)
-            known = seen.get(value) if kind is str or kind is int else None  # of which those that are equal are alike
-            if known is None:
-                known = self._number_of(numbers, value)
-                if kind is str or kind is int:
-                    seen[value] = known
-            found.append(known)
+            if type(value) not in (str, int):  # others may be equal and no category's name alike, as 1.0 and True
+                found.append(self._number_of(numbers, value))
+                continue
+            if value not in seen:
+                seen[value] = self._number_of(numbers, value)
+            found.append(seen[value])
         return np.array(found, dtype=np.int32)
 
     def _number_of(self, numbers: Mapping[str, int], value: Any) -> int:

@@ -229,6 +229,7 @@ def test_parameters_that_are_to_stay_as_they_are() -> None:
     for number in range(3):
         step(executor, model.losses(number))
         optimizer.step()
+    assert not weighting.log_variances.any()
 
 
 def test_gradients_that_accumulate_are_no_step_of_the_optimizer() -> None:
@@ -237,9 +238,11 @@ def test_gradients_that_accumulate_are_no_step_of_the_optimizer() -> None:
     optimizer = torch.optim.SGD([*model.parameters(), *weighting.parameters()], 0.1)
     for number in range(6):
         step(executor, model.losses(number))
+        assert not weighting.log_variances.any() or number > 2
         if number % 3 == 2:
             optimizer.step()
             optimizer.zero_grad()
+    assert weighting.log_variances.all()
 
 
 def test_an_epoch_without_a_validation_is_said(caplog: pytest.LogCaptureFixture) -> None:
