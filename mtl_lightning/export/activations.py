@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -12,41 +12,6 @@ from mtl_lightning.exported.graph import Graph
 
 _AT_ONCE = 4
 """Examples that are computed at once: the activations of all products are held."""
-
-_ROWS = 256
-"""Activations of as many places in a text, at most, are kept."""
-
-
-class Seen(NamedTuple):
-    """Activations.
-
-    Attributes:
-        least: Of each channel [K].
-        largest: Of each channel [K].
-        moments: Sums of products of any two channels [K, K].
-        rows: Some of them [R, K].
-    """
-
-    least: np.ndarray
-    largest: np.ndarray
-    moments: np.ndarray
-    rows: np.ndarray
-
-    @classmethod
-    def nothing(cls, channels: int) -> "Seen":
-        """None yet; zero is within the range of all."""
-        zero = np.zeros(channels, np.float32)
-        return cls(zero, zero, np.zeros((channels, channels)), zero[None][:0])
-
-    def and_of(self, values: np.ndarray) -> "Seen":
-        """These and others [..., K]."""
-        flat = values.reshape(-1, values.shape[-1])
-        return Seen(
-            np.minimum(self.least, flat.min(0, initial=0)),
-            np.maximum(self.largest, flat.max(0, initial=0)),
-            self.moments + flat.T @ flat,
-            np.concatenate([self.rows, flat[: max(_ROWS - len(self.rows), 0)]]),
-        )
 
 
 def products(graph: Any) -> dict[str, dict[str, str]]:
@@ -69,8 +34,10 @@ def names_read(graph: Any) -> Iterator[str]:
                 yield from names_read(inner)
 
 
-def activations(model: Any, names: Sequence[str], inputs: Iterable[Mapping[str, np.ndarray]]) -> Mapping[str, Seen]:
-    """What is seen of activations [..., K], by name.
+def activations(
+    model: Any, names: Sequence[str], inputs: Iterable[Mapping[str, np.ndarray]]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Name after name, activations [..., K] of it on some examples; then on the next ones.
 
     Args:
         model: Of ONNX.
@@ -84,15 +51,12 @@ def activations(model: Any, names: Sequence[str], inputs: Iterable[Mapping[str, 
     probed.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names if name not in known)
     given = {each.name for each in probed.graph.input}
     asked = [name for name in names if name not in given]
-    found: dict[str, Seen] = {}
     with TemporaryDirectory() as folder:
         onnx.save(probed, Path(folder, "probed.onnx"))
         graph = Graph(Path(folder, "probed.onnx"))
         for batch in (part for each in inputs if each.keys() >= set(graph.inputs) for part in _parts(each)):
-            computed = graph.run(batch, asked) if asked else {}
-            for name, values in {**computed, **{name: batch[name] for name in names if name in given}}.items():
-                found[name] = found.get(name, Seen.nothing(values.shape[-1])).and_of(values)
-    return found
+            yield from (graph.run(batch, asked) if asked else {}).items()
+            yield from ((name, batch[name]) for name in names if name in given)
 
 
 def _parts(batch: Mapping[str, np.ndarray]) -> Iterator[Mapping[str, np.ndarray]]:

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from mtl_lightning.export.activations import Seen, activations, products
+from mtl_lightning.export.activations import activations, products
 
 _FAR = (4.0, 2.5, 1.5)
 """Times the median channel's largest activation that a channel's may be: what is tried, beside leaving all as it is."""
@@ -15,6 +16,39 @@ _WORTH = 0.5
 
 _ACTIVATION_STEPS, _WEIGHT_STEPS = 255, 64
 """From the least to the largest activation, and from 0 to the largest weight, as ``quantise`` has them."""
+
+
+_ROWS = 256
+"""Activations of as many places in a text, at most, are kept."""
+
+
+class Seen(NamedTuple):
+    """What was seen of activations.
+
+    Attributes:
+        least: Of each channel [K].
+        largest: Of each channel [K].
+        rows: Some of them [R, K].
+    """
+
+    least: np.ndarray
+    largest: np.ndarray
+    rows: np.ndarray
+
+    @classmethod
+    def nothing(cls, channels: int) -> "Seen":
+        """None yet; zero is within the range of all."""
+        zero = np.zeros(channels, np.float32)
+        return cls(zero, zero, zero[None][:0])
+
+    def and_of(self, values: np.ndarray) -> "Seen":
+        """These and others [..., K]."""
+        flat = values.reshape(-1, values.shape[-1])
+        return Seen(
+            np.minimum(self.least, flat.min(0, initial=0)),
+            np.maximum(self.largest, flat.max(0, initial=0)),
+            np.concatenate([self.rows, flat[: max(_ROWS - len(self.rows), 0)]]),
+        )
 
 
 def spread_outliers(path: Path, inputs: Iterable[Mapping[str, np.ndarray]]) -> None:
@@ -38,8 +72,11 @@ def spread_outliers(path: Path, inputs: Iterable[Mapping[str, np.ndarray]]) -> N
     if not read:
         return
     weights = {each.name: each for each in model.graph.initializer}
+    found: dict[str, Seen] = {}
+    for name, values in activations(model, list(read), inputs):
+        found[name] = found.get(name, Seen.nothing(values.shape[-1])).and_of(values)
     scales: dict[str, np.ndarray] = {}
-    for name, seen in activations(model, list(read), inputs).items():
+    for name, seen in found.items():
         joined = np.concatenate([onnx.numpy_helper.to_array(weights[of]) for of in read[name].values()], axis=1)
         if (scale := _best_scale(seen, joined)) is not None:
             scales[name] = scale

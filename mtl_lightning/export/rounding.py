@@ -1,7 +1,8 @@
 """Weights that 8 bits hold exactly, rounded so that products change least."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,10 @@ _DAMPED = 0.01
 
 _BLOCK = 64
 """Rows of weights that are rounded before the others hear of it, which makes it faster and changes nothing."""
+
+
+_HELD = 512 * 2**20
+"""Bytes of moments that are held at once; a model that has more is run once more for each time as many."""
 
 
 def round_weights(
@@ -41,13 +46,43 @@ def round_weights(
     kept = {output for node in model.graph.node if node.name in full for output in node.output}
     weights = {each.name: each for each in model.graph.initializer}
     found = products(model.graph)
-    for name, seen in activations(model, list(found), inputs).items():
-        for product, of in found[name].items():
-            if product not in kept:
-                exact = onnx.numpy_helper.to_array(weights[of])
-                weights[of].CopyFrom(onnx.numpy_helper.from_array(_rounded(exact, seen.moments), of))
+    rounded = {name: [of for product, of in uses.items() if product not in kept] for name, uses in found.items()}
+    widths = {name: weights[of[0]].dims[0] for name, of in rounded.items() if of}
+    groups = list(_groups(widths))
+    inputs = list(inputs) if len(groups) > 1 else inputs
+    made: dict[str, np.ndarray] = {}
+    for names in groups:
+        for name, moments in _moments(model, names, inputs).items():
+            made |= {of: _rounded(onnx.numpy_helper.to_array(weights[of]), moments) for of in rounded[name]}
+    for of, values in made.items():
+        weights[of].CopyFrom(onnx.numpy_helper.from_array(values, of))
     onnx.save(model, target)
     return target
+
+
+def _groups(widths: Mapping[str, int]) -> Iterator[list[str]]:
+    """Names of activations, by their numbers of channels, whose moments are held at once."""
+    group: list[str] = []
+    held = 0
+    for name, width in widths.items():
+        size = 8 * width**2
+        if group and held + size > _HELD:
+            yield group
+            group, held = [], 0
+        group.append(name)
+        held += size
+    if group:
+        yield group
+
+
+def _moments(model: Any, names: list[str], inputs: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Sums of products of any two channels [K, K] of activations, by name."""
+    found: dict[str, np.ndarray] = {}
+    for name, values in activations(model, names, inputs):
+        flat = values.reshape(-1, values.shape[-1])
+        total = found.setdefault(name, np.zeros((flat.shape[1], flat.shape[1])))
+        total += flat.T @ flat
+    return found
 
 
 def _rounded(weights: np.ndarray, moments: np.ndarray) -> np.ndarray:

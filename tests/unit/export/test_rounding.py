@@ -7,6 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from mtl_lightning.export import rounding
 from mtl_lightning.export.quantisation import quantise
 from mtl_lightning.export.rounding import round_weights
 
@@ -82,3 +83,25 @@ def test_weights_of_full_precision_stay(tmp_path: Path, drawn: tuple[np.ndarray,
     path = product(tmp_path / "full.onnx", weights)
     kept = round_weights(path, tmp_path / "rounded.onnx", [{"x": seen}], ["product"])
     np.testing.assert_array_equal(weights_of(kept), weights)
+
+
+def test_moments_that_are_held_one_after_the_other_round_alike(
+    tmp_path: Path, drawn: tuple[np.ndarray, np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights, seen, _ = drawn
+    square = (np.linalg.qr(np.random.default_rng(1).normal(size=(WIDTH, WIDTH)))[0]).astype(np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "square"], ["h"]), helper.make_node("MatMul", ["h", "weights"], ["y"])],
+        "products",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", WIDTH])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", COLUMNS])],
+        [numpy_helper.from_array(square, "square"), numpy_helper.from_array(weights, "weights")],
+    )
+    path = tmp_path / "full.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+    at_once = round_weights(path, tmp_path / "at_once.onnx", iter([{"x": seen}]))
+    monkeypatch.setattr(rounding, "_HELD", 1)
+    in_turn = round_weights(path, tmp_path / "in_turn.onnx", iter([{"x": seen}]))
+    for name in ("square", "weights"):
+        assert np.abs(weights_of(at_once, name) - weights_of(path, name)).max() > 0
+        np.testing.assert_array_equal(weights_of(in_turn, name), weights_of(at_once, name))
