@@ -12,7 +12,7 @@ from mtl_lightning.rows.columns import at_fault, called, raw_values
 Columns = Mapping[str, Sequence[Any]]
 """Raw values by column, each a list of N."""
 
-FORMAT = 4
+FORMAT = 5
 """Number of the format of encoded tables; a cache keeps them, and the package's version changes with releases only.
 
 Raise it with every change after which :class:`ExampleEncoder` or :class:`.encoding.Encoding` makes other columns, or

@@ -32,6 +32,7 @@ class InputProcessor(ABC):
         files: The inputs whose texts, in a data set, are paths of files: ``encode`` gets a ``pathlib.Path`` for them.
         array_files: The inputs that may be paths of ``.npy`` files; in a data set they start from its root.
         optional: The inputs that say more of others, and may be left out of what is predicted on.
+        reads_missing: Whether a value that is missing is one like others, as in a table.
         augment: What ``varied`` does to images.
     """
 
@@ -43,6 +44,7 @@ class InputProcessor(ABC):
     files: frozenset[str] = frozenset()
     array_files: frozenset[str] = frozenset()
     optional: frozenset[str] = frozenset()
+    reads_missing: bool = False
     augment: tuple[Augmentation, ...] = ()
 
     def modalities(self, inputs: Iterable[str]) -> frozenset[str]:

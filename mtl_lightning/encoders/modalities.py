@@ -20,8 +20,9 @@ class ModalityEncoder(StagedEncoder):
 
     Each stem is an encoder of its own. What it makes of an example is normalised and brought to ``width``; where a data
     set has inputs of several stems, the mean of these is taken, :math:`\frac{1}{n} \sum_m W_m \mathrm{LN}(h_m) + b_m`,
-    so that one more or one less changes no scale. The trunk is linear layers with ReLU, the stages that a sharing may
-    cut. Stems whose inputs a batch has not are not computed.
+    so that one more or one less changes no scale; of an example that lacks some of them, the mean of the others. The
+    trunk is linear layers with ReLU, the stages that a sharing may cut. Stems whose inputs a batch has not are not
+    computed.
 
     The representation is pooled [B, D]. If the first stem that reads words is among the stems, it has ``tokens``
     [B, L, D] as well: what the other stems made is added to each.
@@ -63,16 +64,17 @@ class ModalityEncoder(StagedEncoder):
 
     def begin(self, inputs: dict[str, Tensor]) -> State:
         """What the stems made, [B, 1 + L, width]: of each example first, then of its label positions."""
-        made, mask = [], None
-        for stem, of in self.processor.names.parted(inputs).items():
+        names, made, mask = self.processor.names, list[Tensor](), None
+        parted = names.parted(inputs)
+        lacks = [names.absent(stem, inputs) for stem in parted]
+        for (stem, of), lack in zip(parted.items(), lacks, strict=True):
             found: Representation = self.stems[stem](of)
-            if found.tokens is not None and stem == self.processor.names.words:
-                mask = found.mask
+            if found.tokens is not None and stem == names.words:
+                mask = found.mask if found.mask is None or lack is None else found.mask & ~lack[:, None]
                 made.append(self.entries[stem](torch.cat([_pooled(found)[:, None], found.tokens], dim=1)))
             else:
                 made.append(self.entries[stem](_pooled(found)[:, None]))
-        hidden: Tensor = sum(made[1:], made[0]) / len(made)
-        return State(hidden, mask)
+        return State(_mean(made, lacks), mask)
 
     @cached_property
     def stages(self) -> list[nn.Module]:
@@ -144,6 +146,16 @@ class ModalityEncoder(StagedEncoder):
     @property
     def _encoders(self) -> dict[str, Encoder]:
         return dict(self.stems.items())  # type: ignore[arg-type]
+
+
+def _mean(made: Sequence[Tensor], lacks: Sequence[Tensor | None]) -> Tensor:
+    """The mean [B, 1 + L, width] of what stems made of each example, without those whose inputs it lacks [B]."""
+    shares = [
+        1 if lack is None else 1 - lack.to(each.dtype)[:, None, None] for each, lack in zip(made, lacks, strict=True)
+    ]
+    parts = [each * share for each, share in zip(made, shares, strict=True)]
+    mean: Tensor = sum(parts[1:], parts[0]) / sum(shares)
+    return mean
 
 
 def _pooled(found: Representation) -> Tensor:

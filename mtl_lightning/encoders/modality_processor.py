@@ -3,17 +3,20 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mtl_lightning.encoders.input_processor import InputProcessor
 from mtl_lightning.encoders.shown import PackedRow, Shown
+from mtl_lightning.inputs.absent import ABSENT, stand_ins
 from mtl_lightning.inputs.modalities import ModalityInputs, Parted
 
 
 class ModalityProcessor(Parted, InputProcessor):
     """Gives each stem its inputs; see :class:`.ModalityNames` for what they are called.
 
-    A data set has the inputs of one stem or of several.
+    A data set has the inputs of one stem or of several. Of several, an example may lack some: ``absent`` [B, stems]
+    says which, and the inputs of others stand in their place.
 
     Args:
         parts: The stems' processors, by stem.
@@ -40,12 +43,24 @@ class ModalityProcessor(Parted, InputProcessor):
     def collate_columns(
         self, columns: Mapping[str, Sequence[Any]], keys: Sequence[Sequence[int]] | None = None
     ) -> dict[str, Tensor]:
-        parted = self.names.parted(columns)
-        return self.names.joined({stem: self.parts[stem].collate_columns(of, keys) for stem, of in parted.items()})
+        absent = self.collated_absent(columns.get(ABSENT))
+        found = {}
+        for stem, of in self.names.parted(columns).items():
+            lacks = self.names.absent(stem, absent)
+            if lacks is not None and lacks.any():
+                places = stand_ins(lacks)
+                of = {name: [values[i] for i in places] for name, values in of.items()}
+            found[stem] = self.parts[stem].collate_columns(of, keys)
+        return {**self.names.joined(found), **_tensors(absent)}
+
+    def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        found = super().collate(examples)
+        return {**found, **_tensors({name: found[name] for name in found if name == ABSENT})}
 
     def varied(self, example: Mapping[str, Any], key: Sequence[int]) -> Mapping[str, Any]:
         parted = self.names.parted(example)
-        return self.names.joined({stem: self.parts[stem].varied(of, key) for stem, of in parted.items()})
+        varied = self.names.joined({stem: self.parts[stem].varied(of, key) for stem, of in parted.items()})
+        return {**varied, ABSENT: example[ABSENT]} if ABSENT in example else varied
 
     def can_join(self, batches: Sequence[Mapping[str, Tensor]]) -> bool:
         parted = [self.names.parted(inputs) for inputs in batches]
@@ -55,7 +70,8 @@ class ModalityProcessor(Parted, InputProcessor):
 
     def join(self, batches: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
         parted = [self.names.parted(inputs) for inputs in batches]
-        return self.names.joined({stem: self.parts[stem].join([each[stem] for each in parted]) for stem in parted[0]})
+        joined = self.names.joined({stem: self.parts[stem].join([each[stem] for each in parted]) for stem in parted[0]})
+        return {**joined, ABSENT: torch.cat([each[ABSENT] for each in batches])} if ABSENT in batches[0] else joined
 
     def num_positions(self, inputs: Mapping[str, Tensor]) -> int | None:
         words = self.names.words
@@ -65,7 +81,8 @@ class ModalityProcessor(Parted, InputProcessor):
     def shown(self, inputs: Mapping[str, Tensor], example: int) -> Sequence[Shown]:
         shown: list[Shown] = []
         for stem, of in self.names.parted(inputs).items():
-            found = self.parts[stem].shown(of, example)
+            lacks = self.names.absent(stem, inputs)
+            found = [] if lacks is not None and lacks[example] else self.parts[stem].shown(of, example)
             named = [next(iter(self.names.called([each.name], stem)), each.name) for each in found]
             shown += [each._replace(name=name) for each, name in zip(found, named, strict=True)]
         return shown
@@ -80,3 +97,7 @@ class ModalityProcessor(Parted, InputProcessor):
 
     def signature(self) -> Any:
         return {stem: [type(part).__qualname__, part.signature()] for stem, part in self.parts.items()}
+
+
+def _tensors(absent: Mapping[str, Any]) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(array) for name, array in absent.items()}

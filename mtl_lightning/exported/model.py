@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from mtl_lightning.errors import UserError, did_you_mean, shown
 from mtl_lightning.exported.description import Reading, read_description
 from mtl_lightning.exported.graph import Graph, NotComputedError
+from mtl_lightning.inputs.absent import ABSENT
 from mtl_lightning.inputs.meant import not_meant
 from mtl_lightning.raw_labels.spans import placed
 
@@ -148,7 +149,11 @@ class ExportedModel:
     ) -> list[dict[str, Any]]:
         outputs = {name: reading.outputs[name] for name in tasks}
         wanted = [output for of_task in outputs.values() for output in of_task.values()]
-        found = self._graphs[reading.graph].run(self.inputs.collate(examples), wanted)
+        graph, arrays = self._graphs[reading.graph], self.inputs.collate(examples)
+        if ABSENT in arrays and arrays[ABSENT].any() and ABSENT not in graph.inputs:
+            names = ", ".join(reading.columns)
+            raise UserError(f"the model was exported when each example had to have all of {names}; export it again")
+        found = graph.run(arrays, wanted)
         try:
             decoded = {
                 name: self.tasks[name].decode({ours: found[theirs] for ours, theirs in of_task.items()})

@@ -18,6 +18,7 @@ class Inputs(ABC):
         files: The inputs whose texts, in a table, are paths of files: ``encode`` gets a ``pathlib.Path`` for them.
         array_files: The inputs that may be paths of ``.npy`` files; in a table they start from its data set's root.
         optional: The inputs that say more of others, and may be left out of what is predicted on.
+        reads_missing: Whether a value that is missing is one like others, as in a table.
     """
 
     inputs: tuple[str, ...]
@@ -25,6 +26,7 @@ class Inputs(ABC):
     files: frozenset[str] = frozenset()
     array_files: frozenset[str] = frozenset()
     optional: frozenset[str] = frozenset()
+    reads_missing: bool = False
 
     def modalities(self, inputs: Iterable[str]) -> frozenset[str]:
         """What tells these inputs from others that a model reads by layers of their own; by default, nothing does.

@@ -2,9 +2,12 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
+
+import numpy as np
 
 from mtl_lightning.errors import UserError
+from mtl_lightning.inputs.absent import ABSENT, Reader, encoded_beside, lacking, stand_ins
 from mtl_lightning.inputs.base import Inputs
 from mtl_lightning.inputs.several import NUM_SEQUENCES
 from mtl_lightning.inputs.words import Words
@@ -13,15 +16,6 @@ T = TypeVar("T")
 
 _OF_ROWS = ("lost", "note")
 """Encoded values that say something of an example for a person; see :meth:`.InputProcessor.encode`."""
-
-
-class Reader(Protocol):
-    """What reads some inputs: :class:`Inputs`, or :class:`.InputProcessor`."""
-
-    inputs: tuple[str, ...]
-    placed_in: tuple[str, ...]
-
-    def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]: ...
 
 
 class ModalityNames:
@@ -37,6 +31,7 @@ class ModalityNames:
 
     Attributes:
         inputs: All names of inputs.
+        stems: Names of the parts.
         words: The part that keeps its names; null: none does.
         placed_in: Inputs that predictions are placed in.
     """
@@ -51,7 +46,7 @@ class ModalityNames:
             for stem, part in parts.items()
             for name in part.inputs
         }
-        self.inputs = tuple(self._own)
+        self.inputs, self.stems = tuple(self._own), tuple(parts)
         self.words = next((stem for stem, names in placed.items() if names), None)
         self.placed_in = () if self.words is None else tuple(placed[self.words])
 
@@ -87,17 +82,24 @@ class ModalityNames:
             stem, dot, own = name.partition(".")
             if dot:
                 found.setdefault(stem, {})[own] = value
-            elif self.words is not None and name not in _OF_ROWS:
+            elif self.words is not None and name not in (*_OF_ROWS, ABSENT):
                 found.setdefault(self.words, {})[name] = value
         return found
 
     def encode(self, parts: Mapping[str, Reader], columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
         """Encodes examples by the parts that read them, arguments else as of :meth:`Inputs.encode`.
 
+        Where several parts read something of an example, ``absent`` says which of them it lacks; see :mod:`.absent`.
+
         Raises:
-            UserError: If an example is several sequences, and other parts read something of it beside.
+            UserError: If an example is several sequences, and other parts read something of it beside; or if it has
+                no input at all.
         """
-        found = {stem: _encoded(stem, parts[stem], of) for stem, of in self.of_parts(columns).items()}
+        parted = self.of_parts(columns)
+        lacks = {stem: lacking(parts[stem], of) for stem, of in parted.items()} if len(parted) > 1 else {}
+        if any(map(all, zip(*lacks.values(), strict=True))):
+            raise UserError(f"an example has none of its inputs, {', '.join(columns)}")
+        found = {stem: _encoded(stem, parts[stem], of, lacks.get(stem, ())) for stem, of in parted.items()}
         if len(found) > 1 and (several := [stem for stem, encoded in found.items() if NUM_SEQUENCES in encoded]):
             beside = next(stem for stem in found if stem != several[0])
             raise UserError(
@@ -110,15 +112,30 @@ class ModalityNames:
             encoded["lost"] = [sum(numbers) for numbers in zip(*lost, strict=True)]
         if notes := [each["note"] for each in found.values() if "note" in each]:
             encoded["note"] = [" and ".join(filter(None, said)) for said in zip(*notes, strict=True)]
+        if lacks:
+            number = len(next(iter(columns.values())))
+            encoded[ABSENT] = [[int(stem in lacks and lacks[stem][i]) for stem in self.stems] for i in range(number)]
         return encoded
+
+    def absent(self, stem: str, joined: Mapping[str, T]) -> T | None:
+        """Of collated inputs, which examples lack those of a part [B]; null: nothing is known of it.
+
+        Args:
+            stem: The part.
+            joined: Arrays or tensors.
+        """
+        found: Any = joined.get(ABSENT)
+        return None if found is None else found[:, self.stems.index(stem)]
 
     def _named(self, stem: str, name: str) -> str:
         return name if stem == self.words else f"{stem}.{name}"
 
 
-def _encoded(stem: str, part: Reader, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+def _encoded(
+    stem: str, part: Reader, columns: Mapping[str, Sequence[Any]], lacks: Sequence[bool]
+) -> dict[str, list[Any]]:
     try:
-        return part.encode(columns)
+        return encoded_beside(part, columns, lacks)
     except UserError as error:
         raise UserError(f"of the stem '{stem}': {error}", error.word, error.part, error.of) from error
 
@@ -154,10 +171,22 @@ class Parted:
 
     def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """What the parts make of B encoded examples."""
+        absent = self.collated_absent([each[ABSENT] for each in examples] if ABSENT in examples[0] else None)
         parted = [self.names.parted(example) for example in examples]
-        return self.names.joined(
-            {stem: self.parts[stem].collate([each[stem] for each in parted]) for stem in parted[0]}
-        )
+        found = {}
+        for stem in parted[0]:
+            of = [each[stem] for each in parted]
+            lacks = self.names.absent(stem, absent)
+            found[stem] = self.parts[stem].collate(of if lacks is None else [of[i] for i in stand_ins(lacks)])
+        return {**self.names.joined(found), **absent}
+
+    def collated_absent(self, rows: Any) -> dict[str, Any]:
+        """Which inputs some encoded examples lack, as one array; nothing of examples that have one part's alone.
+
+        Args:
+            rows: The encoded values [B, stems], if any.
+        """
+        return {} if rows is None else {ABSENT: np.array([*rows], bool)}
 
     def length(self, example: Mapping[str, Any]) -> int:
         """Together of all that is read of it."""

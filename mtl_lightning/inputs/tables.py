@@ -31,6 +31,7 @@ class TableInputs(Inputs):
     """The plain part of :class:`.TableProcessor`, which describes its inputs and arguments."""
 
     inputs = INPUTS
+    reads_missing = True
 
     def __init__(
         self,

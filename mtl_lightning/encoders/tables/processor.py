@@ -26,6 +26,7 @@ class TableProcessor(PlainProcessor):
     """
 
     plain: TableInputs
+    reads_missing = True
 
     def __init__(
         self,

@@ -11,9 +11,17 @@ from tokenizers import Tokenizer
 
 from mtl_lightning import load
 from mtl_lightning.__main__ import main
-from mtl_lightning.encoders import ConvolutionalEncoder, ModalityEncoder, PerceptronEncoder, TransformerEncoder
+from mtl_lightning.encoders import (
+    ConvolutionalEncoder,
+    Images,
+    ModalityEncoder,
+    PerceptronEncoder,
+    TablePerceptron,
+    TransformerEncoder,
+)
 from mtl_lightning.errors import UserError
 from mtl_lightning.exported.input_states import inputs_of, state_of, tokenizer_files, tokenizers_of
+from mtl_lightning.inputs.column_statistics import CountedColumn
 from mtl_lightning.inputs.meant import Way, not_meant
 
 WORDS = [["one", "two"], ["a", "longer", "one"]]
@@ -59,6 +67,46 @@ def test_a_stem_without_inputs_is_not_computed() -> None:
     pooled.sum().backward()
     reached = {name.split(".")[1] for name, p in encoder.named_parameters() if p.grad is not None and "stems" in name}
     assert reached == {"image"}
+
+
+def test_an_example_that_lacks_a_kind_has_the_mean_of_the_others() -> None:
+    encoder = made(words=text(), image=picture())
+    some = {"tokens": [*WORDS, None], "image": [IMAGES[0], None, IMAGES[1]]}
+    inputs = collated(encoder, **some)
+    assert inputs["absent"].tolist() == [[False, False], [False, True], [True, False]]
+    found = encoder(inputs)
+    both = encoder(collated(encoder, tokens=WORDS[:1], image=IMAGES[:1]))
+    words, image = (encoder(collated(encoder, **each)) for each in ({"tokens": WORDS[1:]}, {"image": IMAGES[1:]}))
+    torch.testing.assert_close(found.pooled, torch.cat([both.pooled, words.pooled, image.pooled]))
+    torch.testing.assert_close(found.tokens[1], words.tokens[0])
+    assert found.mask.tolist() == [[True, True, False], [True] * 3, [False] * 3]
+    found.pooled[2].sum().backward()
+    assert all(p.grad is None or not p.grad.any() for p in encoder.stems["words"].parameters())
+    assert any(p.grad.any() for p in encoder.stems["image"].parameters())
+    assert [each.name for each in encoder.processor.shown(inputs, 2)] == ["image"]
+
+
+def test_batches_in_which_all_lack_a_kind_are_read_and_join_others() -> None:
+    encoder = made(words=text(), image=picture())
+    processor = encoder.processor
+    none = processor.encode({"text": ["one", "two"], "image": [None, None]})
+    inputs = processor.collate_columns(none, [[0, 0], [0, 1]])
+    torch.testing.assert_close(encoder(inputs).pooled, encoder(collated(encoder, text=["one", "two"])).pooled)
+    again = collated(encoder, text=["two", "one"], image=[None, None])
+    joined = encoder(processor.join([inputs, again])).pooled
+    torch.testing.assert_close(joined, encoder(inputs).pooled[[0, 1, 1, 0]])
+    with pytest.raises(UserError, match="an example has none of its inputs, text, image"):
+        processor.encode({"text": ["one", None], "image": [IMAGES[0], None]})
+
+
+def test_a_table_reads_missing_values_and_a_path_that_is_empty_is_missing() -> None:
+    facts = TablePerceptron(hidden=[4, 4])
+    facts.learn([{"numeric": [CountedColumn([1.0, None, 3.0], [1, 1, 1])]}])
+    facts.complete()
+    encoder = made(facts=facts, image=ConvolutionalEncoder(channels=[2], images=Images(size=4)))
+    inputs = collated(encoder, numeric=[None, 2.0], image=["", torch.zeros(4, 4, 1).numpy()])
+    assert inputs["absent"].tolist() == [[False, True], [False, False]]
+    assert encoder(inputs).pooled.isfinite().all()
 
 
 def test_an_input_of_several_stems_is_called_by_the_stem() -> None:
@@ -151,7 +199,7 @@ def write_data(folder: Path) -> None:
     rows = [
         {
             "title": f"a {'good' if i % 2 else 'poor'} thing",
-            "image": [[i % 2, 0.5], [0, i % 3]],
+            "image": [[i % 2, 0.5], [0, i % 3]] if i % 4 else None,
             "age": i % 5 or None,
             "city": "uvw"[i % 3],
             "words": ["thing", str(i), "here"][: 1 + i % 3],
@@ -197,7 +245,8 @@ def test_an_export_reads_what_the_checkpoint_reads(tmp_path: Path, capsys: pytes
     del small["data"]["datasets"]["goods"]["init_args"]["inputs"]["text"]
     with tiny.whole_run(tmp_path, small, "--trainer.max_epochs=1"):
         assert main(["export", "--ckpt_path", "whole", "--format", "onnx", "--limit", "0", "--output", "out"]) == 0
-        rows = [{"image": [[0, 1], [1, i]], "age": 2 - i or None, "city": "u?"[i]} for i in range(2)]
+        images = [[[0, 1], [1, 0]], [[0, 1], [1, 1]], None]
+        rows = [{"image": images[i], "age": 2 - i or None, "city": "u?v"[i]} for i in range(3)]
         tiny.write_rows(tmp_path / "new.jsonl", rows)
         theirs, ours = (predictions(capsys, *of) for of in (["--ckpt_path", "whole"], ["--model", "out"]))
         for one, other in zip(theirs, ours, strict=True):
