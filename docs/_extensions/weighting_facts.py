@@ -68,6 +68,8 @@ def facts(name: str) -> Facts:
 def _needs(made: Weighting) -> Iterator[str]:
     if (number := made.batches_per_step) > 1:
         yield f"{number} batches a step"
+    if made.needs_validation_batch:
+        yield "a batch of validation data a step: another forward and backward pass"
     if made.needs_losses_after:
         yield "the losses of the batch after the step: a second forward pass"
     if made.needs_epochs:

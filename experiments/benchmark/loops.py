@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from lightning.fabric.utilities import move_data_to_device
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import AdamW
 from torchjd.aggregation import Aggregator
 from torchjd.autojac import jac_to_grad, mtl_backward
@@ -15,6 +15,7 @@ from torchjd.autojac import jac_to_grad, mtl_backward
 from experiments.benchmark.workloads import Batches, Workload
 from mtl_lightning.backward import Executor
 from mtl_lightning.data import Batch
+from mtl_lightning.encoders.modes import in_evaluation
 from mtl_lightning.weighting import Weighting
 
 LEARNING_RATE = 1e-4
@@ -97,7 +98,16 @@ class ExecutorLoop(Loop):
             for part in (batch if each == 0 else next(self.batches)).values():
                 losses, features = self.forward(part)
                 self.executor.add(losses, features=features, complete=list(losses))
+            if each == number - 1 and self.executor.takes_validation:
+                self._validate(next(self.batches))
             self.executor.backward(self.executor.combine(last=each == number - 1).objective / number)
+
+    def _validate(self, batch: dict[str, Batch]) -> None:
+        """Takes a batch as one of validation data."""
+        with in_evaluation(nn.ModuleList([self.encoder, *self.tasks.values()])):
+            for part in batch.values():
+                losses = self.forward(part)[0]
+                self.executor.add_validation(losses)
 
 
 class TorchJDLoop(Loop):

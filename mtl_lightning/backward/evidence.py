@@ -19,7 +19,7 @@ from mtl_lightning.weighting import JacobianWeighting, LossWeighting
 
 def new_rows(setup: Setup) -> Compared:
     """Memory for the gradients that the tasks are compared by, or their products."""
-    num_tasks = len(setup.weighting.tasks) * setup.weighting.batches_per_step
+    num_tasks = len(setup.weighting.tasks) * setup.weighting.batches_compared
     if setup.evidence is None:
         return FeatureProducts(num_tasks)
     keep = not isinstance(setup.weighting, LossWeighting)  # which looks at the tasks' gradients only now and then

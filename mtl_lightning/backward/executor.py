@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mtl_lightning.backward.compiled import keep_buffers
 from mtl_lightning.backward.evidence import new_rows, num_values, prepare
 from mtl_lightning.backward.features import tensors
-from mtl_lightning.backward.finite import causes, clear, copied_state, overflowed, take_back
+from mtl_lightning.backward.finite import causes, clear, copied_state, overflowed, restore, take_back
 from mtl_lightning.backward.kept import KeptWeights
 from mtl_lightning.backward.loop import Loop, Losses
 from mtl_lightning.backward.misuse import all_or_nothing, check_losses, check_total, factor_of
@@ -92,15 +92,6 @@ class Executor(Loop):
         """In every how manieth optimizer step the tasks' gradients are compared; null: never."""
         return self._kept.every
 
-    @property
-    def scaler(self) -> Any:
-        """The gradient scaler of fp16 training, an object like ``torch.amp.GradScaler``; none at first."""
-        return self.setup.scaler
-
-    @scaler.setter
-    def scaler(self, scaler: Any) -> None:
-        self.setup.scaler = scaler
-
     # -- what trains -------------------------------------------------------------------------------------------------
     def use(
         self,
@@ -182,6 +173,17 @@ class Executor(Loop):
             check_losses(self.setup.weighting, losses, shares, self.setup.like.device)
             raise
 
+    @property
+    def takes_validation(self) -> bool:
+        """Whether a batch of validation data is of use in the step under way; see ``add_validation``."""
+        return self._window.way.takes_validation
+
+    @all_or_nothing
+    def add_validation(self, losses: Losses, shares: Mapping[str, float] | None = None) -> None:
+        """Takes validation data of tasks whose training batches are all in: it trains nothing. See ``add``."""
+        self._refuse_unwritten()
+        self._window.add_validation(self.setup, losses, shares)
+
     @all_or_nothing
     def combine(self, last: bool = True) -> Step:
         """Asks the weighting.
@@ -246,7 +248,7 @@ class Executor(Loop):
         """Forgets a step in which an exception was raised, with the gradients and the state that it has changed."""
         if self._step.written:
             clear(self.setup)
-        self._restore_weighting()
+        restore(self.setup, self._step)
         self.discard()
 
     def _end_step(self) -> None:
@@ -256,17 +258,13 @@ class Executor(Loop):
         self.not_finite = () if self.overflow else bad
         if bad:
             take_back(self.setup)
-            self._restore_weighting()
+            restore(self.setup, self._step)
         else:
             for losses in self._step.losses:
                 self.means.add(*losses)
             self._kept.end_step(self._step)
             self._contract.end_step(self.setup)
         self._step = OptimizerStep()
-
-    def _restore_weighting(self) -> None:
-        if self._step.before is not None:
-            self.setup.weighting.load_state_dict(self._step.before)
 
     # -- state -------------------------------------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:

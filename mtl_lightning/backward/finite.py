@@ -17,19 +17,19 @@ from mtl_lightning.backward.step import Setup, Tasks
 from mtl_lightning.backward.window import OptimizerStep
 
 
-def judge(tasks: Sequence[str], losses: Tensor, gradients: Tensor, others: float = 0.0) -> tuple[str, ...]:
+def judge(names: Sequence[str], losses: Tensor, gradients: Tensor, others: float = 0.0) -> tuple[str, ...]:
     """Names the losses that are not finite, or else the gradients.
 
     Args:
-        tasks: The tasks present.
+        names: What the tasks present are called in a message, such as ``'a'`` with its quotes.
         losses: Their losses [T], on the host.
         gradients: The size of their gradients [T], on the host.
         others: The size of the gradient of loss terms that are no task's.
     """
     if isfinite(losses.sum() + gradients.sum() + others):
         return ()
-    bad = tuple(f"loss of '{task}'" for task in _not_finite(tasks, losses))
-    bad = bad or tuple(f"gradient of '{task}'" for task in _not_finite(tasks, gradients))
+    bad = tuple(f"loss of {name}" for name in _not_finite(names, losses))
+    bad = bad or tuple(f"gradient of {name}" for name in _not_finite(names, gradients))
     return bad or (() if isfinite(others) else ("gradient of the loss terms",))
 
 
@@ -46,7 +46,7 @@ def judge_written(setup: Setup, tasks: Tasks, losses: Tensor, reached: Tasks) ->
     total = torch.stack([losses.sum(), *lengths]).sum()
     if isfinite((mean_over_processes(total) if setup.is_sharded else total).cpu()):
         return ()
-    return judge(tasks, losses, torch.zeros(len(tasks))) or _culprits(setup, reached)
+    return judge(quoted(tasks), losses, torch.zeros(len(tasks))) or _culprits(setup, reached)
 
 
 def _culprits(setup: Setup, tasks: Tasks) -> tuple[str, ...]:
@@ -113,10 +113,21 @@ def copied_state(setup: Setup) -> dict[str, Any]:
     return {name: value.clone() if isinstance(value, Tensor) else value for name, value in state.items()}
 
 
+def restore(setup: Setup, step: OptimizerStep) -> None:
+    """Gives the weighting the state that it had before a step, if the step has changed it."""
+    if step.before is not None:
+        setup.weighting.load_state_dict(step.before)
+
+
 def _all_parameters(setup: Setup) -> tuple[nn.Parameter, ...]:
     heads = (parameter for head in setup.own.values() for parameter in head)
     return (*setup.shared, *heads, *setup.weighting.parameters())
 
 
-def _not_finite(tasks: Sequence[str], values: Tensor) -> list[str]:
-    return [task for task, finite in zip(tasks, values.isfinite().tolist(), strict=True) if not finite]
+def quoted(tasks: Sequence[str]) -> list[str]:
+    """Tasks as messages call them."""
+    return [f"'{task}'" for task in tasks]
+
+
+def _not_finite(names: Sequence[str], values: Tensor) -> list[str]:
+    return [name for name, finite in zip(names, values.isfinite().tolist(), strict=True) if not finite]

@@ -32,7 +32,8 @@ class KeptWeights:
         self.every = 1 if every is None and not isinstance(weighting, LossWeighting) else every
         self.weights: dict[str, float] = dict.fromkeys(weighting.tasks, 1.0)
         self.age = self.every or 0
-        self._number, self._name, self._said = weighting.batches_per_step, type(weighting).__name__, False
+        self._number, self._name, self._said = weighting.batches_compared, type(weighting).__name__, False
+        self._of_which = ", the last of validation data," if weighting.needs_validation_batch else ","
 
     @property
     def asks(self) -> bool:
@@ -58,10 +59,10 @@ class KeptWeights:
         if self._number > 1 and not step.asked and is_new and not self._said and is_first():
             self._said = True
             _LOG.warning(
-                f"{self._name} compares {self._number} batches a step, but no task had labels in so many: all weigh 1. "
-                "Give an epoch more batches (a smaller `data.batch_size`); where a step draws one data set, set "
-                "`trainer.accumulate_grad_batches` to their number; a loop of your own ends a step by `combine(last="
-                "True)` after the last batch alone"
+                f"{self._name} compares {self._number} batches a step{self._of_which} but no task had labels in so "
+                "many: all weigh 1. Give an epoch more batches (a smaller `data.batch_size`); where a step draws one "
+                "data set, set `trainer.accumulate_grad_batches` to their number; a loop of your own ends a step by "
+                "`combine(last=True)` after the last batch alone"
             )
         self.weights |= step.weights
         self.age = 1 if step.asked else self.age + 1

@@ -28,6 +28,15 @@ class Loop:
         self._contract = Contract(setup.weighting)
         self._inspection = Inspection()
 
+    @property
+    def scaler(self) -> Any:
+        """The gradient scaler of fp16 training, an object like ``torch.amp.GradScaler``; none at first."""
+        return self.setup.scaler
+
+    @scaler.setter
+    def scaler(self, scaler: Any) -> None:
+        self.setup.scaler = scaler
+
     def start_epoch(self, epoch: int) -> None:
         """Starts an epoch, and tells the weighting the mean losses of the epoch before.
 

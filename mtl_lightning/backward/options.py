@@ -26,7 +26,9 @@ def check_options(weighting: Weighting, head_gradients: str, gradient_of: object
         raise UserError(f"`gradient_of` is for methods that see the Gramian of the gradients; {name} does not")
     if weighting.batches_per_step > 1 and not isinstance(weighting, GramianWeighting):
         raise UserError(f"{name}: `batches_per_step` above 1 is for methods that see the Gramian of the gradients")
-    if weighting.batches_per_step > 1 and gradient_of == "features":
+    if weighting.needs_validation_batch and not isinstance(weighting, GramianWeighting):
+        raise UserError(f"{name}: `needs_validation_batch` is for methods that see the Gramian of the gradients")
+    if weighting.batches_compared > 1 and gradient_of == "features":
         raise UserError(
             f"`gradient_of: features`: {name} compares several batches, whose examples have features of their own; use "
             "`shared`, or a pattern of parameter names"

@@ -28,6 +28,8 @@ class Pass(ABC):
 
     is_by_task: bool = False
     """Whether each task's loss is differentiated for itself."""
+    takes_validation: bool = False
+    """Whether ``add_validation`` has an effect."""
     judges: bool = False
     """Whether ``combine`` finds out if all gradients are finite."""
     not_finite: tuple[str, ...] = ()
@@ -54,6 +56,15 @@ class Pass(ABC):
         Returns:
             What to keep of the terms until all batches of the step are in: detached if their graph is of no more use.
         """
+
+    def add_validation(self, terms: Mapping[str, Tensor], present: Tasks) -> None:
+        """Takes the losses of validation data, which train nothing.
+
+        Args:
+            terms: As of ``add``.
+            present: The tasks with labels on any process.
+        """
+        del terms, present  # but where the weighting is asked, they are of no use
 
     def end_step(self) -> None:
         """Called when all batches of one of the steps that make up an optimizer step are in."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from mtl_lightning.backward.by_task import ByTask
 from mtl_lightning.backward.compared import Compared
 from mtl_lightning.backward.domain import undefined
-from mtl_lightning.backward.finite import judge
+from mtl_lightning.backward.finite import judge, quoted
 from mtl_lightning.backward.gradients import add_terms, detached
 from mtl_lightning.backward.heads import Heads
 from mtl_lightning.backward.passes import Pass, SharedPass, ask_for_objective, train_weighting
@@ -140,10 +140,14 @@ class TaskPass(Pass):
             sums.wait()
             *of_heads, others = norms.tolist()
             sizes = sizes + torch.tensor(of_heads, dtype=sizes.dtype)
-        self.not_finite = judge(evidence.tasks, on_host, sizes, others)
+        self.not_finite = judge(self._called(evidence), on_host, sizes, others)
         if not (self.not_finite or isinstance(self._setup.weighting, LossWeighting)):
             self.not_finite = undefined(self._setup, evidence.tasks, on_host)
         return None if self.not_finite else gramian, on_host
+
+    def _called(self, evidence: Evidence) -> list[str]:
+        """What a message calls the rows."""
+        return quoted(evidence.tasks)
 
     def _ask(
         self, tasks: Tasks, gramian: Tensor, evidence: Evidence, on_host: Tensor

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mtl_lightning.backward.gradients import add_terms, vector
+from mtl_lightning.backward.misuse import check_losses
 from mtl_lightning.backward.passes import Pass
 from mtl_lightning.backward.processes import mean_over_processes
 from mtl_lightning.backward.step import BatchTasks, Setup, Step, Tasks
@@ -73,6 +74,12 @@ class Window:
             self.shares[task] = self.shares.get(task, 0.0) + share
             if task not in self.losses:
                 self.losses[task] = setup.zero()
+
+    def add_validation(self, setup: Setup, losses: Mapping[str, Tensor], given: Mapping[str, float] | None) -> None:
+        """Takes validation data; see ``Executor.add_validation``."""
+        shares = dict.fromkeys(losses, 1.0) if given is None else given
+        check_losses(setup.weighting, losses, shares, setup.like.device)
+        self.way.add_validation(shared_out(setup, losses, shares), tuple(shares))
 
     def end_step(self) -> None:
         """Counts the tasks of a step."""

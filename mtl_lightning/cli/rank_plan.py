@@ -115,7 +115,7 @@ def _work(trainer: Any, module: MultiTaskModule, num_processes: int) -> Work | N
     if cost is None:
         return None
     sizes, _ = trainer.datamodule.given_sizes.on(num_processes)
-    batches = module.batches_per_step
+    batches = module.weighting.batches_compared
     forward = batches * cost * sum(sizes.values()) / _FLOPS
     return Work(forward, 2 * forward, batches * len(sizes))
 

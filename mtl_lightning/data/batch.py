@@ -25,6 +25,8 @@ class Batch(NamedTuple):
             teacher teaches.
         step_size: Number of examples of this data set in the step, on all processes; 0: not known, as in an evaluation.
         form: Which rows are support and query sets of which episode; null: they are no episodes.
+        validation: A batch of the validation split of the same data set, which comes with a training batch where the
+            weighting asks for it; null: none.
     """
 
     inputs: dict[str, Tensor]
@@ -36,6 +38,7 @@ class Batch(NamedTuple):
     step_size: int = 0
     soft_shares: dict[str, float] = {}  # noqa: RUF012 - nobody changes it
     form: Form | None = None
+    validation: "Batch | None" = None
 
     @property
     def taught(self) -> Collection[str]:
@@ -49,7 +52,8 @@ class Batch(NamedTuple):
         def moved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             return {name: tensor.to(device, non_blocking=not wait) for name, tensor in tensors.items()}
 
-        return self._replace(inputs=moved(self.inputs), targets=moved(self.targets))
+        beside = None if self.validation is None else self.validation.to(device)
+        return self._replace(inputs=moved(self.inputs), targets=moved(self.targets), validation=beside)
 
 
 StepBatch = Mapping[str, Batch]

@@ -40,6 +40,7 @@ class StepDataset(TorchDataset[StepBatch]):
         missing: Encoded value of a missing label, by task.
         of_pixels: By task that labels pixels, what it makes of labels whose pixels have moved; see ``Task.moved``.
         by_episode: Tasks whose labels are numbered within an episode.
+        validation: Encoded tables of the validation splits, for batches that come with those of training.
     """
 
     def __init__(
@@ -49,13 +50,15 @@ class StepDataset(TorchDataset[StepBatch]):
         missing: Mapping[str, float],
         of_pixels: Mapping[str, Callable[..., np.ndarray]] = MappingProxyType({}),
         by_episode: Collection[str] = (),
+        validation: Mapping[str, Dataset] = MappingProxyType({}),
     ) -> None:
         self.tables = {name: table.with_format("arrow") for name, table in tables.items()}
+        self.validation = {name: table.with_format("arrow") for name, table in validation.items()}
         self.processor = processor
         self.missing = missing
         self.of_pixels = dict(of_pixels)
         self.by_episode = frozenset(by_episode)
-        self._readers: dict[str, RowReader] = {}
+        self._readers: dict[tuple[str, bool], RowReader] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_readers": {}}  # they point to memory of this process
@@ -63,8 +66,8 @@ class StepDataset(TorchDataset[StepBatch]):
     def __getitem__(self, plan: Plan) -> dict[str, Batch]:
         return {name: self._read(name, rows) for name, rows in plan.items()}
 
-    def _read(self, name: str, rows: Rows) -> Batch:
-        columns = self._reader(name)(rows.indices) if rows.examples is None else rows.examples.columns
+    def _read(self, name: str, rows: Rows, beside: bool = False) -> Batch:
+        columns = self._reader(name, beside)(rows.indices) if rows.examples is None else rows.examples.columns
         keys = None if rows.key is None else [[*rows.key, row] for row in columns["row"].tolist()]
         inputs, targets = with_prefix("inputs/", columns), with_prefix("targets/", columns)
         return Batch(
@@ -77,14 +80,15 @@ class StepDataset(TorchDataset[StepBatch]):
             step_size=rows.step_size,
             soft_shares=rows.soft_shares,
             form=rows.form,
+            validation=None if rows.validation is None else self._read(name, rows.validation, beside=True),
         )
 
-    def _reader(self, name: str) -> RowReader:
-        if name not in self._readers:
-            table = self.tables[name]
+    def _reader(self, name: str, beside: bool) -> RowReader:
+        if (key := (name, beside)) not in self._readers:
+            table = (self.validation if beside else self.tables)[name]
             read = [each for each in table.column_names if each in _READ or each.partition("/")[0] in _READ]
-            self._readers[name] = RowReader(table, read)
-        return self._readers[name]
+            self._readers[key] = RowReader(table, read)
+        return self._readers[key]
 
     def _targets(
         self, targets: Mapping[str, Sequence[Any]], inputs: Mapping[str, Sequence[Any]], keys: Keys | None

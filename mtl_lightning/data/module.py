@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from mtl_lightning.data.batch import StepBatch
 from mtl_lightning.data.batch_sizes import BatchSizes
+from mtl_lightning.data.beside import beside, check_beside
 from mtl_lightning.data.collation import StepDataset, moves_of_labels
 from mtl_lightning.data.columns import lengths_of, numbers_of
 from mtl_lightning.data.encoding import Encoding
@@ -122,6 +124,8 @@ class MultiTaskDataModule(LightningDataModule):
         self.schedule.check({name: list(source.labels) for name, source in self.datasets.items()})
         check_groups(self.datasets, self.tables, model.tasks)
         check_episodes(self.episodes, self.datasets, model)
+        if stage == "fit" and model.weighting.needs_validation_batch:
+            check_beside(type(model.weighting).__name__, self.tables, self.episodes)
         for name, source in self.datasets.items() if stage == "fit" else ():
             check_label_maps(name, source, self._trainer.lightning_module.tasks)
             check_streams(name, source, self.tables[name])
@@ -167,7 +171,8 @@ class MultiTaskDataModule(LightningDataModule):
         """Step batches in the order of the schedule."""
         if self.progress is None:
             raise UserError("the steps depend on the trainer: give it the data module itself, `datamodule=...`")
-        tables = self._encoded("train", self.datasets)
+        tables, model = self._encoded("train", self.datasets), self._trainer.lightning_module
+        validation = self._encoded("val", self.datasets) if model.weighting.needs_validation_batch else {}
         sampler = StepSampler(
             lengths=lengths_of(tables),
             counts={name: numbers_of("counts/", table) for name, table in tables.items()},
@@ -179,8 +184,9 @@ class MultiTaskDataModule(LightningDataModule):
             num_replicas=self._trainer.world_size,
             max_tokens=self.max_tokens,
             drop_last=self.drop_last,
-            window=lambda: self._trainer.accumulate_grad_batches // self._trainer.lightning_module.batches_per_step,
-            packed=self._trainer.lightning_module.encoder.processor.packs,
+            window=lambda: self._trainer.accumulate_grad_batches // model.batches_per_step,
+            packed=model.encoder.processor.packs,
+            beside=beside(validation, self.batch_sizes, self.max_tokens, self._trainer),
             streams={name: self._stream(name) for name in self.datasets if self.tables.is_stream(name)},
             pools={name: self._pool(name, "train", tables[name]) for name in self.episodes},
         )
@@ -189,7 +195,7 @@ class MultiTaskDataModule(LightningDataModule):
             fewer = f"{batch}data.batch_size or unset it" if self.drop_last else "there are processes"
             raise UserError(f"data set '{empty[0]}' has fewer training examples than {fewer}")
         self.progress.begin(sampler)
-        return self._loader(tables, sampler)
+        return self._loader(tables, sampler, validation)
 
     def val_dataloader(self) -> DataLoader[StepBatch]:
         """Each validation example once; data sets without this split, beside others that have it, are left out."""
@@ -282,9 +288,12 @@ class MultiTaskDataModule(LightningDataModule):
                 _LOG.warning(f"data set '{name}' has no split '{split}' and is left out there")
                 self._reported.add((name, split))
 
-    def _loader(self, tables: Mapping[str, Dataset], sampler: Any) -> DataLoader[StepBatch]:
+    def _loader(
+        self, tables: Mapping[str, Dataset], sampler: Any, validation: Mapping[str, Dataset] = MappingProxyType({})
+    ) -> DataLoader[StepBatch]:
         model = self._trainer.lightning_module
         missing = {name: task.missing for name, task in model.tasks.items()}
         by_episode = [name for name, task in model.tasks.items() if task.by_episode]
-        dataset = StepDataset(tables, model.encoder.processor, missing, moves_of_labels(model.tasks), by_episode)
+        moves = moves_of_labels(model.tasks)
+        dataset = StepDataset(tables, model.encoder.processor, missing, moves, by_episode, validation)
         return step_loader(dataset, sampler, self.num_workers, self._trainer)

@@ -29,6 +29,7 @@ class Rows(NamedTuple):
         examples: What the rows of a stream hold; they cannot be looked up.
         key: Of random changes to the examples: seed, epoch and number of the data set; null: there are none.
         form: See :class:`mtl_lightning.data.Batch`.
+        validation: The same of the validation split; see there.
     """
 
     indices: list[int]
@@ -38,10 +39,14 @@ class Rows(NamedTuple):
     soft_shares: dict[str, float] = {}  # noqa: RUF012 - nobody changes it
     key: tuple[int, ...] | None = None
     form: Form | None = None
+    validation: "Rows | None" = None
 
 
 Plan = dict[str, Rows]
 """The rows of one step, by data set."""
+
+Beside = Callable[[Iterator[Plan], Moment, int, int], Iterator[Plan]]
+"""See :class:`StepSampler`."""
 
 Step = Mapping[str, np.ndarray | Examples]
 """What all processes read in one step, by data set."""
@@ -76,6 +81,8 @@ class StepSampler(DistributedSampler[Plan]):
         packed: Whether ``max_tokens`` is of the sum of lengths, since batches are packed and not padded.
         pools: What episodes are drawn from, by data set; the batch sizes of these are numbers of episodes.
         places: The same as ``counts`` of labels present or missing, of tasks that a teacher teaches.
+        beside: Adds rows of the validation splits to the plans of an epoch, for a weighting that asks for them: given
+            the plans that are left, seed and standing of the run, the number of the first plan and the epoch's length.
         window: Asked at the start of an epoch: how many steps accumulate gradients for one batch of a step of the
             optimizer; a weighting may take several.
 
@@ -107,12 +114,14 @@ class StepSampler(DistributedSampler[Plan]):
         window: Callable[[], int] = lambda: 1,
         places: Counts | None = None,
         pools: Mapping[str, Pool] | None = None,
+        beside: Beside | None = None,
     ) -> None:
         self.streams = streams = streams or {}
         self.max_tokens = max_tokens
         self.drop_last = drop_last
         self.packed = packed
         self.window = window
+        self.beside = beside
         schedule.check({**counts, **{name: stream.encode.tasks for name, stream in streams.items()}})
         if max_tokens is not None:
             _check_lengths(lengths, max_tokens)
@@ -191,7 +200,8 @@ class StepSampler(DistributedSampler[Plan]):
         steps = Steps(self.schedule, passes, moment, start).drawn(skip - again, rests)
         keys = {name: (moment.seed, moment.epoch, number) for number, name in enumerate(passes)}
         plans = (plan for window in _windows(steps, size, size - late + again) for plan in self._plans(window, keys))
-        yield from islice(plans, again, None)
+        left = islice(plans, again, None)
+        yield from left if self.beside is None else self.beside(left, moment, start + skip, len(self))
 
     def _plans(self, window: Sequence[Step], keys: Mapping[str, tuple[int, ...]]) -> Iterator[Plan]:
         """What this process reads in the steps that make one step of the optimizer."""

@@ -1,6 +1,5 @@
 """The LightningModule that joins encoder, sharing, tasks and weighting."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
@@ -23,13 +22,14 @@ from mtl_lightning.sharing import HardSharing, Sharing
 from mtl_lightning.tasks import Task
 from mtl_lightning.training import adapting, randomness
 from mtl_lightning.training.adapted import AdaptedModule
+from mtl_lightning.training.adding import add_training, add_validation
 from mtl_lightning.training.companions import companions
 from mtl_lightning.training.compilation import compile_encoder
 from mtl_lightning.training.completion import TrainingInputs, complete_encoder
 from mtl_lightning.training.distilling import Distillation, Distilled
 from mtl_lightning.training.factories import refuse_instances
 from mtl_lightning.training.heads import TrainingLabels, build_heads, check_encoder_alone, check_maps, meet
-from mtl_lightning.training.joint_pass import Parts, passes, run_through
+from mtl_lightning.training.joint_pass import Parts, run_through
 from mtl_lightning.training.model_first import ModelFirst
 from mtl_lightning.training.monitors import check_monitors
 from mtl_lightning.training.optimizers import configured
@@ -38,7 +38,7 @@ from mtl_lightning.training.randomness import Buffers, RandomState, random_state
 from mtl_lightning.training.refused_callbacks import refuse_callbacks
 from mtl_lightning.training.run_state import add_run_state, take_up
 from mtl_lightning.training.sharded import check_strategy
-from mtl_lightning.training.shared_parameters import check_gradient_source, common_features, shared_parameters
+from mtl_lightning.training.shared_parameters import check_gradient_source, shared_parameters
 from mtl_lightning.training.single_examples import check_single_examples
 from mtl_lightning.training.starting import take_over
 from mtl_lightning.training.step_log import StepLog
@@ -260,15 +260,8 @@ class MultiTaskModule(AdaptedModule):
             self._random_state = random_state(self.device)
         last = not self.trainer.fit_loop._should_accumulate()
         ends = last or (batch_idx + 1) % self.executor.setup.num_accumulated == 0
-        self._parts = passes(self, batch)
-        to_come = Counter(task for part in batch.values() for task in part.taught)
-        for parts in self._parts:
-            found = self.losses(parts, of_all=self.executor.is_sharded)
-            to_come.subtract(task for part in parts for task in part.taught)
-            complete = [task for task in found.shares if ends and not to_come[task]]
-            terms = {name: term / len(batch) for name, term in found.terms.items()}
-            features = common_features(found, self.sharing) if self._gradient_of == "features" else ()
-            self.executor.add(found.losses, found.shares, features, complete, terms)
+        self._parts = add_training(self, batch, ends, of_features=self._gradient_of == "features")
+        add_validation(self, batch)
         step = self.executor.combine(last)
         if step.losses:
             self.step = step._replace(objective=step.objective.detach())

@@ -33,7 +33,7 @@ from mtl_lightning.training.prediction import (
 )
 from mtl_lightning.training.reading import read_by_heads
 from mtl_lightning.training.restorable import RestorableModule
-from mtl_lightning.training.supervision import Supervision
+from mtl_lightning.training.supervision import LabelLesson, Supervision
 
 _warn = rank_zero_only(logging.getLogger(__name__).warning)
 
@@ -115,7 +115,7 @@ class Network(RestorableModule):
         return merged([self._losses(*each) for each in zip(parts, pieces, lengths, strict=True)])
 
     def _losses(self, batch: Batch, encoded: Any, num_positions: int | None = None, of_all: bool = False) -> Losses:
-        lesson = self.supervision.lesson(batch)
+        lesson = self.supervision.lesson(batch) if self.training else LabelLesson(batch)
         shares = {task: share for task, share in lesson.shares.items() if task in self.trained_tasks}
         present = [task for task, share in shares.items() if share > 0]
         trained = list(shares) if of_all else present

@@ -14,6 +14,7 @@ three families, on several processes, with tasks missing.
 """
 
 from mtl_lightning.weighting.aligned_mtl import AlignedMTL
+from mtl_lightning.weighting.auto_lambda import AutoLambda
 from mtl_lightning.weighting.base import GramianWeighting, JacobianWeighting, LossWeighting, Weighting
 from mtl_lightning.weighting.cagrad import CAGrad
 from mtl_lightning.weighting.coba import CoBa
@@ -70,6 +71,7 @@ __all__ = [
     "STCH",
     "UWSO",
     "AlignedMTL",
+    "AutoLambda",
     "CAGrad",
     "CoBa",
     "ConFIG",

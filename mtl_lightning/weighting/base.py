@@ -30,6 +30,10 @@ class Weighting(nn.Module, ABC):
     """How many independent batches an optimizer step takes, all under the same parameters. Above 1 for Gramian methods
     alone, which then see inner products between batches, too."""
 
+    needs_validation_batch: ClassVar[bool] = False
+    """Whether a step also has a batch of validation data, which trains nothing. For Gramian methods alone, which see it
+    as one more batch, the last."""
+
     domain: str = ""
     """What the method needs if it is not defined for any losses, such as "losses of at least 0"; see ``undefined``."""
 
@@ -39,6 +43,11 @@ class Weighting(nn.Module, ABC):
             raise ValueError(f"tasks must be at least one name, each once, found {list(tasks)}")
         self.tasks = tuple(tasks)
         self._states: list[str] = []
+
+    @property
+    def batches_compared(self) -> int:
+        """Of how many batches a step has gradients for the method to see."""
+        return self.batches_per_step + self.needs_validation_batch
 
     @property
     def needs_epochs(self) -> bool:
@@ -187,7 +196,8 @@ class GramianWeighting(Weighting):
 
     With b ``batches_per_step``, each task has a gradient in each batch: what is [T] below, but for ``tasks``, is [b T],
     batch after batch, and the Gramian [b T, b T]. A task that lacks labels in one of the batches is left out of such a
-    step, in which it keeps the weight that it had.
+    step, in which it keeps the weight that it had. With ``needs_validation_batch``, one more batch follows in Gramian
+    and losses, [(b + 1) T]; the weights remain [b T].
 
     Args:
         tasks: Names of the K tasks, in the order of the state.
@@ -211,7 +221,7 @@ class GramianWeighting(Weighting):
         if slopes.isnan().any():
             return slopes
         weights = super().__call__(gramian * torch.outer(slopes, slopes), losses, tasks)
-        return slopes * weights
+        return slopes[: len(weights)] * weights
 
     def undefined(self, losses: Tensor, tasks: Tensor) -> Tensor:
         return (losses < 0) & self.log

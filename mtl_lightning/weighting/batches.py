@@ -34,11 +34,6 @@ class SimplexOfBatches(GramianWeighting):
         num_tasks = len(self.tasks)
         self.add_state("weights", torch.full((num_tasks,), 1 / num_tasks, dtype=torch.float64))
 
-    def blocks(self, gramian: Tensor, num_tasks: int) -> Tensor:
-        """The inner products [b, b, T, T]: in [i, j], of the gradients in batch i (rows) with those in batch j."""
-        number = self.batches_per_step
-        return gramian.view(number, num_tasks, number, num_tasks).transpose(1, 2)
-
     def of(self, tasks: Tensor) -> Tensor:
         """The weights of some tasks [T], scaled to sum to one."""
         total = self.weights[tasks].sum()
@@ -56,15 +51,21 @@ class SimplexOfBatches(GramianWeighting):
         return torch.cat([weights.new_zeros((number - 1) * len(weights)), weights])
 
 
+def blocks(gramian: Tensor, num_tasks: int) -> Tensor:
+    """The inner products [b, b, T, T] of the gradients in b batches: in [i, j], of those in batch i with those in j."""
+    number = len(gramian) // num_tasks
+    return gramian.view(number, num_tasks, number, num_tasks).transpose(1, 2)
+
+
 def of_equal_batches(weighting: GramianWeighting, gramian: Tensor, losses: Tensor, tasks: Tensor) -> Tensor:
     """The weights [T] that a method gives where all batches of its step are the same.
 
     Args:
-        weighting: Any Gramian method.
+        weighting: Any Gramian method; the batch of validation data is the same, too.
         gramian: Inner products of the tasks' gradients [T, T].
         losses: [T].
         tasks: [T].
     """
-    number = weighting.batches_per_step
+    number = weighting.batches_compared
     weights: Tensor = weighting(gramian.repeat(number, number), losses.repeat(number), tasks)
-    return weights.view(number, -1).sum(0)
+    return weights.view(weighting.batches_per_step, -1).sum(0)

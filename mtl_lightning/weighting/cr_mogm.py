@@ -56,7 +56,7 @@ class CRMOGM(GramianWeighting):
         if not isinstance(self.weighting, GramianWeighting):
             found = type(self.weighting).__name__
             raise UserError(f"`weighting` must be a Gramian method, whose weights can be averaged, found {found}")
-        if self.weighting.batches_per_step > 1:
+        if self.weighting.batches_compared > 1:
             name = type(self.weighting).__name__
             raise UserError(f"`weighting`: {name} compares several batches, whose weights CRMOGM cannot average")
         self.domain = self.weighting.domain

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from mtl_lightning.weighting.arguments import not_negative, positive
-from mtl_lightning.weighting.batches import Direction, SimplexOfBatches
+from mtl_lightning.weighting.batches import Direction, SimplexOfBatches, blocks
 from mtl_lightning.weighting.moco import project_on_simplex
 
 
@@ -62,7 +62,7 @@ class MoDo(SimplexOfBatches):
 
     def forward(self, gramian: Tensor, losses: Tensor, tasks: Tensor) -> Tensor:
         weights = self.of(tasks)
-        slope = self.blocks(gramian, len(tasks))[0, 1] @ weights + self.rho * weights
+        slope = blocks(gramian, len(tasks))[0, 1] @ weights + self.rho * weights
         weights = project_on_simplex(weights - self.gamma * slope)
         self.keep(weights, tasks)
         return self.spread(weights)

@@ -46,7 +46,7 @@ class PerLayer(JacobianWeighting):
                 "`gradient_of: layers` is for methods that see the Gramian of the gradients; "
                 f"{type(method).__name__} does not"
             )
-        if method.batches_per_step > 1:
+        if method.batches_compared > 1:
             raise UserError(f"`gradient_of: layers`: {type(method).__name__} compares several batches; use `shared`")
         self.layers = nn.ModuleList([method])
         self.domain = method.domain

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mtl_lightning.errors import UserError
 from mtl_lightning.weighting.arguments import at_least, not_negative, positive
-from mtl_lightning.weighting.batches import Direction, SimplexOfBatches
+from mtl_lightning.weighting.batches import Direction, SimplexOfBatches, blocks
 from mtl_lightning.weighting.moco import project_on_simplex
 
 
@@ -71,7 +71,7 @@ class SDMGrad(SimplexOfBatches):
         self.num_iterations, self.momentum = at_least(1, "num_iterations", num_iterations), momentum
 
     def forward(self, gramian: Tensor, losses: Tensor, tasks: Tensor) -> Tensor:
-        products = self.blocks(gramian, len(tasks))[0, 1]
+        products = blocks(gramian, len(tasks))[0, 1]
         length = products.diagonal().clamp(min=0).sqrt().mean()
         if length > 0:
             products = products / length.square()

@@ -64,6 +64,9 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "one data set a step, several batches": ("SDMGrad", {"alternating": True}),
     "several batches, weights kept for 2 steps": ("MoDo", {"refresh_every": 2, "head_gradients": "weighted"}),
     "several batches, gradient of the last layer": ("SDMGrad", {"gradient_of": "encoder.layers.3.*"}),
+    "validation batches, weighted heads": ("AutoLambda", {"head_gradients": "weighted"}),
+    "validation batches, gradient of the last layer": ("AutoLambda", {"gradient_of": "encoder.layers.3.*"}),
+    "one data set a step, validation batches": ("AutoLambda", {"alternating": True}),
     "one data set a step, Jacobian": ("MoCo", {"alternating": True}),
 }
 CASES = {**{name: (name, {}) for name in METHODS}, **OPTIONS}
@@ -163,17 +166,26 @@ def batches(
     datasets: dict[str, tuple[str, ...]], alternating: bool, world: int, rank: int, size: int = STEPS * ACCUMULATED
 ) -> list[dict[str, Batch]]:
     """The part of this process in every step: with two, the first one takes four rows of seven."""
-    random = torch.Generator().manual_seed(0)
+    random, validation = torch.Generator().manual_seed(0), torch.Generator().manual_seed(1)
     plan = []
     for number in range(size):
         step = {name: labelled(tasks, number, random) for name, tasks in datasets.items()}
         if alternating:
             name = list(datasets)[number % 2]
             step = {name: step[name]}
-        totals = {task: sum(count(t[task]).sum() for _, t in step.values() if task in t) for task in TASKS}
-        rows = torch.arange(ROWS)[rank::world]
-        plan.append({name: part(x, targets, rows, totals, world) for name, (x, targets) in step.items()})
+        beside = {name: labelled(datasets[name], number, validation) for name in step}
+        plan.append(parts(step, world, rank))
+        if number % ACCUMULATED or alternating:
+            for name, found in parts(beside, world, rank).items():
+                plan[-1][name] = plan[-1][name]._replace(validation=found)
     return plan
+
+
+def parts(step: dict[str, tuple[Tensor, dict[str, Tensor]]], world: int, rank: int) -> dict[str, Batch]:
+    """This process's part of what is drawn in one step."""
+    totals = {task: sum(count(t[task]).sum() for _, t in step.values() if task in t) for task in TASKS}
+    rows = torch.arange(ROWS)[rank::world]
+    return {name: part(x, targets, rows, totals, world) for name, (x, targets) in step.items()}
 
 
 def labelled(tasks: tuple[str, ...], number: int, random: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:

@@ -31,7 +31,7 @@ from mtl_lightning.encoders import PerceptronEncoder
 from mtl_lightning.sharing import TopKRouting
 from mtl_lightning.tasks import Regression, SequenceClassification
 from mtl_lightning.training.module import MultiTaskModule
-from mtl_lightning.weighting import DWA, FAMO, RLW, CoBa, GradVac, MoCo, UncertaintyWeighting, UPGrad
+from mtl_lightning.weighting import DWA, FAMO, RLW, AutoLambda, CoBa, GradVac, MoCo, UncertaintyWeighting, UPGrad
 
 EPOCHS = 3
 PLATEAU = {"lr_scheduler": partial(ReduceLROnPlateau, mode="max", patience=0, factor=0.5)}
@@ -69,6 +69,15 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "UPGrad, experts chosen by example, with noise": {
         "model": {"weighting": UPGrad, "sharing": partial(TopKRouting, num_experts=4, noise=1.0)},
+        "trainer": {"accumulate_grad_batches": 2},
+    },
+    "Auto-Lambda, validation batches": {
+        "model": {"weighting": partial(AutoLambda, learning_rate=0.01), **EXPONENTIAL},
+        "data": {"num_workers": 1},
+    },
+    "Auto-Lambda, one data set a step": {
+        "model": {"weighting": partial(AutoLambda, learning_rate=0.01), "refresh_every": 2},
+        "data": {"schedule": s.Alternating()},
         "trainer": {"accumulate_grad_batches": 2},
     },
     "MoCo, double precision": {
@@ -112,7 +121,7 @@ class Record(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, i: int
     ) -> None:
-        read = {name: part.examples for name, part in batch.items()}
+        read = {name: (part.examples, part.validation and part.validation.examples) for name, part in batch.items()}
         rates = [group["lr"] for group in trainer.optimizers[0].param_groups]
         self.lines.append((trainer.current_epoch, i, read, float(outputs["loss"]), rates))
 

@@ -69,6 +69,12 @@ def train(case: str, rank: int) -> dict[str, Any]:
             features = encoder(torch.randn(4, WIDTHS[0], generator=draw, dtype=torch.float64))
             losses = {task: (heads[task](features) - i).square().mean() for i, task in enumerate(present)}
             executor.add(losses, dict.fromkeys(TASKS, 1.0), complete=TASKS if number == last else ())
+            if executor.takes_validation and number == last:
+                features = encoder(torch.randn(4, WIDTHS[0], generator=draw, dtype=torch.float64))
+                beside = {
+                    task: (heads[task](features) - i).square().mean() for i, task in enumerate(present[rank % 2 :])
+                }
+                executor.add_validation(beside, dict.fromkeys(TASKS, 1.0))
             step = executor.combine(last=number == last)
             executor.backward(step.objective)
             found["gramians"] += [] if step.gramian is None else [step.gramian]

@@ -121,6 +121,9 @@ def steps(name: str, module: MultiTaskModule, dtype: torch.dtype, rank: int) -> 
         for part in step.values():
             losses = module.losses([converted(part, dtype)], of_all=executor.is_sharded)
             executor.add(losses.losses, losses.shares)
+        for part in step.values() if executor.takes_validation else ():
+            beside = module.losses([converted(part, dtype)], of_all=executor.is_sharded)
+            executor.add_validation({task: 2 * loss for task, loss in beside.losses.items()}, beside.shares)
         executor.backward(executor.combine(last=(number + 1) % taken == 0).objective)
         if (number + 1) % taken:
             continue

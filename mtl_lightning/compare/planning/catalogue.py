@@ -77,7 +77,7 @@ class Entry:
     Attributes:
         family: Its base class.
         options: To search.
-        batches: How many it takes a step.
+        batches: Of how many it sees the gradients in a step.
     """
 
     family: Family
@@ -129,6 +129,7 @@ WEIGHTINGS: dict[str, Entry] = {
     "CRMOGM": _gramian(alpha=Range(0.5, 0.99, default=0.9)),
     "MoDo": Entry("gramian", {"gamma": Range(1e-4, 0.1, log=True, default=1e-3)}, batches=3),
     "SDMGrad": Entry("gramian", {"lam": Range(0.1, 1.0, log=True, default=0.3)}, batches=3),
+    "AutoLambda": Entry("gramian", {"learning_rate": Range(1e-5, 1e-2, log=True, default=1e-4)}, batches=2),
     "GradDrop": _jacobian(leak=Range(0.0, 0.9, default=0.0)),
     "MoCo": _jacobian(gamma=Range(0.01, 1.0, log=True, default=0.1)),
     "DBMTL": _jacobian(beta=Range(0.5, 0.99, default=0.9)),

@@ -135,6 +135,10 @@ def waits_of_steps(make, groups=SEVERAL_INPUTS, check_finite=True, **options):
                     features = encoder(inputs)
                     losses = {task: (heads[task](features) - 1).square().mean() for task in group}
                     executor.add(losses, features=[features])
+                if executor.takes_validation:
+                    for group in groups:
+                        features = encoder(inputs)
+                        executor.add_validation({task: (heads[task](features) - 1).square().mean() for task in group})
                 executor.backward(executor.combine(last=number == balance.batches_per_step - 1).objective)
             train([*encoder.parameters(), *heads.parameters(), *balance.parameters()])
             if executor.needs_losses_after:

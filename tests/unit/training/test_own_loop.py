@@ -33,6 +33,7 @@ from mtl_lightning.weighting import (
 
 Make = Callable[[Sequence[str]], Weighting]
 BATCHES = [batch(number, dtype=torch.float32) for number in range(3)]
+BESIDE = batch(100, dtype=torch.float32)
 NUM_EPOCHS = 3
 VALIDATION: list[dict[str, float]] = [{"a": 1.0, "b": 2.0, "c": 3.0}, {"a": 0.9, "b": 1.0, "c": 3.1}]
 VARIANTS = {
@@ -69,6 +70,8 @@ def train(module: Any, make: Make, optimizer_of: Callable[[Iterable[nn.Parameter
         executor.start_epoch(epoch)
         for number, inputs in enumerate(BATCHES, 1):
             executor.add(losses_of(module, inputs))
+            if executor.takes_validation:
+                executor.add_validation(losses_of(module, BESIDE))
             step = executor.combine(last=number % wanted == 0)
             executor.backward(step.objective / wanted)
             if number % wanted:
@@ -89,7 +92,8 @@ def test_a_loop_of_ones_own_trains_as_the_module(make: Make) -> None:
     module = module_of(make, dtype=torch.float32, optimizer=optimizer)
     twin = copy.deepcopy(module)
     weighting = train(twin, make, optimizer)
-    fit(module, BATCHES, Validation(), max_epochs=NUM_EPOCHS, precision="32-true")
+    steps = [{"all": each["all"]._replace(validation=BESIDE["all"])} for each in BATCHES]
+    fit(module, steps, Validation(), max_epochs=NUM_EPOCHS, precision="32-true")
     for part in ("encoder", "heads"):
         wanted = getattr(module, part).state_dict()
         for name, value in getattr(twin, part).state_dict().items():
