@@ -39,10 +39,10 @@ class BatchPass(TaskPass):
         self._in_step: set[str] = set()
 
     def _row(self, task: str) -> str:
-        return _name(self.num_steps // self._setup.num_accumulated, task)
+        return _name(0 if self._number == 1 else self.num_steps // self._setup.num_accumulated, task)
 
     def add(self, terms: Mapping[str, Tensor], batch: BatchTasks, features: Sequence[Tensor]) -> Mapping[str, Tensor]:
-        if self.num_steps >= (most := self._number * self._setup.num_accumulated):
+        if self._number > 1 and self.num_steps >= (most := self._number * self._setup.num_accumulated):
             name = type(self._setup.weighting).__name__
             raise UserError(
                 f"an optimizer step of {name} takes {self._number} batches, and all are in; end it by `combine` and "

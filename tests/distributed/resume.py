@@ -121,9 +121,10 @@ class Record(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, i: int
     ) -> None:
-        read = {name: (part.examples, part.validation and part.validation.examples) for name, part in batch.items()}
+        read = {name: part.examples for name, part in batch.items()}
+        beside = {name: part.validation.examples for name, part in batch.items() if part.validation is not None}
         rates = [group["lr"] for group in trainer.optimizers[0].param_groups]
-        self.lines.append((trainer.current_epoch, i, read, float(outputs["loss"]), rates))
+        self.lines.append((trainer.current_epoch, i, read, float(outputs["loss"]), rates, beside))
 
 
 class Log(DummyLogger):

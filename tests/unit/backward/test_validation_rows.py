@@ -70,6 +70,15 @@ def _mean_gradient(model: Model, task: str, number: int) -> Tensor:
     return torch.stack([torch.autograd.grad(model.losses(n)[task], weight)[0] for n in range(number)]).mean(0)
 
 
+def test_any_number_of_steps_may_make_the_one_batch_that_trains() -> None:
+    weighting = Given(TASKS)
+    model = Model(weighting)
+    means = [(model.row(0, task) + model.row(1, task)) / 2 for task in TASKS]
+    step(model, TASKS, TASKS)
+    torch.testing.assert_close(weighting.seen[0][:3, :3], gramian(torch.stack(means)))
+    torch.testing.assert_close(model.written(), torch.arange(1.0, 4.0).double() @ torch.stack(means))
+
+
 def test_a_task_without_validation_labels_keeps_its_weight() -> None:
     weighting = Given(TASKS)
     model = Model(weighting)
