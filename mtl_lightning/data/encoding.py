@@ -89,7 +89,7 @@ class Encoding:
             UserError: For a column that is not there, or a value that cannot be understood; it names the row. Where
                 the data set skips bad rows they are missing in the result; with labels it is an error if all are bad.
         """
-        self.check(table, labelled)
+        self.check(table, labelled, split)
         tasks = self.tasks if labelled else {}
         signature = [
             table._fingerprint,
@@ -152,11 +152,12 @@ class Encoding:
         rows = range(min(number, len(table)))
         return self._encode(raw[: len(rows)], list(rows), json_columns, "train", labelled=False)
 
-    def check(self, table: Dataset, labelled: bool = True) -> None:
+    def check(self, table: Dataset, labelled: bool = True, split: str = "train") -> None:
         """Raises :class:`UserError` if the table has not the columns; arguments as those of the call."""
         labels = {task: self.source.labels[task] for task in self.tasks} if labelled else {}
-        check_columns(f"data.datasets.{self.name}.inputs", self.source.inputs, table, self.source)
-        check_columns(f"data.datasets.{self.name}.labels", labels, table, self.source)
+        what = f"split '{split}'" if split in ("val", "test") else "the data"
+        check_columns(f"data.datasets.{self.name}.inputs", self.source.inputs, table, self.source, what)
+        check_columns(f"data.datasets.{self.name}.labels", labels, table, self.source, what)
 
     def raw_inputs(self, table: Dataset, row: int) -> dict[str, Any]:
         """The raw values of a row's inputs, by the names of the encoder's inputs."""
@@ -228,15 +229,15 @@ class Encoding:
         return None if rename is None else rename.names
 
 
-def check_columns(where: str, mapping: Inputs, table: Dataset, source: DataSource) -> None:
-    """Raises :class:`UserError` if a mapped column is not in the table."""
+def check_columns(where: str, mapping: Inputs, table: Dataset, source: DataSource, what: str = "the data") -> None:
+    """Raises :class:`UserError` if a mapped column is not in the table, which ``what`` names."""
     known = set(visible(table))
     for name, column in pairs_of(mapping):
         if column not in known:
             raw, json_columns = exact(table.select_columns(visible(table)))
             found = decoded(raw[:_FIRST_ROWS], json_columns)
             rows = [dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)]
-            raise UserError(f"{where}.{name}: the data has no column '{column}'; {source.hint(column, rows)}")
+            raise UserError(f"{where}.{name}: {what} has no column '{column}'; {source.hint(column, rows)}")
 
 
 def _missing(table: Dataset, encoded: Dataset) -> list[int]:

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 import numpy as np
 from datasets import Dataset
 
-from mtl_lightning.data.columns import integers
+from mtl_lightning.data.columns import integers, read_rows, with_prefix
 from mtl_lightning.data.encoding import Encoding
 from mtl_lightning.data.readers.bad_rows import write_bad_rows
 
 _LOG = logging.getLogger(__name__)
+
+_AT_A_TIME = 100_000
+"""Rows."""
 
 
 def report(encoding: Encoding, table: Dataset, encoded: Dataset, split: str, folder: str) -> None:
@@ -29,6 +32,8 @@ def report(encoding: Encoding, table: Dataset, encoded: Dataset, split: str, fol
         _LOG.warning(f"{where}: skipped {skipped:,} of {len(table):,} rows, which are bad; they and why are in {path}")
     _report_cut(encoding, table, encoded, split)
     _report_notes(encoding, table, encoded, split)
+    if split != "train":
+        _report_unknown(encoding, table, encoded, split)
     found = integers(encoded, [f"irregular/{task}" for task in encoding.tasks])
     for task in encoding.tasks:
         if (counts := found[f"irregular/{task}"]).any():
@@ -56,6 +61,7 @@ def report_inputs(encoding: Encoding, table: Dataset, encoded: Dataset, refused:
     if len(encoded):
         _report_cut(encoding, table, encoded, "predict")
         _report_notes(encoding, table, encoded, "predict")
+        _report_unknown(encoding, table, encoded, "predict")
 
 
 def _report_cut(encoding: Encoding, table: Dataset, encoded: Dataset, split: str) -> None:
@@ -82,6 +88,25 @@ def _report_notes(encoding: Encoding, table: Dataset, encoded: Dataset, split: s
             f"data set '{encoding.name}', split '{split}': {of_it.sum():,} of {len(encoded):,} examples {note}; "
             f"the first: {_first(encoding, table, encoded, split, of_it)}"
         )
+
+
+def _report_unknown(encoding: Encoding, table: Dataset, encoded: Dataset, split: str) -> None:
+    names = [name for name in encoded.column_names if name.startswith("inputs/")]
+    arrow = encoded.select_columns(names).with_format("arrow")
+    found: dict[tuple[str, int], list[np.ndarray]] = {}
+    for start in range(0, len(encoded), _AT_A_TIME):
+        rows = read_rows(arrow, range(start, min(start + _AT_A_TIME, len(encoded))))
+        for of, unknown in encoding.processor.unknown(with_prefix("inputs/", rows)).items():
+            found.setdefault(of, []).append(unknown)
+    for (name, part), parts in found.items():
+        if (unknown := np.concatenate(parts)).any():
+            columns = encoding.source.inputs[name]
+            column = columns if isinstance(columns, str) else columns[part]
+            _LOG.warning(
+                f"data set '{encoding.name}', split '{split}', column '{column}': {unknown.sum():,} of "
+                f"{len(encoded):,} values are categories that the model did not learn; the first: "
+                f"{_first(encoding, table, encoded, split, unknown)}"
+            )
 
 
 def without_notes(encoded: Dataset) -> Dataset:

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -182,6 +183,17 @@ class InputProcessor(ABC):
     def packed_rows(self, inputs: Mapping[str, Tensor]) -> Sequence[PackedRow]:
         """The rows in which the model reads the sequences of collated inputs; none, as by default: each in its own."""
         return ()
+
+    def unknown(self, columns: Mapping[str, Sequence[Any]]) -> Mapping[tuple[str, int], np.ndarray]:
+        """Which encoded values are none that training had, where the model knows those alone; by default, none are.
+
+        Args:
+            columns: N encoded values by name, an array [N, n] where each is an array [n].
+
+        Returns:
+            Truth values [N] by input, and number of its column.
+        """
+        return {}
 
     def cut_off(self, values: Mapping[str, Any]) -> str:
         """What of the raw inputs of one example is beyond the encoder's limit; empty by default.

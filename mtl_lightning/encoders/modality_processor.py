@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -90,6 +91,13 @@ class ModalityProcessor(Parted, InputProcessor):
     def packed_rows(self, inputs: Mapping[str, Tensor]) -> Sequence[PackedRow]:
         parted = self.names.parted(inputs)
         return self.parts[self.names.words].packed_rows(parted[self.names.words]) if self.names.words in parted else ()
+
+    def unknown(self, columns: Mapping[str, Sequence[Any]]) -> Mapping[tuple[str, int], np.ndarray]:
+        found = {}
+        for stem, of in self.names.parted(columns).items():
+            for (name, part), values in self.parts[stem].unknown(of).items():
+                found[next(iter(self.names.called([name], stem))), part] = values
+        return found
 
     def cut_off(self, values: Mapping[str, Any]) -> str:
         parted = self.names.of_parts(values)

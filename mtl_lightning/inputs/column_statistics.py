@@ -15,6 +15,7 @@ from mtl_lightning.inputs.numbers import numbers
 from mtl_lightning.raw_labels import is_missing, tidy
 
 NUMERIC, CATEGORICAL = "numeric", "categorical"
+_NO_NUMBER = "; leave the field empty where a number is missing; a code or a date is no number but a category"
 INPUTS = (NUMERIC, CATEGORICAL)
 
 
@@ -121,7 +122,7 @@ def number(value: Any) -> float:
     """
     if is_missing(value) or (isinstance(value, str) and value.strip().lower() == "nan"):
         return math.nan
-    found = numbers(value, np.float64)
+    found = numbers(value, np.float64, wanted="a number", cure=_NO_NUMBER)
     if found.ndim:
         raise UserError(f"must be one number, found {found.size}")
     return float(found)

@@ -2,9 +2,13 @@
 
 import base64
 import binascii
+import re
 from pathlib import Path
 
 from mtl_lightning.errors import UserError, did_you_mean, shown
+
+_ADDRESS = re.compile(r"(^|/)(https?|s3|gs|ftp):/")
+"""Of the web, as it stands in a path."""
 
 
 def content_of(text: str, kind: str) -> bytes:
@@ -29,6 +33,8 @@ def content_of(text: str, kind: str) -> bytes:
 
 def hint_for(path: Path) -> str:
     """How to mend the path of a file that is not there."""
+    if _ADDRESS.search(path.as_posix()):
+        return "addresses are not fetched: fetch the files, and give their paths"
     if not path.parent.is_dir():
         return f"there is no folder {path.parent}; name the one that paths start from as `root`"
     beside = [entry.name for _, entry in zip(range(10_000), path.parent.iterdir(), strict=False)]

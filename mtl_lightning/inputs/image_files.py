@@ -96,6 +96,8 @@ def opened(image: Path | bytes, max_pixels: int = MAX_PIXELS) -> Iterator[tuple[
         raise
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(f"no file {name.removeprefix('image ')}; {hint_for(Path(error.filename))}") from error
+    except IsADirectoryError as error:
+        raise UserError(f"{name} is a folder; give the path of a file") from error
     except library.DecompressionBombError as error:
         raise UserError(
             f"{name} has more than {max_pixels:,} pixels; make it smaller, or raise `max_pixels`"

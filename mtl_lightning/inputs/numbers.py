@@ -13,13 +13,20 @@ _WORDS = {"true": 1.0, "false": 0.0}
 _BETWEEN = re.compile(r"[\s,]+")
 
 
-def numbers(value: Any, dtype: type[np.floating[Any]] = np.float32) -> np.ndarray:
+def numbers(
+    value: Any,
+    dtype: type[np.floating[Any]] = np.float32,
+    wanted: str = "numbers in lists of one length",
+    cure: str = "",
+) -> np.ndarray:
     """A number, or nested lists of numbers, as an array; any of them may be a text.
 
     Args:
         value: A path of a ``.npy`` file, or the bytes of one, is its array. Another text holds one number, several
             apart by blanks, or a list in brackets, as JSON or NumPy writes it.
         dtype: Of the array.
+        wanted: What is expected, for messages.
+        cure: What mends another value, for messages.
 
     Raises:
         UserError: If something else stands there, or a number that is not finite.
@@ -35,8 +42,7 @@ def numbers(value: Any, dtype: type[np.floating[Any]] = np.float32) -> np.ndarra
             read = _read(value) if isinstance(value, str) and found is None else value
             array = np.asarray(read if found is None else found, dtype=dtype)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        hint = hint_of_comma(value)
-        raise UserError(f"must be numbers in lists of one length, found {shown(value)}{hint}") from error
+        raise UserError(f"must be {wanted}, found {shown(value)}{hint_of_comma(value) or cure}") from error
     if not np.isfinite(array).all():
         raise UserError(f"must be finite numbers, found {array[~np.isfinite(array)][0]}")
     return array

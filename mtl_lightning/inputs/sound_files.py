@@ -14,6 +14,9 @@ from mtl_lightning.inputs.numbers import numbers
 MAX_SAMPLES = 100_000_000
 """Of all channels of the longest part that is read: 400 megabytes."""
 
+_LOUDEST = 1e9
+"""No whole numbers of 16 or 24 bits in a file of fractions are as large; the power of larger ones would be infinite."""
+
 ENDINGS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64", ".rf64")
 """Of files that libsndfile reads and that tell their rate and form."""
 
@@ -99,6 +102,8 @@ def read(sound: Path | bytes, start: int = 0, length: int | None = None, at_most
     if not np.isfinite(samples).all():
         bad = int(np.flatnonzero(~np.isfinite(samples).all(1))[0])
         raise UserError(f"{name} has samples that are no finite numbers, the first at {start + bad:,}; mend it")
+    if (largest := np.abs(samples).max()) > _LOUDEST:
+        raise UserError(f"{name} has samples of {largest:.3g}, which should be from -1 to 1; scale them")
     return samples.mean(1), rate
 
 

@@ -94,6 +94,15 @@ class TableInputs(Inputs):
     def length(self, example: Mapping[str, Any]) -> int:
         return 1
 
+    def unknown(self, columns: Mapping[str, Sequence[Any]]) -> dict[tuple[str, int], np.ndarray]:
+        """Which encoded categories are none of the training split's, by column; see :meth:`.InputProcessor.unknown`."""
+        if CATEGORICAL not in columns:
+            return {}
+        found = _stacked(columns[CATEGORICAL], np.int64)
+        beyond = np.array([_FIRST + len(words) for words in self.statistics.vocabularies])
+        unknown = (found == UNKNOWN) | (found >= beyond)
+        return {(CATEGORICAL, part): unknown[:, part] for part in range(found.shape[1])}
+
     def state(self) -> dict[str, Any]:
         found = {"min_count": self.min_count, "max_categories": self.max_categories, "hash_buckets": self.hash_buckets}
         return {**found, "statistics": self.statistics.written()}

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -46,6 +47,9 @@ class TableProcessor(PlainProcessor):
         self, columns: Mapping[str, Sequence[Any]], keys: Sequence[Sequence[int]] | None = None
     ) -> dict[str, Tensor]:
         return {name: torch.from_numpy(array) for name, array in self.plain.stack(columns).items()}
+
+    def unknown(self, columns: Mapping[str, Sequence[Any]]) -> Mapping[tuple[str, int], np.ndarray]:
+        return self.plain.unknown(columns)
 
     def signature(self) -> Any:
         return self.plain.signature()

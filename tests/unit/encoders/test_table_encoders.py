@@ -101,7 +101,9 @@ def write_data(folder: Path, cities: str = "uvw") -> None:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_checkpoint_suffices_to_predict_and_to_go_on(name: str, tmp_path: Path, capfd: Any) -> None:
+def test_a_checkpoint_suffices_to_predict_and_to_go_on(
+    name: str, tmp_path: Path, capfd: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     write_data(tmp_path)
     with tiny.whole_run(tmp_path, config(name)):
         tiny.interrupted()
@@ -119,8 +121,9 @@ def test_a_checkpoint_suffices_to_predict_and_to_go_on(name: str, tmp_path: Path
         capfd.readouterr()
         assert main(["predict", "--ckpt_path", "whole", "--input", "new.jsonl"]) == 0
         *good, bad = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+        assert "'city': 1 of 2 values are categories that the model did not learn; the first: new.jsonl" in caplog.text
         assert all(set(line["predictions"]) == {"cls", "reg"} for line in good)
-        assert "column 'age': input 'numeric' must be numbers" in bad["reason"]
+        assert "column 'age': input 'numeric' must be a number" in bad["reason"]
 
 
 @pytest.mark.parametrize("sharing", ["SeparateEncoders", "CrossStitch", "MMoE"])

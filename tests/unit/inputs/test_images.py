@@ -125,6 +125,12 @@ def test_a_file_that_is_not_there_is_named_with_the_nearest_one(tmp_path: Path) 
     (tmp_path / "cats.png").write_bytes(file_of(RED))
     with pytest.raises(UserError, match=r"no file .*cat\.png; did you mean 'cats\.png'\?"):
         read(tmp_path / "cat.png")
+    with pytest.raises(
+        UserError, match=r"no file .*; addresses are not fetched: fetch the files, and give their paths"
+    ):
+        read(tmp_path / "https://a.org/a.png")
+    with pytest.raises(UserError, match=r"image .* is a folder; give the path of a file"):
+        read(tmp_path)
     with pytest.raises(UserError, match=r"there is no folder .*none; name the one that paths start from as `root`"):
         read(tmp_path / "none" / "cat.png")
 

@@ -122,6 +122,8 @@ def test_what_is_odd_is_noted() -> None:
         (file_of(TONE), (0, 0), "a part has at least one sample"),
         (file_of(TONE), (0.5, 10), "`sound_start` must be a whole number"),
         (np.full(10, np.nan), (None, None), "must be finite numbers, found nan"),
+        (np.full(10, 1e30), (None, None), r"has samples of 1e\+30, which should be from -1 to 1; scale them"),
+        (Path("https://a.org/a.wav"), (None, None), "addresses are not fetched: fetch the files"),
         ([], (None, None), r"must be \[n\], or \[channels, n\], found \(0,\)"),
         (np.zeros((2, 2, 9)), (None, None), "found"),
         ({"array": [0.5], "sampling_rate": "fast"}, (None, None), "`sampling_rate` must be a number"),

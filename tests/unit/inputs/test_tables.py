@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -94,7 +95,9 @@ def test_large_numbers_keep_their_differences() -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ("tall", "must be numbers"),
+        ("tall", "must be a number, found 'tall'; leave the field empty where a number is missing"),
+        (date(2026, 1, 1), "must be a number, found datetime.date"),
+        ("3,5", "set `decimal: ','`"),
         ("1 2", "must be one number"),
         (math.inf, "finite"),
         (10**400, "must be"),
@@ -137,3 +140,14 @@ def test_what_is_learnt_is_part_of_the_signature() -> None:
 def test_made_up_rows_can_be_read() -> None:
     inputs = learnt(numeric=[[1, 2]], categorical=[["a"], [None]])
     assert set(inputs.encode(inputs.samples(7))) == {"numeric", "categorical"}
+
+
+def test_categories_that_training_did_not_have_are_told_apart() -> None:
+    for buckets in (0, 3):
+        inputs = TableInputs(hash_buckets=buckets)
+        inputs.learn([{"categorical": [CountedColumn(["a", "b"], [1, 1]), CountedColumn(["x"], [2])]}])
+        encoded = inputs.encode({"categorical": [("a", "y"), (None, "x"), ("c", "")]})
+        found = inputs.unknown(encoded)
+        assert found["categorical", 0].tolist() == [False, False, True]
+        assert found["categorical", 1].tolist() == [True, False, False]
+    assert inputs.unknown({"numeric": np.zeros((2, 1))}) == {}
