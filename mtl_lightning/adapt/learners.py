@@ -14,7 +14,8 @@ from mtl_lightning.adapt.examples import Examples
 from mtl_lightning.inner_loops import InnerLoop
 from mtl_lightning.tasks import SequenceClassification, Task
 from mtl_lightning.tasks.prototypical import means_by_label
-from mtl_lightning.training.adapting import Caller, adaptable, loss_on
+from mtl_lightning.training.adapting import adaptable, loss_on
+from mtl_lightning.training.episode_passes import Caller, WholePass
 from mtl_lightning.training.module import MultiTaskModule
 from mtl_lightning.training.prediction import evaluating
 
@@ -187,7 +188,7 @@ class WholeLearner(Learner):
         self.values: Values = of_all if loop is None else loop.chosen(adaptable(model))
 
     def learnt(self, rows: Sequence[int]) -> Iterator[tuple[int, Values]]:
-        loss = loss_on(self.model, self.examples.batch, torch.tensor(list(rows)), self.name)
+        loss = loss_on(WholePass(self.model, self.examples.batch), torch.tensor(list(rows)), self.name)
         start = {key: value.detach().clone() for key, value in self.values.items()}
         if self.loop is None:
             start |= next(self.head.learnt(rows))[1]

@@ -46,6 +46,7 @@ class InnerLoop(nn.Module, ABC):
             frozen do not.
         vectorized: Whether the episodes of a batch adapt at once, by ``torch.vmap``: many times faster where the model
             is small, and not possible where what it computes depends on values, as with batch normalisation.
+        head_lr: Inner learning rate of the heads, above 0; null: ``lr``.
 
     Raises:
         UserError: If a number is out of its range.
@@ -61,14 +62,17 @@ class InnerLoop(nn.Module, ABC):
         eval_steps: int | None = None,
         parameters: str = "*",
         vectorized: bool = False,
+        head_lr: float | None = None,
     ) -> None:
         super().__init__()
-        if not 0 < lr < float("inf"):
-            raise UserError(f"model.inner_loop.lr must be above 0, found {lr}")
+        for name, value in (("lr", lr), ("head_lr", head_lr)):
+            if value is not None and not 0 < value < float("inf"):
+                raise UserError(f"model.inner_loop.{name} must be above 0, found {value}")
         for name, number in (("steps", steps), ("eval_steps", eval_steps)):
             if number is not None and number < 1:
                 raise UserError(f"model.inner_loop.{name} must be at least 1, found {number}")
         self.lr = lr
+        self.head_lr = lr if head_lr is None else head_lr
         self.steps = steps
         self.eval_steps = steps if eval_steps is None else eval_steps
         self.pattern = parameters
@@ -131,7 +135,11 @@ class InnerLoop(nn.Module, ABC):
 
     def rate(self, name: str) -> float | Tensor:
         """Learning rate of a parameter."""
-        return self.lr
+        return self.fixed_rate(name)
+
+    def fixed_rate(self, name: str) -> float:
+        """Learning rate of a parameter as the settings say."""
+        return self.head_lr if name.startswith("heads.") else self.lr
 
 
 def gradients_of(loss: Tensor, parameters: Parameters, create_graph: bool = False) -> dict[str, Tensor]:

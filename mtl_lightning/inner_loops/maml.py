@@ -24,6 +24,7 @@ class MAML(InnerLoop):
         parameters: Pattern of the names of the parameters that adapt, such as ``heads.*`` or ``*lora*``.
         first_order: Whether inner gradients count as constants (:class:`FOMAML`): cheaper, and no second derivatives.
         vectorized: Whether the episodes of a batch adapt at once; see :class:`.InnerLoop`.
+        head_lr: Inner learning rate of the heads, above 0; null: ``lr``.
     """
 
     def __init__(
@@ -34,8 +35,9 @@ class MAML(InnerLoop):
         parameters: str = "*",
         first_order: bool = False,
         vectorized: bool = False,
+        head_lr: float | None = None,
     ) -> None:
-        super().__init__(lr, steps, eval_steps, parameters, vectorized)
+        super().__init__(lr, steps, eval_steps, parameters, vectorized, head_lr)
         self.second_order = not first_order
 
     def loss(self, parameters: Parameters, episode: Episode) -> Tensor:
@@ -64,6 +66,7 @@ class FOMAML(MAML):
         eval_steps: The same in an evaluation; null: as many.
         parameters: Pattern of the names of the parameters that adapt.
         vectorized: Whether the episodes of a batch adapt at once; see :class:`.InnerLoop`.
+        head_lr: Inner learning rate of the heads, above 0; null: ``lr``.
     """
 
     def __init__(
@@ -73,14 +76,15 @@ class FOMAML(MAML):
         eval_steps: int | None = None,
         parameters: str = "*",
         vectorized: bool = False,
+        head_lr: float | None = None,
     ) -> None:
-        super().__init__(lr, steps, eval_steps, parameters, True, vectorized)
+        super().__init__(lr, steps, eval_steps, parameters, True, vectorized, head_lr)
 
 
 class ANIL(MAML):
     """Almost no inner loop: MAML whose heads alone adapt.
 
-    Cost: less than MAML's, for inner steps do not reach the encoder.
+    Cost: one pass of an episode's examples through the encoder, whatever ``steps`` is, for inner steps do not reach it.
 
     Reference: Raghu, Raghu, Bengio and Vinyals, "Rapid Learning or Feature Reuse? Towards Understanding the
     Effectiveness of MAML" (ICLR 2020), section 4. Difference: nothing.

@@ -30,6 +30,7 @@ class MetaSGD(MAML):
         first_order: Whether inner gradients count as constants; the rates are learnt all the same.
         of: Whether each ``element`` of a parameter has a rate of its own, or each ``tensor``.
         vectorized: Whether the episodes of a batch adapt at once; see :class:`.InnerLoop`.
+        head_lr: What the rates of the heads start from, above 0; null: ``lr``.
     """
 
     def __init__(
@@ -41,15 +42,16 @@ class MetaSGD(MAML):
         first_order: bool = False,
         of: Literal["element", "tensor"] = "element",
         vectorized: bool = False,
+        head_lr: float | None = None,
     ) -> None:
-        super().__init__(lr, steps, eval_steps, parameters, first_order, vectorized)
+        super().__init__(lr, steps, eval_steps, parameters, first_order, vectorized, head_lr)
         self.of = of
         self.rates = nn.ParameterDict()
 
     def build(self, named: Parameters) -> None:
         for name, value in self.chosen(named).items():
             like = value.detach() if self.of == "element" else value.detach().new_empty(())
-            self.rates[_key(name)] = nn.Parameter(torch.full_like(like, self.lr))
+            self.rates[_key(name)] = nn.Parameter(torch.full_like(like, self.fixed_rate(name)))
 
     def learnt_with(self, name: str) -> Sequence[nn.Parameter]:
         return [self.rates[_key(name)]] if _key(name) in self.rates else []

@@ -28,6 +28,7 @@ class Reptile(InnerLoop):
         eval_steps: The same in an evaluation, on the support set alone; null: as many.
         parameters: Pattern of the names of the parameters that adapt. Others do not train.
         vectorized: Whether the episodes of a batch adapt at once; see :class:`.InnerLoop`.
+        head_lr: Inner learning rate of the heads, above 0; null: ``lr``.
     """
 
     def __init__(
@@ -37,8 +38,9 @@ class Reptile(InnerLoop):
         eval_steps: int | None = None,
         parameters: str = "*",
         vectorized: bool = False,
+        head_lr: float | None = None,
     ) -> None:
-        super().__init__(lr, steps, eval_steps, parameters, vectorized)
+        super().__init__(lr, steps, eval_steps, parameters, vectorized, head_lr)
 
     def loss(self, parameters: Parameters, episode: Episode) -> Tensor:
         current = {name: value.detach().requires_grad_() for name, value in parameters.items()}
@@ -52,7 +54,8 @@ class Reptile(InnerLoop):
                 for name, value in current.items()
             }
         direction = sum(
-            (value * ((value - current[name]).detach() / self.lr)).sum() for name, value in parameters.items()
+            (value * ((value - current[name]).detach() / self.fixed_rate(name))).sum()
+            for name, value in parameters.items()
         )
         assert isinstance(direction, Tensor)
         direction = direction / losses[0].numel()

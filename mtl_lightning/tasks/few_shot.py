@@ -112,10 +112,14 @@ class FewShotClassification(EpisodicClassification):
         dropout: Before the head.
         label_smoothing: See torch's cross entropy.
         missing: Words that mean "no label" in the data, one or a list.
+        zero_head: Whether the layer begins at zero, so that before the support set is seen, no class is preferred. It
+            helps an encoder that has been trained; the head must then be among what adapts.
 
     Reference: Finn, Abbeel and Levine, "Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks" (ICML
     2017), section 3.1.
     """
+
+    beside_labels = EpisodicClassification.beside_labels | {"zero_head"}
 
     def __init__(
         self,
@@ -124,8 +128,10 @@ class FewShotClassification(EpisodicClassification):
         dropout: float = 0.0,
         label_smoothing: float = 0.0,
         missing: Missing = None,
+        zero_head: bool = False,
     ) -> None:
         super().__init__(ways, main_metric, dropout, label_smoothing, missing)
+        self.zero_head = zero_head
 
     @property
     def num_outputs(self) -> int:
@@ -136,3 +142,5 @@ class FewShotClassification(EpisodicClassification):
         super().build(features)
         assert isinstance(self.head, nn.Linear)
         nn.init.zeros_(self.head.bias)
+        if self.zero_head:
+            nn.init.zeros_(self.head.weight)

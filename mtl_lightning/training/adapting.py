@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_map
@@ -16,28 +15,14 @@ from torch.utils._pytree import tree_map
 from mtl_lightning.backward.gradients import add_terms
 from mtl_lightning.data import Batch
 from mtl_lightning.errors import UserError
-from mtl_lightning.inner_loops import Episode, Parameters
+from mtl_lightning.inner_loops import Episode, InnerLoop, Parameters
+from mtl_lightning.training.episode_passes import WholePass, pass_of
 from mtl_lightning.training.episodes import Answers, num_labels
 from mtl_lightning.training.losses import Losses
 from mtl_lightning.training.supervision import Labels
 
 _PREFIXES = ("encoder.", "sharing.", "heads.", "chain.")
 _warn = rank_zero_only(logging.getLogger(__name__).warning)
-
-
-class Caller(nn.Module):
-    """Calls a method of a module, so that its parameters can be replaced meanwhile."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, method: str, *arguments: Any) -> Any:
-        return getattr(self.module, method)(*arguments)
-
-    def at(self, parameters: Parameters, method: str, *arguments: Any) -> Any:
-        """What the method returns with some parameters in the place of the module's own."""
-        return functional_call(self, {f"module.{name}": p for name, p in parameters.items()}, (method, *arguments))
 
 
 def adaptable(module: Any) -> dict[str, nn.Parameter]:
@@ -119,46 +104,50 @@ def losses(module: Any, batch: Batch) -> Losses:
     shares = {task: share for task, share in batch.shares.items() if task in module.trained_tasks}
     found: dict[str, Tensor] = {}
     terms: dict[str, Tensor] = {}
+    parameters = module.inner_loop.chosen(adaptable(module))
+    through = pass_of(module, batch, parameters)
     for task, share in shares.items():
         if share > 0:
-            found[task] = torch.cat([each.view(-1) for each in _losses(module, batch, task, terms)]).mean()
+            each = _losses(module.inner_loop, parameters, through, task, terms)
+            found[task] = torch.cat([losses.view(-1) for losses in each]).mean()
     scale = batch.form.size / (len(batch.examples) * max(len(found), 1)) if batch.form else 1.0
-    return Losses(found, shares, [], {name: term * scale for name, term in terms.items()})
+    terms = {name: term * scale for name, term in terms.items()}
+    add_terms(terms, through.terms)
+    return Losses(found, shares, [], terms)
 
 
-def _losses(module: Any, batch: Batch, task: str, terms: dict[str, Tensor]) -> Iterator[Tensor]:
-    loop = module.inner_loop
-    parameters = loop.chosen(adaptable(module))
-    for support, query in _sets(batch, loop.vectorized):
+def _losses(
+    loop: InnerLoop, parameters: Parameters, through: WholePass, task: str, terms: dict[str, Tensor]
+) -> Iterator[Tensor]:
+    for support, query in _sets(through.batch, loop.vectorized):
         number = query.shape[-1] // support.shape[-1]
         parts = [support, *(query[..., first::number] for first in range(number))]
-        batches = [loss_on(module, batch, rows, task) for rows in parts]
-        episode = Episode(batches[0], loss_on(module, batch, query, task, terms), batches)
+        batches = [loss_on(through, rows, task) for rows in parts]
+        episode = Episode(batches[0], loss_on(through, query, task, terms), batches)
         with _twice_differentiable(loop.second_order):
             yield loop.loss(_of_each(parameters, support), episode)
 
 
 def loss_on(
-    module: Any, batch: Batch, rows: Tensor, task: str, terms: dict[str, Tensor] | None = None
+    through: WholePass, rows: Tensor, task: str, terms: dict[str, Tensor] | None = None
 ) -> Callable[[Parameters], Tensor]:
     """A task's loss on some rows, or on those of each of E episodes [E], as a function of parameters.
 
     Args:
-        module: The MultiTaskModule.
-        batch: Where the rows are.
+        through: How they pass through the model.
         rows: Their numbers [B], or [E, B]; parameters are then those of each episode [E, ...].
         task: Name of the task.
         terms: What loss terms of sharing and chain are added to.
     """
-    caller, part = Caller(module), _part(batch, rows, task)
+    read, targets = through.read(rows), through.batch.targets[task][rows]
 
-    def one(values: Parameters, inputs: dict[str, Tensor], targets: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        made: Losses = caller.at(values, "losses", [part._replace(inputs=inputs, targets={task: targets})])
+    def one(values: Parameters, read: Any, targets: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        made = through.losses(values, read, targets, task)
         return made.losses[task], dict(made.terms)
 
     def at(parameters: Parameters) -> Tensor:
         loss: Tensor
-        loss, found = _each(one, rows)(dict(parameters), part.inputs, part.targets[task])
+        loss, found = _each(one, rows)(dict(parameters), read, targets)
         if terms is not None:
             add_terms(terms, {name: term.sum() for name, term in found.items()})
         return loss
@@ -173,21 +162,22 @@ def answers(module: Any, batch: Batch) -> Iterator[Answers]:
         module: The MultiTaskModule.
         batch: Of episodes.
     """
-    caller, loop = Caller(module), module.inner_loop
+    loop = module.inner_loop
     with torch.inference_mode(False):
         parameters = loop.chosen(adaptable(module))
+        with torch.no_grad():
+            through = pass_of(module, batch, parameters)
         for support, query in _sets(batch, loop.vectorized):
             for task in batch.targets:
                 with torch.enable_grad():
-                    adapted = loop.adapted(_of_each(parameters, support), loss_on(module, batch, support, task))
-                asked = _part(batch, query, task)
+                    adapted = loop.adapted(_of_each(parameters, support), loss_on(through, support, task))
 
-                def one(values: Parameters, inputs: dict[str, Tensor], task: str = task) -> Any:
-                    return caller.at(values, "__call__", inputs, [task])[task]
+                def one(values: Parameters, read: Any, task: str = task) -> Any:
+                    return through.logits(values, read, task)
 
                 with torch.no_grad():
-                    logits = _each(one, query)(adapted, asked.inputs)
-                for each, targets in _episodes(logits, asked.targets[task], query):
+                    logits = _each(one, query)(adapted, through.read(query))
+                for each, targets in _episodes(logits, batch.targets[task][query], query):
                     yield Answers({task: each}, {task: targets}, {task: num_labels(module.tasks[task], targets)})
 
 
@@ -231,16 +221,6 @@ def _episodes(logits: Any, targets: Tensor, rows: Tensor) -> Iterator[tuple[Any,
         return
     for number in range(len(rows)):
         yield tree_map(lambda value: value[number], logits), targets[number]  # noqa: B023 - called at once
-
-
-def _part(batch: Batch, rows: Tensor, task: str) -> Batch:
-    """Some rows of a batch with the labels of one task; tensors of inference mode are copied."""
-    size = len(batch.examples)
-    if "sequences" in batch.inputs or any(len(each) != size for each in batch.inputs.values()):
-        raise UserError("model.inner_loop: examples of several texts cannot be cut into episodes; encode one text each")
-    inputs = {name: values[rows] for name, values in batch.inputs.items()}
-    targets, number = batch.targets[task][rows], rows.shape[-1]
-    return Batch(inputs, {task: targets}, {task: number}, {task: 1.0}, [0] * number, 0)
 
 
 def _twice_differentiable(wanted: bool) -> AbstractContextManager[Any]:

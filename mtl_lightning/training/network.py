@@ -33,7 +33,7 @@ from mtl_lightning.training.prediction import (
 )
 from mtl_lightning.training.reading import read_by_heads
 from mtl_lightning.training.restorable import RestorableModule
-from mtl_lightning.training.supervision import LabelLesson, Supervision
+from mtl_lightning.training.supervision import LabelLesson, Lesson, Supervision
 
 _warn = rank_zero_only(logging.getLogger(__name__).warning)
 
@@ -125,18 +125,46 @@ class Network(RestorableModule):
         if num_positions is not None:
             representations = shortened(representations, num_positions)
         made = read_by_heads(representations, self.tasks, batch.inputs)
-        logits = self._logits(made, wanted)
         for line in self.chain.doubts(batch.targets) if self.training else ():
             _warn(line)
+        losses, terms = self._head_losses(lesson, made, {task: shares[task] for task in trained}, wanted)
+        return Losses(losses, shares, encoded, {**self.sharing.terms(), **terms} if self.training else {})
+
+    def read(self, inputs: dict[str, Tensor], tasks: Sequence[str]) -> dict[str, Any]:
+        """What the heads of some tasks read, and of those that they read, by task.
+
+        Args:
+            inputs: The encoder's, each [B, ...].
+            tasks: Their names; those with terms of their own are added in training.
+        """
+        return self._made(inputs, self.chain.read_by([*tasks, *(self.chain.with_terms if self.training else ())]))
+
+    def head_losses(self, batch: Batch, made: Mapping[str, Any]) -> Losses:
+        """The losses of a batch's tasks from what their heads read; terms are those of the chain alone.
+
+        Args:
+            batch: Its targets count; all of its tasks train.
+            made: As ``read`` returns it.
+        """
+        wanted = [*batch.shares, *(self.chain.with_terms if self.training else ())]
+        losses, terms = self._head_losses(LabelLesson(batch), made, batch.shares, wanted)
+        return Losses(losses, batch.shares, [], terms)
+
+    def head_logits(self, made: Mapping[str, Any], task: str) -> Any:
+        """Logits of a task from what heads read."""
+        return self._logits(made, [task])[task]
+
+    def _head_losses(
+        self, lesson: Lesson, made: Mapping[str, Any], shares: Mapping[str, float], wanted: Sequence[str]
+    ) -> tuple[dict[str, Tensor], Mapping[str, Tensor]]:
+        logits = self._logits(made, wanted)
         losses = {
             task: lesson.loss(task, self._head(task), logits[task], made.get(task))
             if share > 0
             else zero_of(logits[task])
             for task, share in shares.items()
-            if task in trained
         }
-        terms = {**self.sharing.terms(), **self.chain.terms(logits)} if self.training else {}
-        return Losses(losses, shares, encoded, terms)
+        return losses, self.chain.terms(logits) if self.training else {}
 
     def decode(
         self, batch: Batch, tasks: Sequence[str] | None = None, left_out: Collection[str] = ()

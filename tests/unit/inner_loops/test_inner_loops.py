@@ -94,6 +94,23 @@ def test_reptile_moves_towards_where_its_steps_lead() -> None:
         torch.testing.assert_close(found, (theta[name] - current[name]).detach() / 0.1)
 
 
+def test_heads_may_have_a_rate_of_their_own() -> None:
+    theta = {name: torch.ones(2).requires_grad_() for name in ("encoder.weight", "heads.kind.weight")}
+
+    def loss(given: Parameters) -> Tensor:
+        return torch.stack([value.square().sum() for value in given.values()]).sum()
+
+    after = MAML(0.1, head_lr=0.25).adapted(theta, loss)
+    torch.testing.assert_close(after["encoder.weight"], torch.full((2,), 0.8))
+    torch.testing.assert_close(after["heads.kind.weight"], torch.full((2,), 0.5))
+    rates = MetaSGD(0.1, head_lr=0.25, of="tensor")
+    rates.build(theta)
+    assert [value.item() for value in rates.rates.values()] == pytest.approx([0.1, 0.25])
+    toward = Reptile(0.1, 1, head_lr=0.25).loss(theta, Episode(loss, loss, [loss]))
+    for gradient in torch.autograd.grad(toward, list(theta.values())):
+        torch.testing.assert_close(gradient, torch.full((2,), 2.0))
+
+
 @pytest.mark.parametrize("name", LOOPS)
 def test_episodes_at_once_are_the_same_as_one_by_one(name: str) -> None:
     theta, loop = parameters(), LOOPS[name](vectorized=True)
