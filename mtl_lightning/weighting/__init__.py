@@ -38,9 +38,11 @@ from mtl_lightning.weighting.imtl import IMTL
 from mtl_lightning.weighting.imtl_g import IMTLG
 from mtl_lightning.weighting.imtl_l import IMTLL
 from mtl_lightning.weighting.inner_products import gramian
+from mtl_lightning.weighting.ldc_mtl import LDCMTL
 from mtl_lightning.weighting.mgda import MGDA
 from mtl_lightning.weighting.moco import MoCo
 from mtl_lightning.weighting.modo import MoDo
+from mtl_lightning.weighting.moml import MOML
 from mtl_lightning.weighting.nash_mtl import NashMTL
 from mtl_lightning.weighting.pcgrad import PCGrad
 from mtl_lightning.weighting.pivrg import PIVRG
@@ -64,7 +66,9 @@ __all__ = [
     "IMTL",
     "IMTLG",
     "IMTLL",
+    "LDCMTL",
     "MGDA",
+    "MOML",
     "PIVRG",
     "RLW",
     "SAMGS",

@@ -66,6 +66,7 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "several batches, gradient of the last layer": ("SDMGrad", {"gradient_of": "encoder.layers.3.*"}),
     "validation batches, weighted heads": ("AutoLambda", {"head_gradients": "weighted"}),
     "validation batches, gradient of the last layer": ("AutoLambda", {"gradient_of": "encoder.layers.3.*"}),
+    "validation batches, weights kept for 2 steps": ("MOML", {"refresh_every": 2}),
     "one data set a step, validation batches": ("AutoLambda", {"alternating": True}),
     "one data set a step, Jacobian": ("MoCo", {"alternating": True}),
 }

@@ -109,6 +109,7 @@ WEIGHTINGS: dict[str, Entry] = {
     "UWSO": _loss(temperature=Range(0.1, 100.0, log=True, default=1.0)),
     "IGB": _loss(),
     "GO4Align": _loss(step_size=Range(1e-5, 1e-2, log=True, default=1e-4)),
+    "LDCMTL": _loss(lam=Range(1e-3, 0.5, log=True, default=0.05)),
     "CoBa": _loss(tau=Range(1.0, 10.0, log=True, default=5.0)),
     "FAMO": _loss(
         learning_rate=Range(1e-3, 0.1, log=True, default=0.025), gamma=Range(1e-4, 1e-2, log=True, default=1e-3)
@@ -130,6 +131,7 @@ WEIGHTINGS: dict[str, Entry] = {
     "MoDo": Entry("gramian", {"gamma": Range(1e-4, 0.1, log=True, default=1e-3)}, batches=3),
     "SDMGrad": Entry("gramian", {"lam": Range(0.1, 1.0, log=True, default=0.3)}, batches=3),
     "AutoLambda": Entry("gramian", {"learning_rate": Range(1e-5, 1e-2, log=True, default=1e-4)}, batches=2),
+    "MOML": Entry("gramian", {"learning_rate": Range(1e-4, 0.1, log=True, default=1e-3)}, batches=2),
     "GradDrop": _jacobian(leak=Range(0.0, 0.9, default=0.0)),
     "MoCo": _jacobian(gamma=Range(0.01, 1.0, log=True, default=0.1)),
     "DBMTL": _jacobian(beta=Range(0.5, 0.99, default=0.9)),

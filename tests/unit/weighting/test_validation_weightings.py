@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mtl_lightning.errors import UserError
-from mtl_lightning.weighting import CRMOGM, AutoLambda, GramianWeighting, gramian
+from mtl_lightning.weighting import CRMOGM, MOML, AutoLambda, GramianWeighting, gramian
 from mtl_lightning.weighting.per_layer import PerLayer
 
 NAMES = ["a", "b", "c"]
@@ -99,9 +99,52 @@ def test_without_a_primary_task_in_the_step_weights_stay() -> None:
     assert found.tolist() == [0.1, 0.1]
 
 
+# -- MOML --------------------------------------------------------------------------------------------------------------
+def test_moml_reaches_an_optimum_that_all_tasks_have() -> None:
+    targets = torch.tensor([[1.0, 1.5]] * 3, dtype=torch.float64)
+    weighting = MOML(NAMES)
+    found = descend(weighting, targets, steps=800, rate=0.5)
+    torch.testing.assert_close(found, targets[0], atol=0.02, rtol=0)
+    torch.testing.assert_close(
+        weighting.logits.softmax(0), torch.tensor([0.375, 0.25, 0.375]).double(), atol=0.02, rtol=0
+    )
+
+
+def test_moml_ends_where_no_weights_lower_all_validation_losses() -> None:
+    """The Pareto set of the upper problem is the triangle of the validation optima, all within reach."""
+    targets = torch.tensor([[1.0, 1.5], [1.4, 1.5], [1.0, 1.9]], dtype=torch.float64)
+    x, y = descend(MOML(NAMES), targets, steps=800, rate=0.5).tolist()
+    assert x > 0.98 and y > 1.48 and x + y < 2.92
+
+
+def test_moml_moves_along_the_slope_of_the_weights() -> None:
+    """By finite differences of the numbers under the softmax, for a single validation loss, three times the same."""
+    random = torch.Generator().manual_seed(0)
+    point, rate, size = torch.randn(4, generator=random).double(), 1e-6, 1e-3
+    centres, target = torch.randn(3, 4, generator=random).double(), torch.randn(4, generator=random).double()
+
+    def after(logits: Tensor) -> Tensor:
+        moved = point - rate * logits.softmax(0) @ (point - centres)
+        return (moved - target).square().sum() / 2
+
+    weighting = MOML(NAMES)
+    weighting.logits = at = torch.tensor([0.3, -0.2, 0.1]).double()
+    slopes = torch.stack([(after(at + step) - after(at - step)) / (2 * size) for step in size * torch.eye(3).double()])
+    ask(weighting, point - centres, (point - target).expand(3, 4))
+    torch.testing.assert_close(rate * weighting.moments[1] / 0.1, slopes, rtol=1e-4, atol=1e-12)
+
+
+def test_moml_of_two_tasks_stays_where_each_asks_for_more() -> None:
+    weighting, rows = MOML(["a", "b"]), torch.tensor([[1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
+    assert ask(weighting, rows, rows).tolist() == [0.5, 0.5]
+    found = ask(weighting, rows, rows[:1].expand(2, 2))
+    assert found[0] > 0.5 > found[1]
+
+
 @pytest.mark.parametrize(
     ("method", "options", "message"),
     [
+        (MOML, {"learning_rate": -1.0}, "`learning_rate` must be a finite number above 0"),
         (AutoLambda, {"primary_tasks": ["d"]}, "`primary_tasks` names the unknown task 'd'"),
         (AutoLambda, {"primary_tasks": []}, "`primary_tasks` is empty; name at least one task"),
         (AutoLambda, {"initial": -0.1}, "`initial` must be a finite number of at least 0"),
