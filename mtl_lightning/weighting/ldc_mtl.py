@@ -9,6 +9,8 @@ from mtl_lightning.errors import UserError
 from mtl_lightning.weighting.arguments import not_negative
 from mtl_lightning.weighting.base import LossWeighting
 
+_ROUNDING = 1e-6
+
 
 class LDCMTL(LossWeighting):
     r"""Trains the weights with the model, on an objective in which differences of the weighted losses cost.
@@ -25,7 +27,8 @@ class LDCMTL(LossWeighting):
     Control" (2025); the paper was not at hand: objective and bound are those of its authors' program for NYUv2, where
     weights are clamped to 0.2 at least, and 0.8 at most. Difference: there they come from one layer on the features,
     which a weighting does not see, here from trained numbers, as in the program for CelebA. Tasks that are missing from
-    a step are left out; the first loss above zero counts.
+    a step are left out; the first loss above zero counts. Differences within rounding, such as all in the first step,
+    cost nothing: their sign is chance.
 
     Helps: where losses of different units are to fall in step, at the price of one backward pass. Fails: the first term
     alone moves weight to the task whose loss is least, against which only :math:`\lambda` and the bound stand: without
@@ -63,7 +66,8 @@ class LDCMTL(LossWeighting):
         ratios = torch.where(first > 0, first / least, 1.0)
         weights = self.logits[tasks].softmax(0).clamp(min=self.least / len(tasks))
         weighted = weights * values / ratios.to(values)
-        return weighted.sum() / weights.sum() + self.lam * weighted.diff().abs().sum()
+        gaps, size = weighted.diff(), _ROUNDING * weighted.detach().abs().sum()
+        return weighted.sum() / weights.sum() + self.lam * torch.where(gaps.abs() > size, gaps, 0.0).abs().sum()
 
     def undefined(self, losses: Tensor, tasks: Tensor) -> Tensor:
         return losses < 0

@@ -43,6 +43,13 @@ def test_the_larger_of_two_weighted_losses_weighs_more() -> None:
     torch.testing.assert_close(found, torch.tensor([0.75, 0.25]))
 
 
+def test_rounding_does_not_decide_which_of_two_equal_losses_weighs_more() -> None:
+    """In the first step all weighted losses are equal."""
+    for losses in (torch.tensor([0.1, 0.7, 1.3]), torch.tensor([1.3, 0.1, 0.7])):
+        found = weights_of(LDCMTL(NAMES, lam=1.0), losses)
+        torch.testing.assert_close(found, losses.min() / losses / 3)
+
+
 def test_no_weight_falls_below_the_bound() -> None:
     weighting = LDCMTL(["a", "b"], lam=0.0, least=0.5)
     weighting.requires_grad_(False)
