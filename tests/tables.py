@@ -2,16 +2,19 @@
 
 from typing import Any
 
-from mtl_lightning.encoders import TableCrossNetwork, TablePerceptron, TableTransformer
+from mtl_lightning.encoders import TableCrossNetwork, TableFactorizationMachine, TablePerceptron, TableTransformer
 from mtl_lightning.encoders.tables.base import TableEncoder
 from mtl_lightning.inputs.column_statistics import CountedColumn
 
 KINDS: dict[str, dict[str, Any]] = {
     "TablePerceptron": {"hidden": [6, 5], "embedding": 3},
     "TableCrossNetwork": {"width": 6, "hidden": [5]},
+    "TableFactorizationMachine": {"factors": 2, "wide": 3, "hidden": [5]},
     "TableTransformer": {"width": 8, "num_heads": 2, "num_layers": 2},
 }
-CLASSES = {kind.__name__: kind for kind in (TablePerceptron, TableCrossNetwork, TableTransformer)}
+CLASSES = {
+    kind.__name__: kind for kind in (TablePerceptron, TableCrossNetwork, TableFactorizationMachine, TableTransformer)
+}
 ROWS = {"numeric": [(1.0, None), (2.0, 5.0), (4.0, 6.0)], "categorical": [("a", 1), ("b", 2), (None, 9)]}
 
 

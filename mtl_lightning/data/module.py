@@ -133,6 +133,7 @@ class MultiTaskDataModule(LightningDataModule):
                 self._encoding(name).check(self.tables.of(name, "train"))
                 if self._trainer.is_global_zero:
                     warn_of_overlap(name, source, self.tables[name])
+        self.tables.check("val", needed=stage == "fit" and bool(self._trainer.limit_val_batches))
 
     def training_labels(self, task: str) -> Iterator[Any]:
         """Yields raw labels of a task from the training splits of all data sets that label it.

@@ -54,6 +54,11 @@ class RawTables(Mapping[str, Mapping[str, Dataset | IterableDataset]]):
             raise UserError(f"data.datasets.{name}: split '{split}' is empty")
         return tables[split]
 
+    def check(self, split: str, needed: bool) -> None:
+        """Raises :class:`UserError` if a split is needed, and no data set has it."""
+        if needed and not any(split in tables for tables in self.values()):
+            self.of(next(iter(self)), split)
+
     def is_stream(self, name: str) -> bool:
         """Whether the training split of a data set is a stream."""
         return isinstance(self._found[name].get("train"), IterableDataset)

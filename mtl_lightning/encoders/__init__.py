@@ -13,7 +13,12 @@ from mtl_lightning.encoders.shown import Mark, Numbers, Picture, Piece, Tokens
 from mtl_lightning.encoders.sounds import SoundProcessor, Sounds
 from mtl_lightning.encoders.spectrograms import SpectrogramEncoder
 from mtl_lightning.encoders.staged import Stage, StagedEncoder
-from mtl_lightning.encoders.tables import TableCrossNetwork, TablePerceptron, TableTransformer
+from mtl_lightning.encoders.tables import (
+    TableCrossNetwork,
+    TableFactorizationMachine,
+    TablePerceptron,
+    TableTransformer,
+)
 from mtl_lightning.encoders.tensors import TensorProcessor
 from mtl_lightning.encoders.text import TextProcessor
 from mtl_lightning.encoders.transformer import TransformerEncoder
@@ -63,6 +68,7 @@ __all__ = [
     "StagedEncoder",
     "State",
     "TableCrossNetwork",
+    "TableFactorizationMachine",
     "TablePerceptron",
     "TableTransformer",
     "TensorProcessor",

@@ -34,5 +34,5 @@ def test_table_has_a_line_for_the_truth_where_it_is_known() -> None:
 def test_plan_can_be_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     plan = make_plan(parse(["--plan", PLAN]))
-    names = ["equal", "uncertainty", "upgrad", "famo", "shipped", "own heads", "mmoe", "ple", "aitm"]
+    names = ["equal", "uncertainty", "upgrad", "famo", "shipped", "cross network", "own heads", "mmoe", "ple", "aitm"]
     assert [contestant.name for contestant in plan.contestants] == names
