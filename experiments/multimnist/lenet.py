@@ -1,14 +1,16 @@
 """The network of the papers: a small LeNet, and for each task a head of two layers."""
 
+from functools import cached_property
+
 import torch
 from torch import Tensor, nn
 
-from mtl_lightning.encoders import Encoder, Representation
+from mtl_lightning.encoders import Representation, Stage, StagedEncoder, State
 from mtl_lightning.encoders.tensors import TensorProcessor
 from mtl_lightning.tasks import SequenceClassification
 
 
-class LeNet(Encoder):
+class LeNet(StagedEncoder):
     """Two convolutions of 5x5 without padding, each with 2x2 max pooling and ReLU, then a linear layer with ReLU.
 
     Its input is ``image`` [B, 784], row by row; its representation is pooled [B, features].
@@ -19,6 +21,8 @@ class LeNet(Encoder):
     Args:
         features: Width of the representation.
     """
+
+    channel_axis = 1
 
     def __init__(self, features: int = 50) -> None:
         super().__init__()
@@ -33,8 +37,20 @@ class LeNet(Encoder):
         # On a CPU it halves the time of a step. Its stubs do not know the argument.
         self.layers.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def forward(self, inputs: dict[str, Tensor]) -> Representation:
-        return Representation(pooled=self.layers(inputs["image"]))
+    def begin(self, inputs: dict[str, Tensor]) -> State:
+        return State(self.layers[0](inputs["image"]))
+
+    @cached_property
+    def stages(self) -> list[nn.Module]:
+        """One a convolution, and one for the linear layer."""
+        return [Stage(*list(self.layers)[start : start + 3]) for start in (1, 4, 7)]
+
+    @property
+    def widths(self) -> list[int]:
+        return [1, 10, 20, self.features]
+
+    def end(self, state: State) -> Representation:
+        return Representation(pooled=state.hidden)
 
 
 class Digit(SequenceClassification):

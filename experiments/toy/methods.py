@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from mtl_lightning.weighting import (
+    COSMOS,
     CRMOGM,
     DBMTL,
     DWA,
@@ -68,6 +69,7 @@ METHODS = {
     "Uncertainty": Method(UncertaintyWeighting, published=False),
     "DWA": Method(DWA, shifted=True),
     "RLW": Method(RLW),
+    "COSMOS": Method(COSMOS, shifted=True),
     "GLS": Method(GLS, shifted=True),
     "IMTLL": Method(IMTLL, shifted=True),
     "STCH": Method(STCH, shifted=True),

@@ -19,6 +19,7 @@ from mtl_lightning.sharing.mtl_lora import MTLLoRA
 from mtl_lightning.sharing.mtlora import MTLoRA
 from mtl_lightning.sharing.ple import PLE
 from mtl_lightning.sharing.poly import Poly
+from mtl_lightning.sharing.preference_film import PreferenceFiLM
 from mtl_lightning.sharing.separate import SeparateEncoders
 from mtl_lightning.sharing.soft import SoftSharing
 from mtl_lightning.sharing.stem import STEM
@@ -45,6 +46,7 @@ __all__ = [
     "MTLLoRA",
     "MTLoRA",
     "Poly",
+    "PreferenceFiLM",
     "SeparateEncoders",
     "Sharing",
     "SoftSharing",

@@ -35,12 +35,14 @@ class Sharing(nn.Module, ABC):
         reads_parameters: Whether it computes with the encoder's parameters other than by running its modules, so that
             these must be whole on each process.
         is_plain: Whether every head reads what the encoder makes of the inputs, as it is.
+        wants_preference: Whether it must ``prefer`` what the weighting has drawn, before each batch of training.
         carries_maps: Whether it does with feature maps what it does with other features; False: it works on ``pooled``
             and ``tokens`` alone, behind the encoder, so that tasks that read maps would not see it.
     """
 
     reads_parameters: bool = False
     is_plain: bool = False
+    wants_preference: bool = False
     carries_maps: bool = True
 
     def __init__(self, tasks: Sequence[str], encoder: Encoder) -> None:
@@ -136,6 +138,13 @@ class Sharing(nn.Module, ABC):
         that of the heads, and which they are. None by default.
         """
         return {}
+
+    def prefer(self, preference: Tensor) -> None:
+        """What the next batches of training are to prefer, where it ``wants_preference``.
+
+        Args:
+            preference: Of each task, at least 0, and 1 in sum [K].
+        """
 
     def take_form(self, saved: Any) -> None:
         """Becomes what another one was when its state was saved, before the state is loaded; nothing by default.

@@ -8,6 +8,7 @@ from mtl_lightning.callbacks.expert_watch import ExpertWatch
 from mtl_lightning.callbacks.exposure import Exposure
 from mtl_lightning.callbacks.several_batches import SeveralBatches
 from mtl_lightning.callbacks.skipping import StopWhenNotFinite
+from mtl_lightning.callbacks.told_preference import ToldPreference
 from mtl_lightning.callbacks.training_time import TrainingTime
 from mtl_lightning.callbacks.volumes import Volumes
 
@@ -24,4 +25,6 @@ def companions(module: Any, max_skipped: int | None) -> list[Callback]:
         found.append(ExpertWatch())
     if (number := module.batches_per_step) > 1:
         found.append(SeveralBatches(number, type(module.weighting).__name__))
+    if module.sharing.wants_preference or module.weighting.draws_preference:
+        found.append(ToldPreference())
     return found if max_skipped is None else [*found, StopWhenNotFinite(max_skipped)]

@@ -19,6 +19,7 @@ from mtl_lightning.weighting.base import GramianWeighting, JacobianWeighting, Lo
 from mtl_lightning.weighting.cagrad import CAGrad
 from mtl_lightning.weighting.coba import CoBa
 from mtl_lightning.weighting.con_fig import ConFIG
+from mtl_lightning.weighting.cosmos import COSMOS
 from mtl_lightning.weighting.cr_mogm import CRMOGM
 from mtl_lightning.weighting.db_mtl import DBMTL
 from mtl_lightning.weighting.dualproj import DualProj
@@ -57,6 +58,7 @@ from mtl_lightning.weighting.upgrad import UPGrad
 from mtl_lightning.weighting.uw_so import UWSO
 
 __all__ = [
+    "COSMOS",
     "CRMOGM",
     "DBMTL",
     "DWA",

@@ -34,6 +34,9 @@ class Weighting(nn.Module, ABC):
     """Whether a step also has a batch of validation data, which trains nothing. For Gramian methods alone, which see it
     as one more batch, the last."""
 
+    draws_preference: ClassVar[bool] = False
+    """Whether ``preference`` is what a sharing is told before each batch of training [K]."""
+
     domain: str = ""
     """What the method needs if it is not defined for any losses, such as "losses of at least 0"; see ``undefined``."""
 

@@ -103,6 +103,7 @@ WEIGHTINGS: dict[str, Entry] = {
     "UncertaintyWeighting": _loss(initial_log_variance=Range(-1.0, 1.0, default=0.0)),
     "DWA": _loss(temperature=Range(0.5, 5.0, log=True, default=2.0)),
     "RLW": _loss(distribution=Choice(("normal", "dirichlet"))),
+    "COSMOS": _loss(cosine=Range(0.0, 2.0, default=0.2)),
     "GLS": _loss(),
     "IMTLL": _loss(),
     "STCH": _loss(mu=Range(0.1, 10.0, log=True, default=1.0)),
