@@ -1,5 +1,6 @@
 """How good a model is after few examples, and after more."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -11,6 +12,8 @@ from mtl_lightning.adapt.examples import Examples
 from mtl_lightning.adapt.learners import Learner
 from mtl_lightning.errors import UserError
 from mtl_lightning.intervals import t_interval
+from mtl_lightning.tasks import Task
+from mtl_lightning.tasks.label_scores import AGREEMENTS
 
 _USUAL = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 _PARTS = 5
@@ -24,7 +27,8 @@ class Point(NamedTuple):
         shots: Number of examples of each label.
         scores: Main metric of each draw.
         mean: Of the draws.
-        low: Of the 95 % interval of the mean over draws; not a number where all examples are drawn, which is done once.
+        low: Of the 95 % interval of the mean over draws, within the metric's bounds; not a number where all examples
+            are drawn, which is done once.
         high: The same.
     """
 
@@ -78,5 +82,14 @@ def curve(
             values = learn(learner, rows, choose(learner, rows, generator, _PARTS).at)
             left = [row for row in rest.labelled if rest is judged or row not in rows]
             scores.append(score_of(learner.task, predict(learner, values, rest, left)))
-        found = t_interval(np.asarray(scores))
-        yield Point(number, scores, float(found.mean), float(found.low), float(found.high))
+        found, (least, most) = t_interval(np.asarray(scores)), _bounds(learner.task)
+        yield Point(number, scores, float(found.mean), max(float(found.low), least), min(float(found.high), most))
+
+
+def _bounds(task: Task) -> tuple[float, float]:
+    """Between which values the main metric lies, as far as it says so."""
+    if task.main_metric in AGREEMENTS:
+        return -1.0, 1.0
+    metric = dict(task.metrics().items()).get(task.main_metric)
+    least, most = (getattr(metric, f"plot_{end}_bound", None) for end in ("lower", "upper"))
+    return -math.inf if least is None else least, math.inf if most is None else most

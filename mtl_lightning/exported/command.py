@@ -74,11 +74,14 @@ def _parsed(arguments: Sequence[str]) -> Namespace:
     parser.add_argument("--model", required=True)
     for name in ("input", "output"):
         parser.add_argument(f"--{name}", default="-")
-    parser.add_argument("--tasks")
+    parser.add_argument("--tasks", action="append", default=[])
     parser.add_argument("--images")
     parser.add_argument("--batch_size", type=int, default=64)
     parser.add_argument("--threads", type=int)
     given = parser.parse_args(list(arguments))
+    if len(given.tasks) > 1:
+        raise UserError("--tasks is given twice; name all tasks at once, separated by commas")
+    given.tasks = given.tasks[0] if given.tasks else None
     for name in ("batch_size", "threads"):
         if (number := getattr(given, name)) is not None and number < 1:
             raise UserError(f"--{name} must be at least 1, found {number}")

@@ -38,6 +38,8 @@ class CurveScore(Metric):
 
     full_state_update = False
     higher_is_better = True
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0
     scores: list[Tensor]
     truth: list[Tensor]
 

@@ -30,6 +30,8 @@ class GroupedAUROC(Metric):
 
     full_state_update = False
     higher_is_better = True
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0
     scores: list[Tensor]
     truth: list[Tensor]
     groups: list[Tensor]

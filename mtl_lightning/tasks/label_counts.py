@@ -50,6 +50,8 @@ class LabelCounts(Metric):
 
     full_state_update = False
     higher_is_better = True
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0
     hits: Tensor
     predicted: Tensor
     actual: Tensor

@@ -101,6 +101,8 @@ class SpanScore(SpanCounts):
     """
 
     higher_is_better = True
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0
 
     def __init__(
         self,

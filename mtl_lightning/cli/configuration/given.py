@@ -101,9 +101,10 @@ def given(command: str, options: Sequence[str], environment: Mapping[str, str]) 
         environment: Variables by name.
 
     Raises:
-        UserError: If a flag has no value, or a word is no flag.
+        UserError: If a flag has no value, a word is no flag, or tasks are named twice.
     """
-    files, flags, questions = files_of_environment(command, environment), [], []
+    files, questions = files_of_environment(command, environment), []
+    flags: list[tuple[str, str]] = []
     trusted = environment.get("MTL_TRUST_CLASSES", "").split(",")
     rest = list(options)
     while rest:
@@ -132,6 +133,8 @@ def given(command: str, options: Sequence[str], environment: Mapping[str, str]) 
             files.append(expanded(text, f"--{key}"))
         elif key == "trust_classes":
             trusted += text.strip("[]").split(",")
+        elif key == "tasks" and any(name == key for name, _ in flags):
+            raise UserError("--tasks is given twice; name all tasks at once, separated by commas")
         else:
             flags.append((key, text))
     ordered = tuple(_classes_first(flags))

@@ -2,6 +2,7 @@
 
 import json
 import random
+import statistics
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from tiny import BERT
 
 import mtl_lightning
 from mtl_lightning.__main__ import main
-from mtl_lightning.adapt import examples
+from mtl_lightning.adapt import curve, examples
 from mtl_lightning.checkpoints.io import AtomicCheckpointIO
 from mtl_lightning.training.from_checkpoint import made
 from mtl_lightning.training.module import MultiTaskModule
@@ -260,6 +261,16 @@ def test_mistakes_are_said_in_one_line(
     captured = capsys.readouterr()
     assert said in captured.err.splitlines()[-1] and captured.err.count("error: ") == 1
     assert not Path("new.ckpt").exists()
+
+
+def test_an_interval_ends_where_the_metric_does(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained(files / "old.ckpt")
+    scores = iter([1.0, 0.9, 1.0, 0.0, 0.1, 0.0])
+    monkeypatch.setattr(curve, "score_of", lambda *_: next(scores))
+    assert adapt("--task", "letter", "--label", "label", "--shots", "1,2", "--draws", "3") == 0
+    high, low = json.loads(Path("new.json").read_text())["curve"]
+    assert (high["high"], low["low"]) == (1.0, 0.0)
+    assert high["low"] == pytest.approx(29 / 30 - 4.3027 * statistics.stdev(high["scores"]) / 3**0.5, abs=1e-4)
 
 
 def test_one_example_of_each_label_is_enough(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -194,6 +194,7 @@ def test_words_stay_words_for_a_parser_that_knows_types(text, value):
         (["--name"], "flag --name has no value"),
         (["--tensorboard", "--name", "x"], "flag --tensorboard has no value"),
         (["--config="], "flag --config= has no value"),
+        (["--tasks=a", "--tasks", "b"], "--tasks is given twice; name all tasks at once"),
     ],
 )
 def test_what_is_no_flag(options, expected):
