@@ -147,12 +147,16 @@ def _stretches(table: Dataset, columns: str | list[str]) -> Iterator[_Stretch]:
         yield _Stretch(dict(zip(names, chunks, strict=True)), in_json, not isinstance(columns, str))
 
 
+_OF_ARROW = (pa.types.is_string, pa.types.is_boolean, pa.types.is_integer, pa.types.is_float32, pa.types.is_float64)
+"""Types whose values Arrow counts, without a Python object a row."""
+
+
 def _counted(column: pa.ChunkedArray, level: str) -> tuple[Sequence[Any], Sequence[int]]:
     """The different values of a column and their counts; where words are labelled by lists of texts, the texts'."""
     kind, nested = column.type, False
     if level == "tokens" and pa.types.is_list(kind) and pa.types.is_string(kind.value_type):
         column, nested = pc.list_flatten(column), True
-    if nested or pa.types.is_string(kind):
+    if nested or any(is_kind(kind) for is_kind in _OF_ARROW):
         found = pc.value_counts(column)
         values = found.field("values").to_pylist()
         return [[value] for value in values] if nested else values, found.field("counts").to_pylist()

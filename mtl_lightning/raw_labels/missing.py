@@ -16,6 +16,8 @@ _NUMBERS = ("-100", "-99", "-999", "-9999")
 
 def is_missing(value: Any) -> bool:
     """Whether a raw label is missing whatever the settings say: None, an empty or blank text, or NaN."""
+    if type(value) in (int, float):  # as most of a million rows are; the last line takes five times as long
+        return bool(value != value)
     if isinstance(value, str):
         return not value or value.isspace()
     return value is None or (isinstance(value, Real) and value != value)

@@ -16,7 +16,7 @@ from datasets import Dataset, Features, List, Value
 from lightning.pytorch import Trainer
 from pyarrow import parquet
 
-from mtl_lightning.data import ColumnSplit, DataSource, FileSource, FractionSplit, MultiTaskDataModule
+from mtl_lightning.data import ColumnSplit, DataSource, FileSource, FractionSplit, MultiTaskDataModule, labels
 from mtl_lightning.data.encoding import Encoding
 from mtl_lightning.data.findings import report
 from mtl_lightning.data.labels import understood_labels
@@ -523,6 +523,17 @@ def test_all_rows_are_bad(tmp_path: Path) -> None:
         f"{path}, line 1: not JSON: expecting property name enclosed in double quotes at character 1: '{{'; "
         "no row is good"
     )
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[1, 2, None, 1], [True, None, True, False], [1.5, float("nan"), None, 0.0, -0.0, float("nan")], ["a", ""]],
+)
+def test_values_are_counted_by_arrow_as_by_python(values: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    column = pa.chunked_array([pa.array(values), pa.array(values[::-1])])
+    counted = labels._counted(column, "sequence")
+    monkeypatch.setattr(labels, "_OF_ARROW", ())
+    assert repr(counted) == repr(labels._counted(column, "sequence"))
 
 
 # -- what is accepted, and counted -------------------------------------------------------------------------------------
