@@ -34,6 +34,7 @@ class InputProcessor(ABC):
         array_files: The inputs that may be paths of ``.npy`` files; in a data set they start from its root.
         optional: The inputs that say more of others, and may be left out of what is predicted on.
         reads_missing: Whether a value that is missing is one like others, as in a table.
+        may_lack: The inputs that may be null where an example has others.
         augment: What ``varied`` does to images.
     """
 
@@ -46,6 +47,7 @@ class InputProcessor(ABC):
     array_files: frozenset[str] = frozenset()
     optional: frozenset[str] = frozenset()
     reads_missing: bool = False
+    may_lack: frozenset[str] = frozenset()
     augment: tuple[Augmentation, ...] = ()
 
     def modalities(self, inputs: Iterable[str]) -> frozenset[str]:

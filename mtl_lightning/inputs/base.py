@@ -19,6 +19,7 @@ class Inputs(ABC):
         array_files: The inputs that may be paths of ``.npy`` files; in a table they start from its data set's root.
         optional: The inputs that say more of others, and may be left out of what is predicted on.
         reads_missing: Whether a value that is missing is one like others, as in a table.
+        may_lack: The inputs that may be null where an example has others.
     """
 
     inputs: tuple[str, ...]
@@ -27,6 +28,7 @@ class Inputs(ABC):
     array_files: frozenset[str] = frozenset()
     optional: frozenset[str] = frozenset()
     reads_missing: bool = False
+    may_lack: frozenset[str] = frozenset()
 
     def modalities(self, inputs: Iterable[str]) -> frozenset[str]:
         """What tells these inputs from others that a model reads by layers of their own; by default, nothing does.

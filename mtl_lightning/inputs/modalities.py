@@ -151,6 +151,7 @@ class Parted:
         self.parts = dict(parts)
         self.names = ModalityNames(self.parts)
         self.inputs, self.placed_in = self.names.inputs, self.names.placed_in
+        self.may_lack = frozenset(self.inputs)
         self.files, self.array_files, self.optional = (
             frozenset().union(*(self.names.called(getattr(part, kind), stem) for stem, part in self.parts.items()))
             for kind in ("files", "array_files", "optional")

@@ -16,12 +16,14 @@ class Catalogue:
         ways: Names of inputs that are given together; and the tasks that are predicted on them.
         files: Inputs that are files in base64.
         optional: Inputs that may be left out.
+        may_lack: Inputs that may be null where an example has others.
     """
 
     tasks: Mapping[str, Mapping[str, Any]]
     ways: Sequence[tuple[frozenset[str], Sequence[str]]]
     files: frozenset[str] = frozenset()
     optional: frozenset[str] = frozenset()
+    may_lack: frozenset[str] = frozenset()
 
     @property
     def text(self) -> str | None:

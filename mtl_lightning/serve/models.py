@@ -57,7 +57,7 @@ def _exported(options: Options) -> tuple[Model, Catalogue]:
         known = ways.setdefault(frozenset(reading.columns), [])
         known += [task for task in reading.outputs if task not in known]
     tasks = {name: told(decoder.state()) for name, decoder in model.tasks.items()}
-    return model, Catalogue(tasks, list(ways.items()), model.inputs.files, model.inputs.optional)
+    return model, Catalogue(tasks, list(ways.items()), model.inputs.files, model.inputs.optional, model.inputs.may_lack)
 
 
 def _trained(options: Options, device: str) -> tuple[Model, Catalogue]:
@@ -87,4 +87,4 @@ def _trained(options: Options, device: str) -> tuple[Model, Catalogue]:
             about[name] = told(task.decoder().state())
         except UserError:  # it writes
             about[name] = {"predicts": type(task).__name__}
-    return model, Catalogue(about, list(ways.items()), processor.files, processor.optional)
+    return model, Catalogue(about, list(ways.items()), processor.files, processor.optional, processor.may_lack)

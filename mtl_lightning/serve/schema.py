@@ -125,12 +125,13 @@ class Schema:
         for name, each in value.items():
             if name not in known:
                 _refuse(f"unknown input {shown(name)}; {did_you_mean(name, known)}", f"{field}.{name}")
-            if each is None:
+            if each is None and (name not in self.catalogue.may_lack or len(value) == 1):
                 _refuse("is null; give it a value, or leave it out", f"{field}.{name}")
             if name not in self.catalogue.files:  # whose size is that of the request
                 self._check_size(each, f"{field}.{name}")
         if not self.catalogue.reads(value):
-            _refuse(f"the model reads {self._ways}, found {_names(value)}", field)
+            hint = "; what an example lacks is null" if self.catalogue.may_lack else ""
+            _refuse(f"the model reads {self._ways}, found {_names(value)}{hint}", field)
         return value
 
     def _check_size(self, value: Any, field: str) -> None:

@@ -105,3 +105,13 @@ def test_a_file_is_as_long_as_a_request_may_be(folder: Path) -> None:
     assert read(json.dumps({"inputs": {"text": "a" * 50}}).encode()).examples == [{"text": "a" * 50}]
     with pytest.raises(Refusal, match="--max_text"):
         server.spec.schema.read(json.dumps({"inputs": {"text": "a" * 50}}).encode())
+
+
+def test_what_an_example_of_several_kinds_lacks_is_null() -> None:
+    both = frozenset({"text", "image"})
+    read = Schema(Catalogue({"kind": {}}, [(both, ["kind"])], may_lack=both), max_text=100, max_inputs=2).read
+    assert read(b'{"inputs": {"text": "a", "image": null}}').examples == [{"text": "a", "image": None}]
+    with pytest.raises(Refusal, match="found 'text'; what an example lacks is null"):
+        read(b'{"inputs": {"text": "a"}}')
+    with pytest.raises(Refusal, match="is null; give it a value"):
+        read(b'{"inputs": {"text": null}}')
