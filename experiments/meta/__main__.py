@@ -7,27 +7,32 @@ episodes. Further flags are those of every ``fit``.
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from experiments.meta.data import omniglot, sinusoids
 from mtl_lightning.__main__ import main
 
 HERE = Path(__file__).parent
 DATA = Path("build", "meta")
-LOOPS: dict[str, dict[str, float]] = {
-    "ANIL": {"lr": 0.06, "steps": 8, "eval_steps": 15},
-    "FOMAML": {"lr": 0.05, "steps": 5, "eval_steps": 15},
-    "MAML": {"lr": 0.05, "steps": 3, "eval_steps": 15},
-    "Reptile": {"lr": 0.05, "steps": 5, "eval_steps": 15},
+LOOPS: dict[str, dict[str, Any]] = {
+    "ANIL": {"lr": 1.0, "steps": 5, "eval_steps": 20, "vectorized": "true"},
+    "FOMAML": {"lr": 0.003, "head_lr": 1.0, "steps": 5, "eval_steps": 20, "vectorized": "true"},
+    "MAML": {"lr": 0.003, "head_lr": 1.0, "steps": 3, "eval_steps": 20},
+    "Reptile": {"lr": 0.003, "head_lr": 1.0, "steps": 5, "eval_steps": 20, "vectorized": "true"},
 }
 """Inner loops on characters, which start from a run of ``start``."""
+SMALL = ("start", *LOOPS)
+"""What is trained on images of half the width."""
 PROTOTYPES = {"prototypes": [], "start": [f"--config={HERE / 'start.yaml'}"]}
 WAVES = {"train": 3000, "val": 100, "test": 600}
 
 
-def _characters(method: str, flags: list[str]) -> int:
-    if not (DATA / "omniglot" / "test.npz").exists():
-        omniglot(DATA / "omniglot")
-    configs = [f"--config={HERE / 'omniglot.yaml'}"]
+def _characters(method: str, flags: list[str], choosing: bool) -> int:
+    half = method in SMALL
+    folder = DATA / ("omniglot" + "_14" * half + "_choosing" * choosing)
+    if not (folder / "test.npz").exists():
+        omniglot(folder, half, choosing)
+    configs = [f"--config={HERE / 'omniglot.yaml'}", f"--data.datasets.omniglot.root={folder}"]
     configs += PROTOTYPES.get(method, [])
     if method in LOOPS:
         options = [f"--model.inner_loop.{name}={value}" for name, value in LOOPS[method].items()]
@@ -46,8 +51,13 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("problem", choices=["omniglot", "sinusoids"])
     parser.add_argument("method", choices=[*PROTOTYPES, *LOOPS, "MetaSGD"])
+    parser.add_argument(
+        "--choosing", action="store_true", help="hold an alphabet out of training, and test on it: to choose settings"
+    )
     given, rest = parser.parse_known_args()
     known = [*PROTOTYPES, *LOOPS] if given.problem == "omniglot" else ["MAML", "MetaSGD", "Reptile"]
     if given.method not in known:
         parser.error(f"{given.problem} is measured with {', '.join(known)}")
-    sys.exit((_characters if given.problem == "omniglot" else _waves)(given.method, rest))
+    if given.problem == "omniglot":
+        sys.exit(_characters(given.method, rest, given.choosing))
+    sys.exit(_waves(given.method, rest))
