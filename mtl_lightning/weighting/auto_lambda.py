@@ -18,7 +18,7 @@ class AutoLambda(GramianWeighting):
     With the tasks' gradients :math:`g_t` in a training batch, and :math:`g^{val}_t` in a validation batch, Adam moves
     the weights against the slope of the primary tasks' validation loss after a step of length :math:`\alpha`,
 
-    .. math:: \frac{\partial}{\partial \lambda_t} \sum_p L^{val}_p\Big(\theta - \alpha \sum_i \lambda_i g_i\Big)
+    .. math:: \frac{\partial}{\partial \lambda_t} \sum_p L^{val}_p(\theta - \alpha \sum_i \lambda_i g_i)
         = -\alpha \sum_p \langle g^{val}_p, g_t \rangle ,
 
     to at least 0, from :math:`\lambda_t` = ``initial``. The direction is :math:`\sum_t \lambda_t g_t`, with the moved

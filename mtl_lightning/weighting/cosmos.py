@@ -19,7 +19,7 @@ class COSMOS(LossWeighting):
     The objective over the T tasks present is
 
     .. math::
-        \sum_t r_t \ell_t - \lambda \cos(1 / r, \ell), \qquad r \sim \mathrm{Dirichlet}(\alpha, \dots, \alpha).
+        \sum_t r_t \ell_t - \lambda \cos(1 / r, \ell), \qquad r \sim \mathrm{Dirichlet}(\alpha, \ldots, \alpha).
 
     The first term alone has one solution for many preferences where the front is bent the wrong way; the second one
     pulls the vector of losses towards the direction in which all :math:`r_t \ell_t` are equal, so that solutions

@@ -20,8 +20,8 @@ class MOML(GramianWeighting):
     training batch, and :math:`g^{val}_t` in a validation batch, the slopes of the validation losses after a step of
     length :math:`\alpha` are
 
-    .. math:: h_i = \frac{\partial}{\partial v} L^{val}_i\Big(\theta - \alpha \sum_t \lambda_t g_t\Big), \qquad
-        h_{is} = -\alpha \lambda_s \Big\langle g^{val}_i, g_s - \sum_t \lambda_t g_t \Big\rangle .
+    .. math:: h_i = \frac{\partial}{\partial v} L^{val}_i(\theta - \alpha \sum_t \lambda_t g_t), \qquad
+        h_{is} = -\alpha \lambda_s \langle g^{val}_i, g_s - \sum_t \lambda_t g_t \rangle .
 
     Adam moves :math:`v` against :math:`\sum_i \gamma_i h_i`, where the :math:`\gamma` on the simplex make
     :math:`\sum_i \gamma_i h_i / |h_i|` shortest. The direction is :math:`\sum_t \lambda_t g_t`, with the moved weights.
