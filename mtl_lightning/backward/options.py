@@ -28,7 +28,7 @@ def check_options(weighting: Weighting, head_gradients: str, gradient_of: object
         raise UserError(f"{name}: `batches_per_step` above 1 is for methods that see the Gramian of the gradients")
     if weighting.needs_validation_batch and not isinstance(weighting, GramianWeighting):
         raise UserError(f"{name}: `needs_validation_batch` is for methods that see the Gramian of the gradients")
-    if weighting.batches_compared > 1 and gradient_of == "features":
+    if gradient_of == "features" and weighting.batches_compared > 1:
         raise UserError(
             f"`gradient_of: features`: {name} compares several batches, whose examples have features of their own; use "
             "`shared`, or a pattern of parameter names"

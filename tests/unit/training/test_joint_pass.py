@@ -42,7 +42,7 @@ def trained(
     monkeypatch: pytest.MonkeyPatch, way: Callable[[Any, Any], list[Parts]], family: Any, **options: Any
 ) -> tuple[dict[str, Any], list[int], dict[str, Tensor]]:
     monkeypatch.setattr(
-        "mtl_lightning.training.module.passes",
+        "mtl_lightning.training.adding.passes",
         lambda module, step: apart(step) if module.executor.is_by_task else way(step, module.encoder),
     )
     module, gradients = module_of(family, **options), Gradients()
