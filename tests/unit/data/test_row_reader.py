@@ -95,5 +95,5 @@ def test_a_row_that_is_not_there_is_refused(table: Dataset) -> None:
 
 def test_addresses_do_not_travel_to_other_processes() -> None:
     found = StepDataset({"d": Dataset.from_dict({"row": [1], "length": [1]})}, None, {})  # type: ignore[arg-type]
-    assert found._reader("d")([0])["row"].tolist() == [1]
+    assert found._reader("d", beside=False)([0])["row"].tolist() == [1]
     assert pickle.loads(pickle.dumps(found))._readers == {}
