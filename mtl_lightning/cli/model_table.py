@@ -66,6 +66,7 @@ def leave_nothing(config: Any) -> None:
     config["trainer"]["logger"] = False
     config["trainer"]["devices"] = config["trainer"]["num_nodes"] = 1
     config["trainer"]["strategy"] = "auto"
+    config["trainer"]["limit_val_batches"] = 0  # no split for it needs to be there
     config["checkpoint"]["dirpath"] = None
     for key in ("ckpt_path", "init_from", "json"):
         config[key] = None

@@ -77,7 +77,6 @@ class ShowCLI(CLI):
         trainer = self.config[self.subcommand]["trainer"]
         self._num_processes = num_processes(trainer)
         trainer["devices"] = trainer["num_nodes"] = 1
-        trainer["limit_val_batches"] = 0  # no split for it needs to be there
         super().before_instantiate_classes()
 
     def _take_folder(self, config: Namespace, alone: bool) -> None:
