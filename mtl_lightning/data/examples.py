@@ -26,6 +26,7 @@ class Processor(Protocol):
     inputs: tuple[str, ...]
     files: frozenset[str]
     array_files: frozenset[str]
+    looked_up: frozenset[str]
 
     @property
     def packs(self) -> bool: ...

@@ -91,7 +91,9 @@ def _report_notes(encoding: Encoding, table: Dataset, encoded: Dataset, split: s
 
 
 def _report_unknown(encoding: Encoding, table: Dataset, encoded: Dataset, split: str) -> None:
-    names = [name for name in encoded.column_names if name.startswith("inputs/")]
+    names = [f"inputs/{name}" for name in encoding.processor.looked_up if f"inputs/{name}" in encoded.column_names]
+    if not names:
+        return
     arrow = encoded.select_columns(names).with_format("arrow")
     found: dict[tuple[str, int], list[np.ndarray]] = {}
     for start in range(0, len(encoded), _AT_A_TIME):

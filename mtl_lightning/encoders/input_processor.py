@@ -35,6 +35,7 @@ class InputProcessor(ABC):
         optional: The inputs that say more of others, and may be left out of what is predicted on.
         reads_missing: Whether a value that is missing is one like others, as in a table.
         may_lack: The inputs that may be null where an example has others.
+        looked_up: Encoded inputs that ``unknown`` looks at.
         augment: What ``varied`` does to images.
     """
 
@@ -48,6 +49,7 @@ class InputProcessor(ABC):
     optional: frozenset[str] = frozenset()
     reads_missing: bool = False
     may_lack: frozenset[str] = frozenset()
+    looked_up: frozenset[str] = frozenset()
     augment: tuple[Augmentation, ...] = ()
 
     def modalities(self, inputs: Iterable[str]) -> frozenset[str]:
@@ -190,7 +192,7 @@ class InputProcessor(ABC):
         """Which encoded values are none that training had, where the model knows those alone; by default, none are.
 
         Args:
-            columns: N encoded values by name, an array [N, n] where each is an array [n].
+            columns: N encoded values of each of ``looked_up`` by name, an array [N, n] where each is an array [n].
 
         Returns:
             Truth values [N] by input, and number of its column.

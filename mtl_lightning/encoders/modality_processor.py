@@ -25,9 +25,9 @@ class ModalityProcessor(Parted, InputProcessor):
 
     def __init__(self, parts: Mapping[str, InputProcessor]) -> None:
         super().__init__(parts)
-        self.for_heads, self.of_batch = (
+        self.for_heads, self.of_batch, self.looked_up = (
             frozenset(self.names.joined({s: dict.fromkeys(getattr(p, kind)) for s, p in self.parts.items()}))
-            for kind in ("for_heads", "of_batch")
+            for kind in ("for_heads", "of_batch", "looked_up")
         )
 
     @property

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mtl_lightning.encoders.input_processor import PlainProcessor
-from mtl_lightning.inputs.column_statistics import ColumnStatistics, CountedRows
+from mtl_lightning.inputs.column_statistics import CATEGORICAL, ColumnStatistics, CountedRows
 from mtl_lightning.inputs.tables import TableInputs
 
 
@@ -28,6 +28,7 @@ class TableProcessor(PlainProcessor):
 
     plain: TableInputs
     reads_missing = True
+    looked_up = frozenset({CATEGORICAL})
 
     def __init__(
         self,

@@ -59,6 +59,14 @@ def test_a_trained_run_is_not_touched(folder: Path, capsys: pytest.CaptureFixtur
     assert {path: path.stat().st_mtime_ns for path in (folder / "run").rglob("*")} == files
 
 
+def test_questions_need_no_validation_split(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    only = [f"--data.datasets.d.init_args.files.{split}=null" for split in ("val", "test")]
+    for question in ("--print_model", "--plan_ranks=2"):
+        assert main(["fit", "--config", "config.yaml", *only, question]) == 0
+    assert main(["fit", "--config", "config.yaml", *only]) == 2
+    assert "data.datasets.d has no split 'val'; it has train" in capsys.readouterr().err
+
+
 def test_the_start_of_a_run_says_it_in_two_lines(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert tiny.fit(folder / "run", "--trainer.max_epochs=1", "--trainer.enable_model_summary=true") == 0
     printed = capsys.readouterr().out
