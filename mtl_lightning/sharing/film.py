@@ -1,17 +1,12 @@
 """FiLM: each task scales and shifts what the encoder finds."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
-
-from torch import Tensor, nn
+from typing import Any, get_args
 
 from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.sharing.contracts import Compilable, Encoder, Inputs, Representation
-from mtl_lightning.sharing.modulation import Modulation, conditional_norms, modulated_states
-from mtl_lightning.sharing.stages import stage_numbers, through
+from mtl_lightning.sharing.modulations import Modulations, Place
 from mtl_lightning.sharing.task_vectors import TaskVectors
-
-Place = Literal["stages", "norms", "features"]
 
 
 class FiLM(TaskVectors):
@@ -54,39 +49,15 @@ class FiLM(TaskVectors):
         super().__init__(tasks, encoder, width)
         if behind not in get_args(Place):
             raise UserError(f"model.sharing: `behind` is '{behind}'; {did_you_mean(behind, get_args(Place))}")
-        self.on_features = behind == "features"
-        self.carries_maps = not self.on_features
-        if self.on_features and stages is not None:
-            raise UserError("model.sharing: `stages` have no effect on `behind: features`; leave them out")
-        if self.on_features:
-            steps: dict[int, nn.Module] = {0: Modulation(width, encoder.features)}
-        else:
-            make = conditional_norms if behind == "norms" else modulated_states
-            steps = make(width, encoder, stage_numbers("stages", stages, encoder))
-        self.modulations = nn.ModuleDict({str(number): step for number, step in steps.items()})
-        self._common = min(steps)
+        self.modulations = Modulations(width, encoder, behind, stages)
+        self.carries_maps = not self.modulations.on_features
 
     def encode(self, inputs: Inputs) -> Any:
         """All that the encoder computes before the first modulation."""
-        if self.on_features:
-            return self.encoder(inputs)
-        return through(self.encoder.stages[: self._common], self.encoder.begin(inputs))
+        return self.modulations.begin(self.encoder, inputs)
 
     def share(self, encoded: Any, tasks: Sequence[str]) -> dict[str, Representation]:
-        read = self._features if self.on_features else self._through_stages
-        return {task: read(encoded, self.vectors[task]) for task in tasks}
-
-    def _features(self, encoded: Any, vector: Tensor) -> Any:
-        modulate = self.modulations["0"]
-        pooled, tokens = (None if x is None else modulate(x, vector) for x in (encoded.pooled, encoded.tokens))
-        return encoded._replace(pooled=pooled, tokens=tokens)
-
-    def _through_stages(self, state: Any, vector: Tensor) -> Any:
-        stages = [*self.encoder.stages, nn.Identity()]
-        for number, stage in enumerate(stages[self._common :], self._common):
-            key = str(number)
-            state = self.modulations[key](state, vector, stage) if key in self.modulations else stage(state)
-        return self.encoder.end(state)
+        return {task: self.modulations.end(self.encoder, encoded, self.vectors[task]) for task in tasks}
 
     def compiled_parts(self) -> list[Compilable]:
-        return [self.encoder] if self.on_features else list(self.encoder.stages)
+        return [self.encoder] if self.modulations.on_features else list(self.encoder.stages)

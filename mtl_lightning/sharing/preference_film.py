@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from mtl_lightning.errors import UserError, did_you_mean
 from mtl_lightning.sharing.base import Sharing
 from mtl_lightning.sharing.contracts import Compilable, Encoder, Inputs, Representation
-from mtl_lightning.sharing.modulation import Modulation, modulated_states
-from mtl_lightning.sharing.stages import stage_numbers
+from mtl_lightning.sharing.modulations import Modulations
 
 
 class PreferenceFiLM(Sharing):
@@ -58,16 +57,9 @@ class PreferenceFiLM(Sharing):
             raise UserError(f"model.sharing: `behind` is '{behind}'; {did_you_mean(behind, ('stages', 'features'))}")
         if width < 1:
             raise UserError(f"model.sharing: `width` must be at least 1, found {width}")
-        self.on_features = behind == "features"
-        self.carries_maps = not self.on_features
-        if self.on_features and stages is not None:
-            raise UserError("model.sharing: `stages` have no effect on `behind: features`; leave them out")
         self.condition = nn.Sequential(nn.Linear(len(self.tasks), width), nn.ReLU())
-        if self.on_features:
-            steps: dict[int, nn.Module] = {0: Modulation(width, encoder.features)}
-        else:
-            steps = modulated_states(width, encoder, stage_numbers("stages", stages, encoder))
-        self.modulations = nn.ModuleDict({str(number): step for number, step in steps.items()})
+        self.modulations = Modulations(width, encoder, behind, stages)
+        self.carries_maps = not self.modulations.on_features
         self.register_buffer("asked", _normalised(preference, self.tasks), persistent=False)
         self.register_buffer("drawn", self.asked.clone(), persistent=False)
 
@@ -84,22 +76,13 @@ class PreferenceFiLM(Sharing):
         preference = self.drawn if self.training else self.asked
         with torch.autocast(preference.device.type, enabled=False):  # as what it is multiplied with
             vector = self.condition(preference)
-        if self.on_features:
-            found: Any = self.encoder(inputs)
-            modulate = self.modulations["0"]
-            pooled, tokens = (None if x is None else modulate(x, vector) for x in (found.pooled, found.tokens))
-            return found._replace(pooled=pooled, tokens=tokens)
-        state: Any = self.encoder.begin(inputs)
-        for number, stage in enumerate([*self.encoder.stages, nn.Identity()]):
-            key = str(number)
-            state = self.modulations[key](state, vector, stage) if key in self.modulations else stage(state)
-        return self.encoder.end(state)
+        return self.modulations.end(self.encoder, self.modulations.begin(self.encoder, inputs), vector)
 
     def share(self, encoded: Any, tasks: Sequence[str]) -> dict[str, Representation]:
         return dict.fromkeys(tasks, encoded)
 
     def compiled_parts(self) -> list[Compilable]:
-        return [self.encoder] if self.on_features else list(self.encoder.stages)
+        return [self.encoder] if self.modulations.on_features else list(self.encoder.stages)
 
 
 def _normalised(preference: Mapping[str, float] | None, tasks: Sequence[str]) -> Tensor:
