@@ -54,7 +54,7 @@ configuration (flags win over environment variables, MTL_<COMMAND>__<KEY> with d
   --model.sharing CLASS             HardSharing (default), HybridSharing, MMoE, PLE, CrossStitch, TaskEmbedding, LoRA,
                                     ...; --model.sharing.help names all
   --model.weighting CLASS           EqualWeighting, FixedWeighting, UncertaintyWeighting, UPGrad, ... (31 in all)
-  --model.inner_loop CLASS          MAML, FOMAML, ANIL, MetaSGD or Reptile, on the episodes of --data.episodes
+  --model.inner_loop CLASS          MAML, FOMAML, ANIL, MetaSGD, MLDG, Reptile, on the episodes of --data.episodes
   --model.optimizer CLASS           any of torch.optim; --model.optimizer.lr VALUE sets the learning rate
   --model.lr_scheduler CLASS        WarmupDecay, or any of torch.optim.lr_scheduler
   --data.datasets.NAME CLASS        FileSource, HubSource, FolderSource, NpzSource, NpyFolderSource, DigitPairs, ...

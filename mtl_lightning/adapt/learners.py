@@ -14,8 +14,9 @@ from mtl_lightning.adapt.examples import Examples
 from mtl_lightning.inner_loops import InnerLoop
 from mtl_lightning.tasks import SequenceClassification, Task
 from mtl_lightning.tasks.prototypical import means_by_label
-from mtl_lightning.training.adapting import adaptable, loss_on
+from mtl_lightning.training.adapting import adaptable
 from mtl_lightning.training.episode_passes import Caller, WholePass
+from mtl_lightning.training.episode_sets import loss_on
 from mtl_lightning.training.module import MultiTaskModule
 from mtl_lightning.training.prediction import evaluating
 

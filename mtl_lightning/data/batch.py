@@ -27,6 +27,8 @@ class Batch(NamedTuple):
         form: Which rows are support and query sets of which episode; null: they are no episodes.
         validation: A batch of the validation split of the same data set, which comes with a training batch where the
             weighting asks for it; null: none.
+        supports: Batches of support sets that other data sets give, one after the other as the query sets are that this
+            one has, by data set.
     """
 
     inputs: dict[str, Tensor]
@@ -39,6 +41,7 @@ class Batch(NamedTuple):
     soft_shares: dict[str, float] = {}  # noqa: RUF012 - nobody changes it
     form: Form | None = None
     validation: "Batch | None" = None
+    supports: Mapping[str, "Batch"] = {}
 
     @property
     def taught(self) -> Collection[str]:
@@ -53,7 +56,10 @@ class Batch(NamedTuple):
             return {name: tensor.to(device, non_blocking=not wait) for name, tensor in tensors.items()}
 
         beside = None if self.validation is None else self.validation.to(device)
-        return self._replace(inputs=moved(self.inputs), targets=moved(self.targets), validation=beside)
+        supports = {name: each.to(device) for name, each in self.supports.items()}
+        return self._replace(
+            inputs=moved(self.inputs), targets=moved(self.targets), validation=beside, supports=supports
+        )
 
 
 StepBatch = Mapping[str, Batch]

@@ -81,6 +81,7 @@ class StepDataset(TorchDataset[StepBatch]):
             soft_shares=rows.soft_shares,
             form=rows.form,
             validation=None if rows.validation is None else self._read(name, rows.validation, beside=True),
+            supports={other: self._read(other, each) for other, each in rows.supports.items()},
         )
 
     def _reader(self, name: str, beside: bool) -> RowReader:

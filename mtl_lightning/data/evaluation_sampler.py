@@ -43,7 +43,7 @@ class SequentialSampler(DistributedSampler[Plan]):
         limit: int | float = 1.0,
         episodes: Mapping[str, EpisodeList] = MappingProxyType({}),
     ) -> None:
-        self._forms = {name: each.form for name, each in episodes.items()}
+        self._episodes = episodes
         drawn = {name: each.batches(batch_sizes[name], rank, num_replicas) for name, each in episodes.items()}
         orders = {name: np.argsort(-length, kind="stable") for name, length in lengths.items()}
         edges = {
@@ -69,7 +69,14 @@ class SequentialSampler(DistributedSampler[Plan]):
 
     def __iter__(self) -> Iterator[Plan]:
         for batch in self.batches:
-            yield {name: Rows(rows.tolist(), {}, form=self._forms.get(name)) for name, rows in batch.items()}
+            yield {name: self._rows(name, rows.tolist()) for name, rows in batch.items()}
+
+    def _rows(self, name: str, indices: list[int]) -> Rows:
+        if name not in self._episodes:
+            return Rows(indices, {})
+        episodes = self._episodes[name]
+        supports = {other: Rows(rows, {}) for other, rows in episodes.supports(indices).items()}
+        return Rows(indices, {}, form=episodes.form, supports=supports)
 
     def set_epoch(self, epoch: int) -> None:
         """Every epoch is the same."""

@@ -17,8 +17,8 @@ from mtl_lightning.data.beside import beside, check_beside
 from mtl_lightning.data.collation import StepDataset, moves_of_labels
 from mtl_lightning.data.columns import lengths_of, numbers_of
 from mtl_lightning.data.encoding import Encoding
-from mtl_lightning.data.episodes import Episodes, Pool
-from mtl_lightning.data.episodes.building import check_episodes, fixed, pool_of
+from mtl_lightning.data.episodes import Episodes
+from mtl_lightning.data.episodes.building import Drawn, check_episodes, drawn_from, fixed, sizes_in_evaluation
 from mtl_lightning.data.evaluation_sampler import SequentialSampler
 from mtl_lightning.data.examples import ExampleEncoder
 from mtl_lightning.data.findings import report, report_inputs, without_notes
@@ -189,7 +189,7 @@ class MultiTaskDataModule(LightningDataModule):
             packed=model.encoder.processor.packs,
             beside=beside(validation, self.batch_sizes, self.max_tokens, self._trainer),
             streams={name: self._stream(name) for name in self.datasets if self.tables.is_stream(name)},
-            pools={name: self._pool(name, "train", tables[name]) for name in self.episodes},
+            **self._drawn("train", tables)._asdict(),
         )
         if empty := [name for name, number in sampler.num_batches.items() if number == 0]:
             batch = f"{self.batch_sizes[empty[0]]} on each process, the batch that `data.drop_last` asks for; lower "
@@ -269,19 +269,19 @@ class MultiTaskDataModule(LightningDataModule):
         tasks = {task: head for task, head in model.tasks.items() if task in source.labels}
         return Encoding(name, source, model.encoder.processor, tasks)
 
-    def _pool(self, name: str, split: str, encoded: Dataset) -> Pool:
-        model, raw = self._trainer.lightning_module, self.tables.of(name, split)
-        return pool_of(name, self.episodes[name], self.datasets[name], split, raw, encoded, model.tasks)
+    def _drawn(self, split: str, encoded: Mapping[str, Dataset]) -> Drawn:
+        tasks = self._trainer.lightning_module.tasks
+        return drawn_from(self.episodes, self.datasets, split, self.tables.of, encoded, tasks)
 
     def _evaluation(self, split: str, limit: int | float) -> DataLoader[StepBatch]:
         found = [name for name in self.datasets if split in self.tables[name]]
         self._say_left_out(split, found)
         tables = self._encoded(split, found or self.datasets)
         process = (self._trainer.global_rank, self._trainer.world_size)
-        episodes = {n: fixed(self._pool(n, split, tables[n]), n, split) for n in self.episodes if n in tables}
+        episodes = fixed(self._drawn(split, tables), split)
         whole = {name: table for name, table in tables.items() if name not in episodes}
-        sampler = SequentialSampler(lengths_of(whole), self.eval_batch_sizes, *process, limit, episodes)
-        return self._loader(tables, sampler)
+        sizes = sizes_in_evaluation(self.episodes, self.eval_batch_sizes)
+        return self._loader(tables, SequentialSampler(lengths_of(whole), sizes, *process, limit, episodes))
 
     def _say_left_out(self, split: str, found: Sequence[str]) -> None:
         for name in self.datasets if found and self._trainer.is_global_zero else ():

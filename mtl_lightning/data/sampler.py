@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch.utils.data import DistributedSampler
 
 from mtl_lightning.data.columns import with_prefix
-from mtl_lightning.data.episodes import EpisodePasses, Form, Pool
+from mtl_lightning.data.episodes import EpisodePasses, Form, Pool, Supports
 from mtl_lightning.data.passes import Passes
 from mtl_lightning.data.schedules import Moment, Schedule
 from mtl_lightning.data.shares import Drawn, Numbers, shares_of
@@ -30,6 +30,7 @@ class Rows(NamedTuple):
         key: Of random changes to the examples: seed, epoch and number of the data set; null: there are none.
         form: See :class:`mtl_lightning.data.Batch`.
         validation: The same of the validation split; see there.
+        supports: The same of support sets that other data sets give, by data set; see there.
     """
 
     indices: list[int]
@@ -40,6 +41,7 @@ class Rows(NamedTuple):
     key: tuple[int, ...] | None = None
     form: Form | None = None
     validation: "Rows | None" = None
+    supports: Mapping[str, "Rows"] = {}
 
 
 Plan = dict[str, Rows]
@@ -80,6 +82,7 @@ class StepSampler(DistributedSampler[Plan]):
         drop_last: Leave out the last batch of a pass where it is smaller than the others.
         packed: Whether ``max_tokens`` is of the sum of lengths, since batches are packed and not padded.
         pools: What episodes are drawn from, by data set; the batch sizes of these are numbers of episodes.
+        supports: What support sets are drawn from where other data sets give them, by data set of the query sets.
         places: The same as ``counts`` of labels present or missing, of tasks that a teacher teaches.
         beside: Adds rows of the validation splits to the plans of an epoch, for a weighting that asks for them: given
             the plans that are left, seed and standing of the run, the number of the first plan and the epoch's length.
@@ -114,6 +117,7 @@ class StepSampler(DistributedSampler[Plan]):
         window: Callable[[], int] = lambda: 1,
         places: Counts | None = None,
         pools: Mapping[str, Pool] | None = None,
+        supports: Mapping[str, Supports] | None = None,
         beside: Beside | None = None,
     ) -> None:
         self.streams = streams = streams or {}
@@ -131,6 +135,7 @@ class StepSampler(DistributedSampler[Plan]):
         self.counts = counts
         self.places = places or {}
         self.pools = pools or {}
+        self.supports = supports or {}
         self.batch_sizes = dict(batch_sizes)
         self.global_batch_sizes = {name: size * num_replicas for name, size in batch_sizes.items()}
         self.schedule = schedule
@@ -215,9 +220,14 @@ class StepSampler(DistributedSampler[Plan]):
                     step_size=len(examples),
                     key=keys[name],
                     form=self.pools[name].form if name in self.pools else None,
+                    supports=self._supports(name, examples[part], keys) if name in self.supports else {},
                 )
                 for name, examples in step.items()
             }
+
+    def _supports(self, name: str, local: Any, keys: Mapping[str, tuple[int, ...]]) -> dict[str, Rows]:
+        drawn = self.supports[name].draw(local.tolist(), keys[name])
+        return {other: Rows(rows, {}, key=keys[other]) for other, rows in drawn.items()}
 
     def _rows(self, local: np.ndarray | Examples) -> Rows:
         if isinstance(local, Examples):

@@ -1,7 +1,7 @@
 """Lets an inner loop adapt the model to each episode of a batch."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -10,13 +10,12 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils._pytree import tree_map
 
 from mtl_lightning.backward.gradients import add_terms
 from mtl_lightning.data import Batch
 from mtl_lightning.errors import UserError
 from mtl_lightning.inner_loops import Episode, InnerLoop, Parameters
-from mtl_lightning.training.episode_passes import WholePass, pass_of
+from mtl_lightning.training.episode_sets import EpisodeSets, apart, loss_on, mapped, of_each
 from mtl_lightning.training.episodes import Answers, num_labels
 from mtl_lightning.training.losses import Losses
 from mtl_lightning.training.supervision import Labels
@@ -105,54 +104,27 @@ def losses(module: Any, batch: Batch) -> Losses:
     found: dict[str, Tensor] = {}
     terms: dict[str, Tensor] = {}
     parameters = module.inner_loop.chosen(adaptable(module))
-    through = pass_of(module, batch, parameters)
+    episodes = EpisodeSets(module, batch, parameters)
     for task, share in shares.items():
         if share > 0:
-            each = _losses(module.inner_loop, parameters, through, task, terms)
+            each = _losses(module.inner_loop, parameters, episodes, task, terms)
             found[task] = torch.cat([losses.view(-1) for losses in each]).mean()
     scale = batch.form.size / (len(batch.examples) * max(len(found), 1)) if batch.form else 1.0
     terms = {name: term * scale for name, term in terms.items()}
-    add_terms(terms, through.terms)
+    add_terms(terms, episodes.through.terms)
     return Losses(found, shares, [], terms)
 
 
 def _losses(
-    loop: InnerLoop, parameters: Parameters, through: WholePass, task: str, terms: dict[str, Tensor]
+    loop: InnerLoop, parameters: Parameters, episodes: EpisodeSets, task: str, terms: dict[str, Tensor]
 ) -> Iterator[Tensor]:
-    for support, query in _sets(through.batch, loop.vectorized):
-        number = query.shape[-1] // support.shape[-1]
-        parts = [support, *(query[..., first::number] for first in range(number))]
-        batches = [loss_on(through, rows, task) for rows in parts]
-        episode = Episode(batches[0], loss_on(through, query, task, terms), batches)
+    through = episodes.through
+    for sets in episodes(loop.vectorized):
+        support, number = episodes.support_loss(sets, task), sets.query.shape[-1] // sets.num_shots
+        batches = [support, *(loss_on(through, sets.query[..., first::number], task) for first in range(number))]
+        episode = Episode(support, loss_on(through, sets.query, task, terms), batches)
         with _twice_differentiable(loop.second_order):
-            yield loop.loss(_of_each(parameters, support), episode)
-
-
-def loss_on(
-    through: WholePass, rows: Tensor, task: str, terms: dict[str, Tensor] | None = None
-) -> Callable[[Parameters], Tensor]:
-    """A task's loss on some rows, or on those of each of E episodes [E], as a function of parameters.
-
-    Args:
-        through: How they pass through the model.
-        rows: Their numbers [B], or [E, B]; parameters are then those of each episode [E, ...].
-        task: Name of the task.
-        terms: What loss terms of sharing and chain are added to.
-    """
-    read, targets = through.read(rows), through.batch.targets[task][rows]
-
-    def one(values: Parameters, read: Any, targets: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        made = through.losses(values, read, targets, task)
-        return made.losses[task], dict(made.terms)
-
-    def at(parameters: Parameters) -> Tensor:
-        loss: Tensor
-        loss, found = _each(one, rows)(dict(parameters), read, targets)
-        if terms is not None:
-            add_terms(terms, {name: term.sum() for name, term in found.items()})
-        return loss
-
-    return at
+            yield loop.loss(of_each(parameters, sets), episode)
 
 
 def answers(module: Any, batch: Batch) -> Iterator[Answers]:
@@ -166,61 +138,20 @@ def answers(module: Any, batch: Batch) -> Iterator[Answers]:
     with torch.inference_mode(False):
         parameters = loop.chosen(adaptable(module))
         with torch.no_grad():
-            through = pass_of(module, batch, parameters)
-        for support, query in _sets(batch, loop.vectorized):
+            episodes = EpisodeSets(module, batch, parameters)
+        through = episodes.through
+        for sets in episodes(loop.vectorized):
             for task in batch.targets:
                 with torch.enable_grad():
-                    adapted = loop.adapted(_of_each(parameters, support), loss_on(through, support, task))
+                    adapted = loop.adapted(of_each(parameters, sets), episodes.support_loss(sets, task))
 
                 def one(values: Parameters, read: Any, task: str = task) -> Any:
                     return through.logits(values, read, task)
 
                 with torch.no_grad():
-                    logits = _each(one, query)(adapted, through.read(query))
-                for each, targets in _episodes(logits, batch.targets[task][query], query):
-                    yield Answers({task: each}, {task: targets}, {task: num_labels(module.tasks[task], targets)})
-
-
-def _sets(batch: Batch, at_once: bool) -> Iterator[tuple[Tensor, Tensor]]:
-    """Row numbers of the support and the query set of each episode, each [B], or of all [E, B]."""
-    assert batch.form is not None, "the batch has episodes"
-    rows = torch.arange(len(batch.examples), device=next(iter(batch.inputs.values())).device)
-    episodes = rows.view(-1, batch.form.size)
-    for each in [episodes] if at_once else episodes:
-        yield each[..., : batch.form.support], each[..., batch.form.support :]
-
-
-def _of_each(parameters: Parameters, rows: Tensor) -> dict[str, Tensor]:
-    """Parameters for each of the episodes that adapt at once."""
-    return {name: p if rows.ndim == 1 else p.expand(len(rows), *p.shape) for name, p in parameters.items()}
-
-
-def _each(function: Callable[..., Any], rows: Tensor) -> Callable[..., Any]:
-    """A function of an episode, or the same of all that adapt at once."""
-    if rows.ndim == 1:
-        return function
-
-    def at_once(*arguments: Any) -> Any:
-        try:
-            return torch.vmap(function, randomness="different")(*arguments)
-        except RuntimeError as error:
-            if "vmap" not in str(error):
-                raise
-            raise UserError(
-                "model.inner_loop.vectorized: the model cannot work on several episodes at once "
-                f"({str(error).splitlines()[0]}); set it to false"
-            ) from error
-
-    return at_once
-
-
-def _episodes(logits: Any, targets: Tensor, rows: Tensor) -> Iterator[tuple[Any, Tensor]]:
-    """Logits and targets of each episode."""
-    if rows.ndim == 1:
-        yield logits, targets
-        return
-    for number in range(len(rows)):
-        yield tree_map(lambda value: value[number], logits), targets[number]  # noqa: B023 - called at once
+                    logits = mapped(one, sets.query)(adapted, through.read(sets.query))
+                for found, targets in apart(logits, batch.targets[task][sets.query], sets):
+                    yield Answers({task: found}, {task: targets}, {task: num_labels(module.tasks[task], targets)})
 
 
 def _twice_differentiable(wanted: bool) -> AbstractContextManager[Any]:
@@ -233,3 +164,17 @@ def learnt_with(module: Any) -> Mapping[int, list[nn.Parameter]]:
     if module.inner_loop is None:
         return {}
     return {id(parameter): [*module.inner_loop.learnt_with(name)] for name, parameter in adaptable(module).items()}
+
+
+def adapted_with(module: Any, task: str) -> list[str]:
+    """Other tasks by whose labels the model adapts before a task's query sets, as the data module says: the outer
+    gradient reaches their heads.
+
+    Args:
+        module: The MultiTaskModule, with or without a trainer.
+        task: Name of the task.
+    """
+    data: Any = getattr(module._trainer, "datamodule", None)
+    given = (getattr(data, "episodes", None) or {}).items()
+    found = [each for name, of in given if task in data.datasets[name].labels for each in of.support_tasks or ()]
+    return [each for each in dict.fromkeys(found) if each != task]

@@ -8,7 +8,7 @@ from torch import nn
 
 from mtl_lightning.backward import synchronise_parameters
 from mtl_lightning.backward.parameters import GradientOf
-from mtl_lightning.training.adapting import learnt_with
+from mtl_lightning.training.adapting import adapted_with, learnt_with
 from mtl_lightning.training.late_parameters import adopt, follow_groups, parts
 from mtl_lightning.training.made_of import frozen, made_of, named_parameters, refuse_another, thaw
 from mtl_lightning.training.optimizer_record import Options, apply, arrange, changed, members, options_of
@@ -42,7 +42,7 @@ class TrainedParameters:
         """What the executor is to know: shared parameters, each task's, and what tasks are compared by."""
         shared = shared_parameters(module.encoder, module.sharing)
         learnt = learnt_with(module)
-        own = {task: own_parameters(module, task, learnt) for task in module.trained_tasks}
+        own = {task: _own(module, task, learnt) for task in module.trained_tasks}
         rates = [each for _, parameter in shared for each in learnt.get(id(parameter), ())]
         source = gradient_source(self._gradient_of, shared, module.encoder)
         return [*(parameter for _, parameter in shared), *rates], own, source
@@ -142,6 +142,12 @@ class TrainedParameters:
             lines.setdefault(f"`{option}` is {value} now, was {was}", []).append(name)
         for line, groups in lines.items():
             rank_zero_info(f"Resumed with another optimizer setting: {line} ({', '.join(groups)})")
+
+
+def _own(module: Any, task: str, learnt: Mapping[int, Sequence[nn.Parameter]]) -> list[nn.Parameter]:
+    """A task's own parameters, and those of the tasks that the model adapts by before it."""
+    held = [p for each in (task, *adapted_with(module, task)) for p in own_parameters(module, each, learnt)]
+    return list({id(parameter): parameter for parameter in held}.values())
 
 
 def weighting_of(weighting: Callable[[Sequence[str]], Weighting], tasks: Sequence[str], gradient_of: str) -> Weighting:

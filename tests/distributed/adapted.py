@@ -30,8 +30,9 @@ CASES: dict[str, tuple[Any, Any]] = {
     "MetaSGD": (MetaSGD(0.1), PCGrad),
     "Reptile": (Reptile(0.1, 4), PCGrad),
     "prototypes": (None, PCGrad),
+    "MAML-others": (MAML(0.1, 2), PCGrad),
 }
-"""Inner loop and weighting."""
+"""Inner loop and weighting; of ``others``, numbers are learnt from sets of two data sets, by two tasks."""
 
 
 class Points(DataSource):
@@ -44,26 +45,36 @@ class Points(DataSource):
         draw = torch.Generator().manual_seed(2)
         points = torch.randn(60, 3, generator=draw).tolist()
         kinds, groups = ["abcde"[i % 5] for i in range(60)], [i % 3 for i in range(60)]
-        table = Dataset.from_dict({"f": points, "kind": kinds, "size": [p[0] - p[1] for p in points], "group": groups})
+        table = Dataset.from_dict(
+            {
+                "f": points,
+                "kind": kinds,
+                "size": [p[0] - p[1] for p in points],
+                "group": groups,
+                "wide": [p[0] + p[2] for p in points],
+            }
+        )
         return {"train": table, "val": table}
 
 
-def train(loop: Any, weighting: Any, world: int) -> dict[str, Any]:
+def train(loop: Any, weighting: Any, world: int, others: bool = False) -> dict[str, Any]:
     """The parameters after a step of four episodes of each data set, and the scores of a validation."""
     torch.manual_seed(3)
     kind = PrototypicalClassification() if loop is None else FewShotClassification(3)
-    tasks = {"kind": kind, "size": Regression(0.0, 1.0, dropout=0.0)}
+    tasks = {"kind": kind, "size": Regression(0.0, 1.0, dropout=0.0), "wide": Regression(0.0, 1.0, dropout=0.0)}
+    apart = {"support": ["sizes", "widths"], "support_tasks": ["wide", "size"]} if others else {"within": "group"}
     module = MultiTaskModule(
         PerceptronEncoder(3, [6]), tasks, weighting, optimizer=partial(torch.optim.SGD, lr=0.1), inner_loop=loop
     )
     data = MultiTaskDataModule(
-        {"kinds": Points("kind"), "sizes": Points("size")},
+        {"kinds": Points("kind"), "sizes": Points("size"), "widths": Points("wide")},
         batch_size=4,
         batch_size_of="step",
         num_workers=0,
         episodes={
             "kinds": Episodes(shots=1, queries=2, ways=3, evaluated=7),
-            "sizes": Episodes(shots=3, queries=3, within="group", evaluated=7),
+            "sizes": Episodes(shots=3, queries=3, evaluated=7, **apart),
+            "widths": Episodes(shots=3, queries=3, evaluated=7),
         },
     )
     trainer = Trainer(
@@ -90,7 +101,7 @@ def main(folder: Path) -> None:
     world, rank = begin()
     torch.set_num_threads(1)
     disable_progress_bars()
-    found = {name: train(loop, weighting, world) for name, (loop, weighting) in CASES.items()}
+    found = {name: train(*given, world, others="others" in name) for name, given in CASES.items()}
     (folder / str(world) / f"{rank}.pickle").write_bytes(pickle.dumps(found))
 
 

@@ -4,5 +4,6 @@ from mtl_lightning.data.episodes.drawing import EpisodeList, EpisodePasses, Epis
 from mtl_lightning.data.episodes.form import Form
 from mtl_lightning.data.episodes.pool import Pool
 from mtl_lightning.data.episodes.settings import Episodes
+from mtl_lightning.data.episodes.supports import Supports
 
-__all__ = ["EpisodeList", "EpisodePasses", "EpisodeRest", "Episodes", "Form", "Pool"]
+__all__ = ["EpisodeList", "EpisodePasses", "EpisodeRest", "Episodes", "Form", "Pool", "Supports"]

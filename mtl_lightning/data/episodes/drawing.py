@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mtl_lightning.data.episodes.pool import Pool
+from mtl_lightning.data.episodes.supports import Supports
 
 
 class EpisodeRest(NamedTuple):
@@ -64,10 +65,12 @@ class EpisodeList:
     Args:
         pool: What they are drawn from.
         key: Of the random numbers.
+        supports: What their support sets are drawn from; null: the same as query sets.
     """
 
-    def __init__(self, pool: Pool, key: Sequence[int]) -> None:
+    def __init__(self, pool: Pool, key: Sequence[int], supports: Supports | None = None) -> None:
         self._pool = pool
+        self._supports = supports
         self._key = list(key)
         self.form = pool.form
         self.number = pool.settings.evaluated
@@ -84,3 +87,11 @@ class EpisodeList:
         steps = -(-self.number // (batch_size * num_replicas))
         parts = [drawn[step * batch_size : (step + 1) * batch_size] for step in range(steps)]
         return [np.concatenate(part) if part else np.empty(0, dtype=np.int64) for part in parts]
+
+    def supports(self, rows: Sequence[int]) -> dict[str, list[int]]:
+        """Rows of the support sets that other data sets give, by data set; see :class:`.Supports`.
+
+        Args:
+            rows: Those of some query sets.
+        """
+        return {} if self._supports is None else self._supports.draw(rows, self._key)

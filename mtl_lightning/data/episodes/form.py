@@ -7,17 +7,20 @@ from typing import NamedTuple
 class Form(NamedTuple):
     """The rows of a batch: episode after episode, each its support set and then its query set.
 
-    With classes, either set has the examples of the first class first, then those of the second, and so on.
+    Support sets that other data sets give are in batches of their own. With classes, either set has the examples of the
+    first class first, then those of the second, and so on.
 
     Attributes:
         support: Number of rows of a support set.
         queries: Number of rows of a query set.
         ways: Number of classes; 0: the rows are of no particular classes.
+        support_tasks: Names of the tasks whose labels support sets give; none: that of the query set.
     """
 
     support: int
     queries: int
     ways: int = 0
+    support_tasks: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:

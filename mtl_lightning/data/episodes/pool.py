@@ -51,7 +51,7 @@ class Pool:
         Args:
             key: Of the random numbers.
         """
-        random, shots = np.random.default_rng(key), self.settings.shots
+        random, shots = np.random.default_rng(key), self.settings.needed - self.settings.queries
         group = self._groups[random.integers(len(self._groups))] if len(self._groups) > 1 else self._groups[0]
         chosen = random.choice(len(group), self._num_classes, replace=False) if len(group) > 1 else [0]
         rows = np.stack([random.choice(group[i], self.settings.needed, replace=False) for i in chosen])
@@ -65,6 +65,8 @@ class Pool:
         if settings.within is not None:
             group = f" of one value of '{settings.within}'"
         needed = f"{settings.shots} + {settings.queries} (`shots` + `queries`)"
+        if settings.support is not None:
+            needed = f"{settings.queries} (`queries`)"
         if settings.ways is None:
             most = max((len(rows) for each in found for rows in each), default=0)
             raise UserError(f"{where}: an episode needs {needed} labelled examples{group}, found at most {most}")

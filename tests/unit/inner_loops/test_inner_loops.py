@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 
 from mtl_lightning.errors import UserError
-from mtl_lightning.inner_loops import ANIL, FOMAML, MAML, Episode, InnerLoop, MetaSGD, Parameters, Reptile
+from mtl_lightning.inner_loops import ANIL, FOMAML, MAML, MLDG, Episode, InnerLoop, MetaSGD, Parameters, Reptile
 
 LOOPS: dict[str, Callable[..., InnerLoop]] = {
     "MAML": lambda **options: MAML(0.1, 3, **options),
     "FOMAML": lambda **options: FOMAML(0.1, 3, **options),
     "ANIL": lambda **options: ANIL(0.1, 2, **options),
+    "MLDG": lambda **options: MLDG(0.1, 0.7, 2, **options),
     "MetaSGD": lambda **options: MetaSGD(0.1, 2, **options),
     "MetaSGD-tensor": lambda **options: MetaSGD(0.1, 2, of="tensor", **options),
     "Reptile": lambda **options: Reptile(0.1, 5, **options),
@@ -59,7 +60,7 @@ def finite_differences(value: Callable[[], Tensor], of: Tensor, step: float = 1e
     return found
 
 
-@pytest.mark.parametrize("name", ["MAML", "ANIL", "MetaSGD", "MetaSGD-tensor"])
+@pytest.mark.parametrize("name", ["MAML", "ANIL", "MLDG", "MetaSGD", "MetaSGD-tensor"])
 def test_second_order_gradients_are_finite_differences(name: str) -> None:
     theta, loop = parameters(), LOOPS[name]()
     loop.build(theta)
@@ -81,6 +82,14 @@ def test_to_first_order_the_gradient_is_that_at_the_adapted_parameters() -> None
         torch.testing.assert_close(found, each)
     second = gradients(MAML(0.1, 3), theta)
     assert not torch.allclose(second["encoder.w"], expected[0], rtol=1e-3)
+
+
+def test_mldg_adds_the_loss_of_the_support_set_to_that_after_it() -> None:
+    theta = parameters()
+    before = torch.autograd.grad(episode(theta).support(theta), list(theta.values()))
+    after = gradients(MAML(0.1, 2), theta).values()
+    for found, first, second in zip(gradients(MLDG(0.1, 0.7, 2), theta).values(), before, after, strict=True):
+        torch.testing.assert_close(found, first + 0.7 * second)
 
 
 def test_reptile_moves_towards_where_its_steps_lead() -> None:
@@ -152,6 +161,7 @@ def test_frozen_parameters_and_those_of_other_names_do_not_adapt() -> None:
     [
         (lambda: MAML(lr=0.0), "model.inner_loop.lr must be above 0, found 0.0"),
         (lambda: MAML(steps=0), "model.inner_loop.steps must be at least 1, found 0"),
+        (lambda: MLDG(beta=0.0), "model.inner_loop.beta must be above 0, found 0.0"),
         (lambda: Reptile(eval_steps=0), "model.inner_loop.eval_steps must be at least 1, found 0"),
     ],
 )

@@ -11,7 +11,7 @@ from mtl_lightning.encoders import PerceptronEncoder
 from mtl_lightning.inner_loops import ANIL, MAML, MetaSGD
 from mtl_lightning.sharing import DSelectK, HardSharing
 from mtl_lightning.tasks import FewShotClassification, Regression
-from mtl_lightning.training import adapting
+from mtl_lightning.training import adapting, episode_sets
 from mtl_lightning.training.episode_passes import HeadPass, WholePass, pass_of
 from mtl_lightning.training.module import MultiTaskModule
 from mtl_lightning.weighting import EqualWeighting
@@ -62,7 +62,7 @@ def test_one_pass_of_the_encoder_comes_to_what_one_for_each_step_does(
 ) -> None:
     model = module(ANIL(0.3, steps=3, vectorized=vectorized), sharing)
     once = found(model, *tasks)
-    monkeypatch.setattr(adapting, "pass_of", lambda module, batch, parameters: WholePass(module, batch))
+    monkeypatch.setattr(episode_sets, "pass_of", lambda module, batch, parameters: WholePass(module, batch))
     each = found(model, *tasks)
     assert once.keys() == each.keys()
     assert any(name.startswith("encoder.") for name in once)
