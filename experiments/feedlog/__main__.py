@@ -24,13 +24,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def table(found: Floors) -> str:
     """The floors in Markdown."""
-    rows = [("logistic regression", found.auc, found.conversion)]
+    rows = [
+        ("logistic regression", found.auc, found.conversion),
+        ("the same, a click weighing 1 / p(click)", {}, found.weighted),
+    ]
     if found.best_auc is not None and found.best_conversion is not None:
         rows.append(("the true probabilities", found.best_auc, found.best_conversion))
     head = ["SIMULATED data, test split", *(f"AUC {name}" for name in LABELS), "mean p(cart given click)", "of clicks"]
     lines = [head, ["---"] * len(head)]
     for name, auc, conversion in rows:
-        lines.append([name, *(f"{auc[label]:.3f}" for label in LABELS), *(f"{mean:.3f}" for mean in conversion)])
+        lines.append(
+            [
+                name,
+                *(f"{auc[label]:.3f}" if label in auc else "" for label in LABELS),
+                *(f"{mean:.3f}" for mean in conversion),
+            ]
+        )
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -27,12 +27,15 @@ class Floors(NamedTuple):
     Attributes:
         auc: Of a logistic regression on one-hot columns, by label.
         conversion: Mean p(cart given click) of one that saw clicks alone, over all impressions, and over clicks.
+        weighted: The same of one to which a click counts 1 / p(click), as the first regression has it (Zhang et al.
+            2020, "Large-scale Causal Approaches to Debiasing Post-click Conversion Rate Estimation", equation 8).
         best_auc: Of the true probabilities, by label; null where the log is not the recipe's.
         best_conversion: The same two means of the true probability.
     """
 
     auc: Mapping[str, float]
     conversion: tuple[float, float]
+    weighted: tuple[float, float]
     best_auc: Mapping[str, float] | None
     best_conversion: tuple[float, float] | None
 
@@ -46,23 +49,35 @@ def floors(file: Path) -> Floors:
     log = pd.read_csv(file, sep="\t")
     columns = OneHotEncoder(handle_unknown="ignore").fit_transform(log[[*INPUTS]]).tocsr()
     test, click = log.split.to_numpy() == "test", log.click.to_numpy() == 1
-    auc = {name: float(roc_auc_score(log[name][test], _fitted(columns, log, name)[test])) for name in LABELS}
-    cart = _fitted(columns, log, "cart", click)
-    found, truth = (float(cart[test].mean()), float(cart[test & click].mean())), _truth(file)
+    fitted = {name: _fitted(columns, log, name) for name in LABELS}
+    auc = {name: float(roc_auc_score(log[name][test], fitted[name][test])) for name in LABELS}
+
+    def means(chance: Numbers) -> tuple[float, float]:
+        return float(chance[test].mean()), float(chance[test & click].mean())
+
+    found = means(_fitted(columns, log, "cart", click))
+    weighted = means(_fitted(columns, log, "cart", click, 1 / fitted["click"]))
+    truth = _truth(file)
     if truth is None:
-        return Floors(auc, found, None, None)
-    chance = truth.chances["cart_given_click"]
-    return Floors(auc, found, truth.auc(), (float(chance[test].mean()), float(chance[test & click].mean())))
+        return Floors(auc, found, weighted, None, None)
+    return Floors(auc, found, weighted, truth.auc(), means(truth.chances["cart_given_click"]))
 
 
-def _fitted(columns: Any, log: pd.DataFrame, label: str, some: NDArray[np.bool_] | None = None) -> Numbers:
-    """Probabilities [N] of a regression that is trained on the training split, or some of its rows."""
+def _fitted(
+    columns: Any,
+    log: pd.DataFrame,
+    label: str,
+    some: NDArray[np.bool_] | None = None,
+    weights: Numbers | None = None,
+) -> Numbers:
+    """Probabilities [N] of a regression that is trained on the training split, or some of its rows, weighted or not."""
     train, dev = (log.split.to_numpy() == split for split in ("train", "dev"))
     if some is not None:
         train, dev = train & some, dev & some
+    weight = None if weights is None else weights[train] / weights[train].mean()
     found = []
     for penalty in PENALTIES:
-        model = LogisticRegression(C=penalty, max_iter=300).fit(columns[train], log[label][train])
+        model = LogisticRegression(C=penalty, max_iter=300).fit(columns[train], log[label][train], sample_weight=weight)
         probabilities = model.predict_proba(columns)[:, 1]
         found.append((roc_auc_score(log[label][dev], probabilities[dev]), probabilities))
     best: Numbers = max(found, key=lambda each: each[0])[1]

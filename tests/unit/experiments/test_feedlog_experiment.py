@@ -22,12 +22,13 @@ def test_floors_of_a_log_of_others_know_no_truth(tmp_path: Path, monkeypatch: py
     assert found.best_auc is None and found.best_conversion is None
     overall, clicked = found.conversion
     assert 0 < overall < 1 and 0 < clicked < 1 and overall != clicked
+    assert found.weighted != found.conversion
 
 
 def test_table_has_a_line_for_the_truth_where_it_is_known() -> None:
     auc = dict.fromkeys(LABELS, 0.7)
-    assert table(Floors(auc, (0.15, 0.13), None, None)).count("\n") == 2
-    found = table(Floors(auc, (0.15, 0.13), dict.fromkeys(LABELS, 0.8), (0.171, 0.131))).splitlines()
+    assert table(Floors(auc, (0.15, 0.13), (0.16, 0.14), None, None)).count("\n") == 3
+    found = table(Floors(auc, (0.15, 0.13), (0.16, 0.14), dict.fromkeys(LABELS, 0.8), (0.171, 0.131))).splitlines()
     assert found[-1] == "| the true probabilities | 0.800 | 0.800 | 0.800 | 0.800 | 0.171 | 0.131 |"
 
 
