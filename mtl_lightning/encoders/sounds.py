@@ -15,9 +15,10 @@ from mtl_lightning.inputs.recordings import MASK, SOUND, Recordings
 from mtl_lightning.inputs.sound_files import resampled
 from mtl_lightning.inputs.sounds import Normalise, SoundInputs
 from mtl_lightning.inputs.spec_augment import SpecAugment
+from mtl_lightning.inputs.spectrograms import fft_size, warped_filters
 
-_SPEED = 1
-"""Tells the random numbers of speeds from those of masks."""
+_SPEED, _WARP = 1, 2
+"""Tell the random numbers of speeds and of warped frequencies from those of masks."""
 _STEPS = 1000
 """The usual speed, of which others are whole numbers."""
 
@@ -40,6 +41,9 @@ class Sounds:
         augment: Masks on training spectrograms; null: none.
         speed: Training sounds are played faster or slower by up to this share, say 0.1, and so higher or lower, as by
             another voice (Ko et al., "Audio Augmentation for Speech Recognition", Interspeech 2015).
+        vtlp: Vocal tract length perturbation: the frequencies of training sounds are moved up or down by up to this
+            share, say 0.1, as in a speaker whose vocal tract is shorter or longer, and last as long as before; see
+            :func:`.warped_frequencies`.
     """
 
     sample_rate: int = 16_000
@@ -51,6 +55,7 @@ class Sounds:
     augment: SpecAugment | None = None
     speed: float = 0.0
     dynamic_range: float | None = None
+    vtlp: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in (("sample_rate", self.sample_rate), ("window", self.window), ("hop", self.hop)):
@@ -58,8 +63,9 @@ class Sounds:
                 raise UserError(f"sounds.{name} must be above 0, found {value}")
         if self.dynamic_range is not None and not self.dynamic_range > 0:
             raise UserError(f"sounds.dynamic_range must be above 0 decibels, found {self.dynamic_range}")
-        if not 0 <= self.speed < 1:
-            raise UserError(f"sounds.speed must be at least 0 and below 1, found {self.speed}")
+        for name, value in (("speed", self.speed), ("vtlp", self.vtlp)):
+            if not 0 <= value < 1:
+                raise UserError(f"sounds.{name} must be at least 0 and below 1, found {value}")
 
 
 class RecordingProcessor(PlainProcessor):
@@ -119,17 +125,31 @@ class SoundProcessor(RecordingProcessor):
                 sounds.dynamic_range,
             )
         )
-        self.mask, self.speed = sounds.augment, sounds.speed
+        self.mask, self.speed, self.vtlp = sounds.augment, sounds.speed, sounds.vtlp
+        self._check_bands()
 
     def varied(self, example: Mapping[str, Any], key: Sequence[int]) -> Mapping[str, Any]:
-        if self.mask is None and not self.speed:
+        if self.mask is None and not self.speed and not self.vtlp:
             return example
         samples = self.plain.read(example[SOUND])
         if self.speed:
-            factor = np.random.default_rng([*key, _SPEED]).uniform(1 - self.speed, 1 + self.speed)
-            samples = resampled(samples, round(factor * _STEPS), _STEPS)
-        features = self.plain.features(samples)
+            samples = resampled(samples, round(_factor(self.speed, [*key, _SPEED]) * _STEPS), _STEPS)
+        features = self.plain.features(samples, _factor(self.vtlp, [*key, _WARP]) if self.vtlp else 1.0)
         return {**example, SOUND: features if self.mask is None else self.mask(features, key)}
 
     def spectrogram(self, sound: np.ndarray, real: int) -> np.ndarray:
         return np.ascontiguousarray(sound[:real].T[::-1])
+
+    def _check_bands(self) -> None:
+        plain, size = self.plain, fft_size(self.plain.window)
+        for warp in (1 - self.vtlp, 1 + self.vtlp):
+            if not warped_filters(plain.sample_rate, plain.num_mels, size, warp).any(0).all():
+                raise UserError(
+                    f"sounds.vtlp: where frequencies are warped by {warp:g}, some of the {plain.num_mels} bands would "
+                    "have no frequency; take less, or fewer bands, or longer windows"
+                )
+
+
+def _factor(share: float, key: Sequence[int]) -> float:
+    """A random factor around 1, by up to a share more or less."""
+    return float(np.random.default_rng(list(key)).uniform(1 - share, 1 + share))

@@ -138,10 +138,11 @@ class _Projection(nn.Module):
 
 
 def _of_real_frames(norm: nn.Module, hidden: Tensor, real: Tensor) -> Tensor:
-    """What a normalisation [1, C, N, M] makes of the N real frames of a batch [B, C, T, M]; the others are 0."""
-    frames = hidden.transpose(1, 2)
-    made = norm(frames[real].transpose(0, 1)[None])[0].transpose(0, 1)
-    return torch.zeros_like(frames, dtype=made.dtype).masked_scatter(real[:, :, None, None], made).transpose(1, 2)
+    """What a normalisation [N, C, M, 1] makes of the N real frames of a batch [B, C, T, M]; the others are 0."""
+    frames, places = hidden.transpose(1, 2).flatten(0, 1), real.flatten().nonzero()[:, 0]
+    made = norm(frames.index_select(0, places)[..., None])[..., 0]
+    filled = torch.zeros_like(frames, dtype=made.dtype).index_copy(0, places, made)
+    return filled.reshape(*real.shape, *filled.shape[1:]).transpose(1, 2)
 
 
 def _frames(state: State, shrunk: int) -> Tensor:

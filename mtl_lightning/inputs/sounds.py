@@ -76,9 +76,9 @@ class SoundInputs(Recordings):
             real[: len(sound)] = True
         return {SOUND: filled, MASK: mask}
 
-    def features(self, samples: np.ndarray) -> np.ndarray:
-        """What the model reads of samples at its rate [T, num_mels], normalised."""
-        found = log_mel(samples, self.sample_rate, self.num_mels, self.window, self.hop)
+    def features(self, samples: np.ndarray, warp: float = 1.0) -> np.ndarray:
+        """What the model reads of samples at its rate [T, num_mels], normalised; see :func:`.log_mel`."""
+        found = log_mel(samples, self.sample_rate, self.num_mels, self.window, self.hop, warp)
         if self.dynamic_range is not None:
             found = np.maximum(found, found.max() - np.float32(self.dynamic_range * _NEPERS))
         if self.normalise == "none":

@@ -20,7 +20,7 @@ from mtl_lightning.errors import UserError
 from mtl_lightning.inputs import spectrograms
 from mtl_lightning.inputs.sound_files import resampled
 from mtl_lightning.inputs.sounds import SoundInputs
-from mtl_lightning.inputs.spectrograms import log_mel, mel_filters
+from mtl_lightning.inputs.spectrograms import log_mel, mel_filters, warped_filters, warped_frequencies
 
 RATE = 8000
 TONE = np.sin(2 * np.pi * 1000 * np.arange(2000) / RATE).astype(np.float32) / 2
@@ -142,6 +142,9 @@ def test_what_is_no_sound_is_refused_in_one_line(value: Any, part: Any, message:
     [
         lambda: Sounds(hop=0),
         lambda: Sounds(dynamic_range=0),
+        lambda: Sounds(vtlp=-0.1),
+        lambda: Sounds(vtlp=1),
+        lambda: SoundProcessor(Sounds(RATE, 40, vtlp=0.7)),
         lambda: SoundInputs(RATE, 40, window=100, hop=200),
         lambda: SoundInputs(RATE, 200, window=64, hop=32),
         lambda: SpecAugment(p=2),
@@ -246,3 +249,24 @@ def test_training_sounds_are_played_faster_and_higher_or_slower_and_lower() -> N
     assert np.array_equal(again, played[7])
     with pytest.raises(UserError, match=r"sounds\.speed"):
         Sounds(speed=1.0)
+
+
+@pytest.mark.parametrize(("rate", "highest"), [(RATE, 3400), (16_000, 4800)])
+@pytest.mark.parametrize("warp", [0.8, 1.25])
+def test_frequencies_are_warped_by_a_factor_up_to_the_highest_formants(rate: int, highest: float, warp: float) -> None:
+    bend = highest * min(warp, 1) / warp
+    frequencies = np.array([0, bend / 2, bend, (bend + rate / 2) / 2, rate / 2])
+    found = warped_frequencies(frequencies, rate, warp)
+    assert found == pytest.approx([0, warp * bend / 2, warp * bend, (warp * bend + rate / 2) / 2, rate / 2])
+    assert warped_frequencies(frequencies, rate, 1) == pytest.approx(frequencies)
+    assert np.array_equal(warped_filters(rate, 40, 512, 1), mel_filters(rate, 40, 512))
+
+
+def test_training_sounds_are_heard_as_of_other_vocal_tracts_and_last_as_long() -> None:
+    processor = SoundProcessor(Sounds(RATE, 40, normalise="none", vtlp=0.2))
+    example = {"sound": processor.encode({"sound": [TONE]})["sound"][0]}
+    heard = [processor.varied(example, [0, 0, 0, row])["sound"] for row in range(30)]
+    bands, usual = [int(sound[5].argmax()) for sound in heard], processor.plain.features(TONE)
+    assert {len(sound) for sound in heard} == {len(usual)} and min(bands) < usual[5].argmax() < max(bands)
+    assert len(set(bands)) > 4 and np.array_equal(processor.varied(example, [0, 0, 0, 7])["sound"], heard[7])
+    assert np.array_equal(processor.collate([example])["sound"][0], usual)
