@@ -25,8 +25,8 @@ from mtl_lightning.data.findings import report, report_inputs, without_notes
 from mtl_lightning.data.groups import check_groups
 from mtl_lightning.data.labelling import check_labelled, labelling
 from mtl_lightning.data.labels import check_label_maps, counted_inputs, understood_labels
+from mtl_lightning.data.leakage import warn_of_leakage
 from mtl_lightning.data.loader import checked_num_workers, step_loader
-from mtl_lightning.data.overlap import warn_of_overlap
 from mtl_lightning.data.progress import Progress
 from mtl_lightning.data.raw_tables import RawTables
 from mtl_lightning.data.sampler import StepSampler
@@ -131,8 +131,8 @@ class MultiTaskDataModule(LightningDataModule):
             check_streams(name, source, self.tables[name])
             if not self.tables.is_stream(name):
                 self._encoding(name).check(self.tables.of(name, "train"))
-                if self._trainer.is_global_zero:
-                    warn_of_overlap(name, source, self.tables[name])
+            if self._trainer.is_global_zero:
+                warn_of_leakage(name, source, self.tables[name])
         self.tables.check("val", needed=stage == "fit" and bool(self._trainer.limit_val_batches))
 
     def training_labels(self, task: str) -> Iterator[Any]:

@@ -20,7 +20,7 @@ from mtl_lightning.data import ColumnSplit, DataSource, FileSource, FractionSpli
 from mtl_lightning.data.encoding import Encoding
 from mtl_lightning.data.findings import report
 from mtl_lightning.data.labels import understood_labels
-from mtl_lightning.data.overlap import warn_of_overlap
+from mtl_lightning.data.leakage import warn_of_overlap
 from mtl_lightning.data.readers import tables, text_tables
 from mtl_lightning.data.readers.bad_rows import REMEDY, BadRow, visible, write_bad_rows
 from mtl_lightning.data.sources.prediction import read_inputs

@@ -1,4 +1,4 @@
-"""Finds texts that stand in two splits of a data set."""
+"""Finds what a model should not be shown: texts of two splits, and labels among the inputs."""
 
 import hashlib
 import logging
@@ -6,12 +6,46 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from datasets import Dataset, LargeList, List, Value
+from datasets import Dataset, IterableDataset, LargeList, List, Value
 from datasets.fingerprint import Hasher
 
 from mtl_lightning.data.sources.base import DataSource
+from mtl_lightning.inputs.column_statistics import INPUTS
+from mtl_lightning.rows.columns import pairs_of
 
 _LOG = logging.getLogger(__name__)
+
+
+def warn_of_leakage(name: str, source: DataSource, tables: Mapping[str, Dataset | IterableDataset]) -> None:
+    """Logs what a data set gives away; of a stream's examples, which nobody has read, nothing is said.
+
+    Args:
+        name: Of the data set.
+        source: The data set.
+        tables: Its raw tables by split.
+    """
+    warn_of_labels_given_away(name, source)
+    read = {split: table for split, table in tables.items() if isinstance(table, Dataset)}
+    if len(read) == len(tables):
+        warn_of_overlap(name, source, read)
+
+
+def warn_of_labels_given_away(name: str, source: DataSource) -> None:
+    """Logs which columns of a table are both an input and the label of a task, which then has nothing to learn.
+
+    Texts, images and arrays may well be both: a model can be asked to write its input down again.
+
+    Args:
+        name: Of the data set.
+        source: The data set.
+    """
+    inputs = {column for kind, column in pairs_of(source.inputs) if kind in INPUTS}
+    for task, column in pairs_of(source.labels):
+        if column in inputs:
+            _LOG.warning(
+                f"data set '{name}': column '{column}' is an input and the label of '{task}', which it gives away; "
+                f"take it out of data.datasets.{name}.inputs"
+            )
 
 
 def warn_of_overlap(name: str, source: DataSource, tables: Mapping[str, Dataset]) -> None:
