@@ -1,6 +1,6 @@
 """When to stop: by how well examples are predicted that were left out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -29,7 +29,7 @@ class Choice(NamedTuple):
     Attributes:
         at: A number of steps, say.
         loss: Mean loss of the examples that were left out, each once; null: none could be.
-        score: Mean over the parts of the task's main metric; null: as above.
+        score: Mean over the parts of the task's main metric; null: as above, or it was not asked for.
         num_parts: How many parts were left out, each once.
     """
 
@@ -39,7 +39,9 @@ class Choice(NamedTuple):
     num_parts: int = 0
 
 
-def choose(learner: Learner, rows: Sequence[int], generator: torch.Generator, most: int | None = None) -> Choice:
+def choose(
+    learner: Learner, rows: Sequence[int], generator: torch.Generator, most: int | None = None, scored: bool = True
+) -> Choice:
     """Leaves parts of some examples out, learns from the rest, and takes the choice with the least loss of those.
 
     Args:
@@ -47,21 +49,25 @@ def choose(learner: Learner, rows: Sequence[int], generator: torch.Generator, mo
         rows: Numbers of the examples.
         generator: Of how they are divided.
         most: How many parts at most; null: as many as the learner says.
+        scored: Whether the main metric is computed, which takes longer than the loss.
     """
     parts = learner.examples.folds(rows, most or learner.folds, generator)
-    losses, predicted = dict[int, float](), dict[int, list[Predicted]]()
+    if not parts:
+        return Choice(learner.usual)
+    predicted = dict[int, list[Predicted]]()
     for part in parts:
         left = set(part)
         for at, values in learner.learnt([row for row in rows if row not in left]):
-            found = predict(learner, values, learner.examples, part)
-            losses[at] = losses.get(at, 0.0) + loss_of(learner.task, found) * len(part)
-            predicted.setdefault(at, []).append(found)
-    if not parts:
-        return Choice(learner.usual)
+            predicted.setdefault(at, []).append(predict(learner, values, learner.examples, part))
     sizes = [len(part) for part in parts]
+
+    def mean(of: Callable[[Task, Predicted], float], at: int) -> float:
+        pairs = zip(predicted[at], sizes, strict=True)
+        return sum(of(learner.task, found) * size for found, size in pairs) / sum(sizes)
+
+    losses = {at: mean(loss_of, at) for at in predicted}
     best = min(losses, key=lambda at: (losses[at], at))
-    scores = [score_of(learner.task, found) * size for found, size in zip(predicted[best], sizes, strict=True)]
-    return Choice(best, losses[best] / sum(sizes), sum(scores) / sum(sizes), len(parts))
+    return Choice(best, losses[best], mean(score_of, best) if scored else None, len(parts))
 
 
 def learn(learner: Learner, rows: Sequence[int], at: int) -> Values:

@@ -5,6 +5,7 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from importlib.util import find_spec
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from mtl_lightning.adapt.curve import Point, curve, shots_of
 from mtl_lightning.adapt.learners import HeadLearner, Learner, WholeLearner
 from mtl_lightning.adapt.model import Begun, begin
 from mtl_lightning.adapt.options import HELP, ON_FEATURES, parsed
+from mtl_lightning.adapt.plot import write_plot
 from mtl_lightning.checkpoints import find_checkpoint
 from mtl_lightning.cli.outputs import check_output
 from mtl_lightning.cli.quiet import quieten_libraries
@@ -67,6 +69,8 @@ def _adapt(arguments: Sequence[str]) -> int:
         title = f"{given.task}, by {given.by}: mean of {given.draws} draws, and its 95 % interval"
         console.print(title, style="table.title", soft_wrap=True)
         console.print(_table(learner, points))
+        if find_spec("matplotlib") is not None:
+            write_plot(report.with_suffix(".png"), points, learner.task.main_metric, title)
     _write(report, given, begun, learner, choice, points)
     return 0
 

@@ -79,7 +79,7 @@ def curve(
             rows = learner.examples.draw(number, generator)
             if scores and len(rows) == len(everything):
                 break  # there is but one way to draw them all
-            values = learn(learner, rows, choose(learner, rows, generator, _PARTS).at)
+            values = learn(learner, rows, choose(learner, rows, generator, _PARTS, scored=False).at)
             left = [row for row in rest.labelled if rest is judged or row not in rows]
             scores.append(score_of(learner.task, predict(learner, values, rest, left)))
         found, (least, most) = t_interval(np.asarray(scores)), _bounds(learner.task)

@@ -17,7 +17,8 @@ usage: mtl-lightning adapt --ckpt_path FILE|FOLDER|best --task NAME --data FILE 
 
 Teaches a trained model a new task from a few examples, or new labels for one that it has, and writes a checkpoint
 that every command reads. When to stop is chosen by leaving examples out. A report says how good the model is after
-1, 2, 5, ... examples of each label, with intervals; it is printed, and written beside the checkpoint as JSON.
+1, 2, 5, ... examples of each label, with intervals; it is printed, and written beside the checkpoint as JSON and,
+with matplotlib, as a plot.
 
 what to learn:
   --ckpt_path FILE|FOLDER|best      a checkpoint, a run's folder, or the last run of --name
@@ -26,7 +27,7 @@ what to learn:
                                     that the model was trained on, and one of labels
   --label COLUMN[,COLUMN...]        the column of labels (default: NAME)
   --kind CLASS                      of a new task (default: SequenceClassification)
-  --output FILE                     the checkpoint to write, say adapted.ckpt; the report is in adapted.json
+  --output FILE                     the checkpoint to write, say adapted.ckpt; the report is in adapted.json and .png
 
 how:
   --by head                         a new head on the encoder as it is, from the classes' means on (default); the model

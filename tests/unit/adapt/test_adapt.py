@@ -86,6 +86,7 @@ def test_a_new_task_is_learnt_beside_the_others(files: Path, capsys: pytest.Capt
     report = json.loads(Path("new.json").read_text())
     assert [point["shots"] for point in report["curve"]] == [1, 2, 5] and report["chosen"]["parts"] == 18
     assert report["curve"][-1]["mean"] > 0.9 and len(report["curve"][0]["scores"]) == 2
+    assert Path("new.png").read_bytes().startswith(b"\x89PNG")
     said = capsys.readouterr().out
     assert "18 examples of 3 labels" in said and "which predicts kind, size as well" in said
 
