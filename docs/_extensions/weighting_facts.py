@@ -70,6 +70,8 @@ def _needs(made: Weighting) -> Iterator[str]:
         yield f"{number} batches a step"
     if made.needs_validation_batch:
         yield "a batch of validation data a step: another forward and backward pass"
+    if made.perturbs_parameters:
+        yield "each task's gradient at perturbed parameters: a forward and a backward pass more for each"
     if made.needs_losses_after:
         yield "the losses of the batch after the step: a second forward pass"
     if made.needs_epochs:

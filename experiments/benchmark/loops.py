@@ -1,7 +1,9 @@
 """Plain PyTorch loops: with a sum of losses, with the package's executor, with TorchJD."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from functools import partial
 from itertools import cycle
 from typing import Any
 
@@ -100,7 +102,20 @@ class ExecutorLoop(Loop):
                 self.executor.add(losses, features=features, complete=list(losses))
             if each == number - 1 and self.executor.takes_validation:
                 self._validate(next(self.batches))
+            if self.executor.takes_perturbed:
+                self.executor.add_perturbed(partial(self._again, list(batch.values())))
             self.executor.backward(self.executor.combine(last=each == number - 1).objective / number)
+
+    def _again(
+        self, parts: Sequence[Batch], task: str, probe: bool
+    ) -> Iterator[tuple[dict[str, Tensor], dict[str, float]]]:
+        """The losses of a task in the same batches, under the parameters that there are."""
+        mode = in_evaluation(nn.ModuleList([self.encoder, *self.tasks.values()])) if probe else nullcontext()
+        for part in parts:
+            if task in part.targets:
+                with mode:
+                    losses = self.forward(part)[0]
+                yield losses, dict.fromkeys(losses, 1.0)
 
     def _validate(self, batch: dict[str, Batch]) -> None:
         """Takes a batch as one of validation data."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from experiments.toy.methods import METHODS
 from experiments.toy.problem import MINIMA, STARTS, Array, evaluate
-from mtl_lightning.weighting import GramianWeighting, JacobianWeighting, LossWeighting, Weighting
+from mtl_lightning.weighting import GramianWeighting, JacobianWeighting, LossWeighting, SharpnessAware, Weighting
 from mtl_lightning.weighting.batches import of_equal_batches
 
 LEARNING_RATE = 1e-3
@@ -65,7 +65,9 @@ class Descent:
         self._adam = Adam(self._values)
         numbered = list(enumerate(self.weightings))
         self._by_losses = [(run, each) for run, each in numbered if isinstance(each, LossWeighting)]
-        self._by_gramian = [(run, each) for run, each in numbered if isinstance(each, GramianWeighting)]
+        by_gramian = [(run, each) for run, each in numbered if isinstance(each, GramianWeighting)]
+        self._by_gramian = [(run, each) for run, each in by_gramian if not each.perturbs_parameters]
+        self._by_perturbed = [(run, each) for run, each in numbered if isinstance(each, SharpnessAware)]
         self._by_jacobian = [(run, each) for run, each in numbered if isinstance(each, JacobianWeighting)]
         self._by_losses_after = [(run, each) for run, each in numbered if each.needs_losses_after]
         self._shifts = np.array([MINIMA * METHODS[method].shifted for method, _ in runs])
@@ -95,6 +97,8 @@ class Descent:
             for run, weighting in self._by_gramian:
                 weights[run] = of_equal_batches(weighting, gramians[run], losses[run], _PRESENT).numpy()
             directions: Array = np.einsum("nt,ntp->np", weights, self._jacobians)
+            for run, around in self._by_perturbed:
+                directions[run] = perturbed_direction(around, self.points[run], jacobians[run], losses[run]).numpy()
             for run, method in self._by_jacobian:
                 directions[run] = method(jacobians[run], losses[run], _PRESENT).numpy()
         return directions
@@ -119,6 +123,32 @@ class Descent:
                 weighting.on_epoch_end(mean, _PRESENT)
                 weighting.on_validation_end(loss, _PRESENT)
             self._epoch.clear()
+
+
+def perturbed_direction(weighting: SharpnessAware, point: Array, jacobian: Tensor, losses: Tensor) -> Tensor:
+    """What a method makes of gradients at points that it moves to [2].
+
+    Args:
+        weighting: The method.
+        point: Where the run is [2].
+        jacobian: The gradients there [2, 2].
+        losses: The losses there [2].
+    """
+    at, rows, found = torch.from_numpy(point), [], []
+    for task in range(len(_TASKS)):
+        gradient = jacobian[task] if weighting.sees_original else jacobian.sum(0)
+
+        def loss_at(changes: Sequence[Tensor], task: int = task) -> Tensor:
+            return torch.from_numpy(evaluate((at + changes[0]).numpy()[None]).losses[0])[task]
+
+        (change,) = weighting.perturb([at], [gradient], loss_at)
+        there = evaluate((at + change).numpy()[None])
+        rows.append(torch.from_numpy(there.jacobian[0])[task])
+        found.append(losses[task] + (there.losses[0][task] - evaluate(point[None]).losses[0][task]))
+    seen, values = torch.stack(rows), torch.stack(found)
+    if weighting.sees_original:
+        seen, values = torch.cat([jacobian, seen - jacobian]), torch.cat([losses, values])
+    return weighting(seen @ seen.T, values, _PRESENT).to(seen) @ seen
 
 
 class Adam:

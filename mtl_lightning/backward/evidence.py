@@ -19,14 +19,15 @@ from mtl_lightning.weighting import JacobianWeighting, LossWeighting
 
 def new_rows(setup: Setup) -> Compared:
     """Memory for the gradients that the tasks are compared by, or their products."""
-    num_tasks = len(setup.weighting.tasks) * setup.weighting.batches_compared
+    num_tasks = len(setup.weighting.tasks) * setup.weighting.gradients_per_task
     if setup.evidence is None:
         return FeatureProducts(num_tasks)
     keep = not isinstance(setup.weighting, LossWeighting)  # which looks at the tasks' gradients only now and then
     if any(map(is_sharded, setup.evidence)):
         return ShardedRows(setup.evidence, num_tasks, keep)
     size, device = 4 * num_values(setup.evidence), setup.like.device
-    whole = isinstance(setup.weighting, JacobianWeighting) or not adds_up_parts_sooner(size, device)
+    needed = isinstance(setup.weighting, JacobianWeighting) or setup.weighting.perturbs_parameters
+    whole = needed or not adds_up_parts_sooner(size, device)
     return (WholeRows if whole else ScatteredRows)(setup.evidence, num_tasks, keep)
 
 

@@ -9,18 +9,19 @@ from mtl_lightning.backward.compiled import keep_buffers
 from mtl_lightning.backward.evidence import new_rows, num_values, prepare
 from mtl_lightning.backward.features import tensors
 from mtl_lightning.backward.finite import causes, clear, copied_state, overflowed, restore, take_back
+from mtl_lightning.backward.further import Further
 from mtl_lightning.backward.kept import KeptWeights
-from mtl_lightning.backward.loop import Loop, Losses
 from mtl_lightning.backward.misuse import all_or_nothing, check_losses, check_total, factor_of
 from mtl_lightning.backward.options import check_options, check_tasks
 from mtl_lightning.backward.parameters import Candidates, GradientOf
+from mtl_lightning.backward.passes import Losses
 from mtl_lightning.backward.step import Setup, Step
 from mtl_lightning.backward.window import OptimizerStep, Window
 from mtl_lightning.errors import UserError
 from mtl_lightning.weighting import GramianWeighting, JacobianWeighting, LossWeighting, Weighting
 
 
-class Executor(Loop):
+class Executor(Further):
     """Gathers a step's evidence, asks the weighting, and writes gradients.
 
     A step is ``add`` for each batch, then ``combine``, then ``backward``. Where several batches make up an optimizer
@@ -172,17 +173,6 @@ class Executor(Loop):
         except Exception:
             check_losses(self.setup.weighting, losses, shares, self.setup.like.device)
             raise
-
-    @property
-    def takes_validation(self) -> bool:
-        """Whether a batch of validation data is of use in the step under way; see ``add_validation``."""
-        return self._window.way.takes_validation
-
-    @all_or_nothing
-    def add_validation(self, losses: Losses, shares: Mapping[str, float] | None = None) -> None:
-        """Takes validation data of tasks whose training batches are all in: it trains nothing. See ``add``."""
-        self._refuse_unwritten()
-        self._window.add_validation(self.setup, losses, shares)
 
     @all_or_nothing
     def combine(self, last: bool = True) -> Step:

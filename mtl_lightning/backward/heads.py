@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mtl_lightning.backward.gradients import Gradients, add, vector
+from mtl_lightning.backward.gradients import Gradients, add, flatten, split, vector
+from mtl_lightning.backward.processes import mean_over_processes
 from mtl_lightning.backward.step import Setup, Tasks
 
 
@@ -36,6 +37,12 @@ class Heads:
             places = vector([i for i, _ in found], total.new_empty(0, dtype=torch.int64))
             total.index_add_(0, places, torch.stack(torch._foreach_norm([g for _, g in found])).to(like))
         return total
+
+    def mean(self, task: str) -> list[Tensor]:
+        """The mean over processes of the gradients of a task's head, one for each parameter."""
+        own = self._setup.own[task]
+        found = self._gradients.get(task, [None] * len(own))
+        return split(mean_over_processes(flatten(found, own)), own) if own else []
 
     def write(self, tasks: Tasks, weights: Mapping[str, Any], factor: Tensor) -> None:
         """Writes the mean over processes, times the tasks' weights where heads are to be weighted.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from mtl_lightning.backward.batch_pass import BatchPass
 from mtl_lightning.backward.compared import Compared
 from mtl_lightning.backward.passes import KnownWeightsPass, ObjectivePass, Pass
+from mtl_lightning.backward.perturbed_pass import PerturbedPass
 from mtl_lightning.backward.processes import is_first
 from mtl_lightning.backward.step import Setup
 from mtl_lightning.backward.task_pass import TaskPass
@@ -50,6 +51,8 @@ class KeptWeights:
         """
         of_losses = isinstance(setup.weighting, LossWeighting)
         if (setup.compares or of_losses) and self.every is not None and self.age >= self.every and not step.asked:
+            if setup.weighting.perturbs_parameters:
+                return PerturbedPass(setup, rows)
             return TaskPass(setup, rows) if self._number == 1 else BatchPass(setup, rows, self.weights)
         return ObjectivePass(setup) if of_losses else KnownWeightsPass(setup, self.weights)
 

@@ -8,10 +8,8 @@ from torch import Tensor
 from mtl_lightning.backward.contract import Contract
 from mtl_lightning.backward.inspection import Inspection
 from mtl_lightning.backward.means import EpochMeans
+from mtl_lightning.backward.passes import Losses
 from mtl_lightning.backward.step import Setup
-
-Losses = Mapping[str, Tensor]
-"""Loss of each task, a scalar."""
 
 
 class Loop:

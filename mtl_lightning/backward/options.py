@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from mtl_lightning.errors import UserError, did_you_mean
-from mtl_lightning.weighting import GramianWeighting, JacobianWeighting, Weighting
+from mtl_lightning.weighting import GramianWeighting, JacobianWeighting, SharpnessAware, Weighting
 
 
 def check_options(weighting: Weighting, head_gradients: str, gradient_of: object, refresh_every: int | None) -> None:
@@ -33,10 +33,21 @@ def check_options(weighting: Weighting, head_gradients: str, gradient_of: object
             f"`gradient_of: features`: {name} compares several batches, whose examples have features of their own; use "
             "`shared`, or a pattern of parameter names"
         )
+    if weighting.perturbs_parameters:
+        _check_perturbing(weighting, name, gradient_of, refresh_every)
     if refresh_every is not None and refresh_every < 1:
         raise UserError(f"`refresh_every` must be at least 1, found {refresh_every}")
     if refresh_every not in (None, 1) and isinstance(weighting, JacobianWeighting):
         raise UserError(f"`refresh_every` keeps task weights between steps, which {name} has not")
+
+
+def _check_perturbing(weighting: Weighting, name: str, gradient_of: object, refresh_every: int | None) -> None:
+    if not isinstance(weighting, SharpnessAware):
+        raise UserError(f"{name}: `perturbs_parameters` is for subclasses of SharpnessAware, which say where to")
+    if gradient_of != "shared":
+        raise UserError(f"`gradient_of`: {name} moves all shared parameters and sees all their gradients; leave it out")
+    if refresh_every not in (None, 1):
+        raise UserError(f"`refresh_every`: {name} moves parameters in every step; leave it out")
 
 
 def check_tasks(weighting: Weighting, own: Mapping[str, object]) -> None:

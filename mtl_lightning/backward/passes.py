@@ -1,8 +1,8 @@
 """How a step is differentiated: once, through a weighted sum of the losses."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -14,6 +14,12 @@ from mtl_lightning.backward.processes import num_processes
 from mtl_lightning.backward.step import BatchTasks, Setup, Step, Tasks
 from mtl_lightning.backward.terms import Terms
 from mtl_lightning.errors import UserError
+
+Losses: TypeAlias = Mapping[str, Tensor]
+"""Loss of each task, a scalar."""
+Again: TypeAlias = Callable[[str, bool], Iterable[tuple[Losses, Mapping[str, float]]]]
+"""Computes the losses of a task anew, in all batches of an optimizer step that have labels of it on any process, with
+their shares. Told whether it is for a probe: in evaluation mode, and without a graph."""
 
 
 class Pass(ABC):
@@ -30,6 +36,8 @@ class Pass(ABC):
     """Whether each task's loss is differentiated for itself."""
     takes_validation: bool = False
     """Whether ``add_validation`` has an effect."""
+    takes_perturbed: bool = False
+    """Whether ``add_perturbed`` has an effect, and is due before ``combine``."""
     judges: bool = False
     """Whether ``combine`` finds out if all gradients are finite."""
     not_finite: tuple[str, ...] = ()
@@ -65,6 +73,15 @@ class Pass(ABC):
             present: The tasks with labels on any process.
         """
         del terms, present  # but where the weighting is asked, they are of no use
+
+    def add_perturbed(self, tasks: Tasks, again: Again) -> None:
+        """Takes the tasks' losses at perturbed parameters, after all batches of the optimizer step.
+
+        Args:
+            tasks: Those present.
+            again: Computes the losses anew, under the parameters that there are.
+        """
+        del tasks, again
 
     def end_step(self) -> None:
         """Called when all batches of one of the steps that make up an optimizer step are in."""

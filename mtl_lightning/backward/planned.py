@@ -68,6 +68,8 @@ def planned(executor: Executor, number: int) -> Planned:
     heads = num_values([parameter for head in setup.own.values() for parameter in head])
     some = isinstance(rows, Rows) and setup.evidence is not setup.shared
     compared = num_values(setup.evidence or ()) if some else None
-    num_rows = len(setup.weighting.tasks) * setup.weighting.batches_compared
+    num_rows = len(setup.weighting.tasks) * setup.weighting.gradients_per_task
+    if setup.weighting.perturbs_parameters:  # gradients at the original parameters are sent, too, those of heads alike
+        heads, num_rows = 2 * heads, max(num_rows, len(setup.weighting.tasks) + 1)
     size = Size(num_rows, num_values(setup.shared), heads, compared=compared)
     return Planned(number, size, rows, every or 1, step_time.plain if of_losses else step_time.known_weights)

@@ -1,7 +1,7 @@
 """What the executor keeps while a step is under way."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mtl_lightning.backward.gradients import add_terms, vector
 from mtl_lightning.backward.misuse import check_losses
-from mtl_lightning.backward.passes import Pass
+from mtl_lightning.backward.passes import Again, Losses, Pass
 from mtl_lightning.backward.processes import mean_over_processes
 from mtl_lightning.backward.step import BatchTasks, Setup, Step, Tasks
 
@@ -80,6 +80,17 @@ class Window:
         shares = dict.fromkeys(losses, 1.0) if given is None else given
         check_losses(setup.weighting, losses, shares, setup.like.device)
         self.way.add_validation(shared_out(setup, losses, shares), tuple(shares))
+
+    def add_perturbed(self, setup: Setup, again: Again) -> None:
+        """Takes losses at perturbed parameters; see ``Executor.add_perturbed``."""
+
+        def shared(task: str, probe: bool) -> Iterator[tuple[Losses, Mapping[str, float]]]:
+            for losses, shares in again(task, probe):
+                check_losses(setup.weighting, losses, shares, setup.like.device)
+                chosen = {task: losses[task]} if task in losses else {}
+                yield shared_out(setup, chosen, shares), shares
+
+        self.way.add_perturbed(self.present(setup), shared)
 
     def end_step(self) -> None:
         """Counts the tasks of a step."""

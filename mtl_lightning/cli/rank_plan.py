@@ -112,7 +112,7 @@ def _step(plan: Planned, work: Work | None) -> Table:
 def _work(trainer: Any, module: MultiTaskModule, num_processes: int) -> Work | None:
     """What a process computes in a step with a batch of each data set, or several; null: not known."""
     cost = cost_of_example(trainer, module, seconds=0.0).together
-    if cost is None:
+    if cost is None or module.weighting.perturbs_parameters:  # whose passes depend on what labels which tasks
         return None
     sizes, _ = trainer.datamodule.given_sizes.on(num_processes)
     batches = module.weighting.batches_compared

@@ -181,12 +181,12 @@ def _answer(weighting: Weighting, jacobian: Tensor, losses: Tensor, tasks: Tenso
         assert objective.shape == (), f"the objective must be a scalar, found {list(objective.shape)}"
         return torch.autograd.grad(objective, evidence)[0], losses.shape
     if isinstance(weighting, GramianWeighting):
-        number = weighting.batches_compared
+        number = weighting.gradients_per_task
         products = gramian(torch.cat([jacobian.roll(batch, dims=1) for batch in range(number)]))
         kept = products.clone()
         answer: Tensor = weighting(products, losses.double().repeat(number), tasks)
         assert torch.equal(products, kept), "a weighting must not change its evidence"
-        return answer, losses.repeat(weighting.batches_per_step).shape
+        return answer, losses.repeat(number - weighting.needs_validation_batch).shape
     assert isinstance(weighting, JacobianWeighting), f"{type(weighting).__name__} is of none of the three families"
     direction: Tensor = weighting(jacobian, losses, tasks)
     assert direction.dtype == jacobian.dtype, f"the direction must be {jacobian.dtype}, found {direction.dtype}"

@@ -6,6 +6,7 @@ from typing import Any
 from mtl_lightning.data import StepBatch
 from mtl_lightning.encoders.modes import in_evaluation
 from mtl_lightning.training.joint_pass import Parts, passes
+from mtl_lightning.training.randomness import random_state
 from mtl_lightning.training.shared_parameters import common_features
 
 
@@ -21,6 +22,8 @@ def add_training(module: Any, batch: StepBatch, ends: bool, of_features: bool) -
     all_parts = passes(module, batch)
     to_come = Counter(task for part in batch.values() for task in part.taught)
     for parts in all_parts:
+        if module.weighting.perturbs_parameters:
+            module.repeated.keep(parts, random_state(module.device))
         found = module.losses(parts, of_all=module.executor.is_sharded)
         to_come.subtract(task for part in parts for task in part.taught)
         complete = [task for task in found.shares if ends and not to_come[task]]

@@ -34,6 +34,7 @@ from mtl_lightning.training.model_first import ModelFirst
 from mtl_lightning.training.monitors import check_monitors
 from mtl_lightning.training.optimizers import configured
 from mtl_lightning.training.parameter_groups import Grouping
+from mtl_lightning.training.perturbing import Repeated
 from mtl_lightning.training.randomness import Buffers, RandomState, random_state, same_again, seed_batch
 from mtl_lightning.training.refused_callbacks import refuse_callbacks
 from mtl_lightning.training.run_state import add_run_state, take_up
@@ -136,6 +137,7 @@ class MultiTaskModule(AdaptedModule):
         self._random_state: RandomState | None = None
         self._before_step: Buffers = []
         self._parts: list[Parts] = []
+        self.repeated = Repeated()
         self._seed: int | None = None
         self._metrics: dict[str, float] = {}
         self.step: Step | None = None
@@ -230,6 +232,7 @@ class MultiTaskModule(AdaptedModule):
             parameters, buffers = parameters_and_buffers(self, apart=self.weighting)
             forget(parameters)
             self._trained.follow(self, parameters)
+            self.repeated.clear()
             self._before_step = [] if self._max_skipped is None else randomness.copied(buffers)
 
     def on_train_start(self) -> None:
@@ -262,6 +265,8 @@ class MultiTaskModule(AdaptedModule):
         ends = last or (batch_idx + 1) % self.executor.setup.num_accumulated == 0
         self._parts = add_training(self, batch, ends, of_features=self._gradient_of == "features")
         add_validation(self, batch)
+        if last:
+            self.repeated.add_perturbed(self)
         step = self.executor.combine(last)
         if step.losses:
             self.step = step._replace(objective=step.objective.detach())

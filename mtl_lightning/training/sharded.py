@@ -36,6 +36,11 @@ def _reasons(module: Any) -> Iterator[str]:
             f"{type(module.weighting).__name__}, which needs the tasks' whole gradients on each process; choose a "
             "method that needs their inner products alone, such as UPGrad, or `ddp`"
         )
+    if module.weighting.perturbs_parameters:
+        yield (
+            f"{type(module.weighting).__name__}, which moves whole parameters; choose a method that sees gradients at "
+            "the parameters as they are, such as UPGrad, or `ddp`"
+        )
     if module.trainer.precision == "16-mixed":
         yield "`trainer.precision: 16-mixed`; use `bf16-mixed`"
     if module._compile_encoder:

@@ -29,6 +29,7 @@ from mtl_lightning.weighting.excess_mtl import ExcessMTL
 from mtl_lightning.weighting.fairgrad import FairGrad
 from mtl_lightning.weighting.famo import FAMO
 from mtl_lightning.weighting.fixed import FixedWeighting
+from mtl_lightning.weighting.fs_mtl import FSMTL
 from mtl_lightning.weighting.gls import GLS
 from mtl_lightning.weighting.go4align import GO4Align
 from mtl_lightning.weighting.graddrop import GradDrop
@@ -49,8 +50,10 @@ from mtl_lightning.weighting.pcgrad import PCGrad
 from mtl_lightning.weighting.pivrg import PIVRG
 from mtl_lightning.weighting.rlw import RLW
 from mtl_lightning.weighting.sam_gs import SAMGS
+from mtl_lightning.weighting.samo import SAMO
 from mtl_lightning.weighting.scale_invariant import ScaleInvariantWeighting
 from mtl_lightning.weighting.sdmgrad import SDMGrad
+from mtl_lightning.weighting.sharpness import SharpnessAware
 from mtl_lightning.weighting.stch import STCH
 from mtl_lightning.weighting.torchjd_adapter import TorchJDAggregator, TorchJDScalarizer, TorchJDWeighting
 from mtl_lightning.weighting.uncertainty import UncertaintyWeighting
@@ -63,6 +66,7 @@ __all__ = [
     "DBMTL",
     "DWA",
     "FAMO",
+    "FSMTL",
     "GLS",
     "IGB",
     "IMTL",
@@ -74,6 +78,7 @@ __all__ = [
     "PIVRG",
     "RLW",
     "SAMGS",
+    "SAMO",
     "STCH",
     "UWSO",
     "AlignedMTL",
@@ -99,6 +104,7 @@ __all__ = [
     "PCGrad",
     "SDMGrad",
     "ScaleInvariantWeighting",
+    "SharpnessAware",
     "TorchJDAggregator",
     "TorchJDScalarizer",
     "TorchJDWeighting",

@@ -34,6 +34,10 @@ class Weighting(nn.Module, ABC):
     """Whether a step also has a batch of validation data, which trains nothing. For Gramian methods alone, which see it
     as one more batch, the last."""
 
+    perturbs_parameters: ClassVar[bool] = False
+    """Whether the method sees gradients at parameters that it moves for each task, which costs a forward and a backward
+    pass for each. For methods of the family :class:`.SharpnessAware`, which says where to."""
+
     draws_preference: ClassVar[bool] = False
     """Whether ``preference`` is what a sharing is told before each batch of training [K]."""
 
@@ -51,6 +55,11 @@ class Weighting(nn.Module, ABC):
     def batches_compared(self) -> int:
         """Of how many batches a step has gradients for the method to see."""
         return self.batches_per_step + self.needs_validation_batch
+
+    @property
+    def gradients_per_task(self) -> int:
+        """How many gradients of each task the method sees."""
+        return self.batches_compared
 
     @property
     def needs_epochs(self) -> bool:

@@ -61,11 +61,15 @@ def of_equal_batches(weighting: GramianWeighting, gramian: Tensor, losses: Tenso
     """The weights [T] that a method gives where all batches of its step are the same.
 
     Args:
-        weighting: Any Gramian method; the batch of validation data is the same, too.
+        weighting: Any Gramian method; the batch of validation data is the same, too. If it moves parameters, gradients
+            do not change.
         gramian: Inner products of the tasks' gradients [T, T].
         losses: [T].
         tasks: [T].
     """
-    number = weighting.batches_compared
-    weights: Tensor = weighting(gramian.repeat(number, number), losses.repeat(number), tasks)
-    return weights.view(weighting.batches_per_step, -1).sum(0)
+    number = weighting.gradients_per_task
+    products = gramian.repeat(number, number)
+    if weighting.perturbs_parameters:
+        products[len(gramian) :] = products[:, len(gramian) :] = 0
+    weights: Tensor = weighting(products, losses.repeat(number), tasks)
+    return weights.view(-1, len(gramian))[: weighting.batches_per_step].sum(0)

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from mtl_lightning.errors import UserError
+from mtl_lightning.weighting.around import Around
 from mtl_lightning.weighting.base import GramianWeighting
 from mtl_lightning.weighting.cagrad import CAGrad
 
 
-class CRMOGM(GramianWeighting):
+class CRMOGM(Around):
     r"""Averages the weights that a Gramian method finds, so that they depend less on the noise of one batch.
 
     With the method's weights :math:`\hat\lambda` of the step,
@@ -48,28 +49,20 @@ class CRMOGM(GramianWeighting):
         weighting: Callable[[Sequence[str]], GramianWeighting] = CAGrad,
         alpha: float = 0.9,
     ) -> None:
-        super().__init__(tasks)
+        super().__init__(tasks, weighting)
         if not 0 <= alpha < 1:
             raise UserError(f"`alpha` must be from 0 to below 1, found {alpha}")
         self.alpha = alpha
-        self.weighting = weighting(self.tasks)
         if not isinstance(self.weighting, GramianWeighting):
             found = type(self.weighting).__name__
             raise UserError(f"`weighting` must be a Gramian method, whose weights can be averaged, found {found}")
+        name = type(self.weighting).__name__
         if self.weighting.batches_compared > 1:
-            name = type(self.weighting).__name__
             raise UserError(f"`weighting`: {name} compares several batches, whose weights CRMOGM cannot average")
-        self.domain = self.weighting.domain
+        if self.weighting.perturbs_parameters:
+            raise UserError(f"`weighting`: {name} stands around other methods, not in them: put CRMOGM inside it")
         self.add_state("weights", torch.zeros(len(self.tasks), dtype=torch.float64))
         self.add_state("seen", torch.zeros(len(self.tasks), dtype=torch.bool))
-
-    @property
-    def needs_epochs(self) -> bool:
-        return self.weighting.needs_epochs
-
-    @property
-    def needs_validation(self) -> bool:
-        return self.weighting.needs_validation
 
     def forward(self, gramian: Tensor, losses: Tensor, tasks: Tensor) -> Tensor:
         found: Tensor = self.weighting(gramian, losses, tasks)
@@ -77,12 +70,3 @@ class CRMOGM(GramianWeighting):
         self.weights[tasks] = averaged
         self.seen[tasks] = True
         return averaged
-
-    def undefined(self, losses: Tensor, tasks: Tensor) -> Tensor:
-        return self.weighting.undefined(losses, tasks)
-
-    def on_epoch_end(self, losses: Tensor, tasks: Tensor) -> None:
-        self.weighting.on_epoch_end(losses, tasks)
-
-    def on_validation_end(self, losses: Tensor, tasks: Tensor) -> None:
-        self.weighting.on_validation_end(losses, tasks)

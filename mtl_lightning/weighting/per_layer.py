@@ -48,6 +48,9 @@ class PerLayer(JacobianWeighting):
             )
         if method.batches_compared > 1:
             raise UserError(f"`gradient_of: layers`: {type(method).__name__} compares several batches; use `shared`")
+        if method.perturbs_parameters:
+            name = type(method).__name__
+            raise UserError(f"`gradient_of: layers`: {name} moves all shared parameters at once; use `shared`")
         self.layers = nn.ModuleList([method])
         self.domain = method.domain
         self._fresh = (deepcopy(method),)  # a tuple, so that it is no submodule

@@ -68,6 +68,8 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "validation batches, gradient of the last layer": ("AutoLambda", {"gradient_of": "encoder.layers.3.*"}),
     "validation batches, weights kept for 2 steps": ("MOML", {"refresh_every": 2}),
     "one data set a step, validation batches": ("AutoLambda", {"alternating": True}),
+    "one data set a step, perturbed": ("FSMTL", {"alternating": True}),
+    "perturbed, weighted heads": ("SAMO", {"head_gradients": "weighted"}),
     "one data set a step, Jacobian": ("MoCo", {"alternating": True}),
 }
 CASES = {**{name: (name, {}) for name in METHODS}, **OPTIONS}

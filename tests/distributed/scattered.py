@@ -36,6 +36,7 @@ CASES: dict[str, tuple[Callable[..., Weighting], dict[str, Any]]] = {
         name: (cls, {})
         for name, cls in METHODS.items()
         if issubclass(cls, GramianWeighting) and cls.on_validation_end is Weighting.on_validation_end
+        if not cls.perturbs_parameters  # these see whole rows
     },
     "weights kept for 2 steps": (METHODS["UPGrad"], {"refresh_every": 2}),
     "weighted heads": (METHODS["MGDA"], {"head_gradients": "weighted"}),

@@ -32,7 +32,11 @@ from mtl_lightning.encoders import PerceptronEncoder
 from mtl_lightning.training.fsdp2 import FSDP2Strategy, shard
 from mtl_lightning.weighting import JacobianWeighting
 
-NAMES = [name for name, cls in METHODS.items() if not issubclass(cls, JacobianWeighting)]
+NAMES = [
+    name
+    for name, cls in METHODS.items()
+    if not (issubclass(cls, JacobianWeighting) or cls.perturbs_parameters)  # these need whole parameters
+]
 TYPES = {torch.float64: 2, torch.float32: 1}
 """And how many steps are taken in each: what a step leaves to the next is looked at in float64."""
 TRAINED: dict[str, tuple[str, dict[str, Any]]] = {

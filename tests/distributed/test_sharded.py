@@ -98,4 +98,5 @@ def test_another_number_of_processes_loads_it(runs: Path, name: str) -> None:
 
 
 def test_gramian_methods_are_among_them() -> None:
-    assert {name for name, cls in METHODS.items() if issubclass(cls, GramianWeighting)} <= set(NAMES)
+    compared = {name: cls for name, cls in METHODS.items() if issubclass(cls, GramianWeighting)}
+    assert {name for name, cls in compared.items() if not cls.perturbs_parameters} <= set(NAMES)

@@ -78,11 +78,13 @@ class Entry:
         family: Its base class.
         options: To search.
         batches: Of how many it sees the gradients in a step.
+        plain: Whether they are those at the parameters as they are.
     """
 
     family: Family
     options: Space
     batches: int = 1
+    plain: bool = True
 
 
 def _loss(**options: Range | Choice) -> Entry:
@@ -129,6 +131,8 @@ WEIGHTINGS: dict[str, Entry] = {
     "DualProj": _gramian(),
     "ConFIG": _gramian(),
     "CRMOGM": _gramian(alpha=Range(0.5, 0.99, default=0.9)),
+    "FSMTL": Entry("gramian", {"rho": Range(1e-3, 0.5, log=True, default=0.05)}, plain=False),
+    "SAMO": Entry("gramian", {"rho": Range(1e-4, 0.1, log=True, default=1e-3)}, plain=False),
     "MoDo": Entry("gramian", {"gamma": Range(1e-4, 0.1, log=True, default=1e-3)}, batches=3),
     "SDMGrad": Entry("gramian", {"lam": Range(0.1, 1.0, log=True, default=0.3)}, batches=3),
     "AutoLambda": Entry("gramian", {"learning_rate": Range(1e-5, 1e-2, log=True, default=1e-4)}, batches=2),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from mtl_lightning.compare.planning.catalogue import FIXED, WEIGHTINGS, WITH_ARGUMENTS, Family, short_name
+from mtl_lightning.compare.planning.catalogue import FIXED, WEIGHTINGS, WITH_ARGUMENTS, Entry, Family, short_name
 from mtl_lightning.compare.planning.configs import (
     Config,
     class_path,
@@ -156,8 +156,11 @@ class Plan:
         """Leaves out what has no meaning for a weighting's family, and lets loss weightings look at conflicts."""
         family, model = _family(config), config["model"]
         of_one_batch = model.get("gradient_of") in _OF_ONE_BATCH
-        if family in ("loss", "jacobian") or (of_one_batch and _compares_batches(config)):
+        if family in ("loss", "jacobian") or (of_one_batch and _entry(config).batches > 1):
             model.pop("gradient_of", None)
+        if not _entry(config).plain:
+            model.pop("gradient_of", None)
+            model.pop("refresh_every", None)
         if family == "jacobian":
             model.pop("refresh_every", None)
             model.pop("head_gradients", None)
@@ -196,10 +199,9 @@ def _canonical(value: Any) -> Any:
     return [_canonical(item) for item in value] if isinstance(value, list) else value
 
 
-def _compares_batches(config: Config) -> bool:
-    """Whether a weighting takes several batches a step."""
-    weighting = class_path(get_value(config, "model.weighting"))
-    return weighting in WEIGHTINGS and WEIGHTINGS[weighting].batches > 1
+def _entry(config: Config) -> Entry:
+    """What is known of a weighting; of a user's own, what most have."""
+    return WEIGHTINGS.get(class_path(get_value(config, "model.weighting")) or "", Entry("gramian", {}))
 
 
 def _family(config: Config) -> Family | None:

@@ -40,6 +40,12 @@ def autocast_knows_the_device(monkeypatch):
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: False)
 
 
+@pytest.fixture(autouse=True)
+def random_numbers_come_from_the_host(monkeypatch):
+    generator = torch.Generator
+    monkeypatch.setattr(torch, "Generator", lambda device="cpu": generator())
+
+
 def methods(family):
     found = {name: getattr(weighting, name) for name in weighting.__all__}
     return {
@@ -130,15 +136,24 @@ def waits_of_steps(make, groups=SEVERAL_INPUTS, check_finite=True, **options):
         for _ in range(STEPS):
             inputs = torch.randn(8, 4, device=DEVICE)
             device.waits.clear()
+
+            def losses_of(group, features):
+                return {task: (heads[task](features) - 1).square().mean() for task in group}
+
+            def again(task, probe, inputs=inputs):
+                losses = [losses_of(group, encoder(inputs)) for group in groups if task in group]
+                return [(each, dict.fromkeys(each, 1.0)) for each in losses]
+
             for number in range(balance.batches_per_step):
                 for group in groups:
                     features = encoder(inputs)
-                    losses = {task: (heads[task](features) - 1).square().mean() for task in group}
+                    losses = losses_of(group, features)
                     executor.add(losses, features=[features])
                 if executor.takes_validation:
                     for group in groups:
-                        features = encoder(inputs)
-                        executor.add_validation({task: (heads[task](features) - 1).square().mean() for task in group})
+                        executor.add_validation(losses_of(group, encoder(inputs)))
+                if executor.takes_perturbed:
+                    executor.add_perturbed(again)
                 executor.backward(executor.combine(last=number == balance.batches_per_step - 1).objective)
             train([*encoder.parameters(), *heads.parameters(), *balance.parameters()])
             if executor.needs_losses_after:

@@ -58,6 +58,13 @@ class Validation(Callback):
             pl_module.executor.finish_validation(VALIDATION[trainer.current_epoch])
 
 
+def again(module: Any, inputs: Any, task: str, probe: bool) -> Any:
+    """Losses under perturbed parameters."""
+    module.heads.train(not probe)
+    module.encoder.train(not probe)
+    return losses_of(module, inputs)
+
+
 def train(module: Any, make: Make, optimizer_of: Callable[[Iterable[nn.Parameter]], Any]) -> Weighting:
     """The loop that the documentation shows."""
     torch.manual_seed(1)
@@ -72,6 +79,8 @@ def train(module: Any, make: Make, optimizer_of: Callable[[Iterable[nn.Parameter
             executor.add(losses_of(module, inputs))
             if executor.takes_validation:
                 executor.add_validation(losses_of(module, BESIDE))
+            if executor.takes_perturbed:
+                executor.add_perturbed(partial(again, module, inputs))
             step = executor.combine(last=number % wanted == 0)
             executor.backward(step.objective / wanted)
             if number % wanted:

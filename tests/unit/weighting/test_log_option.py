@@ -37,7 +37,7 @@ def evidence() -> tuple[Tensor, Tensor]:
 
 def test_all_methods_have_it_that_it_changes() -> None:
     others = {name for name, cls in exported().items() if issubclass(cls, GramianWeighting)} - set(HAVE_IT)
-    assert others == {"CRMOGM", "GradNorm", "IMTL", "NashMTL", "TorchJDWeighting"}
+    assert others == {"CRMOGM", "FSMTL", "GradNorm", "IMTL", "NashMTL", "SAMO", "TorchJDWeighting"}
 
 
 @methods

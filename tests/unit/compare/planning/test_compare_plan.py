@@ -65,6 +65,7 @@ def test_a_method_that_needs_an_argument_is_compared_as_a_variant(name):
 def test_the_catalogue_is_right(name):
     cls = getattr(weighting, name)
     assert issubclass(cls, FAMILIES[WEIGHTINGS[name].family])
+    assert WEIGHTINGS[name].plain != cls.perturbs_parameters
     assert WEIGHTINGS[name].batches == cls.batches_per_step + cls.needs_validation_batch
     parameters = inspect.signature(cls).parameters
     for option, searched in WEIGHTINGS[name].options.items():
