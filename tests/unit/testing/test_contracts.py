@@ -269,7 +269,7 @@ WEIGHTINGS: dict[str, Callable[[Sequence[str]], Weighting]] = {
     "FixedWeighting": halves,
     "PIVRG": informed,
 }
-for name in ("LossWeighting", "GramianWeighting", "JacobianWeighting"):
+for name in ("LossWeighting", "GramianWeighting", "JacobianWeighting", "SharpnessAware"):
     del WEIGHTINGS[name]
 SCHEDULES: dict[str, Schedule] = {
     "round-robin": schedules.RoundRobin(),
