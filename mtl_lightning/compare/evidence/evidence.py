@@ -106,3 +106,11 @@ class Evidence:
     def tasks(self) -> list[str]:
         """Names of the tasks that have scores, in the order of the config."""
         return list(dict.fromkeys(self.metrics["task"]))
+
+    def untrained(self, contestant: str) -> list[str]:
+        """The tasks that a contestant left out: its runs finished, and none has a score of them."""
+        runs = self.runs[(self.runs["role"] == "compare") & (self.runs["contestant"] == contestant)]
+        if not len(runs) or not (runs["status"] == "finished").all():
+            return []
+        scored = set(self.scores.loc[self.scores["contestant"] == contestant, "task"])
+        return [task for task in self.tasks if task not in scored]

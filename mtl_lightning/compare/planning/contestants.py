@@ -102,7 +102,8 @@ def contestants(settings: Settings, base: Config, tasks: tuple[str, ...]) -> Ite
         yield from _baselines(settings, base, SINGLE_TASK, {}, labelled)
         for name, changes in variants.items():
             if not all(key.startswith(_OF_SEVERAL_TASKS) for key in changes):
-                yield from _baselines(settings, base, single_task_of(name), changes, labelled)
+                kept = [task for task in labelled_tasks(_changed(base, changes)) if task in labelled]
+                yield from _baselines(settings, base, single_task_of(name), changes, kept)
     if settings.pairs:
         general = _general(settings, base, PAIR)
         yield from (Contestant(PAIR, {}, general, tasks=pair, role="pair") for pair in combinations(labelled, 2))

@@ -16,6 +16,7 @@ MOST_NAMED = 3
 def headline(evidence: Evidence, summary: Summary) -> list[str]:
     """What was shown about the contestants against the reference, and at what cost, where its interval shows one."""
     tests = summary.tests[summary.tests["family"] == "reference"]
+    tests = tests[~tests["first"].map(evidence.untrained).astype(bool)]
     alone = tests["first"].map(is_single_task).astype(bool)
     answer = [*_answer(evidence, summary, tests[~alone]), *_baselines(tests[alone], evidence.reference)]
     answer += _fronts(summary)

@@ -60,6 +60,9 @@ def _runs(evidence: Evidence, table: ScoreTable) -> Iterator[str]:
         finished, planned = int(table.finished[position].sum()), len(table.seeds)
         if finished == planned:
             continue
+        if untrained := evidence.untrained(name):
+            yield f"{name} is not trained on {', '.join(untrained)}: it is compared by task alone."
+            continue
         statuses = compared.loc[compared["contestant"] == name, "status"].value_counts()
         why = ", ".join(f"{statuses[status]} {status}" for status in UNFINISHED if status in statuses)
         count = f"{finished or 'none'} of {planned} seeds finished" + (f" (runs: {why})" if why else "")

@@ -116,6 +116,8 @@ def test_variants_that_change_more_than_the_weighting_have_a_baseline_of_their_o
     assert baselines == [f"{name} {task}" for name in names for task in ("left", "right", "sum")]
     assert get_value(made.runs(made.contestants[-1])[0].config, "model.encoder.features") == 512
     assert made.reference == "big"
+    fewer = plan("--variant=fewer={model.tasks.sum: null}").contestants[-2:]
+    assert [each.label for each in fewer] == ["single task: fewer left", "single task: fewer right"]
 
 
 def test_all_is_all():

@@ -4,9 +4,10 @@ import dataclasses
 
 import pandas as pd
 import pytest
-from compare_statistics_data import EVIDENCE, METRICS, NAMES, NAN, evidence_of, only, run, table, without
+from compare_statistics_data import EVIDENCE, METRICS, NAMES, NAN, drawn, evidence_of, only, run, table, without
 
 from mtl_lightning.compare.evidence import Evidence
+from mtl_lightning.compare.report.headline import headline
 from mtl_lightning.compare.statistics import summarise
 
 
@@ -33,6 +34,14 @@ class TestNotes:
             [0, 1],
             [0, 0],
         ]
+
+    def test_say_which_tasks_a_contestant_is_not_trained_on(self) -> None:
+        evidence = evidence_of(drawn(), METRICS, NAMES)
+        scores = evidence.scores
+        evidence.scores = scores[~((scores["contestant"] == "upgrad") & (scores["task"] != "slots"))]
+        found = summarise(evidence)
+        assert found.notes[0] == "upgrad is not trained on intent, domain: it is compared by task alone."
+        assert "upgrad" not in "".join(headline(evidence, found))
 
     @pytest.mark.parametrize(
         ("name", "words"),
