@@ -15,7 +15,7 @@ from mtl_lightning.inner_loops import InnerLoop
 from mtl_lightning.tasks import SequenceClassification, Task
 from mtl_lightning.tasks.prototypical import means_by_label
 from mtl_lightning.training.adapting import adaptable
-from mtl_lightning.training.episode_passes import Caller, WholePass
+from mtl_lightning.training.episode_passes import Caller, pass_of
 from mtl_lightning.training.episode_sets import loss_on
 from mtl_lightning.training.module import MultiTaskModule
 from mtl_lightning.training.prediction import evaluating
@@ -189,7 +189,9 @@ class WholeLearner(Learner):
         self.values: Values = of_all if loop is None else loop.chosen(adaptable(model))
 
     def learnt(self, rows: Sequence[int]) -> Iterator[tuple[int, Values]]:
-        loss = loss_on(WholePass(self.model, self.examples.batch), torch.tensor(list(rows)), self.name)
+        with torch.set_grad_enabled(self.loop is None):  # where heads alone adapt, what they read is a constant
+            through = pass_of(self.model, self.examples.batch, self.values)
+        loss = loss_on(through, torch.tensor(list(rows)), self.name)
         start = {key: value.detach().clone() for key, value in self.values.items()}
         if self.loop is None:
             start |= next(self.head.learnt(rows))[1]

@@ -36,16 +36,10 @@ def arrange(module: Any) -> None:
         module: The MultiTaskModule, whose heads are built.
 
     Raises:
-        UserError: If it does not go with the module's other options, or a task needs one.
+        UserError: If it does not go with the module's other options.
     """
     loop = module.inner_loop
     if loop is None:
-        for name, task in module.tasks.items():
-            if task.by_episode and not task.reads_support:
-                raise UserError(
-                    f"model.tasks.{name}: {type(task).__name__} learns the classes of an episode by "
-                    "`model.inner_loop`; set it, say to MAML, or choose PrototypicalClassification"
-                )
         return
     excluded = {
         "gradient_of: features": module._gradient_of == "features",
@@ -66,15 +60,21 @@ def arrange(module: Any) -> None:
 
 
 def check(module: Any) -> None:
-    """Refuses an inner loop without episodes, and says of batch normalisation what it does in them.
+    """Refuses an inner loop without episodes, and tasks that need one; says what batch normalisation does in them.
 
     Args:
         module: The MultiTaskModule, about to train.
 
     Raises:
-        UserError: If there are no episodes.
+        UserError: If there are no episodes, or there is no inner loop where a task needs it.
     """
     if module.inner_loop is None:
+        for name, task in module.tasks.items():
+            if task.by_episode and not task.reads_support:
+                raise UserError(
+                    f"model.tasks.{name}: {type(task).__name__} learns the classes of an episode by "
+                    "`model.inner_loop`; set it, say to MAML, or choose PrototypicalClassification"
+                )
         return
     data = module.trainer.datamodule
     if data is not None and not getattr(data, "episodes", None):

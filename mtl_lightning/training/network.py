@@ -207,7 +207,7 @@ class Network(RestorableModule):
         if not self.is_built:
             raise UserError("the model has no heads yet: train it, or load a trained one with `mtl_lightning.load`")
         wanted = None if tasks is None else names_asked("`tasks`", tasks, list(self.heads))
-        found, beside = [], placers(self.tasks)
+        found, beside = [], placers({name: self.tasks[name] for name in wanted or self.tasks})
         left_out = not_meant(self.encoder.processor, columns, self.ways)
         with evaluating(self):
             for inputs, words in raw_batches(self.encoder.processor, columns, batch_size):

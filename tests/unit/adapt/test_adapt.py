@@ -264,6 +264,15 @@ def test_mistakes_are_said_in_one_line(
     assert not Path("new.ckpt").exists()
 
 
+def test_an_inner_loop_of_classes_by_episode_learns_what_they_are(files: Path) -> None:
+    few_shot = {"class_path": "FewShotClassification", "init_args": {"ways": 2}}
+    loop = {"class_path": "ANIL", "init_args": {"lr": 0.5, "steps": 5}}
+    old = trained(files / "old.ckpt", tasks={"kind": few_shot, "size": SIZE}, inner_loop=loop)
+    assert set(old.predict({"features": [[0.0] * 4]}, tasks=["size"])[0]) == {"size"}
+    assert adapt("--task", "kind", "--label", "label", "--shots", "none", "--by", "inner_loop", "--steps", "30") == 0
+    assert share_right("kind") > 0.9
+
+
 def test_an_interval_ends_where_the_metric_does(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained(files / "old.ckpt")
     scores = iter([1.0, 0.9, 1.0, 0.0, 0.1, 0.0])
