@@ -21,17 +21,14 @@ LOOPS: dict[str, dict[str, Any]] = {
     "Reptile": {"lr": 0.003, "head_lr": 1.0, "steps": 5, "eval_steps": 20, "vectorized": "true"},
 }
 """Inner loops on characters, which start from a run of ``start``."""
-SMALL = ("start", *LOOPS)
-"""What is trained on images of half the width."""
 PROTOTYPES = {"prototypes": [], "start": [f"--config={HERE / 'start.yaml'}"]}
 WAVES = {"train": 3000, "val": 100, "test": 600}
 
 
 def _characters(method: str, flags: list[str], choosing: bool) -> int:
-    half = method in SMALL
-    folder = DATA / ("omniglot" + "_14" * half + "_choosing" * choosing)
+    folder = DATA / ("omniglot" + "_choosing" * choosing)
     if not (folder / "test.npz").exists():
-        omniglot(folder, half, choosing)
+        omniglot(folder, choosing)
     configs = [f"--config={HERE / 'omniglot.yaml'}", f"--data.datasets.omniglot.root={folder}"]
     configs += PROTOTYPES.get(method, [])
     if method in LOOPS:

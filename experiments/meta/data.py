@@ -12,7 +12,7 @@ _NEW = ("Japanese_(katakana)", "Sanskrit", "Tagalog")
 _FOR_CHOOSING = "Early_Aramaic"
 
 
-def omniglot(folder: Path, half: bool = False, choosing: bool = False) -> None:
+def omniglot(folder: Path, choosing: bool = False) -> None:
     """Writes ``train.npz``, where each character of small1 turned by 90, 180 and 270 degrees is another character, and
     ``test.npz``, the characters of the alphabets that are in small2 alone, as they are.
 
@@ -20,29 +20,25 @@ def omniglot(folder: Path, half: bool = False, choosing: bool = False) -> None:
 
     Args:
         folder: Where to.
-        half: Whether images are 14 pixels wide instead of 28, each the mean of four.
         choosing: Whether ``test.npz`` is an alphabet of small1, which training has not then: settings are chosen by it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    images, names, alphabets = _characters("small1", half)
+    images, names, alphabets = _characters("small1")
     held_out = alphabets == _FOR_CHOOSING if choosing else np.zeros(len(images), bool)
     turned = [np.rot90(images[~held_out], turn, axes=(1, 2)) for turn in range(TURNS)]
     twins = np.concatenate([np.char.add(names[~held_out], f" turned {turn}") for turn in range(TURNS)])
     np.savez_compressed(folder / "train.npz", images=np.concatenate(turned), character=twins)
     if not choosing:
-        images, names, alphabets = _characters("small2", half)
+        images, names, alphabets = _characters("small2")
         held_out = np.isin(alphabets, _NEW)
     np.savez_compressed(folder / "test.npz", images=images[held_out], character=names[held_out])
 
 
-def _characters(part: str, half: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _characters(part: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Images [N, H, H], and the names of their characters and alphabets [N]."""
     with np.load(SOURCE / f"{part}.npz") as found:
         images, names = found["images"], found["character_names"][found["character"]]
         alphabets = found["alphabet_names"][found["alphabet"]]
-    if half:
-        size = images.shape[-1] // 2
-        images = images.reshape(-1, size, 2, size, 2).mean((2, 4)).astype(np.uint8)
     return images, names, alphabets
 
 
