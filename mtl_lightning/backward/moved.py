@@ -29,10 +29,8 @@ class Moved:
         kept = [self._kept[id(parameter)] for parameter in parameters]
         try:
             with torch.no_grad():
-                for parameter, change in zip(parameters, changes, strict=True):
-                    parameter.add_(change)
+                torch._foreach_add_([*parameters], [*changes])
             yield
         finally:
             with torch.no_grad():
-                for parameter, value in zip(parameters, kept, strict=True):
-                    parameter.copy_(value)
+                torch._foreach_copy_([*parameters], kept)

@@ -122,7 +122,7 @@ class PerturbedPass(TaskPass):
         total = self._setup.zero()
         with moved.by(self._setup.shared, changes):
             for terms, _ in again(task, True):
-                total = sum(terms.values(), total)
+                total = sum(detached(terms).values(), total)
         return mean_over_processes(total)
 
     # -- asking ------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from mtl_lightning.encoders.modes import in_evaluation
@@ -42,7 +43,8 @@ class Repeated:
                     continue
                 mode = in_evaluation(nn.ModuleList(module.forward_modules)) if probe else nullcontext()
                 with same_again(module.forward_modules, state), mode:
-                    found = module.losses(parts)
+                    with torch.set_grad_enabled(not probe or module.inner_loop is not None):  # which takes gradients
+                        found = module.losses(parts)
                     yield found.losses, found.shares  # their graph holds buffers, which are put back after it was used
 
         if kept and module.executor.takes_perturbed:

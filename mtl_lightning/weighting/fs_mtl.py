@@ -35,7 +35,7 @@ class FSMTL(SharpnessAware):
     gradients and a copy of the parameters.
 
     Helps: with little or noisy data, where training losses become small in sharp minima. Fails: it takes more than
-    twice the time of the method alone, five thirds of K of an ordinary step where one data set labels all K tasks. Too
+    twice the time of the method alone, and (1 + 5 K) / 3 of an ordinary step where one data set labels all K tasks. Too
     large a ``rho`` trains a blurred model; the program's are 0.05 to 2, the larger ones ``adaptive``.
 
     Args:

@@ -99,7 +99,9 @@ class SharpnessAware(Around):
             found = list(torch._foreach_mul(found, sizes))
         known = length.isfinite() & (length > 0)
         factor = self.rho / torch.where(known, length, 1.0)
-        return [torch.where(known, each * factor, 0.0) for each in found]
+        changes = [torch.where(known, each, 0.0) for each in found]
+        torch._foreach_mul_(changes, factor)
+        return changes
 
 
 def check_inner(weighting: Weighting) -> None:

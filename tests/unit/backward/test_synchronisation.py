@@ -109,7 +109,7 @@ class Device(TorchDispatchMode):
         hidden, options = tree_map(lambda x: x.hidden if isinstance(x, OnDevice) else x, (arguments, keywords))
         result = operation(*hidden, **options)
         if operation._schema.name.endswith("_"):
-            return arguments[0]
+            return arguments[0] if operation._schema.returns else None
         if "out" in keywords:
             return keywords["out"]
         return tree_map(lambda x: OnDevice(x) if there and isinstance(x, torch.Tensor) else x, result)

@@ -118,7 +118,7 @@ def test_samo_moves_by_the_gradient_of_the_sum_and_a_random_direction_that_incre
     seen: list[Sequence[Tensor]] = []
 
     def loss_at(changes: Sequence[Tensor]) -> Tensor:
-        seen.append(changes)
+        seen.append([change.clone() for change in changes])
         return slope([torch.tensor([[1.0, 1.0]]), torch.tensor([2.0])], changes)
 
     weighting = SAMO(NAMES, rho=0.2, alpha=0.3, mu=0.05, seed=3)
