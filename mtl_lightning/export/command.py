@@ -9,6 +9,7 @@ from mtl_lightning.cli.quiet import quieten_libraries
 from mtl_lightning.export.folder import check_place, new_export
 from mtl_lightning.export.formats import FORMATS
 from mtl_lightning.export.options import help_text, parsed
+from mtl_lightning.export.preference import prefer
 from mtl_lightning.names import names_asked
 from mtl_lightning.paths import expanded
 from mtl_lightning.stopping import SIGNALS
@@ -41,6 +42,8 @@ def _export(arguments: Sequence[str]) -> int:
     given.checkpoint = find_checkpoint(expanded(given.ckpt_path, "--ckpt_path"), given.name, last=False)
     model = load(given.checkpoint, given.trust_classes.split(",") if given.trust_classes else ())
     prune_for_good(model)
+    if given.preference is not None:
+        prefer(model, given.preference)
     if given.tasks is not None:
         given.tasks = names_asked("--tasks", given.tasks, list(model.tasks))
     with SIGNALS.deferred("Stopping once the folder is written"), new_export(output, given.format) as folder:

@@ -21,6 +21,7 @@ options:
   --format FORMAT                   {formats}
   --output FOLDER                   where to write
   --tasks NAME[,NAME...]            export these tasks alone (default: all); adapters become part of the weights
+  --preference '{{TASK: NUMBER}}'     what a model of all preferences is to prefer (default: as in training)
   --half [float16|bfloat16]         weights in 16 bits (default: float16 where no type is given)
   --name NAME                       of the run (default: run)
   --trust_classes NAMES             classes or modules, separated by commas, that somebody else's checkpoint may import
@@ -43,7 +44,7 @@ def parsed(arguments: Sequence[str]) -> Namespace:
     parser = OptionParser("export", argument_default=argparse.SUPPRESS)
     for name in ("ckpt_path", "format", "output"):
         parser.add_argument(f"--{name}", required=True)
-    for name in ("tasks", "name", "trust_classes"):
+    for name in ("tasks", "name", "trust_classes", "preference"):
         parser.add_argument(f"--{name}")
     parser.add_argument("--half", nargs="?", const=DEFAULT, choices=tuple(PRECISIONS))
     options = {name: settings for form in FORMATS.values() for name, settings in form.options.items()}
@@ -58,7 +59,9 @@ def parsed(arguments: Sequence[str]) -> Namespace:
     given.output = expanded(given.output, "--output")
     given.tasks = [name.strip() for name in given.tasks.split(",")] if "tasks" in given else None
     defaults = {name: settings.get("default") for name, settings in FORMATS[given.format].options.items()}
-    return Namespace(**{"name": "run", "trust_classes": "", "half": None, **defaults, **vars(given)})
+    return Namespace(
+        **{"name": "run", "trust_classes": "", "half": None, "preference": None, **defaults, **vars(given)}
+    )
 
 
 def _refuse_others(given: Namespace) -> None:

@@ -146,6 +146,13 @@ class Sharing(nn.Module, ABC):
             preference: Of each task, at least 0, and 1 in sum [K].
         """
 
+    def ask(self, preference: Mapping[str, float]) -> None:
+        """What to prefer from now on outside of training, where it ``wants_preference``.
+
+        Args:
+            preference: Of each task, by name.
+        """
+
     def take_form(self, saved: Any) -> None:
         """Becomes what another one was when its state was saved, before the state is loaded; nothing by default.
 

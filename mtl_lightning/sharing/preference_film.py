@@ -71,6 +71,17 @@ class PreferenceFiLM(Sharing):
         """
         self.drawn.copy_(preference, non_blocking=True)
 
+    def ask(self, preference: Mapping[str, float]) -> None:
+        """What to prefer from now on, outside of training.
+
+        Args:
+            preference: Of each task, by name, in any unit; tasks that are not named have 0.
+
+        Raises:
+            UserError: If it names another task, or is 0 for all.
+        """
+        self.asked.copy_(_normalised(preference, self.tasks))
+
     def encode(self, inputs: Inputs) -> Any:
         """All that the encoder makes of the inputs, by the preference."""
         preference = self.drawn if self.training else self.asked

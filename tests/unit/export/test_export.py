@@ -54,6 +54,24 @@ def test_some_tasks_alone(model: MultiTaskModule, folder: Path, tmp_path: Path) 
     assert loaded.predict(TEXTS, tasks=["mood"]) == model.predict(TEXTS, tasks=["mood"])
 
 
+@pytest.mark.parametrize("sharing", ["PreferenceFiLM", {"class_path": "PreferenceFiLM", "init_args": {"width": 8}}])
+def test_a_model_of_all_preferences_is_exported_with_one(
+    sharing: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = str(tmp_path / "model.ckpt"), str(tmp_path / "out")
+    made = checkpoint(tmp_path / "model.ckpt", {"sharing": sharing})
+    export("--ckpt_path", path, "--format=torch", "--preference={mood: 3, tags: 1}", "--output", out)
+    loaded: Any = mtl_lightning.load(out)
+    assert loaded.sharing.asked.tolist() == [0.75, 0, 0, 0.25]
+    assert loaded.predict(TEXTS) != made.predict(TEXTS)
+    made.sharing.ask({"mood": 3, "tags": 1})
+    assert loaded.predict(TEXTS) == made.predict(TEXTS)
+    for given, said in (("{mod: 1}", "names the unknown task 'mod'"), ("mood", "--preference: give a number for each")):
+        assert said in export(
+            "--ckpt_path", path, "--format=torch", f"--preference={given}", "--output", out, capsys=capsys
+        )
+
+
 def test_what_is_there_is_replaced_if_it_is_an_export(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "out"
     for number in range(2):
@@ -139,6 +157,7 @@ def test_a_damaged_folder_is_refused(folder: Path, tmp_path: Path, damage: Any, 
         (["--format=torch", "--license=mit"], "--license is an option of `--format huggingface`"),
         (["--format=torch", "--tasks=moody"], "unknown task 'moody'; did you mean 'mood'"),
         (["--format=torch", "--tasks=,"], "--tasks: no task is named"),
+        (["--format=torch", "--preference={mood: 1}"], "--preference: HardSharing cannot be told what to prefer"),
         (["--format=torch", "--outptu=x"], "unrecognized arguments: --outptu=x"),
         (["--format=torch", "--output=https://x.y"], "--output: name a local folder"),
         ([], "the following arguments are required: --format"),
