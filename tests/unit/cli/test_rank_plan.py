@@ -22,7 +22,7 @@ from mtl_lightning.communication import H100_NODES, Size, Work, volumes
 from mtl_lightning.encoders import PerceptronEncoder
 from mtl_lightning.errors import UserError
 from mtl_lightning.tasks import Regression
-from mtl_lightning.weighting import EqualWeighting, MoCo, MoDo, UPGrad
+from mtl_lightning.weighting import FSMTL, SAMO, EqualWeighting, MoCo, MoDo, UPGrad
 
 ENCODER, HEADS = 3 * 4 + 4, (4 + 1) * 2 + (4 + 1)
 BYTES = 4 * (ENCODER + HEADS)
@@ -114,6 +114,12 @@ def test_methods_of_several_batches_send_a_row_for_each_task_and_batch() -> None
     plan = planned(make(MoDo), 2)
     assert plan.size == Size(3 * 3, SHARED, OWN)
     assert plan.rows is not None and plan.rows.num_bytes == 4 * 9 * SHARED * (1 + 1 / 2)
+
+
+def test_methods_that_perturb_parameters_send_gradients_at_both_places() -> None:
+    assert planned(make(FSMTL), 2).size == Size(2 * 3, SHARED, 2 * OWN)
+    plan = planned(make(SAMO), 2)
+    assert plan.size == Size(3 + 1, SHARED, 2 * OWN) and type(plan.rows) is WholeRows
 
 
 def test_rows_of_some_parameters_are_followed_by_the_gradient_of_all() -> None:

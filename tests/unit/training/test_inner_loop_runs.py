@@ -118,6 +118,14 @@ def test_a_weighting_compares_the_tasks_gradients_through_the_inner_loop() -> No
     assert parameters("plain").keys() == parameters("pcgrad").keys()
 
 
+@pytest.mark.parametrize("loop", ["MAML", "Reptile"])
+def test_parameters_are_perturbed_for_each_task_around_the_inner_loop(loop: str) -> None:
+    """SAMO's probes take a loss without a graph, for which the inner loop needs one."""
+    options = ["--trainer.max_epochs=1", f"--model.inner_loop={loop}", "--model.weighting=SAMO"]
+    assert tiny.fit("samo", *options, "--model.weighting.rho=0.1") == 0
+    assert any(name.startswith("train/gradient/") for name in tiny.logged("samo"))
+
+
 def test_rates_that_are_learnt_move() -> None:
     assert tiny.fit("run", "--model.inner_loop=MetaSGD", "--trainer.max_epochs=1") == 0
     rates = {name: value for name, value in parameters("run").items() if name.startswith("inner_loop.")}
