@@ -14,7 +14,7 @@ class Balance(nn.Module):
 
     .. math::
         \mathcal{L}_{balance} = \alpha E \sum_e f_e P_e \qquad
-        \mathcal{L}_z = \frac{\beta}{T N} \sum_{t, n} \Big(\log \sum_e e^{z_{tne}}\Big)^2
+        \mathcal{L}_z = \frac{\beta}{T N} \sum_{t, n} \Bigl(\log \sum_e e^{z_{tne}}\Bigr)^2
 
     Here :math:`f_e` is the share of the choices that fell on expert e, the mean over all tasks, and :math:`P_e` the
     mean of its gate. Of a task that is not in the batch, :math:`f` has a running mean: a task may keep to one expert

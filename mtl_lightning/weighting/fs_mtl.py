@@ -19,7 +19,7 @@ class FSMTL(SharpnessAware):
     length :math:`\rho` that increases the task's loss,
 
     .. math:: s_t = \nabla \ell_t \Bigl(\theta + \rho \frac{g_t}{\lVert g_t \rVert}\Bigr), \qquad
-        d = A(g_1, \dots, g_K) + A(s_1 - g_1, \dots, s_K - g_K),
+        d = A(g_1, \ldots, g_K) + A(s_1 - g_1, \ldots, s_K - g_K),
 
     where :math:`A` is what the method makes of some gradients. A head is moved by its own gradient's direction at the
     same time, and trains with the gradient there.
