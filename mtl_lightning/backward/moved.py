@@ -30,7 +30,9 @@ class Moved:
         try:
             with torch.no_grad():
                 torch._foreach_add_([*parameters], [*changes])
+            torch.clear_autocast_cache()  # which has the parameters as they were
             yield
         finally:
             with torch.no_grad():
                 torch._foreach_copy_([*parameters], kept)
+            torch.clear_autocast_cache()
