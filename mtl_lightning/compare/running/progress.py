@@ -35,6 +35,7 @@ class Progress:
         self._started = time.time()
         self._done_here = 0
         self._drawn = float("-inf")
+        self._said: dict[str, str] = {}  # the run that each message was first said of
         watched = console.is_terminal and console.file.isatty()  # FORCE_COLOR makes a terminal of files and notebooks
         rate = 1 / _SECONDS_BETWEEN
         self._live = Live(console=console, refresh_per_second=rate, transient=True) if watched else None
@@ -57,14 +58,21 @@ class Progress:
         self._console.print(text, soft_wrap=True)
 
     def tell(self, run: Run, result: Mapping[str, Any]) -> None:
-        """Counts a run that has ended, and says so where there is no table; says in any case what went wrong."""
+        """Counts a run that has ended, and says so where there is no table; says in any case what went wrong.
+
+        What went wrong with several runs is said in full once.
+        """
         self._done_here += 1
         status = result.get("status", "failed")
         took = duration(result.get("seconds", 0.0))
         score = (result.get("scores") or {}).get("average")
-        shown = f"average {score:.4f}" if score is not None else result.get("message", "")
+        shown = f"average {score:.4f}" if score is not None else self._why(run, result.get("message", ""))
         if self._live is None or status != "finished":
             self.say(f"{run.name}: {status} after {took}" + (f": {shown}" if shown else ""))
+
+    def _why(self, run: Run, message: str) -> str:
+        first = self._said.setdefault(message, run.name)
+        return message if first == run.name or not message else f"the same as {first}"
 
     def show(self, agenda: Agenda, running: Sequence[Run]) -> None:
         """Draws the table anew, if it has not just been."""

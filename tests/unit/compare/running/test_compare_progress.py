@@ -57,3 +57,16 @@ def test_colour_that_is_asked_for_makes_no_live_table_in_a_file(begun, monkeypat
         shown.tell(plan.all_runs()[0], {"status": "finished", "seconds": 3.0, "scores": {"average": 0.5}})
     assert printed.getvalue().endswith(": finished after 3 s: average 0.5000\n")
     assert printed.getvalue().count("\n") == 1
+
+
+def test_what_all_runs_lack_is_said_once(begun):
+    plan, printed = begun[0], StringIO()
+    shown = progress.Progress(plan, begun[1], Console(file=printed, highlight=False))
+    first, second, third, _ = plan.all_runs()
+    for run, message in ((first, "no split 'val'"), (second, "no split 'val'"), (third, "disk full")):
+        shown.tell(run, {"status": "failed", "seconds": 1.0, "message": message})
+    assert printed.getvalue().splitlines() == [
+        f"{first.name}: failed after 1 s: no split 'val'",
+        f"{second.name}: failed after 1 s: the same as {first.name}",
+        f"{third.name}: failed after 1 s: disk full",
+    ]
