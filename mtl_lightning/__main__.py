@@ -53,7 +53,8 @@ configuration (flags win over environment variables, MTL_<COMMAND>__<KEY> with d
                                     DenseBinary, PrototypicalClassification, FewShotClassification
   --model.sharing CLASS             HardSharing (default), HybridSharing, MMoE, PLE, CrossStitch, TaskEmbedding, LoRA,
                                     ...; --model.sharing.help names all
-  --model.weighting CLASS           EqualWeighting, FixedWeighting, UncertaintyWeighting, UPGrad, ... (31 in all)
+  --model.weighting CLASS           EqualWeighting, FixedWeighting, UncertaintyWeighting, UPGrad, ...;
+                                    --model.weighting.help names all
   --model.inner_loop CLASS          MAML, FOMAML, ANIL, MetaSGD, MLDG, Reptile, on the episodes of --data.episodes
   --model.optimizer CLASS           any of torch.optim; --model.optimizer.lr VALUE sets the learning rate
   --model.lr_scheduler CLASS        WarmupDecay, or any of torch.optim.lr_scheduler
@@ -101,6 +102,11 @@ _OPTIONS = {
 _WITH_HELP_OF_THEIR_OWN = ("compare", "submit", "show-batch", "adapt", "convert", "export", "serve")
 
 _NEEDS = "`pip install mtl-lightning` brings all; `predict --model` and `serve` of an exported model need no torch"
+_ANOTHER_TORCH = (
+    "the torchvision that is installed was built for another torch, so that no library here can be imported; install "
+    "the one of your torch (for the CPU: `pip install torchvision --index-url https://download.pytorch.org/whl/cpu`), "
+    "or `pip uninstall torchvision`"
+)
 
 _READER_LEFT = 128 + 13
 """Exit status of a program that SIGPIPE ends."""
@@ -174,8 +180,13 @@ def _run(arguments: list[str]) -> int:
     try:
         with SIGNALS.nothing_to_lose(), kept_imports():
             run = _imported("predict --model" if exported else command)
-    except ModuleNotFoundError as error:
-        if os.environ.get("MTL_TRACEBACK") or (error.name or "").startswith(f"{__package__}."):
+    except (ImportError, RuntimeError) as error:
+        if os.environ.get("MTL_TRACEBACK"):
+            raise
+        if _is_of_another_torch(error):
+            say(f"error: {_ANOTHER_TORCH}", error=True)
+            return 2
+        if not isinstance(error, ModuleNotFoundError) or (error.name or "").startswith(f"{__package__}."):
             raise
         say(f"error: {command} needs {error.name}, which is not installed; {_NEEDS}", error=True)
         return 2
@@ -205,6 +216,15 @@ def _imported(command: str) -> Callable[[list[str]], int]:
     else:
         from mtl_lightning.cli.command import run
     return run
+
+
+def _is_of_another_torch(error: BaseException | None) -> bool:
+    """Whether an import failed because torch has no operators of the torchvision that is installed."""
+    while error is not None:
+        if "torchvision::" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _reader_left() -> bool:

@@ -2,7 +2,7 @@
 
 import platform
 import tomllib
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -17,7 +17,15 @@ def direct() -> list[Requirement]:
     return sorted((r for r in asked if r.name != PROJECT["name"]), key=lambda r: r.name.lower())
 
 
+def installed(name: str) -> str:
+    """Its release, if it is there: `timm` is in no environment of development, as torchvision has to fit torch."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"
+
+
 if __name__ == "__main__":
     print(f"Python {platform.python_version()}")
     for requirement in direct():
-        print(f"{requirement.name:24}{version(requirement.name):16}{requirement.specifier}")
+        print(f"{requirement.name:24}{installed(requirement.name):16}{requirement.specifier}")

@@ -23,9 +23,13 @@ def load_vision_model(model: str | None, settings: Mapping[str, Any] | None, pre
         pretrained: Whether its weights are loaded; false: they are random.
 
     Raises:
-        UserError: If there is no such model or type of model, or it does not read images alone.
+        UserError: If there is no such model or type of model, it does not read images alone, or it is one of timm,
+            which is missing or does not know it.
     """
-    body = load_body(model, settings, pretrained, "resnet")
+    try:
+        body = load_body(model, settings, pretrained, "resnet")
+    except ImportError as error:
+        raise UserError(f"{' '.join(str(error).split())} (pip install 'mtl-lightning[timm]')") from error
     if body.main_input_name != "pixel_values":
         raise UserError(f"{type(body).__name__} reads no images alone; choose a vision model, such as ResNet or ViT")
     return body

@@ -13,6 +13,7 @@ from mtl_lightning.encoders.images import ImageProcessor, Images, ImagesOfModel
 from mtl_lightning.encoders.modes import in_evaluation
 from mtl_lightning.encoders.sensory_models import load_input_settings, load_vision_model
 from mtl_lightning.encoders.staged import Stage, StagedEncoder
+from mtl_lightning.encoders.timm_models import is_timm_model, num_channels, timm_representation, timm_settings
 from mtl_lightning.errors import UserError
 from mtl_lightning.inputs.images import Interpolation
 
@@ -21,20 +22,23 @@ _INTERPOLATIONS: Mapping[int, Interpolation] = {0: "nearest", 1: "lanczos", 2: "
 
 
 class VisionEncoder(StagedEncoder):
-    """A vision model of the transformers library, pretrained or from scratch: ResNet, ConvNeXt, RegNet, ViT, DINOv2, …
+    """A vision model of transformers or timm, pretrained or from scratch: ResNet, ConvNeXt, RegNet, ViT, DINOv2, …
 
     Its input is ``image`` [B, C, H, W]; see :class:`Images` for how files become that. Its representation is pooled
     [B, features] and has feature maps by stride: those of each stage of a convolutional model, the last one of a
     transformer. Models whose forward pass is that of an embedding and ``encoder.stages`` (ResNet, RegNet, ConvNeXt) can
-    be cut between these; others are run whole. Feature maps behind a cut are what each stage reads there: a sharing
-    that mixes or changes what runs between stages does so to the maps.
+    be cut between these; others, and all of timm, are run whole. Feature maps behind a cut are what each stage reads
+    there: a sharing that mixes or changes what runs between stages does so to the maps.
 
     Args:
-        model: Name on the Hugging Face hub, or a folder; null: ``config`` says the architecture.
-        config: What replaces the model's own settings, or an architecture: ``{model_type: resnet, depths: [2, 2]}``.
+        model: Name on the Hugging Face hub, such as ``timm/resnet18.a1_in1k``, or a folder; null: ``config`` says the
+            architecture.
+        config: What replaces the model's own settings, or an architecture: ``{model_type: resnet, depths: [2, 2]}``,
+            ``{model_type: timm_wrapper, architecture: resnet18}``.
         pretrained: Whether the weights of ``model`` are loaded; false: they are random.
         images: How images are read; what it leaves out is taken from the model.
-        pooling: Of a transformer, the ``mean`` over its tokens, or the first one, ``cls``.
+        pooling: Of a transformer, the ``mean`` over its tokens, or the first one, ``cls``. Models of timm pool as they
+            were trained to.
         frozen: Train none of it, and keep its batch normalisation as it is.
 
     Raises:
@@ -58,9 +62,11 @@ class VisionEncoder(StagedEncoder):
         self.pretrained = model is not None and pretrained
         self.pooling, self.frozen = pooling, frozen
         settings = self.backbone.config
-        self._settings = load_input_settings(model, "set `images`")
+        self._is_timm = is_timm_model(self.backbone)
+        self._settings = timm_settings(self.backbone) if self._is_timm else load_input_settings(model, "set `images`")
         own = _images_of(self._settings, getattr(settings, "image_size", None))
-        self.processor = ImageProcessor(images or Images(), getattr(settings, "num_channels", 3), own)
+        channels = num_channels(self.backbone) if self._is_timm else getattr(settings, "num_channels", 3)
+        self.processor = ImageProcessor(images or Images(), channels, own)
         if getattr(self.backbone, "pooler", None) is not None and list(self.backbone.pooler.parameters()):
             self.backbone.pooler = None  # most checkpoints have none, so that it would be random
         self._look()
@@ -77,7 +83,7 @@ class VisionEncoder(StagedEncoder):
                 found = self({"image": image})
         except UserError:
             raise
-        except (TypeError, ValueError, RuntimeError, AttributeError) as error:
+        except (TypeError, ValueError, RuntimeError, AttributeError, AssertionError) as error:
             raise UserError(
                 f"{type(self.backbone).__name__} makes no features of an image of {plain.size[0]} x {plain.size[1]}: "
                 f"{' '.join(str(error).split())[:200]}; choose another `images.size`, or another model"
@@ -102,6 +108,8 @@ class VisionEncoder(StagedEncoder):
     def forward(self, inputs: dict[str, Tensor]) -> Representation:
         image = inputs["image"]
         found = self.backbone(pixel_values=image, output_hidden_states=True)
+        if self._is_timm:
+            return timm_representation(found, image.shape[2])
         last = found.last_hidden_state
         if last.dim() == 3:
             return self._of_tokens(last, image.shape[2], image.shape[3])

@@ -10,7 +10,10 @@ from mtl_lightning.inner_loops.maml import MAML
 class MLDG(MAML):
     r"""Meta-learning for domain generalisation: what lowers the loss in some domains must lower it in another one.
 
-    The loss of a task is :math:`L^{support}(\theta) + \beta L^{query}(\theta - \alpha \nabla L^{support}(\theta))`.
+    The loss of a task is that of the support set, and that of the query set where a step on the first leads:
+
+    .. math:: L^{support}(\theta) + \beta L^{query}(\theta - \alpha \nabla L^{support}(\theta))
+
     Support sets are of other domains than the query set, which ``support`` of :class:`.Episodes` names. The model is
     used as it is, without adaptation: ``evaluated: 0`` says so to evaluations.
 

@@ -308,6 +308,20 @@ def test_a_command_without_torch_is_one_line(command):
     assert done.stderr.count("\n") == 1
 
 
+def test_a_torchvision_of_another_torch_is_one_line(capsys, monkeypatch):
+    def imported(command):
+        try:
+            raise RuntimeError("operator torchvision::nms does not exist")
+        except RuntimeError as error:  # as transformers' lazy imports do
+            raise ModuleNotFoundError("Could not import module 'PreTrainedModel'") from error
+
+    monkeypatch.setattr("mtl_lightning.__main__._imported", imported)
+    assert main(["fit"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: the torchvision that is installed was built for another torch")
+    assert said.count("\n") == 1
+
+
 def test_unknown_command(capsys):
     assert main(["fitt"]) == 2
     assert capsys.readouterr().err == "error: unknown command 'fitt'; did you mean 'fit'?\n"
