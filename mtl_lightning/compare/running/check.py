@@ -16,7 +16,8 @@ from mtl_lightning.errors import UserError
 from mtl_lightning.stopping import Interrupted
 from mtl_lightning.writing import temporary_folder, write_whole
 
-_PLACE = re.compile(r"^\S+, line \d+: ")  # in a file that the user did not write
+PLACE = re.compile(r"^\S+, line \d+: ")
+"""How a message begins that names a line of a file; it is left out where the user did not write the file."""
 
 
 def check(plan: Plan, store: Store, context: Any) -> None:
@@ -107,11 +108,11 @@ def problems(
     if problem:
         yield problem
     read, problem = resolved(ours)
-    different = _PLACE.sub("", problem) or difference(theirs, read)
+    different = PLACE.sub("", problem) or difference(theirs, read)
     if different:
         yield f"compare reads the config differently from fit: {different}; write it out in full in the last file"
     elif here and (missing := missing_files(read["data"]["datasets"])):
         yield missing
     for whose, options in configs:
         if problem := resolved(options)[1]:
-            yield whose + _PLACE.sub("", problem)
+            yield whose + PLACE.sub("", problem)

@@ -10,7 +10,7 @@ from mtl_lightning.compare.planning.configs import class_path, get_value, set_va
 from mtl_lightning.compare.planning.contestants import Contestant
 from mtl_lightning.compare.planning.plan import Plan
 from mtl_lightning.compare.running.agenda import Agenda
-from mtl_lightning.compare.running.check import check
+from mtl_lightning.compare.running.check import PLACE, check
 from mtl_lightning.compare.running.launchers import local_launcher, prepare_processes, processes
 from mtl_lightning.compare.running.records import read_json
 from mtl_lightning.compare.running.store import FIT, LOG, PROBED, Store
@@ -87,7 +87,8 @@ def _probed(plan: Plan) -> float:
             log = (folder / LOG).read_text("utf-8", errors="replace")
             lines = [line for line in log.splitlines() if line.strip()]
             wrong = [line for line in lines if line.startswith("error: ")] or lines[-1:]
-            raise UserError(" ".join(wrong).removeprefix("error: ") or "the timed steps ended without a message")
+            message = PLACE.sub("", " ".join(wrong).removeprefix("error: "))
+            raise UserError(message or "the timed steps ended without a message")
     return probed["start"] + probed["steps"] * probed["step"] + probed["evaluations"] * probed["evaluation"]
 
 

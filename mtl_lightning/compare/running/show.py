@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import yaml
 from rich.table import Table
 
 from mtl_lightning.compare.planning.catalogue import Range
@@ -47,7 +48,11 @@ def _changes(contestant: Contestant, settings: Settings) -> str:
 
 
 def _brief(value: object) -> str:
-    return str(value["class_path"]) if isinstance(value, dict) and "class_path" in value else str(value)
+    if isinstance(value, dict) and "class_path" in value:
+        return str(value["class_path"])
+    return (
+        yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=1000).removesuffix("\n...\n").strip()
+    )
 
 
 def _searched(contestant: Contestant) -> str:

@@ -20,6 +20,7 @@ from mtl_lightning.compare.running.estimate import show_estimate
 from mtl_lightning.compare.running.launchers import Ended, Launcher, processes
 from mtl_lightning.compare.running.records import RESULT, write_result
 from mtl_lightning.compare.running.run.execute import _clean, execute
+from mtl_lightning.compare.running.show import show_plan
 from mtl_lightning.compare.running.store import LOCK, Store
 from mtl_lightning.errors import UserError
 
@@ -173,6 +174,13 @@ def test_what_is_left_counts_what_searches_have_yet_to_decide(tmp_path):
     said = printed.file.getvalue()
     basis = "estimated from 48 runs that have finished"
     assert said == f"About 3 s for the 6 remaining runs, 2 at a time (6 s of computing), {basis}.\n"
+
+
+def test_changes_are_shown_as_a_config_has_them(tmp_path):
+    variant = "--variant=other={model.lr_scheduler: null, data.shuffle: true, model.weighting: PCGrad}"
+    printed = Console(file=StringIO(), width=200)
+    show_plan(plan("--single_task=false", variant), Store(tmp_path), tmp_path, printed)
+    assert "lr_scheduler: null, data.shuffle: true, weighting: PCGrad" in printed.file.getvalue()
 
 
 def test_contestants_that_are_the_same_share_their_runs(tmp_path):
