@@ -146,8 +146,8 @@ class VisionEncoder(StagedEncoder):
         stages = getattr(getattr(self.backbone, "encoder", None), "stages", None)
         if not isinstance(stages, nn.ModuleList) or self._embed is None:
             raise UserError(
-                f"model.sharing: {type(self.backbone).__name__} cannot be cut into stages; choose a ResNet, RegNet or "
-                "ConvNeXt, or a sharing that runs the encoder whole, such as HardSharing or MMoE"
+                f"model.sharing: {type(self.backbone).__name__} cannot be cut into stages; choose ResNet, RegNet or "
+                "ConvNeXt of transformers, or a sharing that runs the encoder whole, such as HardSharing or MMoE"
             )
         norm = getattr(self.backbone, "layernorm", None)
         pooling = nn.Sequential(_Pool(), nn.Identity() if norm is None else norm)
