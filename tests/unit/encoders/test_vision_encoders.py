@@ -71,7 +71,7 @@ def test_maps_that_a_sharing_has_lost_are_not_there() -> None:
 
 
 def test_a_model_without_stages_is_run_whole() -> None:
-    with pytest.raises(UserError, match="ViTModel cannot be cut into stages; choose a ResNet"):
+    with pytest.raises(UserError, match="ViTModel cannot be cut into stages; choose ResNet, RegNet or"):
         VisionEncoder(config=VISION["vit"], images=Images(32)).begin({"image": IMAGES})
 
 
