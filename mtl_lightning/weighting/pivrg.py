@@ -28,10 +28,10 @@ class PIVRG(GramianWeighting):
     single-task model, in percent of that. It is 0 until there is a validation of the task.
 
     Reference: Qin, Wang and Yan, "Revisiting Fairness in Multitask Learning: A Performance-Driven Approach for Variance
-    Reduction" (CVPR 2025). The paper was not at hand: the formulas are those on which two independent implementations
-    of it agree. Difference: performance is the validation loss, where there it is the mean change of the task's
-    metrics; the equation is solved exactly, by Newton's method. Tasks whose gradients can cancel out are treated as in
-    FairGrad. A task whose gradient is zero gets no weight.
+    Reduction" (CVPR 2025). The paper was not at hand: formulas and defaults are those of its authors' program for NYUv2
+    and CelebA. Difference: performance is the validation loss, where there it is the mean change of the task's metrics,
+    on scenes those of the epoch's training data; the equation is solved exactly, by Newton's method. Tasks whose
+    gradients can cancel out are treated as in FairGrad. A task whose gradient is zero gets no weight.
 
     Helps: where the goal is that no task falls behind its single-task model, whose losses are known; no loss is
     increased. Fails: a task that overfits has a rising validation loss and is favoured all the more. Without clipping,
