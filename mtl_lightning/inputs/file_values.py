@@ -3,12 +3,16 @@
 import base64
 import binascii
 import re
+from io import BytesIO
 from pathlib import Path
 
 from mtl_lightning.errors import UserError, did_you_mean, shown
 
 _ADDRESS = re.compile(r"(^|/)(https?|s3|gs|ftp):/")
 """Of the web, as it stands in a path."""
+
+_POINTER = b"version https://git-lfs.github.com/spec/"
+"""How the text begins that stands in a checkout in place of a file that Git LFS keeps elsewhere."""
 
 
 def content_of(text: str, kind: str) -> bytes:
@@ -33,9 +37,38 @@ def content_of(text: str, kind: str) -> bytes:
 
 def hint_for(path: Path) -> str:
     """How to mend the path of a file that is not there."""
-    if _ADDRESS.search(path.as_posix()):
+    text = path.as_posix()
+    if _ADDRESS.search(text):
         return "addresses are not fetched: fetch the files, and give their paths"
+    if "file:" in path.parts:
+        return "give a path without `file://`"
+    if path.is_symlink():
+        return f"it is a link to {path.readlink()}, which is not there"
+    if any(part != part.strip() for part in path.parts):
+        return "a name in the path begins or ends with a blank; take it out"
+    if "\\" in text:
+        return "write `/` between folders, not `\\`"
+    if "~" in path.parts:
+        return "`~` is not expanded in columns; write the folder out"
     if not path.parent.is_dir():
         return f"there is no folder {path.parent}; name the one that paths start from as `root`"
     beside = [entry.name for _, entry in zip(range(10_000), path.parent.iterdir(), strict=False)]
     return did_you_mean(path.name, beside) if beside else f"{path.parent} is empty"
+
+
+def fault_of(file: Path | bytes) -> str:
+    """What is wrong with a file that no library can read, and how to mend it; an empty text if it is not known.
+
+    Args:
+        file: Its path, or what it holds.
+    """
+    if isinstance(file, Path) and file.is_dir():
+        return "is a folder; give the path of a file"
+    try:
+        with file.open("rb") if isinstance(file, Path) else BytesIO(file) as opened:
+            start = opened.read(len(_POINTER))
+    except OSError:
+        return ""
+    if not start:
+        return "is an empty file; get it again"
+    return "is a pointer of Git LFS, not the file itself; fetch it by `git lfs pull`" if start == _POINTER else ""

@@ -13,7 +13,7 @@ import numpy as np
 from mtl_lightning.array_files import from_file
 from mtl_lightning.decoded_limits import check_pixels
 from mtl_lightning.errors import UserError
-from mtl_lightning.inputs.file_values import content_of, hint_for
+from mtl_lightning.inputs.file_values import content_of, fault_of, hint_for
 from mtl_lightning.inputs.numbers import numbers
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
@@ -103,7 +103,8 @@ def opened(image: Path | bytes, max_pixels: int = MAX_PIXELS) -> Iterator[tuple[
             f"{name} has more than {max_pixels:,} pixels; make it smaller, or raise `max_pixels`"
         ) from error
     except library.UnidentifiedImageError as error:
-        raise UserError(f"{name} is none that can be read; save it as JPEG or PNG") from error
+        fault = fault_of(image) or "is none that can be read; save it as JPEG or PNG"
+        raise UserError(f"{name} {fault}") from error
     except _BROKEN as error:
         raise UserError(f"{name} is broken: {' '.join(str(error).split())[:100]}; get it again") from error
 

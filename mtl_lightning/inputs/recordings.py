@@ -19,6 +19,11 @@ _SILENCE = 10 ** (-80 / 20)
 """Largest amplitude of what is called silent: 80 dB below full scale, 3 steps of 16 bits."""
 
 
+_LOUD = 10.0
+"""Largest amplitude that a file of fractions may have, which filters and lossy formats make of what was from -1 to 1;
+whole numbers of 16 bits are larger."""
+
+
 class Recordings(Inputs):
     """What all that read sounds have in common.
 
@@ -106,8 +111,10 @@ class Recordings(Inputs):
         notes = []
         if rate != self.sample_rate:
             notes.append(f"have {rate:,} samples a second, and are resampled to {self.sample_rate:,}")
-        if np.abs(samples).max() <= _SILENCE:
+        if (largest := np.abs(samples).max()) <= _SILENCE:
             notes.append("are silent")
+        if largest > _LOUD:
+            notes.append("have samples far beyond -1 and 1; divide whole numbers of 16 bits by 32,768")
         where = {"path": str(file.absolute()), "bytes": b""} if isinstance(file, Path) else {"path": "", "bytes": file}
         return {**where, "start": first, "length": len(samples), "rate": rate}, " and ".join(notes)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from mtl_lightning.decoded_limits import check_samples
 from mtl_lightning.errors import UserError
-from mtl_lightning.inputs.file_values import content_of, hint_for
+from mtl_lightning.inputs.file_values import content_of, fault_of, hint_for
 from mtl_lightning.inputs.numbers import numbers
 
 MAX_SAMPLES = 100_000_000
@@ -93,8 +93,8 @@ def read(sound: Path | bytes, start: int = 0, length: int | None = None, at_most
             file.seek(start)
             samples = file.read(number, dtype="float32", always_2d=True)
     except (module.LibsndfileError, OSError, TypeError, RuntimeError) as error:
-        if sound == b"" or (isinstance(sound, Path) and sound.is_file() and not sound.stat().st_size):
-            raise UserError(f"{name} is an empty file; get it again") from error
+        if fault := fault_of(sound):
+            raise UserError(f"{name} {fault}") from error
         said = " ".join(str(getattr(error, "error_string", error)).split())[:100].rstrip(".")
         raise UserError(f"{name} cannot be read: {said}; save it as WAV or FLAC, or get it again") from error
     if len(samples) < number:

@@ -1,7 +1,7 @@
 """Images, or recordings, in a folder for each class."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -27,7 +27,8 @@ class FolderSource(DataSource):
 
     Splits are folders of their own that hold the classes' folders (``{train: train, val: valid}``), or ``split``
     divides a single one. Columns are ``image`` (or ``sound``), the path, and ``class``, the name of the folder; files
-    in folders inside a class's folder belong to the class. Files of other kinds, and hidden ones, are passed over.
+    in folders inside a class's folder belong to the class. Files of other kinds, hidden ones, and those beside the
+    classes' folders are passed over.
 
     Args:
         labels: Column of each task, usually ``{kind: class}``.
@@ -80,7 +81,7 @@ class FolderSource(DataSource):
         path, endings = Path(self.root, folder), _ENDINGS[self.kind]
         self._check(path)
         found, others = [], 0
-        for label in sorted(each for each in path.iterdir() if each.is_dir() and not each.name.startswith(".")):
+        for label in sorted(each for each in _seen(path.iterdir()) if each.is_dir()):
             files = sorted(_files(label))
             good = [each for each in files if each.suffix.lower() in endings]
             others += len(files) - len(good)
@@ -94,6 +95,10 @@ class FolderSource(DataSource):
             raise UserError(f"{path} has no folders of {self.kind}s, one for each class")
         if others:
             _warn(f"{path}: files that are no {self.kind}s were passed over: {others:,}")
+        if beside := sum(each.suffix.lower() in endings and each.is_file() for each in _seen(path.iterdir())):
+            _warn(
+                f"{path}: {self.kind}s beside the classes' folders, which have no class, were passed over: {beside:,}"
+            )
         features = Features({self.kind: Value("string"), "class": Value("string")})
         columns = dict(zip(features, zip(*found, strict=True), strict=True))
         return Dataset.from_dict({name: list(values) for name, values in columns.items()}, features)
@@ -110,7 +115,14 @@ class FolderSource(DataSource):
         raise UserError(f"there is no folder {path}{how}")
 
 
+def _seen(paths: Iterable[Path]) -> Iterator[Path]:
+    """Those that are not hidden."""
+    return (path for path in paths if not path.name.startswith("."))
+
+
 def _files(folder: Path) -> Iterator[Path]:
+    """With links to what is not there, which are named when they are read."""
     for path in folder.rglob("*"):
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
+        is_file = path.is_file() or (path.is_symlink() and not path.exists())
+        if is_file and not any(part.startswith(".") for part in path.relative_to(folder).parts):
             yield path

@@ -167,8 +167,10 @@ def test_a_text_of_a_request_reads_no_file(tmp_path: Path) -> None:
     assert processor.encode({"image": [base64.b64encode(path.read_bytes()).decode()]})
 
 
-def test_folders_of_classes_are_a_table(tmp_path: Path) -> None:
+def test_folders_of_classes_are_a_table(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folders(tmp_path)
+    write(tmp_path / "val" / "loose.png")
+    (tmp_path / "val" / "red" / "x.png").symlink_to("gone.png")
     write(tmp_path / "train" / "red" / "deep" / "er.PNG")
     (tmp_path / "train" / "red" / "notes.txt").write_text("")
     (tmp_path / "train" / ".cache").mkdir()
@@ -178,7 +180,8 @@ def test_folders_of_classes_are_a_table(tmp_path: Path) -> None:
     assert found["train"]["image"][-1] == "train/red/deep/er.PNG"
     assert found["train"]["class"][:] == ["blue"] * 6 + ["red"] * 7
     whole = FolderSource({"kind": "class"}, str(tmp_path / "val"), split=FractionSplit(0.25, 0.25)).load()
-    assert {name: len(table) for name, table in whole.items()} == {"train": 2, "val": 1, "test": 1}
+    assert {name: len(table) for name, table in whole.items()} == {"train": 3, "val": 1, "test": 1}
+    assert "val: images beside the classes' folders, which have no class, were passed over: 1" in caplog.text
 
 
 def test_folders_may_hold_recordings(tmp_path: Path) -> None:

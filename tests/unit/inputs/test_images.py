@@ -102,7 +102,8 @@ BROKEN: dict[str, tuple[Any, str]] = {
     "cut off": (file_of(pixels(), "JPEG")[:-80], "the image is broken: .*; get it again"),
     "a hole": (file_of(pixels())[:60] + b"\0" * 20 + file_of(pixels())[80:], "the image is broken"),
     "no image": (b"some text", "the image is none that can be read; save it as JPEG or PNG"),
-    "empty": (b"", "the image is none that can be read"),
+    "empty": (b"", "the image is an empty file; get it again"),
+    "not fetched": (b"version https://git-lfs.github.com/spec/v1\noid", "a pointer of Git LFS, .* by `git lfs pull`"),
     "32 bits": (file_of(Image.new("F", (2, 2)), "TIFF"), "32 bits a pixel; save it with 8 or 16"),
     "null": (None, "the image is missing"),
     "no text": ("  ", "the image is missing"),
@@ -133,6 +134,12 @@ def test_a_file_that_is_not_there_is_named_with_the_nearest_one(tmp_path: Path) 
         read(tmp_path)
     with pytest.raises(UserError, match=r"there is no folder .*none; name the one that paths start from as `root`"):
         read(tmp_path / "none" / "cat.png")
+    (tmp_path / "link.png").symlink_to("moved.png")
+    odd = {"file:///a.png": "without `file://`", "link.png": "is a link to moved.png, which is not there"}
+    odd |= {" cats.png": "begins or ends with a blank", "a\\b.png": "write `/` between", "~/a.png": "not expanded"}
+    for name, message in odd.items():
+        with pytest.raises(UserError, match=f"no file .*; .*{message}"):
+            read(tmp_path / name)
 
 
 @pytest.mark.parametrize("most", [8 * 6 - 1, 8])

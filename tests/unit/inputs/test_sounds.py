@@ -105,6 +105,7 @@ def test_spectrograms_are_normalised(normalise: Any) -> None:
 def test_what_is_odd_is_noted() -> None:
     assert notes(file_of(TONE)) == ""
     assert notes(file_of(TONE * 0)) == "are silent"
+    assert notes((TONE * 30_000).astype(np.int16)).startswith("have samples far beyond -1 and 1; divide")
     assert notes(file_of(TONE, 16000)) == "have 16,000 samples a second, and are resampled to 8,000"
 
 
@@ -112,6 +113,8 @@ def test_what_is_odd_is_noted() -> None:
     ("value", "part", "message"),
     [
         (b"", (None, None), "the sound is an empty file"),
+        (Path(), (None, None), "is a folder; give the path of a file"),
+        (b"version https://git-lfs.github.com/spec/v1\n", (None, None), "is a pointer of Git LFS, .* `git lfs pull`"),
         (b"nothing that is heard", (None, None), "cannot be read: .*; save it as WAV or FLAC"),
         (Path("gone.wav"), (None, None), r"no file gone\.wav"),
         ("a.wav", (None, None), "a text must be a sound file in base64"),
