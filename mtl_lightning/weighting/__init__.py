@@ -29,6 +29,7 @@ from mtl_lightning.weighting.excess_mtl import ExcessMTL
 from mtl_lightning.weighting.fairgrad import FairGrad
 from mtl_lightning.weighting.famo import FAMO
 from mtl_lightning.weighting.fixed import FixedWeighting
+from mtl_lightning.weighting.forum import FORUM
 from mtl_lightning.weighting.fs_mtl import FSMTL
 from mtl_lightning.weighting.gls import GLS
 from mtl_lightning.weighting.go4align import GO4Align
@@ -66,6 +67,7 @@ __all__ = [
     "DBMTL",
     "DWA",
     "FAMO",
+    "FORUM",
     "FSMTL",
     "GLS",
     "IGB",

@@ -146,6 +146,51 @@ def min_norm_point(points: Array, sizes: Array) -> Array:
     return weights
 
 
+def least_on_simplex(points: Array, slopes: Array) -> Array:
+    r"""The weights :math:`w` on the simplex for which :math:`|\sum_i w_i p_i|^2 / 2 + \sum_i w_i b_i` is least.
+
+    From the best corner on, the point with the most negative slope joins those that have weight, and those that would
+    get none leave. Points count as different by 1e-6; of several that do as well, only some have weight.
+
+    Args:
+        points: The p_i, of norm at most about 1, as columns [R, A].
+        slopes: The b_i [A].
+
+    Raises:
+        SolverError: If the optimality conditions are not reached.
+    """
+    num_points = len(slopes)
+    scale = 1.0 + float(np.abs(slopes).max())
+    hessian, slopes = points.T @ points / scale + 1e-12 * np.eye(num_points), slopes / scale
+    weights: Array = np.eye(num_points)[np.argmin(hessian.diagonal() / 2 + slopes)]
+    free = weights > 0
+    for _ in range(30 * num_points):
+        rise = hessian @ weights + slopes
+        if rise.min() >= rise @ weights - 1e-11:
+            return weights
+        free[rise.argmin()] = True
+        target = _balanced(hessian, slopes, free)
+        while (shrinking := free & (target <= 0)).any():
+            steps = np.full(num_points, np.inf)
+            steps[shrinking] = weights[shrinking] / (weights - target)[shrinking]
+            weights = np.maximum(weights + steps.min() * (target - weights), 0.0)
+            free &= steps > steps.min()
+            weights[~free] = 0.0
+            target = _balanced(hessian, slopes, free)
+        weights = target / target.sum()
+    raise SolverError("quadratic on the simplex: the optimality conditions are not reached")
+
+
+def _balanced(hessian: Array, slopes: Array, free: Mask) -> Array:
+    """The weights [A] of sum one, of any sign, that are least where only some may differ from zero."""
+    size = int(free.sum())
+    system = np.ones((size + 1, size + 1))
+    system[:-1, :-1], system[-1, -1] = hessian[np.ix_(free, free)], 0.0
+    weights = np.zeros(len(slopes))
+    weights[free] = np.linalg.solve(system, np.append(slopes[free].mean() - slopes[free], 1.0))[:-1]
+    return weights
+
+
 def fair_weights(cosines: Array, scales: Array, exponent: float) -> Array:
     r"""The :math:`a > 0` that solves :math:`(C a)_i = c_i a_i^{-e}`, by Newton's method.
 

@@ -137,6 +137,7 @@ WEIGHTINGS: dict[str, Entry] = {
     "SDMGrad": Entry("gramian", {"lam": Range(0.1, 1.0, log=True, default=0.3)}, batches=3),
     "AutoLambda": Entry("gramian", {"learning_rate": Range(1e-5, 1e-2, log=True, default=1e-4)}, batches=2),
     "MOML": Entry("gramian", {"learning_rate": Range(1e-4, 0.1, log=True, default=1e-3)}, batches=2),
+    "FORUM": Entry("gramian", {"rho": Range(0.01, 1.0, log=True, default=0.1)}, batches=2),
     "GradDrop": _jacobian(leak=Range(0.0, 0.9, default=0.0)),
     "MoCo": _jacobian(gamma=Range(0.01, 1.0, log=True, default=0.1)),
     "DBMTL": _jacobian(beta=Range(0.5, 0.99, default=0.9)),
