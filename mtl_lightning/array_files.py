@@ -8,7 +8,8 @@ import numpy as np
 from mtl_lightning.errors import UserError
 from mtl_lightning.named_files import check_may_open
 
-_MAGIC = b"\x93NUMPY"
+MAGIC = b"\x93NUMPY"
+"""How such bytes begin."""
 
 
 def from_file(value: Any) -> np.ndarray | None:
@@ -20,7 +21,7 @@ def from_file(value: Any) -> np.ndarray | None:
     if isinstance(value, str) and value.lower().endswith(".npy"):
         check_may_open(value)
         return _loaded(value, f"file {value}")
-    if isinstance(value, bytes) and value.startswith(_MAGIC):
+    if isinstance(value, bytes) and value.startswith(MAGIC):
         return unpacked(value)
     return None
 

@@ -58,9 +58,12 @@ def located_file(root: str, value: Any, endings: tuple[str, ...] = (".npy",)) ->
 
     Args:
         root: The folder.
-        value: Raw; of several columns, or a list of texts, each.
+        value: Raw; of several columns, or a list of texts, each; of an object with ``bytes`` and ``path``, as
+            `datasets` has it, what it holds: the bytes, or where there are none the path.
         endings: Of texts that are paths, in lower case.
     """
+    if isinstance(value, dict) and set(value) == {"bytes", "path"}:
+        value = value["path"] if value["bytes"] is None else value["bytes"]
     if isinstance(value, tuple) or (isinstance(value, list) and value and isinstance(value[0], str)):
         return type(value)(located_file(root, part, endings) for part in value)
     is_path = isinstance(value, str) and value.lower().endswith(endings)

@@ -7,11 +7,14 @@ import numpy as np
 
 from mtl_lightning.errors import UserError, shown
 from mtl_lightning.inputs.base import Inputs
+from mtl_lightning.inputs.image_files import ENDINGS
+from mtl_lightning.inputs.images import IMAGE
 from mtl_lightning.inputs.numbers import numbers
 from mtl_lightning.inputs.raw_texts import filled
 from mtl_lightning.inputs.several import NUM_SEQUENCES, flat, nested
 
 _CHOICES = "choices"
+_OF_FILES = "; to read image files, set `images` on the encoder, say `images: {size: 64}`"
 
 
 class ArrayInputs(Inputs):
@@ -77,7 +80,7 @@ class ArrayInputs(Inputs):
 
     def _part(self, name: str, part: int | None, value: Any) -> np.ndarray:
         try:
-            array = numbers(value)
+            array = numbers(value, cure=_OF_FILES if name == IMAGE and _is_file(value) else "")
         except UserError as error:
             raise UserError(f"input '{name}' {error}", part=part) from error
         if array.ndim not in (self.ndim - 1, self.ndim):
@@ -96,6 +99,11 @@ class ArrayInputs(Inputs):
             return f"input '{name}' must begin with {self.first or 'some'} values, found {found}"
         of = f" in its {num_columns} columns" if num_columns > 1 else ""
         return f"`{self.setting}` is {self.first}, but input '{name}' has {found} {unit}{'s' * (found > 1)}{of}"
+
+
+def _is_file(value: Any) -> bool:
+    """Whether a value seems to be an image file: a path, the content, or an object as `datasets` has it."""
+    return isinstance(value, bytes | dict) or (isinstance(value, str) and value.lower().endswith(ENDINGS))
 
 
 def _listed(value: Any) -> list[Any]:

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from mtl_lightning.array_files import from_file
+from mtl_lightning.array_files import MAGIC, from_file
 from mtl_lightning.errors import UserError, shown
-from mtl_lightning.inputs.image_files import LABEL_ENDINGS, label_pixels
+from mtl_lightning.inputs.image_files import ARRAYS, LABEL_ENDINGS, label_pixels
 from mtl_lightning.named_files import check_may_open
 
 
@@ -46,8 +46,10 @@ def label_array(value: Any, channels: int = 1) -> np.ndarray:
 
 
 def is_image(value: Any) -> bool:
-    """Whether a label is the path or the bytes of an image."""
-    return isinstance(value, bytes) or (isinstance(value, str) and value.lower().endswith(LABEL_ENDINGS))
+    """Whether a label is the path or the bytes of an image, not those of an array."""
+    if isinstance(value, bytes):
+        return not value.startswith(MAGIC)
+    return isinstance(value, str) and value.lower().endswith(LABEL_ENDINGS) and not value.lower().endswith(ARRAYS)
 
 
 def _of_image(value: str | bytes, channels: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from PIL import Image
 from mtl_lightning.array_files import packed
 from mtl_lightning.decoding.from_state import made
 from mtl_lightning.errors import UserError
+from mtl_lightning.inputs.arrays import ArrayInputs
 from mtl_lightning.inputs.images import ImageInputs
 
 RED = np.full((4, 4, 3), (255, 0, 0), np.uint8)
@@ -41,6 +42,12 @@ def test_a_path_bytes_base64_an_array_and_an_object_give_the_same_pixels(tmp_pat
     ways += [np.moveaxis(image, -1, 0), {"bytes": content, "path": None}, {"bytes": None, "path": tmp_path / "a.png"}]
     for way in ways:
         assert read(way) == close_to(image)
+
+
+@pytest.mark.parametrize("value", ["a.JPG", b"text", {"bytes": b"", "path": "a.jpg"}])
+def test_an_encoder_that_reads_arrays_says_how_to_read_files(value: Any) -> None:
+    with pytest.raises(UserError, match="to read image files, set `images` on the encoder"):
+        ArrayInputs("image", 3, 3).encode({"image": [value]})
 
 
 def test_pixels_are_normalised_by_channel() -> None:

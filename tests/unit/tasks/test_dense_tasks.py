@@ -13,7 +13,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from mtl_lightning.array_files import packed
+from mtl_lightning.data import FileSource
 from mtl_lightning.data.collation import StepDataset, stack
+from mtl_lightning.data.examples import relabelled
 from mtl_lightning.data.sampler import Rows
 from mtl_lightning.encoders import PerceptronEncoder, Representation, UNetEncoder
 from mtl_lightning.encoders.images import Images
@@ -176,6 +178,18 @@ def test_labels_may_be_arrays_files_or_bytes(tmp_path: Any) -> None:
     task = DepthEstimation(2.0)
     for label in (array, array[..., 0].tolist(), str(tmp_path / "a.npy"), packed(array)):
         np.testing.assert_array_equal(task.encode(label), np.where(array > 0, array, np.nan)[..., 0])
+    source = FileSource({"train": "a.parquet"}, {"image": "image"}, {"depth": "depth"}, root=str(tmp_path))
+    for of_hub in ({"bytes": packed(array), "path": "b.npy"}, {"bytes": None, "path": "a.npy"}):
+        found = task.encode(relabelled(source, "depth", task, of_hub))
+        np.testing.assert_array_equal(found, np.where(array > 0, array, np.nan)[..., 0])
+    assert task.encode(relabelled(source, "depth", task, {"bytes": None, "path": None})) is None
+
+
+def test_short_normals_are_none_in_images_alone(tmp_path: Any) -> None:
+    array = np.full((H, W, 3), 0.01, np.float32)
+    np.save(tmp_path / "a.npy", array)
+    for label in (array, packed(array), str(tmp_path / "a.npy")):
+        np.testing.assert_allclose(SurfaceNormals().encode(label), 1 / math.sqrt(3), rtol=1e-5)
 
 
 def test_an_encoder_without_maps_is_refused() -> None:
