@@ -211,7 +211,8 @@ class Encoding:
             halves = [self._sift(encode, _take(columns, part), split) for part in parts]
             good = [half for half in halves if half["row"]]
             if sum(len(half["row"]) for half in good) == len(rows):
-                raise UserError(f"{where}, and the {len(rows) - 1} rows after it: {error}") from error
+                others = "row" if len(rows) == 2 else f"{len(rows) - 1} rows"
+                raise UserError(f"{where}, and the {others} after it: {error}") from error
             return {name: [v for half in good for v in half[name]] for name in (good or halves)[0]}
 
     def _where(self, columns: Columns, split: str, word: int | None) -> str:

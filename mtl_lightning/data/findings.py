@@ -32,7 +32,9 @@ def report(encoding: Encoding, table: Dataset, encoded: Dataset, split: str, fol
         _LOG.warning(f"{where}: skipped {skipped:,} of {len(table):,} rows, which are bad; they and why are in {path}")
     _report_cut(encoding, table, encoded, split)
     _report_notes(encoding, table, encoded, split)
-    if split != "train":
+    if split == "train":
+        _report_unlabelled(encoding, encoded, where)
+    else:
         _report_unknown(encoding, table, encoded, split)
     found = integers(encoded, [f"irregular/{task}" for task in encoding.tasks])
     for task in encoding.tasks:
@@ -88,6 +90,15 @@ def _report_notes(encoding: Encoding, table: Dataset, encoded: Dataset, split: s
             f"data set '{encoding.name}', split '{split}': {of_it.sum():,} of {len(encoded):,} examples {note}; "
             f"the first: {_first(encoding, table, encoded, split, of_it)}"
         )
+
+
+def _report_unlabelled(encoding: Encoding, encoded: Dataset, where: str) -> None:
+    for task in encoding.tasks:
+        if len(encoded) and not integers(encoded, [f"counts/{task}"])[f"counts/{task}"].any():
+            _LOG.warning(
+                f"{where}, task '{task}': no example has a label, so that it learns nothing here; correct the column "
+                f"in data.datasets.{encoding.name}.labels, or take it out"
+            )
 
 
 def _report_unknown(encoding: Encoding, table: Dataset, encoded: Dataset, split: str) -> None:

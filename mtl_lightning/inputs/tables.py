@@ -136,7 +136,8 @@ class TableInputs(Inputs):
         """One input of all examples [N, width]."""
         rows = [value if isinstance(value, tuple | list) else (value,) for value in values]
         if wrong := [len(row) for row in rows if len(row) != width]:
-            raise UserError(f"`{name}` has {width} columns, found {wrong[0]}")
+            found = f"found {wrong[0]} value{'s' * (wrong[0] != 1)} in a row"
+            raise UserError(f"`{name}` has {width} column{'s' * (width > 1)}, {found}")
         read = self._read_numbers if name == NUMERIC else self._look_up
         columns = [read(part, column) for part, column in enumerate(zip(*rows, strict=True))]
         return np.stack(columns, axis=1) if rows else np.zeros((0, width))

@@ -1,5 +1,6 @@
 """A class for each pixel."""
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -62,6 +63,8 @@ class SemanticSegmentation(DenseTask):
         self.ignore_index = ignore_index
         if classes is not None and self.num_outputs < 2:
             raise UserError(f"`classes` must be two or more, found {classes!r}")
+        if twice := [name for name, number in Counter(self.names).items() if number > 1]:
+            raise UserError(f"`classes` names a class twice, {twice[0]!r}")
 
     def adapt(self, values: Iterable[Any]) -> None:
         largest = max((found.max() for found in map(self.encode, values) if found is not None), default=IGNORE)

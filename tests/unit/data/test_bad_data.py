@@ -300,7 +300,7 @@ def test_shapes_that_disagree_are_an_error_for_they_cannot_be_told_apart(tmp_pat
     path = write(tmp_path / "a.jsonl", json_lines({"v": [1.0]}, {"v": [1.0, 2.0]}, {"v": [3.0]}))
     data = FileSource({"train": str(path)}, {"features": "v"}, {}, on_bad_row="skip")
     encoding = Encoding("mine", data, TensorProcessor("features", 1), {})
-    with pytest.raises(UserError, match=r"line 2, and the 1 rows after it: .* found \[1\] beside \[2\]"):
+    with pytest.raises(UserError, match=r"line 2, and the row after it: .* found \[1\] beside \[2\]"):
         encoding(data.load()["train"], "train")
 
 
@@ -886,6 +886,13 @@ def test_tasks_and_data_sets_must_agree(tmp_path: Path, labels: dict[str, str], 
     with pytest.raises(UserError) as raised:
         fit(tmp_path, Memory(labels, train=rows, val=rows), **tasks)
     assert message in str(raised.value)
+
+
+def test_a_task_that_no_training_example_labels_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    fit(tmp_path, Memory(train=[{**GOOD, "topic": None}, {**OTHER, "topic": ""}], val=[GOOD, OTHER]), topic=XY)
+    (said,) = [line for line in caplog.messages if "learns nothing here" in line]
+    assert said.startswith("data set 'mine', split 'train', task 'topic': no example has a label")
+    assert "data.datasets.mine.labels" in said
 
 
 def test_empty_split(tmp_path: Path) -> None:

@@ -117,6 +117,8 @@ def test_inputs_must_be_those_of_the_training_data() -> None:
         inputs.encode({"numeric": [1]})
     with pytest.raises(UserError, match="`categorical` has 2 columns, found 1"):
         inputs.encode({"numeric": [1], "categorical": ["a"]})
+    with pytest.raises(UserError, match="`numeric` has 1 column, found 2 values in a row"):
+        inputs.encode({"numeric": [[1, 1]], "categorical": [["a", "b"]]})
     with pytest.raises(UserError, match="`categorical` has 2 columns, found 0"):
         inputs.encode({"numeric": [1, 1], "categorical": [["a", "b"], []]})
     with pytest.raises(UserError, match="has not seen its training data"):

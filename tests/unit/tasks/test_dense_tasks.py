@@ -192,6 +192,11 @@ def test_short_normals_are_none_in_images_alone(tmp_path: Any) -> None:
         np.testing.assert_allclose(SurfaceNormals().encode(label), 1 / math.sqrt(3), rtol=1e-5)
 
 
+def test_names_of_classes_differ() -> None:
+    with pytest.raises(UserError, match="`classes` names a class twice, 'b'"):
+        SemanticSegmentation(["a", "b", "b"])
+
+
 def test_an_encoder_without_maps_is_refused() -> None:
     with pytest.raises(UserError, match="DepthEstimation reads feature maps, which PerceptronEncoder does not give"):
         DepthEstimation().meet(PerceptronEncoder(3, [4]))
