@@ -1,6 +1,7 @@
 """FORUM: steps that lower all losses of one batch while they also lower the weighted loss of another."""
 
 from collections.abc import Sequence
+from math import sqrt
 
 import numpy as np
 import torch
@@ -87,26 +88,27 @@ class FORUM(SimplexOfBatches):
         self.add_state("epochs", 0)
 
     def forward(self, gramian: Tensor, losses: Tensor, tasks: Tensor) -> Tensor:
-        products = blocks(gramian, len(tasks))
-        weights = self.logits[tasks].softmax(0)
+        both = blocks(gramian, len(tasks))
+        products, weights = both.numpy(), self.logits[tasks].softmax(0).numpy()
         drops = products[0, 0] @ weights
-        slopes = self.length * weights * (drops - weights @ drops)
-        gap = float((weights @ drops + slopes @ slopes).clamp(min=0).sqrt())
-        cosines, norms, active = normalise(products[1, 1])
-        along = (products[1, 0] @ weights).numpy()[active] / norms / gap if gap else np.zeros_like(norms)
+        fall = weights @ drops
+        slopes = self.length * weights * (drops - fall)
+        gap = sqrt(max(fall + slopes @ slopes, 0.0))
+        cosines, norms, active = normalise(both[1, 1])
+        along = (products[1, 0] @ weights)[active] / norms / gap if gap else np.zeros_like(norms)
 
         shares = self.of(tasks)
         if len(norms):
-            found = _upper_weights(cosines, along, self.rho * gap)
-            shares = shares + (self.epochs + 1) ** -0.75 * (scatter(found, active) - shares)
+            found = scatter(_upper_weights(cosines, along, self.rho * gap), active)
+            shares = found if not self.epochs else shares + (self.epochs + 1) ** -0.75 * (found - shares)
             self.keep(shares, tasks)
         upper = shares.numpy()[active]
-        force = max(self.rho - float(upper @ along) / gap, 0.0) if gap else 0.0
+        force = max(self.rho - upper @ along / gap, 0.0) if gap else 0.0
 
         moments = self.moments[:, tasks].numpy()
-        self.logits[tasks] -= self.learning_rate * torch.from_numpy(adam_step((force * slopes).numpy(), moments))
+        self.logits[tasks] -= torch.from_numpy(self.learning_rate * adam_step(force * slopes, moments))
         self.moments[:, tasks] = torch.from_numpy(moments)
-        return torch.cat([force * weights, scatter(upper / norms, active)])
+        return torch.cat([torch.from_numpy(force * weights), scatter(upper / norms, active)])
 
     def on_epoch_end(self, losses: Tensor, tasks: Tensor) -> None:
         """Counts the epochs."""
@@ -126,17 +128,17 @@ def _upper_weights(cosines: Array, along: Array, least: float) -> Array:
         least: r, positive, or 0 if there is no gap.
     """
     num_tasks = len(along)
-    if least:
-        rows = directions(np.block([[cosines, along[:, None]], [along, np.ones(1)]]))
-        rows, edge = rows[:, :-1], rows[:, -1]
-        across = rows - np.outer(edge, edge @ rows)
-        found = least_on_simplex(across, 0.5 * least * along)
-        if found @ along <= least:
-            return found
-    else:
-        rows = directions(cosines)
+    if not least:
+        return min_norm_point(directions(cosines), np.ones(num_tasks))
+    joint = np.ones((num_tasks + 1, num_tasks + 1))
+    joint[:-1, :-1], joint[-1, :-1], joint[:-1, -1] = cosines, along, along
+    rows = directions(joint)
+    rows, edge = rows[:, :-1], rows[:, -1]
     found = min_norm_point(rows, np.ones(num_tasks))
-    if not least or found @ along >= least:
+    if found @ along >= least:
+        return found
+    found = least_on_simplex(rows - np.outer(edge, edge @ rows), 0.5 * least * along)
+    if found @ along <= least:
         return found
     low, high = np.nonzero(along < least)[0], np.nonzero(along >= least)[0]
     first, second = (index.ravel() for index in np.meshgrid(low, high))

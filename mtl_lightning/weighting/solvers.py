@@ -183,11 +183,12 @@ def least_on_simplex(points: Array, slopes: Array) -> Array:
 
 def _balanced(hessian: Array, slopes: Array, free: Mask) -> Array:
     """The weights [A] of sum one, of any sign, that are least where only some may differ from zero."""
-    size = int(free.sum())
-    system = np.ones((size + 1, size + 1))
-    system[:-1, :-1], system[-1, -1] = hessian[np.ix_(free, free)], 0.0
+    chosen = np.flatnonzero(free)
+    system = np.ones((len(chosen) + 1, len(chosen) + 1))
+    system[:-1, :-1], system[-1, -1] = hessian[chosen][:, chosen], 0.0
+    level = slopes[chosen[0]]
     weights = np.zeros(len(slopes))
-    weights[free] = np.linalg.solve(system, np.append(slopes[free].mean() - slopes[free], 1.0))[:-1]
+    weights[chosen] = np.linalg.solve(system, np.append(level - slopes[chosen], 1.0))[:-1]
     return weights
 
 
