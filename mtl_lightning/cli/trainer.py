@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Literal
@@ -14,6 +16,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from mtl_lightning.callbacks.careful_loggers import left_out
 from mtl_lightning.checkpoints import BestCheckpoint
+from mtl_lightning.cli.by_preference import by_preference, check_preferences, shown_preference
 from mtl_lightning.cli.closing_split import ClosingSplit
 from mtl_lightning.cli.ending import noted
 from mtl_lightning.cli.loggers import sync_command
@@ -43,6 +46,7 @@ class Trainer(pl.Trainer):
         ckpt_path: str | None = None,
         init_from: str | None = None,
         evaluate: Literal["val", "test", "none"] = "val",
+        preferences: list[dict[str, float]] | None = None,
         json: str | None = None,
     ) -> None:
         """Trains, evaluates the best checkpoint, and says where the run's files are.
@@ -55,9 +59,12 @@ class Trainer(pl.Trainer):
             init_from: Checkpoint of a trained model, or the folder of its run, whose encoder and heads (those whose
                 labels fit) a new run starts from; no effect on a run that is resumed.
             evaluate: Split on which to evaluate the best checkpoint at the end.
+            preferences: Between the tasks, each in any unit, at which that checkpoint is evaluated once more; the
+                sharing must take some, as ``PreferenceFiLM`` does.
             json: File for the metrics of that evaluation.
         """
         self._check_json(json)
+        check_preferences(model, preferences or [], evaluate)
         if init_from is not None and ckpt_path is None:
             model.start_from(init_from)
         if ckpt_path is not None:
@@ -71,8 +78,15 @@ class Trainer(pl.Trainer):
         if evaluate != "none":
             evaluation = super().validate if evaluate == "val" else super().test
             quiet = nullcontext() if evaluate == "test" else without_loggers(self)
-            with _noted("training is complete, the evaluation is not", json), quiet:
-                evaluation(model, datamodule=datamodule, ckpt_path=path or None, verbose=False, weights_only=True)
+            of = partial(evaluation, model, datamodule, ckpt_path=path or None, verbose=False, weights_only=True)
+            with _noted("training is complete, the evaluation is not", json):
+                with quiet:
+                    of()
+                found = model.results.get(evaluate)
+                with without_loggers(self):
+                    asked = by_preference(model, (preferences or []) if found else [], evaluate, of)
+            if found is not None:
+                model.results[evaluate] = replace(found, by_preference=asked)
             title = f"{evaluated(self.best_checkpoint)} on the {_SPLITS[evaluate]} split"
             self._report(model, evaluate, title, json, per_label=evaluate == "test")
         if self.is_global_zero and Path(self.default_root_dir, "config.yaml").is_file():
@@ -189,6 +203,8 @@ class Trainer(pl.Trainer):
                         write_json(model.results[split], json)
                 finally:
                     print_results(model.results[split], model.tasks, title, per_label)
+                    for preference, results in model.results[split].by_preference:
+                        print_results(results, model.tasks, f"{title}, preferring {shown_preference(preference)}")
 
     def _check_json(self, path: str | None) -> None:
         if path is not None and self.is_global_zero:

@@ -46,6 +46,7 @@ class Results:
         constant: The tasks whose targets are all equal, but for rounding.
         scores: What the average is taken of.
         by_dataset: ``metrics`` by task and data set, of tasks that several data sets label.
+        by_preference: What the model reached where it was asked for others of the preferences between tasks.
     """
 
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -55,6 +56,7 @@ class Results:
     constant: set[str] = field(default_factory=set)
     scores: list[float] = field(default_factory=list)
     by_dataset: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    by_preference: "list[tuple[Mapping[str, float], Results]]" = field(default_factory=list)
 
     def undefined(self, task: str) -> list[str]:
         """The metrics that are NaN because of the targets: some labels are absent, or all targets are equal.
@@ -69,10 +71,14 @@ class Results:
         return [label for label, row in self.reports[task].items() if row["support"] == 0]
 
     def to_json(self) -> dict[str, Any]:
-        """``{task: {metric: value}, …, "average": value}``, with ``joint`` and ``by_dataset`` if any; NaN is null."""
+        """``{task: {metric: value}, …, "average": value}``; NaN is null.
+
+        With ``joint``, ``by_dataset`` and ``by_preference``, a list of ``{"preference": …, "scores": …}``, if any.
+        """
         more = {"joint": self.joint, "by_dataset": self.by_dataset}
         found = {**self.metrics, **{name: scores for name, scores in more.items() if scores}}
-        return _plain({**found, "average": self.average})  # type: ignore[no-any-return]
+        asked = [{"preference": dict(one), "scores": results.to_json()} for one, results in self.by_preference]
+        return {**_plain({**found, "average": self.average}), **({"by_preference": asked} if asked else {})}
 
 
 class Evaluation(nn.Module):

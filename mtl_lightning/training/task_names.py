@@ -7,7 +7,7 @@ from torch import nn
 
 from mtl_lightning.errors import UserError
 
-_RESERVED = ("average", "by_dataset", "joint", "loss")
+_RESERVED = ("average", "by_dataset", "by_preference", "joint", "loss")
 
 
 def check_task_names(tasks: Iterable[str]) -> None:

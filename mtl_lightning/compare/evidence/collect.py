@@ -4,6 +4,7 @@ import json
 import os
 import platform
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from mtl_lightning.compare.evidence.curves import curves
 from mtl_lightning.compare.planning.folds import plan_line
 from mtl_lightning.compare.planning.plan import Plan, Run
 from mtl_lightning.compare.running.agenda import Agenda
+from mtl_lightning.compare.running.records import RESULT
 from mtl_lightning.compare.running.store import Store
+from mtl_lightning.errors import UserError
 from mtl_lightning.version import __version__
 
 Found = tuple[Run, Path, dict[str, Any]]
@@ -33,7 +36,7 @@ def collect(plan: Plan, store: Store, agenda: Agenda, workers: int) -> Evidence:
     reported = [run for runs in agenda.runs.values() for run in runs]
     found = [(run, store.path(run), store.result(run) or {}) for run in reported]
     finished = [item for item in found if item[2].get("status") == "finished"]
-    compared = [item for item in finished if item[0].role == "compare"]
+    compared = [point for item in finished if item[0].role == "compare" for point in _points(*item)]
     metrics = _table(_metrics(plan, finished), "task metric higher_is_better main")
     return Evidence(
         name=plan.name,
@@ -51,6 +54,7 @@ def collect(plan: Plan, store: Store, agenda: Agenda, workers: int) -> Evidence:
         similarity=_table(_rows(compared, "similarity"), "contestant seed first second cosine"),
         grids=_table(_grids(compared), "contestant seed task path"),
         fronts=plan.fronts,
+        one_model=[contestant.front for contestant in plan.contestants if contestant.asked],
         runs=_table(_runs(agenda, store), "contestant seed role status message folder seconds"),
         trials=_table(_trials(agenda), "contestant number value settings status"),
         chosen=agenda.chosen(),
@@ -60,6 +64,23 @@ def collect(plan: Plan, store: Store, agenda: Agenda, workers: int) -> Evidence:
         replicates=plan.replicate,
         overlap=0.0 if plan.settings.folds is None else 1 / (plan.settings.folds - 2),
     )
+
+
+def _points(run: Run, folder: Path, result: dict[str, Any]) -> Iterator[Found]:
+    """A run, or its points, each as if it were a run: of one model that was asked for several preferences.
+
+    Raises:
+        UserError: If it was not asked for all of them.
+    """
+    asked = run.contestant.asked
+    found = [(one["preference"], one["scores"]) for one in result.get("by_preference", ())]
+    for name, preference in asked.items():
+        scores = next((scores for there, scores in found if there == preference), None)
+        if scores is None:
+            raise UserError(f"{folder / RESULT} has no scores for {name}; remove it, and the run is repeated")
+        yield replace(run, contestant=replace(run.contestant, name=name)), folder, {**result, "scores": scores}
+    if not asked:
+        yield run, folder, result
 
 
 def _table(rows: Iterator[Sequence[Any]], columns: str) -> pd.DataFrame:
@@ -135,7 +156,8 @@ def _runs(agenda: Agenda, store: Store) -> Iterator[Sequence[Any]]:
         result = store.result(run) or {"status": "missing", "message": "not yet run"}
         name = run.contestant.label if run.contestant.role == "pair" else run.contestant.name
         folder = os.path.relpath(store.path(run), store.folder.parent)
-        yield name, run.seed, run.role, result["status"], result["message"], folder, result.get("seconds")
+        for shown in run.contestant.shown if run.role == "compare" else [name]:
+            yield shown, run.seed, run.role, result["status"], result["message"], folder, result.get("seconds")
 
 
 def _trials(agenda: Agenda) -> Iterator[Sequence[Any]]:

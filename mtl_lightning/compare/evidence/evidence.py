@@ -60,6 +60,7 @@ class Evidence:
             mean over the last epoch; ``level`` is empty where a sharing has one.
         fronts: Names of the contestants that differ in preferences between tasks alone, by front; see
             :mod:`.planning.fronts`.
+        one_model: The fronts of which all points are one model that was asked for each preference: one run a seed.
         similarity: ``contestant, seed, first, second, cosine``: between the task embeddings of a sharing, at the end.
         grids: ``contestant, seed, task, path``: the newest picture of images with their labels and predictions, of runs
             with the callback ``PixelGrids``.
@@ -101,6 +102,7 @@ class Evidence:
     similarity: pd.DataFrame = field(default_factory=pd.DataFrame)
     grids: pd.DataFrame = field(default_factory=pd.DataFrame)
     fronts: dict[str, list[str]] = field(default_factory=dict)
+    one_model: list[str] = field(default_factory=list)
 
     @property
     def tasks(self) -> list[str]:

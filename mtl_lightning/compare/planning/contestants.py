@@ -17,7 +17,16 @@ from mtl_lightning.compare.planning.configs import (
     set_value,
     tasks_of,
 )
-from mtl_lightning.compare.planning.fronts import PREFERENCES, front_of, point_name, preferences, with_preference
+from mtl_lightning.compare.planning.fronts import (
+    DRAWS,
+    PREFERENCES,
+    TOLD,
+    asked,
+    front_of,
+    point_name,
+    preferences,
+    with_preference,
+)
 from mtl_lightning.compare.planning.names import PAIR, SINGLE_TASK, TUNED_WEIGHTS, single_task_of
 from mtl_lightning.compare.planning.settings import Settings
 from mtl_lightning.errors import UserError
@@ -49,7 +58,8 @@ class Contestant:
         own: What it varies for this one alone.
         tasks: The tasks it is trained on, where they are not all: a single-task baseline has one for each task.
         role: What its runs are for.
-        front: The front that it is a point of, if any.
+        front: The front that it is a point of, or all of, if any.
+        asked: The preferences between the tasks that its model is asked for, by name of the point that each makes.
     """
 
     name: str
@@ -59,6 +69,12 @@ class Contestant:
     tasks: tuple[str, ...] = ()
     role: Role = "compare"
     front: str = ""
+    asked: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    @property
+    def shown(self) -> list[str]:
+        """What the report has of it: its name, or those of its points."""
+        return [*self.asked] or [self.name]
 
     @property
     def searched(self) -> Space:
@@ -84,12 +100,18 @@ def contestants(settings: Settings, base: Config, tasks: tuple[str, ...]) -> Ite
     """
     trained, labelled = _trained(base, tasks), labelled_tasks(base)
     swept = [weighting for weighting in settings.weightings if settings.front and weighting in PREFERENCES]
-    for weighting in settings.weightings:
-        if weighting not in swept:
-            yield _contestant(settings, base, short_name(weighting), _weighting(weighting, base))
+    plain = [
+        _asked(
+            settings, base, _contestant(settings, base, short_name(weighting), _weighting(weighting, base, settings))
+        )
+        for weighting in settings.weightings
+        if weighting not in swept
+    ]
+    yield from (contestant for contestant in plain if not contestant.asked)
     if settings.front:
         for weighting in dict.fromkeys([*swept, FIXED]):
             yield from _front(settings, base, weighting, trained)
+        yield from (contestant for contestant in plain if contestant.asked)
     elif settings.tune and settings.weightings and len(trained) > 1:
         weights = {"class_path": FIXED, "init_args": {"weights": dict.fromkeys(trained, 1.0)}}
         own: Space = {f"model.weighting.weights.{task}": WEIGHT for task in trained}
@@ -97,7 +119,7 @@ def contestants(settings: Settings, base: Config, tasks: tuple[str, ...]) -> Ite
         yield Contestant(TUNED_WEIGHTS, changes, _general(settings, _changed(base, changes), TUNED_WEIGHTS), own)
     variants = {name: _variant(name, base, changes) for name, changes in settings.variants.items()}
     for name, changes in variants.items():
-        yield _contestant(settings, base, name, changes)
+        yield _asked(settings, base, _contestant(settings, base, name, changes))
     if settings.single_task:
         yield from _baselines(settings, base, SINGLE_TASK, {}, labelled)
         for name, changes in variants.items():
@@ -150,6 +172,16 @@ def _front(settings: Settings, base: Config, weighting: str, tasks: Sequence[str
         yield replace(made, front=front_of(weighting))
 
 
+def _asked(settings: Settings, base: Config, contestant: Contestant) -> Contestant:
+    """The contestant, asked for each preference of a front where its model is one for all of them."""
+    config = _changed(base, contestant.changes)
+    parts = [class_path(get_value(config, f"model.{part}")) or "" for part in ("sharing", "weighting")]
+    if not settings.front or [part.rpartition(".")[2] for part in parts] != [TOLD, DRAWS]:
+        return contestant
+    tasks = _trained(config, list(config["model"]["tasks"]))
+    return replace(contestant, front=contestant.name, asked=asked(contestant.name, tasks, settings.front))
+
+
 def _contestant(settings: Settings, base: Config, name: str, changes: Mapping[str, Any]) -> Contestant:
     """A contestant that searches what all do, and those options of its weighting that it leaves open."""
     config = _changed(base, changes)
@@ -160,12 +192,19 @@ def _contestant(settings: Settings, base: Config, name: str, changes: Mapping[st
     return Contestant(name, changes, _general(settings, config, name), own)
 
 
-def _weighting(weighting: str, base: Config) -> dict[str, Any]:
-    """What makes a weighting a contestant; that by uncertainty is told which tasks are regressions, as in its paper."""
+def _weighting(weighting: str, base: Config, settings: Settings) -> dict[str, Any]:
+    """What makes a weighting a contestant.
+
+    That by uncertainty is told which tasks are regressions, as in its paper; in a comparison of fronts, one that draws
+    preferences has a sharing that is told which, where the config has none of its own.
+    """
     tasks = base["model"]["tasks"]
     regression = [name for name in tasks if (class_path(tasks[name]) or "").rsplit(".", 1)[-1] == "Regression"]
     if weighting == "UncertaintyWeighting" and regression:
         return {"model.weighting": {"class_path": weighting, "init_args": {"regression": regression}}}
+    sharing = class_path(get_value(base, "model.sharing"))
+    if settings.front and weighting == DRAWS and (sharing or "HardSharing").rpartition(".")[2] == "HardSharing":
+        return {"model.weighting": weighting, "model.sharing": TOLD}
     return {"model.weighting": weighting}
 
 

@@ -1,4 +1,4 @@
-"""Preferences between tasks, swept: the contestants that together make a front."""
+"""Preferences between tasks: the contestants that together make a front, or the one that is asked for all of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, pairwise
@@ -12,6 +12,9 @@ PREFERENCES: Mapping[str, str] = {FIXED: "weights", "STCH": "preferences", "UPGr
 
 FIXED_WEIGHTS = "fixed"
 """The front of fixed weights, which every other one is compared with."""
+
+TOLD, DRAWS = "PreferenceFiLM", "COSMOS"
+"""The sharing and the weighting of one model for all preferences: the one is told which the other draws."""
 
 _MOST_TASKS = 3
 
@@ -69,6 +72,18 @@ def with_preference(weighting: str, tasks: Sequence[str], preference: Sequence[f
     scale = len(tasks) if weighting == FIXED else 1
     values = {task: part * scale for task, part in zip(tasks, preference, strict=True)}
     return {"model.weighting": {"class_path": weighting, "init_args": {PREFERENCES[weighting]: values}}}
+
+
+def asked(front: str, tasks: Sequence[str], number: int) -> dict[str, dict[str, float]]:
+    """What one model for all preferences is asked for, by what the report calls each point.
+
+    Args:
+        front: What the front is called.
+        tasks: That train.
+        number: Of preferences.
+    """
+    wanted = preferences(len(tasks), number)
+    return {point_name(front, each): dict(zip(tasks, each, strict=True)) for each in wanted}
 
 
 def _lattice(num_tasks: int, divisions: int) -> Iterator[tuple[int, ...]]:

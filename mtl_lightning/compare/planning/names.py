@@ -1,5 +1,6 @@
 """Contestants that a comparison adds by itself."""
 
+import re
 from collections.abc import Collection
 
 SINGLE_TASK = "single task"
@@ -11,6 +12,9 @@ TUNED_WEIGHTS = "tuned weights"
 
 PAIR = "pair"
 """Trains two of the tasks together."""
+
+_POINT = re.compile(r" [\d.]+(:[\d.]+)+$")
+"""What tells the points of a front apart."""
 
 
 def wandb_group(name: str) -> str:
@@ -40,7 +44,10 @@ def baseline_of(name: str, contestants: Collection[str]) -> str:
     'single task: big'
     >>> baseline_of("equal", ["equal", "big", "single task", "single task: big"])
     'single task'
+    >>> baseline_of("big 0.25:0.75", ["big 0.25:0.75", "single task", "single task: big"])
+    'single task: big'
     """
     if is_single_task(name):
         return name
-    return single_task_of(name) if single_task_of(name) in contestants else SINGLE_TASK
+    owns = [single_task_of(own) for own in (name, _POINT.sub("", name))]
+    return next((own for own in owns if own in contestants), SINGLE_TASK)

@@ -85,16 +85,16 @@ class Plan:
 
     @property
     def names(self) -> list[str]:
-        """Names of the contestants that are compared."""
-        return list(dict.fromkeys(c.name for c in self.contestants if c.role == "compare"))
+        """Names of the contestants that are compared; of one model for all preferences, those of its points."""
+        return list(dict.fromkeys(name for c in self.contestants if c.role == "compare" for name in c.shown))
 
     @property
     def fronts(self) -> dict[str, list[str]]:
-        """Names of the contestants that are points of a front, by front."""
+        """Names of the contestants that are points of a front, by front; those of one model among them."""
         found: dict[str, list[str]] = {}
         for contestant in self.contestants:
             if contestant.front:
-                found.setdefault(contestant.front, []).append(contestant.name)
+                found.setdefault(contestant.front, []).extend(contestant.shown)
         return found
 
     @property
@@ -144,6 +144,9 @@ class Plan:
             _normalise(config)
         self._suit_family(config)
         config |= {"name": self.name, "seed_everything": seed, "evaluate": split}
+        config.pop("preferences", None)
+        if contestant.asked and seed != SEARCH_SEED:
+            config["preferences"] = [dict(preference) for preference in contestant.asked.values()]
         config["data"]["seed"] = seed
         if self.settings.folds is not None:
             take_fold(config, self.settings.folds, 0 if seed == SEARCH_SEED else seed)
@@ -183,7 +186,7 @@ def make_plan(settings: Settings) -> Plan:
     if SEARCH_SEED in settings.seeds:
         raise UserError(f"seeds: {SEARCH_SEED} is the seed of the search; take another")
     entered = tuple(contestants(settings, base, tasks))
-    labels = [contestant.label for contestant in entered]
+    labels = [label for c in entered for label in (c.asked or [c.label])]
     if twice := [label for label in labels if labels.count(label) > 1]:
         raise UserError(f"two contestants are called '{twice[0]}'; give the variant another name")
     name = checked_path("name", str(base.get("name", "run")), "runs")

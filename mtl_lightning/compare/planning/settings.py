@@ -22,7 +22,8 @@ contestants:
   --single_task false       leave out the baselines: a model of the same architecture for each task
   --pairs true              also train every pair of tasks: shows which help each other, and suggests a grouping
   --front N                 sweep N preferences between two or three tasks, for each of the weightings that take some
-                            (stch,upgrad) and for fixed weights; reports the hypervolume of each front
+                            (stch,upgrad) and for fixed weights; cosmos trains one model and asks it for all N;
+                            reports the hypervolume of each front
   --tune N                  try N settings of the learning rate and the method's options for each contestant, on the
                             validation split only; adds tuned fixed weights as a contestant
 fairness:
@@ -62,7 +63,7 @@ class Settings:
         folds: Number of folds of a cross-validation, which take the place of seeds: run i has seed i; None: none do.
         single_task: Whether a model for each task competes, too.
         pairs: Whether every pair of tasks is trained, too.
-        front: Preferences between the tasks that are swept; 0: none are.
+        front: Preferences between the tasks that are swept, or that one model is asked for; 0: none are.
         tune: Settings that the search tries for each contestant; 0: no search.
         space: What to search for every contestant, by key of the config; the learning rate if empty.
         split: What the best checkpoint of each run is scored on.

@@ -82,7 +82,8 @@ def read_result(path: Path, tasks: Collection[str] | None = None) -> dict[str, A
 
     Returns:
         ``status``, ``message``, ``seconds``, and of a finished run ``scores``, ``metrics``, ``costs`` and ``cosines``,
-        of one with experts or task embeddings ``gates`` or ``similarity``, as :func:`.execute.execute` wrote them.
+        of one with experts or task embeddings ``gates`` or ``similarity``, of one that was asked for preferences
+        ``by_preference``, as :func:`.execute.execute` wrote them.
         Numbers are at most 1e100, NaN or null.
 
     Raises:
@@ -165,6 +166,15 @@ def _is_meaning(value: Any) -> bool:
     return isinstance(value, dict) and _is_text(value.get("main")) and directions(value.get("higher_is_better"))
 
 
+def _is_asked(value: Any) -> bool:
+    """Whether it is a list of preferences with scores."""
+    parts = {"preference": _each(_is_number), "scores": _each(_is_score)}
+    return isinstance(value, list) and all(
+        isinstance(one, dict) and one.keys() == parts.keys() and all(check(one[key]) for key, check in parts.items())
+        for one in value
+    )
+
+
 def _is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value < 2**63
 
@@ -190,6 +200,7 @@ _PARTS: Mapping[str, Check] = {
     "cosines": _rows(_is_text, _is_text, _is_number, _is_number, _is_count),
     "gates": _rows(_is_text, _is_text, _is_text, _is_number),
     "similarity": _rows(_is_text, _is_text, _is_number),
+    "by_preference": _is_asked,
     "torch": _is_text,
     "device": _is_text,
 }

@@ -44,7 +44,8 @@ def _changes(contestant: Contestant, settings: Settings) -> str:
     if contestant.tasks:
         return f"only {' + '.join(contestant.tasks)}"
     changes = settings.variants.get(contestant.name, contestant.changes)
-    return ", ".join(f"{key.removeprefix('model.')}: {_brief(value)}" for key, value in changes.items())
+    parts = [f"{key.removeprefix('model.')}: {_brief(value)}" for key, value in changes.items()]
+    return ", ".join([*parts, *([f"asked for {len(contestant.asked)} preferences"] if contestant.asked else [])])
 
 
 def _brief(value: object) -> str:

@@ -46,7 +46,17 @@ def notes(
         *_tests(tests),
         *_search(evidence),
         *_affinity(evidence, affinity_source),
+        *_one_model(evidence),
     ]
+
+
+def _one_model(evidence: Evidence) -> Iterator[str]:
+    for front in evidence.one_model:
+        yield (
+            f"{front} is one model a seed that is asked for each preference after training: its "
+            f"{len(evidence.fronts[front])} points share runs, costs and curves, which are of equal preferences or of "
+            "what the config asks for."
+        )
 
 
 def _unscored(evidence: Evidence) -> Iterator[str]:

@@ -19,7 +19,13 @@ _DEFINITIONS = {
 
 def fronts(summary: Summary) -> Table:
     """A row a front."""
-    columns = [Column("front", "The weighting whose preferences were swept.", numeric=False)]
+    columns = [
+        Column(
+            "front",
+            "The weighting whose preferences were swept, or the one model that was asked for all of them.",
+            numeric=False,
+        )
+    ]
     rows: dict[str, list[Cell]] = {name: [Cell(name, name)] for name in dict.fromkeys(summary.fronts.get("front", []))}
     for measure, definition in _DEFINITIONS.items() if rows else ():
         of = summary.fronts[summary.fronts["measure"] == measure].set_index("front")

@@ -160,9 +160,9 @@ def _outcome(run_dir: Path, threads: int) -> dict[str, Any]:
             "message": "it has no scores: no task is labelled in what it is scored on",
         }
     if code == 0 and scores:
-        broken = scores.get("average") is None
+        broken, asked = scores.get("average") is None, scores.pop("by_preference", None)
         what = {"status": "diverged", "message": "its scores are not finite"} if broken else {"status": "finished"}
-        return {"message": "", **record, "scores": scores, **what}
+        return {"message": "", **record, "scores": scores, **what, **({"by_preference": asked} if asked else {})}
     if code == 0:
         return {**record, "status": "failed", "message": f"it chose no checkpoint by validation; see {run_dir / LOG}"}
     status = record.get("status") if record.get("status") in KEPT[1:] else "failed"

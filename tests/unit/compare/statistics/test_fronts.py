@@ -9,7 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mtl_lightning.compare.planning.fronts import PREFERENCES, preferences
+import mtl_lightning.sharing
+import mtl_lightning.weighting
+from mtl_lightning.compare.planning.catalogue import WEIGHTINGS
+from mtl_lightning.compare.planning.fronts import DRAWS, PREFERENCES, TOLD, preferences
 from mtl_lightning.compare.planning.options import parse
 from mtl_lightning.compare.planning.plan import make_plan
 from mtl_lightning.compare.report.headline import headline
@@ -56,6 +59,51 @@ def test_weightings_with_preferences_make_fronts_beside_fixed_weights() -> None:
     config = next(run.config for run in found.all_runs() if run.contestant.front == "fixed")
     weights = config["model"]["weighting"]["init_args"]["weights"]
     assert set(weights) == {"left", "right", "sum"} and sum(weights.values()) == pytest.approx(3)
+
+
+def test_one_model_for_all_preferences_is_trained_once_and_asked_for_each() -> None:
+    one = "one={model.sharing: PreferenceFiLM, model.weighting: COSMOS, model.weighting.cosine: 0}"
+    found = plan("--weightings", "cosmos,stch", "--variant", one, "--front", "3", "--seeds", "2", "--tune", "2")
+    models = {contestant.name: contestant for contestant in found.contestants if contestant.asked}
+    assert models.keys() == {"cosmos", "one"} and found.names[-6:] == [*models["cosmos"].shown, *models["one"].shown]
+    assert found.fronts.keys() == {"stch", "fixed", "cosmos", "one"} and found.reference == found.fronts["stch"][0]
+    for contestant in models.values():
+        assert contestant.changes["model.sharing"] == "PreferenceFiLM" and len(found.runs(contestant)) == 2
+        asked = found.runs(contestant)[0].config["preferences"]
+        assert [sum(each.values()) for each in asked] == pytest.approx([1] * 3) and set(asked[0]) == set(found.tasks)
+        assert "preferences" not in found.trial(contestant, {}).config
+    assert sum("preferences" in run.config for run in found.all_runs()) == 4
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--weightings", "cosmos"),
+        ("--weightings", "cosmos", "--front", "3", "--model.sharing", "MMoE"),
+        ("--weightings", "equal", "--front", "3", "--model.sharing", "PreferenceFiLM"),
+    ],
+)
+def test_nothing_else_is_asked(options: tuple[str, ...]) -> None:
+    found = plan(*options)
+    assert not any(contestant.asked for contestant in found.contestants)
+    assert all("preferences" not in run.config for run in found.all_runs())
+    assert all("model.sharing" not in contestant.changes for contestant in found.contestants)
+
+
+def test_two_fronts_of_one_name_are_refused() -> None:
+    one = "stch={model.sharing: PreferenceFiLM, model.weighting: COSMOS}"
+    with pytest.raises(UserError, match=r"two contestants are called 'stch .*give the variant another name"):
+        plan("--weightings", "stch", "--variant", one, "--front", "3")
+
+
+def test_what_makes_one_model_for_all_preferences_is_what_the_classes_say() -> None:
+    weightings = {name for name in WEIGHTINGS if getattr(mtl_lightning.weighting, name).draws_preference}
+    sharings = {name for name in mtl_lightning.sharing.__all__ if wants_preference(name)}
+    assert (weightings, sharings) == ({DRAWS}, {TOLD})
+
+
+def wants_preference(name: str) -> bool:
+    return bool(getattr(getattr(mtl_lightning.sharing, name), "wants_preference", False))
 
 
 @given(POINTS)
