@@ -153,6 +153,7 @@ def _outcome(run_dir: Path, threads: int) -> dict[str, Any]:
     if code > 2:
         sys.exit(code)
     record, scores = (read_object(run_dir / name) for name in (RECORD, SCORES))
+    asked = scores.pop("by_preference", None)
     if code == 0 and scores == {"average": None}:
         return {
             **record,
@@ -160,7 +161,7 @@ def _outcome(run_dir: Path, threads: int) -> dict[str, Any]:
             "message": "it has no scores: no task is labelled in what it is scored on",
         }
     if code == 0 and scores:
-        broken, asked = scores.get("average") is None, scores.pop("by_preference", None)
+        broken = scores.get("average") is None
         what = {"status": "diverged", "message": "its scores are not finite"} if broken else {"status": "finished"}
         return {"message": "", **record, "scores": scores, **what, **({"by_preference": asked} if asked else {})}
     if code == 0:

@@ -1,5 +1,6 @@
 """One model that is asked for each preference: a run a seed, a point of its front for each answer."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from mtl_lightning.compare.planning.options import parse
 from mtl_lightning.compare.planning.plan import Plan, make_plan
 from mtl_lightning.compare.running.agenda import Agenda
 from mtl_lightning.compare.running.records import RESULT, write_result
+from mtl_lightning.compare.running.run import execute as executing
 from mtl_lightning.compare.running.store import Store
 from mtl_lightning.compare.statistics import summarise
 from mtl_lightning.errors import UserError
@@ -56,6 +58,19 @@ def test_each_answer_is_a_point_of_its_front(tmp_path: Path) -> None:
     assert any(
         note.startswith("cosmos is one model a seed that is asked for each preference") for note in summary.notes
     )
+
+
+@pytest.mark.parametrize(("average", "status"), [(0.5, "finished"), (None, "failed")])
+def test_a_run_keeps_what_it_was_asked_beside_its_scores(
+    average: float | None, status: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [{"preference": {"left": 1.0}, "scores": {"average": average}}]
+    scores = {**({"left": {"accuracy": 0.5}} if average else {}), "average": average}
+    (tmp_path / executing.SCORES).write_text(json.dumps({**scores, "by_preference": asked}))
+    monkeypatch.setattr(executing, "_fit", lambda *arguments: 0)
+    outcome = executing._outcome(tmp_path, 1)
+    assert outcome["status"] == status
+    assert status == "failed" or (outcome["scores"], outcome["by_preference"]) == (scores, asked)
 
 
 def test_an_answer_that_is_missing_is_said(tmp_path: Path) -> None:
