@@ -96,8 +96,14 @@ def learn(rows: Iterable[CountedRows], min_count: int, max_categories: int | Non
 
 
 def category(value: Any) -> str | None:
-    """The name of a category, which is the same for 3, 3.0 and "3"; null: the value is missing."""
+    """The name of a category, which is the same for 3, 3.0, "3" and [3]; null: the value is missing."""
+    value = single(value)
     return None if is_missing(value) else tidy(str(value))
+
+
+def single(value: Any) -> Any:
+    """What a list of one value holds, as Parquet files have it; others as they are."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def column_of_numbers(values: Sequence[Any]) -> np.ndarray:
@@ -120,11 +126,12 @@ def number(value: Any) -> float:
     Raises:
         UserError: If it is no finite number.
     """
+    value = single(value)
     if is_missing(value) or (isinstance(value, str) and value.strip().lower() == "nan"):
         return math.nan
     found = numbers(value, np.float64, wanted="a number", cure=_NO_NUMBER)
     if found.ndim:
-        raise UserError(f"must be one number, found {found.size}")
+        raise UserError(f"must be one number, found {found.size}; give each a column of its own")
     return float(found)
 
 

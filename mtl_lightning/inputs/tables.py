@@ -7,7 +7,7 @@ from zlib import crc32
 
 import numpy as np
 
-from mtl_lightning.errors import UserError
+from mtl_lightning.errors import UserError, shown
 from mtl_lightning.inputs.base import Inputs
 from mtl_lightning.inputs.column_statistics import (
     CATEGORICAL,
@@ -18,6 +18,7 @@ from mtl_lightning.inputs.column_statistics import (
     category,
     column_of_numbers,
     learn,
+    single,
 )
 
 MISSING, UNKNOWN = 0, 1
@@ -137,7 +138,8 @@ class TableInputs(Inputs):
         rows = [value if isinstance(value, tuple | list) else (value,) for value in values]
         if wrong := [len(row) for row in rows if len(row) != width]:
             found = f"found {wrong[0]} value{'s' * (wrong[0] != 1)} in a row"
-            raise UserError(f"`{name}` has {width} column{'s' * (width > 1)}, {found}")
+            of_lists = "; give each value of a list a column of its own" if width == 1 else ""
+            raise UserError(f"`{name}` has {width} column{'s' * (width > 1)}, {found}{of_lists}")
         read = self._read_numbers if name == NUMERIC else self._look_up
         columns = [read(part, column) for part, column in enumerate(zip(*rows, strict=True))]
         return np.stack(columns, axis=1) if rows else np.zeros((0, width))
@@ -159,6 +161,13 @@ class TableInputs(Inputs):
         numbers, seen, found = self._numbers[part], dict[Any, int](), list[int]()
         for value in column:
             if type(value) not in (str, int):  # others may be equal and no category's name alike, as 1.0 and True
+                if isinstance(single(value), list | dict):
+                    cure = "give each of its values a column of its own"
+                    raise UserError(
+                        f"input '{CATEGORICAL}' must be one category, found {shown(value)}; {cure}",
+                        part=part,
+                        of=CATEGORICAL,
+                    )
                 found.append(self._number_of(numbers, value))
                 continue
             if value not in seen:

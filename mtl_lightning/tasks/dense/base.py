@@ -83,9 +83,11 @@ class DenseTask(Task):
         if target is None:
             return packed(np.full((*self._channels, *(size or (1, 1))), self.missing, np.float32))
         if size is not None and target.shape[-2:] != size and not _is_stretched(example["image"]):
+            is_turned = target.shape[-2:] == size[::-1]
+            turned = "turn one of them, or take out the rotation that the camera has noted (EXIF), which is applied"
             raise UserError(
-                f"the label is {_by(target.shape[-2:])} pixels, the image {_by(size)} (height x width); resize one of "
-                "them before"
+                f"the label is {_by(target.shape[-2:])} pixels, the image {_by(size)} (height x width); "
+                f"{turned if is_turned else 'resize one of them before'}"
             )
         return packed(target)
 

@@ -42,6 +42,21 @@ def test_a_number_is_the_category_that_its_text_is(value: Any) -> None:
     assert inputs.encode({"categorical": [value]})["categorical"][0].tolist() == [2]
 
 
+def test_a_list_of_one_value_is_that_value() -> None:
+    inputs = learnt(numeric=[[[1.0], [3.0]]], categorical=[[["a"], ["b"], ["b"]]])
+    assert inputs.statistics.means == (2.0,) and inputs.statistics.vocabularies == (("b", "a"),)
+    for row in ({"numeric": [[1]], "categorical": [["a"]]}, {"numeric": [([1],)], "categorical": [(["a"],)]}):
+        found = inputs.encode(row)
+        assert (found["numeric"][0].tolist(), found["categorical"][0].tolist()) == ([-1.0], [3])
+
+
+@pytest.mark.parametrize("value", [["a", "b"], {"a": 1}])
+def test_a_category_is_one_value(value: Any) -> None:
+    with pytest.raises(UserError, match=r"input 'categorical' must be one category, found .*; give each") as caught:
+        learnt(categorical=[["a"], ["b"]]).encode({"categorical": [("a", value)]})
+    assert caught.value.part == 1
+
+
 def test_rare_categories_are_unknown_or_share_buckets() -> None:
     column = [*["often"] * 3, "once"]
     assert learnt(categorical=[column], min_count=2).statistics.vocabularies == (("often",),)
@@ -101,7 +116,7 @@ def test_large_numbers_keep_their_differences() -> None:
         ("1 2", "must be one number"),
         (math.inf, "finite"),
         (10**400, "must be"),
-        ([1], "one"),
+        ([1, 2], "must be one number, found 2; give each a column of its own"),
     ],
 )
 def test_a_bad_number_is_found_in_its_column(value: Any, said: str) -> None:

@@ -168,6 +168,8 @@ def test_a_label_of_another_size_than_the_image_is_refused() -> None:
     task = DepthEstimation(2.0)
     with pytest.raises(UserError, match="the label is 1 x 2 pixels, the image 3 x 4"):
         task.fit(task.encode([[1, 2]]), IMAGE)
+    with pytest.raises(UserError, match=r"is 4 x 3 pixels, the image 3 x 4 .*; turn one of them, .* \(EXIF\)"):
+        task.fit(task.encode([[1, 2, 3]] * 4), IMAGE)
     with pytest.raises(UserError, match="labels of 1 x 2 pixels for images of 3 x 4"):
         task.loss(torch.zeros(1, 1, H, W), torch.ones(1, 1, 2))
 
