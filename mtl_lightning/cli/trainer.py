@@ -183,7 +183,7 @@ class Trainer(pl.Trainer):
         if first and output != "-":
             check_output(output)
         if first or input != "-":
-            datamodule.predict_source = read_inputs(input, _in_order_of(model.asked, datamodule.datasets))
+            datamodule.predict_source = read_inputs(input, _in_order_of(model.asked, datamodule.datasets), model.asked)
         self.callbacks.append(PredictionWriter(output, input == "-", images))  # type: ignore[attr-defined]
         super().predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False, weights_only=True)
         if self.is_global_zero and datamodule.predict_source is not None:

@@ -1,6 +1,7 @@
 """Inputs to predict on, as a data set without labels."""
 
 import json
+import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from mtl_lightning.rows.lines import Rows
 from mtl_lightning.rows.made_columns import check_agreement
 from mtl_lightning.rows.text_format import CONLL, CONLLU
 from mtl_lightning.rows.texts import OF_LINES, TEXT, no_lines, read_texts
+
+_LOG = logging.getLogger(__name__)
 
 FOUND = "spans"
 """The input that another task may find, so that a table need not have it."""
@@ -51,16 +54,20 @@ class _PredictSource(DataSource):
         return f"{self.origin}, {'row' if '.parquet' in self.origin else 'line'} {row + 1 if line is None else line}"
 
 
-def read_inputs(path: str, datasets: Mapping[str, DataSource]) -> tuple[DataSource, Dataset]:
+def read_inputs(
+    path: str, datasets: Mapping[str, DataSource], asked: Collection[str] | None = None
+) -> tuple[DataSource, Dataset]:
     """Reads what to predict on; each line of a text or of JSON Lines is a row, also one that is empty or damaged.
 
     A table (``.jsonl``, ``.json``, ``.csv``, ``.tsv``, ``.parquet``, also ``.gz``) is mapped as the first data set that
-    has its input columns. Any other file holds texts, one a line; they go to the input ``tokens`` if a data set maps it
+    has its input columns; where another one has them for other inputs, as one column of paths may be of images or of
+    sounds, a warning says which, unless tasks are asked for. Any other file holds texts, one a line; they go to the input ``tokens`` if a data set maps it
     (the encoder splits them into words), else to ``text``, or to ``prompt``.
 
     Args:
         path: A file, or ``-`` for texts on standard input.
         datasets: The data sets that the model was trained on.
+        asked: Names of the tasks that are asked for; null: all.
 
     Returns:
         The inputs as a data set, and their table; lines that are no input say why in its column ``__bad_row__``.
@@ -75,7 +82,10 @@ def read_inputs(path: str, datasets: Mapping[str, DataSource]) -> tuple[DataSour
     if kind in (CONLL, CONLLU):
         raise UserError(f"--input: {path} holds CoNLL columns; give texts, one a line, or JSON Lines")
     if kind is not None:
-        return _read_table(path, list(datasets.values()))
+        found = _read_table(path, list(datasets.values()))
+        if asked is None:
+            _warn_of_others(path, datasets, found[0].inputs)
+        return found
     names = {name for inputs in mappings for name in inputs}
     if not (of_lines := [name for name in OF_LINES if name in names]):
         raise UserError(no_lines(path, ", ".join(sorted(names)), _columns_read(list(datasets.values()))))
@@ -121,6 +131,20 @@ def _read_table(path: str, sources: Sequence[DataSource]) -> tuple[DataSource, D
         return _PredictSource(given, table, path), table
     known = shown(", ".join(columns), 400)[1:-1]
     raise UserError(f"{path} has the columns {known}; the model reads {_columns_read(sources)}")
+
+
+def _warn_of_others(path: str, datasets: Mapping[str, DataSource], inputs: Inputs) -> None:
+    """Says which data set reads the same columns as other inputs, and how to ask for it."""
+    of_column = {column: name for name, column in pairs_of(inputs)}
+    for name, source in datasets.items():
+        pairs = list(pairs_of(_to_predict_on(source.inputs, of_column)))
+        others = [pair for pair in pairs if pair not in set(pairs_of(inputs))]
+        if others and {column for _, column in pairs} <= of_column.keys():
+            other, column = others[0]
+            _LOG.warning(
+                f"{path}: column '{column}' is read as the input '{of_column[column]}'; to read it as '{other}', as data "
+                f"set '{name}' does, ask for its tasks: --tasks {','.join(source.labels)}"
+            )
 
 
 def _tiled(table: Dataset, mosaic: Mosaic, path: str, others: Iterable[DataSource]) -> Dataset:

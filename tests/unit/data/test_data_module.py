@@ -375,6 +375,25 @@ def test_lines_of_text(tmp_path: Path, datasets: dict[str, DataSource], name: st
     assert source.where(table, "predict", 3) == f"{path}, line 4"
 
 
+@pytest.mark.parametrize(("asked", "said"), [(None, 1), (["loud"], 0)], ids=["all", "asked"])
+def test_a_column_that_data_sets_read_otherwise_is_told_of(
+    asked: Any, said: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    datasets = {
+        "sounds": Memory({"sound": "file"}, {"loud": "loud"}),
+        "named": Memory({"sound": ["file"]}, {"long": "long"}),
+        "pictures": Memory({"image": "file"}, {"red": "red", "round": "round"}),
+        "others": Memory({"image": "picture"}, {"blue": "blue"}),
+    }
+    path = tmp_path / "in.csv"
+    path.write_text("file\n1.wav\n")
+    assert read_inputs(str(path), datasets, asked)[0].inputs == {"sound": "file"}
+    told = (
+        "is read as the input 'sound'; to read it as 'image', as data set 'pictures' does, ask for its tasks: --tasks "
+    )
+    assert [message.endswith(f"column 'file' {told}red,round") for message in caplog.messages] == [True] * said
+
+
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("a\n\nb\n"))
     assert read_inputs("-", SOURCES)[1]["text"][:] == ["a", "", "b"]
