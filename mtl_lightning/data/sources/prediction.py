@@ -60,9 +60,9 @@ def read_inputs(
     """Reads what to predict on; each line of a text or of JSON Lines is a row, also one that is empty or damaged.
 
     A table (``.jsonl``, ``.json``, ``.csv``, ``.tsv``, ``.parquet``, also ``.gz``) is mapped as the first data set that
-    has its input columns; where another one has them for other inputs, as one column of paths may be of images or of
-    sounds, a warning says which, unless tasks are asked for. Any other file holds texts, one a line; they go to the input ``tokens`` if a data set maps it
-    (the encoder splits them into words), else to ``text``, or to ``prompt``.
+    has its input columns. Where another one has them for other inputs, as one column of paths may be of images or of
+    sounds, a warning says which, unless tasks are asked for. Any other file holds texts, one a line; they go to the
+    input ``tokens`` if a data set maps it (the encoder splits them into words), else to ``text``, or to ``prompt``.
 
     Args:
         path: A file, or ``-`` for texts on standard input.
@@ -142,8 +142,8 @@ def _warn_of_others(path: str, datasets: Mapping[str, DataSource], inputs: Input
         if others and {column for _, column in pairs} <= of_column.keys():
             other, column = others[0]
             _LOG.warning(
-                f"{path}: column '{column}' is read as the input '{of_column[column]}'; to read it as '{other}', as data "
-                f"set '{name}' does, ask for its tasks: --tasks {','.join(source.labels)}"
+                f"{path}: column '{column}' is read as the input '{of_column[column]}'; to read it as '{other}', as "
+                f"data set '{name}' does, ask for its tasks: --tasks {','.join(source.labels)}"
             )
 
 
