@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mtl_lightning.errors import UserError
+from mtl_lightning.errors import UserError, shown
 from mtl_lightning.inputs.numbers import numbers
 from mtl_lightning.raw_labels import is_missing, tidy
 
@@ -131,7 +131,9 @@ def number(value: Any) -> float:
         return math.nan
     found = numbers(value, np.float64, wanted="a number", cure=_NO_NUMBER)
     if found.ndim:
-        raise UserError(f"must be one number, found {found.size}; give each a column of its own")
+        in_text = isinstance(value, str) and not value.lstrip().startswith("[")
+        cure = f": {shown(value)}; write one without blanks" if in_text else "; give each a column of its own"
+        raise UserError(f"must be one number, found {found.size}{cure}")
     return float(found)
 
 

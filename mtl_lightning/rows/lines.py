@@ -16,6 +16,14 @@ _INVALID = re.compile("[\udc80-\udcff]")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
+_OTHERS = {
+    rb"PAR1[\x00-\x08\x0e-\x1f]": "is a Parquet file; let its name end in .parquet, or set `format: parquet`",
+    rb"PK\x03\x04": "is a spreadsheet, or another zip archive; save the table in it as CSV",
+    rb"\x1f\x8b": "is gzipped; let its name end in .gz",
+}
+"""How files begin that are no text, and what to say of them."""
+
+
 REMEDY_ENCODING = "save the file as UTF-8, or name its encoding, say `encoding: latin-1`"
 """What to do about bytes that are no text."""
 
@@ -70,6 +78,9 @@ def read_lines(path: str, encoding: str | None = None, longest: int = LONGEST) -
     try:
         coding = encoding or _coding(path)
         with open_binary(path) as binary, TextIOWrapper(binary, coding, "surrogateescape", newline="") as file:
+            start = binary.peek(5)[:5]  # type: ignore[attr-defined]
+            if found := next((what for kind, what in _OTHERS.items() if re.match(kind, start)), None):
+                raise UserError(f"{path} {found}")
             for line in bounded(file, path, longest):
                 number += 1
                 yield line if number > 1 else line.removeprefix("\ufeff")  # where an encoding is named

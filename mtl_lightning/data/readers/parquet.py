@@ -40,10 +40,21 @@ def _make(path: str) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         file = parquet.ParquetFile(pa.BufferReader(packed.read()) if path.lower().endswith(".gz") else path)
         plain = file.schema_arrow.remove_metadata()
         check_names(path, plain.names)
+        for field in plain:
+            _check_type(path, field)
         schema = Features.from_arrow_schema(plain.append(pa.field(LINE, pa.int64()))).arrow_schema
     if file.metadata.num_rows == 0:
         raise UserError(f"{path} holds no examples")
     return schema, _batches(path, file, schema)
+
+
+def _check_type(path: str, field: pa.Field) -> None:
+    """Raises :class:`UserError` for a column that `datasets` cannot hold."""
+    try:
+        Features.from_arrow_schema(pa.schema([field]))
+    except ValueError as error:
+        cure = "take it out, or write its values as texts or lists"
+        raise UserError(f"{path}: column '{field.name}' is of type {field.type}, which is not read; {cure}") from error
 
 
 def _batches(path: str, file: parquet.ParquetFile, schema: pa.Schema) -> Iterator[pa.RecordBatch]:

@@ -383,6 +383,13 @@ def test_damaged_parquet(tmp_path: Path) -> None:
     assert str(path) in refuse(source(path))
 
 
+def test_a_parquet_column_of_a_type_that_is_not_read_is_named(tmp_path: Path) -> None:
+    column = pa.array([[("a", 1)]], pa.map_(pa.string(), pa.int64()))
+    parquet.write_table(pa.table({"text": ["a"], "topic": ["x"], "counts": column}), tmp_path / "a.parquet")
+    message = refuse(source(tmp_path / "a.parquet"))
+    assert "column 'counts' is of type map<string, int64" in message and "; take it out, or write" in message
+
+
 def test_parquet_with_bytes_that_are_no_text(tmp_path: Path) -> None:
     column = pa.array([b"a", b"\xff"]).cast("string", safe=False)
     parquet.write_table(pa.table({"text": column, "topic": ["x", "y"]}), tmp_path / "a.parquet")

@@ -109,9 +109,22 @@ def test_empty_value_is_a_missing_label(tmp_path: Path) -> None:
         ("text,text\na,b\n", "names the column 'text' twice"),
         ("text,topic\n", r"data\.csv holds no examples"),
         ("", r"data\.csv holds no examples"),
+        (b"PAR1\x15\x04\xbc", r"data\.csv is a Parquet file; let its name end in \.parquet"),
+        (b"PK\x03\x04\x14", r"data\.csv is a spreadsheet, or another zip archive; save the table in it as CSV"),
+        (b"\x1f\x8b\x08", r"data\.csv is gzipped; let its name end in \.gz"),
         (b"text,topic\na,b\n\xe9,c\n", r"data\.csv, line 3: byte 0xe9 at character 1 is not UTF-8"),
     ],
-    ids=["one-too-many-everywhere", "one-too-few", "column-twice", "header-alone", "empty", "latin-1"],
+    ids=[
+        "one-too-many-everywhere",
+        "one-too-few",
+        "column-twice",
+        "header-alone",
+        "empty",
+        "parquet",
+        "xlsx",
+        "gzip",
+        "latin-1",
+    ],
 )
 def test_broken_csv(tmp_path: Path, content: str | bytes, message: str) -> None:
     with pytest.raises(UserError, match=message):

@@ -113,7 +113,7 @@ def test_large_numbers_keep_their_differences() -> None:
         ("tall", "must be a number, found 'tall'; leave the field empty where a number is missing"),
         (date(2026, 1, 1), "must be a number, found datetime.date"),
         ("3,5", "set `decimal: ','`"),
-        ("1 2", "must be one number"),
+        ("1 000", "must be one number, found 2: '1 000'; write one without blanks"),
         (math.inf, "finite"),
         (10**400, "must be"),
         ([1, 2], "must be one number, found 2; give each a column of its own"),
