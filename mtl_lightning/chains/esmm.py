@@ -41,6 +41,12 @@ class ESMM(Link):
         (before,) = self.after
         labelled, negative = targets[self._name] != IGNORE, targets[before] == 1 - self._earlier_positive
         known, unknown = int((labelled & negative).sum()), int((~labelled & negative).sum())
+        positive = targets[self._name] == self._positive
+        if skipped := int((negative & positive).sum()):
+            return (
+                f"{skipped} of {int(positive.sum())} examples of the first batch that are positive for '{self._name}' are "
+                f"negative for '{before}', which ESMM takes to be impossible; correct the labels, or take the link out"
+            )
         if known or not unknown:
             return None
         return (

@@ -67,17 +67,22 @@ def test_missing_labels_are_left_out() -> None:
 
 @pytest.mark.parametrize(
     ("buy", "doubtful"),
-    [([1, -100, 0, -100], True), ([1, 0, 0, -100], False), ([1, 0, 0, 0], False)],
-    ids=["clicks alone", "some are missing", "all"],
+    [
+        ([1, -100, 0, -100], "none of the 2 examples of the first batch that are negative for 'click' is labelled"),
+        ([1, 1, 0, -100], "1 of 2 examples of the first batch that are positive for 'buy' are negative for 'click'"),
+        ([1, 0, 0, -100], ""),
+        ([1, 0, 0, 0], ""),
+    ],
+    ids=["clicks alone", "no click", "some are missing", "all"],
 )
-def test_labels_on_clicks_alone_are_said_once(buy: list[int], doubtful: bool, caplog: Any) -> None:
+def test_doubtful_labels_are_said_once(buy: list[int], doubtful: str, caplog: Any) -> None:
     model = model_of({"buy": ESMM("click")}, funnel("buy"))
     targets = {"click": torch.tensor([1, 0, 1, 0]), "buy": torch.tensor(buy)}
     model.losses([batch_of({"click": targets["click"]})])
     for _ in range(2):
         model.losses([batch_of(targets)])
-    said = "model.chain.buy: none of the 2 examples of the first batch that are negative for 'click' is labelled"
-    assert [message.startswith(said) for message in caplog.messages] == [True] * doubtful
+    said = f"model.chain.buy: {doubtful}"
+    assert [message.startswith(said) for message in caplog.messages] == [True] * bool(doubtful)
 
 
 def test_detached_it_leaves_the_earlier_task_alone() -> None:
