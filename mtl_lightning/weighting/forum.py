@@ -137,7 +137,7 @@ def _upper_weights(cosines: Array, along: Array, least: float) -> Array:
     found = min_norm_point(rows, np.ones(num_tasks))
     if found @ along >= least:
         return found
-    found = least_on_simplex(rows - np.outer(edge, edge @ rows), 0.5 * least * along)
+    found = least_on_simplex(rows - np.outer(edge, edge @ rows), 0.5 * least * along, found)
     if found @ along <= least:
         return found
     low, high = np.nonzero(along < least)[0], np.nonzero(along >= least)[0]

@@ -146,15 +146,16 @@ def min_norm_point(points: Array, sizes: Array) -> Array:
     return weights
 
 
-def least_on_simplex(points: Array, slopes: Array) -> Array:
+def least_on_simplex(points: Array, slopes: Array, start: Array) -> Array:
     r"""The weights :math:`w` on the simplex for which :math:`|\sum_i w_i p_i|^2 / 2 + \sum_i w_i b_i` is least.
 
-    From the best corner on, the point with the most negative slope joins those that have weight, and those that would
-    get none leave. Points count as different by 1e-6; of several that do as well, only some have weight.
+    From a start on, those that would get no weight leave, and the point with the most negative slope joins those that
+    have some. Points count as different by 1e-6; of several that do as well, only some have weight.
 
     Args:
         points: The p_i, of norm at most about 1, as columns [R, A].
         slopes: The b_i [A].
+        start: Weights to begin with, on the simplex; the sooner done the nearer they are [A].
 
     Raises:
         SolverError: If the optimality conditions are not reached.
@@ -162,13 +163,9 @@ def least_on_simplex(points: Array, slopes: Array) -> Array:
     num_points = len(slopes)
     scale = 1.0 + float(np.abs(slopes).max())
     hessian, slopes = points.T @ points / scale + 1e-12 * np.eye(num_points), slopes / scale
-    weights: Array = np.eye(num_points)[np.argmin(hessian.diagonal() / 2 + slopes)]
-    free = weights > 0
+    weights: Array = start
+    free = start > 0
     for _ in range(30 * num_points):
-        rise = hessian @ weights + slopes
-        if rise.min() >= rise @ weights - 1e-11:
-            return weights
-        free[rise.argmin()] = True
         target = _balanced(hessian, slopes, free)
         while (shrinking := free & (target <= 0)).any():
             steps = np.full(num_points, np.inf)
@@ -177,7 +174,12 @@ def least_on_simplex(points: Array, slopes: Array) -> Array:
             free &= steps > steps.min()
             weights[~free] = 0.0
             target = _balanced(hessian, slopes, free)
-        weights = target / target.sum()
+        weights = target / float(target.sum())
+        rise = hessian @ weights + slopes
+        if rise.min() >= float(rise @ weights) - 1e-11:
+            found: Array = weights
+            return found
+        free[rise.argmin()] = True
     raise SolverError("quadratic on the simplex: the optimality conditions are not reached")
 
 

@@ -159,7 +159,7 @@ def test_the_quadratic_on_the_simplex_meets_its_optimality_conditions(rank: int,
     for _ in range(30):
         points = random.normal(size=(rank, 5)) / rank**0.5
         slopes = size * random.normal(size=5)
-        found = least_on_simplex(points, slopes)
+        found = least_on_simplex(points, slopes, np.eye(5)[0])
         rise = points.T @ points @ found + slopes
         assert found.min() >= 0 and found.sum() == pytest.approx(1)
         assert rise.min() >= rise @ found - 1e-10 * (1 + size)
@@ -167,7 +167,7 @@ def test_the_quadratic_on_the_simplex_meets_its_optimality_conditions(rank: int,
 
 def test_a_quadratic_that_is_not_finite_is_an_error_of_the_solver() -> None:
     with pytest.raises(SolverError, match="quadratic on the simplex"):
-        least_on_simplex(np.full((2, 2), np.nan), np.zeros(2))
+        least_on_simplex(np.full((2, 2), np.nan), np.zeros(2), np.full(2, 0.5))
 
 
 @pytest.mark.parametrize("option", ["rho", "length", "learning_rate"])
