@@ -44,8 +44,8 @@ class ESMM(Link):
         positive = targets[self._name] == self._positive
         if skipped := int((negative & positive).sum()):
             return (
-                f"{skipped} of {int(positive.sum())} examples of the first batch that are positive for '{self._name}' are "
-                f"negative for '{before}', which ESMM takes to be impossible; correct the labels, or take the link out"
+                f"{skipped} of {int(positive.sum())} examples of the first batch that are positive for '{self._name}' "
+                f"are negative for '{before}', which ESMM takes to be impossible; correct the labels, or drop the link"
             )
         if known or not unknown:
             return None
