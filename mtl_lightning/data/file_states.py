@@ -20,7 +20,7 @@ def state_of(path: Path) -> State:
     """The state of a file."""
     try:
         found = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # the second: it holds a NUL character
         return None
     return found.st_size, found.st_mtime_ns
 

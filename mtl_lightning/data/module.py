@@ -149,7 +149,7 @@ class MultiTaskDataModule(LightningDataModule):
                     raise UserError(
                         f"data set '{name}' is a stream, which nobody has read before training starts: give the task "
                         f"what it would take from the labels (`labels`, weights by name instead of `balanced`; `mean` "
-                        f"and `std` of a regression)"
+                        f"and `std` of a regression, `mean` of a depth)"
                     )
                 yield from understood_labels(self._encoding(name), self.tables.of(name, "train"), "train", task)
 

@@ -11,6 +11,9 @@ from mtl_lightning.errors import UserError, did_you_mean, shown
 _ADDRESS = re.compile(r"(^|/)(https?|s3|gs|ftp):/")
 """Of the web, as it stands in a path."""
 
+_LONGEST, _LONGEST_NAME = 4095, 255
+"""Characters of a path, and of a name in it, beyond which systems refuse it."""
+
 _POINTER = b"version https://git-lfs.github.com/spec/"
 """How the text begins that stands in a checkout in place of a file that Git LFS keeps elsewhere."""
 
@@ -54,6 +57,14 @@ def hint_for(path: Path) -> str:
         return f"there is no folder {path.parent}; name the one that paths start from as `root`"
     beside = [entry.name for _, entry in zip(range(10_000), path.parent.iterdir(), strict=False)]
     return did_you_mean(path.name, beside) if beside else f"{path.parent} is empty"
+
+
+def check_path(path: Path) -> None:
+    """Raises :class:`UserError` for a path that no system can have: the content of a file, most often."""
+    text = str(path)
+    if "\0" in text or len(text) > _LONGEST or max(map(len, path.parts), default=0) > _LONGEST_NAME:
+        cure = "a text in a table is a path: write contents to files, or keep them as bytes in Parquet"
+        raise UserError(f"{shown(path.name or text)} is no path of a file; {cure}")
 
 
 def fault_of(file: Path | bytes) -> str:

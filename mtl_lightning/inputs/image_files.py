@@ -13,7 +13,7 @@ import numpy as np
 from mtl_lightning.array_files import from_file
 from mtl_lightning.decoded_limits import check_pixels
 from mtl_lightning.errors import UserError
-from mtl_lightning.inputs.file_values import content_of, fault_of, hint_for
+from mtl_lightning.inputs.file_values import check_path, content_of, fault_of, hint_for
 from mtl_lightning.inputs.numbers import numbers
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
@@ -85,6 +85,8 @@ def checked(image: Path | bytes, channels: int, max_pixels: int = MAX_PIXELS) ->
 def opened(image: Path | bytes, max_pixels: int = MAX_PIXELS) -> Iterator[tuple[str, Any]]:
     """What to call an image in messages, and its file, opened by Pillow; arguments and errors as of :func:`decoded`."""
     library = pillow()
+    if isinstance(image, Path):
+        check_path(image)
     name = f"image {image}" if isinstance(image, Path) else "the image"
     try:
         with warnings.catch_warnings():

@@ -8,7 +8,7 @@ import numpy as np
 
 from mtl_lightning.decoded_limits import check_samples
 from mtl_lightning.errors import UserError
-from mtl_lightning.inputs.file_values import content_of, fault_of, hint_for
+from mtl_lightning.inputs.file_values import check_path, content_of, fault_of, hint_for
 from mtl_lightning.inputs.numbers import numbers
 
 MAX_SAMPLES = 100_000_000
@@ -80,8 +80,10 @@ def read(sound: Path | bytes, start: int = 0, length: int | None = None, at_most
         UserError: If there is no such file, it holds no sound or a broken one, or has no such part.
     """
     name = f"sound {sound}" if isinstance(sound, Path) else "the sound"
-    if isinstance(sound, Path) and not sound.exists():
-        raise UserError(f"no file {sound}; {hint_for(sound)}")
+    if isinstance(sound, Path):
+        check_path(sound)
+        if not sound.exists():
+            raise UserError(f"no file {sound}; {hint_for(sound)}")
     module = library()
     _check_whole(name, sound)
     try:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from mtl_lightning.array_files import packed
 from mtl_lightning.decoding.from_state import made
+from mtl_lightning.data.file_states import state_of
 from mtl_lightning.errors import UserError
 from mtl_lightning.inputs.arrays import ArrayInputs
 from mtl_lightning.inputs.images import ImageInputs
@@ -142,6 +143,10 @@ def test_a_file_that_is_not_there_is_named_with_the_nearest_one(tmp_path: Path) 
     with pytest.raises(UserError, match=r"there is no folder .*none; name the one that paths start from as `root`"):
         read(tmp_path / "none" / "cat.png")
     (tmp_path / "link.png").symlink_to("moved.png")
+    for name in ("a" * 300, "a\0.png", "/".join(["A" * 60] * 100)):
+        assert state_of(tmp_path / name) is None
+        with pytest.raises(UserError, match=r"is no path of a file; a text in a table is a path: write contents to"):
+            read(tmp_path / name)
     odd = {"file:///a.png": "without `file://`", "link.png": "is a link to moved.png, which is not there"}
     odd |= {" cats.png": "begins or ends with a blank", "a\\b.png": "write `/` between", "~/a.png": "not expanded"}
     for name, message in odd.items():

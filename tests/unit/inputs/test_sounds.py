@@ -113,6 +113,7 @@ def test_what_is_odd_is_noted() -> None:
     ("value", "part", "message"),
     [
         (b"", (None, None), "the sound is an empty file"),
+        (Path("a" * 300), (None, None), "is no path of a file; a text in a table is a path"),
         (Path(), (None, None), "is a folder; give the path of a file"),
         (b"version https://git-lfs.github.com/spec/v1\n", (None, None), "is a pointer of Git LFS, .* `git lfs pull`"),
         (b"nothing that is heard", (None, None), "cannot be read: .*; save it as WAV or FLAC"),
