@@ -12,8 +12,8 @@ from images import file_of, pixels
 from PIL import Image
 
 from mtl_lightning.array_files import packed
-from mtl_lightning.decoding.from_state import made
 from mtl_lightning.data.file_states import state_of
+from mtl_lightning.decoding.from_state import made
 from mtl_lightning.errors import UserError
 from mtl_lightning.inputs.arrays import ArrayInputs
 from mtl_lightning.inputs.images import ImageInputs
