@@ -61,6 +61,7 @@ def train(case: str, rank: int) -> dict[str, Any]:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     draw = torch.Generator().manual_seed(rank)
     found: dict[str, Any] = {"rows": type(executor._rows).__name__, "gramians": []}
+    executor.start_epoch(0)
     for _ in range(2):
         sent = TRAFFIC.bytes
         optimizer.zero_grad()
