@@ -93,12 +93,12 @@ def _report_notes(encoding: Encoding, table: Dataset, encoded: Dataset, split: s
 
 
 def _report_unlabelled(encoding: Encoding, encoded: Dataset, where: str) -> None:
-    for task in encoding.tasks:
-        if len(encoded) and not integers(encoded, [f"counts/{task}"])[f"counts/{task}"].any():
-            _LOG.warning(
-                f"{where}, task '{task}': no example has a label, so that it learns nothing here; correct the column "
-                f"in data.datasets.{encoding.name}.labels, or take it out"
-            )
+    found = integers(encoded, [f"counts/{task}" for task in encoding.tasks]) if len(encoded) else {}
+    for task in (name.removeprefix("counts/") for name, counts in found.items() if not counts.any()):
+        _LOG.warning(
+            f"{where}, task '{task}': no example has a label, so that it learns nothing here; correct the column in "
+            f"data.datasets.{encoding.name}.labels, or take it out"
+        )
 
 
 def _report_unknown(encoding: Encoding, table: Dataset, encoded: Dataset, split: str) -> None:

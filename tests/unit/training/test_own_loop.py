@@ -65,6 +65,11 @@ def again(module: Any, inputs: Any, task: str, probe: bool) -> Any:
     return losses_of(module, inputs)
 
 
+def whole_steps(wanted: int) -> list[Any]:
+    """The batches of an epoch whose steps take so many."""
+    return BATCHES[: len(BATCHES) // wanted * wanted]
+
+
 def train(module: Any, make: Make, optimizer_of: Callable[[Iterable[nn.Parameter]], Any]) -> Weighting:
     """The loop that the documentation shows."""
     torch.manual_seed(1)
@@ -75,7 +80,7 @@ def train(module: Any, make: Make, optimizer_of: Callable[[Iterable[nn.Parameter
     wanted = weighting.batches_per_step
     for epoch in range(NUM_EPOCHS):
         executor.start_epoch(epoch)
-        for number, inputs in enumerate(BATCHES, 1):
+        for number, inputs in enumerate(whole_steps(wanted), 1):
             executor.add(losses_of(module, inputs))
             if executor.takes_validation:
                 executor.add_validation(losses_of(module, BESIDE))
@@ -101,7 +106,8 @@ def test_a_loop_of_ones_own_trains_as_the_module(make: Make) -> None:
     module = module_of(make, dtype=torch.float32, optimizer=optimizer)
     twin = copy.deepcopy(module)
     weighting = train(twin, make, optimizer)
-    steps = [{"all": each["all"]._replace(validation=BESIDE["all"])} for each in BATCHES]
+    batches = whole_steps(weighting.batches_per_step)
+    steps = [{"all": each["all"]._replace(validation=BESIDE["all"])} for each in batches]
     fit(module, steps, Validation(), max_epochs=NUM_EPOCHS, precision="32-true")
     for part in ("encoder", "heads"):
         wanted = getattr(module, part).state_dict()
