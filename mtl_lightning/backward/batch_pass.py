@@ -46,7 +46,7 @@ class BatchPass(TaskPass):
             name = type(self._setup.weighting).__name__
             raise UserError(
                 f"an optimizer step of {name} takes {self._number} batches, and all are in; end it by `combine` and "
-                f"`backward` after each {most}th of your batches"
+                f"`backward` after every {most} of your batches"
             )
         kept = super().add(terms, batch, features)
         add_terms(self._losses_of_rows, {self._row(task): loss for task, loss in kept.items()})

@@ -87,8 +87,8 @@ class Pulse:
     def fail(self, error: BaseException, what: str) -> None:
         """Announces that this process fails; from then on it is given a while to leave."""
         text = f"process {self.rank} on {socket.gethostname()} has failed: {what}"
+        self._failing = "".join(traceback.format_exception(error))  # first: who only announces is ended on the spot
         self._to_announce = self._to_announce or Verdict(self.rank, text)
-        self._failing = "".join(traceback.format_exception(error))
         self._wake.set()
         self._settled.wait(2 * BEAT)
 

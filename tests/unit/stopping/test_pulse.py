@@ -121,6 +121,20 @@ def test_a_failure_ends_the_other_process_with_a_short_line(two):
     assert ends[1] == ["LookupError: boom\n"], "one that cannot leave says why, and is ended"
 
 
+def test_one_that_takes_long_to_write_its_traceback_still_shows_it(two, monkeypatch):
+    pulses, ends, _, _ = two
+    format_exception = pulse.traceback.format_exception
+
+    def slow(error):
+        pulses[1]._over.wait(0.1)  # many beats
+        return format_exception(error)
+
+    monkeypatch.setattr(pulse.traceback, "format_exception", slow)
+    pulses[1].fail(LookupError("boom"), "LookupError: boom")
+    until(lambda: ends[1])
+    assert ends[1] == ["LookupError: boom\n"]
+
+
 def test_one_that_is_waited_for_shows_where_it_is(two, monkeypatch):
     pulses, ends, _, waits = two
     monkeypatch.setattr(Lookout, "silent", lambda *_: [])  # as a busy machine may keep it for a while
