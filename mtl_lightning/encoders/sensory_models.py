@@ -11,6 +11,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_SPEECH_SEQ_2_SEQ_MA
 from transformers.utils import cached_file
 
 from mtl_lightning.encoders.pretrained import OWN_CODE, guarded, is_without_weights, load_backbone
+from mtl_lightning.encoders.timm_models import leave_out_head
 from mtl_lightning.errors import UserError, did_you_mean
 
 
@@ -58,6 +59,7 @@ def load_body(model: str | None, settings: Mapping[str, Any] | None, pretrained:
         raise UserError(f"`config.model_type` is the unknown '{kind}'; {did_you_mean(kind, CONFIG_MAPPING)}")
     else:
         config = AutoConfig.for_model(**given)
+    leave_out_head(config)
     if config.model_type not in MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES:
         return load_backbone(model if pretrained else None, config, None).body
     if is_without_weights():

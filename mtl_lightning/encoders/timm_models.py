@@ -19,6 +19,16 @@ def is_timm_model(backbone: Any) -> bool:
     return bool(backbone.config.model_type == "timm_wrapper")
 
 
+def leave_out_head(config: Any) -> None:
+    """Takes the number of classes out of what timm was told when the model was made; transformers says it is none.
+
+    Args:
+        config: Of a model, of timm or not.
+    """
+    if given := getattr(config, "model_args", None):
+        config.model_args = {name: value for name, value in given.items() if name != "num_classes"}
+
+
 def timm_settings(backbone: Any) -> dict[str, Any]:
     """How the model was given its images, in the words of an image processor of transformers.
 
@@ -64,6 +74,8 @@ def _normalised(last: Tensor, plain: Tensor) -> Tensor:
         last: What comes of all layers.
         plain: The map without the norm.
     """
+    if last.shape == plain.shape:
+        return plain
     batch, channels, rows, columns = plain.shape
     tokens = last.flatten(1, -2) if last.shape[-1] == channels else last
     if tokens.dim() != 3 or tokens.shape[1] < rows * columns:

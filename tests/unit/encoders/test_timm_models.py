@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers.models.timm_wrapper import modeling_timm_wrapper
 
 from mtl_lightning.encoders import Images, VisionEncoder
+from mtl_lightning.encoders.timm_models import _normalised
 from mtl_lightning.errors import UserError
 
 IMAGES = {"image": torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))}
@@ -98,6 +99,17 @@ def test_images_are_read_as_the_model_was_trained_and_its_assets_build_it_again(
     assert not any(parameter.requires_grad for parameter in encoder.parameters())
     with pytest.raises(UserError, match="cannot be cut into stages"):
         encoder.begin(IMAGES)
+
+
+@pytest.mark.usefixtures("timm")
+def test_the_classes_that_a_saved_model_had_are_left_out():
+    saved = {**config("maps"), "model_args": {"num_classes": 5, "in_chans": 3}}
+    assert VisionEncoder(config=saved).features == 6
+
+
+def test_maps_whose_width_is_that_of_the_channels_are_no_tokens():
+    last = torch.rand(2, 8, 8, 8)
+    assert _normalised(last, last) is last
 
 
 @pytest.mark.skipif(find_spec("timm") is not None, reason="timm is installed")
